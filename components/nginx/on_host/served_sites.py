@@ -94,7 +94,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         steps = [Step("broken", facts.broken, "", "reload")] if facts.broken else []
         steps += [Step("stale", "True", "False", "reload")] if facts.stale else []
         for name in sorted(desired.sites):
-            have = facts.sites.get(name, "not asked for")
+            have = facts.sites.get(name, "not checked")
             if have != SERVED:
                 steps.append(Step(f"sites.{name}", have, SERVED, "reload"))
         return steps + strangers.steps(facts.strangers)

@@ -1,4 +1,4 @@
-"""CORS: pages of which other origins may read a site's answers.
+"""CORS: which pages of other origins may read a site's answers.
 
 https://fetch.spec.whatwg.org/#http-cors-protocol. Origins are compared as whole texts. nginx never echoes an
 origin that is not listed, with or without credentials, and never sends *. nginx answers a preflight itself,
