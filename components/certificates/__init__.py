@@ -1,1 +1,1 @@
-"""Certificates: certbot with an ACME authority, and an authority of our own."""
+"""Certificates: certbot with an ACME authority, and the stack's own authority."""

@@ -1,4 +1,4 @@
-"""Who issues the certificates of sites, and certificates from elsewhere."""
+"""Settings of certificates: an ACME authority, the stack's own authority, and a user's own certificates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _server(text: str) -> tuple[str, str] | None:
         return None
     return (
         "is not a certificate authority",
-        "write production or staging, which are Let's Encrypt's, or the https:// address of a directory",
+        "write production or staging for Let's Encrypt, or the https:// address of another directory",
     )
 
 
@@ -37,7 +37,7 @@ Server = Annotated[str, Text("a certificate authority", refused=_server)]
 Profile = Annotated[
     str, Text("the name of a profile", r"[a-z0-9-]{1,40}", "write classic, tlsserver or shortlived")
 ]
-Provider = Annotated[str, Choice("a plugin of certbot that Debian packages", tuple(sorted(render.PLUGINS)))]
+Provider = Annotated[str, Choice("a certbot plugin that Debian packages", tuple(sorted(render.PLUGINS)))]
 Hours = Annotated[int, Number("a number of hours", 1, 36500 * _DAY)]
 Seconds = Annotated[int, Number("a number of seconds", 0, 1800)]
 ProjectFile = Annotated[
@@ -46,43 +46,46 @@ ProjectFile = Annotated[
 Challenge = Annotated[Literal["http", "dns"], Choice("a way to prove a name")]
 CertificateSource = Annotated[
     Literal["acme", "internal", "none"],
-    Choice("where a certificate comes from", refused={"off": "say what is meant", "no": "say what is meant"}),
+    Choice(
+        "a source of certificates", refused={"off": "its meaning is unclear", "no": "its meaning is unclear"}
+    ),
 ]
 
 
 class DnsArgs(Section):
-    """How names are proven by DNS records."""
+    """How to prove names to the authority by DNS records."""
 
-    what: ClassVar[str] = "how names are proven by DNS records"
+    what: ClassVar[str] = "how to prove names by DNS records"
 
     provider: Provider
-    """Who serves the zone: the plugin of certbot, such as cloudflare."""
+    """The DNS provider of the zone, by the name of certbot's plugin, such as cloudflare."""
     credentials: SecretName
-    """The one of `secrets` that holds the plugin's credentials file, whole."""
+    """The name of the secret that holds the plugin's whole credentials file."""
     propagation: Seconds = 60
-    """Seconds until the record is seen."""
+    """Seconds to wait until a new record is visible."""
 
 
 class AcmeArgs(Section):
-    """Who issues certificates, and to whom."""
+    """Who issues certificates, and for which account."""
 
     what: ClassVar[str] = "a certificate authority"
 
     email: Email | None = None
-    """Whose account it is; using it accepts the authority's terms of service. An account that is there keeps
-    its address."""
+    """The e-mail address of the account with the authority. Using the account accepts the authority's terms
+    of service. An existing account keeps its address."""
     server: Server = "production"
-    """`production` or `staging`, which are Let's Encrypt's, or the https:// address of another authority's
-    directory. Staging's certificates are for trying, nobody trusts them."""
+    """`production` or `staging` for Let's Encrypt, or the https:// address of another authority's directory.
+    Certificates of staging are for trials: no browser trusts them."""
     ca_bundle: LocalFile | None = None
-    """A local file with the root that the authority's own server is trusted by, where the host knows none."""
+    """A local file with the root certificate of the authority's own server, if the host does not trust it."""
     profile: Profile = ""
-    """The profile of Let's Encrypt, such as `tlsserver`; needs certbot 4, which Debian 13 has."""
+    """The certificate profile of the authority, such as Let's Encrypt's `tlsserver`. It needs certbot 4,
+    which Debian 13 has."""
     precheck: bool = True
-    """Before anything is asked of the authority, ask every name for a token on port 80, as the authority
-    will; false where the host cannot reach itself by its public address."""
+    """Before certbot asks the authority, request a token from every name on port 80, as the authority does.
+    Set false if the host cannot reach its own public address."""
     dns: DnsArgs | None = None
-    """Proves names by DNS records, for sites with `challenge: dns`."""
+    """How to prove names by DNS records, for sites with `challenge: dns`."""
 
     @property
     def directory(self) -> str:
@@ -91,49 +94,50 @@ class AcmeArgs(Section):
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse a root for servers that everybody trusts."""
+        """Refuse a root certificate for Let's Encrypt, which every host trusts."""
         server = written.get("server", "production")
         if isinstance(written.get("ca_bundle"), str) and isinstance(server, str) and server in _SERVERS:
             written.at.field("ca_bundle").report(
-                "is for an authority that nobody knows",
-                "Let's Encrypt's own servers need none: leave it out",
+                "is for private authorities only",
+                "hosts trust Let's Encrypt without it: leave it out",
             )
 
 
 class CertificateArgs(Section):
-    """A certificate from elsewhere."""
+    """A certificate that you bring yourself."""
 
-    what: ClassVar[str] = "a certificate from elsewhere"
+    what: ClassVar[str] = "a certificate of your own"
 
     chain: ProjectFile
-    """A file of the project: the certificate, then its chain, in PEM."""
+    """A file of the project with the certificate and then its chain, in PEM."""
     key: SecretName
-    """The one of `secrets` that holds its key, in PEM."""
+    """The name of the secret that holds its private key, in PEM."""
 
 
 class InternalCaArgs(Section):
-    """How long certificates of the stack's own authority last."""
+    """How long the certificates of the stack's own authority last."""
 
-    what: ClassVar[str] = "an authority of one's own"
+    what: ClassVar[str] = "the stack's own certificate authority"
 
     ca_hours: Hours = 3650 * _DAY
-    """Hours that the authority's own certificate lasts."""
+    """How long the authority's own certificate lasts, in hours."""
     server_hours: Hours = 90 * _DAY
-    """Hours that a server's certificate lasts."""
+    """How long a server's certificate lasts, in hours."""
     renew_hours: Hours = 30 * _DAY
-    """Hours before its end when the next `up` renews a server's certificate. The rest of its time is how long
-    a host may go without an `up`."""
+    """In how many of its last hours an `up` renews a server's certificate. Without an `up` in that time, the
+    certificate expires."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse certificates that would always be due, or outlive their authority."""
+        """Refuse a certificate that would always be due, or that would outlive its authority."""
         hours = {
             name: valid(Hours, written.get(name, field.default)) for name, field in cls.model_fields.items()
         }
         if None in hours.values():
-            return  # that has been reported already
+            return  # the field has reported that already
         if hours["renew_hours"] >= hours["server_hours"]:
-            written.at.field("renew_hours").report("not shorter than server_hours", "it would always be due")
+            how = "every `up` would renew the certificate"
+            written.at.field("renew_hours").report("is not shorter than server_hours", how)
         if hours["server_hours"] * 2 > hours["ca_hours"]:
-            how = "the authority has to outlive its servers' certificates"
-            written.at.field("server_hours").report("more than half of ca_hours", how)
+            how = "the authority must outlive the certificates of its servers"
+            written.at.field("server_hours").report("is more than half of ca_hours", how)

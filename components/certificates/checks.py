@@ -1,4 +1,4 @@
-"""What is wrong between an authority and what it needs from elsewhere: its root's file, and secrets."""
+"""Checks of what an authority needs from elsewhere: the file of its root certificate, and secrets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def authority(acme: Written, declared: HasSecrets) -> None:
-    """Report a root that cannot be read, and credentials that no secret holds.
+    """Report a root certificate that cannot be read, and credentials that are not a declared secret.
 
     Args:
         acme: the `AcmeArgs`, as they were written.
-        declared: where the secrets are.
+        declared: holds the declared secrets.
     """
     if isinstance(acme.get("ca_bundle"), str):
         from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - slow, seldom needed

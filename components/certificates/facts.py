@@ -1,4 +1,4 @@
-"""What both halves of `Certificate` exchange."""
+"""The typed data that both halves of `Certificate` exchange."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Optional
 from portcullis.agent.wire import Desired, Facts, Spec
 
 COVERED = "covered"
-"""Stands for a name in the certificate."""
+"""The value for a name that is in the certificate."""
 FRESH = "fresh"
-"""`expiry`: it is not yet due, or was due for less than a day."""
+"""`expiry` of a certificate that is not due for renewal, or has been due for less than a day."""
 SERVED = "this certificate"
-"""`served`: a server shows it, or none shows any."""
+"""`served` where a server shows this certificate, or no server shows any."""
 LINEAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
-"""What we accept as certbot's name of a lineage; it is a file's name."""
+"""The names of lineages that we accept. certbot uses the name for files and folders."""
 
 CA_VARIABLE = "REQUESTS_CA_BUNDLE"
-"""What Python's requests, and with it certbot, trusts instead of its own list."""
-# The credentials are in either of the two; pointing both at one file lets it hold what people have.
+"""Python's requests, and so certbot, trusts the file in this variable instead of its own list."""
+# The plugin reads credentials from either file. Both variables name our one file, so it may have either form.
 CREDENTIALS_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "route53": ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 }
-"""Plugins that find their credentials file by environment variables; all others have an option for it."""
+"""Plugins that find their credentials file by environment variables. All others have an option for it."""
 
 
 @dataclass(frozen=True)
 class CertificateSpec(Spec):
-    """Which lineage, and a name of it to ask a server on the host for."""
+    """Which lineage to read, and one of its names to request from a server on the host."""
 
     lineage: str
     name: str
@@ -37,26 +37,26 @@ class CertificateSpec(Spec):
 
 @dataclass(frozen=True)
 class CertificateDesired(Desired):
-    """A certificate as it is declared. Of the two ways to prove names, the one that is not used is None.
+    """A certificate as it is declared. The fields of the way to prove names that is not used are None.
 
     Attributes:
         lineage: certbot's name for it.
         domains: the names, each with `COVERED`.
         common_name: the first of them.
-        email: whose account with the authority it is.
+        email: the e-mail address of the account with the authority.
         server: https:// address of the authority's directory.
         key_type: ecdsa or rsa.
         on_delete: remove or keep.
-        ca_bundle: path of the root that the authority's own server is trusted by, or "".
+        ca_bundle: path of the root certificate of the authority's own server, or "".
         profile: the authority's profile, or "".
-        unit: the server that is reloaded when it shows an older certificate, or "".
-        precheck: ask every name for a token before the authority does.
-        webroot: folder from which /.well-known/acme-challenge/ is answered.
+        unit: the server to reload when it shows an older certificate, or "".
+        precheck: request a token from every name before the authority does.
+        webroot: folder from which a server answers /.well-known/acme-challenge/.
         dns: certbot's plugin that proves names by DNS records, or "".
         dns_credentials: path of the plugin's credentials file.
-        dns_propagation: seconds until a record is seen everywhere, in digits.
-        expiry: `FRESH`; in a state that was read back, as the facts have it.
-        served: `SERVED`; in a state that was read back, as the facts have it.
+        dns_propagation: seconds until a record is visible everywhere, in digits.
+        expiry: `FRESH`. In a state that was read back: the value of the facts.
+        served: `SERVED`. In a state that was read back: the value of the facts.
     """
 
     lineage: str
@@ -79,11 +79,11 @@ class CertificateDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Its lineage."""
+        """Return the name of its lineage."""
         return self.lineage
 
     def spec(self) -> CertificateSpec:
-        """Return the lineage, and its first name that is no wildcard: a server can be asked for that one."""
+        """Return the lineage, and its first name that is not a wildcard: a server can answer that one."""
         names = [self.common_name, *sorted(self.domains)]
         name = next((name for name in names if not name.startswith("*.")), self.common_name)
         return CertificateSpec(self.lineage, name)
@@ -91,20 +91,21 @@ class CertificateDesired(Desired):
 
 @dataclass(frozen=True)
 class CertificateFacts(Facts):
-    """A lineage as it is. What belongs to another way to prove names than the lineage's is None.
+    """A lineage as it is on the host. The fields of a way to prove names that it does not use are None.
 
     Attributes:
         domains: the names in the certificate, each with `COVERED`.
-        key_type: of the certificate's key.
-        issuer: who signed it: the organisation, or a name where there is none.
-        expiry: `FRESH`, or when it ends and why it was not renewed.
+        key_type: type of the certificate's key.
+        issuer: who signed the certificate: the organisation, or a name where there is none.
+        expiry: `FRESH`, or when the certificate ends and why it was not renewed.
         served: `SERVED`, or what a server shows instead.
         server: the authority that renewals ask, by the address of its directory.
         profile: the authority's profile, or "".
-        dns: certbot's plugin, "" where names are proven from a folder, in angle brackets any other way.
+        dns: certbot's DNS plugin; "" where a server proves names from a folder; any other way in angle
+            brackets.
         webroot: that folder.
         dns_credentials: path of the plugin's credentials file.
-        dns_propagation: seconds that are waited for a record, in digits.
+        dns_propagation: seconds that certbot waits for a record, in digits.
     """
 
     domains: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A certificate from elsewhere, looked at before anything is deployed: a preview says what nginx would."""
+"""A user's own certificate, checked before a deploy: a preview reports what nginx would refuse."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from portcullis.config.faults import SettingPath
 
 _SOON = timedelta(days=30)
-_RENEW = "renew it where it was issued"
+_RENEW = "renew it with its issuer"
 
 
 def read(path: str) -> str:
-    """Return the text of a certificate's file, by a path relative to the project.
+    """Return the text of a certificate file. The path is relative to the project.
 
     Raises:
         OSError: it cannot be read.
@@ -33,9 +33,10 @@ def read(path: str) -> str:
 
 
 def warning(path: str) -> str:
-    """Return what is to be said of how long the certificate in a file still lasts, "" where it is long.
+    """Return a warning about a certificate that ends soon or has ended, or "" where it lasts longer.
 
-    Not a fault: time passes by itself, and a stack whose certificate has ended must still be deployed.
+    It is not a fault: time passes by itself, and a stack with an expired certificate must still be
+    deployable.
 
     Raises:
         OSError: it cannot be read.
@@ -44,18 +45,18 @@ def warning(path: str) -> str:
     left = found[0].not_valid_after_utc - datetime.now(UTC)
     until = f"{found[0].not_valid_after_utc:%Y-%m-%d}"
     if left < timedelta():
-        return f"the certificate in {path} has expired, on {until}, and refuses visitors; {_RENEW}"
+        return f"the certificate in {path} expired on {until}, and browsers refuse the site; {_RENEW}"
     return f"the certificate in {path} ends on {until}; {_RENEW}" if left < _SOON else ""
 
 
 def check(path: str, key: str, names: Iterable[str], at: SettingPath) -> None:
-    """Report what is wrong with a chain and its key for a site with these names.
+    """Report what is wrong with a certificate, its chain and its key for a site with these names.
 
     Args:
-        path: the chain's file.
-        key: the key, in PEM; it is never shown.
-        names: every host name that it has to be good for.
-        at: where it stands in the settings.
+        path: the file of the certificate and its chain.
+        key: the private key, in PEM. No message shows it.
+        names: every host name that the certificate must contain.
+        at: the place of the certificate in the settings.
     """
     found = chain(path, at.field("chain"))
     public = _public(key, at.field("key"))
@@ -65,40 +66,40 @@ def check(path: str, key: str, names: Iterable[str], at: SettingPath) -> None:
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if public is not None and public != leaf.public_key().public_bytes(*form):
         at.field("key").report(
-            "is not the key of that certificate", "take the one that it was requested with"
+            "is not the key of that certificate", "use the key with which the certificate was requested"
         )
     covered = _names(leaf)
     for name in names:
         if name not in covered and not (_wildcard(name) in covered and not name.startswith("*.")):
             at.field("chain").refuse(
-                path, f"is not for {name}", f"it is for {', '.join(covered) or 'nothing'}"
+                path, f"is not for {name}", f"it is for {', '.join(covered) or 'no host name'}"
             )
 
 
 def chain(path: str, at: SettingPath) -> list[x509.Certificate]:
-    """Return the certificates in a file, none after reporting what is wrong with it; `at` is its place."""
+    """Return the certificates in a file. Report a file that cannot be used at `at`, and return none then."""
     try:
         text = read(path)
     except OSError as error:
-        at.refuse(path, f"cannot be read: {error.strerror}", "it is relative to the project's folder")
+        at.refuse(path, f"cannot be read: {error.strerror}", "the path is relative to the project's folder")
         return []
     if "PRIVATE KEY" in text:
-        at.refuse(path, "holds a private key", "keys are secrets: take it out, and encrypt it")
+        at.refuse(path, "holds a private key", "keys are secrets: move it to an encrypted secret")
     try:
         return x509.load_pem_x509_certificates(text.encode("ascii", "replace"))
     except ValueError:
-        at.refuse(path, "holds no certificate in PEM", "it begins with -----BEGIN CERTIFICATE-----")
+        at.refuse(path, "holds no certificate in PEM", "one begins with -----BEGIN CERTIFICATE-----")
         return []
 
 
 def _public(key: str, at: SettingPath) -> bytes | None:
-    """Give the public half of a key. Its own text never stands in a fault."""
+    """Return the public half of a private key. No fault shows the key's text."""
     try:
         private = load_pem_private_key(key.encode(), None)
     except TypeError:
-        at.report("is locked by a passphrase, which nginx could not enter", "take the passphrase off")
+        at.report("has a passphrase, which nginx cannot enter", "remove the passphrase")
     except (ValueError, UnsupportedAlgorithm):
-        at.report("is no private key in PEM", "it begins with -----BEGIN PRIVATE KEY-----")
+        at.report("is not a private key in PEM", "one begins with -----BEGIN PRIVATE KEY-----")
     else:
         return private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return None

@@ -1,7 +1,8 @@
-"""certbot: authorities, names of lineages, plugins for DNS, and the files around it that are ours.
+"""certbot: authorities, names of lineages, plugins for DNS, and our files around it.
 
-certbot itself is run by the resource `Certificate`; its timer is the system's own. Facts of plugins are those
-of Debian's packages and of https://eff-certbot.readthedocs.io/en/stable/using.html#dns-plugins.
+A lineage is certbot's word for a certificate with all its renewals. The resource `Certificate` runs certbot,
+and the system's own timer renews. The facts about plugins come from Debian's packages and from
+https://eff-certbot.readthedocs.io/en/stable/using.html#dns-plugins.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ PRODUCTION = "https://acme-v02.api.letsencrypt.org/directory"
 STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
 ACME_ROOT = "/var/www/portcullis-acme"
-"""The folder that an authority is shown on port 80. No site's folder has that name: it has no dot."""
+"""The folder that nginx shows an authority on port 80. No site has a folder of that name: it has no dot."""
 HOOK_PATH = "/etc/letsencrypt/renewal-hooks/deploy/10-portcullis-nginx"
-# In the folder that the package brings. certbot reads neither by itself.
+# In a folder of the package. certbot does not read these two files by itself.
 CA_BUNDLE_PATH = "/etc/letsencrypt/portcullis-ca.pem"
 CREDENTIALS_PATH = "/etc/letsencrypt/portcullis-dns-credentials"
 DROP_IN_PATH = "/etc/systemd/system/certbot.service.d/50-portcullis.conf"
@@ -35,9 +36,10 @@ class Plugin:
     Attributes:
         package: Debian's package.
         form: the smallest credentials file that works.
-        variables: the environment variables that lead to that file; where there are none, the option
+        variables: the environment variables that hold the path of that file. Without any, the option
             ``--dns-NAME-credentials`` does.
-        waits: it takes ``--dns-NAME-propagation-seconds``; one that does not knows when its provider is done.
+        waits: the plugin has the option ``--dns-NAME-propagation-seconds``. One without it asks its provider
+            when the record is visible.
     """
 
     package: str
@@ -72,17 +74,17 @@ PLUGINS: Mapping[str, Plugin] = {
     ),
     "sakuracloud": _plugin("sakuracloud", _ini("sakuracloud", "api_token", "api_secret")),
 }
-"""By the name that certbot has for it: its authenticator is ``dns-NAME``."""
+"""Plugins by certbot's name for them. The authenticator is ``dns-NAME``."""
 
 
 def lineage(site: str, server: str) -> str:
     """Return the name of a site's lineage at an authority.
 
-    Each authority has its own: certbot keeps a lineage's authority when it is only asked again, and a site
-    that moves to another lineage has the old one until the new one is there.
+    Each authority has a lineage of its own, for two reasons. certbot keeps a lineage's authority when it is
+    asked again. A site that changes its authority keeps the old lineage until the new one exists.
 
     Args:
-        site: host name of the site; a wildcard may be one.
+        site: host name of the site, or a wildcard.
         server: URL of the authority's directory.
     """
     name = site.removeprefix("*.")
@@ -94,12 +96,12 @@ def lineage(site: str, server: str) -> str:
 
 
 def environment(ca_bundle: str = "", plugin: str = "", credentials: str = CREDENTIALS_PATH) -> dict[str, str]:
-    """Return the variables that certbot needs, paths all of them.
+    """Return the environment variables that certbot needs. All of them hold paths.
 
     Args:
-        ca_bundle: path of the root that the authority's own server is trusted by, or "".
+        ca_bundle: path of the root certificate of the authority's own server, or "".
         plugin: name of the plugin for DNS, or "".
-        credentials: path of its credentials file.
+        credentials: path of the plugin's credentials file.
     """
     found = {CA_VARIABLE: ca_bundle} if ca_bundle else {}
     if plugin:
@@ -108,17 +110,17 @@ def environment(ca_bundle: str = "", plugin: str = "", credentials: str = CREDEN
 
 
 def drop_in(resource: str, variables: Mapping[str, str]) -> str:
-    """Render what the timer's service gets into its environment.
+    """Render the drop-in that gives the timer's service its environment.
 
     Raises:
-        ValueError: a name or path that cannot stand in a unit file.
+        ValueError: a name or path cannot stand in a unit file.
     """
     lines = [f"Environment={word(name)}={word(path)}" for name, path in sorted(variables.items())]
     return "\n".join(
         [
-            header(resource, "What certbot needs when its timer renews; at a deployment it gets the same."),
+            header(resource, "Variables for certbot when its timer renews. A deploy gives it the same ones."),
             "[Service]",
-            "# Paths and no secrets: every user can read the environment of a unit (systemctl show).",
+            "# Only paths, no secrets: every user can read the environment of a unit (systemctl show).",
             *lines,
             "",
         ]
@@ -126,17 +128,17 @@ def drop_in(resource: str, variables: Mapping[str, str]) -> str:
 
 
 def hook(resource: str) -> str:
-    """Render what certbot runs after it renewed any lineage."""
+    """Render the hook that certbot runs after the renewal of any lineage."""
     return (
         "#!/bin/sh\n"
-        + header(resource, "Has nginx take up renewed certificates.")
+        + header(resource, "Reloads nginx after certbot has renewed a certificate.")
         + """\
 #
-# One hook for all lineages, because certbot forgets a --deploy-hook as soon as a lineage is issued anew
-# without it. It runs after renewals; after a first certificate the site's own deployment reloads nginx.
+# One hook serves all lineages, because certbot forgets a --deploy-hook as soon as a lineage is issued again
+# without it. The hook runs after renewals. After a first certificate, the deploy of the site reloads nginx.
 
-# Tested first: nginx would refuse the reload too, but say so to nobody. certbot goes on when this fails, and
-# what is served then shows as a difference in the next preview.
+# The test comes first: nginx would refuse the reload, too, but tell nobody. If this script fails, certbot
+# goes on, and the next preview shows that nginx still serves the old certificate.
 nginx -t -q && systemctl reload nginx.service
 """
     )

@@ -1,4 +1,4 @@
-"""A certificate from an authority that speaks ACME, by certbot on the host."""
+"""A certificate from an ACME authority, which certbot requests on the host."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ class CertificateProvider(HostProvider):
     chosen = ("issuer",)
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check names, the authority, and how names are proven."""
+        """Check the names, the authority, and the way to prove names."""
         lineage, server = inputs.text("lineage"), inputs.text("server")
         if lineage is not None and not LINEAGE.fullmatch(lineage):
-            inputs.fail("lineage", f"{lineage!r} is no name for a lineage, such as www.example.com")
+            inputs.fail("lineage", f"{lineage!r} is not a valid lineage name, such as www.example.com")
         if server is not None and not server.startswith("https://"):
             inputs.fail("server", f"{server!r} is not the https:// address of an authority's directory")
         email = inputs.text("email") if inputs.news.get("email") else None
@@ -91,12 +91,18 @@ class CertificateProvider(HostProvider):
         if not is_known(domains):
             return
         if not domains or (is_known(first) and first not in domains):
-            inputs.fail("domains", "names nothing" if not domains else f"{first} is not among them")
+            inputs.fail(
+                "domains", "is empty" if not domains else f"does not contain {first}, the common_name"
+            )
         for name in domains or ():
             if not _DOMAIN.match(name):
-                inputs.fail("domains", f"{name!r} is no host name in small letters, such as www.example.com")
+                inputs.fail(
+                    "domains", f"{name!r} is not a host name in small letters, such as www.example.com"
+                )
         if domains and len(domains) > _MOST_NAMES:
-            inputs.fail("domains", f"{len(domains)} names are more than a certificate has: {_MOST_NAMES}")
+            inputs.fail(
+                "domains", f"{len(domains)} names are too many: a certificate has {_MOST_NAMES} at most"
+            )
 
     def _proof(self, inputs: Normaliser) -> None:
         plugin, domains = inputs.news.get("dns"), inputs.news.get("domains") or {}
@@ -113,31 +119,31 @@ class CertificateProvider(HostProvider):
         inputs.path("webroot")
         wild = sorted(name for name in domains if name.startswith("*."))
         if wild:
-            inputs.fail("domains", f"{wild[0]} is a wildcard, which only DNS proves; name a plugin in dns")
+            inputs.fail("domains", f"{wild[0]} is a wildcard, which needs DNS records; set dns to a plugin")
 
     def absent_inputs(self) -> Props:
-        """Return a certificate that is not there."""
+        """Return the inputs that show a missing certificate."""
         return {"domains": {}, "expiry": ABSENT}
 
     def put(
         self, channel: Channel, item: Item, props: Props, *, timeout: float = WRITE_TIMEOUT, **more: Any
     ) -> Json:
-        """Ask the agent, with the time that records of DNS take to be seen."""
+        """Ask the agent, and allow the time until DNS records are visible."""
         seconds = float(props.get("dns_propagation") or 0)
         return super().put(channel, item, props, timeout=timeout + AT_ONCE * seconds, **more)
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Replace by making the new lineage first: the site moves to it before the old one goes."""
+        """Replace by making the new lineage first, so that the site moves to it before the old one goes."""
         found = super().diff(id_, olds, news)
         return DiffResult(replaces=found.replaces)
 
     def subject(self, change: Change) -> str:
-        """Return what it is for."""
-        # Not the lineage: its name ends in a digest of the rest.
+        """Name the certificate by its first host name."""
+        # Not by its lineage, whose name may end in a digest.
         return f"certificate {change.props.get('common_name') or change.props.get('lineage', change.name)}"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say what is wrong with it in certbot's and the server's own words."""
+        """Return a line for what is wrong with it, in the words of certbot and of the server."""
         found = [
             Line(subject, str(change.live.get(name)), "", Severity.WRONG, at=(name,))
             for name in ("expiry", "served")
@@ -147,22 +153,22 @@ class CertificateProvider(HostProvider):
 
 
 class Certificate(HostResource):
-    """A lineage of certbot: a certificate that an authority issued, and that the system's timer renews.
+    """A lineage of certbot: a certificate that an authority issues and that the system's timer renews.
 
-    Renewals are no difference. That one is due and did not happen is: `expiry` says when the certificate ends
-    and why, and an update tries again. `served` is what a server on the host shows for its first name, where
-    nginx's configuration names the lineage.
+    A renewal is not a difference. A certificate that is due and was not renewed is one: `expiry` says when it
+    ends and why, and an update tries again. `served` is the certificate that a server on the host shows for
+    the first name. It counts only where nginx's configuration uses the lineage.
 
-    Before the authority is asked for the first time or anew, every name is looked up in DNS and asked for a
-    token on port 80, at each of its addresses. An IPv6 address is left out where the host has no IPv6 itself.
+    Before certbot asks the authority, the agent looks every name up in DNS and requests a token on port 80 at
+    each of its addresses. It leaves IPv6 addresses out if the host itself has no IPv6.
 
     Attributes:
         fullchain: path of the certificate with its chain; a plain text, known from the start.
         privkey: path of its key, which only root can read.
         domains: the names in the certificate.
-        issuer: who signed it: the organisation, or a name where there is none.
-        expiry: "fresh", or when it ends and why it was not renewed.
-        served: "this certificate", or what is shown instead of it.
+        issuer: who signed the certificate: the organisation, or a name where there is none.
+        expiry: "fresh", or when the certificate ends and why it was not renewed.
+        served: "this certificate", or what a server shows instead of it.
     """
 
     fullchain: str
@@ -195,28 +201,29 @@ class Certificate(HostResource):
         adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare it. certbot has to be there, and a server that answers from `webroot` on port 80.
+        """Declare it. The host needs certbot, and a server that answers from `webroot` on port 80.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            lineage: certbot's name for it, and of its folder.
-            domains: the names, the first of them the one that is asked for when it is read back.
-            email: whose account with the authority it is, "" for one without; using it accepts the
-                authority's terms.
-            server: https:// address of the authority's directory. Another one in the same lineage has it
-                issued anew; a lineage for each authority keeps the old one until the site has moved.
-            ca_bundle: path on the host of the root that the authority's own server is trusted by, or "".
-            webroot: folder on the host from which /.well-known/acme-challenge/ is answered.
+            lineage: certbot's name for the certificate and its folder.
+            domains: the names. A read-back checks what a server shows for the first one.
+            email: the e-mail address of the account with the authority; "" makes an account without one.
+                Using the account accepts the authority's terms.
+            server: https:// address of the authority's directory. If it changes, certbot issues the
+                certificate again in the same lineage. With a lineage for each authority, a site keeps the old
+                certificate until it has moved.
+            ca_bundle: path on the host of the root certificate of the authority's own server, or "".
+            webroot: folder on the host from which a server answers /.well-known/acme-challenge/.
             dns: certbot's plugin, such as "cloudflare", to prove names by DNS records instead; "" for none.
             dns_credentials: path on the host of the plugin's credentials file.
-            dns_propagation: seconds until a record is seen everywhere.
+            dns_propagation: seconds until a record is visible everywhere.
             key_type: ECDSA on P-256, or RSA with 2048 bits.
             profile: the authority's profile; needs certbot 4.
-            precheck: ask every name for a token before the authority does.
-            unit: the server that is reloaded when it shows an older certificate; "" for none.
-            on_delete: delete the lineage or keep it. One that was there before us is always kept.
-            adopt: take over a lineage that is there and differs.
+            precheck: request a token from every name before the authority does.
+            unit: the server to reload when it shows an older certificate; "" for none.
+            on_delete: delete the lineage or keep it. A lineage that existed before us is always kept.
+            adopt: take over an existing lineage that differs.
             opts: resource options.
         """
         self.fullchain = f"{LIVE}/{lineage}/fullchain.pem"
@@ -234,7 +241,7 @@ class Certificate(HostResource):
                 "server": server,
                 "ca_bundle": ca_bundle,
                 "dns": dns,
-                # Of the two ways to prove names, only the one that is used.
+                # Only the inputs of the way to prove names that is used.
                 **(
                     {"dns_credentials": dns_credentials, "dns_propagation": str(dns_propagation)}
                     if dns

@@ -1,1 +1,1 @@
-"""nginx as reverse proxy."""
+"""nginx as a reverse proxy."""

@@ -1,4 +1,4 @@
-"""nginx in front of a host's apps: the base, then each site's certificate and file, then what is served."""
+"""nginx in front of a host's apps: shared files, then certificates and sites, then a check of all sites."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ if TYPE_CHECKING:
     from portcullis.host import Host
 
 _DAY = 24
-# Mozilla's guideline wants a year at most. Due four months before: somebody runs `up` meanwhile.
+# Mozilla's guideline allows a year at most. Renewal is due for four months, so that an `up` falls into that
+# time.
 _INTERNAL = InternalCaArgs(server_hours=365 * _DAY, renew_hours=120 * _DAY)
 
 
 @dataclass(frozen=True, slots=True)
 class _Declared:
-    """The sites of a `ReverseProxy`, for the checks that a host's sites go through, too."""
+    """The sites of a `ReverseProxy`, in the form that the checks of `site_checks` need."""
 
     root: Written
     host: Host
@@ -57,31 +58,32 @@ class _Declared:
 
     @property
     def secrets(self) -> Mapping[str, Any]:
-        """What the secrets hold, by name."""
+        """The values of the secrets, by name."""
         return {name: value for name, value, _ in self.root.items("secrets")}
 
     def how_to_add(self, secret: str) -> str:
-        """Return how a secret is declared."""
+        """Return what to do to declare a secret."""
         return f"add {secret} to {self.root.at.field('secrets')}"
 
     def server_of(self, site: Written) -> site_checks.Server:
-        """Return who serves a site."""
+        """Return the host that serves a site."""
         return site_checks.Server(self.host.alias, self.host.os, self.root.section("args"))
 
 
 class ReverseProxy(pulumi.ComponentResource):
-    """nginx with server blocks for each site; host names that are no site get no answer.
+    """nginx with server blocks for each site. Host names that are not a site get no answer.
 
-    Base, then certificate, then site, in one deployment: the base answers the authority on port 80 for names
-    that are no site yet. Every file is tested with the whole configuration before it stays, nginx is reloaded
-    and never restarted, and then each site is asked for over loopback.
+    One deploy makes the shared files, then the certificates, then the sites. The shared files come first:
+    they answer the certificate authority on port 80 for names that have no site yet. nginx tests its whole
+    configuration with each new file before the file stays. nginx is reloaded and never restarted. At the end,
+    each site is requested over loopback.
 
-    It opens no port: where a firewall stands in front, 80 and 443 have to be open by then, so the component
-    depends on it.
+    The component opens no port. Where a firewall protects the host, let the component depend on the resource
+    that opens ports 80 and 443.
 
     Example:
         ```python
-        # An app that is there already, on a host of which nothing else is managed.
+        # The app runs already, and Portcullis manages nothing else on this host.
         from portcullis.components import ProxiedApp, ReverseProxy, ReverseProxyArgs, SiteArgs
         from portcullis.host import Connection, Host, write_ssh_config
 
@@ -99,7 +101,7 @@ class ReverseProxy(pulumi.ComponentResource):
     Attributes:
         ca_pem: the certificate of the stack's own authority, for clients of sites with `tls="internal"`; None
             without such a site.
-        served: that every site is served as declared.
+        served: the resource that checks that nginx serves every site as declared.
     """
 
     ca_pem: pulumi.Output[str] | None
@@ -122,19 +124,19 @@ class ReverseProxy(pulumi.ComponentResource):
 
         Args:
             name: the component's name, such as "web1-nginx".
-            args: what holds for all sites.
+            args: the settings that all sites share.
             host: the host.
             sites: the sites, by host name.
-            apps: where the apps answer that sites name.
-            acme: who issues certificates for sites that do not say otherwise; without it Let's Encrypt does,
-                for an account without e-mail.
-            secrets: what secrets hold, by name: passwords, keys and credentials that sites and `acme` name.
-            accepted: files of others that may be in nginx's configuration: path to the reason.
-            opts: options of the component; it depends on what opens ports 80 and 443.
+            apps: where the apps of the sites answer, by the app's name.
+            acme: who issues certificates for sites with `tls="acme"`. Without it, Let's Encrypt does, for an
+                account without an e-mail address.
+            secrets: the values of the secrets that sites and `acme` name: passwords, keys and credentials.
+            accepted: undeclared files that may be in nginx's configuration: path to the reason.
+            opts: options of the component. Let it depend on the resource that opens ports 80 and 443.
 
         Raises:
-            ArgumentsError: with everything that is wrong between these.
-            OSError: the file of a certificate cannot be read.
+            ArgumentsError: with every fault in these arguments and between them.
+            OSError: a certificate file cannot be read.
         """
         apps, secrets = apps or {}, secrets or {}
         given = {"args": args, "sites": sites, "apps": apps, "acme": acme, "secrets": secrets}
@@ -152,14 +154,14 @@ class ReverseProxy(pulumi.ComponentResource):
             files += [certificate] if isinstance(certificate, File) else []
             files.append(self._site(host_name, site, pair, [certificate] if certificate else []))
             probe = SiteProbe(tls=pair is not None, certificate=pair.chain if pair else "")
-            # Each of its names: somebody's own file may have taken one of them only.
+            # Check each name of the site: an undeclared file may serve only one of them.
             probes |= dict.fromkeys((host_name, *site.other_names), probe)
         self.served = ServedSites(
             f"{name}-served",
             host=host,
             sites=probes,
             unit="nginx.service",
-            # The folder as well: a change beside our files that nginx has not taken up yet shows as stale.
+            # Watch the whole folder: a change to a file that is not ours makes nginx stale, too.
             reads=[*files, "/etc/nginx"],
             accepted=accepted,
             opts=ResourceOptions(parent=self, depends_on=[self._service, *files]),
@@ -168,7 +170,7 @@ class ReverseProxy(pulumi.ComponentResource):
         self.register_outputs({"sites": sorted(sites), "service": self._service.active})
 
     def _shared(self) -> tuple[list[pulumi.Resource], Service]:
-        """Declare what all sites share, and nginx itself."""
+        """Declare the files that all sites share, and nginx itself."""
         name, args = self._name, self._args
         packages = Packages(
             f"{name}-packages",
@@ -177,8 +179,8 @@ class ReverseProxy(pulumi.ComponentResource):
             on_delete="purge",
             opts=ResourceOptions(parent=self),
         )
-        # In this order: two default servers for one port do not pass the test, and on destroy the packaged
-        # one must not come back while ours is there.
+        # The order matters. nginx refuses two default servers for one port. On destroy, the packaged site
+        # must not come back while our default server is still there.
         packaged = self._file(
             f"{name}-packaged-site",
             nginx.PACKAGED_SITE_PATH,
@@ -215,7 +217,7 @@ class ReverseProxy(pulumi.ComponentResource):
             unit="nginx.service",
             reads=[*ours, "/etc/nginx"],
             on_change="reload",
-            # Before the sites: an authority asks on port 80 before there is one.
+            # nginx must run before the sites exist: the certificate authority asks on port 80 first.
             opts=ResourceOptions(parent=self, depends_on=base),
         )
         return base, service
@@ -235,7 +237,7 @@ class ReverseProxy(pulumi.ComponentResource):
         self.ca_pem = self._ca.ca_pem if self._ca else None
 
     def _pair(self, host_name: str, site: SiteArgs) -> tuple[nginx.KeyPair | None, Certificate | File | None]:
-        """Declare a site's certificate; return where it is on the host, and what puts it there."""
+        """Declare a site's certificate. Return its paths on the host, and the resource that puts it there."""
         part, names = f"{self._name}-{host_name}", (host_name, *site.other_names)
         if self._certbot is not None and site.by_acme:
             made = self._certbot.certificate(
@@ -248,18 +250,20 @@ class ReverseProxy(pulumi.ComponentResource):
             chain, key = self._ca.server(part, names)
         else:
             return None, None
-        # One file: the two are changed at once, and nginx never sees a key that is not the certificate's.
+        # Key and certificate stand in one file. So both change at once, and nginx never sees two that do not
+        # fit.
         pem = pulumi.Output.all(key, chain).apply(
             lambda found: "".join(text.strip() + "\n" for text in found)
         )
         path = f"{nginx.PRIVATE}/{host_name}.pem"
-        # After the service, like everything of a site: it would never see the last change of what it reads.
+        # After the service, like all files of a site: a file that changes after the service was checked would
+        # leave the service stale for ever.
         after = [*self._base, self._service]
         file = self._file(f"{part}-certificate", path, pulumi.Output.secret(pem), *after, mode="0600")
         return nginx.KeyPair(path, path), file
 
     def _own(self, given: CertificateArgs) -> tuple[pulumi.Input[str], pulumi.Input[str]]:
-        """Read a certificate from elsewhere, and say when it is about to end."""
+        """Read a certificate that the user brings, and warn when it ends soon."""
         from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - slow, seldom needed
 
         if warning := own_certificates.warning(given.chain):
@@ -279,7 +283,7 @@ class ReverseProxy(pulumi.ComponentResource):
                     host=self._host,
                     path=nginx.root(host_name),
                     source=site.root,
-                    # The package brings the folder above.
+                    # The package creates the parent folder.
                     opts=ResourceOptions(parent=self, depends_on=self._base[:1]),
                 )
             )
@@ -320,7 +324,7 @@ class ReverseProxy(pulumi.ComponentResource):
         }
         if not moving:
             return
-        # The engine takes former containers away when everything else is done: after this.
+        # The engine removes former containers when everything else is done, so after this wait.
         Drain(
             f"{self._name}-drain",
             host=self._host,
@@ -361,7 +365,7 @@ class ReverseProxy(pulumi.ComponentResource):
 
 
 def _check(written: Written, host: Host) -> None:
-    """Refuse what nginx would refuse, or would do otherwise than declared."""
+    """Refuse arguments that nginx would refuse, or would treat differently from what they declare."""
     faults = faults_in(MapOf[ServerName, SiteArgs], written.get("sites"), str(written.at.field("sites")))
     if faults:
         raise ArgumentsError(faults)

@@ -1,4 +1,4 @@
-"""What both halves of the host resources of nginx exchange."""
+"""The typed data that both halves of nginx's host resources exchange."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from portcullis.agent.wire import Desired, Facts, Spec
 
 SERVED = "served"
-"""What is said of a site that answers."""
+"""The value for a site that answers."""
 # RFC 1035, section 2.3.4: a label has 63 characters at most, and TLS cannot carry a longer one.
 NAME = re.compile(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 """A site's name, or a wildcard."""
@@ -17,11 +17,11 @@ NAME = re.compile(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
 @dataclass(frozen=True)
 class Probe:
-    """What to ask of a site.
+    """How to check one site.
 
     Attributes:
-        tls: it is served on port 443 as well as on port 80.
-        certificate: path of the file whose first certificate is shown there; "" takes any.
+        tls: nginx serves the site on port 443, and not only on port 80.
+        certificate: path of the file whose first certificate port 443 must show; "" accepts any certificate.
     """
 
     tls: bool
@@ -30,13 +30,13 @@ class Probe:
 
 @dataclass(frozen=True)
 class ServedSitesSpec(Spec):
-    """What to look at.
+    """What to read on the host.
 
     Attributes:
         unit: nginx's unit.
-        reads: paths that it reads.
-        probes: what to ask of each site, by its name.
-        accepted: files of others that may be in nginx's configuration.
+        reads: paths that nginx reads.
+        probes: how to check each site, by its name.
+        accepted: undeclared files that may be in nginx's configuration.
     """
 
     unit: str
@@ -47,17 +47,19 @@ class ServedSitesSpec(Spec):
 
 @dataclass(frozen=True)
 class ServedSitesDesired(Desired):
-    """That every site is served.
+    """The declaration that nginx serves every site.
 
     Attributes:
         unit: nginx's unit.
-        sites: names, each with `SERVED`; in a state that was read back, also why one is not.
-        probes: what to ask of each site, by its name.
-        reads: what nginx runs on: paths and names of resources, each with the revision that it had.
-        stale: False; in a state that was read back, whether nginx ran on older files.
-        broken: empty; in a state that was read back, the line by which nginx refused its configuration.
-        strangers: empty; in a state that was read back, what in nginx's configuration nobody declared.
-        accepted: files of others that may be there, each with the reason.
+        sites: site names, each with `SERVED`. In a state that was read back: or the reason why nginx does not
+            serve it.
+        probes: how to check each site, by its name.
+        reads: what nginx runs on: paths and names of resources, each with its revision.
+        stale: False. In a state that was read back: whether nginx runs on older files.
+        broken: empty. In a state that was read back: the message with which nginx refuses its configuration.
+        strangers: empty. In a state that was read back: undeclared and changed files in nginx's
+            configuration.
+        accepted: undeclared files that may be there, each with the reason.
     """
 
     unit: str
@@ -75,7 +77,7 @@ class ServedSitesDesired(Desired):
         return self.unit
 
     def spec(self) -> ServedSitesSpec:
-        """Return the unit, with those things it reads that are paths, and what is asked."""
+        """Return what to read on the host: the unit, the paths among `reads`, and the probes."""
         paths = sorted(path for path in self.reads if path.startswith("/"))
         return ServedSitesSpec(self.unit, paths, self.probes, sorted(self.accepted))
 
@@ -85,10 +87,10 @@ class ServedSitesFacts(Facts):
     """What nginx serves.
 
     Attributes:
-        sites: each site and `SERVED`, or why it is not.
-        stale: a file is newer than what nginx runs on.
-        broken: the line by which nginx refuses its configuration; "" where it takes it, or runs on it.
-        strangers: what in nginx's configuration is neither declared nor as its packages bring it, by path.
+        sites: each site with `SERVED`, or with the reason why nginx does not serve it.
+        stale: a file is newer than the configuration that nginx runs on.
+        broken: the message with which nginx refuses its configuration; "" where it accepts it or runs on it.
+        strangers: undeclared files in nginx's configuration, and changed files of its packages, by path.
     """
 
     sites: Mapping[str, str] = field(default_factory=dict)
@@ -99,10 +101,10 @@ class ServedSitesFacts(Facts):
 
 @dataclass(frozen=True)
 class DrainSpec(Spec):
-    """Which nginx it is.
+    """Which nginx to look at.
 
     Attributes:
-        service: its unit.
+        service: nginx's unit.
     """
 
     service: str
@@ -110,11 +112,11 @@ class DrainSpec(Spec):
 
 @dataclass(frozen=True)
 class DrainDesired(Desired):
-    """How long requests under way are waited for.
+    """How long to wait for running requests.
 
     Attributes:
         service: nginx's unit.
-        reads: its configuration; workers that are older than its last change serve former upstreams.
+        reads: path of nginx's configuration. Workers older than its last change still use former upstreams.
         seconds: the longest wait, as a decimal number.
     """
 
@@ -124,14 +126,14 @@ class DrainDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Nginx's unit."""
+        """Return nginx's unit."""
         return self.service
 
     def spec(self) -> DrainSpec:
-        """Return which nginx it is."""
+        """Return which nginx to look at."""
         return DrainSpec(self.service)
 
 
 @dataclass(frozen=True)
 class DrainFacts(Facts):
-    """Nothing of a drain stands on the host."""
+    """A drain has no facts: it leaves nothing on the host."""

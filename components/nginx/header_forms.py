@@ -1,4 +1,4 @@
-"""The forms of headers: origins, policies, and what CORS may allow."""
+"""The forms of headers in settings: origins, Content-Security-Policies, names and values."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 from portcullis.config.faults import closest
 from portcullis.config.value_types import Text
 
-# https://www.w3.org/TR/CSP3/#csp-directives and what MDN lists beside it; a browser skips a name that it does
-# not know, so that a misspelt one allows everything.
+# https://www.w3.org/TR/CSP3/#csp-directives and further directives that MDN lists. A browser ignores a
+# directive that it does not know, so a misspelt one restricts nothing.
 _CSP = (
     *("base-uri", "block-all-mixed-content", "child-src", "connect-src", "default-src", "fenced-frame-src"),
     *("font-src", "form-action", "frame-ancestors", "frame-src", "img-src", "manifest-src", "media-src"),
@@ -19,13 +19,13 @@ _CSP = (
 )
 _KEYWORDS = {"self", "none", "unsafe-inline", "unsafe-eval", "strict-dynamic", "unsafe-hashes"}
 _NO_CORS = {"set-cookie", "set-cookie2"}
-# Headers that have a key of their own, where they are checked, and are sent in their places only.
+# Headers that have a settings key of their own. That key checks the value and decides where nginx sends it.
 _KEYS = {
     "strict-transport-security": "hsts",
     "content-security-policy": "csp",
     "content-security-policy-report-only": "cspReportOnly",
 }
-# RFC 9110, 7.6.1 and 8.6, and what nginx says by itself: a second one would be believed by somebody.
+# RFC 9110, 7.6.1 and 8.6, and headers that nginx sends itself: some client would believe the second one.
 _NGINX = {
     *("connection", "content-encoding", "content-length", "content-type", "date", "keep-alive", "location"),
     *("server", "te", "trailer", "transfer-encoding", "upgrade"),
@@ -54,7 +54,10 @@ def _origin(text: str) -> tuple[str, str] | None:
 
 def _csp(text: str) -> tuple[str, str] | None:
     if not _PRINTABLE.fullmatch(text) or "$" in text or '"' in text:
-        return ("holds what no policy does", "write one line of ASCII, without double quotes and dollars")
+        return (
+            "holds a character that no policy can have",
+            "write one line of ASCII, without double quotes and dollar signs",
+        )
     if "," in text:
         return ("holds a comma, which begins another policy", "put a semicolon between directives")
     parts = [part.split() for part in text.split(";") if part.strip()]
@@ -66,19 +69,19 @@ def _directives(parts: list[list[str]]) -> tuple[str, str] | None:
     seen: set[str] = set()
     for name, *values in parts:
         if name not in _CSP:
-            return (f"has {name}, which is no directive of CSP", closest(name, _CSP))
+            return (f"has {name}, which is not a CSP directive", closest(name, _CSP))
         if name in seen:
-            return (f"has {name} twice, and browsers take the first", "put its values together")
+            return (f"has {name} twice, and browsers use only the first", "put all values into one directive")
         seen.add(name)
         bare = [value for value in values if value.lower() in _KEYWORDS]
         if bare:
-            return (f"has {bare[0]} without quotes, which is a host name", f"write '{bare[0]}'")
+            return (f"has {bare[0]} without quotes, which means a host name", f"write '{bare[0]}'")
     return None
 
 
 def _value(text: str) -> tuple[str, str] | None:
     if not _PRINTABLE.fullmatch(text) or "$" in text:
-        return ("is no value that nginx can send", "write one line of ASCII, without dollars")
+        return ("is not a value that nginx can send", "write one line of ASCII, without dollar signs")
     return None
 
 
@@ -86,29 +89,29 @@ def _exposed(text: str) -> tuple[str, str] | None:
     if not re.fullmatch(r"[A-Za-z0-9!#%&'*+.^_`|~-]+", text):
         return ("is not the name of a header", "write X-Total-Count")
     if text == "*":
-        return ("is every header", "name those that are needed")
+        return ("stands for every header", "list the headers that are needed")
     if text.lower() in _NO_CORS:
-        return ("is never shown to a script", "leave it out")
+        return ("is a header that browsers never show to scripts", "leave it out")
     return None
 
 
 def _own_name(text: str) -> tuple[str, str] | None:
     name = text.lower()
-    # As a header of every answer it would be said to every origin, beside what cors says to some.
+    # nginx would send it to every origin, beside the CORS headers that it sends to allowed origins.
     key = "cors" if name.startswith("access-control-") else _KEYS.get(name)
     if key:
         return ("has a key of its own", f"write {key}")
-    return ("is what nginx says by itself", "leave it out") if name in _NGINX else None
+    return ("is a header that nginx sends itself", "leave it out") if name in _NGINX else None
 
 
 Origin = Annotated[str, Text("an origin", refused=_origin)]
-Method = Annotated[str, Text("a method of HTTP", r"[A-Z]{3,20}", "write GET, POST, PUT, PATCH, DELETE")]
+Method = Annotated[str, Text("an HTTP method", r"[A-Z]{3,20}", "write GET, POST, PUT, PATCH or DELETE")]
 Header = Annotated[str, Text("the name of a header", refused=_exposed)]
 HeaderName = Annotated[
     str,
     Text("the name of a header", r"[A-Za-z][A-Za-z0-9-]{0,63}", "write Permissions-Policy", _own_name),
 ]
 HeaderValue = Annotated[
-    str, Text("the value of a header", refused=_value, hint='write it in quotes; "" is none')
+    str, Text("the value of a header", refused=_value, hint='write it in quotes; "" sends no header')
 ]
 Csp = Annotated[str, Text("a Content-Security-Policy", refused=_csp)]

@@ -1,4 +1,4 @@
-"""The parts of a site that other resources make: where its apps answer, and its users' passwords."""
+"""The parts of a site that depend on other resources: where its apps answer, and its users' passwords."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from portcullis.config.forms import SecretInput
 
-# 2^6 rounds, some 3 ms: nginx checks the password with every request, and does nothing else meanwhile.
+# 2^6 rounds take about 3 ms. nginx checks the password at every request, and a worker does nothing else
+# meanwhile.
 _ROUNDS = 6
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BCRYPT64 = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -30,12 +31,12 @@ _BCRYPT64 = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 @dataclass(frozen=True, slots=True)
 class ProxiedApp:
-    """Where an app answers.
+    """The address and port at which an app answers.
 
     Attributes:
-        address: IPv4 address that it listens on, or that its container is published on.
-        port: port there; an output where the host chooses it.
-        depends_on: what makes the app: no visitor is sent there before.
+        address: IPv4 address on which the app listens, or on which its container is published.
+        port: port at this address; an Output where the host chooses it.
+        depends_on: the resources that make the app. nginx sends it no visitor before they are ready.
 
     Raises:
         ArgumentsError: with every attribute that cannot be used.
@@ -46,7 +47,7 @@ class ProxiedApp:
     depends_on: Sequence[pulumi.Resource] = ()
 
     def __post_init__(self) -> None:
-        """Check what nginx would refuse."""
+        """Refuse values that nginx would refuse."""
         faults = faults_in(AppAddress, self.address, "ProxiedApp.address")
         if not isinstance(self.port, pulumi.Output):
             faults += faults_in(Port, self.port, "ProxiedApp.port")
@@ -57,11 +58,11 @@ class ProxiedApp:
 def with_upstreams(
     apps: Mapping[str, ProxiedApp], render: Callable[[Mapping[str, nginx.Upstream]], str]
 ) -> pulumi.Input[str]:
-    """Render what needs to know where apps answer. The text is known in a preview wherever the ports are.
+    """Render a text that needs the ports of apps. A preview knows the text wherever it knows all ports.
 
     Args:
-        apps: where they answer, by the beginning of the path.
-        render: takes the same with ports that are numbers.
+        apps: where the apps answer, by the beginning of the path.
+        render: renders the text from the same map, with ports as numbers.
     """
 
     def rendered(ports: Mapping[str, int]) -> str:
@@ -75,7 +76,7 @@ def with_upstreams(
 
 
 def passwords(name: str, users: Mapping[str, SecretInput]) -> pulumi.Output[str]:
-    """Return the file with a site's users and hashes of their passwords, which is a secret like these."""
+    """Return the content of the file with a site's users and password hashes. It is a secret, too."""
     place = f"{pulumi.get_project()}/{pulumi.get_stack()}/{name}"
 
     def render(found: Mapping[str, str]) -> str:
@@ -86,9 +87,10 @@ def passwords(name: str, users: Mapping[str, SecretInput]) -> pulumi.Output[str]
 
 
 def _hash(password: str, place: str) -> str:
-    """Return the bcrypt hash of a password: the same text every time, or every preview would show a change.
+    """Return the bcrypt hash of a password, always the same text: else every preview would show a change.
 
-    The salt is of the place. Two users of one password have two hashes, and no table made beforehand fits.
+    The salt depends on project, stack, site and user. So two users with the same password have different
+    hashes, and tables of precomputed hashes are useless.
     """
     raw = hashlib.sha256(place.encode()).digest()[:16]
     salt = base64.b64encode(raw).rstrip(b"=").translate(bytes.maketrans(_BASE64, _BCRYPT64))

@@ -1,4 +1,4 @@
-"""What is wrong between a site and the other sections: authority, names, secrets, its host's packages."""
+"""Checks between a site and other sections: the authority, names, secrets, and the packages of its host."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Server:
 
     Attributes:
         alias: its alias.
-        os: its operating system, or what was written in its place.
+        os: its operating system, or whatever was written there.
         proxy: its `ReverseProxyArgs`, as they were written.
     """
 
@@ -38,22 +38,22 @@ class Server:
 
 
 class Declared(HasSecrets, Protocol):
-    """What was written of sites, and of what they need."""
+    """The sites as they were written, and the sections that they need."""
 
     @property
     def root(self) -> Written:
-        """Where the section `acme` stands, if it was written."""
+        """The section that holds `acme`, if it was written."""
 
     @property
     def sites(self) -> Mapping[str, Written]:
         """The sites by host name."""
 
     def server_of(self, site: Written) -> Server | None:
-        """Return who serves a site, or None where no host that is declared does."""
+        """Return the host that serves a site, or None where no declared host does."""
 
 
 def sites(declared: Declared) -> None:
-    """Report everything that is wrong with sites beside what they say of themselves."""
+    """Report every fault between sites and other settings. `SiteArgs` reports faults inside one site."""
     checks.authority(declared.root.section("acme"), declared)
     for check in (systems_of_hosts, challenges, names_of_sites, secrets_of_sites, systems_of_sites):
         check(declared)
@@ -67,30 +67,30 @@ def apps_of(site: Written) -> Iterator[tuple[str, SettingPath]]:
 
 
 def authorities(declared: Declared) -> None:
-    """A stack says who issues certificates, and for whose account: that accepts terms of service."""
+    """Require an authority, and the e-mail address of the account that accepts its terms of service."""
     acme = declared.root.section("acme")
     if "acme" in declared.root and "email" not in acme:
-        acme.at.field("email").report("is missing", "write whose account it is: ops@example.com")
+        acme.at.field("email").report("is missing", "write the account's address, such as ops@example.com")
     for site in declared.sites.values():
         if by_acme(site) and "acme" not in declared.root:
             site.at.report(
                 "has no authority for its certificate",
-                f"write {NAMESPACE}:acme: {{email: you@example.com}}, or here tls: internal, or tls: none",
+                f"write {NAMESPACE}:acme: {{email: you@example.com}}, or set tls: internal or tls: none here",
             )
 
 
 def challenges(declared: Declared) -> None:
-    """A name proven by DNS needs a provider."""
+    """Require a DNS provider for a site whose names are checked by DNS."""
     acme = declared.root.section("acme")
     for site in declared.sites.values():
-        said = declared.whole == "stack" and "acme" not in declared.root
-        if by_acme(site) and site.get("challenge") == "dns" and "dns" not in acme and not said:
+        is_reported = declared.whole == "stack" and "acme" not in declared.root
+        if by_acme(site) and site.get("challenge") == "dns" and "dns" not in acme and not is_reported:
             how = f"write {acme.at.field('dns')}: {{provider: …, credentials: …}}"
             site.at.field("challenge").refuse("dns", "needs a provider", how)
 
 
 def names_of_sites(declared: Declared) -> None:
-    """No two sites have one name: nginx would take the first, with a warning that nobody reads."""
+    """Refuse a name that two sites have. nginx would serve the first one, and only warn in its log."""
     sites = declared.sites
     first: dict[str, str] = dict.fromkeys(sites, "is a site of its own")
     for name, site in sites.items():
@@ -98,18 +98,19 @@ def names_of_sites(declared: Declared) -> None:
             if other == name:
                 place.refuse(other, "is the site's own name", "leave it out")
             elif other in first:
-                place.refuse(other, first[other], "a name leads to one place")
+                place.refuse(other, first[other], "a name can belong to one site only")
             first.setdefault(other, f"is a name of {name} already")
     owners = {other: name for name, site in sites.items() for other, _ in _other_names(site)}
     owners |= {name: name for name in sites}
     for name, site in sites.items():
         if _comes_back(name, sites, owners):
             target = site.get("redirect")
-            site.at.field("redirect").refuse(target, "leads back here", "visitors would go in a circle")
+            how = "visitors would be redirected for ever"
+            site.at.field("redirect").refuse(target, "leads back to this site", how)
 
 
 def _comes_back(name: str, sites: Mapping[str, Written], owners: Mapping[str, str]) -> bool:
-    """Tell whether redirects lead from a site to itself, by way of others or at once."""
+    """Tell whether redirects lead from a site back to itself, directly or through other sites."""
     seen: set[str] = set()
     here: str | None = name
     while here is not None and here not in seen:
@@ -123,7 +124,7 @@ def _comes_back(name: str, sites: Mapping[str, Written], owners: Mapping[str, st
 
 
 def _host_of(url: str) -> str | None:
-    """Return the host name of what may be no URL at all: that is said where its form is checked."""
+    """Return the host name of a URL, or None where the text is not a URL. Another check reports the form."""
     try:
         return urlsplit(url).hostname
     except ValueError:
@@ -131,18 +132,21 @@ def _host_of(url: str) -> str | None:
 
 
 def _site_of(host: str, owners: Mapping[str, str]) -> str | None:
-    """Return the site that nginx takes for a host name: its own, or that of the longest wildcard."""
+    """Return the site that nginx picks for a host name: by the exact name, or else the longest wildcard."""
     labels = host.split(".")
     candidates = [host, *(f"*.{'.'.join(labels[index:])}" for index in range(1, len(labels)))]
     return next((owners[candidate] for candidate in candidates if candidate in owners), None)
 
 
 def secrets_of_sites(declared: Declared) -> None:
-    """Passwords and keys are secrets of the stack; certificates from elsewhere have to fit their site."""
+    """Check that passwords and keys are declared secrets, and that a user's own certificate fits its site."""
     for name, site in declared.sites.items():
         for _, secret, place in site.items("basic_auth"):
             if _bytes(named_secret(declared, secret, place)) > _LONGEST_PASSWORD:
-                place.report(f"has a password of over {_LONGEST_PASSWORD} bytes", "nobody would get in")
+                place.report(
+                    f"has a password of more than {_LONGEST_PASSWORD} bytes",
+                    "bcrypt reads no more, so nobody could log in; choose a shorter password",
+                )
         if "certificate" in site:
             own = site.section("certificate")
             key = named_secret(declared, own.get("key"), own.at.field("key"))
@@ -154,7 +158,7 @@ def secrets_of_sites(declared: Declared) -> None:
 
 
 def systems_of_hosts(declared: Declared) -> None:
-    """A host's nginx has to keep the name of a site apart from all others."""
+    """Refuse a host whose nginx cannot keep sites apart from unknown host names."""
     for site in declared.sites.values():
         server = declared.server_of(site)
         if server and isinstance(server.os, str) and server.os in NO_SITES:
@@ -165,7 +169,7 @@ def systems_of_hosts(declared: Declared) -> None:
 
 
 def systems_of_sites(declared: Declared) -> None:
-    """A site's host has the packages for it; what stands in front of it keeps passwords from being read."""
+    """Check that a site's host has the needed version of certbot, and that passwords travel encrypted."""
     acme = declared.root.section("acme")
     profile = acme.get("profile")
     for name, site in declared.sites.items():
@@ -176,8 +180,8 @@ def systems_of_sites(declared: Declared) -> None:
         if site.get("basic_auth") and plain and not server.proxy.get("trusted_proxies"):
             trusted = server.proxy.at.field("trusted_proxies")
             site.at.field("basic_auth").report(
-                "would send passwords that everybody on the way can read",
-                f"leave tls: none out, or name the proxy in front that speaks HTTPS under {trusted}",
+                "would send passwords without encryption",
+                f"leave tls: none out, or list the HTTPS proxy in front of the host under {trusted}",
             )
         dialect = DIALECTS.get(server.os) if isinstance(server.os, str) else None
         if profile and dialect and by_acme(site) and not dialect.certificate_profiles:
@@ -190,7 +194,7 @@ def systems_of_sites(declared: Declared) -> None:
 
 
 def by_acme(site: Written) -> bool:
-    """Tell whether an authority issues a site's certificate."""
+    """Tell whether an ACME authority issues a site's certificate."""
     return site.get("certificate") is None and site.get("tls") in (None, "acme")
 
 
@@ -200,6 +204,6 @@ def _other_names(site: Written) -> Iterator[tuple[str, SettingPath]]:
 
 
 def _bytes(password: Secret | None) -> int:
-    """Return how long a password is, 0 where that is not known."""
+    """Return the length of a password in bytes, or 0 where the password is not known yet."""
     known = password is not None and password.is_known
     return len(password.reveal().encode("utf-8", "surrogatepass")) if password and known else 0

@@ -110,18 +110,18 @@ def test_without_an_authority_a_site_has_to_say_so() -> None:
     ("keys", "words"),
     [
         ({"app": None}, "app: is missing; write the app that answers, root: a folder"),
-        ({"redirect": "https://x.example"}, "redirect: is a second answer beside app"),
+        ({"redirect": "https://x.example"}, "redirect: cannot be used beside app"),
         ({"app": None, "redirect": "x.example"}, '"x.example" is not a URL; write https://'),
         ({"app": None, "redirect": "https://["}, '"https://[" is not a URL'),
-        ({"app": None, "redirect": "https://api.example.com/x"}, "leads back here"),
+        ({"app": None, "redirect": "https://api.example.com/x"}, "leads back to this site"),
         (
             {"app": None, "redirect": "https://x.api.example.com", "aliases": ["*.api.example.com"]},
-            'redirect: "https://x.api.example.com" leads back here; visitors would go in a circle',
+            'redirect: "https://x.api.example.com" leads back to this site; visitors would be redirected',
         ),
         ({"app": None, "redirect": "https://x.example", "cors": {"origins": []}}, "cors: has no effect"),
-        ({"tls": "off"}, '"off" is not supported: say what is meant; write acme or internal or none'),
-        ({"tls": "letsencrypt"}, "is not where a certificate comes from; known are acme, internal, none"),
-        ({"aliases": ["*.example.com"]}, "aliases[0]: is a wildcard, which an authority proves by DNS only"),
+        ({"tls": "off"}, '"off" is not supported: its meaning is unclear; write acme or internal or none'),
+        ({"tls": "letsencrypt"}, "is not a source of certificates; known are acme, internal, none"),
+        ({"aliases": ["*.example.com"]}, "aliases[0]: is a wildcard, which an authority checks by DNS only"),
         ({"aliases": ["API.example.com"]}, "is not spelt as DNS and nginx compare it"),
         ({"aliases": ["a.*.example.com"]}, "is a wildcard"),
         ({"redirectFrom": ["*.example.com"]}, "is a wildcard; name each site"),
@@ -130,13 +130,13 @@ def test_without_an_authority_a_site_has_to_say_so() -> None:
         ({"aliases": ["api.example.com"]}, "is the site's own name"),
         ({"aliases": ["x.example"], "redirectFrom": ["x.example"]}, "is a name of api.example.com already"),
         ({"challenge": "dns"}, 'challenge: "dns" needs a provider; write portcullis:acme.dns'),
-        ({"challenge": "dns", "tls": "internal"}, "challenge: is for certificates of an authority"),
+        ({"challenge": "dns", "tls": "internal"}, "challenge: has an effect with tls: acme only"),
         ({"hsts": {"preload": True}}, "hsts.preload: needs includeSubDomains"),
         (
             {"hsts": {"preload": True, "includeSubDomains": True, "maxAge": 3600}},
-            "hsts.preload: needs a maxAge of 31536000, a year",
+            "hsts.preload: needs a maxAge of at least 31536000, a year",
         ),
-        ({"tls": "none", "hsts": {}}, "hsts: counts over HTTPS only"),
+        ({"tls": "none", "hsts": {}}, "hsts: has no effect without TLS"),
         ({"cors": {"origins": ["*"]}}, 'cors.origins[0]: "*" is not an origin; write https://host[:port]'),
         ({"cors": {"origins": ["null"]}}, '"null" is not an origin'),
         ({"cors": {"origins": ["https://a.example/"]}}, "write https://a.example"),
@@ -144,26 +144,26 @@ def test_without_an_authority_a_site_has_to_say_so() -> None:
         ({"cors": {"origins": ["https://*.a.example"]}}, "is not an origin"),
         ({"cors": {"origins": ["https://a.example/x"]}}, "is not an origin"),
         ({"cors": {"origins": ["https://a.example;"]}}, "is not an origin"),
-        ({"cors": {"origins": []}}, "cors.origins: names nobody"),
+        ({"cors": {"origins": []}}, "cors.origins: is empty"),
         ({"cors": {}}, "cors.origins: is missing"),
-        ({"cors": {"origins": ["https://a.example"], "exposedHeaders": ["*"]}}, "is every header"),
+        ({"cors": {"origins": ["https://a.example"], "exposedHeaders": ["*"]}}, "stands for every header"),
         ({"cors": {"origins": ["https://a.example"], "headers": ["X-A: b"]}}, "is not the name of a header"),
-        ({"cors": {"origins": ["https://a.example"], "methods": ["get"]}}, "is not a method of HTTP"),
+        ({"cors": {"origins": ["https://a.example"], "methods": ["get"]}}, "is not an HTTP method"),
         (
             {"csp": "script-scr 'self'"},
-            "has script-scr, which is no directive of CSP; did you mean script-src?",
+            "has script-scr, which is not a CSP directive; did you mean script-src?",
         ),
-        ({"csp": "default-src self"}, "has self without quotes, which is a host name; write 'self'"),
-        ({"csp": "img-src a; img-src b"}, "has img-src twice, and browsers take the first"),
+        ({"csp": "default-src self"}, "has self without quotes, which means a host name; write 'self'"),
+        ({"csp": "img-src a; img-src b"}, "has img-src twice, and browsers use only the first"),
         ({"csp": "default-src 'self', img-src x"}, "holds a comma"),
-        ({"csp": 'default-src "x"'}, "holds what no policy does"),
+        ({"csp": 'default-src "x"'}, "holds a character that no policy can have"),
         ({"csp": ""}, "has no directive"),
-        ({"headers": {"X-A": "a$b"}}, "is no value that nginx can send"),
-        ({"headers": {"X-A": "a\nb"}}, "is no value that nginx can send"),
+        ({"headers": {"X-A": "a$b"}}, "is not a value that nginx can send"),
+        ({"headers": {"X-A": "a\nb"}}, "is not a value that nginx can send"),
         ({"headers": {"X A": "b"}}, "is not the name of a header"),
         ({"headers": {"access-control-allow-origin": "*"}}, "has a key of its own; write cors"),
         ({"headers": {"Strict-Transport-Security": "max-age=0"}}, "has a key of its own; write hsts"),
-        ({"headers": {"Content-Length": "0"}}, "is what nginx says by itself; leave it out"),
+        ({"headers": {"Content-Length": "0"}}, "is a header that nginx sends itself; leave it out"),
         ({"limits": {"body": "10 MB"}}, 'limits.body: "10 MB" is not a size; write 10M'),
         ({"limits": {"requests": -1}}, "is not a number of requests"),
         ({"timeout": 0}, "is not a number of seconds"),
@@ -172,7 +172,7 @@ def test_without_an_authority_a_site_has_to_say_so() -> None:
         ({"basicAuth": {"alice": "nosuch"}}, '"nosuch" is not a secret of this stack; `pulumi config set'),
         (
             {"certificate": {"chain": "no/such.pem", "key": "nosuch"}, "tls": "acme"},
-            "is decided by certificate",
+            "tls: cannot be used beside certificate",
         ),
         ({"snippet": "} server {"}, "closes a block that it did not open"),
         ({"snippet": "location / {"}, "leaves a block open"),
@@ -195,7 +195,7 @@ def test_what_a_site_cannot_say(keys: dict[str, Any], words: str) -> None:
             "is not a certificate authority; write production",
         ),
         ({"email": "a@b.example", "server": "http://ca.example/dir"}, "is not a certificate authority"),
-        ({"email": "a@b.example", "caBundle": "x.pem"}, "caBundle: is for an authority that nobody knows"),
+        ({"email": "a@b.example", "caBundle": "x.pem"}, "caBundle: is for private authorities only"),
         (
             {"email": "a@b.example", "server": "https://ca.example/dir", "caBundle": "no/such.pem"},
             'caBundle: "no/such.pem" cannot be read: No such file or directory',
@@ -203,7 +203,7 @@ def test_what_a_site_cannot_say(keys: dict[str, Any], words: str) -> None:
         ({"email": "a@b.example", "profile": "Short Lived"}, "is not the name of a profile"),
         (
             {"email": "a@b.example", "dns": {"provider": "godaddy", "credentials": "x"}},
-            "is not a plugin of certbot that Debian packages",
+            "is not a certbot plugin that Debian packages",
         ),
         (
             {"email": "a@b.example", "dns": {"provider": "cloudflare", "credentials": "x"}},
@@ -252,13 +252,13 @@ def test_a_site_below_a_wildcard_of_another_is_a_place_to_lead_to() -> None:
 def test_a_password_that_bcrypt_would_cut_off_is_refused() -> None:
     made = config({"basicAuth": {"alice": "long"}}, secrets={"long": "ä" * 37})
     (fault,) = faults(made, secret=["secrets"])
-    assert "basicAuth.alice: has a password of over 72 bytes" in fault
+    assert "basicAuth.alice: has a password of more than 72 bytes" in fault
 
 
 def test_passwords_go_by_https_here_or_at_a_proxy_in_front() -> None:
     made = config({"basicAuth": {"alice": "alice"}, "tls": "none"}, secrets={"alice": "geheim"})
     (fault,) = faults(made, secret=["secrets"])
-    assert "basicAuth: would send passwords that everybody on the way can read" in fault
+    assert "basicAuth: would send passwords without encryption" in fault
     assert "portcullis:hosts.web1.proxy.trustedProxies" in fault
     made["hosts"]["web1"]["proxy"] = {"trustedProxies": ["192.0.2.0/24"]}
     assert load(made, secret=["secrets"]).sites[SITE].plain
@@ -267,11 +267,14 @@ def test_passwords_go_by_https_here_or_at_a_proxy_in_front() -> None:
 @pytest.mark.parametrize(
     ("proxy", "words"),
     [
-        ({"tls": "old"}, 'proxy.tls: "old" is not supported: guideline 6.0 has taken it out'),
-        ({"trustedProxies": ["0.0.0.0/0"]}, "is everybody"),
-        ({"realIpHeader": "X-Real-IP"}, "is nobody's word without trustedProxies"),
-        ({"realIpHeader": "X-Foo", "trustedProxies": ["10.0.0.0/8"]}, "is not a header with the client's"),
-        ({"accessLog": "xml"}, "is not a form of access logs"),
+        ({"tls": "old"}, 'proxy.tls: "old" is not supported: Mozilla\'s guideline 6.0 has removed it'),
+        ({"trustedProxies": ["0.0.0.0/0"]}, "contains every address"),
+        ({"realIpHeader": "X-Real-IP"}, "has no effect unless trustedProxies is set"),
+        (
+            {"realIpHeader": "X-Foo", "trustedProxies": ["10.0.0.0/8"]},
+            "is not a header that holds the client's",
+        ),
+        ({"accessLog": "xml"}, "is not a format of access logs"),
     ],
 )
 def test_what_a_proxy_cannot_be(proxy: dict[str, Any], words: str) -> None:
@@ -315,7 +318,7 @@ def test_a_certificate_from_elsewhere(tmp_path: Path) -> None:
     assert load(made, secret=["secrets"]).sites[SITE].certificate is not None
 
 
-@pytest.mark.parametrize(("days", "words"), [(90, ""), (20, "ends on "), (-1, "has expired, on ")])
+@pytest.mark.parametrize(("days", "words"), [(90, ""), (20, "ends on "), (-1, "expired on ")])
 def test_a_certificate_from_elsewhere_that_ends_is_no_fault_but_a_warning(
     tmp_path: Path, days: int, words: str
 ) -> None:
@@ -337,8 +340,8 @@ def test_a_certificate_from_elsewhere_that_does_not_fit(tmp_path: Path) -> None:
     assert all(word in line for word, line in zip(words, found, strict=True))
     assert all(other.splitlines()[1] not in line for line in found)
     for key_text, words in (
-        ("nonsense", "is no private key in PEM"),
-        (pem(key, b"x"), "is locked by a passphrase, which nginx could not enter"),
+        ("nonsense", "is not a private key in PEM"),
+        (pem(key, b"x"), "has a passphrase, which nginx cannot enter"),
     ):
         assert any(words in line for line in faults(own(tmp_path, chain, key_text), secret=["secrets"]))
     found = faults(own(tmp_path, chain + pem(key), pem(key)), secret=["secrets"])
@@ -369,7 +372,7 @@ def test_without_an_authority_that_is_all_that_is_said() -> None:
 def test_a_site_that_leads_to_itself_and_one_that_leads_into_a_circle() -> None:
     made = config({"app": None, "redirect": "https://api.example.com/x"})
     (fault,) = faults(made)
-    assert 'redirect: "https://api.example.com/x" leads back here' in fault
+    assert 'redirect: "https://api.example.com/x" leads back to this site' in fault
     made = config({"app": None, "redirect": "https://b.example.com"})
     made["sites"]["b.example.com"] = {"redirect": "https://c.example.com"}
     made["sites"]["c.example.com"] = {"redirect": "https://b.example.com"}
@@ -382,6 +385,6 @@ def test_a_redirect_to_a_name_below_a_wildcard_comes_back_by_it() -> None:
     made = config({"app": None, "redirect": "https://a.b.example.com", "tls": "internal"})
     made["sites"][SITE]["aliases"] = ["*.b.example.com"]
     (fault,) = faults(made)
-    assert "leads back here" in fault
+    assert "leads back to this site" in fault
     made["sites"][SITE]["redirect"] = "https://a.c.example.com"
     load(made)

@@ -1,8 +1,8 @@
-"""An app that says what reached it, and answers as it is asked to.
+"""An app that reports each request, and answers as the request tells it to.
 
-The query of a request says how: ``status``, ``type``, ``body``, ``size``, ``wait`` (seconds), ``header`` as
-``Name:value``, as often as needed. Without a body it answers with what it was sent, as JSON. A WebSocket is
-taken over and echoes bytes.
+The query of a request chooses the answer: ``status``, ``type``, ``body``, ``size``, ``wait`` (seconds), and
+any number of ``header`` as ``Name:value``. Without ``body``, the answer is the request itself as JSON. The
+app accepts WebSockets and echoes their bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class App(ThreadingHTTPServer):
-    """What one port answers; counts connections, and keeps what it was asked."""
+    """The app on one port. It counts connections, and keeps the first line of each request."""
 
     daemon_threads = True
 
@@ -39,12 +39,12 @@ class App(ThreadingHTTPServer):
         return super().get_request()
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing of clients that are gone."""
+        """Ignore clients that are gone."""
 
 
 @contextlib.contextmanager
 def answering(pid: int, address: str, port: int) -> Iterator[App]:
-    """Answer in the network of a process."""
+    """Run the app in the network of a process."""
     app = App(namespace.listening(pid, (address, port)))
     thread = threading.Thread(target=app.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -100,4 +100,4 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _answer  # noqa: N815
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""

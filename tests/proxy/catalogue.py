@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from tests.proxy.roots import Root
 
 HASH = "$2b$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkY8jIucDrjc8deX1s0."
-# What PyPI's nginx is built without; nginx.org's own packages have all of it.
+# Lines for modules that PyPI's nginx does not have. nginx.org's own packages have them.
 _LEFT_OUT = ("    gzip_static on;\n", "gzip_static on;\n", "        stub_status;\n")
 
 
 def base(
     root: Root, *, profile: str = "intermediate", shared: ReverseProxyArgs | None = None, brotli: bool = False
 ) -> dict[str, str]:
-    """Return what all sites share, by path."""
+    """Return the files that all sites share, by path."""
     return {
         nginx.MAIN_PATH: nginx.limits("limits"),
         nginx.PACKAGED_SITE_PATH: nginx.packaged_site("packaged"),
@@ -48,7 +48,7 @@ def files(
 
 
 def built(root: Root, texts: Mapping[str, str]) -> dict[str, str]:
-    """Return texts without what this root's nginx was built without."""
+    """Return the texts without the lines for modules that this root's nginx does not have."""
     if root.program is None:
         return dict(texts)
     found = dict(texts)

@@ -1,4 +1,4 @@
-"""Fixtures: real nginx of several releases, and what answers behind it."""
+"""Fixtures: real nginx of several releases, and a certificate for all sites."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RELEASES = ("debian-12", "debian-13", "newest")
 
 @pytest.fixture(scope="session")
 def certificate() -> Certificate:
-    """Return one for every site of the catalogue: making one takes longer than reading its file."""
+    """Return one certificate for all sites of the catalogue: making many would take long."""
     return issue(catalogue.every_name(SITES.values()))
 
 

@@ -1,4 +1,4 @@
-"""A running nginx with apps behind it, and requests to it from any address, name and claim."""
+"""A running nginx with apps behind it, and requests to it from any address, with any name and any header."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ PORTS = (2019, 2020)
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back."""
+    """An answer of nginx."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
 
     def all(self, name: str) -> list[str]:
-        """Return the values of a header, one for each time that it is there."""
+        """Return all values of a header, in their order."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     def __getitem__(self, name: str) -> str:
-        """Return the value of a header that is there at most once; "" where it is not."""
+        """Return the value of a header, or "" without it. Fail if the header is there more than once."""
         found = self.all(name)
         assert len(found) <= 1, f"{name} is there {len(found)} times: {found}"
         return found[0] if found else ""
@@ -49,18 +49,18 @@ class Response:
 
     @property
     def told(self) -> dict[str, Any]:
-        """Return what the app says that it was asked."""
+        """Return the request as the app reports it."""
         found: dict[str, Any] = json.loads(self.body)
         return found
 
     def reached(self, name: str) -> list[str]:
-        """Return the values of a header as the app was sent it."""
+        """Return the values of a header as the app received it."""
         return [value for key, value in self.told["headers"] if key == name.lower()]
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Where to ask, and what answers behind it."""
+    """A running nginx: its process, its files, and the apps behind it."""
 
     pid: int
     files: Files
@@ -77,7 +77,7 @@ class Edge:
     ) -> socket.socket:
         """Open a connection to port 443, or without TLS to port 80."""
         port = 443 if tls else 80
-        # From a public address to itself: a network of one interface, and no neighbour sees it.
+        # From a public address to itself: this network has one interface and no neighbours.
         plain = namespace.connected(self.pid, (VISITOR, port), source, seconds)
         if not tls:
             return plain
@@ -100,12 +100,12 @@ class Edge:
         source: str = VISITOR,
         line: str = "",
     ) -> Response:
-        """Send one request, on a connection of its own; ``line`` in place of the path in the request line."""
+        """Send one request on a connection of its own. ``line`` replaces the path in the request line."""
         with contextlib.closing(self.connect(tls=tls, sni=sni or host, source=source)) as sock:
             return send(sock, host, line or path, headers, method=method, body=body)
 
     def log(self, name: str, holds: str) -> str:
-        """Return a log file, once it holds a text: access logs are written a second late."""
+        """Return a log file as soon as it holds a text: nginx writes access logs a second late."""
         deadline = time.monotonic() + 15
         while True:
             text = self.files.path(f"var/log/nginx/{name}").read_text(errors="surrogateescape")
@@ -114,7 +114,7 @@ class Edge:
             time.sleep(0.1)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a program in this network."""
+        """Run a program in nginx's network."""
         inside = ["nsenter", f"--net=/proc/{self.pid}/ns/net", *command]
         return subprocess.run(inside, capture_output=True, text=True, timeout=60, check=False)
 
@@ -128,7 +128,7 @@ def send(
     method: str = "GET",
     body: bytes | None = None,
 ) -> Response:
-    """Send a request on an open connection, and read what comes back."""
+    """Send a request on an open connection, and read the answer."""
     connection = http.client.HTTPConnection(host)
     connection.sock = sock
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
@@ -137,7 +137,7 @@ def send(
         connection.putheader(name, value)
     if body is not None:
         connection.putheader("Content-Length", str(len(body)))
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have answered meanwhile
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nginx may have answered already
         connection.endheaders(body)
     response = http.client.HTTPResponse(sock, method=method)
     response.begin()
@@ -161,8 +161,8 @@ def shake_hands(
 
 
 def trusting() -> ssl.SSLContext:
-    """Return the settings of a client that takes any certificate: whose it is, other tests look at."""
-    # No default context: reading the machine's authorities takes longer than the request.
+    """Return the settings of a client that accepts any certificate. Other tests check certificates."""
+    # Not the default context: reading the machine's authorities takes longer than the request.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -171,7 +171,7 @@ def trusting() -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def serving(root: Root, folder: Path, texts: Mapping[str, str | bytes]) -> Iterator[Edge]:
-    """Run nginx with these files beside its own, and apps behind it."""
+    """Run nginx with these files beside those of its package, and apps behind it."""
     files = prepare(root, folder, texts)
     with contextlib.ExitStack() as stack:
         pid = stack.enter_context(running(files))

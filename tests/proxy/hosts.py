@@ -1,4 +1,4 @@
-"""The sites that the behaviour of nginx is looked at with, and their files."""
+"""The sites for the tests of nginx's behaviour, and their files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Sockets in another process's network namespace: a thread goes in, makes one, and comes back.
+"""Sockets in another process's network namespace: a thread enters it, makes a socket, and comes back.
 
-A socket stays where it was made, whoever uses it, so clients and apps run in the test's own process.
+A socket stays in the namespace where it was made. So clients and apps run in the test's own process.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)  # os.setns() is there from Python 3.12 on
+_libc = ctypes.CDLL(None, use_errno=True)  # os.setns() exists from Python 3.12 on
 
 
 @contextlib.contextmanager
 def inside(pid: int) -> Iterator[None]:
-    """Be in the network namespace of a process, for this thread alone."""
+    """Move this thread, and no other, into the network namespace of a process."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     other = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     try:
@@ -35,13 +35,13 @@ def inside(pid: int) -> Iterator[None]:
 
 
 def connected(pid: int, address: tuple[str, int], source: str, seconds: float = 10) -> socket.socket:
-    """Return a connection that was made in there, from the address ``source``."""
+    """Return a connection made in that namespace, from the address ``source``."""
     with inside(pid):
         return socket.create_connection(address, timeout=seconds, source_address=(source, 0))
 
 
 def listening(pid: int, address: tuple[str, int]) -> socket.socket:
-    """Return a socket that listens in there."""
+    """Return a socket that listens in that namespace."""
     with inside(pid):
         return socket.create_server(address, backlog=200)
 

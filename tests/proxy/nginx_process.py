@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from tests.proxy.roots import Root
 
-# Addresses of that network's only interface: docker0's, where apps answer, and those of clients.
+# Addresses of that network's only interface: docker0's address, where apps answer, and clients' addresses.
 APPS = "172.17.0.1"
 VISITOR, NEIGHBOUR, OFFICE, CDN = "198.51.100.7", "198.51.100.8", "203.0.113.7", "192.0.2.9"
 _ADDRESSES = (APPS, VISITOR, NEIGHBOUR, OFFICE, CDN)
 
-# All mounts are this process's own and end with it.
+# Only this process sees the mounts. They end with it.
 _START = """
 ip link set lo up
 for address in $ADDRESSES; do ip address add "$address/32" dev lo; done
@@ -37,13 +37,13 @@ exec chroot "$ROOT" /usr/sbin/nginx "$@"
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A root and the folder whose files take the place of its own."""
+    """A root folder with a system, and a folder whose files replace the root's own files."""
 
     root: Root
     folder: Path
 
     def path(self, inside: str) -> Path:
-        """Return where a file of the root really is."""
+        """Return the real path of a file of the root."""
         return self.folder / inside.lstrip("/")
 
     def put(self, inside: str, text: str | bytes, mode: int = 0o644) -> None:
@@ -55,7 +55,7 @@ class Files:
 
 
 def prepare(root: Root, folder: Path, texts: Mapping[str, str | bytes]) -> Files:
-    """Return the files of a root with the package's own configuration, and these instead of or beside it."""
+    """Return a root's files: its package's configuration, with these files instead of it or beside it."""
     files = Files(root, folder)
     for place in PLACES:
         files.path(place).mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def prepare(root: Root, folder: Path, texts: Mapping[str, str | bytes]) -> Files
 
 
 def check(files: Files, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run ``nginx -t``, or with options something else that ends by itself."""
+    """Run ``nginx -t``, or nginx with other options that make it exit by itself."""
     return subprocess.run(
         _command(*(options or ("-t",))),
         env=_environment(files),
@@ -82,7 +82,7 @@ def check(files: Files, *options: str) -> subprocess.CompletedProcess[str]:
 
 @contextlib.contextmanager
 def running(files: Files) -> Iterator[int]:
-    """Run nginx and give its process number."""
+    """Run nginx, and give its process id."""
     errors = files.folder / "stderr"
     with errors.open("w") as stream:
         process = subprocess.Popen(

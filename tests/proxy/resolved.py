@@ -1,4 +1,4 @@
-"""Commands in another network, which find host names there and nowhere else."""
+"""Commands in another network, with host names that only these commands know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The mount is this command's own and ends with it: the machine's /etc/hosts stays as it is for all others.
+# Only this command sees the mount, which ends with it. The machine's /etc/hosts stays the same for all
+# others.
 _START = 'mount --bind "$0" /etc/hosts; exec "$@"'
 
 
@@ -18,9 +19,9 @@ def network_of(pid: int) -> Path:
 
 
 def command(network: Path, names: Mapping[str, str], folder: Path, *argv: str) -> list[str]:
-    """Return how to run ``argv`` in a network; ``names`` gives each host name's address.
+    """Return the command that runs ``argv`` in a network. ``names`` gives the address of each host name.
 
-    The file with the names is written to ``folder``.
+    It writes the file with the names to ``folder``.
     """
     hosts = folder / "hosts"
     lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in names.items())]

@@ -1,7 +1,7 @@
-"""Folders with a whole small Debian each, in which its own nginx runs: of 12, of 13, and the newest of all.
+"""Root folders with a small Debian each, in which nginx runs: Debian 12's, Debian 13's, and the newest nginx.
 
-The package's own nginx.conf, modules, users and paths are in their places: nothing of what is tested has
-to be rewritten. The newest nginx comes from PyPI and takes the place of Debian 13's.
+The package's own nginx.conf, modules, users and paths are in their places, so the tests change no file for
+their purposes. The newest nginx comes from PyPI and replaces Debian 13's.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from lab.shell import run
 from portcullis.dialect import DIALECTS, Dialect
 from tools.steps import locked
 
-# openssl speaks what this machine's may not yet.
+# With openssl, because this machine's may be too old for the newest key exchange.
 PACKAGES = ("nginx", "libnginx-mod-http-brotli-filter", "libnginx-mod-http-brotli-static", "openssl")
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie"}
-# Where a test puts its files: they have to be there, for something to be mounted on them.
+# Folders on which a test mounts its files. They have to exist.
 PLACES = ("etc/nginx", "etc/letsencrypt", "var/www", "var/log/nginx", "var/lib/nginx", "run")
 _SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A folder to run nginx in, what it understands, and whether its nginx can load Debian's modules."""
+    """A folder to run nginx in, its versions, and whether its nginx can load Debian's modules."""
 
     folder: Path
     dialect: Dialect
@@ -39,9 +39,9 @@ class Root:
 
 
 def root(release: str) -> Root:
-    """Return the root of a release, or of the "newest" nginx; made on first use and kept in the cache."""
+    """Return the root of a release, or of the "newest" nginx. The first use makes it and caches it."""
     if release == "newest":
-        # It brings an OpenSSL without X25519MLKEM768.
+        # Its built-in OpenSSL has no X25519MLKEM768.
         dialect = replace(DIALECTS["debian-13"], nginx="1.31.3", openssl="3.3")
         return Root(_debian("trixie"), dialect, modules=False, program=nginx_binary())
     return Root(_debian(SUITES[release]), DIALECTS[release])

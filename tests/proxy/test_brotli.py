@@ -1,4 +1,4 @@
-"""Brotli where Debian has its modules: for who understands it, and gzip for who does not."""
+"""Brotli, where Debian has the modules for it: for clients that understand it, and gzip for others."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def edge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield edge
 
 
-def test_it_is_preferred(edge: Edge) -> None:
+def test_brotli_is_preferred(edge: Edge) -> None:
     found = edge.ask(WWW, "/logo.svg", {"Accept-Encoding": "gzip, deflate, br"})
     assert found["Content-Encoding"] == "br"
     assert "Accept-Encoding" in found.all("Vary")
     secured(found)
 
 
-def test_what_was_compressed_before_is_sent_as_it_is(edge: Edge) -> None:
+def test_a_file_compressed_at_build_time_is_sent(edge: Edge) -> None:
     found = edge.ask(WWW, "/assets/index-4f2a.js", {"Accept-Encoding": "br"})
     assert (found["Content-Encoding"], found.body) == ("br", b"made at build time")
 
 
-def test_who_does_not_understand_it_gets_gzip(edge: Edge) -> None:
+def test_a_client_without_brotli_gets_gzip(edge: Edge) -> None:
     assert edge.ask(WWW, "/logo.svg", {"Accept-Encoding": "gzip"})["Content-Encoding"] == "gzip"
     assert edge.ask(WWW, "/logo.svg")["Content-Encoding"] == ""

@@ -1,7 +1,7 @@
-"""What browsers make of our sites: CORS, WebSocket and CSP in headless Chromium, from friends and strangers.
+"""CORS, WebSockets and CSP of our sites in headless Chromium, with pages of allowed and of foreign origins.
 
-A page of www.example.com may read api.example.com, one of www.example.net may not. Everything is served over
-HTTPS by a real nginx, and what the policy of a site refuses is looked for in the browser's console.
+A page of www.example.com may read api.example.com, and a page of www.example.net may not. A real nginx serves
+everything over HTTPS. The browser's console shows what a site's policy refuses.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FRIEND, STRANGER = "https://www.example.com", "https://www.example.net"
 APP = "https://api.example.com"
 SHOP, INLINE, LOOSE = "shop.example.com", "inline.example.com", "loose.example.com"
 _CORS = CorsArgs(origins=(FRIEND,), exposed_headers=("X-Total-Count",), credentials=True)
-# These pages may ask whom they like: it is the other side that is looked at.
+# These pages may connect to any server: the tests are about the server's rules.
 _ASKING = "default-src 'self'; connect-src https: wss:"
 _PAGE = "<!doctype html><title>page</title><link rel=icon href=data:,>"
 _INLINE = f"{_PAGE}<script>window.ran = true</script>"
@@ -61,7 +61,7 @@ socket.onerror = () => done("refused");
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The app behind nginx, and how a browser comes to nginx."""
+    """The app behind nginx, and the port and names by which a browser reaches nginx."""
 
     app: App
     port: int
@@ -90,9 +90,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     files.put("/var/www/asking/index.html", _PAGE)
     files.put("/var/www/inline/index.html", _INLINE)
     shutil.copytree(shop.site(), files.path("/var/www/shop"))
-    files.put(
-        "/var/www/shop/api/items", '{"items": [], "visits": 1}'
-    )  # an app's answer, for a site of files alone
+    # The site has only files, so a file stands for the app's answer.
+    files.put("/var/www/shop/api/items", '{"items": [], "visits": 1}')
     with contextlib.ExitStack() as stack:
         pid = stack.enter_context(nginx_process.running(files))
         app = stack.enter_context(answering(pid, API.address, API.port))
@@ -116,7 +115,7 @@ def visit(world: World, open_browser: Callable[[Mapping[str, str]], Chrome]) -> 
 
 @contextlib.contextmanager
 def listening(listener: socket.socket, meet: Callable[[socket.socket], None]) -> Iterator[None]:
-    """Meet everybody who comes to a listening socket, each in a thread."""
+    """Call `meet` with each connection to a listening socket, each in a thread of its own."""
 
     def accept() -> None:
         while True:
@@ -165,7 +164,7 @@ def pour(source: socket.socket, target: socket.socket) -> None:
 
 @contextlib.contextmanager
 def echoing(pid: int) -> Iterator[None]:
-    """Speak WebSocket where the second app is: say each short text back."""
+    """Serve WebSockets at the address of the second app. Echo each short text."""
 
     def meet(line: socket.socket) -> None:
         with line, line.makefile("rb") as stream:
@@ -176,7 +175,7 @@ def echoing(pid: int) -> Iterator[None]:
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
             )
-            while (start := stream.read(2)) and start[0] == 0x81:  # a text, whole
+            while (start := stream.read(2)) and start[0] == 0x81:  # one complete text frame
                 mask, text = stream.read(4), stream.read(start[1] & 0x7F)
                 said = bytes(byte ^ mask[place % 4] for place, byte in enumerate(text))
                 line.sendall(bytes([0x81, len(said)]) + said)
@@ -192,10 +191,10 @@ def ask(browser: Chrome, path: str, **options: Any) -> dict[str, Any]:
 def test_a_page_of_an_allowed_origin_reads_an_answer(visit: Callable[[str], Chrome]) -> None:
     found = ask(visit(FRIEND), "/simple?header=X-Total-Count:7&header=X-Hidden:1")
     assert found["status"] == 200
-    assert (found["total"], found["hidden"]) == ("7", None), "what is exposed, and nothing else"
+    assert (found["total"], found["hidden"]) == ("7", None), "a script sees exposed headers only"
 
 
-def test_a_page_of_a_foreign_origin_does_not(visit: Callable[[str], Chrome]) -> None:
+def test_a_page_of_a_foreign_origin_reads_nothing(visit: Callable[[str], Chrome]) -> None:
     assert "Failed to fetch" in ask(visit(STRANGER), "/foreign")["refused"]
 
 
@@ -206,7 +205,7 @@ CHANGE = {
 }
 
 
-def test_a_request_that_needs_leave_has_it_from_nginx_and_reaches_the_app_once(
+def test_nginx_answers_a_preflight_and_the_request_reaches_the_app_once(
     world: World, visit: Callable[[str], Chrome]
 ) -> None:
     found = ask(visit(FRIEND), "/change", **CHANGE)
@@ -214,18 +213,20 @@ def test_a_request_that_needs_leave_has_it_from_nginx_and_reaches_the_app_once(
     assert [line for line in world.app.asked if line.endswith(" /change")] == ["PUT /change"]
 
 
-def test_from_a_foreign_origin_it_never_reaches_the_app(world: World, visit: Callable[[str], Chrome]) -> None:
+def test_a_request_with_a_preflight_from_a_foreign_origin_never_reaches_the_app(
+    world: World, visit: Callable[[str], Chrome]
+) -> None:
     assert "Failed to fetch" in ask(visit(STRANGER), "/forged", **CHANGE)["refused"]
     assert not [line for line in world.app.asked if "/forged" in line]
 
 
-def test_a_header_that_is_not_on_the_list_is_refused(world: World, visit: Callable[[str], Chrome]) -> None:
+def test_a_request_header_that_is_not_listed_is_refused(world: World, visit: Callable[[str], Chrome]) -> None:
     found = ask(visit(FRIEND), "/unlisted", headers={"X-Unlisted": "1"})
     assert "Failed to fetch" in found["refused"]
     assert not [line for line in world.app.asked if "/unlisted" in line]
 
 
-def test_cookies_go_along_for_an_allowed_origin(visit: Callable[[str], Chrome]) -> None:
+def test_an_allowed_origin_may_send_cookies(visit: Callable[[str], Chrome]) -> None:
     browser = visit(FRIEND)
     cookie = quote("Set-Cookie:session=known; Secure; HttpOnly; SameSite=None; Path=/")
     assert ask(browser, f"/login?header={cookie}", credentials="include")["status"] == 200
@@ -239,7 +240,7 @@ def test_a_foreign_origin_reads_nothing_with_cookies_either(visit: Callable[[str
     assert "Failed to fetch" in ask(visit(STRANGER), "/me", credentials="include")["refused"]
 
 
-def test_a_websocket_of_an_allowed_origin_talks(visit: Callable[[str], Chrome]) -> None:
+def test_a_websocket_of_an_allowed_origin_works(visit: Callable[[str], Chrome]) -> None:
     assert visit(FRIEND).execute_async_script(_SOCKET, "wss://api.example.com/ws") == "hello"
 
 
@@ -263,13 +264,13 @@ def test_the_built_shop_runs_under_the_strict_policy(visit: Callable[[str], Chro
     assert violations(browser) == []
 
 
-def test_an_inline_script_does_not_run_under_it(visit: Callable[[str], Chrome]) -> None:
+def test_an_inline_script_does_not_run_under_the_strict_policy(visit: Callable[[str], Chrome]) -> None:
     browser = visit(f"https://{INLINE}/")
     assert browser.execute_script("return window.ran") is None
     assert len(violations(browser)) == 1
 
 
-def test_it_is_the_policy_that_refuses_it(visit: Callable[[str], Chrome]) -> None:
+def test_the_inline_script_runs_without_the_policy(visit: Callable[[str], Chrome]) -> None:
     browser = visit(f"https://{LOOSE}/")
     assert browser.execute_script("return window.ran") is True
     assert violations(browser) == []

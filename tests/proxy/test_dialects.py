@@ -1,4 +1,4 @@
-"""Why files differ by release, and why some lines stand in every server: what nginx says otherwise."""
+"""Why files differ by release, and why some lines stand in every server: what nginx would say otherwise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXTRA = "/etc/nginx/conf.d/extra.conf"
 
 
 def said(release: str, folder: Path, changed: dict[str, str]) -> str:
-    """Return what nginx says of the base with other or further files."""
+    """Return what nginx says about the shared files with these changed or added files."""
     root = roots.root(release)
     return check(prepare(root, folder, catalogue.base(root) | changed)).stderr
 
@@ -37,7 +37,7 @@ def said(release: str, folder: Path, changed: dict[str, str]) -> str:
         ("debian-13", "gzip on;"),
     ],
 )
-def test_the_packages_own_file_says_it_already_at_the_http_level(
+def test_the_packages_nginx_conf_has_the_line_at_the_http_level_already(
     release: str, line: str, tmp_path: Path
 ) -> None:
     assert f'[emerg] "{line.partition(" ")[0]}" directive is duplicate' in said(
@@ -57,15 +57,13 @@ def test_http2_as_a_parameter_is_a_warning_since_1_25(tmp_path: Path) -> None:
     )
 
 
-def test_the_curve_of_tomorrow_stops_nginx_with_an_older_openssl(tmp_path: Path) -> None:
+def test_the_post_quantum_curve_stops_nginx_with_an_older_openssl(tmp_path: Path) -> None:
     text = nginx.tls_snippet("a", "modern", DIALECTS["debian-13"])
     assert "X25519MLKEM768" in said("debian-12", tmp_path, {nginx.TLS_PATH: text})
 
 
-def test_a_site_that_is_there_twice_is_nothing_but_a_warning(
-    certificate: Certificate, tmp_path: Path
-) -> None:
-    # So the settings have to see it: nginx would serve one of them and say nothing more.
+def test_nginx_only_warns_of_a_name_that_two_sites_have(certificate: Certificate, tmp_path: Path) -> None:
+    # So the settings have to refuse it: nginx would serve only one of the two sites.
     root = roots.root("debian-13")
     site = SITES["static-http"]
     twice = a_site("other.example.com", root="/var/www/other.example.com", aliases=(site.name,))
@@ -74,9 +72,9 @@ def test_a_site_that_is_there_twice_is_nothing_but_a_warning(
     assert f'[warn] conflicting server name "{site.name}" on 0.0.0.0:80, ignored' in done.stderr
 
 
-def test_what_no_system_of_ours_has_is_in_no_file() -> None:
-    # Stapling warns at every reload: Let's Encrypt ended OCSP. Parameters of Diffie and Hellman are of no use
-    # without their ciphers.
+def test_no_file_has_stapling_or_diffie_hellman_parameters() -> None:
+    # Stapling would warn at every reload, because Let's Encrypt ended OCSP. Diffie-Hellman parameters are
+    # useless without their ciphers.
     for dialect in DIALECTS.values():
         for profile in nginx.PROFILES:
             text = nginx.tls_snippet("a", profile, dialect)

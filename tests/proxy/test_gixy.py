@@ -1,4 +1,4 @@
-"""gixy-next, which knows how nginx configurations are broken into, has nothing to say about ours."""
+"""gixy-next, which looks for security faults in nginx configurations, finds none in ours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GIXY = Path(sys.executable).with_name("gixy")
 
 
 def findings(root: Root, folder: Path, texts: dict[str, str]) -> list[tuple[str, str]]:
-    """Return what gixy finds in all that nginx reads, the package's own nginx.conf too: check and place."""
+    """Return gixy's findings as check and place, in all files that nginx reads, with the package's own."""
     dump = check(prepare(root, folder, texts), "-T")
     assert dump.returncode == 0, dump.stderr
     done = subprocess.run(
@@ -32,8 +32,8 @@ def findings(root: Root, folder: Path, texts: dict[str, str]) -> list[tuple[str,
     )
     assert done.returncode in (0, 1), done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
-    # It warns of X25519MLKEM768 wherever it stands, since OpenSSL before 3.5 does not have it. We write it
-    # for systems with 3.5 alone, and test_nginx_accepts.py lets their nginx read it.
+    # gixy warns of every X25519MLKEM768, because OpenSSL before 3.5 does not have it. We write it only for
+    # systems with OpenSSL 3.5. test_nginx_accepts.py shows that their nginx accepts it.
     return [
         (each["plugin"], each["config"])
         for each in found
@@ -47,7 +47,7 @@ def _is_of_the_hybrid_curve(finding: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("profile", nginx.PROFILES)
-def test_nothing_is_found(profile: str, any_root: Root, certificate: Certificate, tmp_path: Path) -> None:
+def test_gixy_finds_nothing(profile: str, any_root: Root, certificate: Certificate, tmp_path: Path) -> None:
     shared = ReverseProxyArgs(trusted_proxies=("192.0.2.0/24",))
     texts = catalogue.files(any_root, certificate=certificate, profile=profile, shared=shared)
     assert findings(any_root, tmp_path, texts) == []
@@ -64,7 +64,7 @@ def test_nothing_is_found(profile: str, any_root: Root, certificate: Certificate
         (("    server_tokens off;", "    server_tokens on;"), "version_disclosure"),
     ],
 )
-def test_it_does_look(
+def test_gixy_finds_planted_faults(
     change: tuple[str, str], check_name: str, any_root: Root, certificate: Certificate, tmp_path: Path
 ) -> None:
     texts = catalogue.files(any_root, [SITES["spa"]], certificate)
@@ -74,7 +74,7 @@ def test_it_does_look(
     assert any(check_name in found for found, _ in findings(any_root, tmp_path, texts))
 
 
-def test_another_curve_that_is_not_everywhere_is_found(
+def test_gixy_finds_another_curve_that_some_systems_lack(
     any_root: Root, certificate: Certificate, tmp_path: Path
 ) -> None:
     texts = catalogue.files(any_root, [SITES["spa"]], certificate)
@@ -84,4 +84,6 @@ def test_another_curve_that_is_not_everywhere_is_found(
     if any_root.dialect.post_quantum:
         assert [name for name, _ in findings(any_root, tmp_path, texts)] == ["ssl_ecdh_curve"]
     else:
-        assert check(prepare(any_root, tmp_path, texts), "-t").returncode != 0, "its OpenSSL refuses it"
+        assert check(prepare(any_root, tmp_path, texts), "-t").returncode != 0, (
+            "the root's OpenSSL refuses the curve"
+        )

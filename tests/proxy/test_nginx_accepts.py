@@ -1,4 +1,4 @@
-"""Every nginx that we write for takes every file that we write, beside what its package ships."""
+"""Every supported nginx accepts every file that we write, beside the files of its package."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def accepted(root: Root, folder: Path, texts: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("profile", nginx.PROFILES)
-def test_all_of_them_together(profile: str, any_root: Root, certificate: Certificate, tmp_path: Path) -> None:
+def test_all_files_together(profile: str, any_root: Root, certificate: Certificate, tmp_path: Path) -> None:
     accepted(any_root, tmp_path, catalogue.files(any_root, certificate=certificate, profile=profile))
 
 
-def test_all_of_them_behind_a_cdn_with_brotli_where_there_is_the_module(
+def test_all_files_behind_a_cdn_and_with_brotli_where_nginx_has_it(
     any_root: Root, certificate: Certificate, tmp_path: Path
 ) -> None:
     texts = catalogue.files(any_root, certificate=certificate, shared=CDN, brotli=any_root.modules)
     accepted(any_root, tmp_path, texts)
 
 
-def test_each_alone(any_root: Root, certificate: Certificate, tmp_path: Path) -> None:
+def test_each_site_alone(any_root: Root, certificate: Certificate, tmp_path: Path) -> None:
     for case, site in SITES.items():
         accepted(any_root, tmp_path / case, catalogue.files(any_root, [site], certificate))
 
@@ -63,7 +63,7 @@ def test_two_hundred_sites(any_root: Root, certificate: Certificate, tmp_path: P
     accepted(any_root, tmp_path, catalogue.files(any_root, sites, certificate))
 
 
-def test_the_longest_name_and_nothing_but_dashes_in_it(
+def test_the_longest_name_with_as_many_dashes_as_possible(
     any_root: Root, certificate: Certificate, tmp_path: Path
 ) -> None:
     label = f"a{'-' * 61}a"
@@ -72,7 +72,7 @@ def test_the_longest_name_and_nothing_but_dashes_in_it(
     )
 
 
-def test_a_missing_certificate_is_what_this_test_would_see(any_root: Root, tmp_path: Path) -> None:
+def test_the_check_notices_a_missing_certificate(any_root: Root, tmp_path: Path) -> None:
     texts = catalogue.base(any_root)
     site = SITES["app"]
     texts[nginx.site_path(site.name)] = nginx.site("a", site, any_root.dialect)
@@ -81,7 +81,7 @@ def test_a_missing_certificate_is_what_this_test_would_see(any_root: Root, tmp_p
     assert "cannot load certificate" in done.stderr
 
 
-def test_a_site_whose_name_comes_before_ours_in_the_alphabet(
+def test_a_site_whose_name_sorts_before_the_shared_file(
     any_root: Root, certificate: Certificate, tmp_path: Path
 ) -> None:
     site = a_site("0.example.com", {"/": nginx.Upstream("172.17.0.1", 1)}, access_log="json")

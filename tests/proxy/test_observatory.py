@@ -1,4 +1,4 @@
-"""MDN's HTTP Observatory grades our sites by their defaults: the program itself, on real ports 80 and 443."""
+"""MDN's HTTP Observatory grades our sites with their defaults: the real program, on ports 80 and 443."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NAME = "www.example.com"
 PAGE = b"<!doctype html><title>App</title><script src=/app.js></script>"
-# As they stand in countless guides: HTTPS beside HTTP, a proxy_pass, and no header of its own.
+# A configuration as in countless guides: HTTPS beside HTTP, a proxy_pass, and no header.
 NAIVE = """
 server {
     listen 80;
@@ -43,7 +43,7 @@ def root() -> roots.Root:
 
 @contextmanager
 def app(pid: int, headers: Mapping[str, str]) -> Iterator[None]:
-    """Answer every path with a page and these headers, where the apps of that network are."""
+    """Answer every path with a page and these headers, at the apps' address in that network."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -78,7 +78,7 @@ def app(pid: int, headers: Mapping[str, str]) -> Iterator[None]:
 def graded(
     root: roots.Root, folder: Path, site: nginx.Site, headers: Mapping[str, str] | None = None, text: str = ""
 ) -> Report:
-    """Return the grade of a site, or of a configuration in its place."""
+    """Return the grade of a site, or of another configuration in its place."""
     certificate = issue([NAME])
     texts = catalogue.files(root, [site], certificate)
     if text:
@@ -116,22 +116,20 @@ def test_the_built_shop_gets_an_a_plus_with_our_defaults(root: roots.Root, tmp_p
     assert all(found.passed for found in report.findings.values())
 
 
-def test_an_app_that_says_nothing_of_a_policy_lacks_that_and_nothing_else(
-    root: roots.Root, tmp_path: Path
-) -> None:
+def test_an_app_without_a_policy_lacks_only_the_policy(root: roots.Root, tmp_path: Path) -> None:
     report = graded(root, tmp_path, of_an_app())
     assert (report.grade, report.score) == ("B", 75)
     assert report.against() == {"csp-not-implemented": -25}
 
 
-def test_an_app_with_a_policy_of_its_own_gets_an_a_plus(root: roots.Root, tmp_path: Path) -> None:
+def test_an_app_with_its_own_policy_gets_an_a_plus(root: roots.Root, tmp_path: Path) -> None:
     policy = {"Content-Security-Policy": "default-src 'self'; frame-ancestors 'self'; base-uri 'none'"}
     report = graded(root, tmp_path, of_an_app(), policy)
     assert report.grade == "A+"
     assert report.against() == {}
 
 
-def test_the_usual_proxy_pass_fails(root: roots.Root, tmp_path: Path) -> None:
+def test_the_usual_proxy_pass_gets_an_f(root: roots.Root, tmp_path: Path) -> None:
     report = graded(root, tmp_path, of_an_app(), text=NAIVE)
     assert (report.grade, report.score) == ("F", 10)
     assert set(report.against()) == {

@@ -1,4 +1,4 @@
-"""nginx reads our quoting as it is meant: what is put into a file comes out at the other end."""
+"""nginx reads our quoting as we mean it: a text in a file comes out unchanged at the client."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ HOSTILE = [
 ]
 
 
-def test_what_is_quoted_comes_back_byte_for_byte(tmp_path: Path) -> None:
+def test_a_quoted_text_comes_back_byte_for_byte(tmp_path: Path) -> None:
     chance = random.Random(20261125)  # noqa: S311 (the same texts each time)
     alphabet = "".join(set(string.printable) - set(string.whitespace) - {"$"}) + ";{}\"'\\# " * 6
     texts = HOSTILE + ["".join(chance.choices(alphabet, k=12)).strip() or "a" for _ in range(200)]
     site = next(site for site in hosts.SITES if site.name == APP)
-    # A client may take 100 headers, and no more.
+    # The client of these tests accepts 100 headers at most.
     parts = [texts[begin : begin + 70] for begin in range(0, len(texts), 70)]
     sites = [
         changed(

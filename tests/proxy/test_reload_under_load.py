@@ -1,4 +1,4 @@
-"""Fifty changes of a running nginx, each as the agent makes it, while visitors ask without a pause."""
+"""Fifty changes of a running nginx, each as the agent makes it, while visitors send requests all the time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.proxy.edge import Edge
 
 APP, FILES = "app.example.com", "www.example.com"
-# All of these visitors come from one address.
+# No limits, because all visitors come from one address here.
 _SITES = {
     APP: a_site(APP, {"/": API}, limits=LimitsArgs(requests=0, burst=0, connections=0)),
     FILES: a_site(FILES, root=f"/var/www/{FILES}", limits=LimitsArgs(requests=0, burst=0, connections=0)),
@@ -42,7 +42,7 @@ def secured(site: nginx.Site) -> nginx.Site:
 
 
 class Changes:
-    """What is changed, one after the other; each is a new configuration of nginx."""
+    """The changes, one after the other. Each gives nginx a new configuration."""
 
     def __init__(self, edge: Edge, root: roots.Root) -> None:
         self.edge, self.root = edge, root
@@ -102,7 +102,7 @@ def visitors(edge: Edge) -> Load:
 
 
 def patient(edge: Edge) -> Load:
-    """Return visitors whose requests are with the app most of the time, and so during each reload."""
+    """Return visitors whose requests wait for the app most of the time, and so during each reload."""
     return load(edge, [(APP, "/?wait=0.3")])
 
 
@@ -129,17 +129,19 @@ def test_fifty_changes_lose_nothing(changes: Changes, record_property: Callable[
     assert changes.done == CHANGES
     assert quick.answered > 1000
     assert slow.answered > 50
-    # Each reload ends each connection once at the most.
+    # Each reload ends each connection once at most.
     assert quick.again <= CHANGES * quick.visitors * len(quick.targets)
-    assert all(changes.edge.apps[port].asked for port in (API.port, LIVE.port)), "the app did move"
+    assert all(changes.edge.apps[port].asked for port in (API.port, LIVE.port)), (
+        "the app has moved between both ports"
+    )
     with changes.edge.connect(sni=APP) as line:
-        assert line.getpeercert(binary_form=True) == changes.leaf, "the newest certificate is served"
+        assert line.getpeercert(binary_form=True) == changes.leaf, "nginx shows the newest certificate"
     assert changes.edge.ask(FILES)["X-Number"] == str(CHANGES - 2)
 
 
-def test_workers_that_do_not_wait_for_their_requests_would_be_seen(changes: Changes) -> None:
+def test_the_load_notices_workers_that_do_not_finish_their_requests(changes: Changes) -> None:
     with patient(changes.edge) as load:
-        # More than once: on a busy machine there may be no request under way just then.
+        # More than once: on a busy machine, no request may be running at that moment.
         deadline = time.monotonic() + 30
         while not load.failed and time.monotonic() < deadline:
             time.sleep(0.5)
@@ -150,7 +152,7 @@ def test_workers_that_do_not_wait_for_their_requests_would_be_seen(changes: Chan
     assert load.failed
 
 
-def test_a_site_that_is_gone_for_a_moment_would_be_seen(changes: Changes) -> None:
+def test_the_load_notices_a_site_that_is_gone_for_a_moment(changes: Changes) -> None:
     path = changes.edge.files.path(nginx.site_path(FILES))
     text = path.read_text()
     with visitors(changes.edge) as load:

@@ -1,4 +1,4 @@
-"""A proxy in front that speaks HTTPS to visitors and HTTP to us: apps have to know which it is."""
+"""A proxy in front speaks HTTPS with visitors and HTTP with nginx: apps must learn the visitor's scheme."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def edge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def said(edge: Edge, host: str, **more: object) -> tuple[list[str], list[str]]:
-    """Return scheme and port as the app was told them."""
+    """Return the scheme and the port that the app received."""
     found = edge.ask(host, "/", **more)  # type: ignore[arg-type]
     return found.reached("X-Forwarded-Proto"), found.reached("X-Forwarded-Port")
 
 
-def test_its_word_for_https_counts(edge: Edge) -> None:
+def test_a_trusted_proxy_may_say_https(edge: Edge) -> None:
     assert said(edge, PLAIN, headers=HTTPS, tls=False, source=CDN) == (["https"], ["443"])
 
 
-def test_a_visitors_own_word_for_https_does_not(edge: Edge) -> None:
+def test_a_visitor_may_not_say_https(edge: Edge) -> None:
     assert said(edge, PLAIN, headers=HTTPS, tls=False) == (["http"], ["80"])
     claimed = {**HTTPS, "X-Forwarded-For": "192.0.2.9"}
     assert said(edge, PLAIN, headers=claimed, tls=False) == (["http"], ["80"])
 
 
-def test_what_is_https_here_is_no_less_by_its_word(edge: Edge) -> None:
+def test_a_trusted_proxy_cannot_turn_https_into_http(edge: Edge) -> None:
     told = {"X-Forwarded-Proto": "http"}
     assert said(edge, APP, headers=told, source=CDN) == (["https"], ["443"])
     assert said(edge, PLAIN, headers=told, tls=False, source=CDN) == (["http"], ["80"])

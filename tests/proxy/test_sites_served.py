@@ -1,4 +1,4 @@
-"""What sites do, on either Debian; where a copied configuration goes wrong as well, it is in traps.py."""
+"""What sites do, on either Debian. Checks that copied configurations fail are in traps.py instead."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def edge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("host", hosts.HTTPS_NAMES)
-def test_every_site_sends_http_to_https_on_the_same_host(host: str, edge: Edge) -> None:
+def test_every_site_redirects_http_to_https_on_the_same_host(host: str, edge: Edge) -> None:
     found = edge.ask(host, "/a?b=%20c", tls=False)
     assert (found.status, found["Location"]) == (308, f"https://{host}/a?b=%20c")
 
@@ -61,17 +61,17 @@ def test_every_site_answers_the_authority(host: str, edge: Edge) -> None:
     assert (found.status, found["Content-Type"], found.text) == (200, "text/plain", "the answer")
 
 
-def test_a_challenge_that_is_not_there_is_no_redirect_and_no_app(edge: Edge) -> None:
+def test_a_missing_challenge_is_not_redirected_and_reaches_no_app(edge: Edge) -> None:
     for host in (APP, "plain.example.com", "plain-files.example.com", "unknown.example.net"):
         assert edge.ask(host, f"{CHALLENGE}-other", tls=False).status == 404
 
 
-def test_an_alias_serves_the_same(edge: Edge) -> None:
+def test_an_alias_serves_the_same_content(edge: Edge) -> None:
     for host in ("web.example.com", "eu.apps.example.com"):
         assert edge.ask(host, "/a").told["target"] == "/a"
 
 
-def test_the_longest_beginning_of_a_path_is_taken(edge: Edge) -> None:
+def test_the_longest_beginning_of_a_path_wins(edge: Edge) -> None:
     before = len(edge.apps[2020].asked)
     edge.ask(WWW, "/ws/a")
     edge.ask(WWW, "/api/.hidden")  # an app's paths are its own
@@ -79,16 +79,16 @@ def test_the_longest_beginning_of_a_path_is_taken(edge: Edge) -> None:
     assert edge.apps[2019].asked[-1] == "GET /api/.hidden"
 
 
-def test_a_redirect_keeps_the_path_or_is_whole(edge: Edge) -> None:
+def test_a_redirect_keeps_the_path_unless_it_has_its_own(edge: Edge) -> None:
     assert edge.ask("short.example.com", "/a?b")["Location"] == "https://www.example.com/a?b"
     assert edge.ask("go.example.com", "/a?b")["Location"] == "https://www.example.com/start?from=go"
 
 
-def test_a_former_name_over_http_goes_to_the_plain_site(edge: Edge) -> None:
+def test_a_former_name_over_http_is_redirected_to_the_plain_site(edge: Edge) -> None:
     assert edge.ask("former.example.com", "/a", tls=False)["Location"] == "http://plain.example.com/a"
 
 
-def test_a_plain_site_serves_and_says_nothing_of_https(edge: Edge) -> None:
+def test_a_plain_site_sends_no_headers_about_https(edge: Edge) -> None:
     found = edge.ask("plain.example.com", tls=False)
     assert found.reached("X-Forwarded-Proto") == ["http"]
     assert found.reached("X-Forwarded-Port") == ["80"]
@@ -96,20 +96,20 @@ def test_a_plain_site_serves_and_says_nothing_of_https(edge: Edge) -> None:
     assert found["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_plain_site_behind_a_proxy_knows_its_own_pages(edge: Edge) -> None:
+def test_a_plain_site_behind_a_proxy_accepts_websockets_of_its_own_pages(edge: Edge) -> None:
     for scheme in ("http", "https"):
         with contextlib.closing(edge.connect(tls=False)) as sock:
             head = shake_hands(sock, "plain.example.com", headers={"Origin": f"{scheme}://plain.example.com"})
             assert head.startswith(b"HTTP/1.1 101")
 
 
-def test_an_app_says_its_own_policy(edge: Edge) -> None:
+def test_an_app_sends_its_own_policy(edge: Edge) -> None:
     policy = "default-src 'self' https://cdn.example.net"
     found = edge.ask(APP, f"/?header=Content-Security-Policy:{policy.replace(' ', '%20')}")
     assert found["Content-Security-Policy"] == policy
 
 
-def test_a_policy_of_the_settings_stands_in_place_of_the_apps(edge: Edge) -> None:
+def test_a_policy_of_the_settings_replaces_the_apps_policy(edge: Edge) -> None:
     found = edge.ask("nocsp.example.com", "/?header=Content-Security-Policy:default-src%20*")
     assert found["Content-Security-Policy"] == "default-src 'self'"
 
@@ -121,7 +121,7 @@ def test_files_have_the_strict_policy(edge: Edge) -> None:
         )
 
 
-def test_the_sites_own_page_for_what_is_missing(edge: Edge) -> None:
+def test_a_site_shows_its_own_page_for_missing_files(edge: Edge) -> None:
     for path in ("/missing", "/assets/missing.css"):
         found = edge.ask(STATIC, path)
         assert found.status == 404
@@ -136,29 +136,29 @@ def test_a_folder_shows_its_index(edge: Edge) -> None:
     assert "docs" in found.text
 
 
-def test_an_application_of_one_page_answers_every_path_but_not_every_asset(edge: Edge) -> None:
+def test_a_single_page_application_answers_every_path_except_missing_assets(edge: Edge) -> None:
     assert "the app" in edge.ask(WWW, "/cart/17").text
     assert edge.ask(WWW, "/robots.txt").text == "User-agent: *\n"
     assert edge.ask(WWW, "/assets/none.js").status == 404
     assert edge.ask(WWW, "/.well-known/security.txt").text.startswith("Contact:")
 
 
-def test_the_settings_may_say_what_is_kept(edge: Edge) -> None:
+def test_the_settings_may_decide_about_caching(edge: Edge) -> None:
     for path in ("/", "/assets/a.css"):
         assert edge.ask("kept.example.com", path)["Cache-Control"] == "public, max-age=60"
 
 
-def test_a_path_with_a_tilde(edge: Edge) -> None:
+def test_a_path_with_a_tilde_reaches_its_app(edge: Edge) -> None:
     assert edge.ask("tilde.example.com", "/~alice/a").told["target"] == "/~alice/a"
 
 
-def test_a_path_cannot_climb(edge: Edge) -> None:
+def test_a_path_cannot_leave_the_folder(edge: Edge) -> None:
     for path in ("/../../etc/passwd", "/assets/..%2f..%2f..%2fetc/passwd", "/assets../.env"):
         assert b"root:" not in edge.ask(WWW, path).body
         assert b"SECRET" not in edge.ask(WWW, path).body
 
 
-def test_a_password(edge: Edge) -> None:
+def test_a_site_with_users_asks_for_a_password(edge: Edge) -> None:
     host = "guarded.example.com"
     unknown = edge.ask(host)
     assert (unknown.status, unknown["WWW-Authenticate"]) == (401, f'Basic realm="{host}"')
@@ -169,7 +169,7 @@ def test_a_password(edge: Edge) -> None:
     assert handshake(edge, host, login(hosts.USER, hosts.PASSWORD)).startswith(b"HTTP/1.1 101")
 
 
-def test_a_network(edge: Edge) -> None:
+def test_a_site_with_networks_refuses_other_clients(edge: Edge) -> None:
     host = "office.example.com"
     assert edge.ask(host).status == 403
     assert edge.ask(host, source=OFFICE).status == 200
@@ -177,19 +177,19 @@ def test_a_network(edge: Edge) -> None:
     assert preflight(edge, host, hosts.ALLOWED).status == 204
 
 
-def test_both_and_maintenance(edge: Edge) -> None:
+def test_network_password_and_maintenance_work_together(edge: Edge) -> None:
     host = "shut.example.com"
     assert edge.ask(host, tls=False).status == 403
     assert edge.ask(host, tls=False, source=OFFICE).status == 401
     assert edge.ask(host, "/", login(hosts.USER, hosts.PASSWORD), tls=False, source=OFFICE).status == 200
 
 
-def test_a_site_that_says_no_takes_no_websocket(edge: Edge) -> None:
+def test_a_site_without_websockets_passes_none_on(edge: Edge) -> None:
     found = edge.ask("deaf.example.com", "/", {"Upgrade": "websocket", "Connection": "Upgrade"})
     assert (found.status, found.reached("Upgrade")) == (200, [])
 
 
-def test_a_websocket_beside_kept_connections(edge: Edge) -> None:
+def test_a_websocket_works_beside_reused_connections(edge: Edge) -> None:
     with (
         contextlib.closing(edge.connect(sni=APP)) as socket_of_it,
         contextlib.closing(edge.connect(sni=APP)) as other,
@@ -201,18 +201,18 @@ def test_a_websocket_beside_kept_connections(edge: Edge) -> None:
         assert send(other, APP).status == 200
 
 
-def test_an_app_that_is_slow_and_an_app_that_is_down(edge: Edge) -> None:
+def test_a_slow_app_gives_504_and_a_stopped_app_502(edge: Edge) -> None:
     assert edge.ask("slow.example.com", "/?wait=1.5").status == 504
     assert edge.ask(APP, "/down/").status == 502
 
 
-def test_one_address_has_no_part_in_anothers_limit(edge: Edge) -> None:
+def test_each_address_has_its_own_limit(edge: Edge) -> None:
     host = "limited.example.com"
     assert 429 in [edge.ask(host).status for _ in range(8)]
     assert edge.ask(host, source=NEIGHBOUR).status == 200
 
 
-def test_http2(edge: Edge) -> None:
+def test_sites_speak_http2(edge: Edge) -> None:
     for host in (APP, WWW, "short.example.com"):
         resolve = f"{host}:443:198.51.100.7"
         done = edge.run(
@@ -223,12 +223,12 @@ def test_http2(edge: Edge) -> None:
 
 
 def test_a_client_of_http2_may_still_open_a_websocket(edge: Edge) -> None:
-    # A browser asks for HTTP/1.1 by ALPN then.
+    # For a WebSocket, a browser asks for HTTP/1.1 by ALPN.
     speaks(edge, APP, "/any")
 
 
 def many(edge: Edge, host: str, count: int, connections: int) -> list[str]:
-    """Ask for as many things at once over HTTP/2; return how each was answered."""
+    """Send `count` requests at once over HTTP/2 on each connection. Return the status of each."""
     args = ["curl", "-skZ", "--http2", "--resolve", f"{host}:443:198.51.100.7", "-w", "%{http_code}\n"]
     args += ["-o", "/dev/null", f"https://{host}/?wait=0.6"] * count
     with ThreadPoolExecutor(connections) as pool:
@@ -244,14 +244,14 @@ def told_streams(edge: Edge, host: str) -> int:
         sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
         stream = sock.makefile("rb")
         head = stream.read(9)
-        assert head[3] == 4, "its first frame is no SETTINGS"
+        assert head[3] == 4, "the server's first frame is not SETTINGS"
         body = stream.read(int.from_bytes(head[:3]))
     settings = struct.iter_unpack(">HI", body)
     return next(value for name, value in settings if name == 3)
 
 
 def test_a_browser_is_told_how_much_it_may_ask_for_at_a_time(edge: Edge) -> None:
-    # It keeps the rest of a page waiting then; else it would ask at once, and parts of the page were refused.
+    # The browser then holds further requests back. Otherwise nginx would refuse parts of a page.
     assert told_streams(edge, "crowded.example.com") == 2
     assert told_streams(edge, APP) == 100
 
@@ -260,14 +260,14 @@ def test_requests_of_http2_count_as_connections(edge: Edge) -> None:
     assert "429" in many(edge, "crowded.example.com", 2, 3)
 
 
-def test_http_1_0_and_no_host_get_nothing(edge: Edge) -> None:
+def test_http_1_0_and_a_bare_address_get_no_answer(edge: Edge) -> None:
     with contextlib.closing(edge.connect(tls=False)) as sock:
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert sock.recv(100) == b""
     assert refused(edge, "198.51.100.7", tls=False)
 
 
-def test_over_ipv6(edge: Edge) -> None:
+def test_sites_answer_over_ipv6(edge: Edge) -> None:
     with namespace.inside(edge.pid):
         sock = socket.create_connection(("::1", 80), timeout=5)
     with contextlib.closing(sock):

@@ -1,4 +1,4 @@
-"""TLS as Mozilla's guideline 6.0 has it, measured by sslyze and by handshakes."""
+"""TLS as Mozilla's guideline 6.0 defines it, measured by sslyze and by handshakes."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def sslyze(edge: Edge, profile: str, folder: Path) -> subprocess.CompletedProces
     return edge.run(str(python), "-m", "sslyze", *asks, f"{VISITOR}:443")
 
 
-def test_sslyze_finds_it_compliant(case: tuple[str, str], edge: Edge, tmp_path: Path) -> None:
+def test_sslyze_finds_our_tls_compliant(case: tuple[str, str], edge: Edge, tmp_path: Path) -> None:
     done = sslyze(edge, case[1], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "OK - Compliant" in done.stdout
 
 
 @pytest.mark.parametrize("profile", nginx.PROFILES)
-def test_sslyze_objects_to_what_the_package_ships(profile: str, copied: Edge, tmp_path: Path) -> None:
+def test_sslyze_objects_to_the_package_defaults(profile: str, copied: Edge, tmp_path: Path) -> None:
     done = sslyze(copied, profile, tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAILED - Not compliant" in done.stdout
@@ -80,7 +80,7 @@ def test_sslyze_objects_to_what_the_package_ships(profile: str, copied: Edge, tm
     assert "should be rejected" in done.stdout
 
 
-def test_the_guideline_is_what_is_rendered(case: tuple[str, str]) -> None:
+def test_the_rendered_settings_match_the_guideline(case: tuple[str, str]) -> None:
     profile = json.loads(GUIDELINE.read_text())[case[1]]
     rendered = nginx.PROFILES[case[1]]
     assert list(rendered.protocols) == profile["tls_versions"]
@@ -110,22 +110,22 @@ def test_old_protocols_are_refused(edge: Edge) -> None:
         assert "alert protocol version" in done.stderr, done.stderr
 
 
-def test_a_certificate_is_that_of_the_name(edge: Edge) -> None:
+def test_every_name_gets_a_certificate_that_fits(edge: Edge) -> None:
     context = ssl.create_default_context(cafile=str(edge.files.path("/etc/nginx/ca.pem")))
     for host in (APP, WWW, "old.example.com", "eu.apps.example.com"):
         with contextlib.closing(edge.connect(sni=host, context=context)) as sock:
             assert send(sock, host).status in (200, 308)
 
 
-def test_who_comes_back_is_known(edge: Edge, tmp_path: Path) -> None:
-    # By TLS 1.3, whose sessions come after the handshake: an answer has to be waited for.
+def test_a_returning_client_resumes_its_session(edge: Edge, tmp_path: Path) -> None:
+    # TLS 1.3 sends sessions after the handshake, so the client has to wait for an answer.
     asks = f"printf 'GET / HTTP/1.1\\r\\nHost: {APP}\\r\\nConnection: close\\r\\n\\r\\n' | openssl s_client"
     asks += f" -ign_eof -tls1_3 -connect {VISITOR}:443 -servername {APP} -sess_out {tmp_path}/session"
     assert "New, TLSv1.3" in edge.run("sh", "-c", asks).stdout
     assert "Reused, TLSv1.3" in edge.run("sh", "-c", f"{asks} -sess_in {tmp_path}/session").stdout
 
 
-def test_tickets_of_tls_1_2_are_given_where_their_keys_change(case: tuple[str, str], edge: Edge) -> None:
+def test_tls_1_2_has_tickets_only_where_nginx_rotates_their_keys(case: tuple[str, str], edge: Edge) -> None:
     context = trusting()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     if case[1] == "modern":
@@ -139,18 +139,18 @@ def _resumed(os: str, edge: Edge, context: ssl.SSLContext) -> None:
     with contextlib.closing(edge.connect(sni=APP, context=context)) as first:
         assert isinstance(first, ssl.SSLSocket)
         session = first.session
-    # Before 1.23.2 nginx has one key for all tickets until it is restarted: none are given there.
+    # Before 1.23.2, nginx keeps the same ticket key until it restarts, so tickets are off there.
     assert session.has_ticket == (os != "debian-12")
     plain = namespace.connected(edge.pid, (VISITOR, 443), VISITOR)
     with contextlib.closing(context.wrap_socket(plain, server_hostname=APP, session=session)) as again:
         assert again.session_reused
 
 
-def test_the_key_exchange_of_tomorrow_where_openssl_has_it(case: tuple[str, str], edge: Edge) -> None:
+def test_the_post_quantum_key_exchange_works_where_openssl_has_it(case: tuple[str, str], edge: Edge) -> None:
     asks = ["-connect", f"{VISITOR}:443", "-servername", APP, "-groups", "X25519MLKEM768", "-brief"]
     done = edge.run("chroot", str(edge.files.root.folder), "openssl", "s_client", *asks)
     if case[0] == "debian-12":
         assert "MLKEM" not in edge.files.path(nginx.TLS_PATH).read_text().partition("ssl_ecdh_curve")[2]
-        assert done.returncode != 0, "its OpenSSL does not know it"
+        assert done.returncode != 0, "the root's OpenSSL does not know the group"
     else:
         assert "X25519MLKEM768" in done.stdout + done.stderr, done.stderr

@@ -1,4 +1,4 @@
-"""Our configuration falls into no trap, on either Debian; the ones that people copy do."""
+"""Our configuration falls into no trap, on either Debian. Configurations that people copy do."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 
 
 class Opened:
-    """Servers by the name of their configuration, each started when it is first asked for."""
+    """Servers by the name of their configuration. Each starts at its first use."""
 
     def __init__(
         self,
@@ -80,17 +80,17 @@ class Opened:
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
-def test_ours(trap: Trap, ours: Opened) -> None:
+def test_our_configuration_avoids_the_trap(trap: Trap, ours: Opened) -> None:
     trap.check(ours[PROFILE.get(trap.name, "intermediate")])
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: f"{trap.naive}-{trap.name}")
-def test_a_configuration_that_people_copy_fails_by_this_trap(trap: Trap, copied: Opened) -> None:
+def test_a_copied_configuration_falls_into_the_trap(trap: Trap, copied: Opened) -> None:
     assert failed_at(trap, copied[trap.naive]) == FAILS[trap.name]
 
 
 def failed_at(trap: Trap, edge: Edge) -> str:
-    """Return the statement of the check that fails: any other one would be no sign of the trap."""
+    """Return the statement at which the check fails. Another statement would not prove the trap."""
     try:
         trap.check(edge)
     except (AssertionError, http.client.RemoteDisconnected) as error:
@@ -100,5 +100,5 @@ def failed_at(trap: Trap, edge: Edge) -> str:
     return ""
 
 
-def test_the_file_of_what_fails_names_the_traps_and_no_other() -> None:
+def test_fails_yaml_names_exactly_the_traps() -> None:
     assert set(FAILS) == {trap.name for trap in TRAPS}

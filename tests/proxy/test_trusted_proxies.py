@@ -1,4 +1,4 @@
-"""A proxy in front: its word for who the client is counts, and nobody else's."""
+"""A trusted proxy in front: nginx believes it about the client's address, and believes nobody else."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ def edge(header: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge
         yield edge
 
 
-def test_its_word_counts(header: str, edge: Edge) -> None:
+def test_a_trusted_proxy_is_believed(header: str, edge: Edge) -> None:
     found = edge.ask(APP, "/", {header: "203.0.113.50"}, source=CDN)
     assert found.reached("X-Forwarded-For") == ["203.0.113.50"]
     assert found.reached("X-Real-IP") == ["203.0.113.50"]
 
 
-def test_nobody_elses_does(header: str, edge: Edge) -> None:
+def test_nobody_else_is_believed(header: str, edge: Edge) -> None:
     found = edge.ask(APP, "/", {header: "203.0.113.50"})
     assert found.reached("X-Forwarded-For") == [VISITOR]
 
 
-def test_what_the_client_claimed_before_it_does_not(edge: Edge) -> None:
-    # As proxies append: the client's claim, the client, a proxy of theirs.
+def test_a_claim_of_the_client_is_not_believed(edge: Edge) -> None:
+    # Proxies append addresses: the client's claim, then the client, then another proxy.
     claims = {"X-Forwarded-For": "10.0.0.1, 203.0.113.50, 10.9.1.1", "CF-Connecting-IP": "203.0.113.50"}
     assert edge.ask(APP, "/", claims, source=CDN).reached("X-Forwarded-For") == ["203.0.113.50"]
 
 
-def test_networks_and_limits_are_about_the_client(header: str, edge: Edge) -> None:
+def test_networks_and_limits_apply_to_the_client(header: str, edge: Edge) -> None:
     assert edge.ask("office.example.com", "/", {header: OFFICE}, source=CDN).status == 200
     assert edge.ask("office.example.com", "/", {header: VISITOR}, source=CDN).status == 403
     assert edge.ask("office.example.com", "/", {header: OFFICE}).status == 403

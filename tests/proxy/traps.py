@@ -1,6 +1,6 @@
-"""Where people get nginx wrong: each trap is a check that our configuration passes and a copied one fails.
+"""Common faults of nginx configurations. Each trap is a check that ours passes and a copied one fails.
 
-A check takes any `Edge` and asserts on what comes back, knowing nothing of how the configuration says it.
+A check takes any `Edge` and looks only at answers. It does not know the configuration.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ def trap(naive: str) -> Callable[[Callable[[Edge], None]], Callable[[Edge], None
     return register
 
 
-# Redirects: proxy.md 2.3, complaint 6.
+# Redirects.
 
 
 @trap("article-redirect.conf")
-def redirects_end(edge: Edge) -> None:
+def redirects_do_not_loop(edge: Edge) -> None:
     tls, host, path = False, APP, "/a?b=c"
     for _ in range(5):
         found = edge.ask(host, path, tls=tls)
@@ -71,34 +71,34 @@ def redirects_end(edge: Edge) -> None:
 
 
 @trap("article-redirect.conf")
-def a_post_is_still_one_after_the_redirect(edge: Edge) -> None:
-    # 301 and 302 make it a GET in browsers; 308 may not.
+def a_post_stays_a_post_after_the_redirect(edge: Edge) -> None:
+    # Browsers turn a POST into a GET at 301 and 302, but not at 308.
     assert edge.ask(APP, method="POST", body=b"x", tls=False).status in (307, 308)
 
 
 @trap("canonical-first.conf")
-def https_on_the_same_host_comes_before_the_name(edge: Edge) -> None:
+def the_redirect_to_https_comes_before_the_redirect_to_the_main_name(edge: Edge) -> None:
     assert edge.ask("example.com", "/a", tls=False)["Location"] == "https://example.com/a"
     second = edge.ask("example.com", "/a")
     assert second["Location"] == "https://www.example.com/a"
 
 
 @trap("canonical-first.conf")
-def hsts_is_on_the_redirect_to_the_name(edge: Edge) -> None:
+def hsts_is_on_the_redirect_to_the_main_name(edge: Edge) -> None:
     assert edge.ask("example.com")["Strict-Transport-Security"] == "max-age=63072000"
 
 
 @trap("canonical-first.conf")
-def hsts_is_never_said_over_http(edge: Edge) -> None:
+def hsts_is_never_sent_over_http(edge: Edge) -> None:
     for host in ("example.com", WWW, APP):
         assert edge.ask(host, tls=False)["Strict-Transport-Security"] == ""
 
 
-# Names that are no site: 2.2, complaint 3.
+# Names that are not a site.
 
 
 @trap("first-site-serves-all.conf")
-def an_unknown_host_gets_nothing_over_http(edge: Edge) -> None:
+def an_unknown_host_gets_no_answer_over_http(edge: Edge) -> None:
     for host in ("unknown.example.net", "203.0.113.1", "APP.example.com.evil.test"):
         assert refused(edge, host, tls=False), host
 
@@ -109,16 +109,16 @@ def an_unknown_name_gets_no_handshake(edge: Edge) -> None:
 
 
 @trap("first-site-serves-all.conf")
-def no_name_gets_no_handshake(edge: Edge) -> None:
+def a_client_without_a_name_gets_no_handshake(edge: Edge) -> None:
     assert alert(edge, None) == "TLSV1_UNRECOGNIZED_NAME"
 
 
 @trap("first-site-serves-all.conf")
-def an_unknown_host_behind_a_known_name_is_misdirected(edge: Edge) -> None:
+def an_unknown_host_after_a_handshake_for_a_site_is_refused(edge: Edge) -> None:
     assert edge.ask("unknown.example.net", sni=APP).status == 421
 
 
-# The authority: 2.5, complaint 6.
+# The certificate authority.
 
 
 @trap("redirect-swallows.conf")
@@ -128,28 +128,28 @@ def the_authority_is_answered_for_a_site(edge: Edge) -> None:
 
 
 @trap("redirect-swallows.conf")
-def the_authority_is_answered_before_there_is_a_site(edge: Edge) -> None:
+def the_authority_is_answered_before_a_site_exists(edge: Edge) -> None:
     assert edge.ask("new.example.com", CHALLENGE, tls=False).text == "the answer"
 
 
 @trap("redirect-swallows.conf")
-def the_authority_is_answered_past_password_network_and_maintenance(edge: Edge) -> None:
+def the_authority_is_answered_despite_password_network_and_maintenance(edge: Edge) -> None:
     found = edge.ask("shut.example.com", CHALLENGE, tls=False)
     assert (found.status, found.text) == (200, "the answer")
 
 
-# Headers: 2.3, complaint 4.
+# Headers.
 
 
 @trap("header-in-a-location.conf")
-def a_header_in_a_location_takes_none_away(edge: Edge) -> None:
+def a_header_in_a_location_cancels_no_other_header(edge: Edge) -> None:
     found = edge.ask(WWW, "/assets/index-4f2a.js")
     assert "immutable" in found["Cache-Control"]
     secured(found)
 
 
 @trap("header-in-a-location.conf")
-def an_error_has_the_headers_too(edge: Edge) -> None:
+def an_error_answer_has_the_headers_too(edge: Edge) -> None:
     for path, status in (("/?status=404", 404), ("/?status=500", 500), ("/down/", 502)):
         found = edge.ask(APP, path)
         assert found.status == status
@@ -157,7 +157,7 @@ def an_error_has_the_headers_too(edge: Edge) -> None:
 
 
 @trap("header-in-a-location.conf")
-def what_the_app_sends_too_is_there_once(edge: Edge) -> None:
+def a_header_that_the_app_sends_too_is_sent_once(edge: Edge) -> None:
     sent = "&".join(f"header={name}:app" for name in (*SECURITY, "Referrer-Policy", "Permissions-Policy"))
     found = edge.ask(APP, f"/?{sent}")
     assert found.status == 200
@@ -165,23 +165,23 @@ def what_the_app_sends_too_is_there_once(edge: Edge) -> None:
 
 
 @trap("bare.conf")
-def the_app_does_not_say_what_it_is_made_with(edge: Edge) -> None:
+def the_app_does_not_reveal_its_framework(edge: Edge) -> None:
     found = edge.ask(APP, "/?header=X-Powered-By:Express")
     assert (found.status, found["X-Powered-By"]) == (200, "")
 
 
 @trap("bare.conf")
-def nginx_does_not_say_its_version(edge: Edge) -> None:
+def nginx_does_not_reveal_its_version(edge: Edge) -> None:
     found = edge.ask(APP, "/down/")
     assert found["Server"] == "nginx"
     assert "nginx/" not in found.text
 
 
-# What clients claim: 2.3, complaint 8.
+# Claims of clients.
 
 
 @trap("article.conf")
-def a_client_cannot_say_who_it_is(edge: Edge) -> None:
+def a_client_cannot_fake_its_address(edge: Edge) -> None:
     claims = {"X-Forwarded-For": "10.0.0.1", "X-Real-IP": "10.0.0.1", "Forwarded": "for=10.0.0.1"}
     found = edge.ask(APP, "/", claims)
     assert found.reached("X-Forwarded-For") == ["198.51.100.7"]
@@ -190,26 +190,26 @@ def a_client_cannot_say_who_it_is(edge: Edge) -> None:
 
 
 @trap("trust-everybody.conf")
-def a_header_from_anybody_is_no_address(edge: Edge) -> None:
+def an_address_in_a_clients_header_is_not_believed(edge: Edge) -> None:
     found = edge.ask(APP, "/", {"X-Forwarded-For": "10.0.0.1", "CF-Connecting-IP": "10.0.0.2"})
     assert found.reached("X-Forwarded-For") == ["198.51.100.7"]
     assert found.reached("CF-Connecting-IP") == []
 
 
 @trap("trust-everybody.conf")
-def a_client_cannot_say_how_it_came(edge: Edge) -> None:
+def a_client_cannot_fake_its_scheme_and_host(edge: Edge) -> None:
     found = edge.ask(APP, "/", {"X-Forwarded-Proto": "http", "X-Forwarded-Host": "evil.test"})
     assert found.reached("X-Forwarded-Proto") == ["https"]
     assert found.reached("X-Forwarded-Host") == [APP]
 
 
 @trap("article.conf")
-def the_port_is_the_real_one(edge: Edge) -> None:
+def the_app_learns_the_real_port(edge: Edge) -> None:
     assert edge.ask(APP).reached("X-Forwarded-Port") == ["443"]
 
 
 @trap("article.conf")
-def the_host_is_the_one_of_the_request_line(edge: Edge) -> None:
+def the_app_learns_the_host_of_the_request_line(edge: Edge) -> None:
     with contextlib.closing(edge.connect(sni=APP)) as sock:
         found = send(sock, "evil.example", f"https://{APP}/")
     assert found.status == 200
@@ -217,7 +217,7 @@ def the_host_is_the_one_of_the_request_line(edge: Edge) -> None:
 
 
 @trap("bare.conf")
-def the_host_is_not_the_upstreams(edge: Edge) -> None:
+def the_app_learns_the_visitors_host_and_not_the_upstreams(edge: Edge) -> None:
     assert edge.ask(APP).reached("Host") == [APP]
 
 
@@ -227,19 +227,19 @@ def httpoxy(edge: Edge) -> None:
 
 
 @trap("close.conf")
-def an_upgrade_that_is_no_websocket_reaches_no_app(edge: Edge) -> None:
+def an_upgrade_to_another_protocol_reaches_no_app(edge: Edge) -> None:
     # https://bishopfox.com/blog/h2c-smuggling-request
     found = edge.ask(APP, "/", {"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings"})
     assert found.status == 200
     assert found.reached("Upgrade") == []
 
 
-# Connections to the app: 2.4, complaint 12.
+# Connections to the app.
 
 
 @trap("close.conf")
-def connections_to_the_app_are_used_again(edge: Edge) -> None:
-    # A worker keeps its own: as many as there are workers at the most.
+def connections_to_the_app_are_reused(edge: Edge) -> None:
+    # One visitor's connection is with one worker, which keeps its own connections to the app.
     edge.ask(APP)
     before = edge.apps[2019].connections
     with contextlib.closing(edge.connect(sni=APP)) as sock:
@@ -254,7 +254,7 @@ def an_ordinary_request_asks_for_no_upgrade(edge: Edge) -> None:
 
 
 @trap("bare.conf")
-def a_websocket_is_passed_on_and_speaks(edge: Edge) -> None:
+def a_websocket_reaches_the_app(edge: Edge) -> None:
     for host, path in ((APP, "/any"), (WWW, "/ws")):
         speaks(edge, host, path)
 
@@ -271,7 +271,7 @@ def a_websocket_of_a_foreign_page_is_refused(edge: Edge) -> None:
 
 
 @trap("bare.conf")
-def a_websocket_of_an_own_page_and_of_no_browser_is_taken(edge: Edge) -> None:
+def a_websocket_of_an_own_page_or_of_a_program_is_accepted(edge: Edge) -> None:
     for headers in ({}, {"Origin": f"https://{APP}"}, {"Origin": ALLOWED}, {"Upgrade": "WebSocket"}):
         assert handshake(edge, APP, headers).startswith(b"HTTP/1.1 101"), headers
 
@@ -286,11 +286,11 @@ def a_websocket_may_be_silent_for_longer_than_an_app(edge: Edge) -> None:
         assert sock.recv(100) == b"still here"
 
 
-# CORS: 2.4, complaint 11.
+# CORS.
 
 
 @trap("article.conf")
-def an_origin_that_is_not_listed_gets_nothing(edge: Edge) -> None:
+def an_origin_that_is_not_listed_gets_no_cors_headers(edge: Edge) -> None:
     for origin in (
         "https://evil.test",
         "null",
@@ -307,13 +307,13 @@ def an_origin_that_is_not_listed_gets_nothing(edge: Edge) -> None:
 
 
 @trap("suffix-of-an-origin.conf")
-def the_end_of_an_origin_counts(edge: Edge) -> None:
+def an_origin_must_match_up_to_its_end(edge: Edge) -> None:
     for origin in ("https://www.example.com.evil.test", "null", "https://www.example.community"):
         assert edge.ask(APP, "/", {"Origin": origin})[ACAO] == "", origin
 
 
 @trap("suffix-of-an-origin.conf")
-def an_origin_is_answered_as_it_is_listed(edge: Edge) -> None:
+def an_origin_is_echoed_as_it_is_listed(edge: Edge) -> None:
     for spelt in ("https://WWW.example.com", "HTTPS://www.example.com"):
         assert edge.ask(APP, "/", {"Origin": spelt})[ACAO] in ("", ALLOWED)
     assert edge.ask(APP, "/", {"Origin": ALLOWED})[ACAO] == ALLOWED
@@ -331,7 +331,7 @@ def the_apps_own_cors_headers_are_hidden(edge: Edge) -> None:
 
 
 @trap("preflight-in-a-location.conf")
-def a_preflight_of_an_allowed_origin(edge: Edge) -> None:
+def a_preflight_of_an_allowed_origin_is_answered(edge: Edge) -> None:
     before = len(edge.apps[2019].asked)
     found = preflight(edge, APP, ALLOWED)
     assert (found.status, found.body) == (204, b"")
@@ -344,7 +344,7 @@ def a_preflight_of_an_allowed_origin(edge: Edge) -> None:
 
 
 @trap("preflight-in-a-location.conf")
-def a_preflight_of_a_foreign_origin_is_told_nothing(edge: Edge) -> None:
+def a_preflight_of_a_foreign_origin_gets_no_cors_headers(edge: Edge) -> None:
     found = preflight(edge, APP, "https://evil.test")
     assert found.status == 204
     assert [name for name, _ in found.headers if name.lower().startswith("access-control")] == []
@@ -352,7 +352,7 @@ def a_preflight_of_a_foreign_origin_is_told_nothing(edge: Edge) -> None:
 
 
 @trap("preflight-in-a-location.conf")
-def an_options_that_is_no_preflight_is_the_apps(edge: Edge) -> None:
+def an_options_request_that_is_no_preflight_reaches_the_app(edge: Edge) -> None:
     found = edge.ask(APP, "/", {"Origin": ALLOWED}, method="OPTIONS")
     assert found.status == 200
     assert found.told["method"] == "OPTIONS"
@@ -371,7 +371,7 @@ def an_error_can_be_read_by_an_allowed_page(edge: Edge) -> None:
 
 
 @trap("bare.conf")
-def scripts_may_read_what_is_exposed(edge: Edge) -> None:
+def scripts_may_read_exposed_headers(edge: Edge) -> None:
     found = edge.ask(APP, "/", {"Origin": ALLOWED})
     assert found["Access-Control-Expose-Headers"] == "X-Total-Count"
 
@@ -382,11 +382,11 @@ def a_preflight_needs_no_password_and_no_network(edge: Edge) -> None:
         assert preflight(edge, host, ALLOWED).status == 204
 
 
-# Limits: complaints 11 and 12.
+# Limits.
 
 
 @trap("bare.conf")
-def ten_megabytes_may_come(edge: Edge) -> None:
+def a_body_of_nine_megabytes_is_accepted(edge: Edge) -> None:
     found = edge.ask(APP, method="POST", body=b"x" * 9_000_000)
     assert found.status == 200
     assert found.told["body"] == 9_000_000
@@ -402,16 +402,16 @@ def a_body_that_is_too_large_is_refused(edge: Edge) -> None:
 @trap("zone-never-used.conf")
 def requests_beyond_the_burst_are_refused(edge: Edge) -> None:
     host = "limited.example.com"
-    time.sleep(3.1)  # whatever came before is forgotten
+    time.sleep(3.1)  # until nginx has forgotten all requests before
     began = time.monotonic()
     with contextlib.closing(edge.connect(sni=host)) as sock:
         found = [send(sock, host) for _ in range(6)]
-    more = math.ceil(time.monotonic() - began) - 1  # one a second is given back, on a machine that is busy
+    more = math.ceil(time.monotonic() - began) - 1  # on a busy machine, nginx allows one more each second
     statuses = [each.status for each in found]
     assert statuses[:3] == [200] * 3
     assert statuses.count(429) >= 3 - more
     refused_ones = [each for each in found if each.status == 429]
-    assert refused_ones, "the machine is far too busy to tell"
+    assert refused_ones, "the machine is too busy for this test"
     secured(refused_ones[0])
 
 
@@ -423,11 +423,11 @@ def connections_beyond_the_limit_are_refused(edge: Edge) -> None:
     assert sorted(found) == [200, 200, 429, 429]
 
 
-# Files: 1 (static, SPA), h5bp.
+# Files.
 
 
 @trap("by-extension.conf")
-def only_what_exists_is_kept_for_a_year(edge: Edge) -> None:
+def only_existing_files_are_cached_for_a_year(edge: Edge) -> None:
     found = edge.ask(WWW, "/assets/index-4f2a.js")
     assert found["Cache-Control"] == "public, max-age=31536000, immutable"
     missing = edge.ask(WWW, "/assets/index-0000.js")
@@ -435,7 +435,7 @@ def only_what_exists_is_kept_for_a_year(edge: Edge) -> None:
 
 
 @trap("by-extension.conf")
-def a_page_is_asked_for_again(edge: Edge) -> None:
+def browsers_ask_for_a_page_each_time(edge: Edge) -> None:
     for host, path in ((WWW, "/"), (WWW, "/index.html"), (WWW, "/cart/17"), (STATIC, "/docs/")):
         found = edge.ask(host, path)
         assert (found.status, found["Cache-Control"]) == (200, "no-cache"), path
@@ -445,13 +445,13 @@ def a_page_is_asked_for_again(edge: Edge) -> None:
 
 
 @trap("by-extension.conf")
-def an_app_says_itself_what_is_kept(edge: Edge) -> None:
+def an_app_decides_itself_about_caching(edge: Edge) -> None:
     assert edge.ask(WWW, "/api/a?header=Cache-Control:max-age%3D5")["Cache-Control"] == "max-age=5"
     assert edge.ask(WWW, "/api/a")["Cache-Control"] == ""
 
 
 @trap("by-extension.conf")
-def hidden_files_are_hidden(edge: Edge) -> None:
+def names_that_begin_with_a_dot_are_not_served(edge: Edge) -> None:
     for host, path in (
         (WWW, "/.env"),
         (WWW, "/assets/.git/config"),
@@ -463,14 +463,14 @@ def hidden_files_are_hidden(edge: Edge) -> None:
 
 
 @trap("by-extension.conf")
-def a_folder_is_redirected_to_its_slash(edge: Edge) -> None:
-    # Links that are relative to /docs would be looked for beside it.
+def a_folder_without_a_slash_is_redirected(edge: Edge) -> None:
+    # Without the slash, relative links in /docs would lead to the parent folder.
     found = edge.ask(STATIC, "/docs")
     assert (found.status, found["Location"]) == (301, f"https://{STATIC}/docs/")
 
 
 @trap("by-extension.conf")
-def a_missing_index_is_no_error_of_the_server(edge: Edge) -> None:
+def a_missing_index_is_not_a_server_error(edge: Edge) -> None:
     assert edge.ask("empty.example.com", "/any").status == 404
 
 
@@ -491,7 +491,7 @@ def json_is_compressed_and_images_are_not(edge: Edge) -> None:
 
 
 @trap("by-extension.conf")
-def what_was_compressed_before_is_sent_so(edge: Edge) -> None:
+def a_file_compressed_at_build_time_is_sent(edge: Edge) -> None:
     found = edge.ask(WWW, "/assets/small-77aa.js", {"Accept-Encoding": "gzip"})
     assert found["Content-Encoding"] == "gzip"
     assert len(found.body) < 60
@@ -502,14 +502,14 @@ def what_was_compressed_before_is_sent_so(edge: Edge) -> None:
 
 
 @trap("return-before-guards.conf")
-def a_redirect_behind_a_password_asks_for_it(edge: Edge) -> None:
+def a_redirect_behind_a_password_asks_for_the_password(edge: Edge) -> None:
     assert edge.ask("hidden.example.com", "/secret").status == 401
     found = edge.ask("hidden.example.com", "/a", login(USER, PASSWORD))
     assert (found.status, found["Location"]) == (308, "https://www.example.com/a")
 
 
 @trap("return-before-guards.conf")
-def maintenance_says_so_and_when_to_come_back(edge: Edge) -> None:
+def the_maintenance_page_says_when_to_come_back(edge: Edge) -> None:
     found = edge.ask("closed.example.com", "/any", {"Accept": "text/html"})
     assert found.status == 503
     assert "Back &lt;soon&gt; at 14:00." in found.text
@@ -528,7 +528,7 @@ def maintenance_lets_its_exceptions_in(edge: Edge) -> None:
 
 
 @trap("log-by-hand.conf")
-def a_line_of_the_log_is_json_whatever_was_asked(edge: Edge) -> None:
+def every_line_of_the_log_is_json(edge: Edge) -> None:
     agent = 'a"}\\, {"evil": "\x01\x7f\xff<&'
     edge.ask("log.example.com", '/?q="}\\', {"User-Agent": agent.encode("latin-1"), "Referer": '"'})
     with contextlib.closing(edge.connect(sni="log.example.com")) as sock:
@@ -545,7 +545,7 @@ def a_line_of_the_log_is_json_whatever_was_asked(edge: Edge) -> None:
 
 
 @trap("status-for-all.conf")
-def numbers_are_for_this_host_alone(edge: Edge) -> None:
+def the_status_page_is_for_this_host_alone(edge: Edge) -> None:
     with namespace.inside(edge.pid):
         inner = http.client.HTTPConnection("127.0.0.1", 8089, timeout=5)
         with contextlib.closing(inner):
@@ -558,12 +558,12 @@ def numbers_are_for_this_host_alone(edge: Edge) -> None:
     raise AssertionError("port 8089 is open to everybody")
 
 
-# TLS: 2.1.
+# TLS.
 
 
 @trap("protocols-in-a-site.conf")
 def old_protocols_are_refused_for_every_site(edge: Edge) -> None:
-    # Run under the profile modern.
+    # This check runs under the profile modern.
     for host in (APP, WWW):
         context = trusting()
         context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -576,14 +576,14 @@ def old_protocols_are_refused_for_every_site(edge: Edge) -> None:
 
 
 def secured(found: Response) -> None:
-    """Assert that a response has the headers of every response, each once and not the app's."""
+    """Assert that a response has the headers that every response must have, each once and from nginx."""
     for name in SECURITY:
         assert found[name] not in ("", "app"), name
     assert found["X-Content-Type-Options"] == "nosniff"
 
 
 def refused(edge: Edge, host: str, *, tls: bool) -> bool:
-    """Tell whether a connection was closed without an answer."""
+    """Tell whether nginx closes the connection without an answer."""
     try:
         edge.ask(host, tls=tls)
     except http.client.RemoteDisconnected:
@@ -592,7 +592,7 @@ def refused(edge: Edge, host: str, *, tls: bool) -> bool:
 
 
 def alert(edge: Edge, sni: str | None) -> str:
-    """Return the reason for which a handshake was refused, or ""."""
+    """Return the reason why nginx refuses a handshake, or ""."""
     try:
         edge.connect(sni=sni).close()
     except ssl.SSLError as error:

@@ -1,4 +1,4 @@
-"""certbot: a certificate for each site, renewed by the system's own timer."""
+"""certbot: a certificate for each site, which the system's own timer renews."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Declared:
-    """The secrets of a `Certbot`, for the checks of its arguments."""
+    """The secrets of a `Certbot`, in the form that the checks of its arguments need."""
 
     secrets: Mapping[str, Any]
     whole = "component"
 
     def how_to_add(self, secret: str) -> str:
-        """Return how a secret is declared."""
+        """Return what to do to declare a secret."""
         return f"add {secret} to its secrets"
 
 
 class Certbot(pulumi.ComponentResource):
-    """certbot with its timer, and a hook that has nginx take up what was renewed.
+    """certbot with its timer, and a hook that reloads nginx after a renewal.
 
-    `certificate` declares one certificate. An authority asks for a name on port 80, so what answers there has
-    to run by then: the component depends on it. `ReverseProxy` does all of this for its sites.
+    `certificate` declares one certificate. An authority sends a request to port 80 of each name, so the
+    server there must run by then: let the component depend on it. `ReverseProxy` does all of this for its
+    sites.
 
     Example:
         ```python
@@ -57,7 +58,7 @@ class Certbot(pulumi.ComponentResource):
             "web1-certbot",
             AcmeArgs(email="ops@example.com"),
             host=Host("web1"),
-            # Where the nginx that is there already serves files from.
+            # The folder from which the existing nginx serves files.
             webroot="/var/www/html",
         )
         made = certbot.certificate("www.example.com", ["www.example.com", "example.com"])
@@ -79,14 +80,14 @@ class Certbot(pulumi.ComponentResource):
 
         Args:
             name: the component's name, such as "web1-certbot".
-            args: who issues.
+            args: who issues certificates, and for which account.
             host: the host.
             webroot: the folder from which nginx answers the authority on port 80.
-            secrets: what secrets hold, by name; `args.dns` names one.
-            opts: options of the component; it depends on what answers on port 80.
+            secrets: the values of secrets, by name; `args.dns` names one of them.
+            opts: options of the component. Let it depend on the server that answers on port 80.
 
         Raises:
-            ArgumentsError: the root of the authority cannot be read, or there is no such secret.
+            ArgumentsError: the authority's root certificate cannot be read, or a secret is missing.
         """
         secrets = secrets or {}
         at = SettingPath(Source("AcmeArgs", in_python))
@@ -99,7 +100,7 @@ class Certbot(pulumi.ComponentResource):
             f"{name}-packages",
             host=host,
             names=["certbot", *([plugin.package] if plugin else [])],
-            # Its purge would take lineages of other people along.
+            # A purge would also delete lineages that are not ours.
             on_delete="remove",
             opts=ResourceOptions(parent=self),
         )
@@ -116,7 +117,7 @@ class Certbot(pulumi.ComponentResource):
         environment = certbot.environment(
             certbot.CA_BUNDLE_PATH if args.ca_bundle else "", dns.provider if dns else ""
         )
-        # Also where it says nothing: systemd goes by what it read last, and would not see that the file went.
+        # Write the file even if it sets nothing: systemd would not notice that the file is gone.
         folder = self._directory("unit", certbot.DROP_IN_PATH.rpartition("/")[0])
         text = certbot.drop_in(f"{name}-environment", environment)
         files.append(
@@ -144,17 +145,17 @@ class Certbot(pulumi.ComponentResource):
         """Declare the certificate of a site.
 
         Args:
-            site: its host name.
-            names: every name that it is for, the site's first.
+            site: the site's host name.
+            names: every name that the certificate is for, the site's first.
             challenge: "http" or "dns".
-            name: of the resource.
+            name: the resource's name; by default it is made of the component's name and the site.
 
         Raises:
-            ValueError: it is to be proven by DNS, and no provider is known.
+            ValueError: the challenge is "dns", and the component has no DNS provider.
         """
         acme = self._args
         if challenge == "dns" and acme.dns is None:
-            raise ValueError(f"Certbot.certificate {site}: AcmeArgs.dns is missing")
+            raise ValueError(f"Certbot.certificate {site}: challenge dns needs AcmeArgs.dns")
         return Certificate(
             name or f"{self._name}-{site}",
             host=self._host,

@@ -1,4 +1,4 @@
-"""A certificate authority for what talks inside: its key stays in state, servers get certificates of it."""
+"""The stack's own certificate authority, for connections inside the stack. Its key stays in state."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _CURVE = "P256"
 
 
 class InternalCa(pulumi.ComponentResource):
-    """A certificate authority that only this stack knows; `server` makes a certificate for a server.
+    """A certificate authority that only this stack trusts. `server` makes a certificate for a server.
 
-    Certificates are renewed by an ordinary `up`: one that is due shows in the preview as a replacement
-    (`readyForRenewal`), and whatever uses it follows. The server's key stays the same then. Everything is
-    ECDSA on P-256. The keys are secrets in state; the authority's is written to no host.
+    An ordinary `up` renews certificates. A certificate that is due shows in the preview as a replacement
+    (`readyForRenewal`), with changes of everything that uses it. The server's key stays the same. All keys
+    are ECDSA on P-256. The keys are secrets in state, and the authority's key is on no host.
 
     Attributes:
         ca_pem: the authority's certificate, for clients. Not a secret.
@@ -44,7 +44,7 @@ class InternalCa(pulumi.ComponentResource):
         """Declare the authority.
 
         Args:
-            name: the component's name, which its certificate bears too.
+            name: the component's name, which is also the name in its certificate.
             args: how long certificates last.
             opts: options of the component.
         """
@@ -56,14 +56,14 @@ class InternalCa(pulumi.ComponentResource):
             private_key_pem=self._key.private_key_pem,
             subject=tls.SelfSignedCertSubjectArgs(common_name=name, organization="Portcullis"),
             is_ca_certificate=True,
-            # It signs servers and no further authority.
+            # It signs certificates of servers, and no further authority.
             max_path_length=0,
             set_subject_key_id=True,
             set_authority_key_id=True,
             allowed_uses=["cert_signing", "crl_signing"],
             validity_period_hours=self._args.ca_hours,
-            # While a server's certificate could still outlive it. Its key stays, so servers and clients that
-            # have the old and the new one get on.
+            # Renew the authority while it still outlives every server's certificate. Its key stays the same,
+            # so the old and the new certificate work with each other's servers and clients.
             early_renewal_hours=self._args.server_hours * 2,
             opts=ResourceOptions(parent=self),
         )
@@ -73,15 +73,15 @@ class InternalCa(pulumi.ComponentResource):
     def server(
         self, name: str, dns_names: Sequence[str], ip_addresses: Sequence[str] = ()
     ) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
-        """Declare key and certificate of a server, and return the certificate and the key as PEM.
+        """Declare the key and the certificate of a server. Return the certificate and the key as PEM.
 
         Args:
-            name: of the resources, unique in the stack, such as "web1-redis".
-            dns_names: what clients call it: names of containers, host names.
+            name: the name of the resources, unique in the stack, such as "web1-redis".
+            dns_names: the names by which clients reach the server: names of containers, host names.
             ip_addresses: addresses that clients connect to.
 
         Raises:
-            ValueError: it has neither name nor address, which no client would accept.
+            ValueError: the server has neither a name nor an address: no client would accept its certificate.
         """
         if not dns_names and not ip_addresses:
             raise ValueError(f"InternalCa.server {name}: needs a DNS name or an address")
@@ -106,7 +106,7 @@ class InternalCa(pulumi.ComponentResource):
             early_renewal_hours=self._args.renew_hours,
             opts=own,
         )
-        # PKCS#8: MongoDB's and Redis's libraries read either form, some clients only this one.
+        # PKCS#8: the libraries of MongoDB and Redis read either form, but some clients read only this one.
         return certificate.cert_pem, pulumi.Output.secret(key.private_key_pem_pkcs8)
 
     def _private_key(self, name: str) -> tls.PrivateKey:

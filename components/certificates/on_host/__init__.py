@@ -1,4 +1,4 @@
-"""Certificates from an authority: lineages of certbot, and what is really served of them."""
+"""Certificates from an authority: lineages of certbot, and what a server really shows of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from portcullis.agent.step import Json
     from portcullis.agent.store import Record, Store
 
-# What a lineage is renewed by, as far as it is declared; a change of any has it issued anew.
+# The settings by which certbot renews a lineage. A change of any declared one makes certbot issue it again.
 _RENEWED_BY = ("server", "key_type", "webroot", "dns", "dns_credentials", "dns_propagation", "profile")
 _DAY, _HOUR = 86400.0, 3600.0
 _SHORT_LIVED = 10 * _DAY
@@ -53,12 +53,12 @@ _PROBE_LABEL = "portcullis-probe"  # stands for the star of a wildcard
 
 _NGINX = "nginx.service"
 _TEST_TIMEOUT, _RELOAD_TIMEOUT = 60.0, 90.0
-_TAKES_UP = 30.0  # seconds in which a server that was reloaded has new workers, and only those
+_TAKES_UP = 30.0  # seconds in which a reloaded server replaces all its workers
 
 
 @dataclass(frozen=True)
 class _Found(CertificateFacts):
-    """What this half needs besides: whether the lineage has all its files, and they make sense."""
+    """The facts, with what only this half needs: whether the lineage has all its files, all of them valid."""
 
     whole: bool = True
 
@@ -71,14 +71,14 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
     facts_type = CertificateFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for its folders and for running certbot."""
+        """Keep the machine, for its folders and for running certbot."""
         super().__init__(machine, store)
         self._lineages = Lineages(machine.letsencrypt)
         self._certbot = Certbot(machine)
         self._web = Web()
 
     def claims(self, record: Record) -> Claims:
-        """Also what certbot keeps for itself, but no hook: those are programs that it runs."""
+        """Claim the lineage's files and certbot's own, but no hook: a hook is a program that certbot runs."""
         folder, name = self._machine.letsencrypt, str(record.spec.get("lineage", record.id))
         trees = [folder / part / name for part in ("live", "archive")]
         trees += [folder / part for part in ("accounts", "csr", "keys")]
@@ -86,7 +86,7 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         return Claims(paths=tuple(map(str, files)), trees=tuple(map(str, trees)))
 
     def facts(self, questions: Sequence[Question[CertificateSpec]]) -> Answers[_Found]:
-        """Servers are asked for many names at once."""
+        """Read many lineages at once, because each asks a server."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             sites = self._sites()
             return list(pool.map(lambda question: self._answer(question[0], sites), questions))
@@ -107,7 +107,7 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
             return _Found(exists=False)
         found, certificate = _renewal(there), there.certificate
         if certificate is None:
-            return replace(found, whole=False, expiry="half made", served=SERVED)
+            return replace(found, whole=False, expiry="incomplete", served=SERVED)
         return replace(
             found,
             domains=dict.fromkeys(sorted(certificate.names), COVERED),
@@ -121,7 +121,7 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         if not facts.exists:
             return [Step("domains", "absent", ", ".join(sorted(desired.domains)), "issue")]
         if not facts.whole:
-            return [Step("lineage", "half made", "whole", "issue")]
+            return [Step("lineage", "incomplete", "complete", "issue")]
         have, want = set(facts.domains), set(desired.domains)
         steps = [
             Step(f"domains.{name}", *((COVERED, "absent") if name in have else ("absent", COVERED)), "issue")
@@ -141,29 +141,29 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         if wild and not desired.dns:
             return AgentError(
                 "invalid",
-                f"{wild[0]} is a wildcard, which no authority lets port 80 prove",
+                f"{wild[0]} is a wildcard, which no authority checks on port 80",
                 prop="domains",
-                hint="name the plugin for its zone in dns, or declare each name",
+                hint="set dns to the plugin of its DNS provider, or declare each name",
             )
         return None
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        """Of a lineage that is whole nothing is kept: it stays, whatever is issued in it."""
+        """Keep only the kind of what was there. A complete lineage always stays on the host."""
         if not facts.exists:
             return {"type": "absent"}
         return {"type": "lineage" if facts.whole else "half"}
 
     def apply(self, desired: CertificateDesired, steps: list[Step], work: Work) -> None:
-        """A server that showed the lineage shows the new certificate afterwards."""
+        """Issue the certificate where needed, and make the server show it if it shows the lineage."""
         former = nginx_workers.serving(self._machine, desired.unit) if desired.unit == _NGINX else set()
         if any(step.action == "issue" for step in steps):
             with self._answering(desired):
                 self._issue(desired, work)
         if steps:
-            self._take_up(desired, former)
+            self._reload_until_served(desired, former)
 
     def remove(self, desired: CertificateDesired, record: Record, folder: Path) -> str:
-        """What was there before us stays."""
+        """Delete the lineage, unless it existed before us."""
         name, aside = _checked(record.id), folder / "aside"
         if desired.on_delete == "keep" or record.original["type"] == "lineage":
             return "kept"
@@ -172,9 +172,9 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         if used:
             raise AgentError(
                 "conflict",
-                f"{used[0]} still names it: without it nginx would not start again",
+                f"{used[0]} still uses this certificate: nginx would not start without it",
                 prop="lineage",
-                hint="let the site go first: have it depend on the certificate, or delete that file",
+                hint="remove the site first: let it depend on the certificate, or delete that file",
             )
         if there and not (there.certificate and self._certbot.delete(name)):
             self._lineages.discard(name)
@@ -184,7 +184,7 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
 
     @staticmethod
     def _answering(desired: CertificateDesired) -> AbstractContextManager[object]:
-        """Keep the folder that names are proven from, where there is one: certbot would take its own away."""
+        """Keep the folder that proves names, where there is one: certbot removes a folder that it made."""
         webroot = Path(desired.webroot or "")
         return challenge_folder.kept(webroot) if webroot.is_absolute() and webroot.is_dir() else nullcontext()
 
@@ -194,9 +194,8 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         untried = self._precheck(desired)
         halves = there is not None and there.certificate is None
         if halves and aside.exists():
-            self._lineages.discard(
-                name
-            )  # of a run that was cut off; what stood there before it is kept already
+            # An interrupted run of ours left it. The lineage from before that run is in `aside` already.
+            self._lineages.discard(name)
         elif halves:
             self._lineages.put_aside(name, aside)
         whole = there if there and there.certificate else None
@@ -215,7 +214,7 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
                 error.message,
                 prop=error.prop,
                 hint=error.hint,
-                detail="\n".join([error.detail, *(f"(not tried) {line}" for line in untried)]).strip(),
+                detail="\n".join([error.detail, *(f"(not checked) {line}" for line in untried)]).strip(),
             ) from None
         if work.record.original["type"] != "half":
             shutil.rmtree(aside, ignore_errors=True)
@@ -225,10 +224,10 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
             return []
         return acme_precheck.check(sorted(desired.domains), Path(desired.webroot or ""), self._web)
 
-    def _take_up(self, desired: CertificateDesired, former: set[int]) -> None:
-        """Reload the server where it shows another certificate, and wait until it shows only this one.
+    def _reload_until_served(self, desired: CertificateDesired, former: set[int]) -> None:
+        """Reload the server if it shows another certificate, and wait until it shows only this one.
 
-        certbot's hook may have reloaded nginx already. Until the `former` workers leave, one connection meets
+        certbot's hook may have reloaded nginx already. Until the `former` workers exit, one connection sees
         the new certificate and the next one the old.
         """
         unit, spec = desired.unit, desired.spec()
@@ -249,7 +248,7 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         if unit == _NGINX:
             failure = "nginx refuses its configuration, so it was not reloaded"
             self._run(["nginx", "-t"], _TEST_TIMEOUT, failure)
-        failure = f"{unit} cannot be reloaded"
+        failure = f"systemd cannot reload {unit}"
         self._run(["systemctl", "--no-pager", "reload", unit], _RELOAD_TIMEOUT, failure)
 
     def _run(self, argv: list[str], timeout: float, failure: str) -> None:
@@ -259,15 +258,16 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
                 "test-failed",
                 failure,
                 prop="served",
-                hint="the certificate is there; mend what is said here, then run again",
+                hint="the certificate is there; correct the fault below, then run `pulumi up` again",
                 detail="\n".join(done.text.splitlines()[-15:]),
             )
 
     def _served(self, lineage: str, name: str, certificate: x509.Certificate, sites: Sites) -> str:
-        """What a server here shows for the lineage's first name, or `SERVED`.
+        """Return what a server here shows for the lineage's first name, or `SERVED` where all is well.
 
-        Nothing at all is fine, and so is another certificate while no site of nginx's names this lineage: the
-        certificate comes before the site, and another lineage or a default server answers until then.
+        All is well without any answer. It is also well with another certificate while no site of nginx uses
+        this
+        lineage: the certificate comes before the site, and another site answers until then.
         """
         found = tls_leaf.shown(self._machine.https, name.replace("*", _PROBE_LABEL, 1))
         if found is None:
@@ -275,14 +275,14 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         try:
             other = x509.parse(found)
         except ValueError:
-            return "what is no certificate"
+            return "something that is not a certificate"
         if other.digest == certificate.digest or not sites.naming(lineage):
             return SERVED
         if set(other.names) & set(certificate.names):
             age = "an older" if other.begins < certificate.begins else "another"
             until = time.strftime("%Y-%m-%d", time.gmtime(other.ends))
             return f"{age} certificate of this name, until {until}"
-        return f"a certificate for {other.names[0] if other.names else 'nobody'}"
+        return f"a certificate for {other.names[0] if other.names else 'no name'}"
 
     def _reason(self, lineage: str, names: tuple[str, ...]) -> str:
         logs = [self._machine.letsencrypt_logs / file for file in ("letsencrypt.log.1", "letsencrypt.log")]
@@ -290,20 +290,20 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
 
 
 def expiry(certificate: x509.Certificate, now: float, reason: Callable[[], str]) -> str:
-    """``fresh``, or when the certificate ends and why it was not renewed in time.
+    """Return ``fresh``, or when the certificate ends and why it was not renewed in time.
 
-    certbot renews with a third of the lifetime left (half of one under ten days), and the timer runs twice a
-    day at a random moment: a day may lie between two runs, which is no fault yet. Of a certificate for few
-    days the grace is a sixth of the lifetime at most, so that the difference shows well before the end.
+    certbot renews when a third of the lifetime is left, or half of a lifetime under ten days. Its timer runs
+    twice a day at a random moment. A day may lie between two runs, so a day of delay is not a fault yet. A
+    short lifetime allows a delay of a sixth of it at most, so that the difference shows well before the end.
     """
     lifetime, left = certificate.ends - certificate.begins, certificate.ends - now
     due = lifetime / (2 if lifetime < _SHORT_LIVED else 3)
     if left >= due - min(_DAY, lifetime / 6):
         return FRESH
-    why = reason() or "certbot's log tells of no attempt; does certbot.timer run?"
+    why = reason() or "certbot's log shows no attempt; does certbot.timer run?"
     if left < 0:
         return f"expired {_span(-left)} ago: {why}"
-    return f"in {_span(left)}, of {round(lifetime / _DAY)}: {why}"
+    return f"ends in {_span(left)} (issued for {round(lifetime / _DAY)} days): {why}"
 
 
 def _span(seconds: float) -> str:
@@ -315,7 +315,7 @@ def _span(seconds: float) -> str:
 
 
 def _renewal(there: Lineage) -> _Found:
-    """What renewals go by. Of how names are proven only what this way has."""
+    """Return the settings of renewals. Fields of a way to prove names that is not used stay None."""
     found = _Found(exists=True, server=there.option("server"), profile=there.option("preferred_profile"))
     authenticator = there.option("authenticator")
     if authenticator == "webroot":
@@ -333,7 +333,7 @@ def _renewal(there: Lineage) -> _Found:
 
 def _checked(lineage: str) -> str:
     if not LINEAGE.fullmatch(lineage):
-        raise AgentError("invalid", f"{lineage!r} is no name for a lineage", prop="lineage")
+        raise AgentError("invalid", f"{lineage!r} is not a valid lineage name", prop="lineage")
     return lineage
 
 

@@ -1,7 +1,7 @@
-"""Before an authority is asked: does every name lead to this host, at each of its addresses?
+"""The check before certbot asks an authority: does every address of every name lead to this host?
 
 The authority counts failed attempts (Let's Encrypt: five for a name in an hour), so a forgotten AAAA record
-is dear. What it will do is done here first: look the name up in DNS, fetch a token from port 80.
+is expensive. So we do what the authority will do: look the name up in DNS, and fetch a token from port 80.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_TIMEOUT = 8.0  # seconds of a fetch; Let's Encrypt waits ten
+_TIMEOUT = 8.0  # seconds for a fetch; Let's Encrypt waits ten
 _AT_ONCE = 16
 _REDIRECTS = 3
-_MOMENT = 3.0  # seconds that a server has to take up the settings that it was just given
+_MOMENT = 3.0  # seconds that a server gets to load a new configuration
 _SHOWN = 60
 _SECURE = 443
 _REDIRECT = (301, 302, 303, 307, 308)
@@ -38,7 +38,7 @@ _REDIRECT = (301, 302, 303, 307, 308)
 
 @dataclass(frozen=True)
 class Question:
-    """A token to be asked for by a name, at one of its addresses."""
+    """A token to request under a name, at one of the name's addresses."""
 
     domain: str
     address: str
@@ -51,7 +51,7 @@ LookUp = Callable[[str], "tuple[list[str], list[str]]"]
 
 @dataclass(frozen=True)
 class Web:
-    """How names are looked up, the port that is asked, and whether loopback counts; tests have others."""
+    """How to look names up, which port to ask, and whether loopback counts. Tests use other values."""
 
     look_up: LookUp = lambda name: dns_lookup.addresses(name, dns_lookup.servers())
     port: int = 80
@@ -59,10 +59,10 @@ class Web:
 
 
 def check(domains: Sequence[str], webroot: Path, web: Web) -> list[str]:
-    """Fetch a token by every name; return what could not be tried from here.
+    """Fetch a token under every name. Return the addresses that this host cannot check.
 
     Raises:
-        AgentError: ``precheck``, with every name and address and what is wrong there.
+        AgentError: ``precheck``, with every name and address that fails, and why.
     """
     with _token(webroot) as (name, text), ThreadPoolExecutor(_AT_ONCE) as pool:
         found = list(pool.map(lambda domain: _look_up(domain, web), domains))
@@ -79,21 +79,20 @@ def check(domains: Sequence[str], webroot: Path, web: Web) -> list[str]:
     if wrong:
         raise AgentError(
             "precheck",
-            f"the authority was not asked, because this host is not reached by {_names(list(wrong))}",
+            f"the authority was not asked, because requests for {_names(list(wrong))} do not reach this host",
             prop="domains",
-            hint="let each name's A and AAAA records lead here, and none elsewhere, and open port 80; "
-            "precheck: false asks the authority all the same, for a host that cannot reach itself by its "
-            "public address",
+            hint="point all A and AAAA records of each name to this host, and open port 80; if this host "
+            "cannot reach its own public address, precheck: false asks the authority all the same",
             detail="\n".join(
                 [f"{domain}: {line}" for domain, lines in wrong.items() for line in lines]
-                + [f"(not tried) {line}" for line in untried]
+                + [f"(not checked) {line}" for line in untried]
             ),
         )
     return untried
 
 
 class _Unreachable(str):
-    """What only this host cannot reach, such as IPv6 on a host that has none: it is no fault of the name."""
+    """Why only this host cannot reach an address, such as an IPv6 one. It is not a fault of the name."""
 
     __slots__ = ()
 
@@ -104,7 +103,7 @@ def _names(domains: Sequence[str]) -> str:
 
 @contextlib.contextmanager
 def _token(webroot: Path) -> Iterator[tuple[str, str]]:
-    """A file as an authority would ask for, in a folder that the web server can enter; gone afterwards."""
+    """Make a file like those that an authority requests, where the server finds it; remove it afterwards."""
     if not webroot.is_dir():
         raise AgentError(
             "invalid",
@@ -126,18 +125,18 @@ def _token(webroot: Path) -> Iterator[tuple[str, str]]:
 
 
 def _look_up(domain: str, web: Web) -> tuple[list[str], str]:
-    """The addresses of a name that are worth asking, and what is wrong with its records."""
+    """Return the addresses of a name to ask, and what is wrong with its records."""
     try:
         v4, v6 = web.look_up(domain)
     except dns_lookup.LookupFailed as error:
-        return [], f"DNS could not be asked ({error})"
+        return [], f"the DNS lookup failed ({error})"
     if not v4 and not v6:
-        return [], "DNS has no address for it; make an A record (and AAAA, where the host has IPv6)"
+        return [], "DNS has no address for it; create an A record (and AAAA, if the host has IPv6)"
     return [*v4, *v6], ""
 
 
 def _patiently(question: Question, web: Web) -> str:
-    """Ask, and again: a web server answers a reload before its new workers have taken over."""
+    """Ask several times: a web server confirms a reload before its new workers have taken over."""
     deadline = time.monotonic() + _MOMENT
     while True:
         fault = _fetch(question, web)
@@ -147,11 +146,11 @@ def _patiently(question: Question, web: Web) -> str:
 
 
 def _fetch(question: Question, web: Web) -> str:
-    """What is wrong with the answer, or ""."""
+    """Return what is wrong with the answer, or ""."""
     where = ipaddress.ip_address(question.address)
     if (where.is_loopback and not web.loopback) or where.is_unspecified:
-        # A resolver that reads /etc/hosts says so of the host's own name. It proves nothing about DNS.
-        return "DNS as this host sees it leads to itself, which tells nothing about what others see"
+        # A resolver that reads /etc/hosts gives this address for the host's own name.
+        return "this host's resolver answers with the host itself, which does not show what others see in DNS"
     place, secure, port = f"/{FOLDER}/{question.name}", False, web.port
     for _ in range(_REDIRECTS):
         try:
@@ -159,7 +158,7 @@ def _fetch(question: Question, web: Web) -> str:
         except OSError as error:
             return _silence(error, question.address, port)
         except http.client.HTTPException:
-            return f"port {port} closes the connection, or does not speak HTTP"
+            return f"the server on port {port} closes the connection, or does not speak HTTP"
         if status not in _REDIRECT or not location:
             return _judge(status, body, question.text, port)
         fault = _astray(location, question.domain)
@@ -168,32 +167,32 @@ def _fetch(question: Question, web: Web) -> str:
         target = urlsplit(location)
         secure = target.scheme == "https" if target.netloc else secure
         place, port = target.path or "/", _SECURE if secure else web.port
-    return f"port {port} redirects again and again"
+    return f"port {port} redirects too often"
 
 
 def _astray(location: str, domain: str) -> str:
-    """Where a redirect leads, if that is no place to look for the token, and else ""."""
+    """Return where a redirect leads if the token cannot be there, or "" if it can."""
     try:
         location.encode("ascii")
         target = urlsplit(location)
     except ValueError:  # such as http://[
-        return "what is no address"
-    return f"{location[:_SHOWN]}, another name" if target.netloc and target.hostname != domain else ""
+        return "an invalid address"
+    return f"another name, {location[:_SHOWN]}" if target.netloc and target.hostname != domain else ""
 
 
 def _judge(status: int, body: bytes, text: str, port: int) -> str:
     if body.strip() == text.encode():
         return ""
     if status == http.client.OK:
-        return f"port {port} answers with something else; is that another machine?"
-    return f"port {port} answers with {status}; is that another machine, or another server on this one?"
+        return f"port {port} answers without our token; is that another machine?"
+    return f"port {port} answers {status}; is that another machine, or another server on this one?"
 
 
 def _get(question: Question, place: str, port: int, *, secure: bool) -> tuple[int, str, bytes]:
     line: socket.socket = socket.create_connection((question.address, port), timeout=_TIMEOUT)
     try:
         if secure:
-            # As the authority does: what is behind a redirect need not have a certificate yet.
+            # Like the authority, accept any certificate: the target of a redirect may not have one yet.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             line = context.wrap_socket(line, server_hostname=question.domain)
@@ -209,8 +208,8 @@ def _get(question: Question, place: str, port: int, *, secure: bool) -> tuple[in
 def _silence(error: OSError, address: str, port: int) -> str:
     if error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL):
         family = "IPv6" if ":" in address else "IPv4"
-        return _Unreachable(f"this host has no {family}, so whether that record leads anywhere was not tried")
+        return _Unreachable(f"this host has no {family}, so it cannot check that record")
     if isinstance(error, socket.timeout):
-        return f"nothing answers on port {port} within {_TIMEOUT:.0f} s; does a firewall stand before it?"
+        return f"nothing answers on port {port} within {_TIMEOUT:.0f} s; does a firewall block it?"
     why = error.strerror or type(error).__name__
     return f"nothing answers on port {port} ({why})"

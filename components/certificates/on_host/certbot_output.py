@@ -1,7 +1,7 @@
-"""What certbot says when it fails, in the words of the authority, for people.
+"""Messages about failures of certbot, with the words of the authority, for people.
 
-Its output is long and ends with advice about logs. The same blocks are in its log, where the timer's renewals
-leave their reasons.
+certbot's output is long and ends with advice about logs. The same blocks are in its log, which also holds the
+reasons of failed renewals by the timer.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _SHOWN = 300  # characters of one reason
-_TAIL = 15  # lines, where nothing is recognised
+_TAIL = 15  # lines to show where we recognise nothing
 
-# "  Domain: x", "  Type:   unauthorized", "  Detail: …", which may go on in the following lines.
+# "  Domain: x", "  Type:   unauthorized", "  Detail: …". The detail may go on in the following lines.
 _PROBLEM = re.compile(
     r"^ *(?:Domain|Identifier): *(?P<domain>\S+)\n *Type: *(?P<type>\S+)\n"
     r" *Detail: *(?P<detail>.+(?:\n(?! *(?:Domain|Identifier|Hint):|\d{4}-\d\d-).*\S.*)*)",
@@ -25,8 +25,8 @@ _PROBLEM = re.compile(
 _UNEXPECTED = re.compile(r"^(?:.*:)?An unexpected error occurred:\n(?P<what>.+)", re.MULTILINE)
 _RENEWAL = "Failed to renew certificate {} with error: "
 _NO_ACCOUNT = r"accountDoesNotExist|Account \S+ not found"
-# Debian 12's certbot 2.1 on Python 3.11: what an authority answers is an exception on which nothing can be
-# set, and that it could not be passed on out of a `with` is what certbot prints instead.
+# Debian 12's certbot 2.1 on Python 3.11: an authority's answer is an exception without settable attributes.
+# It cannot pass a `with` block, and certbot prints this second error instead of the answer.
 _MASK = "AttributeError: can't set attribute"
 _MASKED = re.compile(r"^acme\.messages\.Error: \S+ :: (?P<what>.+)", re.MULTILINE)
 _BUSY = "Another instance of Certbot is already running"
@@ -34,7 +34,7 @@ _BUSY = "Another instance of Certbot is already running"
 
 @dataclass(frozen=True)
 class Reason:
-    """Why there is no certificate: a message on one line, a line for each name, what to do."""
+    """Why certbot failed: a message on one line, a line for each name, and what to do."""
 
     message: str
     detail: str
@@ -44,12 +44,12 @@ class Reason:
 _LIMIT = re.compile(
     r"rateLimited|too many (?:certificates|failed authorizations|new orders|registrations|currently pending)"
 )
-# What is looked for in the text, what it means, what to do; the first that is found counts.
+# A pattern to find in the text, what it means, and what to do. The first match counts.
 _CAUSES = (
     (
         r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
-        "the certificate of the authority's own server is trusted by nobody here",
-        "name the root that signed it in ca_bundle",
+        "this host does not trust the certificate of the authority's own server",
+        "set ca_bundle to the root certificate that signed it",
     ),
     (
         (
@@ -58,67 +58,67 @@ _CAUSES = (
             r"|Service Unavailable|Bad Gateway|Network is unreachable"
         ),
         "the authority does not answer",
-        "try again; what is served stays as it is",
+        "try again; nginx serves the same certificates meanwhile",
     ),
     (
         _NO_ACCOUNT,
-        "the authority knows nothing of the account that this host has there",
+        "the authority does not know this host's account",
         "look at /etc/letsencrypt/accounts on the host",
     ),
     (
         r"does not appear to be installed|unrecognized arguments",
-        "certbot lacks what is asked of it",
-        "install the plugin's package, and look whether this certbot has that option",
+        "this certbot lacks a plugin or an option",
+        "install the plugin's package, and check that this version of certbot has the option",
     ),
     (
         r"rejectedIdentifier|caa\b|CAA record",
-        "the authority may not or will not issue for that name",
-        "look at the zone's CAA records",
+        "the authority refuses to issue a certificate for that name",
+        "check the zone's CAA records",
     ),
 )
 _PROBLEMS = {
-    "dns": "look at the name's records and at the zone's servers",
-    "connection": "let port 80 be reached from everywhere, at every address of the name, IPv6 too",
-    "unauthorized": "something else answered: let every address of the name lead to this host",
-    "caa": "look at the zone's CAA records",
+    "dns": "check the name's DNS records and the zone's name servers",
+    "connection": "open port 80 to everybody, at every address of the name, including IPv6",
+    "unauthorized": "another server answered: point every address of the name to this host",
+    "caa": "check the zone's CAA records",
 }
 
 
 def is_busy(text: str) -> bool:
-    """Whether certbot only says that another one runs."""
+    """Whether certbot says that another certbot runs."""
     return _BUSY in text
 
 
 def is_masked(text: str) -> bool:
-    """Whether certbot had words of the authority and could not print them; its log has them."""
+    """Whether certbot could not print the authority's answer. Its log has the answer."""
     return _MASK in text
 
 
 def unmasked(log: str) -> str:
-    """What certbot would have printed, out of the log of that run; "" where it says nothing."""
+    """Return what certbot would have printed, from the log of that run, or "" where the log has nothing."""
     found = _MASKED.findall(log)
     return f"An unexpected error occurred:\n{found[-1]}\n" if found else ""
 
 
 def is_worth_another_try(text: str) -> bool:
-    """Whether the authority only refused a nonce: it may do so at any request, and certbot tries twice."""
+    """Whether the authority only refused a nonce. It may do so at any request; certbot tries only twice."""
     return "badNonce" in text or "anti-replay nonce" in text
 
 
 def is_forgotten(text: str) -> bool:
-    """Whether the authority knows nothing of the account, as one does that was made anew."""
+    """Whether the authority does not know the account, for example because it was set up anew."""
     return re.search(_NO_ACCOUNT, text) is not None
 
 
 def reason(text: str) -> Reason:
-    """Why certbot failed, out of what it printed."""
+    """Return why certbot failed, from its output."""
     problems = _problems(text)
     said = "\n".join(f"{domain}: {detail}" for domain, _, detail in problems)
     if _LIMIT.search(text):
         return Reason(
-            "a limit of the authority is reached",
+            "a rate limit of the authority is reached",
             said or _sentence(text),
-            "wait as long as it says; every other change works meanwhile, and staging has limits of its own",
+            "wait as long as the authority says; other changes work meanwhile; staging has its own limits",
         )
     if problems:
         hints = dict.fromkeys(_PROBLEMS.get(kind, "") for _, kind, _ in problems)
@@ -131,7 +131,7 @@ def reason(text: str) -> Reason:
 
 
 def last_reason(log: str, lineage: str, domains: Collection[str]) -> str:
-    """Why a lineage was not renewed the last time, out of certbot's log; "" where it says nothing."""
+    """Return why the last renewal of a lineage failed, from certbot's log, or "" if the log has nothing."""
     begin = log.rfind(_RENEWAL.format(lineage))
     line = log[begin:].partition("\n")[0].partition("with error: ")[2] if begin >= 0 else ""
     details = [

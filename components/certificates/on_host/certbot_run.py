@@ -1,4 +1,4 @@
-"""Running certbot: one at a time, bounded in time, its failures in the authority's words."""
+"""Running certbot: one at a time, with a time limit, and with failures in the authority's words."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _ISSUE = 250.0  # seconds
 _SHORT = 60.0
-_BUSY = 180.0  # for which another certbot, such as the timer's, is waited for
-_MORE_TRIES = 3  # for what is not the person's to mend; certbot itself repeats a refused nonce but once
+_BUSY = 180.0  # seconds to wait for another certbot, such as the timer's
+_MORE_TRIES = 3  # after a refused nonce, which nobody can avoid; certbot itself tries only once more
 _PROFILES = (4, 0)  # the first certbot with --preferred-profile
 
 _KEYS = {"ecdsa": ("--elliptic-curve", "secp256r1"), "rsa": ("--rsa-key-size", "2048")}
@@ -31,18 +31,18 @@ class Certbot:
     """certbot on this host."""
 
     def __init__(self, machine: Machine) -> None:
-        """Need the machine for running it."""
+        """Keep the machine, which runs certbot."""
         self._machine = machine
         self._alone = threading.Lock()
 
     def issue(self, lineage: str, desired: CertificateDesired, *, anew: bool, other_server: bool) -> None:
-        """Have a lineage issued.
+        """Make certbot issue a lineage.
 
         Args:
-            lineage: its name.
-            desired: what is declared.
-            anew: there is one already; the new certificate takes its place.
-            other_server: and it is another authority's.
+            lineage: the name of the lineage.
+            desired: the declared certificate.
+            anew: the lineage exists; the new certificate takes the place of the old one.
+            other_server: the existing lineage is from another authority.
 
         Raises:
             AgentError: ``certbot``, with the authority's own words; ``invalid``; ``timeout``.
@@ -53,11 +53,11 @@ class Certbot:
         if anew:
             argv.append("--force-renewal")
         if other_server:
-            # Where the new one is for trying only, certbot wants to be told that this is meant.
+            # certbot demands this option where the new authority is only for trials, such as staging.
             argv.append("--break-my-certs")
         limit, variables = _ISSUE + float(desired.dns_propagation or 0), environment(desired)
         done = self._run(argv, limit, variables)
-        if done.code and certbot_output.is_forgotten(done.text) and self._leave_account(desired.server):
+        if done.code and certbot_output.is_forgotten(done.text) and self._put_account_aside(desired.server):
             done = self._run(argv, limit, variables)
         for _ in range(_MORE_TRIES):
             if done.code == 0 or not certbot_output.is_worth_another_try(done.text):
@@ -68,24 +68,24 @@ class Certbot:
             raise AgentError("certbot", why.message, prop="domains", hint=why.hint, detail=why.detail)
 
     def delete(self, lineage: str) -> bool:
-        """Delete a lineage; tell whether certbot could."""
+        """Delete a lineage. Tell whether certbot could."""
         try:
             return self._run(["certbot", "delete", "-n", "--cert-name", lineage], _SHORT, {}).code == 0
         except AgentError as error:
             if error.code != "invalid":
                 raise
-            return False  # it is not installed any more
+            return False  # certbot is not installed any more
 
     def _logged(self) -> str:
-        """What the last run, which has the log for itself, could not say."""
+        """Return what the last run could not print. The log holds only that run."""
         try:
             text = (self._machine.letsencrypt_logs / "letsencrypt.log").read_text(errors="replace")
         except OSError:
             return ""
         return certbot_output.unmasked(text)
 
-    def _leave_account(self, server: str) -> bool:
-        """Put an account aside that its authority has forgotten: certbot registers a new one then."""
+    def _put_account_aside(self, server: str) -> bool:
+        """Rename an account that its authority does not know any more: certbot then registers a new one."""
         folder = self._machine.letsencrypt / "accounts" / server.partition("://")[2].strip("/")
         try:
             folder.rename(folder.with_name(f"{folder.name}.forgotten-{time.time():.0f}"))
@@ -99,7 +99,7 @@ class Certbot:
         if found and (int(found[1]), int(found[2])) < _PROFILES:
             raise AgentError(
                 "invalid",
-                f"this host's certbot {found[0]} knows no profiles",
+                f"this host's certbot {found[0]} has no certificate profiles",
                 prop="profile",
                 hint="leave the profile out, or move to a system with certbot 4, such as Debian 13",
             )
@@ -117,13 +117,13 @@ class Certbot:
                     raise AgentError(
                         "locked",
                         f"another certbot has been running for {_BUSY / 60:.0f} minutes",
-                        hint="`systemctl status certbot.service` on the host tells whether it is the timer's",
+                        hint="`systemctl status certbot.service` on the host says whether it is the timer's",
                     )
                 time.sleep(self._machine.settle)
 
 
 def command(lineage: str, desired: CertificateDesired) -> list[str]:
-    """The arguments of ``certbot certonly``. The first name is the one that is declared so; pure."""
+    """Return the arguments of ``certbot certonly``, with the common name first. Pure."""
     first = desired.common_name
     names = [first, *sorted(name for name in desired.domains if name != first)]
     argv = [
@@ -158,7 +158,7 @@ def _proof(desired: CertificateDesired) -> list[str]:
 
 
 def environment(desired: CertificateDesired) -> dict[str, str]:
-    """The variables that certbot needs: paths, no secrets; pure."""
+    """Return the environment variables that certbot needs: only paths, no secrets. Pure."""
     variables = {}
     if desired.ca_bundle:
         variables[CA_VARIABLE] = desired.ca_bundle

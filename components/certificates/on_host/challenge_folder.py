@@ -1,7 +1,7 @@
-"""The folder that an authority's questions are answered from: there while somebody needs it, and no longer.
+"""The folder from which a server answers the authority. It exists only while somebody needs it.
 
-Certificates are asked for at the same time and share it. Whoever came first must not take it from under the
-others, nor from under certbot, which makes it too and takes away what it made.
+Several certificates are issued at the same time and share the folder. The first to finish must not remove it
+while others need it. certbot also makes the folder if it is missing, and then removes it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _made: Dict[str, List[Path]] = {}
 
 
 def refusal(webroot: Path, error: OSError) -> AgentError:
-    """What people are told when nothing can be put there."""
+    """Return the error for a folder into which we cannot write."""
     why = os.strerror(error.errno or 0)
-    return AgentError("invalid", f"no token can be put into {webroot}: {why}", prop="webroot")
+    return AgentError("invalid", f"the token cannot be written into {webroot}: {why}", prop="webroot")
 
 
 @contextlib.contextmanager
 def kept(webroot: Path) -> Iterator[Path]:
-    """Give the folder, made so that a web server can enter it. Raises `AgentError` (``invalid``)."""
+    """Make the folder so that a web server can enter it, and give it. Raises `AgentError` (``invalid``)."""
     with _lock:
         made = _made.setdefault(str(webroot), [])
         try:
@@ -52,4 +52,4 @@ def kept(webroot: Path) -> Iterator[Path]:
             if not _users[str(webroot)]:
                 for folder in reversed(_made.pop(str(webroot))):
                     with contextlib.suppress(OSError):
-                        folder.rmdir()  # fails where the timer's certbot has something there
+                        folder.rmdir()  # fails while the timer's certbot has a file there

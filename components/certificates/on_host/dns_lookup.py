@@ -1,7 +1,7 @@
-"""Asking DNS itself for the addresses of a name.
+"""A look-up of a name's addresses in DNS itself.
 
-The system's own look-up knows better than DNS what ``/etc/hosts`` says: Debian maps a host's own name to
-127.0.1.1 there. A certificate authority asks DNS, so we do. Messages: RFC 1035, section 4.
+The system's own look-up prefers ``/etc/hosts``, where Debian maps a host's own name to 127.0.1.1. A
+certificate authority asks DNS, so we do the same. Messages: RFC 1035, section 4.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 _RESOLV_CONF = Path("/etc/resolv.conf")
 _PORT = 53
-_TIMEOUT = 3.0  # seconds for each server, twice
+_TIMEOUT = 3.0  # seconds for each server, which is asked twice
 _SIZE = 4096
 _A, _AAAA, _IN = 1, 28, 1
 _RECURSION_DESIRED, _TRUNCATED = 0x0100, 0x0200
@@ -24,11 +24,11 @@ _POINTER = 0xC0
 
 
 class LookupFailed(Exception):
-    """No server gave an answer; the text says why, for people."""
+    """No name server gave an answer. The text says why, for people."""
 
 
 def servers(path: Path = _RESOLV_CONF) -> list[str]:
-    """The name servers of this host: resolv.conf(5), which also says what there is without any."""
+    """Return the name servers of this host. Without any, it is 127.0.0.1: resolv.conf(5)."""
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
@@ -39,15 +39,15 @@ def servers(path: Path = _RESOLV_CONF) -> list[str]:
 
 
 def addresses(name: str, ask: list[str], port: int = _PORT) -> tuple[list[str], list[str]]:
-    """The A and the AAAA records of a name; both are empty where there is no such name.
+    """Return the A and the AAAA records of a name. Both are empty where the name does not exist.
 
     Args:
         name: a host name in ASCII.
-        ask: addresses of name servers, in their order.
-        port: theirs.
+        ask: addresses of name servers, in the order in which to ask them.
+        port: the port of the name servers.
 
     Raises:
-        LookupFailed: none answers, or the zone's own servers do not.
+        LookupFailed: no name server answers, or the zone's own servers do not.
     """
     return _look_up(name, _A, ask, port), _look_up(name, _AAAA, ask, port)
 
@@ -66,7 +66,7 @@ def _look_up(name: str, kind: int, ask: list[str], port: int) -> list[str]:
             return []
         if code == 0:
             return _records(answer, kind)
-        trouble = f"{server} answers with error {code}: the servers of that zone may be down"
+        trouble = f"{server} answers with error {code}: the name servers of the zone may be down"
     raise LookupFailed(trouble)
 
 
@@ -102,7 +102,7 @@ def _flags(message: bytes) -> int:
 
 
 def _records(message: bytes, kind: int) -> list[str]:
-    """The addresses in an answer. A chain of aliases is in it whole: a resolver follows them."""
+    """Return the addresses in an answer. A resolver follows aliases, so the answer holds the whole chain."""
     questions, answers = struct.unpack("!HH", message[4:8])
     at, found = 12, []
     try:
@@ -116,7 +116,7 @@ def _records(message: bytes, kind: int) -> list[str]:
                 found.append(str(ipaddress.ip_address(message[at : at + length])))
             at += length
     except (IndexError, struct.error, ValueError):
-        raise LookupFailed("the name server's answer makes no sense") from None
+        raise LookupFailed("the name server's answer is malformed") from None
     return found
 
 

@@ -1,4 +1,4 @@
-"""certbot's lineages as they are on disk: the renewal's settings, the certificate, what a killed run left."""
+"""certbot's lineages on disk: the settings of renewals, the certificate, and the rest of a killed run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from portcullis.agent.errors import AgentError
 if TYPE_CHECKING:
     from typing import Iterator
 
-_LIMIT = 1 << 20  # bytes of a chain or of a renewal's settings
+_LIMIT = 1 << 20  # bytes of a chain, or of the settings of renewals
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,16 @@ class Lineage:
     """One lineage.
 
     Attributes:
-        settings: what renewals go by, out of ``renewal/NAME.conf``.
-        certificate: the present one; None where any part of the lineage is missing or makes no sense, as
-            after a certbot that was killed.
+        settings: the settings of renewals, from ``renewal/NAME.conf``.
+        certificate: the present certificate; None where a part of the lineage is missing or invalid, as after
+            a killed certbot.
     """
 
     settings: Dict[str, str]
     certificate: x509.Certificate | None
 
     def option(self, name: str) -> str:
-        """A setting, or ""; ``None`` is how certbot writes that there is none."""
+        """Return a setting, or "" where it is missing. certbot writes ``None`` for a missing one."""
         found = self.settings.get(name, "")
         return "" if found == "None" else found
 
@@ -43,15 +43,15 @@ class Lineages:
     """The lineages under one folder, ``/etc/letsencrypt``."""
 
     def __init__(self, root: Path) -> None:
-        """Touch nothing yet."""
+        """Keep the folder, and read nothing yet."""
         self._root = root
 
     def live(self, name: str) -> Path:
-        """Where its certificate and key are."""
+        """Return the folder of a lineage's certificate and key."""
         return self._root / "live" / name
 
     def read(self, name: str) -> Lineage | None:
-        """Read one; None only where nothing of it is there. Raises `AgentError` (``unreadable``)."""
+        """Read a lineage. None means that no part of it exists. Raises `AgentError` (``unreadable``)."""
         if not any(os.path.lexists(path) for path in self._parts(name)):
             return None
         settings = _settings(_bytes(self._root / "renewal" / f"{name}.conf"))
@@ -64,7 +64,7 @@ class Lineages:
         return Lineage(settings, certificate if whole else None)
 
     def put_aside(self, name: str, folder: Path) -> None:
-        """Move all of it into `folder`, so that certbot begins anew: beside a half it refuses to."""
+        """Move all parts of a lineage into `folder`. certbot refuses to issue one beside incomplete parts."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in self._parts(name):
             if os.path.lexists(path):
@@ -73,7 +73,7 @@ class Lineages:
                 shutil.move(str(path), str(kept))
 
     def put_back(self, name: str, folder: Path) -> bool:
-        """Move back what `put_aside` kept, over whatever is there; tell whether there was anything."""
+        """Move back what `put_aside` kept, over whatever is there. Tell whether there was anything."""
         found = [path for path in self._parts(name) if os.path.lexists(folder / path.parent.name)]
         for path in found:
             _discard(path)
@@ -83,7 +83,7 @@ class Lineages:
         return bool(found)
 
     def discard(self, name: str) -> None:
-        """Delete all of it, whole or not."""
+        """Delete all parts of a lineage, complete or not."""
         for path in self._parts(name):
             _discard(path)
 
@@ -92,14 +92,14 @@ class Lineages:
 
 
 class Sites:
-    """Which files of nginx's configuration name which lineage, outside of comments; read once, when asked."""
+    """Which files of nginx's configuration name which lineage, outside comments. Read once, at first use."""
 
     def __init__(self, root: Path, folder: Path) -> None:
-        """Read nothing yet: most hosts serve what they should, and nobody asks.
+        """Read nothing yet: most hosts serve what they should, so nobody needs to know.
 
         Args:
             root: certbot's folder.
-            folder: nginx's.
+            folder: nginx's folder.
         """
         self._named = re.compile(rf"{re.escape(str(root))}/live/([^/\s]+)/")
         self._folder = folder
@@ -107,7 +107,7 @@ class Sites:
         self._found: Dict[str, List[Path]] | None = None
 
     def naming(self, lineage: str) -> list[Path]:
-        """The files that name it."""
+        """Return the files that name a lineage."""
         with self._reading:
             if self._found is None:
                 self._found = {}
@@ -120,7 +120,7 @@ class Sites:
 def _files(folder: Path) -> Iterator[Path]:
     for here, folders, names in os.walk(folder):
         if "sites-available" in folders:
-            folders.remove("sites-available")  # nginx reads only what is linked from sites-enabled
+            folders.remove("sites-available")  # nginx reads only the files that sites-enabled links to
         yield from (Path(here) / name for name in sorted(names))
 
 
@@ -140,7 +140,7 @@ def _discard(path: Path) -> None:
 
 
 def _settings(data: bytes) -> Dict[str, str]:
-    """The settings as one level, sections left out: ``webroot_path = /var/www,`` and so on."""
+    """Return the settings without their sections: ``webroot_path = /var/www,`` and so on."""
     found: Dict[str, str] = {}
     for line in data.decode("utf-8", "replace").splitlines():
         key, equals, value = line.partition("=")
@@ -150,7 +150,7 @@ def _settings(data: bytes) -> Dict[str, str]:
 
 
 def _bytes(path: Path) -> bytes:
-    """A file's content; nothing for one that is missing, or that a link to nowhere stands for."""
+    """Return a file's content; nothing for a missing file or a broken link."""
     try:
         with path.open("rb") as file:
             return file.read(_LIMIT)

@@ -1,4 +1,4 @@
-"""Which certificate a server on this host shows for a name."""
+"""The certificate that a server on this host shows for a name."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ Address = Tuple[str, int]
 
 
 def shown(address: Address, name: str) -> bytes | None:
-    """The certificate that is served for `name`, its bytes; None where none is.
+    """Return the bytes of the certificate that a server shows for `name`, or None.
 
-    Nothing listens then, or the handshake is refused, as a server does that does not know the name.
+    None means that nothing listens, or that the server refuses the handshake because it does not know the
+    name.
     """
     try:
         with (
@@ -27,7 +28,7 @@ def shown(address: Address, name: str) -> bytes | None:
 
 
 def _context() -> ssl.SSLContext:
-    # Nothing is sent and nothing believed: the certificate itself is the question, whoever signed it.
+    # We send nothing and trust nothing: we only look at the certificate, whoever signed it.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

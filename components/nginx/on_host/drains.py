@@ -1,7 +1,7 @@
-"""Waiting until nginx sends nobody to a former upstream any more.
+"""Waiting until nginx sends no more requests to former upstreams.
 
-After a reload its former workers serve the requests that they have, to the upstreams of before, and end. A
-container that is taken away earlier takes those requests with it.
+After a reload, nginx's former workers finish their requests with the former upstreams and then exit. Removing
+a container earlier would cut off those requests.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from portcullis.agent.step import Step
     from portcullis.agent.store import Record
 
-_TICK = 0.05  # seconds: the kernel counts in hundredths
+_TICK = 0.05  # seconds: the kernel counts a process's age in hundredths of a second
 
 
 class Drains(Kind[DrainSpec, DrainDesired, DrainFacts]):
-    """Drains: nothing on the host is theirs, and nothing of them can drift."""
+    """The kind `nginx.drains`. A drain leaves nothing on the host, so nothing of it can drift."""
 
     spec_type = DrainSpec
     desired_type = DrainDesired
@@ -39,18 +39,18 @@ class Drains(Kind[DrainSpec, DrainDesired, DrainFacts]):
         return []
 
     def apply(self, desired: DrainDesired, steps: list[Step], work: Work) -> None:
-        """Requests that are not done when the time is over, such as a WebSocket, are cut off."""
+        """Wait for former workers. A request that takes longer, such as a WebSocket, is cut off then."""
         changed = newest_change([desired.reads]) / 10**9
         deadline = time.monotonic() + float(desired.seconds)
-        while self._former(desired.service, changed) and time.monotonic() < deadline:
+        while self._has_former_workers(desired.service, changed) and time.monotonic() < deadline:
             if self._machine.alone.wait(self._machine.settle / 4):
                 return
 
     def remove(self, desired: DrainDesired, record: Record, folder: Path) -> str:
         return "kept"
 
-    def _former(self, service: str, changed: float) -> bool:
-        """Whether a worker of before the change is left: one that is leaving, or has not been told yet."""
+    def _has_former_workers(self, service: str, changed: float) -> bool:
+        """Whether a worker from before the change is left, already shutting down or not."""
         main = nginx_workers.main_process(self._machine, service)
         return any(
             worker.leaving or time.time() - worker.age < changed - _TICK

@@ -1,6 +1,6 @@
-"""What nginx loads: its main file and every file that this one includes, with the servers in them.
+"""The files that nginx loads: its main file and every included file, with the servers in them.
 
-Read from the files: `nginx -T` says the same, and starts a process that reads every certificate.
+Read from the files. `nginx -T` would print the same, but it starts a process that reads every certificate.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, List
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DEPTH = 16  # of includes
+_DEPTH = 16  # levels of includes
 _FILES = 2_000
 _SIZE = 1 << 20  # bytes of one file
-_NAMED = 5  # names and ports in one text
-# A comment, a quoted word, an end of a directive or block, a word.
+_NAMED = 5  # names, or ports, in one text
+# Matches a comment, a quoted word, a character that ends a directive or block, or a word.
 _TOKEN = re.compile(
     r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};]|"""
     r"""(?:\\.|\$\{[^}]*\}?|[^\s{};"'])+""",
@@ -31,8 +31,8 @@ class Loaded:
     """A file that nginx loads.
 
     Attributes:
-        names: what its `server_name` lines say.
-        listens: where its `listen` lines say that it listens, without options.
+        names: the names in its `server_name` lines.
+        listens: the addresses and ports in its `listen` lines, without options.
     """
 
     names: List[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Loaded:
 
     @property
     def text(self) -> str:
-        """What it does, for people."""
+        """What the file makes nginx do, for people."""
         if not self.names and not self.listens:
             return "nginx loads it"
         ports = f" on {_some(self.listens)}" if self.listens else ""
@@ -48,7 +48,7 @@ class Loaded:
 
 
 def loaded(main: Path) -> dict[str, Loaded]:
-    """Return every file that nginx loads by its path, the main one first; none that cannot be read."""
+    """Return every file that nginx loads, by path, the main file first. Unreadable files are left out."""
     found: dict[str, Loaded] = {}
     _load(main, main.parent, found, 0)
     return found
@@ -66,7 +66,7 @@ def _load(path: Path, folder: Path, found: dict[str, Loaded], depth: int) -> Non
     for words in directives(text):
         if words[0] == "include":
             for pattern in words[1:]:
-                # Relative to the main file's folder, wherever the line stands; in the order of glob(3).
+                # nginx starts from the main file's folder, wherever the line stands, in the order of glob(3).
                 for name in sorted(glob.glob(str(folder / pattern))):  # noqa: PTH207 - absolute
                     _load(Path(name), folder, found, depth + 1)
         elif words[0] == "server_name":
@@ -76,7 +76,7 @@ def _load(path: Path, folder: Path, found: dict[str, Loaded], depth: int) -> Non
 
 
 def directives(text: str) -> Iterator[list[str]]:
-    """Give the words of each directive, and of what stands before a block."""
+    """Give the words of each directive, and of each block up to its brace."""
     words: list[str] = []
     for token in _TOKEN.findall(text):
         if token[0] == "#":

@@ -1,4 +1,4 @@
-"""What in nginx's configuration is neither ours nor as its packages bring it, virtual hosts above all."""
+"""Undeclared files in nginx's configuration, virtual hosts above all, and changed files of its packages."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from portcullis.agent.strangers import Strangers
 
 _TIMEOUT = 60.0
-# Where the packages keep what loads a module; their scripts link to it.
+# The packages keep the files that load modules here, and their scripts link to them.
 _MODULES = "/usr/share/nginx/"
 _LINE = re.compile(r"\[(?:emerg|crit|alert)\] (?:\d+#\d+: )?(.+)")
 _PLACE = re.compile(r" in (/\S+:\d+)$")
 
 
 def read(machine: Machine, store: Store) -> Strangers:
-    """Look at nginx's folder, and at what its configuration loads from elsewhere.
+    """Look at nginx's folder, and at the files that its configuration loads from elsewhere.
 
     Raises:
         AgentError: ``unreadable``.
@@ -46,9 +46,9 @@ def read(machine: Machine, store: Store) -> Strangers:
             inside = folder in path.parents or name.startswith(_MODULES)
             if not inside and not strangers.is_declared(store, path):
                 mark = strangers.digest(path)
-                found[name] = strangers.Stranger(f"nobody declared it; {file.text}", mark)
+                found[name] = strangers.Stranger(f"{strangers.UNKNOWN}; {file.text}", mark)
         elif not one.changed or file.names:
-            # What a file says that only root may read stays on the host.
+            # The content of a file that only root may read must not leave the host.
             says = file.text if one.open_to_all else "nginx loads it"
             found[name] = replace(one, text=f"{one.text}; {says}")
     for name, one in found.items():
@@ -58,19 +58,19 @@ def read(machine: Machine, store: Store) -> Strangers:
 
 
 def refusal(machine: Machine) -> str:
-    """Return the line by which nginx refuses its configuration, "" where it takes it."""
+    """Return the message with which nginx refuses its configuration, or "" where it accepts it."""
     done = machine.run(["nginx", "-t"], timeout=_TIMEOUT)
     return useful_line(done.text) if done.code else ""
 
 
 def useful_line(said: str) -> str:
-    """Return the line of nginx's output that tells what is wrong."""
+    """Return the line of nginx's output that says what is wrong."""
     lines = said.splitlines()
     grave = [found[1] for found in map(_LINE.search, lines) if found]
     return (grave or lines or ["nginx refuses its configuration"])[0]
 
 
 def place_only(line: str) -> str:
-    """Return where it is, without the words of the file."""
+    """Return where the fault is, without the words that the line quotes from the file."""
     found = _PLACE.search(line)
     return f"nginx refuses its configuration{f' in {found[1]}' if found else ''}"

@@ -1,4 +1,4 @@
-"""Sites that nginx serves: its present files are the ones it runs on, and each site answers."""
+"""Sites that nginx serves: nginx runs on its present files, and each site answers."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ if TYPE_CHECKING:
 
 _TEST_TIMEOUT = 60.0
 _JOB_TIMEOUT = 180.0
-_WAIT = 10.0  # in units of the machine's settling time: seconds, on a real host
+_WAIT = 10.0  # in units of the machine's settling time, which is a second on a real host
 _LINES = 10
 _NAMED = 10  # sites in one message
-# Lines of less weight tell of visitors, and not of the configuration.
+# Lines of lower levels are about visitors, and not about the configuration.
 _GRAVE = ("[emerg]", "[alert]", "[crit]", "[warn]")
 
 
 @dataclass(frozen=True)
 class _Found(ServedSitesFacts):
-    """What this half needs besides.
+    """The facts, with what only this half needs.
 
     Attributes:
-        marks: of every stranger, whether it is told of or not.
+        marks: a digest of every undeclared file, reported or not.
     """
 
     marks: Mapping[str, str] = field(default_factory=dict)
 
 
 class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
-    """The kind `nginx.served_sites`; an item is nginx's unit."""
+    """The kind `nginx.served_sites`. An item is nginx's unit."""
 
     spec_type = ServedSitesSpec
     desired_type = ServedSitesDesired
     facts_type = ServedSitesFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for nginx and systemctl, and for where nginx listens and logs."""
+        """Keep the machine: it runs nginx and systemctl, and knows where nginx listens and logs."""
         super().__init__(machine, store)
         self._ports = site_probe.Ports(machine.http, machine.https)
         self._lock = threading.Lock()
@@ -72,7 +72,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         unit = services.show(self._machine, [spec.unit])[0]
         stale = services.is_stale_now(unit, newest_change(spec.reads), record)
         found = nginx_strangers.read(self._machine, self._store)
-        # The test takes as long as all the rest; what nginx runs on it has taken.
+        # The test takes as long as everything else here. nginx has accepted the files that it runs on.
         tested = unit["LoadState"] != "not-found" and (stale or unit["ActiveState"] not in services.RUNNING)
         return _Found(
             exists=True,
@@ -94,13 +94,13 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         steps = [Step("broken", facts.broken, "", "reload")] if facts.broken else []
         steps += [Step("stale", "True", "False", "reload")] if facts.stale else []
         for name in sorted(desired.sites):
-            have = facts.sites.get(name, "not asked for")
+            have = facts.sites.get(name, "not checked")
             if have != SERVED:
                 steps.append(Step(f"sites.{name}", have, SERVED, "reload"))
         return steps + strangers.steps(facts.strangers)
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """A reload replaces nothing: the files have owners of their own."""
+        """A reload replaces nothing: every file belongs to a resource of its own."""
         return True
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
@@ -110,11 +110,11 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         return Claims(trees=(str(self._machine.etc / "nginx"),))
 
     def redacted(self, record: Record, facts: _Found) -> _Found:
-        """A line of nginx's quotes its files, and not everybody may read each of them."""
+        """Cut nginx's message: it quotes a file, and not everybody may read that file."""
         return replace(facts, broken=nginx_strangers.place_only(facts.broken)) if facts.broken else facts
 
     def apply(self, desired: ServedSitesDesired, steps: list[Step], work: Work) -> None:
-        """Reloads, and never restarts: that would cut off every visitor of every site."""
+        """Reload nginx. A restart would cut off every visitor of every site."""
         if not steps:
             return
         unit, spec = desired.unit, desired.spec()
@@ -125,15 +125,15 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
             raise strangers.named(error, by_hand) from None
 
     def _reload(self, unit: str, spec: ServedSitesSpec, work: Work) -> None:
-        # nginx answers a reload before it happens: its files stay until every site was asked for.
+        # nginx confirms a reload before it happens. No file may go until every site was checked.
         with self._machine.readers.reading(), self._lock:
             self._test()
-            # Before the reload: what changes during it makes the unit stale again.
+            # Before the reload: a file that changes during it makes the unit stale again.
             newest = newest_change(spec.reads)
             logged, since = self._log_size(), time.time()
             state = services.show(self._machine, [unit])[0]["ActiveState"]
             former = nginx_workers.serving(self._machine, unit)
-            self._take_up(unit, state)
+            self._reload_or_start(unit, state)
             self._await(spec, former if state in services.RUNNING else set(), (logged, since))
             work.record.extra["loaded"] = services.loaded(services.show(self._machine, [unit])[0], newest)
 
@@ -144,13 +144,13 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
                 "refused",
                 f"nginx refuses its configuration: {nginx_strangers.useful_line(done.text)}",
                 prop="stale",
-                hint="mend the file that its message names; what was loaded before is still served",
+                hint="correct the file that the message names; nginx still serves the former configuration",
             )
 
-    def _take_up(self, unit: str, state: str) -> None:
+    def _reload_or_start(self, unit: str, state: str) -> None:
         since = time.time()
         if state == "failed":
-            self._systemctl("reset-failed", unit, since)  # or a start limit that was hit refuses
+            self._systemctl("reset-failed", unit, since)  # else the start limit could refuse the start
         self._systemctl("reload" if state in services.RUNNING else "start", unit, since)
 
     def _systemctl(self, verb: str, unit: str, since: float) -> None:
@@ -168,10 +168,10 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
             )
 
     def _await(self, spec: ServedSitesSpec, former: set[int], begun: tuple[int, float]) -> None:
-        """Wait until nobody takes requests by the former configuration, and every site is served.
+        """Wait until no worker takes requests with the former configuration, and nginx serves every site.
 
-        nginx answers a reload before it happens, and one that fails then (a port that is taken) shows in its
-        log only: it goes on with the former configuration.
+        nginx confirms a reload before it happens. A reload that then fails, such as at a port that is taken,
+        shows in the log only: nginx goes on with the former configuration.
         """
         deadline = time.monotonic() + _WAIT * self._machine.settle
         unit, probes = spec.unit, spec.probes
@@ -189,19 +189,19 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         if left:
             raise AgentError(
                 "not-converged",
-                "nginx did not take up its present configuration, and serves the former one",
+                "nginx did not load its new configuration, and still serves the former one",
                 prop="stale",
-                hint="its last messages tell why; `nginx -t` does not see all, such as a port that is taken",
+                hint="its last messages say why; `nginx -t` does not find every fault, such as a taken port",
                 detail=detail,
             )
         names = sorted(probes)
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         raise AgentError(
             "not-served",
-            f"{len(names)} of {len(spec.probes)} sites are not served after the reload:"
+            f"nginx does not serve {len(names)} of {len(spec.probes)} sites after the reload:"
             f" {', '.join(names[:_NAMED])}{more}",
             prop=f"sites.{names[0]}",
-            hint="the other sites are served; `nginx -T` shows the configuration as nginx reads it",
+            hint="nginx serves the other sites; `nginx -T` shows the configuration as nginx reads it",
             detail="\n".join([*(f"{name}: {found[name]}" for name in names[:_NAMED]), detail]).rstrip(),
         )
 
@@ -212,7 +212,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
             return 0
 
     def _logged(self, since: int) -> str:
-        """What nginx logged of weight since then."""
+        """Return the grave lines that nginx has logged since then."""
         try:
             with self._machine.nginx_log.open("rb") as file:
                 file.seek(since)

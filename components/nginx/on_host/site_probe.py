@@ -1,8 +1,8 @@
-"""Whether nginx on this host serves a site: asked as a visitor would, over loopback.
+"""Check whether nginx on this host serves a site, with requests over loopback.
 
-Port 80 is asked for a file that a certificate authority would look for: every site answers there by itself,
-with no app, password or log in between. What answers does not matter, but that it does: to a name that is no
-site nginx closes the connection. On port 443 it refuses the handshake then.
+Port 80 gets a request for a path of certificate authorities. Every site answers there itself, without app,
+password or log. Any answer will do: for an unknown name, nginx closes the connection on port 80 and refuses
+the handshake on port 443.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Address = Tuple[str, int]
 
 PATH = "/.well-known/acme-challenge/portcullis-probe"
 _EACH = 5.0  # seconds
-_ALL = 15.0  # seconds: when nginx hangs, nobody waits five for each of two hundred sites
+_ALL = 15.0  # seconds for all sites together: else 200 sites of a hanging nginx would take 5 seconds each
 _THREADS = 16
 _BELOW_A_WILDCARD = "portcullis-probe"
 _NAMES_SHOWN = 3
@@ -37,7 +37,7 @@ _NO_NAME = "UNRECOGNIZED_NAME"
 
 
 class NotServedError(Exception):
-    """A site is not served; the text says why, for people."""
+    """nginx does not serve a site. The text says why, for people."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class Ports:
 
 
 def ask(probes: Mapping[str, Probe], ports: Ports) -> dict[str, str]:
-    """Ask for every site at once: ``served``, or what is wrong with it. Never raises for one of them."""
+    """Check all sites at once. Return ``served`` or the fault of each; a fault of a site never raises."""
     deadline = time.monotonic() + _ALL
     context = _context()
 
     def one(site: tuple[str, Probe]) -> str:
         name, probe = site
         if not NAME.fullmatch(name):
-            return "it is no host name, and cannot be asked for"
-        # Of a wildcard every name is served that has one label more.
+            return "it is not a host name, and cannot be checked"
+        # A wildcard stands for every name with one more label: take one of those.
         name = f"{_BELOW_A_WILDCARD}{name[1:]}" if name.startswith("*.") else name
         checks = (_plain, _tls) if probe.tls else (_plain,)
         faults = [_fault(check, (name, probe, ports, context), deadline) for check in checks]
@@ -70,14 +70,14 @@ def ask(probes: Mapping[str, Probe], ports: Ports) -> dict[str, str]:
 def _fault(check: Callable[..., None], about: tuple[object, ...], deadline: float) -> str:
     left = min(_EACH, deadline - time.monotonic())
     if left <= 0:
-        return "nginx is too slow: other sites took all the time that there was"
+        return "nginx is too slow: other sites used up the time"
     try:
         check(*about, left)
     except NotServedError as fault:
         return str(fault)
     except (OSError, ValueError) as error:
-        # Whatever it is, it is a fault of this site, and none of the host.
-        return f"it cannot be asked for ({type(error).__name__})"
+        # Report any other error as a fault of this site: it must not hide the other sites.
+        return f"it cannot be checked ({type(error).__name__})"
     return ""
 
 
@@ -94,7 +94,7 @@ def _plain(name: str, probe: Probe, ports: Ports, context: ssl.SSLContext, limit
     if not begins:
         raise NotServedError(f"nginx does not know the name on port {ports.plain[1]}")
     if not b"HTTP/".startswith(begins):
-        raise NotServedError(f"what answers on port {ports.plain[1]} does not speak HTTP")
+        raise NotServedError(f"the program on port {ports.plain[1]} does not speak HTTP")
 
 
 def _tls(name: str, probe: Probe, ports: Ports, context: ssl.SSLContext, limit: float) -> None:
@@ -112,9 +112,9 @@ def _tls(name: str, probe: Probe, ports: Ports, context: ssl.SSLContext, limit: 
             why = (error.reason or "it ends early").lower().replace("_", " ")
             raise NotServedError(f"no TLS on port {port}: {why}") from None
         except OSError:
-            raise NotServedError(f"no TLS on port {port}: the connection is closed") from None
+            raise NotServedError(f"no TLS on port {port}: the server closes the connection") from None
     if wanted is not None and shown != wanted:
-        raise NotServedError(f"{_other(shown, wanted)} is served on port {port}")
+        raise NotServedError(f"nginx shows {_other(shown, wanted)} on port {port}")
 
 
 def _connected(address: Address, limit: float) -> socket.socket:
@@ -127,17 +127,17 @@ def _connected(address: Address, limit: float) -> socket.socket:
 
 
 def _context() -> ssl.SSLContext:
-    # Nothing is sent and nothing believed: what is shown is the question, whoever signed it.
+    # We send nothing and trust nothing: we only compare the certificate, whoever signed it.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    # A short key is a fault of the certificate, and told elsewhere; the site is served all the same.
+    # nginx serves a site with a short key, too. Another check reports the key.
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     return context
 
 
 def _leaf(path: str) -> bytes:
-    """The first certificate of a file. Other lines may be of a key: they are not kept, and never shown."""
+    """Return the first certificate of a file. Other lines may be a key: do not keep or show them."""
     lines: list[bytes] = []
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - line by line
@@ -149,16 +149,16 @@ def _leaf(path: str) -> bytes:
         leaf = x509.first_of(b"".join(lines))
         x509.parse(leaf)
     except FileNotFoundError:
-        raise NotServedError(f"its certificate {path} is not there") from None
+        raise NotServedError(f"its certificate {path} does not exist") from None
     except OSError:
         raise NotServedError(f"its certificate {path} cannot be read") from None
     except ValueError:
-        raise NotServedError(f"{path} begins with no certificate") from None
+        raise NotServedError(f"{path} holds no valid certificate") from None
     return leaf
 
 
 def _other(shown: bytes, wanted: bytes) -> str:
-    """What is shown in place of the certificate that is wanted."""
+    """Describe the certificate that nginx shows instead of the right one."""
     try:
         there, ours = x509.parse(shown), x509.parse(wanted)
     except ValueError:
@@ -167,4 +167,4 @@ def _other(shown: bytes, wanted: bytes) -> str:
         names = ", ".join(there.names[:_NAMES_SHOWN]) or "no name"
         more = len(there.names) - _NAMES_SHOWN
         return f"a certificate for {names}{f' and {more} more' if more > 0 else ''}"
-    return "an older certificate" if there.begins < ours.begins else "another certificate of the same names"
+    return "an older certificate" if there.begins < ours.begins else "another certificate for the same names"

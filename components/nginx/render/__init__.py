@@ -1,9 +1,10 @@
 """nginx: what all sites share, the servers for unknown hosts, and a file for each site.
 
-The stock nginx.conf stays as the package ships it. It includes conf.d/*.conf and sites-enabled/*; ours is in
-conf.d. What may stand only once at the http level, and stands there in some releases' stock file
-(`server_tokens`, `gzip`, `ssl_protocols`), is said in every server block instead. Each site's file is whole:
-maps and zones in it are named after the site, so sites come and go without each other.
+The stock nginx.conf stays as the package ships it. It includes conf.d/*.conf and sites-enabled/*. Our files
+are in conf.d. Some directives may stand only once at the http level, and the stock file of some releases
+already has them there (`server_tokens`, `gzip`, `ssl_protocols`). We write those into every server block
+instead. Each site's file is complete: its maps and zones carry the site's name, so sites come and go
+independently of each other.
 """
 
 from __future__ import annotations

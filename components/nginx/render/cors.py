@@ -1,8 +1,8 @@
-"""CORS: who else's pages may read what a site answers.
+"""CORS: which pages of other origins may read a site's answers.
 
-https://fetch.spec.whatwg.org/#http-cors-protocol. Origins are compared as whole texts. None that is not
-listed is ever repeated, with or without credentials, and * is never sent. A preflight is answered here,
-before limits, passwords and lists of networks: a browser sends it without any of those.
+https://fetch.spec.whatwg.org/#http-cors-protocol. Origins are compared as whole texts. nginx never echoes an
+origin that is not listed, with or without credentials, and never sends *. nginx answers a preflight itself,
+before limits, passwords and lists of networks: a browser sends no password with a preflight.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PREFLIGHT = Expression("$portcullis_preflight")
 
 
 def maps(site: str, cors: CorsArgs) -> Iterator[Node]:
-    """Give what decides, outside of the server block, by the request's Origin."""
+    """Give the maps, outside the server block, that decide by the request's Origin."""
     allowed = f"$cors_{variable(site)}"
     yield GAP
     yield block(
@@ -45,13 +45,13 @@ def maps(site: str, cors: CorsArgs) -> Iterator[Node]:
             *(directive(origin, origin) for origin in cors.origins),
         ],
         why=(
-            "Pages of these origins may read what this site answers; to others nothing is said. As they are "
-            "written here, and not as they were asked: a map takes A for a."
+            "Pages of these origins may read this site's answers. Other origins get no CORS headers. nginx "
+            "maps ignore case, so nginx sends the origin as it is written here."
         ),
     )
     if cors.credentials:
         yield _where(Expression(allowed), f"{allowed}_credentials", "~.", "true")
-    # "1" before an origin that is listed, which begins with a letter: a preflight of somebody who may.
+    # A preflight from an allowed origin gives "1" and then the origin, which begins with a letter.
     asked = Expression(f"{PREFLIGHT}{allowed}")
     yield _where(asked, f"{allowed}_methods", "~^1.", ", ".join(cors.methods))
     yield _where(asked, f"{allowed}_headers", "~^1.", ", ".join(cors.headers))
@@ -61,7 +61,7 @@ def maps(site: str, cors: CorsArgs) -> Iterator[Node]:
 
 
 def headers(site: str, cors: CorsArgs) -> Iterator[Node]:
-    """Give the headers; each is empty, and so not sent, where the maps say so."""
+    """Give the headers. Where a map gives an empty value, nginx does not send the header."""
     allowed = f"$cors_{variable(site)}"
     values = {
         f"{_ALLOW}Origin": allowed,
@@ -79,30 +79,30 @@ def headers(site: str, cors: CorsArgs) -> Iterator[Node]:
         "Vary",
         "Origin",
         "always",
-        why="Also where nothing is said: a cache must not give one origin what was said to another.",
+        why="Also for origins that are not listed: a cache must not give one origin the answer for another.",
     )
 
 
 def preflight() -> Node:
-    """Give the answer to a preflight, which an app never sees."""
+    """Return the rule that answers a preflight. An app never sees one."""
     return block(
         "if",
         Expression(f"({PREFLIGHT})"),
         body=[directive("return", "204")],
         why=(
-            "A preflight is answered here. At this level it has the headers above; an `if` in a location "
-            "would lose them."
+            "nginx answers a preflight here, with the headers above. An `if` in a location would lose those "
+            "headers."
         ),
     )
 
 
 def foreign(site: Site) -> Iterator[Node]:
-    """Give what tells WebSockets of foreign pages, which no CORS keeps out.
+    """Give the maps that detect WebSockets from pages of other origins. CORS does not apply to WebSockets.
 
-    A browser sends its cookies along. A client that is no browser sends no Origin, and may come.
+    A browser sends its cookies with them. A client that is not a browser sends no Origin, and may connect.
     """
     name = variable(site.name)
-    # A site of plain HTTP may stand behind a proxy that speaks HTTPS: its pages' origin is that.
+    # A site with plain HTTP may stand behind a proxy that speaks HTTPS. Then its pages have an https origin.
     schemes = ("https",) if site.certificate else ("http", "https")
     own = [f"{scheme}://{each}" for each in site.names if not each.startswith("*") for scheme in schemes]
     below = [
@@ -123,15 +123,15 @@ def foreign(site: Site) -> Iterator[Node]:
             *(directive(origin, "") for origin in known),
         ],
         why=(
-            "Whose pages may open a WebSocket here. CORS does not hold for one, and the browser sends "
-            "cookies along. A client that is no browser sends no Origin."
+            "Origins whose pages may open a WebSocket here. CORS does not apply to WebSockets, and browsers "
+            "send cookies with them. A client that is not a browser sends no Origin."
         ),
     )
     yield _where(Expression(f"$portcullis_socket$foreign_{name}"), f"$foreign_socket_{name}", "11", "1")
 
 
 def refuse_foreign(site: str) -> Node:
-    """Give the refusal of such a WebSocket."""
+    """Return the rule that refuses such a WebSocket."""
     return block("if", Expression(f"($foreign_socket_{variable(site)})"), body=[directive("return", "403")])
 
 

@@ -1,8 +1,9 @@
 """Response headers of a site, all of them at the level of its server block.
 
-An `add_header` in a location, or in an `if` there, takes away all that stand above it: HSTS, CORS and the
-rest (https://nginx.org/en/docs/http/ngx_http_headers_module.html#add_header). So a header that differs by
-place is a variable here, and an empty value is not sent. `always`: an error is answered with them too.
+An `add_header` in a location, or in an `if` there, cancels all headers from the levels above: HSTS, CORS and
+the rest (https://nginx.org/en/docs/http/ngx_http_headers_module.html#add_header). So a header that differs
+between locations is a variable here. nginx does not send a header with an empty value. `always` adds the
+headers to error answers, too.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from portcullis.components.nginx.render.tree import Node
 
 CACHE = Expression("$portcullis_cache")
-"""What a location sets, for Cache-Control."""
+"""The variable with the Cache-Control header, which each location sets."""
 
 HSTS, CSP = "Strict-Transport-Security", "Content-Security-Policy"
 CSP_REPORT_ONLY = f"{CSP}-Report-Only"
-# Vite and its like put small images and fonts into the page itself, as data: addresses.
+# Vite and similar tools put small images and fonts into the page itself, as data: URLs.
 _STRICT_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self' data:; "
     "connect-src 'self'; media-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; "
@@ -44,8 +45,8 @@ _OF_FILES = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-# An app knows which scripts its pages load: what it says of a CSP is passed on. Logins at other sites open
-# windows that answer to the page.
+# Only the app knows which scripts its pages load, so nginx passes the app's own CSP on. A login at another
+# site opens a window that must be able to answer the page.
 _OF_APPS = {
     "X-Frame-Options": "SAMEORIGIN",
     **_COMMON,
@@ -53,15 +54,15 @@ _OF_APPS = {
     "Cross-Origin-Resource-Policy": "same-site",
 }
 _WHY = {
-    HSTS: "The browser asks for this host by HTTPS only from now on. https://www.rfc-editor.org/rfc/rfc6797",
+    HSTS: "From now on, browsers use only HTTPS for this host. https://www.rfc-editor.org/rfc/rfc6797",
     CSP: "What a page may load, and from where. https://www.w3.org/TR/CSP3/",
     CSP_REPORT_ONLY: "A policy on trial: the browser reports what it would refuse, and refuses nothing.",
-    "X-Content-Type-Options": "A file is what its Content-Type says, whatever it looks like.",
-    "X-Frame-Options": "For browsers that know no frame-ancestors: who may show a page in a frame.",
-    "Referrer-Policy": "Other sites learn that a visitor comes from here, and not from which page.",
-    "Permissions-Policy": "What no script may ask for, ours neither.",
-    "Cross-Origin-Opener-Policy": "A window of another origin has no hold on this one.",
-    "Cross-Origin-Resource-Policy": "Whose pages may embed what is here.",
+    "X-Content-Type-Options": "Browsers believe the Content-Type, and do not guess from the content.",
+    "X-Frame-Options": "Which pages may show this one in a frame, for browsers without frame-ancestors.",
+    "Referrer-Policy": "Other sites learn that a visitor comes from this site, but not from which page.",
+    "Permissions-Policy": "Features that no script may use, not even our own.",
+    "Cross-Origin-Opener-Policy": "A window of another origin has no access to this one.",
+    "Cross-Origin-Resource-Policy": "Which other sites may embed what is here.",
 }
 
 
@@ -74,7 +75,7 @@ def hsts(settings: HstsArgs) -> str:
 
 
 def security(site: Site) -> dict[str, str]:
-    """Return the headers of a site's every response, by name, in the order of the file."""
+    """Return the headers of every response of a site, by name, in the order of the file."""
     found: dict[str, str] = {}
     args = site.args
     if site.certificate and args.hsts:
@@ -95,7 +96,7 @@ def add(headers: Mapping[str, str]) -> Iterator[Node]:
     """Give the directives that send headers.
 
     Raises:
-        ValueError: a name is none.
+        ValueError: a name is not the name of a header.
     """
     for name, value in headers.items():
         if not re.fullmatch(r"[A-Za-z0-9-]+", name):
@@ -104,7 +105,7 @@ def add(headers: Mapping[str, str]) -> Iterator[Node]:
 
 
 def hide(names: Mapping[str, str] | tuple[str, ...]) -> Iterator[Node]:
-    """Give the directives that keep an app from sending the same: a browser would see two."""
+    """Give the directives that drop an app's headers of these names: a browser would see two."""
     for index, name in enumerate(names):
-        why = "The app's own are left out: of two, a browser takes the wrong one or none."
+        why = "nginx drops these headers of the app: of two, a browser takes the wrong one or none."
         yield directive("proxy_hide_header", name, why="" if index else why)

@@ -1,4 +1,4 @@
-"""The locations of a site: where its files are, and where its apps answer."""
+"""The locations of a site: for its files and for its apps."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from portcullis.components.nginx.render.tree import Directive, Node
 
 _WAYS = range(540, 600)
-"""Statuses that send a WebSocket on to the location of its app; nobody is ever answered with one."""
+"""Internal statuses that send a WebSocket to the location of its app. No client ever receives one."""
 _ASSETS = "/assets/"
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 
 _FORWARDED = {
-    # $host and not $http_host: with an absolute request line the two differ, and the client chooses.
+    # $host and not $http_host: if the request line holds a whole URL, the client chooses $http_host freely.
     "Host": "$host",
     "X-Real-IP": "$remote_addr",
     "X-Forwarded-For": "$remote_addr",
@@ -32,12 +32,12 @@ _FORWARDED = {
     "X-Forwarded-Port": PORT,
     "X-Request-ID": "$request_id",
 }
-# What some apps and frameworks believe, and what nothing in front of them says: only a client could have.
+# Headers that some apps and frameworks believe. Nothing in front of the apps sends them: only a client would.
 _CLAIMS = (
     "Forwarded",
     "X-Forwarded-Prefix",
     "X-Forwarded-Server",
-    # Rack, and with it Rails, takes the first two for HTTPS; gunicorn the first and the third.
+    # Rack, and so Rails, reads the first two as a sign of HTTPS, gunicorn the first and the third.
     "X-Forwarded-Ssl",
     "X-Forwarded-Scheme",
     "X-Forwarded-Protocol",
@@ -46,7 +46,7 @@ _CLAIMS = (
     "X-Original-Host",
     "X-Original-URL",
     "X-Rewrite-URL",
-    # Rails answers 500 where this one and X-Forwarded-For differ.
+    # Rails answers 500 where this header and X-Forwarded-For differ.
     "Client-IP",
     "X-Client-IP",
     "X-Cluster-Client-IP",
@@ -57,12 +57,12 @@ _CLAIMS = (
 
 
 def app_name(site: str, upstream: Upstream) -> str:
-    """Return the name of an upstream: of a site and port, for no two server blocks may share one."""
+    """Return the name of an upstream: site and port, because no two upstreams may have the same name."""
     return f"app-{word(site)}-{upstream.port}"
 
 
 def upstreams(site: Site) -> Iterator[Node]:
-    """Give the groups of servers that a site's apps are; each has one."""
+    """Give an `upstream` block with one server for each app of a site."""
     for upstream in dict.fromkeys(site.apps.values()):
         yield GAP
         yield block(
@@ -73,21 +73,21 @@ def upstreams(site: Site) -> Iterator[Node]:
                     "server",
                     f"{word(upstream.address)}:{upstream.port}",
                     why=(
-                        "An address and no name: a name would be resolved at start, and nginx would not "
-                        "start while DNS is down."
+                        "An IP address: nginx would resolve a name when it starts, and would not start while "
+                        "DNS is down."
                     ),
                 ),
                 directive(
                     "keepalive",
                     "64",
-                    why="Idle connections that each worker keeps; with fewer, a busy app is dialled again.",
+                    why="Idle connections of each worker. With fewer, it often reconnects to a busy app.",
                 ),
                 directive(
                     "keepalive_timeout",
                     "4s",
                     why=(
-                        "Shorter than the app's own (5 s in Node): a request on a connection that the app is "
-                        "just closing would be lost."
+                        "Shorter than the app's own timeout (5 s in Node): a request would be lost on a "
+                        "connection that the app is just closing."
                     ),
                 ),
             ],
@@ -95,44 +95,45 @@ def upstreams(site: Site) -> Iterator[Node]:
 
 
 def forwarding(site: Site) -> Iterator[Node]:
-    """Give what holds for every app of a site, at the level of its server block.
+    """Give the settings for every app of a site, at the level of its server block.
 
-    Like headers of responses, those to an app are inherited all or none: no location has one of its own.
+    A location inherits the headers to apps only if it sets none itself. So no location sets one.
     """
     yield directive(
         "proxy_http_version",
         "1.1",
-        why="Keepalive and WebSocket need 1.1; nginx speaks 1.0 to apps by default before 1.29.7.",
+        why="Keepalive and WebSocket need HTTP/1.1. Before 1.29.7, nginx speaks 1.0 to apps by default.",
     )
     socket = ("$portcullis_upgrade", "$portcullis_connection") if site.args.websockets else ("", "")
     yield directive("proxy_set_header", "Upgrade", Expression(socket[0]))
     yield directive("proxy_set_header", "Connection", Expression(socket[1]))
     for index, (name, value) in enumerate(_FORWARDED.items()):
         why = (
-            "Replaced and not appended to: what a client claims about itself must not reach the app. $host "
-            "and not $http_host: with an absolute request line the two differ, and the client chooses."
+            "These replace the client's own headers: what a client claims about itself must not reach the "
+            "app. $host and not $http_host: if the request line holds a whole URL, the client can choose "
+            "$http_host freely."
         )
         yield directive("proxy_set_header", name, Expression(value), why="" if index else why)
     for index, name in enumerate(_CLAIMS):
-        why = "Nobody says these for us. A trusted proxy's word is in X-Forwarded-For already."
+        why = "Only a client would send these. What a trusted proxy says is in X-Forwarded-For already."
         yield directive("proxy_set_header", name, "", why="" if index else why)
     yield directive(
         "proxy_set_header",
         "Proxy",
         "",
-        why="httpoxy: some runtimes turn a header Proxy into HTTP_PROXY. https://httpoxy.org",
+        why="httpoxy: some runtimes turn a Proxy header into the variable HTTP_PROXY. https://httpoxy.org",
     )
     yield directive(
         "proxy_connect_timeout",
         "5s",
-        why="The app is on this host: if it does not accept within seconds, it is down.",
+        why="The app runs on this host: if it does not accept a connection within seconds, it is down.",
     )
     yield directive("proxy_read_timeout", f"{site.args.timeout}s")
     yield directive("proxy_send_timeout", f"{site.args.timeout}s")
 
 
 def apps(site: Site) -> Iterator[Node]:
-    """Give the locations of a site's apps. A WebSocket goes on in a place of its own, which waits longer.
+    """Give the locations of a site's apps. WebSockets have locations of their own, with longer timeouts.
 
     Raises:
         ValueError: the beginning of a path cannot stand in a configuration file, or there are too many apps.
@@ -151,7 +152,7 @@ def apps(site: Site) -> Iterator[Node]:
 def _app(site: Site, prefix: str, upstream: Upstream, status: int) -> Directive:
     body: list[Node] = []
     if site.root is not None:
-        # Apps say themselves what may be kept.
+        # An app sends its own Cache-Control.
         body.append(directive("set", CACHE, ""))
     body += _limited(site)
     if site.args.websockets:
@@ -160,11 +161,11 @@ def _app(site: Site, prefix: str, upstream: Upstream, status: int) -> Directive:
                 "if",
                 Expression("($portcullis_socket)"),
                 body=[directive("return", str(status))],
-                why="A WebSocket goes on below, where it may be silent for longer.",
+                why="A WebSocket goes on in a location below, where it may be silent for longer.",
             )
         )
     body.append(directive("proxy_pass", f"http://{app_name(site.name, upstream)}"))
-    # ^~ keeps the regular expressions of a site of files away from its apps.
+    # ^~ keeps the regular expressions for files from matching an app's paths.
     exact = ("^~",) if prefix != "/" else ()
     if not _PREFIX.fullmatch(prefix):
         raise ValueError(f"{prefix!r} cannot stand in a configuration file as the beginning of a path")
@@ -180,7 +181,7 @@ def _socket(site: Site, upstream: Upstream, status: int) -> Iterator[Node]:
         str(status),
         "=",
         place,
-        why="At this level: in a location it would take away what a snippet says of error pages."
+        why="At server level: in a location, this line would cancel the error pages of a snippet."
         if first
         else "",
     )
@@ -193,7 +194,7 @@ def _socket(site: Site, upstream: Upstream, status: int) -> Iterator[Node]:
             directive(
                 "proxy_read_timeout",
                 f"{site.args.websocket_timeout}s",
-                why="A WebSocket is silent for long: this is how long both ends may be.",
+                why="A WebSocket is often silent. nginx closes it when both ends were silent for this time.",
             ),
             directive("proxy_send_timeout", f"{site.args.websocket_timeout}s"),
         ],
@@ -210,11 +211,11 @@ def files(site: Site) -> Iterator[Node]:
     """Give the locations of a site's files."""
     if site.root is None:
         return
-    # =404 after index.html too: were that missing, nginx would look for it again and again, and say 500.
+    # =404 also comes after index.html. Without it, a missing index.html would cause a loop and an error 500.
     found = ("$uri/index.html", "/index.html") if site.args.spa else ("$uri/",)
     if not site.args.spa:
         yield directive(
-            "error_page", "404", "/404.html", why="The site's own page, where it has one, and else nginx's."
+            "error_page", "404", "/404.html", why="The site's own error page if it has one, or else nginx's."
         )
         yield block("location", "=", "/404.html", body=[directive("set", CACHE, ""), directive("internal")])
         yield GAP
@@ -227,8 +228,8 @@ def files(site: Site) -> Iterator[Node]:
                 CACHE,
                 "no-cache",
                 why=(
-                    "Asked for again each time, and answered by 304 where nothing changed: a new version "
-                    "shows at once."
+                    "Browsers ask again each time, and nginx answers 304 if nothing changed. So visitors see "
+                    "a new version at once."
                 ),
             ),
             directive("try_files", Expression("$uri"), *map(Expression, found), "=404"),
@@ -243,7 +244,7 @@ def files(site: Site) -> Iterator[Node]:
                 directive("set", CACHE, "public, max-age=31536000, immutable"),
                 directive("try_files", Expression("$uri"), "=404"),
             ],
-            why="Build tools put the hash of its content into the name of every file here: it never changes.",
+            why="Build tools put a hash of the content into every file name here, so a file never changes.",
         )
     yield GAP
     yield block(
@@ -251,5 +252,5 @@ def files(site: Site) -> Iterator[Node]:
         "~",
         Expression(r"^/(?:.*/)?\.(?!well-known/)"),
         body=[directive("return", "404")],
-        why="What begins with a dot is not for visitors: .git, .env, an editor's copies.",
+        why="Names that begin with a dot are not for visitors: .git, .env, an editor's copies.",
     )

@@ -1,4 +1,4 @@
-"""What a site's file is made of: what is declared of the site, and where its parts are on the host."""
+"""The input of a site's file: the site's settings, and where its parts are on the host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where an app answers: the IP address and port that its container is published on."""
+    """Where an app answers: the IP address and port on which its container is published."""
 
     address: str
     port: int
@@ -21,7 +21,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """Paths on the host of a certificate with its chain, and of its key; both may be one file."""
+    """Paths on the host of a certificate with its chain, and of its key. Both may be the same file."""
 
     chain: str
     key: str
@@ -33,12 +33,12 @@ class Site:
 
     Attributes:
         name: the host name.
-        args: what is declared of it.
-        apps: where its apps answer, by the beginning of the path, as in `args.apps`. The longest beginning
-            that fits is taken.
+        args: the site's settings.
+        apps: where its apps answer, by the beginning of the path, as in `args.apps`. nginx takes the longest
+            beginning that matches.
         root: the folder on the host with the files to serve, or None.
-        passwords: path on the host of the file with users and hashes; "" asks for none.
-        certificate: of all its names; None serves plain HTTP.
+        passwords: path on the host of the file with users and password hashes; "" asks for no password.
+        certificate: the certificate for all its names; None serves plain HTTP.
         access_log: combined, json or off.
     """
 

@@ -1,4 +1,4 @@
-"""What all sites share, and the servers that answer for every host name that is no site."""
+"""What all sites share, and the servers that answer for every host name that is not a site."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 DEFAULT_PATH = f"{CONF_D}/{FIRST}"
 PACKAGED_SITE_PATH = "/etc/nginx/sites-available/default"
 MAIN_PATH = "/etc/nginx/modules-enabled/90-portcullis.conf"
-"""The one place that the packages' nginx.conf includes at the main level; what loads modules stands there."""
+"""A file in the only folder that the packages' nginx.conf includes at the main level, to load modules."""
 COMPRESSION_PATH = "/etc/nginx/snippets/portcullis-compression.conf"
 UNKNOWN_HOST_LOG = f"{LOGS}/unknown-host.access.log"
-"""Who asks for no site; always in the combined format, which fail2ban reads."""
+"""The log of requests for unknown host names. It always has the combined format, which fail2ban reads."""
 STATUS = "127.0.0.1:8089"
-"""Where `stub_status` answers, under /nginx_status."""
+"""The address at which `stub_status` answers, under /nginx_status."""
 PROBE_PATH = "/.well-known/acme-challenge/portcullis-probe"
-"""What `ServedSites` asks every site for on port 80."""
+"""The path that `ServedSites` requests from every site on port 80."""
 SCHEME, PORT = "$portcullis_scheme", "$portcullis_port"
-"""What the visitor's browser speaks, and to which port."""
+"""Variables with the scheme that the visitor's browser uses, and with the port that it connects to."""
 JSON_FORMAT = "portcullis_json"
 BROTLI_PACKAGES = ("libnginx-mod-http-brotli-filter", "libnginx-mod-http-brotli-static")
 
-# What compresses well; images and fonts are compressed already, and text/html always is.
+# Types that compress well. Most images and fonts are compressed already. nginx always compresses text/html.
 _COMPRESSED = (
     "application/atom+xml",
     "application/geo+json",
@@ -82,23 +82,23 @@ _LOGGED = {
 
 
 def packaged_site(resource: str) -> str:
-    """Render what stands in place of Debian's welcome page, else the default server for port 80."""
+    """Render the file that replaces Debian's welcome page, which would be the default server for port 80."""
     return (
         header(resource, "The packaged site, switched off.")
-        + f"# Its `default_server` would clash with ours: unknown hosts are refused by {DEFAULT_PATH}.\n"
+        + f"# Its `default_server` would clash with ours: {DEFAULT_PATH} refuses unknown host names.\n"
     )
 
 
 def limits(resource: str) -> str:
-    """Render what holds for nginx as a whole, at the main level: what MAIN_PATH holds."""
+    """Render the content of MAIN_PATH: settings of nginx as a whole, at the main level."""
     nodes: list[Node] = [
         GAP,
         directive(
             "worker_rlimit_nofile",
             "16384",
             why=(
-                "A worker may have 768 connections, each with one more to an app or with an open file, and "
-                "systemd allows 1024 of them all: it would answer 500 long before."
+                "A worker may have 768 connections, and each may need a second file descriptor for an app or "
+                "a file. systemd allows 1024 descriptors: nginx would run out of them and answer 500."
             ),
         ),
     ]
@@ -106,19 +106,19 @@ def limits(resource: str) -> str:
 
 
 def compression(resource: str, *, brotli: bool) -> str:
-    """Render what every site includes to send less.
+    """Render the compression settings, which every site includes.
 
-    In server blocks and not once: Debian's nginx.conf says `gzip on` at the http level, and nginx refuses a
+    They stand in each server block: Debian's nginx.conf has `gzip on` at the http level, and nginx refuses a
     second one there.
     """
     nodes: list[Node] = [
         GAP,
         directive("gzip", "on"),
-        directive("gzip_static", "on", why="A file beside it that ends in .gz is sent as it is."),
+        directive("gzip_static", "on", why="Send FILE.gz in place of FILE where both exist."),
         directive("gzip_vary", "on"),
-        directive("gzip_proxied", "any", why="What an app answers, too."),
-        directive("gzip_comp_level", "5", why="More costs far more time than it saves."),
-        directive("gzip_min_length", "256", why="Less would not get smaller."),
+        directive("gzip_proxied", "any", why="Compress the answers of apps, too."),
+        directive("gzip_comp_level", "5", why="A higher level costs far more time than it saves."),
+        directive("gzip_min_length", "256", why="Shorter answers would not get smaller."),
         directive("gzip_types", *_COMPRESSED),
     ]
     if brotli:
@@ -145,7 +145,7 @@ def default_server(resource: str, dialect: Dialect, args: ReverseProxyArgs) -> s
 
 
 def acme_location(*, guarded: bool = False) -> Node:
-    """Give the place where a certificate authority looks; `guarded` where passwords are asked for."""
+    """Return the location that answers a certificate authority. A `guarded` site asks for passwords."""
     return block(
         "location",
         "^~",
@@ -156,7 +156,7 @@ def acme_location(*, guarded: bool = False) -> Node:
             directive("access_log", "off"),
             *([directive("auth_basic", "off")] if guarded else []),
         ],
-        why="The certificate authority looks here; ^~: no other location can take it away.",
+        why="The certificate authority asks here. With ^~ no regular expression can take the request away.",
     )
 
 
@@ -172,7 +172,7 @@ def listen(port: str, dialect: Dialect, *more: str) -> Iterator[Node]:
 
 
 def no_version() -> Node:
-    """Give what keeps nginx's version to itself; not at the http level, where newer stock files have it."""
+    """Return the directive that hides nginx's version. Newer stock files have it at the http level."""
     return directive("server_tokens", "off", why="No version in headers and error pages.")
 
 
@@ -182,7 +182,7 @@ def _maps() -> Iterator[Node]:
         Expression("$http_upgrade"),
         Expression("$portcullis_socket"),
         body=[directive("default", ""), directive("websocket", "1")],
-        why="Only a WebSocket: with Upgrade: h2c a client would speak to an app past everything here.",
+        why="Only for a WebSocket: with Upgrade: h2c, a client would talk to an app past all rules here.",
     )
     yield GAP
     yield block(
@@ -191,8 +191,9 @@ def _maps() -> Iterator[Node]:
         Expression("$portcullis_upgrade"),
         body=[directive("default", ""), directive("1", "websocket")],
         why=(
-            "Its handshake is passed on as such. For everything else both headers are left out: an empty "
-            'value keeps the connection to the app open for the next request, "close" would not.'
+            "nginx passes a WebSocket handshake on to the app. Other requests get neither of the two "
+            'headers: an empty value keeps the connection to the app open for the next request, "close" '
+            "would not."
         ),
     )
     yield block(
@@ -207,7 +208,7 @@ def _maps() -> Iterator[Node]:
         Expression("$request_method:$http_access_control_request_method"),
         Expression("$portcullis_preflight"),
         body=[directive("default", ""), directive("~^OPTIONS:.", "1")],
-        why="A preflight asks whether it may ask; an OPTIONS without that header is the app's.",
+        why="A CORS preflight has Access-Control-Request-Method. Any other OPTIONS request goes to the app.",
     )
 
 
@@ -216,16 +217,18 @@ def _sizes() -> Iterator[Node]:
         "server_names_hash_bucket_size",
         "256",
         why=(
-            "nginx does not start with a host name that its hash cannot hold; the settings allow 200 "
-            "characters. https://nginx.org/en/docs/http/server_names.html#optimization"
+            "nginx does not start with a host name that is too long for its hash table. The settings allow "
+            "200 characters. https://nginx.org/en/docs/http/server_names.html#optimization"
         ),
     )
     yield directive("server_names_hash_max_size", "4096")
     yield directive(
-        "map_hash_bucket_size", "512", why="The same for origins. It has to stand before the first map."
+        "map_hash_bucket_size", "512", why="The same for origins. This line must stand before the first map."
     )
     yield directive(
-        "variables_hash_max_size", "4096", why="Each site has some of its own, with twice its dashes."
+        "variables_hash_max_size",
+        "4096",
+        why="Each site adds variables with names that are longer than its own.",
     )
     yield directive("variables_hash_bucket_size", "512")
 
@@ -238,7 +241,7 @@ def _formats() -> Iterator[Node]:
         JSON_FORMAT,
         "escape=json",
         Expression(line),
-        why="One JSON object a request; every value is a text.",
+        why="One JSON object for each request. Every value is a string.",
     )
 
 
@@ -249,8 +252,8 @@ def _open_files() -> Iterator[Node]:
         "max=2000",
         "inactive=30s",
         why=(
-            "What is asked for often is not looked up on the disk each time. A second, and what was changed "
-            "is seen; what is missing is looked for each time."
+            "nginx remembers files that visitors often ask for, and does not look them up on disk each time. "
+            "It notices a changed file after a second. It looks for a missing file each time."
         ),
     )
     yield directive("open_file_cache_valid", "1s")
@@ -261,18 +264,18 @@ def _real_ip(args: ReverseProxyArgs) -> Iterator[Node]:
         return
     yield GAP
     for index, network in enumerate(args.trusted_proxies):
-        why = "Proxies whose word for who the client is counts; from anybody else it is thrown away."
+        why = "nginx believes only these proxies about the client's address. It ignores what others claim."
         yield directive("set_real_ip_from", word(network), why="" if index else why)
     yield directive("real_ip_header", word(args.real_ip_header))
     yield directive(
         "real_ip_recursive",
         "on",
-        why="The last address that is none of theirs: what stands before it is what the client claims.",
+        why="The last address that is not a proxy's is the client's. Those before it may be invented.",
     )
 
 
 def _scheme(args: ReverseProxyArgs) -> Iterator[Node]:
-    """Give the scheme that a visitor speaks: a trusted proxy's word counts for that, too."""
+    """Give variables for the visitor's scheme and port. A trusted proxy may say that the scheme is HTTPS."""
     scheme, proxy = Expression(SCHEME), Expression("$portcullis_proxy")
     yield GAP
     if not args.trusted_proxies:
@@ -280,7 +283,7 @@ def _scheme(args: ReverseProxyArgs) -> Iterator[Node]:
     else:
         yield block(
             "geo",
-            # Who really is connected: by then $remote_addr is the client.
+            # The address of the connection itself. $remote_addr is the client's address by then.
             Expression("$realip_remote_addr"),
             proxy,
             body=[directive("default", ""), *(directive(word(each), "1") for each in args.trusted_proxies)],
@@ -291,8 +294,8 @@ def _scheme(args: ReverseProxyArgs) -> Iterator[Node]:
             scheme,
             body=[directive("default", Expression("$scheme")), directive("1:https", "https")],
             why=(
-                "A proxy that speaks HTTPS to visitors, and HTTP to us, says so. An app that knew of HTTP "
-                "alone would send them to HTTPS again and again."
+                "A proxy that speaks HTTPS with visitors and HTTP with nginx says so in X-Forwarded-Proto. "
+                "An app that sees only HTTP would redirect visitors to HTTPS for ever."
             ),
         )
     yield block(
@@ -322,8 +325,8 @@ def _unknown_by_http() -> Iterator[Node]:
                 PROBE_PATH,
                 body=[directive("access_log", "off"), directive("return", "444")],
                 why=(
-                    "Portcullis asks each site for this over loopback. In a site it is a file that is not "
-                    "there; here the name is no site, and that has to show."
+                    "Portcullis requests this path from each site over loopback. A site answers 404. Here "
+                    "the connection is closed, which shows that the name is not a site."
                 ),
             ),
             GAP,
@@ -332,12 +335,12 @@ def _unknown_by_http() -> Iterator[Node]:
                 "/",
                 body=[directive("return", "444")],
                 why=(
-                    "Scanners ask for the bare address or for other people's names. 444 closes the "
-                    "connection unanswered."
+                    "Scanners ask for the bare IP address or for other people's host names. 444 closes the "
+                    "connection without an answer."
                 ),
             ),
         ],
-        why="A site's first certificate comes before the site itself: its name is unknown here then.",
+        why="Unknown host names over HTTP. A new site is unknown, too, until it has its first certificate.",
     )
 
 
@@ -355,14 +358,14 @@ def _unknown_by_https(dialect: Dialect) -> Iterator[Node]:
             directive(
                 "ssl_reject_handshake",
                 "on",
-                why="Nobody is shown the certificate of a site that they did not ask for.",
+                why="A client that asks for an unknown host name sees no site's certificate.",
             ),
             GAP,
             block(
                 "location",
                 "/",
                 body=[directive("return", "421")],
-                why="A handshake for one name and a request for another.",
+                why="The client named a site in the TLS handshake, and an unknown host name in the request.",
             ),
         ],
     )
@@ -389,5 +392,5 @@ def _status() -> Iterator[Node]:
             ),
             block("location", "/", body=[directive("return", "404")]),
         ],
-        why="For programs of this host that count: connections and requests.",
+        why="Counts of connections and requests, for monitoring programs on this host.",
     )

@@ -1,4 +1,4 @@
-"""A site's file: what decides by request, its apps, and one server block for each port and purpose."""
+"""A site's file: its maps and zones, its apps, and one server block for each port and purpose."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from portcullis.dialect import Dialect
 
 _STREAMS = 128
-"""Requests at a time on one connection of HTTP/2, where nothing is said."""
+"""nginx's default for requests at a time on one HTTP/2 connection."""
 _BODY = re.compile(r"0|[1-9][0-9]*[KMGkmg]?")
 _URL = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?(?P<path>/[A-Za-z0-9._~/?=&%+,:@!*()-]*)?")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
@@ -41,7 +41,7 @@ def site(resource: str, settings: Site, dialect: Dialect) -> str:
 
 
 def _check(settings: Site) -> None:
-    """Refuse what would break out of its place; the settings and arguments have said all this before."""
+    """Refuse values that would break out of their place. Settings and arguments have refused them before."""
     for name in (*settings.names, *settings.args.redirect_from):
         names.host_name(name)
     if not _BODY.fullmatch(settings.args.limits.body):
@@ -54,7 +54,7 @@ def _check(settings: Site) -> None:
 
 
 def _outside(settings: Site) -> Iterator[Node]:
-    """Give what stands beside the server blocks: maps and zones, named after the site."""
+    """Give what stands outside the server blocks: maps and zones, named after the site."""
     name = names.variable(settings.name)
     if settings.args.cors:
         yield from cors.maps(settings.name, settings.args.cors)
@@ -62,10 +62,10 @@ def _outside(settings: Site) -> Iterator[Node]:
         yield from cors.foreign(settings)
     plain = settings.certificate is None
     if settings.args.allow:
-        why = "Who may come."
+        why = "Networks whose clients may visit the site."
         yield from _by_network(f"outside_{name}", settings.args.allow, why, plain=plain)
     if settings.args.maintenance:
-        why = "Who sees the site while it is being worked on."
+        why = "Networks that see the site during maintenance."
         yield from _by_network(f"maintenance_{name}", settings.args.maintenance.except_, why, plain=plain)
     limits = settings.args.limits
     if settings.apps and limits.requests:
@@ -75,7 +75,7 @@ def _outside(settings: Site) -> Iterator[Node]:
             Expression("$binary_remote_addr"),
             f"zone=requests_{name}:4m",
             f"rate={limits.requests}r/s",
-            why="32000 addresses; whoever has been silent longest is forgotten first.",
+            why="Room for 32000 addresses. When it is full, nginx forgets the one that was silent longest.",
         )
     if limits.connections:
         yield GAP
@@ -83,7 +83,7 @@ def _outside(settings: Site) -> Iterator[Node]:
 
 
 def _by_network(variable: str, networks: Sequence[str], why: str, *, plain: bool) -> Iterator[Node]:
-    """Give a variable that is 1 but for these networks, and for the authority on a `plain` site."""
+    """Give a variable that is 1, but empty for these networks, and on a `plain` site for the authority."""
     source = Expression(f"${variable}{'_address' if plain else ''}")
     yield GAP
     yield block(
@@ -101,7 +101,7 @@ def _by_network(variable: str, networks: Sequence[str], why: str, *, plain: bool
                 directive("default", ""),
                 directive(Expression(r"~^1:(?!/\.well-known/acme-challenge/)"), "1"),
             ],
-            why="The authority gets its answer from everywhere: it does not say where it comes from.",
+            why="The certificate authority may ask from any address: it does not publish its own.",
         )
 
 
@@ -122,8 +122,8 @@ def _to_https(settings: Site, dialect: Dialect) -> Iterator[Node]:
                 "/",
                 body=[directive("return", "308", Expression("https://$host$request_uri"))],
                 why=(
-                    "First to HTTPS on the same host, which HSTS wants, and from there to the name. 308 "
-                    "keeps a POST a POST."
+                    "First to HTTPS on the same host, so that the browser learns HSTS there. A redirect to "
+                    "the site's main name comes after that. 308 keeps a POST a POST."
                 ),
             ),
         ],
@@ -131,7 +131,7 @@ def _to_https(settings: Site, dialect: Dialect) -> Iterator[Node]:
 
 
 def _to_the_name(settings: Site, dialect: Dialect) -> Iterator[Node]:
-    """Give the server that sends visitors of former and of short names to the one."""
+    """Give the server that redirects visitors of the site's other names to its main name."""
     if not settings.args.redirect_from:
         return
     target = Expression(f"{settings.scheme}://{settings.name}$request_uri")
@@ -168,7 +168,7 @@ def _content(settings: Site, dialect: Dialect) -> Iterator[Node]:
             directive(
                 "client_max_body_size",
                 settings.args.limits.body.lower(),
-                why="What is larger is answered with 413, and not read.",
+                why="nginx answers 413 to a larger request, and does not read its body.",
             ),
             *_limits(settings),
             *_guards(settings),
@@ -200,8 +200,8 @@ def _logs(settings: Site) -> Iterator[Node]:
             "buffer=32k",
             "flush=1s",
             why=(
-                "Directly in this folder: Debian's logrotate does not look into folders below it. Written a "
-                "second late at the most, many lines at once."
+                "Directly in this folder: Debian's logrotate skips the folders below it. nginx writes many "
+                "lines at once, a second late at most."
             ),
         )
     yield directive("error_log", names.error_log(settings.name))
@@ -218,7 +218,7 @@ def _limits(settings: Site) -> Iterator[Node]:
             yield directive(
                 "http2_max_concurrent_streams",
                 str(limits.connections),
-                why="A browser keeps the rest waiting, where it would ask at once and be refused.",
+                why="The browser holds further requests back. Otherwise nginx would refuse them.",
             )
 
 
@@ -230,11 +230,11 @@ def _guards(settings: Site) -> Iterator[Node]:
 
 
 def _headers(settings: Site) -> Iterator[Node]:
-    """Give every header, of responses and to apps, and what answers before any location does."""
+    """Give every response header and every header to apps, and the rules that answer before any location."""
     sent = headers.security(settings)
     yield from headers.add(sent)
     if settings.root is not None and "cache-control" not in map(str.lower, sent):
-        yield directive("add_header", "Cache-Control", headers.CACHE, why="As the location says.")
+        yield directive("add_header", "Cache-Control", headers.CACHE, why="Each location sets the value.")
     if settings.args.maintenance:
         yield directive("add_header", "Retry-After", Expression("$portcullis_retry"), "always")
     if settings.args.cors:
@@ -259,7 +259,7 @@ def _headers(settings: Site) -> Iterator[Node]:
             "if",
             Expression(f"($outside_{names.variable(settings.name)})"),
             body=[directive("return", "403")],
-            why="Not by allow and deny: a return, of which there are some here, comes before those.",
+            why="Not with allow and deny: nginx runs the other returns of this block before those.",
         )
     if settings.apps and settings.args.websockets:
         yield GAP
@@ -271,7 +271,7 @@ def _answers(settings: Site) -> Iterator[Node]:
         yield from _maintenance(settings.name, settings.args.maintenance)
     if settings.args.redirect:
         found = _URL.fullmatch(settings.args.redirect)
-        # A slash alone is no page of its own: who writes one means the site.
+        # A single slash is not a page: it means the whole site.
         whole = found is not None and found["path"] not in (None, "/")
         target = settings.args.redirect if whole else settings.args.redirect.rstrip("/") + "$request_uri"
         yield GAP
@@ -299,8 +299,8 @@ def _sent_on(settings: Site, target: Expression) -> Iterator[Node]:
         "/",
         body=[directive("try_files", "/none", "@target")],
         why=(
-            "A return here would come before the password is asked for. There is no such file: what follows "
-            "is answered, and after that."
+            "nginx would run a return here before it asks for the password. The file /none does not exist, "
+            "so nginx goes on to @target after it has asked."
         ),
     )
     yield GAP

@@ -1,10 +1,12 @@
 """TLS of the whole proxy: Mozilla's guideline 6.0 of 2026-04, profiles intermediate and modern.
 
-https://wiki.mozilla.org/Security/Server_Side_TLS and the generator's guidelines/6.0.json. Protocols and
-curves of a site are those of the default server of its socket (nginx before 1.29.2 ignores a site's own,
-newer ones its curves), so a profile belongs to the proxy and never to a site. The same lines stand in every
-TLS server: at the http level the stock nginx.conf of Debian 12 already says `ssl_protocols TLSv1 …`, which
-would be merged with ours, and `ssl_prefer_server_ciphers`, which may stand only once.
+https://wiki.mozilla.org/Security/Server_Side_TLS and the generator's guidelines/6.0.json. The default server
+of a socket decides the protocols and curves of all its sites: nginx before 1.29.2 ignores both in a site,
+newer versions still ignore the curves. So a profile belongs to the proxy and never to a site.
+
+The same lines stand in every TLS server. At the http level, the stock nginx.conf of Debian 12 already has
+`ssl_protocols TLSv1 …`, which nginx would merge with ours. It also has `ssl_prefer_server_ciphers`, which may
+stand only once.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _POST_QUANTUM = "X25519MLKEM768"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What clients are spoken to: `protocols` of TLS, and `ciphers` of TLS 1.2; those of 1.3 are all good."""
+    """The versions of TLS that nginx offers, and the ciphers for TLS 1.2. All ciphers of TLS 1.3 are good."""
 
     protocols: tuple[str, ...]
     ciphers: tuple[str, ...] = ()
@@ -52,10 +54,10 @@ PROFILES: Mapping[str, Profile] = {
 
 
 def snippet(resource: str, profile: str, dialect: Dialect) -> str:
-    """Render what every TLS server includes.
+    """Render the settings that every TLS server includes.
 
     Raises:
-        KeyError: there is no such profile.
+        KeyError: no profile has this name.
     """
     chosen = PROFILES[profile]
     curves = ([_POST_QUANTUM] if dialect.post_quantum else []) + list(_CURVES)
@@ -65,24 +67,28 @@ def snippet(resource: str, profile: str, dialect: Dialect) -> str:
     ]
     if chosen.ciphers:
         nodes.append(
-            directive("ssl_ciphers", ":".join(chosen.ciphers), why="Of TLS 1.2; those of 1.3 are all good.")
+            directive(
+                "ssl_ciphers", ":".join(chosen.ciphers), why="For TLS 1.2. All ciphers of TLS 1.3 are good."
+            )
         )
     nodes += [
         directive(
             "ssl_ecdh_curve",
             ":".join(curves),
-            why="X25519MLKEM768 keeps what is recorded today from a quantum computer of tomorrow."
+            why="X25519MLKEM768 protects traffic recorded today from the quantum computers of tomorrow."
             if dialect.post_quantum
-            else f"No {_POST_QUANTUM}: OpenSSL has it from 3.5 on, and nginx would not start.",
+            else f"Without {_POST_QUANTUM}: this OpenSSL is older than 3.5, and nginx would not start.",
         ),
         directive(
-            "ssl_prefer_server_ciphers", "off", why="All of them are good: the client knows which is fast."
+            "ssl_prefer_server_ciphers",
+            "off",
+            why="All allowed ciphers are good, and the client knows which is fast.",
         ),
         GAP,
         directive(
             "ssl_session_cache",
             "shared:portcullis_tls:10m",
-            why="About 40000 sessions, for all sites: who comes back saves a round trip.",
+            why="Room for about 40000 sessions of all sites. A returning visitor saves a round trip.",
         ),
         directive("ssl_session_timeout", "1d"),
     ]
@@ -91,8 +97,8 @@ def snippet(resource: str, profile: str, dialect: Dialect) -> str:
             directive(
                 "ssl_session_tickets",
                 "off",
-                why="Before 1.23.2 nginx keeps one key for all tickets until it is restarted.",
+                why="Before 1.23.2, nginx keeps the same key for all tickets until it restarts.",
             )
         )
     # No OCSP stapling: Let's Encrypt ended OCSP in 2025, and nginx would warn at every reload.
-    return header(resource, f"TLS of every site: Mozilla's profile {profile}") + render(nodes)
+    return header(resource, f"TLS for every site: Mozilla's profile {profile}") + render(nodes)

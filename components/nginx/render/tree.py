@@ -1,7 +1,7 @@
-"""nginx's configuration as data: directives in a tree, printed in one stable form.
+"""nginx's configuration as data: a tree of directives, printed in one stable form.
 
-Quoting happens here and nowhere else. nginx has no way to write a dollar sign that is no variable, so a text
-that holds one is refused unless it is an `Expression` of ours.
+Quoting happens here and nowhere else. nginx cannot escape a dollar sign: it always begins a variable. So a
+text with a dollar sign is refused, unless it is an `Expression` of ours.
 
 Syntax: https://nginx.org/en/docs/beginners_guide.html#conf_structure and
 ngx_conf_read_token() in ngx_conf_file.c.
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 _INDENT = "    "
 _WIDTH = 108
-# What nginx takes for one word without quotes: no braces, quotes, semicolons, backslashes, and no #.
+# Characters that need no quotes. Braces, quotes, semicolons, backslashes and # do.
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@*=,+%&?!|()\[\]~^<>-]+")
-# A dot that a regular expression takes for a dot keeps its backslash without quotes, which reads better.
+# A regular expression with an escaped dot needs no quotes either, which is easier to read.
 _PATTERN = re.compile(rf"(?:{_PLAIN.pattern}|\$|\\\.)+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Expression(str):
-    """A text of ours in which $ names a variable."""
+    """A text that we wrote, in which $ begins a variable."""
 
     __slots__ = ()
 
@@ -38,10 +38,10 @@ class Directive:
     """One directive, or with a `body` one block.
 
     Attributes:
-        name: its name; in a map, what is compared.
-        args: what follows the name.
-        body: what stands between its braces; None for a simple directive.
-        why: printed above it as a comment.
+        name: its name; in a map, the value that nginx compares.
+        args: the words after the name.
+        body: the content of the braces; None for a simple directive.
+        why: the comment that is printed above it.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Directive:
 
 @dataclass(frozen=True, slots=True)
 class Verbatim:
-    """Text that somebody else wrote, taken over line by line."""
+    """Text that the user wrote, printed line by line."""
 
     text: str
 
@@ -122,7 +122,7 @@ def _lines(nodes: Iterable[Node], indent: str) -> Iterator[str]:
 
 @lru_cache(1000)
 def _comment(why: str, indent: str) -> tuple[str, ...]:
-    """Return a comment's lines; the same in each site's file, and breaking lines takes longest."""
+    """Return a comment's lines. Cached: sites share comments, and breaking lines is the slowest step."""
     width = _WIDTH - len(indent)
     lines = [
         line

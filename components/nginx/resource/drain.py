@@ -1,4 +1,4 @@
-"""Waiting until nginx sends nobody to the upstreams of before."""
+"""Waiting until nginx sends no more requests to former upstreams."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ class DrainProvider(HostProvider):
     desired_type = DrainDesired
     facts_type = DrainFacts
     identity = ("host", "service")
-    instead_of_import = "nothing of it stands on the host before it: declare it"
+    instead_of_import = "it leaves nothing on the host to import: declare it"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Take over where requests go."""
+        """Take over the upstreams, and check the other inputs."""
         inputs.text("service")
         inputs.text("reads")
         inputs.text("seconds")
         inputs.keep("upstreams")
 
     def absent_inputs(self) -> Props:
-        """Return nothing: nothing of this can drift."""
+        """Return nothing: a drain cannot drift."""
         return {}
 
     def lines(self, change: Change) -> list[Line]:
-        """Say nothing that stands by itself: it waits for what another change began."""
+        """Mark the lines as consequences: a drain waits for the end of what another change began."""
         return [replace(line, follows=True) for line in super().lines(change)]
 
 
 class Drain(HostResource):
-    """The time that requests under way are given after nginx turned to other upstreams.
+    """The time that running requests get to finish after nginx has turned to other upstreams.
 
-    It comes after nginx's reload. When an upstream changed, it waits until the workers of before have ended;
-    the deployment takes former containers away only after that.
+    It comes after nginx's reload. When an upstream has changed, it waits until nginx's former workers have
+    exited. Only after that does the deploy remove former containers.
     """
 
     upstreams: pulumi.Output[Mapping[str, str]]
@@ -71,10 +71,10 @@ class Drain(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            upstreams: where requests go, by host name.
-            seconds: how long they are waited for, at most; a WebSocket that is still open is cut off then.
+            upstreams: where requests go, by host name and path. Any change starts the wait.
+            seconds: the longest wait. A request that takes longer, such as a WebSocket, is cut off then.
             service: nginx's unit.
-            reads: its configuration, whose last change is what workers may be older than.
+            reads: nginx's configuration. Workers older than its last change are former workers.
             opts: resource options.
         """
         super().__init__(

@@ -1,4 +1,4 @@
-"""What nginx serves: that it runs on its present files, and that each site answers."""
+"""What nginx serves: it runs on its present files, and each site answers."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SiteProbe:
-    """How a site is asked for, over loopback.
+    """How to check a site over loopback.
 
     Attributes:
-        tls: it is served on port 443 as well as on port 80.
-        certificate: path on the host of the file whose first certificate is shown there; "" takes any.
+        tls: nginx serves the site on port 443, and not only on port 80.
+        certificate: path on the host of the file whose first certificate port 443 must show; "" accepts any
+            certificate.
     """
 
     tls: bool = True
@@ -48,18 +49,18 @@ class ServedSitesProvider(TellsStrangers, HostProvider):
     facts_type = ServedSitesFacts
     live = ("sites", "stale", "broken", "strangers")
     identity = ("host", "unit")
-    instead_of_import = "it only reads: declare it"
+    instead_of_import = "it only checks, and owns nothing on the host: declare it"
     reload = "systemctl reload nginx"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check the unit and the names."""
+        """Check the unit and the names of sites."""
         unit = inputs.text("unit")
         if unit is not None and not unit.endswith(".service"):
             inputs.fail("unit", f"{unit!r} is not the full name of a service, such as nginx.service")
         inputs.keep("reads", "sites", "probes")
-        # Read back as True when a file under `reads` is newer than what nginx runs on.
+        # Read back as True when a file under `reads` is newer than the configuration that nginx runs on.
         inputs.inputs["stale"] = False
-        # Read back as the line by which nginx refuses its configuration.
+        # Read back as the message with which nginx refuses its configuration.
         inputs.inputs["broken"] = ""
         check_accepted(inputs)
         sites = inputs.news.get("sites")
@@ -68,40 +69,40 @@ class ServedSitesProvider(TellsStrangers, HostProvider):
                 inputs.fail("sites", f"{name!r} is not a host name")
 
     def absent_inputs(self) -> Props:
-        """Return nothing: what is not there is told of site by site."""
+        """Return nothing: each site reports by itself what is missing."""
         return {}
 
     def subject(self, change: Change) -> str:
-        """Return what it is about."""
+        """Name the subject of its lines."""
         return "sites of nginx"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say which site is not served, and why, and what nobody declared."""
+        """Return a line for each site that nginx does not serve, and for each undeclared file."""
         found = [
             Line(site, str(live) if goal else "no longer declared", "", Severity.WRONG, at=("sites", site))
             for site, live, goal in change.entries("sites")
             if live is not None
         ]
         found += self.strange(change) + self.refused(change, "nginx")
-        what = "nginx runs on older files than those that are there"
+        what = "nginx runs on older files than those on the host"
         if change.changes("stale"):
             stale = Line("nginx", what, "up reloads it", Severity.WRONG, at=("stale",), follows=True)
             found.append(stale)
-        # What a site is asked for, and what nginx reads, goes with the site's files.
+        # A change of `probes` or `reads` comes with a change of the site's files, which has its own line.
         return with_rest(change, "nginx", found, "sites", "probes", "reads")
 
 
 class ServedSites(HostResource):
-    """That nginx serves every site, asked for over loopback, and runs on its present files.
+    """The check that nginx serves every site, by requests over loopback, and runs on its present files.
 
-    What differs is mended by a reload, after `nginx -t`: never by a restart, which would cut everybody off.
-    It is done when nobody takes requests by the former configuration any more and every site answers.
+    A difference makes it reload nginx after `nginx -t`. It never restarts nginx, which would cut off every
+    visitor. It is done when no worker takes requests with the former configuration and every site answers.
 
-    What is in its configuration and neither declared nor as its packages bring it is told, and stays.
+    It reports undeclared files in nginx's configuration, and changed files of nginx's packages. They stay.
 
     Attributes:
-        sites: each site and "served", or why it is not.
-        strangers: what in nginx's configuration nobody declared: path to what it is, and what it serves.
+        sites: each site with "served", or with the reason why nginx does not serve it.
+        strangers: undeclared and changed files in nginx's configuration: path to what the file is and serves.
     """
 
     sites: pulumi.Output[dict[str, str]]
@@ -123,10 +124,10 @@ class ServedSites(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            sites: how each is asked for, by host name; *.example.com is asked for by a name below it.
+            sites: how to check each site, by host name. *.example.com is checked with a name below it.
             unit: nginx's unit.
-            reads: what nginx runs on: resources, or paths of files and folders that others write.
-            accepted: files of others that may be in nginx's configuration: path to the reason.
+            reads: what nginx runs on: resources, or paths of files and folders that no resource writes.
+            accepted: undeclared files that may be in nginx's configuration: path to the reason.
             opts: resource options.
         """
         super().__init__(

@@ -1,4 +1,4 @@
-"""A certbot and an authority in memory: it writes lineages as certbot does, with real certificates."""
+"""A certbot and an authority in memory. It writes lineages as certbot does, with real certificates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DAY = dt.timedelta(days=1)
 MAIN = 7
-"""The number of nginx's main process."""
+"""The process id of nginx's main process."""
 
 
 def issued(
@@ -31,7 +31,7 @@ def issued(
     key_type: str = "ecdsa",
     issuer: str = "Example CA",
 ) -> tuple[bytes, bytes]:
-    """A certificate of that age in days and its key, in PEM."""
+    """Return a certificate of that age in days, and its key, in PEM."""
     key = (
         ec.generate_private_key(ec.SECP256R1())
         if key_type == "ecdsa"
@@ -68,9 +68,10 @@ _AUTHORITY = ec.generate_private_key(ec.SECP256R1())
 
 @dataclass
 class FakeCertbot:
-    """`trouble` is what the next orders end with, `killed` that the next one leaves a part of a lineage.
+    """A fake certbot.
 
-    `hook` is called after a certificate was issued, as certbot's deploy hooks are.
+    `trouble` holds the outputs of the next orders, which fail. `killed` makes the next order leave an
+    incomplete lineage. `hook` is called after a certificate was issued, like certbot's deploy hooks.
     """
 
     root: Path

@@ -1,4 +1,4 @@
-"""A certificate as the engine sees it: one spelling, every fault at once, the new lineage before the old."""
+"""A certificate as the engine sees it: normal inputs, every fault at once, the new lineage before the old."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def checked(**news: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("inputs", [INPUTS, BY_DNS, {**INPUTS, "email": ""}])
-def test_what_is_right_passes_as_it_is(inputs: dict[str, Any]) -> None:
+def test_valid_inputs_pass_unchanged(inputs: dict[str, Any]) -> None:
     found = CertificateProvider().check({}, inputs)
     assert (found.failures, found.inputs) == ([], inputs)
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_every_fault_is_reported_at_once() -> None:
     faults = checked(
         lineage="../up", domains={"WWW.example.com": "covered"}, email="ops", server="http://x",
         webroot="www", key_type="dsa", unit="nginx", profile="Ω", on_delete="burn",
@@ -68,15 +68,15 @@ def test_every_fault_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("domains", "said"),
     [
-        ({}, "names nothing"),
-        ({"api.example.com": "covered"}, "not among them"),
-        ({"www.example.com": "covered", "-x.example.com": "covered"}, "no host name"),
-        ({"www.example.com": "covered", "a\n-d b": "covered"}, "no host name"),
+        ({}, "is empty"),
+        ({"api.example.com": "covered"}, "does not contain www.example.com"),
+        ({"www.example.com": "covered", "-x.example.com": "covered"}, "is not a host name"),
+        ({"www.example.com": "covered", "a\n-d b": "covered"}, "is not a host name"),
         ({"www.example.com": "covered", "*.example.com": "covered"}, "wildcard"),
-        ({f"n{number}.example.com": "covered" for number in range(101)}, "more than a certificate has"),
+        ({f"n{number}.example.com": "covered" for number in range(101)}, "101 names are too many"),
     ],
 )
-def test_names_that_no_authority_takes_are_refused(domains: dict[str, str], said: str) -> None:
+def test_names_that_no_authority_accepts_are_refused(domains: dict[str, str], said: str) -> None:
     first = "www.example.com" if len(domains) < 9 else "n0.example.com"
     assert said in checked(domains=domains, common_name=first)["domains"]
 
@@ -88,13 +88,13 @@ def test_a_wildcard_needs_dns_and_passes_with_it() -> None:
 
 @pytest.mark.parametrize("seconds", ["60", 60])
 def test_seconds_have_one_spelling(seconds: Any) -> None:
-    """A program in another language gives a number; what is read back is a text."""
+    """A program in another language gives a number, but a read-back gives a text."""
     found = CertificateProvider().check({}, {**BY_DNS, "dns_propagation": seconds})
     assert (found.failures, found.inputs) == ([], BY_DNS)
 
 
 @pytest.mark.parametrize("seconds", ["a while", 1.5, "-1"])
-def test_what_is_no_number_of_seconds_is_refused(seconds: Any) -> None:
+def test_invalid_seconds_are_refused(seconds: Any) -> None:
     found = CertificateProvider().check({}, {**BY_DNS, "dns_propagation": seconds})
     assert [failure.property for failure in found.failures] == ["dns_propagation"]
 
@@ -106,7 +106,7 @@ def test_the_new_lineage_is_made_before_the_old_one_is_deleted() -> None:
     assert CertificateProvider().diff("id", INPUTS, {**INPUTS, "lineage": Unknown()}).replaces == []
 
 
-def test_a_server_is_asked_for_the_first_name_that_is_no_wildcard() -> None:
+def test_a_server_is_asked_for_the_first_name_that_is_not_a_wildcard() -> None:
     wild = {"*.example.com": "covered", "example.com": "covered"}
     for domains, first, asked in (
         (INPUTS["domains"], "www.example.com", "www.example.com"),
@@ -127,8 +127,8 @@ def test_a_renewal_changes_neither_input_nor_output(canned: Callable[..., Canned
     assert not {"host", "managed_by", "issuer"} & set(put["desired"])
 
 
-def test_drift_stands_line_by_line(canned: Callable[..., CannedChannel]) -> None:
-    late = "in 12 days, of 90: no answer"
+def test_drift_shows_property_by_property(canned: Callable[..., CannedChannel]) -> None:
+    late = "ends in 12 days (issued for 90 days): no answer"
     canned(answers(**{**FACTS, "expiry": late, "domains": {"www.example.com": "covered"}}))
     read = CertificateProvider().read("x", {**INPUTS, "revision": "7", "issuer": "Let's Encrypt"})
     assert read.inputs == {**INPUTS, "expiry": late, "domains": {"www.example.com": "covered"}}
@@ -141,7 +141,7 @@ def test_a_lineage_that_is_gone_is_drift_and_stays_in_the_state(canned: Callable
     assert read.outs["issuer"] == "Let's Encrypt"
 
 
-def test_the_time_that_records_take_is_waited_for() -> None:
+def test_a_request_allows_the_time_until_dns_records_are_visible() -> None:
     waited = []
 
     class Channel:

@@ -1,4 +1,4 @@
-"""Lineages of certbot on a host made of files, with a server that really shows them."""
+"""Lineages of certbot on a fake host of files, with a server that really shows their certificates."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 NAME = "www.example.com"
 SERVER = "https://acme.example/dir"
 OTHER = "https://other.example/dir"
+NO_ATTEMPT = "certbot's log shows no attempt; does certbot.timer run?"
 UNAUTHORISED = """\
 Certbot failed to authenticate some domains. The Certificate Authority reported these problems:
   Domain: www.example.com
@@ -57,7 +58,7 @@ Ask for help or search for solutions at https://community.letsencrypt.org.
 
 
 class TlsServer:
-    """Shows one certificate on a port of loopback until another is loaded, as nginx does."""
+    """Shows one certificate on a port of loopback until it loads another one, like nginx."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "shown.pem"
@@ -146,7 +147,7 @@ class Host:
         return (folder / "fullchain.pem").read_bytes(), (folder / "privkey.pem").read_bytes()
 
     def worker(self, pid: int) -> Path:
-        """Let nginx have a worker, and return its folder in /proc."""
+        """Give nginx a worker, and return the worker's folder in /proc."""
         folder = self.machine.proc / str(pid)
         folder.mkdir(parents=True)
         (folder / "cmdline").write_text("nginx: worker process ")
@@ -154,7 +155,7 @@ class Host:
         return folder
 
     def site(self) -> None:
-        """Let nginx's configuration name the lineage, and have it served."""
+        """Make nginx's configuration use the lineage, and make a reload show it."""
         (self.nginx / "site.conf").write_text(f"ssl_certificate {self.root}/live/{NAME}/fullchain.pem;\n")
         self.certbot.on_reload = lambda: self.server.load(*self.live())
 
@@ -167,7 +168,7 @@ def host(machine: Machine, tmp_path: Path) -> Iterator[Host]:
     made.server.listener.close()
 
 
-def test_the_first_certificate_is_issued_and_needs_no_second(host: Host) -> None:
+def test_a_certificate_is_issued_once(host: Host) -> None:
     assert host.facts() == {"exists": False}
     facts = host.put("api.example.com")["facts"]
     assert facts["domains"] == {"api.example.com": "covered", NAME: "covered"}
@@ -179,7 +180,7 @@ def test_the_first_certificate_is_issued_and_needs_no_second(host: Host) -> None
     assert order[-4:] == ["-d", NAME, "-d", "api.example.com"]
 
 
-def test_a_name_more_is_issued_in_place(host: Host) -> None:
+def test_another_name_is_issued_in_the_same_lineage(host: Host) -> None:
     host.put()
     done = host.put("api.example.com")
     assert [(s["property"], s["have"], s["want"]) for s in done["steps"]] == [
@@ -197,7 +198,7 @@ def test_a_name_more_is_issued_in_place(host: Host) -> None:
         ({"dns": "cloudflare", "dns_credentials": "/etc/dns", "dns_propagation": "7"}, "dns"),
     ],
 )
-def test_what_renewals_go_by_is_changed_by_a_new_certificate(
+def test_a_changed_setting_of_renewals_makes_certbot_issue_again(
     host: Host, change: dict[str, str], prop: str
 ) -> None:
     host.put()
@@ -219,21 +220,23 @@ def test_a_renewal_by_the_timer_is_no_difference(host: Host) -> None:
     [
         (59, 90, "fresh"),
         (60.9, 90, "fresh"),
-        (61.1, 90, "in 28 days, of 90: certbot's log tells of no attempt; does certbot.timer run?"),
-        (89.9, 90, "in 2 hours, of 90: certbot's log tells of no attempt; does certbot.timer run?"),
-        (93.5, 90, "expired 3 days ago: certbot's log tells of no attempt; does certbot.timer run?"),
+        (61.1, 90, f"ends in 28 days (issued for 90 days): {NO_ATTEMPT}"),
+        (89.9, 90, f"ends in 2 hours (issued for 90 days): {NO_ATTEMPT}"),
+        (93.5, 90, f"expired 3 days ago: {NO_ATTEMPT}"),
         (30.9, 45, "fresh"),
-        (31.1, 45, "in 13 days, of 45: certbot's log tells of no attempt; does certbot.timer run?"),
+        (31.1, 45, f"ends in 13 days (issued for 45 days): {NO_ATTEMPT}"),
         (3.9, 6, "fresh"),
-        (4.1, 6, "in 45 hours, of 6: certbot's log tells of no attempt; does certbot.timer run?"),
+        (4.1, 6, f"ends in 45 hours (issued for 6 days): {NO_ATTEMPT}"),
     ],
 )
-def test_what_is_due_and_was_not_renewed_shows(host: Host, age: float, days: float, said: str) -> None:
+def test_a_certificate_that_is_due_and_was_not_renewed_is_a_difference(
+    host: Host, age: float, days: float, said: str
+) -> None:
     host.there(age, days=days)
     assert host.facts()["expiry"] == said
 
 
-def test_expiry_comes_with_the_last_reason_from_the_log_for_this_lineage(host: Host) -> None:
+def test_expiry_holds_the_last_reason_in_the_log_for_this_lineage(host: Host) -> None:
     host.there(80)
     host.log.write_text(
         f"2026-11-01 00:00:00,000:DEBUG:certbot.display:Notifying user: \n{UNAUTHORISED}"
@@ -242,15 +245,17 @@ def test_expiry_comes_with_the_last_reason_from_the_log_for_this_lineage(host: H
         "2026-11-01 00:00:02,000:ERROR:x:Failed to renew certificate other.test with error: no room\n"
     )
     said = host.facts()["expiry"]
-    assert said.startswith("in 9 days, of 90: www.example.com: 192.0.2.7: Invalid response from http://www.")
+    assert said.startswith(
+        "ends in 9 days (issued for 90 days): www.example.com: 192.0.2.7: Invalid response from http://www."
+    )
     with host.log.open("a") as log:
         log.write(
             f"2026-11-02:ERROR:x:Failed to renew certificate {NAME} with error: ('Connection aborted.',)\n"
         )
-    assert host.facts()["expiry"] == "in 9 days, of 90: ('Connection aborted.',)"
+    assert host.facts()["expiry"] == "ends in 9 days (issued for 90 days): ('Connection aborted.',)"
 
 
-def test_an_update_renews_what_is_due(host: Host) -> None:
+def test_an_update_renews_a_certificate_that_is_due(host: Host) -> None:
     host.put()
     host.there(85)
     done = host.put()
@@ -258,7 +263,7 @@ def test_an_update_renews_what_is_due(host: Host) -> None:
     assert done["facts"]["expiry"] == "fresh"
 
 
-def test_an_older_certificate_that_is_served_is_a_difference_and_a_reload_mends_it(host: Host) -> None:
+def test_an_older_certificate_on_the_server_is_a_difference_and_a_reload_ends_it(host: Host) -> None:
     host.put()
     host.site()
     host.server.load(*issued([NAME], age=20))
@@ -270,22 +275,22 @@ def test_an_older_certificate_that_is_served_is_a_difference_and_a_reload_mends_
     assert host.put()["steps"] == []
 
 
-def test_no_file_goes_until_the_certificate_is_served_after_a_reload(host: Host) -> None:
+def test_no_file_is_removed_until_the_reloaded_server_shows_the_certificate(host: Host) -> None:
     host.put()
     host.site()
     host.server.load(*issued([NAME], age=20))
     removal = Removal(host.machine)
 
-    def take_up() -> None:
-        assert removal.order[-1] != "removed", "it went while the server was reloaded"
+    def reload() -> None:
+        assert removal.order[-1] != "removed", "the file was removed while the server was reloaded"
         host.server.load(*host.live())
 
-    host.certbot.on_reload = take_up
+    host.certbot.on_reload = reload
     order = removal.during(host.client, lambda client: client.on("put", "certificates", NAME, host.desired()))
     assert "removed" in order
 
 
-def test_a_certificate_for_other_names_is_a_difference_once_a_site_names_the_lineage(host: Host) -> None:
+def test_a_certificate_for_other_names_is_a_difference_once_a_site_uses_the_lineage(host: Host) -> None:
     host.server.load(*issued(["default.test"]))
     assert host.put()["facts"]["served"] == "this certificate"
     assert host.certbot.reloads() == 0
@@ -303,7 +308,7 @@ def test_a_site_in_a_comment_or_not_enabled_does_not_count(host: Host) -> None:
     assert host.facts()["served"] == "this certificate"
 
 
-def test_what_was_served_is_served_anew_at_the_end_of_an_issue(host: Host) -> None:
+def test_a_server_that_showed_the_lineage_shows_the_new_certificate_after_an_issue(host: Host) -> None:
     host.put()
     host.site()
     host.server.load(*host.live())
@@ -312,8 +317,8 @@ def test_what_was_served_is_served_anew_at_the_end_of_an_issue(host: Host) -> No
     assert host.certbot.reloads() == 1
 
 
-def test_workers_of_before_a_hooks_reload_have_gone_at_the_end_of_an_issue(host: Host) -> None:
-    # Until then a visitor met either certificate, and the check after the change the old one.
+def test_an_issue_ends_when_nginxs_former_workers_have_exited(host: Host) -> None:
+    # Until then, a visitor could see either certificate, and the check after the change saw the old one.
     host.put()
     host.site()
     host.server.load(*host.live())
@@ -330,7 +335,7 @@ def test_workers_of_before_a_hooks_reload_have_gone_at_the_end_of_an_issue(host:
     assert host.certbot.reloads() == 0
 
 
-def test_a_broken_configuration_is_not_reloaded_and_said_so(host: Host) -> None:
+def test_a_broken_nginx_configuration_is_reported_and_not_reloaded(host: Host) -> None:
     host.put()
     host.site()
     host.server.load(*issued([NAME], age=20))
@@ -341,27 +346,27 @@ def test_a_broken_configuration_is_not_reloaded_and_said_so(host: Host) -> None:
     assert host.certbot.reloads() == 0
 
 
-def test_what_is_there_and_equal_is_taken_over_and_kept_on_delete(host: Host) -> None:
+def test_an_existing_lineage_that_is_equal_is_taken_over_and_kept_on_delete(host: Host) -> None:
     host.there()
     assert host.put()["steps"] == []
     assert host.remove() == "kept"
     assert host.live()
 
 
-def test_what_is_there_and_differs_needs_adopt(host: Host) -> None:
+def test_an_existing_lineage_that_differs_needs_adopt(host: Host) -> None:
     host.there(server=OTHER)
     assert host.refused().code == "differs"
     assert host.certbot.orders == []
     assert host.put(adopt=True)["facts"]["server"] == SERVER
 
 
-def test_one_that_certbots_own_nginx_plugin_renews_differs(host: Host) -> None:
+def test_a_lineage_of_certbots_nginx_plugin_differs(host: Host) -> None:
     host.certbot.write(NAME, *issued([NAME]), {"server": SERVER, "authenticator": "nginx"})
     assert host.facts()["dns"] == "<nginx>"
     assert host.refused().prop == "dns"
 
 
-def test_delete_takes_the_lineage_and_nothing_else(host: Host) -> None:
+def test_delete_removes_this_lineage_and_nothing_else(host: Host) -> None:
     host.put()
     host.certbot.write("other.test", *issued(["other.test"]), {"server": SERVER})
     assert host.remove() == "removed"
@@ -369,23 +374,23 @@ def test_delete_takes_the_lineage_and_nothing_else(host: Host) -> None:
     assert host.remove() == "absent"
 
 
-def test_keep_keeps(host: Host) -> None:
+def test_on_delete_keep_keeps_the_lineage(host: Host) -> None:
     host.put(on_delete="keep")
     assert host.remove(on_delete="keep") == "kept"
     assert host.live()
 
 
-def test_a_lineage_that_a_site_still_names_is_not_deleted(host: Host) -> None:
+def test_a_lineage_that_a_site_still_uses_is_not_deleted(host: Host) -> None:
     host.put()
     host.site()
     error = host.client.refused("remove", "certificates", NAME, host.desired())
-    assert "site.conf still names it" in error.message
+    assert "site.conf still uses this certificate" in error.message
     assert host.live()
     (host.nginx / "site.conf").unlink()
     assert host.remove() == "removed"
 
 
-def test_a_killed_run_heals_though_certbot_refuses_what_it_left(host: Host) -> None:
+def test_the_next_put_repairs_what_a_killed_certbot_left(host: Host) -> None:
     host.certbot.killed = True
     host.refused()
     assert (host.root / "live" / NAME).is_dir()
@@ -394,7 +399,7 @@ def test_a_killed_run_heals_though_certbot_refuses_what_it_left(host: Host) -> N
     assert host.remove() == "removed"
 
 
-def test_a_half_that_somebody_else_left_needs_adopt_and_comes_back(host: Host) -> None:
+def test_an_existing_incomplete_lineage_needs_adopt_and_is_restored(host: Host) -> None:
     folder = host.root / "live" / NAME
     folder.mkdir(parents=True)
     (folder / "fullchain.pem").write_text("by hand\n")
@@ -404,7 +409,7 @@ def test_a_half_that_somebody_else_left_needs_adopt_and_comes_back(host: Host) -
     assert (folder / "fullchain.pem").read_text() == "by hand\n"
 
 
-def test_a_half_that_could_not_be_replaced_stays(host: Host) -> None:
+def test_an_existing_incomplete_lineage_stays_if_certbot_fails(host: Host) -> None:
     folder = host.root / "live" / NAME
     folder.mkdir(parents=True)
     (folder / "fullchain.pem").write_text("by hand\n")
@@ -414,7 +419,7 @@ def test_a_half_that_could_not_be_replaced_stays(host: Host) -> None:
     assert (folder / "fullchain.pem").read_text() == "by hand\n"
 
 
-def test_another_certbot_is_waited_for(host: Host) -> None:
+def test_a_put_waits_for_another_certbot(host: Host) -> None:
     host.certbot.trouble = ["Another instance of Certbot is already running."] * 2
     host.put()
     assert len(host.certbot.orders) == 3
@@ -444,14 +449,14 @@ ODD = "Saving debug log to /x\nsomething odd\n"
     ("said", "message", "detail", "hint"),
     [
         (UNAUTHORISED, "the authority refuses 2 names", "api.example.com: DNS problem:", "every address"),
-        (LIMITED, "a limit of the authority is reached", "retry after 2026-11-27", "wait"),
+        (LIMITED, "a rate limit of the authority is reached", "retry after 2026-11-27", "wait"),
         (DOWN, "the authority does not answer", "ConnectionError", "try again"),
         (UNTRUSTED, "the certificate of the authority's own server", "get local issuer", "ca_bundle"),
-        (MISSING, "certbot lacks what is asked of it", "dns-cloudflare", "package"),
+        (MISSING, "this certbot lacks a plugin or an option", "dns-cloudflare", "package"),
         (ODD, "certbot failed", "something odd", ""),
     ],
 )
-def test_failures_are_told_in_the_authoritys_words_and_nothing_is_lost(
+def test_failures_are_reported_in_the_authoritys_words_and_nothing_is_lost(
     host: Host, said: str, message: str, detail: str, hint: str
 ) -> None:
     host.put()
@@ -465,9 +470,9 @@ def test_failures_are_told_in_the_authoritys_words_and_nothing_is_lost(
     assert host.live() == before
 
 
-def test_a_profile_needs_a_certbot_that_knows_profiles(host: Host) -> None:
+def test_a_profile_needs_a_certbot_with_profiles(host: Host) -> None:
     host.certbot.version = "certbot 2.1.0"
-    assert "knows no profiles" in host.refused(profile="tlsserver").message
+    assert "has no certificate profiles" in host.refused(profile="tlsserver").message
     assert host.certbot.orders == []
 
 
@@ -479,7 +484,7 @@ def test_a_wildcard_is_refused_without_dns(host: Host) -> None:
     assert words[words.index("--dns-rfc2136-propagation-seconds") + 1] == "3"
 
 
-def test_an_account_may_be_without_an_address(host: Host) -> None:
+def test_an_account_may_have_no_e_mail_address(host: Host) -> None:
     words = command(NAME, CertificateDesired(**host.desired(email="")))
     assert "--register-unsafely-without-email" in words
     assert "-m" not in words
@@ -488,7 +493,7 @@ def test_an_account_may_be_without_an_address(host: Host) -> None:
     assert "--register-unsafely-without-email" not in words
 
 
-def test_what_certbot_is_told_of_a_plugin_is_what_the_timer_is_told(host: Host) -> None:
+def test_certbot_and_its_timer_get_the_same_settings_of_a_plugin(host: Host) -> None:
     for name, plugin in rendered.PLUGINS.items():
         more = {"dns": name, "dns_credentials": "/c", "dns_propagation": "9", "ca_bundle": "/ca.pem"}
         desired = CertificateDesired(**host.desired(**more))
@@ -496,12 +501,12 @@ def test_what_certbot_is_told_of_a_plugin_is_what_the_timer_is_told(host: Host) 
         assert (f"--dns-{name}-propagation-seconds" in command(NAME, desired)) == plugin.waits
 
 
-def test_the_root_of_the_authority_is_told_by_the_environment(host: Host) -> None:
+def test_the_environment_names_the_authoritys_root_certificate(host: Host) -> None:
     host.put(ca_bundle="/etc/ca.pem")
     assert host.certbot.environments == [{"REQUESTS_CA_BUNDLE": "/etc/ca.pem"}]
 
 
-def test_a_name_that_would_leave_the_folder_is_refused(host: Host) -> None:
+def test_a_lineage_name_that_leaves_the_folder_is_refused(host: Host) -> None:
     spec = {"lineage": "../../etc", "name": NAME}
     (found,) = host.client.ask(
         "survey", items=[{"kind": "certificates", "id": "x", "spec": spec}], index=False
@@ -531,7 +536,7 @@ def test_two_hundred_lineages_are_read_in_seconds(host: Host) -> None:
 
 
 class Web:
-    """A server that answers from the webroot on port `port` of 127.0.0.1 and ::1, and DNS of a test's own."""
+    """A server on 127.0.0.1 that answers from the webroot, and a fake DNS with `records`."""
 
     def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
         self.records: dict[str, tuple[list[str], list[str]]] = {}
@@ -572,36 +577,36 @@ def web(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     made.server.server_close()
 
 
-def test_every_name_and_address_that_does_not_lead_here_is_told_before_the_authority_is_asked(
-    host: Host, web: Web
-) -> None:
+def test_the_precheck_names_every_address_that_does_not_lead_to_this_host(host: Host, web: Web) -> None:
     web.records = {NAME: (["127.0.0.1", "127.0.0.9"], []), "none.example.com": ([], [])}
     error = host.refused("none.example.com", "unknown.example.com", precheck=True)
     assert error.code == "precheck"
     assert error.detail.splitlines() == [
-        "none.example.com: DNS has no address for it; make an A record (and AAAA, where the host has IPv6)",
-        "unknown.example.com: DNS could not be asked (192.0.2.53: no answer)",
+        "none.example.com: DNS has no address for it; create an A record (and AAAA, if the host has IPv6)",
+        "unknown.example.com: the DNS lookup failed (192.0.2.53: no answer)",
         f"{NAME}: 127.0.0.9: nothing answers on port {web.server.server_address[1]} (Connection refused)",
     ]
     assert host.certbot.orders == []
     assert list(host.webroot.iterdir()) == []
 
 
-def test_names_that_lead_here_pass(host: Host, web: Web) -> None:
+def test_the_precheck_passes_names_that_lead_to_this_host(host: Host, web: Web) -> None:
     web.records = {NAME: (["127.0.0.1"], [])}
     host.put(precheck=True)
     assert len(host.certbot.orders) == 1
 
 
-def test_an_answer_that_is_not_ours_is_told(host: Host, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_precheck_reports_an_answer_that_is_not_ours(
+    host: Host, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
     web.records = {NAME: (["127.0.0.1"], [])}
     monkeypatch.setattr(Handler, "location", "http://elsewhere.example/")
-    assert "redirects to http://elsewhere.example/, another name" in host.refused(precheck=True).detail
+    assert "redirects to another name, http://elsewhere.example/" in host.refused(precheck=True).detail
     for nonsense in ("http://[", "/\u00e9"):
         monkeypatch.setattr(Handler, "location", nonsense)
-        assert "redirects to what is no address" in host.refused(precheck=True).detail
+        assert "redirects to an invalid address" in host.refused(precheck=True).detail
     monkeypatch.setattr(Handler, "location", "/again/nothing")
-    assert "answers with 404" in host.refused(precheck=True).detail
+    assert "answers 404" in host.refused(precheck=True).detail
     monkeypatch.setattr(Handler, "location", "")
     shutil.rmtree(host.webroot)
     assert host.refused(precheck=True).prop == "webroot"
@@ -621,12 +626,12 @@ def test_an_address_that_only_this_host_cannot_reach_is_no_fault(
     monkeypatch.setattr(socket, "create_connection", without_ipv6)
     host.certbot.trouble = [UNAUTHORISED]
     error = host.refused(precheck=True)
-    assert "(not tried) www.example.com at 2001:db8::1: this host has no IPv6" in error.detail
+    assert "(not checked) www.example.com at 2001:db8::1: this host has no IPv6" in error.detail
     host.put(precheck=True)
 
 
-def test_sites_that_are_asked_for_at_the_same_time_leave_each_other_the_folder(tmp_path: Path) -> None:
-    """Certificates come in four threads, and certbot writes into a folder that it finds there."""
+def test_the_challenge_folder_stays_while_another_certificate_needs_it(tmp_path: Path) -> None:
+    """Four threads issue certificates, and certbot writes into the folder that it finds."""
     with challenge_folder.kept(tmp_path) as first:
         with challenge_folder.kept(tmp_path) as second:
             assert first == second
@@ -635,7 +640,9 @@ def test_sites_that_are_asked_for_at_the_same_time_leave_each_other_the_folder(t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_certbot_is_run_with_the_folder_there(host: Host, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_challenge_folder_is_there_while_certbot_runs(
+    host: Host, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
     web.records = {NAME: (["127.0.0.1"], [])}
     seen: list[bool] = []
     real = acme_precheck.check
@@ -655,7 +662,7 @@ def test_loopback_in_dns_is_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyP
     web = acme_precheck.Web(lambda _: (["127.0.1.1"], []))
     with pytest.raises(AgentError) as caught:
         acme_precheck.check([NAME], tmp_path, web)
-    assert "leads to itself" in caught.value.detail
+    assert "answers with the host itself" in caught.value.detail
 
 
 def test_a_setting_of_a_section_does_not_hide_one_of_the_lineage(tmp_path: Path) -> None:
@@ -668,7 +675,7 @@ def test_a_setting_of_a_section_does_not_hide_one_of_the_lineage(tmp_path: Path)
     assert (found.option("server"), found.option("profile"), found.certificate) == ("https://x/dir", "", None)
 
 
-def test_an_account_that_its_authority_forgot_is_put_aside_and_another_one_registered(host: Host) -> None:
+def test_an_account_that_the_authority_does_not_know_is_replaced_once(host: Host) -> None:
     account = host.root / "accounts" / "acme.example" / "dir" / "6018a6"
     account.mkdir(parents=True)
     forgotten = "An unexpected error occurred:\nAccount https://acme.example/my-account/6018a6 not found.\n"
@@ -677,10 +684,10 @@ def test_an_account_that_its_authority_forgot_is_put_aside_and_another_one_regis
     (kept,) = (host.root / "accounts" / "acme.example").iterdir()
     assert kept.name.startswith("dir.forgotten-")
     host.certbot.trouble = [forgotten]
-    assert "knows nothing of the account" in host.refused("api.example.com").message
+    assert "does not know this host's account" in host.refused("api.example.com").message
 
 
-def test_a_nonce_that_certbot_gives_up_on_is_tried_thrice_more(host: Host) -> None:
+def test_a_refused_nonce_is_tried_three_more_times(host: Host) -> None:
     refused = (
         "An unexpected error occurred:\nThe client sent an unacceptable anti-replay nonce :: JWS has none\n"
     )
@@ -690,11 +697,11 @@ def test_a_nonce_that_certbot_gives_up_on_is_tried_thrice_more(host: Host) -> No
     assert "anti-replay nonce" in host.refused("api.example.com").detail
 
 
-def test_what_debian_12s_certbot_could_not_print_is_in_its_log(host: Host) -> None:
+def test_an_answer_that_debian_12s_certbot_cannot_print_is_read_from_its_log(host: Host) -> None:
     masked = "An unexpected error occurred:\nAttributeError: can't set attribute\nAsk for help\n"
     log = host.machine.letsencrypt_logs / "letsencrypt.log"
     host.certbot.trouble = [masked]
-    assert "can't set attribute" in host.refused().detail, "nothing is in the log"
+    assert "can't set attribute" in host.refused().detail, "the log is empty"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(
         "acme.messages.Error: urn:ietf:params:acme:error:badNonce :: The nonce of the day before :: x\n"

@@ -1,4 +1,4 @@
-"""The look-up of names, asked of a small server that answers as a test says."""
+"""Look-ups of names in DNS. A small server answers as each test tells it to."""
 
 from __future__ import annotations
 
@@ -60,23 +60,23 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made.socket.close()
 
 
-def test_a_name_has_the_addresses_that_dns_says(server: Server) -> None:
+def test_a_name_has_the_addresses_from_dns(server: Server) -> None:
     assert dns_lookup.addresses(NAME, ["127.0.0.1"], server.port) == (["192.0.2.7"], ["2001:db8::7"])
     assert b"\x03www\x07example\x03com\x00" in server.asked[0]
 
 
-def test_an_alias_is_followed_by_the_resolver_and_left_out_here(server: Server) -> None:
+def test_alias_records_in_an_answer_are_skipped(server: Server) -> None:
     server.alias = True
     assert dns_lookup.addresses(NAME, ["127.0.0.1"], server.port)[0] == ["192.0.2.7"]
 
 
-def test_a_name_that_does_not_exist_has_none(server: Server) -> None:
+def test_a_name_that_does_not_exist_has_no_addresses(server: Server) -> None:
     server.flags = 0x8183
     assert dns_lookup.addresses(NAME, ["127.0.0.1"], server.port) == ([], [])
 
 
 @pytest.mark.parametrize(("flags", "code"), [(0x8182, "2"), (0x8185, "5")])
-def test_a_server_that_cannot_answer_is_said_so(server: Server, flags: int, code: str) -> None:
+def test_an_error_of_the_name_server_is_reported(server: Server, flags: int, code: str) -> None:
     server.flags = flags
     with pytest.raises(dns_lookup.LookupFailed, match=f"error {code}"):
         dns_lookup.addresses(NAME, ["127.0.0.1"], server.port)
@@ -86,19 +86,19 @@ def test_the_next_server_is_asked_when_one_is_silent(server: Server) -> None:
     assert dns_lookup.addresses(NAME, ["127.0.0.99", "127.0.0.1"], server.port)[0] == ["192.0.2.7"]
 
 
-def test_an_answer_to_somebody_elses_question_does_not_count(server: Server) -> None:
+def test_an_answer_to_another_question_is_ignored(server: Server) -> None:
     server.mangle = lambda answer: bytes([answer[0] ^ 1]) + answer[1:]
     with pytest.raises(dns_lookup.LookupFailed, match="no answer"):
         dns_lookup.addresses(NAME, ["127.0.0.1"], server.port)
 
 
-def test_an_answer_that_is_cut_off_makes_no_sense(server: Server) -> None:
+def test_an_answer_that_is_cut_off_is_malformed(server: Server) -> None:
     server.mangle = lambda answer: answer[:-3]
-    with pytest.raises(dns_lookup.LookupFailed, match="no sense"):
+    with pytest.raises(dns_lookup.LookupFailed, match="malformed"):
         dns_lookup.addresses(NAME, ["127.0.0.1"], server.port)
 
 
-def test_servers_are_those_of_resolv_conf(tmp_path: Path) -> None:
+def test_name_servers_come_from_resolv_conf(tmp_path: Path) -> None:
     file = tmp_path / "resolv.conf"
     assert dns_lookup.servers(file) == ["127.0.0.1"]
     lines = ["# nameserver 192.0.2.1", "search test", "nameserver 192.0.2.2", "nameserver"]

@@ -1,4 +1,4 @@
-"""Certificates for what talks inside."""
+"""The stack's own certificate authority, for connections inside the stack."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def test_an_authority_signs_servers_and_no_further_authority(deploy: Deploy) -> 
         assert (key.inputs["algorithm"], key.inputs["ecdsaCurve"]) == ("ECDSA", "P256")
 
 
-def test_a_server_is_named_as_clients_call_it(deploy: Deploy) -> None:
+def test_a_certificate_names_the_server_as_clients_call_it(deploy: Deploy) -> None:
     request = deploy(redis).one(":CertRequest").inputs
     assert (request["dnsNames"], request["ipAddresses"]) == (["redis"], ["172.17.0.1"])
     assert request["subject"] == {"commonName": "redis"}
 
 
-def test_the_authority_outlives_every_certificate_by_as_much_again(deploy: Deploy) -> None:
+def test_the_authority_is_renewed_two_lifetimes_of_a_server_before_its_end(deploy: Deploy) -> None:
     assert deploy(redis).one(":SelfSignedCert").inputs["earlyRenewalHours"] == 180 * 24
 
 
@@ -61,21 +61,21 @@ def test_a_key_is_a_secret_and_certificates_are_not(deploy: Deploy) -> None:
     assert seen == {"ca": False, "certificate": False, "key": True}
 
 
-def test_what_would_always_be_due_is_refused() -> None:
-    with pytest.raises(ValueError, match="renew_hours: not shorter than server_hours"):
+def test_lifetimes_that_cannot_work_are_refused() -> None:
+    with pytest.raises(ValueError, match="renew_hours: is not shorter than server_hours"):
         InternalCaArgs(renew_hours=90 * 24)
-    with pytest.raises(ValueError, match="server_hours: more than half of ca_hours"):
+    with pytest.raises(ValueError, match="server_hours: is more than half of ca_hours"):
         InternalCaArgs(ca_hours=100 * 24)
     with pytest.raises(ValueError, match=r"InternalCaArgs\.server_hours: 0 is not a number of hours"):
         InternalCaArgs(server_hours=0)
 
 
-def test_a_server_without_a_name_is_refused(deploy: Deploy) -> None:
+def test_a_server_without_a_name_or_an_address_is_refused(deploy: Deploy) -> None:
     with pytest.raises(ValueError, match="needs a DNS name or an address"):
         deploy(lambda: InternalCa("ca", InternalCaArgs()).server("redis", []))
 
 
-def test_a_preview_knows_all_but_keys_and_what_they_sign() -> None:
+def test_a_preview_knows_everything_except_keys_and_what_they_sign() -> None:
     assert unknown_in(redis) == {
         "web1-ca-certificate.privateKeyPem",
         "web1-redis-certificate.caCertPem",

@@ -1,4 +1,4 @@
-"""A real nginx on unprivileged ports, started and reloaded by a systemd in memory."""
+"""A real nginx on unprivileged ports. A systemd in memory starts and reloads it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ http {{
 
 
 class Nginx(FakeSystemd):
-    """Its files are under `folder`, the sites' in `folder`/conf."""
+    """An nginx with its files in `folder`, and the files of its sites in `folder`/conf."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(unit="nginx.service")
@@ -95,7 +95,7 @@ class Nginx(FakeSystemd):
                 time.sleep(0.02)
 
     def site(self, name: str, certificate: Path | None = None, more: str = "") -> None:
-        """Write a site's file, as a `File` would; then wait out the kernel's coarse file clock."""
+        """Write a site's file, as a `File` would. Then wait until the kernel's coarse file clock moves on."""
         answer = "location / { return 200; }"
         text = f"server {{ listen 127.0.0.1:{self.http}; server_name {name}; {more} {answer} }}\n"
         if certificate:
@@ -113,7 +113,7 @@ def _key() -> ec.EllipticCurvePrivateKey:
 
 
 def pair(path: Path, *names: str, begins: int = 0) -> Path:
-    """Write a key and then a certificate of these names, that began `begins` days from now."""
+    """Write a key, and then a certificate for these names. `begins` moves its start by days."""
     begin = dt.datetime.now(dt.UTC) + dt.timedelta(days=begins - 1)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
     made = (
@@ -130,7 +130,7 @@ def pair(path: Path, *names: str, begins: int = 0) -> Path:
     key = _key().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    # In its place and not into it: nginx takes a file of the same inode and second for the same.
+    # Replace the file: nginx takes a file with the same inode and the same second for unchanged.
     fresh = path.with_suffix(".new")
     fresh.write_bytes(key + made.public_bytes(serialization.Encoding.PEM))
     return fresh.replace(path)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Nginx:
-    """Workers as /proc shows them."""
+    """A fake nginx whose workers are entries of a fake /proc."""
 
     def __init__(self, client: Client, root: Path) -> None:
         self.client, self.root = client, root
@@ -30,7 +30,7 @@ class Nginx:
     def worker(
         self, pid: int, *, leaving: bool = False, age: float = 0.0, parent: int = 7, title: str = ""
     ) -> Path:
-        """Make one that started `age` seconds before now."""
+        """Make a worker that started `age` seconds ago."""
         folder = self.root / "proc" / str(pid)
         folder.mkdir(parents=True)
         word = "is shutting down" if leaving else ""
@@ -56,7 +56,7 @@ def nginx(machine: Machine, tmp_path: Path) -> Iterator[Nginx]:
     client.close()
 
 
-def test_workers_that_are_leaving_are_waited_for_and_no_longer(nginx: Nginx) -> None:
+def test_a_drain_waits_until_a_worker_that_shuts_down_is_gone(nginx: Nginx) -> None:
     nginx.worker(11)
     folder = nginx.worker(10, leaving=True, age=60)
     begun = time.monotonic()
@@ -65,12 +65,12 @@ def test_workers_that_are_leaving_are_waited_for_and_no_longer(nginx: Nginx) -> 
     assert 0.1 <= time.monotonic() - begun < 10
 
 
-def test_a_worker_that_nginx_has_not_told_yet_is_waited_for(nginx: Nginx) -> None:
+def test_a_drain_waits_for_a_former_worker_that_does_not_shut_down_yet(nginx: Nginx) -> None:
     nginx.worker(10, age=60)
     assert nginx.drain() >= 0.3
 
 
-def test_who_does_not_leave_is_cut_off(nginx: Nginx) -> None:
+def test_a_drain_ends_at_its_deadline(nginx: Nginx) -> None:
     nginx.worker(10, leaving=True)
     assert 0.3 <= nginx.drain() < 5
 
@@ -79,12 +79,14 @@ def test_who_does_not_leave_is_cut_off(nginx: Nginx) -> None:
     "other",
     [{}, {"leaving": True, "parent": 99}, {"age": 60, "parent": 99}, {"title": "sleep 5", "age": 60}],
 )
-def test_present_workers_and_those_of_others_are_not(nginx: Nginx, other: dict[str, object]) -> None:
+def test_a_drain_does_not_wait_for_new_workers_or_other_processes(
+    nginx: Nginx, other: dict[str, object]
+) -> None:
     nginx.worker(10, **other)  # type: ignore[arg-type]
     assert nginx.drain(30) < 10
 
 
-def test_nothing_of_it_drifts(nginx: Nginx) -> None:
+def test_a_drain_has_no_facts_that_could_drift(nginx: Nginx) -> None:
     nginx.drain()
     facts = nginx.client.look("nginx.drains", "nginx.service", {"service": "nginx.service"})
     assert set(facts) == {"exists", "revision"}

@@ -1,4 +1,4 @@
-"""Whatever a site is made of, its file says what it would say with harmless words, or is not made."""
+"""No text in a setting changes the structure of a site's file: it is quoted, or rendering is refused."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ SEED = 20261125
 
 
 def unchecked(kind: type[S], **values: Any) -> S:
-    """Arguments as no form has looked at them: what a renderer makes of them is asked here."""
+    """Build arguments without their checks: these tests ask what the renderer makes of them."""
     return kind.model_construct(**values)
 
 
-# Each puts a text into a place where a setting comes to stand.
+# Each puts a text into a place where a setting can stand.
 PLACES: dict[str, Callable[[str], nginx.Site]] = {
     "name": lambda text: changed(SITE, name=text),
     "alias": lambda text: changed(SITE, aliases=(text,)),
@@ -104,7 +104,7 @@ PLACES: dict[str, Callable[[str], nginx.Site]] = {
     "size": lambda text: changed(SITE, limits=unchecked(LimitsArgs, body=text)),
     "access log": lambda text: changed(SITE, access_log=text),
 }
-# What the settings let through, as a measure of what a text in that place may change: nothing but that text.
+# Texts that the settings allow, for comparison: another text in the same place may change nothing but itself.
 HARMLESS = {
     "name": "a.example",
     "alias": "c.example",
@@ -122,7 +122,7 @@ HARMLESS = {
 
 
 def shape(text: str, folder: Path) -> list[Any]:
-    """Return what nginx would see: directives and how many words each has, without what they say."""
+    """Return the structure that nginx would read: each directive and its number of words, not the words."""
     path = folder / "site.conf"
     path.write_bytes(text.encode())
     found = crossplane.parse(str(path), single=True, check_ctx=False, check_args=False, comments=False)
@@ -134,7 +134,7 @@ def shape(text: str, folder: Path) -> list[Any]:
 def _of(statements: list[dict[str, Any]], parent: str = "") -> list[Any]:
     return [
         (
-            # In a map and in geo, what stands first is what is compared with.
+            # In `map` and `geo`, the first word is a value to compare with.
             "value" if parent in ("map", "geo") else each["directive"],
             len(each["args"]),
             _of(each.get("block", []), each["directive"]),
@@ -163,12 +163,12 @@ def flat(found: list[Any]) -> list[Any]:
 
 
 def random_texts(count: int) -> list[str]:
-    chance = random.Random(SEED)  # noqa: S311 (the same texts each time, so that a failure can be seen again)
+    chance = random.Random(SEED)  # noqa: S311 (the same texts each time, so that a failure can be repeated)
     alphabet = string.printable + "äß€\x00\x1b" + ";{}\"'\\$#~ " * 6
     return ["".join(chance.choices(alphabet, k=chance.randint(1, 12))) for _ in range(count)]
 
 
-def test_quoting_gives_back_what_was_put_in(tmp_path: Path) -> None:
+def test_a_quoted_text_is_read_back_unchanged(tmp_path: Path) -> None:
     for text in (*HOSTILE, *random_texts(2000)):
         try:
             word = quoted(text)
@@ -179,18 +179,18 @@ def test_quoting_gives_back_what_was_put_in(tmp_path: Path) -> None:
         path.write_bytes(render([block("a", body=[directive("b", text, "last")])]).encode())
         (config,) = crossplane.parse(str(path), single=True, check_ctx=False, check_args=False)["config"]
         (inner,) = config["parsed"][0]["block"]
-        # crossplane leaves both backslashes where nginx takes one away: tests/proxy/test_quoting.py.
+        # crossplane keeps both backslashes where nginx removes one: see tests/proxy/test_quoting.py.
         assert inner["args"] == [text.replace("\\", "\\\\"), "last"], word
 
 
-def test_a_dollar_is_ours_alone() -> None:
+def test_only_an_expression_of_ours_may_hold_a_dollar() -> None:
     assert quoted(Expression("$uri")) == "$uri"
     with pytest.raises(ValueError, match="would name a variable"):
         quoted("$uri")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_shared_files_refuse_what_would_break_out(text: str) -> None:
+def test_shared_files_refuse_texts_that_would_break_out(text: str) -> None:
     for shared in (
         unchecked(ReverseProxyArgs, trusted_proxies=(text,)),
         unchecked(ReverseProxyArgs, trusted_proxies=("192.0.2.0/24",), real_ip_header=text),
@@ -203,8 +203,8 @@ def test_shared_files_refuse_what_would_break_out(text: str) -> None:
         assert "evil" not in rendered
 
 
-def test_a_snippet_stands_where_it_cannot_hide_what_follows() -> None:
-    # Whatever it does to itself, and nginx tests it, nothing of ours comes after it.
+def test_a_snippet_comes_last_so_that_it_hides_no_line_of_ours() -> None:
+    # nginx tests the snippet itself. Nothing of ours comes after it.
     snippet = "location /a {\n    return 204;\n}\n# evil"
     rendered = nginx.site("a", changed(SITE, snippet=snippet), NEW)
     assert rendered.endswith("    location /a {\n        return 204;\n    }\n    # evil\n}\n")

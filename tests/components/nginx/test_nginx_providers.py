@@ -34,7 +34,7 @@ def checked(**changes: Any) -> Any:
     return ServedSitesProvider().check({}, {**PROPS, **changes})
 
 
-def test_check_has_one_spelling() -> None:
+def test_check_normalises_its_inputs() -> None:
     assert checked(stale=True).failures == []
     assert checked(stale=True).inputs == PROPS
 
@@ -51,18 +51,18 @@ def test_check_has_one_spelling() -> None:
         ({"accepted": {"/etc/nginx/b.conf": " "}}, "accepted"),
     ],
 )
-def test_check_is_the_last_net(changes: dict[str, Any], prop: str) -> None:
+def test_check_refuses_invalid_inputs(changes: dict[str, Any], prop: str) -> None:
     (failure,) = checked(**changes).failures
     assert failure.property == prop
 
 
-def test_a_preview_may_not_know_yet_where_a_certificate_will_be() -> None:
+def test_check_accepts_values_that_a_preview_does_not_know() -> None:
     probes = {"a.example.com": {"tls": True, "certificate": Unknown()}}
     assert checked(probes=probes, reads={"/etc/nginx/conf.d/a.conf": Unknown()}).failures == []
     assert checked(sites=Unknown()).failures == []
 
 
-def test_the_agent_gets_the_paths_that_are_watched_and_what_is_asked_of_each_site() -> None:
+def test_the_agent_gets_the_watched_paths_and_the_probes() -> None:
     item = ServedSitesProvider().item(PROPS)
     assert (item.kind, item.id) == ("nginx.served_sites", "nginx.service")
     assert item.spec == {
@@ -73,7 +73,7 @@ def test_the_agent_gets_the_paths_that_are_watched_and_what_is_asked_of_each_sit
     }
 
 
-def test_a_site_that_is_not_served_is_one_line_of_difference(canned: Callable[..., CannedChannel]) -> None:
+def test_a_site_that_nginx_does_not_serve_is_one_difference(canned: Callable[..., CannedChannel]) -> None:
     why = "nothing listens on port 443"
     sites = {**PROPS["sites"], "a.example.com": why}
     facts = {"exists": True, "stale": True, "sites": sites, "broken": "", "strangers": {}}
@@ -83,12 +83,12 @@ def test_a_site_that_is_not_served_is_one_line_of_difference(canned: Callable[..
     assert found.outs == found.inputs
 
 
-def test_what_is_served_shows_nothing(canned: Callable[..., CannedChannel]) -> None:
+def test_served_sites_show_no_difference(canned: Callable[..., CannedChannel]) -> None:
     canned(survey_answer(UNCHANGED))
     assert ServedSitesProvider().read("web1:nginx.service", PROPS).inputs == PROPS
 
 
-def test_a_stranger_is_a_difference_in_a_preview_and_a_warning_in_an_up(
+def test_an_undeclared_file_is_a_difference_in_a_preview_and_a_warning_in_an_up(
     canned: Callable[..., CannedChannel], capsys: pytest.CaptureFixture[str]
 ) -> None:
     provider = ServedSitesProvider()
@@ -105,7 +105,7 @@ def test_a_stranger_is_a_difference_in_a_preview_and_a_warning_in_an_up(
     assert f"{path}: {text} — {does}" in capsys.readouterr().err
 
 
-def test_a_drain_follows_its_upstreams_and_has_no_drift(canned: Callable[..., CannedChannel]) -> None:
+def test_a_drain_keeps_its_upstreams_and_has_no_drift(canned: Callable[..., CannedChannel]) -> None:
     canned(survey_answer({"exists": True}))
     drain = {
         "host": "web1", "managed_by": URN, "service": "nginx.service", "reads": "/etc/nginx", "seconds": "60",

@@ -1,4 +1,4 @@
-"""What in nginx's folder nobody declared. The folder is a fake, and holds what Debian's package brings."""
+"""Undeclared files in nginx's folder. The folder is a fake with the files of Debian's package."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EVIL = "server { listen 80; listen [::]:80; server_name evil.com *.evil.com; }\n
 
 
 class Etc:
-    """A host with nginx, as its package leaves it, and one site of ours."""
+    """A host with nginx as its package leaves it, and with one site of ours."""
 
     def __init__(self, machine: Machine, root: Path) -> None:
         self.root = root / "etc"
@@ -95,18 +95,18 @@ def etc(machine: Machine, tmp_path: Path) -> Iterator[Etc]:
     made.client.close()
 
 
-def test_what_the_packages_bring_and_what_is_declared_is_no_stranger(etc: Etc) -> None:
+def test_packaged_and_declared_files_are_not_reported(etc: Etc) -> None:
     assert etc.strangers() == {}
 
 
-def test_a_virtual_host_is_told_with_the_names_that_it_serves(etc: Etc) -> None:
+def test_an_undeclared_virtual_host_is_reported_with_its_names(etc: Etc) -> None:
     path = etc.write("conf.d/evil.conf", EVIL)
     assert etc.strangers() == {
         path: "nobody declared it; nginx loads it: serves evil.com, *.evil.com on 80, [::]:80"
     }
 
 
-def test_a_virtual_host_by_a_link_is_told_too(etc: Etc, tmp_path: Path) -> None:
+def test_a_virtual_host_behind_a_link_is_reported_too(etc: Etc, tmp_path: Path) -> None:
     (tmp_path / "evil.conf").write_text(EVIL)
     etc.path("sites-enabled/evil").symlink_to(tmp_path / "evil.conf")
     found = etc.strangers()
@@ -116,12 +116,12 @@ def test_a_virtual_host_by_a_link_is_told_too(etc: Etc, tmp_path: Path) -> None:
     }
 
 
-def test_a_file_that_nginx_does_not_load_says_so(etc: Etc) -> None:
+def test_a_file_that_nginx_does_not_load_is_reported_as_such(etc: Etc) -> None:
     path = etc.write("sites-available/later", EVIL)
     assert etc.strangers() == {path: "nobody declared it; nginx does not load it"}
 
 
-def test_an_include_leads_to_what_it_loads_from_elsewhere(etc: Etc, tmp_path: Path) -> None:
+def test_a_file_that_is_included_from_elsewhere_is_reported(etc: Etc, tmp_path: Path) -> None:
     (tmp_path / "far.conf").write_text(EVIL)
     etc.write("nginx.conf", etc.path("nginx.conf").read_text() + f"include {tmp_path}/far.conf;\n")
     found = etc.strangers()
@@ -134,7 +134,7 @@ def test_a_server_in_a_packaged_file_is_named(etc: Etc) -> None:
     assert etc.strangers()[path].endswith("nginx loads it: serves evil.com, *.evil.com on 80, [::]:80")
 
 
-def test_a_mode_that_lets_others_write_is_told_though_the_content_is_the_package_s(etc: Etc) -> None:
+def test_a_mode_that_lets_others_write_is_reported_even_for_packaged_content(etc: Etc) -> None:
     etc.path("nginx.conf").chmod(0o777)
     etc.path("conf.d").chmod(0o777)
     assert etc.strangers() == {
@@ -143,12 +143,12 @@ def test_a_mode_that_lets_others_write_is_told_though_the_content_is_the_package
     }
 
 
-def test_a_packaged_file_that_is_gone_is_told(etc: Etc) -> None:
+def test_a_packaged_file_that_is_gone_is_reported(etc: Etc) -> None:
     etc.path("mime.types").unlink()
     assert etc.strangers() == {str(etc.path("mime.types")): "gone; nginx-common brings it"}
 
 
-def test_a_folder_in_place_of_a_packaged_file_is_told(etc: Etc) -> None:
+def test_a_folder_in_place_of_a_packaged_file_is_reported(etc: Etc) -> None:
     etc.path("mime.types").unlink()
     etc.path("mime.types").mkdir()
     assert etc.strangers() == {str(etc.path("mime.types")): "a directory, where nginx-common brings a file"}
@@ -166,10 +166,10 @@ def _folder(etc: Etc, name: str) -> None:
 
 DEEDS: dict[str, Callable[[Etc], object]] = {
     "a virtual host": lambda etc: etc.write("conf.d/evil.conf", EVIL),
-    "what only root reads": lambda etc: etc.write("conf.d/evil.conf", EVIL, 0o600),
+    "a file that only root reads": lambda etc: etc.write("conf.d/evil.conf", EVIL, 0o600),
     "a name with a space": lambda etc: etc.write("conf.d/e'vil $x.conf", EVIL, 0o777),
     "a link": lambda etc: etc.path("sites-enabled/evil").symlink_to("/dev/null"),
-    "a link of no module": lambda etc: etc.path("modules-enabled/evil.conf").symlink_to("/dev/null"),
+    "a link to no module": lambda etc: etc.path("modules-enabled/evil.conf").symlink_to("/dev/null"),
     "a changed file": lambda etc: etc.write("mime.types", EVIL, 0o666),
     "a mode": lambda etc: etc.path("nginx.conf").chmod(0o777),
     "an owner": lambda etc: os.chown(etc.path("nginx.conf"), 1, 1),
@@ -181,7 +181,7 @@ DEEDS: dict[str, Callable[[Etc], object]] = {
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_what_the_line_says_to_paste_ends_it(etc: Etc, tmp_path: Path, deed: str) -> None:
+def test_the_command_in_the_line_ends_the_difference(etc: Etc, tmp_path: Path, deed: str) -> None:
     programs, package = tmp_path / "bin", tmp_path / "package"
     programs.mkdir()
     for path in etc.sums:
@@ -206,12 +206,12 @@ def test_what_the_line_says_to_paste_ends_it(etc: Etc, tmp_path: Path, deed: str
     assert etc.strangers() == {}, command
 
 
-def test_what_only_root_may_read_keeps_its_names(etc: Etc) -> None:
+def test_names_in_a_file_that_only_root_may_read_are_not_reported(etc: Etc) -> None:
     path = etc.write("conf.d/evil.conf", EVIL, 0o600)
     assert "evil.com" not in etc.strangers()[path].replace(path, "")
 
 
-def test_what_was_there_before_us_is_quiet_until_it_changes(etc: Etc) -> None:
+def test_a_file_from_before_the_first_up_is_reported_only_after_a_change(etc: Etc) -> None:
     path = etc.write("conf.d/old.conf", EVIL)
     etc.client.on("put", "nginx.served_sites", UNIT, etc.desired())
     assert etc.strangers() == {}
@@ -222,7 +222,9 @@ def test_what_was_there_before_us_is_quiet_until_it_changes(etc: Etc) -> None:
     assert etc.strangers(path) == {}, "it is accepted"
 
 
-def test_a_packaged_file_that_was_gone_before_us_is_quiet_when_its_package_goes(etc: Etc) -> None:
+def test_a_packaged_file_that_was_missing_before_the_first_up_is_not_reported_when_its_package_goes(
+    etc: Etc,
+) -> None:
     etc.path("mime.types").unlink()
     etc.client.on("put", "nginx.served_sites", UNIT, etc.desired())
     assert etc.strangers() == {}
@@ -231,19 +233,19 @@ def test_a_packaged_file_that_was_gone_before_us_is_quiet_when_its_package_goes(
     assert etc.strangers() == {}
 
 
-def test_a_name_that_cannot_be_shown_has_no_command(etc: Etc) -> None:
+def test_a_file_name_that_cannot_be_shown_has_no_command(etc: Etc) -> None:
     etc.write("conf.d/e\nvil.conf", EVIL)
     ((path, text),) = etc.strangers().items()
     assert path.endswith("e?vil.conf")
     assert remedy(path, text, "true") == "stays"
 
 
-def test_what_is_accepted_is_quiet(etc: Etc) -> None:
+def test_an_accepted_file_is_not_reported(etc: Etc) -> None:
     path = etc.write("conf.d/evil.conf", EVIL)
     assert etc.strangers(path) == {}
 
 
-def test_a_stranger_does_not_stop_an_up_and_is_a_step_that_only_tells(etc: Etc) -> None:
+def test_an_undeclared_file_does_not_stop_an_up_and_only_warns(etc: Etc) -> None:
     etc.client.on("put", "nginx.served_sites", UNIT, etc.desired())
     path = etc.write("conf.d/evil.conf", EVIL)
     first = etc.facts()["revision"]
@@ -255,7 +257,7 @@ def test_a_stranger_does_not_stop_an_up_and_is_a_step_that_only_tells(etc: Etc) 
     assert etc.path("conf.d/evil.conf").exists()
 
 
-def test_what_nginx_refuses_is_told_in_its_own_words_and_without_them_to_the_preview_key(etc: Etc) -> None:
+def test_the_message_of_a_refused_configuration_is_cut_for_the_preview_key(etc: Etc) -> None:
     etc.refusal = f'unknown directive "hunter2" in {etc.folder}/conf.d/x.conf:3'
     assert etc.facts()["broken"] == etc.refusal
     assert nginx_strangers.place_only(etc.refusal) == (
@@ -276,7 +278,7 @@ def test_directives(text: str, words: list[list[str]]) -> None:
     assert list(nginx_config.directives(text)) == words
 
 
-def test_files_that_include_each_other_end(tmp_path: Path) -> None:
+def test_files_that_include_each_other_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "a.conf").write_text("include b.conf;")
     (tmp_path / "b.conf").write_text("include a.conf;")
     assert list(nginx_config.loaded(tmp_path / "a.conf")) == [

@@ -1,4 +1,4 @@
-"""The proxy by what it registers: base, then certificate, then site, then what is served."""
+"""The resources of the proxy and their order: shared files, certificates, sites, and the check at the end."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def proxy(
 
 
 def own(folder: Path, name: str, *, begins: int = 0) -> tuple[str, str]:
-    """Return a key, and the path of a certificate of it."""
+    """Return a private key, and the path of its certificate."""
     text = pair(folder / f"{name}.pem", name, begins=begins).read_text()
     mark = "-----END PRIVATE KEY-----\n"
     chain = folder / f"{name}-chain.pem"
@@ -59,13 +59,13 @@ def file(engine: Engine, path: str) -> Any:
     return found
 
 
-def test_base_then_certificate_then_site_then_what_is_served(deploy: Deploy) -> None:
+def test_shared_files_come_first_then_certificate_then_site_then_the_check(deploy: Deploy) -> None:
     engine = deploy(proxy(SiteArgs(app="api", redirect_from=["example.com"], aliases=["www.example.com"])))
     made = engine.one(":Certificate")
     assert set(made.inputs["domains"]) == {SITE, "www.example.com", "example.com"}
     assert made.inputs["common_name"] == SITE
     assert made.inputs["lineage"] == SITE
-    # nginx answers the authority before there is a site.
+    # nginx has to answer the authority before the site exists.
     assert engine.before(made.name) >= {"nginx-default", "nginx-service", "nginx-certbot-hook"}
     site = file(engine, f"/etc/nginx/conf.d/{SITE}.conf")
     assert made.name in engine.before(site.name)
@@ -77,7 +77,7 @@ def test_base_then_certificate_then_site_then_what_is_served(deploy: Deploy) -> 
     assert (probe["tls"], probe["certificate"]) == (True, f"/etc/letsencrypt/live/{SITE}/fullchain.pem")
 
 
-def test_the_hook_reloads_and_the_timer_runs(deploy: Deploy) -> None:
+def test_the_hook_reloads_nginx_and_the_timer_runs(deploy: Deploy) -> None:
     engine = deploy(proxy())
     hook = file(engine, certbot.HOOK_PATH)
     assert hook.inputs["mode"] == "0755"
@@ -86,7 +86,7 @@ def test_the_hook_reloads_and_the_timer_runs(deploy: Deploy) -> None:
     assert engine.one(":Packages", "nginx-certbot-packages").inputs["on_delete"] == "remove"
 
 
-def test_another_authority_is_trusted_by_the_timer_too(deploy: Deploy, tmp_path: Path) -> None:
+def test_the_timer_trusts_another_authority_too(deploy: Deploy, tmp_path: Path) -> None:
     root = pair(tmp_path / "root.pem", "ca.example")
     root.write_text(root.read_text().partition("-----END PRIVATE KEY-----\n")[2])
     acme = AcmeArgs(email="a@b.example", server="https://ca.example/dir", ca_bundle=str(root))
@@ -99,15 +99,15 @@ def test_another_authority_is_trusted_by_the_timer_too(deploy: Deploy, tmp_path:
     assert engine.before(made.name) >= {"nginx-certbot-ca", "nginx-certbot-environment"}
 
 
-def test_systemd_takes_up_what_the_timer_needs_and_that_it_needs_nothing_any_more(deploy: Deploy) -> None:
-    """A drop-in that is only written, or goes, changes nothing until systemd reads its units anew."""
+def test_systemd_reads_its_units_again_even_if_the_timer_needs_no_variables(deploy: Deploy) -> None:
+    """A new or removed drop-in has no effect until systemd reads its units again."""
     drop_in = file(deploy(proxy()), certbot.DROP_IN_PATH)
     assert drop_in.inputs["test"] == ["systemctl", "daemon-reload"]
     assert "Environment=" not in drop_in.inputs["content"]
     assert "[Service]" in drop_in.inputs["content"]
 
 
-def test_names_proven_by_dns(deploy: Deploy) -> None:
+def test_a_dns_challenge_brings_the_plugin_and_its_credentials(deploy: Deploy) -> None:
     dns = DnsArgs(provider="cloudflare", credentials="dns", propagation=30)
     site = SiteArgs(app="api", aliases=["*.example.com"], challenge="dns")
     secrets = {"dns": "dns_cloudflare_api_token = s3cr3t"}
@@ -120,12 +120,12 @@ def test_names_proven_by_dns(deploy: Deploy) -> None:
     assert not [r.name for r in engine.declared if "s3cr3t" in str(r.inputs) and not r.secret]
 
 
-def test_a_certificate_of_the_stack_is_one_file_with_its_key(deploy: Deploy) -> None:
+def test_an_internal_certificate_and_its_key_are_one_file(deploy: Deploy) -> None:
     engine = deploy(proxy(SiteArgs(app="api", tls="internal"), acme=None))
     assert not engine.of(":Certificate")
     pem = file(engine, f"{nginx.PRIVATE}/{SITE}.pem")
     assert (pem.inputs["mode"], pem.inputs["test"]) == ("0600", ["nginx", "-t"])
-    # A file that is written while the service is brought up to date would leave it stale for ever.
+    # A file that is written while the service is updated would leave the service stale for ever.
     assert "nginx-service" in engine.before(pem.name)
     assert "content" in pem.secret
     text = file(engine, f"/etc/nginx/conf.d/{SITE}.conf").inputs["content"]
@@ -133,7 +133,7 @@ def test_a_certificate_of_the_stack_is_one_file_with_its_key(deploy: Deploy) -> 
     assert engine.one(":ServedSites").inputs["probes"][SITE]["certificate"] == f"{nginx.PRIVATE}/{SITE}.pem"
 
 
-def test_a_certificate_from_elsewhere(deploy: Deploy, tmp_path: Path) -> None:
+def test_a_users_own_certificate_and_its_key_are_one_file(deploy: Deploy, tmp_path: Path) -> None:
     key, chain = own(tmp_path, SITE)
     site = SiteArgs(app="api", certificate=CertificateArgs(chain=chain, key="wwwKey"))
     engine = deploy(proxy(site, acme=None, secrets={"wwwKey": key}))
@@ -143,7 +143,7 @@ def test_a_certificate_from_elsewhere(deploy: Deploy, tmp_path: Path) -> None:
     assert pem.inputs["content"] == key + Path(chain).read_text()
 
 
-def test_a_certificate_that_is_about_to_end_is_told_of(
+def test_a_warning_names_a_certificate_that_ends_soon(
     deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
@@ -174,7 +174,7 @@ def test_passwords_reach_the_host_as_hashes(deploy: Deploy) -> None:
     assert (made.inputs["group"], made.inputs["mode"]) == ("www-data", "0640")
     assert "content" in made.secret
     text = made.inputs["content"]
-    # The same text every time: another salt would show as a change in each preview.
+    # The text is the same every time: a random salt would show as a change in each preview.
     assert text == file(again, made.inputs["path"]).inputs["content"]
     lines = dict(line.split(":", 1) for line in text.splitlines())
     assert bcrypt.checkpw(b"correct horse", lines["alice"].encode())
@@ -196,7 +196,7 @@ def test_files_and_redirects_need_no_app(deploy: Deploy, tmp_path: Any) -> None:
         assert "return 308 https://www.example.com$request_uri;" in text
 
 
-def test_what_the_settings_say_reaches_nginx(deploy: Deploy) -> None:
+def test_the_settings_reach_nginx(deploy: Deploy) -> None:
     config = smallest() | {"secrets": {"alice": "correct horse"}}
     config["hosts"]["web1"]["proxy"] = {
         "tls": "modern",
@@ -241,7 +241,7 @@ def test_what_the_settings_say_reaches_nginx(deploy: Deploy) -> None:
     assert set(packages) == {"nginx", *nginx.BROTLI_PACKAGES}
 
 
-def test_all_that_is_wrong_between_sites_and_what_they_need_is_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_between_sites_and_other_settings_are_reported_at_once(tmp_path: Path) -> None:
     key, chain = own(tmp_path, "other.example.com")
     sites = {
         SITE: SiteArgs(app="apy", basic_auth={"alice": "alice"}, aliases=["b.example.com"]),
@@ -293,24 +293,24 @@ def test_all_that_is_wrong_between_sites_and_what_they_need_is_told_at_once(tmp_
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(make: Callable[[], object], words: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(make: Callable[[], object], words: str) -> None:
     with pytest.raises(ArgumentsError, match=words):
         make()
 
 
-def test_nobody_named_is_let_s_encrypt_without_an_account_s_e_mail(deploy: Deploy) -> None:
+def test_without_acme_lets_encrypt_issues_for_an_account_without_an_address(deploy: Deploy) -> None:
     made = deploy(proxy(acme=None)).one(":Certificate")
     assert made.inputs["server"] == certbot.PRODUCTION
     assert made.inputs["email"] == ""
 
 
-def test_adopt_comes_with_the_host(deploy: Deploy) -> None:
+def test_every_resource_adopts_if_the_host_does(deploy: Deploy) -> None:
     engine = deploy(proxy(host=Host("web1", adopt=True)))
     for kind in (":File", ":Directory", ":Service", ":Certificate"):
         assert all(made.inputs.get("adopt") is True for made in engine.of(kind)), kind
 
 
-def test_nothing_is_done_before_what_it_depends_on(deploy: Deploy) -> None:
+def test_no_resource_comes_before_a_dependency_of_the_component(deploy: Deploy) -> None:
     def program() -> None:
         other = pulumi.CustomResource("a:b:C", "firewall")
         proxy(opts=pulumi.ResourceOptions(depends_on=[other]))()
@@ -321,7 +321,7 @@ def test_nothing_is_done_before_what_it_depends_on(deploy: Deploy) -> None:
             assert "firewall" in engine.before(made.name), made.name
 
 
-def test_a_preview_knows_all_but_keys_and_what_they_sign(tmp_path: Path) -> None:
+def test_a_preview_knows_everything_except_keys_and_what_they_sign(tmp_path: Path) -> None:
     key, chain = own(tmp_path, "c.example")
 
     def program() -> None:

@@ -1,4 +1,4 @@
-"""What nginx serves, asked of a real one."""
+"""The check of what nginx serves, with a real nginx."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BEGIN, END = "-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n"
 
 
 class Edge:
-    """A client for what one nginx serves; `sites` maps names to the file of their certificate, or None."""
+    """A client of the check for one nginx. `sites` maps names to the file of their certificate, or None."""
 
     def __init__(self, machine: Machine, nginx: Nginx) -> None:
         self.nginx = nginx
@@ -84,28 +84,28 @@ def edge(machine: Machine, tmp_path: Path) -> Iterator[Edge]:
 
 @pytest.fixture
 def running(edge: Edge, tmp_path: Path) -> Edge:
-    """One site, served."""
+    """One site that nginx serves."""
     edge.serve(A, pair(tmp_path / "a.pem", A))
     edge.put()
     return edge
 
 
 @pytest.fixture
-def impatient(running: Edge, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - that was patient
-    """What does not come is not waited for as long."""
+def impatient(running: Edge, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - it comes first, with the usual patience
+    """Wait only a short time for a reload that fails."""
     monkeypatch.setattr(served_sites, "_WAIT", 3.0)
 
 
-def test_no_file_goes_until_the_sites_were_asked_for_after_a_reload(running: Edge) -> None:
+def test_no_file_is_removed_between_a_reload_and_the_check_of_the_sites(running: Edge) -> None:
     running.serve(B)
     order = Removal(running.machine).during(
         running.client, lambda client: client.on("put", "nginx.served_sites", UNIT, running.desired())
     )
     assert order[0] == "reload"
-    assert order.index("removed") > 1, "it went before anybody looked what came of the reload"
+    assert order.index("removed") > 1, "the file was removed before the sites were checked"
 
 
-def test_nginx_is_started_for_its_sites_and_left_alone_when_they_are_served(
+def test_nginx_is_started_for_its_sites_and_left_alone_when_it_serves_them(
     edge: Edge, tmp_path: Path
 ) -> None:
     edge.serve(A, pair(tmp_path / "a.pem", A))
@@ -126,13 +126,13 @@ def test_nginx_is_started_for_its_sites_and_left_alone_when_they_are_served(
     assert edge.nginx.calls == []
 
 
-def test_before_nginx_is_there_each_site_says_so(edge: Edge) -> None:
+def test_without_nginx_each_site_says_that_it_is_not_installed(edge: Edge) -> None:
     edge.serve(A)
     edge.nginx.unit = "other.service"
     assert edge.facts()["sites"] == {A: "nginx is not installed"}
 
 
-def test_a_new_site_shows_as_stale_and_is_taken_up_without_a_restart(running: Edge, tmp_path: Path) -> None:
+def test_a_new_site_shows_as_stale_and_is_loaded_without_a_restart(running: Edge, tmp_path: Path) -> None:
     main = running.nginx.pid
     running.serve(B, pair(tmp_path / "b.pem", B))
     assert running.facts()["stale"] is True
@@ -149,14 +149,14 @@ def test_a_new_site_shows_as_stale_and_is_taken_up_without_a_restart(running: Ed
     assert running.nginx.pid == main
 
 
-def test_a_site_without_tls_is_asked_for_on_port_80_only(running: Edge) -> None:
+def test_a_site_without_tls_is_checked_on_port_80_only(running: Edge) -> None:
     running.serve("plain.example.com")
     running.put()
     assert running.said("plain.example.com") == "served"
 
 
 def test_after_the_put_only_the_present_configuration_answers(running: Edge) -> None:
-    """nginx answers a reload before it has happened."""
+    """nginx confirms a reload before it happens."""
     for number in range(10):
         running.serve(A, running.sites[A], f"location = /n {{ return 200 '{number}.'; }}")
         running.put()
@@ -167,14 +167,14 @@ def test_after_the_put_only_the_present_configuration_answers(running: Edge) -> 
                     assert stream.read().endswith(f"{number}.".encode())
 
 
-def test_a_connection_that_lasts_does_not_hold_the_reload_up(running: Edge) -> None:
+def test_a_long_connection_does_not_delay_the_reload(running: Edge) -> None:
     with socket.create_connection(("127.0.0.1", running.nginx.http), 5) as line:
-        line.sendall(b"GET / HTTP/1.1\r\n")  # its worker waits for the rest
+        line.sendall(b"GET / HTTP/1.1\r\n")  # the worker waits for the rest
         time.sleep(0.2)
         running.nginx.site(A, running.sites[A], "location = /new { return 204; }")
         begun = time.monotonic()
         running.put()
-        assert time.monotonic() - begun < 10, "it would not end while the line lasts"
+        assert time.monotonic() - begun < 10, "the reload waited for an open connection"
         line.sendall(f"Host: {A}\r\nConnection: close\r\n\r\n".encode())
         assert line.recv(12) == b"HTTP/1.1 200"
 
@@ -195,7 +195,7 @@ def test_a_configuration_that_nginx_refuses_is_not_loaded_and_the_sites_stay(run
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_port_that_is_taken_passes_the_test_and_is_told_from_the_log(running: Edge) -> None:
+def test_a_taken_port_passes_the_test_and_is_reported_from_the_log(running: Edge) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -209,13 +209,13 @@ def test_a_port_that_is_taken_passes_the_test_and_is_told_from_the_log(running: 
 
 
 @pytest.mark.usefixtures("impatient")
-def test_every_site_that_is_not_served_is_named_with_its_reason(running: Edge) -> None:
+def test_every_site_that_nginx_does_not_serve_is_named_with_the_reason(running: Edge) -> None:
     running.sites["gone.example.com"] = running.sites[A]
     running.sites["lost.example.com"] = None
     error = running.refused()
     assert (error.code, error.prop) == ("not-served", "sites.gone.example.com")
     assert error.message == (
-        "2 of 3 sites are not served after the reload: gone.example.com, lost.example.com"
+        "nginx does not serve 2 of 3 sites after the reload: gone.example.com, lost.example.com"
     )
     assert "gone.example.com: nginx does not know the name on port" in error.detail
     assert "lost.example.com: nginx does not know the name on port" in error.detail
@@ -239,7 +239,7 @@ def test_no_line_about_visitors_is_in_an_error(running: Edge) -> None:
 
 def test_a_renewed_certificate_that_is_not_loaded_yet_is_drift(running: Edge, tmp_path: Path) -> None:
     pair(tmp_path / "a.pem", A, begins=1)
-    assert running.said() == "an older certificate is served on port 443"
+    assert running.said() == "nginx shows an older certificate on port 443"
     assert [step["property"] for step in running.put()["steps"]] == [f"sites.{A}"]
     assert running.said() == "served"
 
@@ -247,12 +247,12 @@ def test_a_renewed_certificate_that_is_not_loaded_yet_is_drift(running: Edge, tm
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ((B,), f"a certificate for {B} is served on port 443"),
-        ((A, B, "c.t", "d.t", "e.t"), f"a certificate for {A}, {B}, c.t and 2 more is served on port 443"),
-        ((A,), "another certificate of the same names is served on port 443"),
+        ((B,), f"nginx shows a certificate for {B} on port 443"),
+        ((A, B, "c.t", "d.t", "e.t"), f"nginx shows a certificate for {A}, {B}, c.t and 2 more on port 443"),
+        ((A,), "nginx shows another certificate for the same names on port 443"),
     ],
 )  # fmt: skip
-def test_a_certificate_of_others_is_told_by_its_names(
+def test_a_wrong_certificate_is_described_by_its_names(
     running: Edge, tmp_path: Path, names: tuple[str, ...], said: str
 ) -> None:
     other = pair(tmp_path / "other.pem", *names)
@@ -265,14 +265,14 @@ def test_a_certificate_of_others_is_told_by_its_names(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "its certificate {path} is not there"),
-        ("", "{path} begins with no certificate"),
-        (f"{BEGIN}%%%\n{END}", "{path} begins with no certificate"),
-        (f"{BEGIN}AAAA\n{END}", "{path} begins with no certificate"),
-        ("-----BEGIN PRIVATE KEY-----\nMIGHAg\n", "{path} begins with no certificate"),
+        (None, "its certificate {path} does not exist"),
+        ("", "{path} holds no valid certificate"),
+        (f"{BEGIN}%%%\n{END}", "{path} holds no valid certificate"),
+        (f"{BEGIN}AAAA\n{END}", "{path} holds no valid certificate"),
+        ("-----BEGIN PRIVATE KEY-----\nMIGHAg\n", "{path} holds no valid certificate"),
     ],
 )  # fmt: skip
-def test_a_certificate_file_that_makes_no_sense_is_a_fault_of_its_site(
+def test_an_invalid_certificate_file_is_a_fault_of_its_site(
     running: Edge, tmp_path: Path, content: str | None, said: str
 ) -> None:
     path = tmp_path / "odd.pem"
@@ -283,7 +283,7 @@ def test_a_certificate_file_that_makes_no_sense_is_a_fault_of_its_site(
     assert running.said() == said.format(path=path)
 
 
-def test_of_a_file_with_a_key_only_the_certificate_is_kept(tmp_path: Path) -> None:
+def test_a_key_in_a_certificate_file_is_not_kept(tmp_path: Path) -> None:
     path = pair(tmp_path / "a.pem", A)
     whole = path.read_bytes()
     assert site_probe._leaf(str(path)) == site_probe.x509.first_of(whole)
@@ -292,7 +292,7 @@ def test_of_a_file_with_a_key_only_the_certificate_is_kept(tmp_path: Path) -> No
     assert site_probe._leaf(str(path)) == site_probe.x509.first_of(whole)
 
 
-def test_a_wildcard_is_asked_for_by_a_name_below_it(running: Edge, tmp_path: Path) -> None:
+def test_a_wildcard_is_checked_with_a_name_below_it(running: Edge, tmp_path: Path) -> None:
     running.serve("*.shop.example.com", pair(tmp_path / "w.pem", "*.shop.example.com"))
     assert "does not know" in running.said("*.shop.example.com")
     running.put()
@@ -302,7 +302,7 @@ def test_a_wildcard_is_asked_for_by_a_name_below_it(running: Edge, tmp_path: Pat
 @pytest.mark.parametrize(
     "name", ["x" * 64 + ".example.com", "a..example.com", ".", "é.example.com", "a\n.example.com"]
 )
-def test_a_name_that_cannot_be_asked_for_is_a_fault_of_its_own(running: Edge, name: str) -> None:
+def test_a_name_that_cannot_be_checked_is_a_fault_of_its_own_site(running: Edge, name: str) -> None:
     running.sites[name] = running.sites[A]
     assert running.said(name) != "served"
     assert running.said(A) == "served"
@@ -320,7 +320,7 @@ def answer(line: socket.socket, how: str) -> None:
 
 @pytest.fixture
 def odd(edge: Edge) -> Iterator[Callable[[str], Edge]]:
-    """Something else listens in nginx's place, and answers oddly."""
+    """Make another program listen in nginx's place, with odd answers."""
     with contextlib.ExitStack() as open_:
 
         def make(how: str) -> Edge:
@@ -347,10 +347,10 @@ def odd(edge: Edge) -> Iterator[Callable[[str], Edge]]:
     [
         ("hangs", "nginx does not answer on port 80; nginx does not answer on port 443"),
         ("closes", "nginx does not know the name on port 80; no TLS on port 443: "),
-        ("other", "what answers on port 80 does not speak HTTP; no TLS on port 443: "),
+        ("other", "the program on port 80 does not speak HTTP; no TLS on port 443: "),
     ],
 )
-def test_what_is_no_nginx_is_told_from_one(
+def test_another_program_on_nginxs_ports_is_recognised(
     odd: Callable[[str], Edge], monkeypatch: pytest.MonkeyPatch, how: str, said: str, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(site_probe, "_EACH", 0.3)
@@ -359,7 +359,7 @@ def test_what_is_no_nginx_is_told_from_one(
     assert edge.said().startswith(said)
 
 
-def test_an_nginx_that_hangs_takes_a_bounded_time_however_many_sites_there_are(
+def test_checking_many_sites_of_a_hanging_nginx_takes_a_limited_time(
     odd: Callable[[str], Edge], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(site_probe, "_EACH", 0.3)
@@ -372,13 +372,13 @@ def test_an_nginx_that_hangs_takes_a_bounded_time_however_many_sites_there_are(
     assert "too slow" in sites["s99.example.com"]
 
 
-def test_nothing_that_listens_is_told_by_port(edge: Edge) -> None:
+def test_a_port_where_nothing_listens_is_named(edge: Edge) -> None:
     edge.nginx.active = "active"
     edge.sites = {A: None}
     assert edge.said() == "nothing listens on port 80"
 
 
-def test_two_hundred_sites_are_asked_for_in_seconds(edge: Edge, tmp_path: Path) -> None:
+def test_two_hundred_sites_are_checked_in_seconds(edge: Edge, tmp_path: Path) -> None:
     certificate = pair(tmp_path / "all.pem", "*.example.com")
     for number in range(200):
         edge.sites[f"s{number}.example.com"] = certificate
@@ -393,7 +393,7 @@ def test_two_hundred_sites_are_asked_for_in_seconds(edge: Edge, tmp_path: Path) 
     assert taken < 10, f"{taken:.2f} s"
 
 
-def test_a_clock_that_was_set_back_does_not_make_it_stale_for_ever(
+def test_nginx_does_not_stay_stale_after_the_clock_was_set_back(
     running: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     future = time.time_ns() + 3600 * 10**9

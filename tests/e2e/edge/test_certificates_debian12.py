@@ -62,6 +62,6 @@ def test_debian_12s_certbot_hides_what_the_authority_says_and_it_is_told(edge: E
 def test_debian_12_says_that_its_certbot_knows_no_profiles(edge: Edge) -> None:
     program = edge.project.folder / "__main__.py"
     program.write_text(program.read_text().replace('email="ops', 'profile="tlsserver", email="ops'))
-    edge.project.up(fails=True).has("this host's certbot 2.1 knows no profiles")
+    edge.project.up(fails=True).has("this host's certbot 2.1 has no certificate profiles")
     edge.declare(*edge.names).up()
     edge.project.unchanged()

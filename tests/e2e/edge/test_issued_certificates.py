@@ -150,11 +150,11 @@ def test_names_that_lead_elsewhere_are_told_all_at_once_before_the_authority_is_
         host.write("/etc/resolv.conf", resolver)
         host.run(f"systemctl stop e2e-dns; rm {site}; systemctl reload nginx")
     failed.has(
-        "the authority was not asked, because this host is not reached by 4 names",
+        "the authority was not asked, because requests for 4 names do not reach this host",
         f"{elsewhere}: 198.51.100.66: nothing answers on port 80",
         f"{nowhere}: DNS has no address for it",
         f"{half}: 2001:db8:100::66: nothing answers on port 80",
-        f"{other}: {host.address}: port 80 answers with something else",
+        f"{other}: {host.address}: port 80 answers without our token",
     ).lacks(f"{half}: {host.address}", f"    {NAME}: ")
     assert (edge.acme.orders, edge.serial()) == (orders, before)
     assert host.run("ls -A /var/www/acme").stdout == ""
@@ -166,7 +166,7 @@ def test_what_the_authority_alone_finds_wrong_is_told_in_its_words(edge: Edge) -
     failed = edge.declare(NAME, API).up(fails=True)
     edge.acme.point_back(API)
     failed.has(
-        f"the authority refuses {API}", f"{API}: ", "onnection refused", "let port 80 be reached"
+        f"the authority refuses {API}", f"{API}: ", "onnection refused", "open port 80 to everybody"
     ).lacks("Ask for help", "debug log")
     assert edge.serial() == before
     edge.project.up()
@@ -181,7 +181,7 @@ def test_what_was_not_renewed_in_time_shows_with_the_reason_and_up_renews_it(edg
     host.run("systemctl start nginx")
     shown = edge.project.preview().has("Certificate: (update)", '=> "fresh"')
     said = next(line for line in shown.output.splitlines() if "expiry" in line)
-    assert '"in 9 days, of 90: www.example.com: ' in said
+    assert '"ends in 9 days (issued for 90 days): www.example.com: ' in said
     assert "onnection refused" in said
     edge.project.up()
     assert edge.serial()
@@ -223,7 +223,7 @@ def test_another_authority_makes_the_new_lineage_first_and_the_old_one_goes_last
 def test_a_certbot_that_was_killed_leaves_nothing_that_the_next_up_cannot_mend(edge: Edge) -> None:
     conf = f"/etc/letsencrypt/renewal/{edge.lineage}.conf"
     edge.host.run(f"rm {conf}")
-    edge.project.preview().has("half made")
+    edge.project.preview().has("incomplete")
     edge.project.up()
     assert edge.serial()
     assert edge.lineages() == [f"{edge.lineage}.conf"]
