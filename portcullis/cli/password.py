@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NOT_EXPORTED = (
-    "only people with a tunnel have one there. Declare a tunnel and run `up`. A program of your own must "
+    "it exports those of people with a tunnel. Declare a tunnel and run `up`. A program of your own must "
     "also call export_tunnels (docs/tunnels.md)"
 )
 _PASSWORD = "password-"  # noqa: S105 - the prefix of an output's name

@@ -3,8 +3,11 @@
 Pulumi's preview of a new resource does not show what the host already has. This verb runs the program with
 recorded resources. Then it asks each host with the same function that `up` uses.
 
-It prints one line for each host resource:
-`=` is as declared, `~` would change, `!` the host would refuse, `?` is known only after `up`.
+It prints one line for each host resource, with a mark:
+  =  as declared
+  ~  would change
+  !  would change, but the host would refuse the change
+  ?  known only after `up`
 
 Exit code: 0, the hosts would refuse nothing; 1, a host would refuse something, or could not be asked.
 """
@@ -40,7 +43,7 @@ _SSH_RULE = "no-ssh-rule"
 """The code of the host's refusal while no rule of the firewall allows SSH. `up` adds that rule first."""
 _LATER = ("ContainerState", "Release", "Drain", "Exposure")
 """Kinds about things that the same `up` creates. Before it, the host has none of them."""
-_GENERATED = "known only after `up`, which generates or reads a value of it"
+_GENERATED = "known only after `up`: it depends on a value that `up` generates or reads"
 _SHOWN = 60
 """The most characters of a value that a line shows."""
 
@@ -104,7 +107,7 @@ def provider_of(kind: str) -> HostProvider:
 
 
 def _resource(kind: str) -> type[HostResource] | None:
-    """Return the class of a kind of host resource, or None if the kind is not one of a host."""
+    """Return the class of a kind of host resource, or None for other kinds."""
     found = getattr(resources, kind, None) or getattr(components, kind, None)
     return found if isinstance(found, type) and issubclass(found, HostResource) else None
 
@@ -153,7 +156,7 @@ def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[st
 
 
 def _settled_by_then(resource: Declared, found: dict[str, Any], declared: Sequence[Declared]) -> bool:
-    """Return whether a resource that `up` applies earlier removes the reason of the host's refusal."""
+    """Return whether `up` applies another resource first that removes the reason for the refusal."""
     before = [one for one in declared if one.props["host"] == resource.props["host"] and one is not resource]
     if found["refusal"]["code"] == _SSH_RULE:
         return any(one.kind == "SshServer" for one in before)

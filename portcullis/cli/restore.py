@@ -1,6 +1,6 @@
 """List the backups of a host's stores, or restore one.
 
-Without --from it lists the backups. A restore overwrites the store's current data, and saves that data first.
+Without --from it lists the backups. A restore first saves the store's current data, then overwrites it.
 
 Exit code: that of the restore on the host; 2, nothing was restored.
 """
@@ -39,7 +39,7 @@ class Stopped(Exception):
 
 
 def run(options: argparse.Namespace) -> int:
-    """List the backups, or ask and restore one. Return the exit code."""
+    """List the backups, or restore one after a question. Return the exit code."""
     try:
         options.stack = command.stack_of(options.stack)
         ssh = _ssh(options.stack, options.host)
@@ -201,4 +201,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--no-safety-dump", action="store_true", help="do not save the current data; for a broken store"
     )
     store = _form(_STORE, "a store; write redis, mongo or mongo.DATABASE")
-    parser.add_argument("store", nargs="?", default="", type=store)
+    parser.add_argument("store", nargs="?", default="", type=store, help="redis, mongo or mongo.DATABASE")

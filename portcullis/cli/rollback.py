@@ -24,7 +24,7 @@ PASSES_ON = True
 """Unknown arguments are passed on to `up`."""
 _STATE = "portcullis:index:ContainerState"
 _STORES = (":Redis$", ":MongoDB$")
-"""The components of stores, as a container's URN shows them. A store is never rolled back."""
+"""Parts of a URN that mark the container of a store. A store is never rolled back."""
 _IMAGE = "docker:index/remoteImage:RemoteImage"
 _PINNED = "@sha256:"
 
@@ -77,7 +77,7 @@ def choose_image(app: str, configured: str, deployment: dict[str, Any]) -> Choic
 
 
 def _find(resources: Sequence[dict[str, Any]], type_: str, name: str) -> dict[str, Any] | None:
-    """Return the resource with a type and name, without those that wait for their deletion."""
+    """Return the resource with a type and name. One that Pulumi is about to delete does not count."""
     for one in resources:
         if one["type"] == type_ and one["urn"].endswith(f"::{name}") and not one.get("delete"):
             return one

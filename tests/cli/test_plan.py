@@ -203,7 +203,7 @@ def test_a_value_from_a_generated_secret_is_known_only_after_up(
     assert declared["motd"].known
     assert plan.plan_lines(declared["password"]) == [
         "? web1: File password",
-        "    known only after `up`, which generates or reads a value of it",
+        "    known only after `up`: it depends on a value that `up` generates or reads",
     ]
 
 

@@ -17,7 +17,7 @@ _FILLS = {"who": "#fff", "port": "#fff4dc", "site": "#e3f1e3", "container": "#e2
 _WIDTH, _HEIGHT, _GAP = 164, 50, 18
 _STEP = 224  # from one column to the next
 _LEFT, _TOP = 20, 84
-_LETTERS = {"label": 21, "detail": 25}  # that fit into a box
+_LETTERS = {"label": 21, "detail": 25}  # the most that fit into a box
 _LINES = {
     UNDECLARED: ("#c0271b", 2.4, ""),
     ADDED: ("#2a7d2a", 2.4, ""),
@@ -114,7 +114,10 @@ def _edge(edge: Edge, start: Place, end: Place) -> str:
     if x2 - x1 > _STEP:
         # An edge that skips columns is a tunnel. It is drawn over them, and thinner.
         stroke, dashes = (1.0, "2 3") if not state else (stroke, dashes)
-        bend, over1 = _STEP / 2, (_TOP - 6 - (y1 + y2) / 8) / 0.75  # where the curve has its middle
+        bend, over1 = (
+            _STEP / 2,
+            (_TOP - 6 - (y1 + y2) / 8) / 0.75,
+        )  # so that the middle of the curve is above the boxes
         over2 = over1
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
     way = f"M{x1:g} {y1:g}C{x1 + bend:g} {over1:g} {x2 - bend:g} {over2:g} {x2:g} {y2:g}"
@@ -126,7 +129,7 @@ def _edge(edge: Edge, start: Place, end: Place) -> str:
 
 def _legend(found: Map) -> str:
     states = {_state(node) for node in found.nodes.values()} | {_state(edge) for edge in found.edges.values()}
-    parts = ["everything else is declared closed", "dotted: through an SSH tunnel"]
+    parts = ["everything not shown is declared closed", "dotted: through an SSH tunnel"]
     parts += [
         text
         for state, text in (

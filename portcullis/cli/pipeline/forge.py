@@ -49,7 +49,10 @@ class Forge(Protocol):
         ...
 
     def settle(self, marker: str, body: str) -> str | None:
-        """Close the open issue with this marker, with a comment. Return its address, None without an issue.
+        """Close the open issue with this marker, with a comment.
+
+        Returns:
+            The issue's address, or None if there is no such issue.
 
         Raises:
             ForgeError: a call failed.

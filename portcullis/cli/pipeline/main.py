@@ -52,7 +52,7 @@ def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
     if seen.verdict:
         say(f"\n{seen.verdict}")
     if seen.stopped:
-        say(f"{stack}: stopped by the policy pack")
+        say(f"{stack}: a policy stops the stack")
     _summarise((folder / COMMENT).read_text())
     return CLEAN if seen.ok and not seen.stopped else FAILED
 
@@ -113,8 +113,8 @@ def _page(folder: Path) -> str | None:
 def watched(stack: str, folder: Path) -> int:
     """Look for differences and report them in an issue. Return 0 for none, 2 for some, 1 if it failed.
 
-    It also reports merged changes that nobody has deployed. And it reports changes by hand that a failed `up`
-    has read into the state, which no longer show as made by hand.
+    It also reports merged changes that nobody has deployed. A failed `up` reads changes by hand into the
+    state, so they no longer show as made by hand. They are reported, too.
 
     Outside a pipeline it prints the differences and touches no issue.
 
@@ -167,8 +167,10 @@ def say(text: str) -> None:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     verbs = parser.add_subparsers(dest="verb", required=True)
-    look = verbs.add_parser("preview", help="preview a stack; writes comment.md, diff.txt and preview.json")
-    look.add_argument("--code-only", default="", metavar="WHY", help="ask no host; WHY is for the readers")
+    look = verbs.add_parser("preview", help="preview a stack; writes comment.md, diff.txt and JSON files")
+    look.add_argument(
+        "--code-only", default="", metavar="WHY", help="ask no host; the comment gives WHY as the reason"
+    )
     look.add_argument(
         "--base", type=command.place, help="with --code-only: a checkout to compare with; needs no state"
     )

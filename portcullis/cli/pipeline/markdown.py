@@ -72,7 +72,7 @@ def of_drift(preview: Preview, source: str) -> tuple[str, str]:
     title = f"Drift: {preview.stack} does not match the code"
     first = (
         "Somebody changed the host by hand, or a merged change is not deployed yet.\n\n`portcullis up` "
-        "changes the host to match the code. To keep a change of the host, add it to the code. This issue "
+        "changes the host to match the code. To keep a change on the host, add it to the code. This issue "
         "closes by itself when host and code match."
     )
     lines = [*_listed(preview), "", first, ""]

@@ -1,7 +1,7 @@
 """Remove containers and networks that an interrupted deploy created but did not record in the state.
 
-The next deploy creates them again, and fails because their names are taken. They have this stack's label and
-are not in its state, so it is safe to remove them. Volumes cause no such failure. They hold data and stay.
+The next deploy creates them again, and fails because their names are taken. What was left behind has this
+stack's label and is not in its state, so it is safe to remove it. Volumes cause no failure, so they stay.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ done"""
 
 
 def clear(stack: str, hosts: Sequence[str], errors: Iterable[str]) -> list[str]:
-    """Remove such containers and networks if an `up` failed because of them.
+    """Remove the containers and networks that were left behind, if an `up` failed because of them.
 
     Args:
         stack: the stack of that `up`.

@@ -215,7 +215,7 @@ class Collector:
         op: Op = _DOES[does.op]  # type: ignore[assignment]
         goal = does.new if op != "delete" else None
         sides = [dict(side.inputs) if side else {} for side in (before, live, goal)]
-        # The owner is internal and means nothing to people.
+        # The owner of a resource is internal. A report does not show it.
         for side in sides:
             side.pop("managed_by", None)
         paths = does.paths

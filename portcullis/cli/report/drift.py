@@ -25,10 +25,10 @@ arguments = preview.arguments
 def run(options: argparse.Namespace) -> int:
     """Show the changes made by hand and return the exit code."""
     # Only a refresh reads the hosts, so force it, whatever Pulumi.yaml says.
-    return preview.show(options, "drift", "--refresh", keep=of_hands)
+    return preview.show(options, "drift", "--refresh", keep=only_by_hand)
 
 
-def of_hands(report: Report) -> Report:
+def only_by_hand(report: Report) -> Report:
     """Return the report with only the changes made by hand."""
     shown = tuple(one for one in report.differences if one.by_hand)
     follows = tuple(one for one in report.follows if one.by_hand)

@@ -55,7 +55,7 @@ def run(
         **(os.environ if environment is None else environment),
         "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "1",
     }
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as beside, _outlive_interrupt():
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as beside, _ignore_interrupt():
         try:
             process = subprocess.Popen(
                 ["pulumi", *words, *_QUIET], cwd=folder, env=given, stdin=subprocess.DEVNULL,
@@ -121,7 +121,7 @@ def errors_of(said: str, stack: str = "") -> list[str]:
 
     Args:
         said: everything that the engine printed outside its events.
-        stack: the stack's name. If the stack's file is not YAML, the engine does not name it.
+        stack: the stack's name. If the stack's file is not YAML, the engine does not name the file.
     """
     found = []
     for message in _ERROR.findall(said):
@@ -144,7 +144,7 @@ def _stack(words: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _outlive_interrupt() -> Iterator[None]:
+def _ignore_interrupt() -> Iterator[None]:
     """Ignore Ctrl-C here. The engine gets it too and ends by itself, so we still report its last messages."""
     if threading.current_thread() is not threading.main_thread():
         yield

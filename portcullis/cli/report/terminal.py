@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 _STYLES = {"title": "bold", "group": "bold", "detail": "dim", "note": "dim"}
 _MARKS = {"!!": "bold red", "!": "yellow", "": ""}
 _LEAST = 24
-"""The least columns of a row for the difference, however long the remedy is."""
+"""A row has at least this many columns for the difference, however long the remedy is."""
 _EDGE = 5
-"""The columns of the mark, with the spaces around it."""
+"""The mark takes this many columns, with the spaces around it."""
 
 
 class Screen:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from portcullis.cli.report.events import Event
 
 PASSES_ON = True
-_HANDS = 3
+_MOST_BY_HAND = 3
 """The number of changes by hand that are named before the errors."""
 
 
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(render.of_json(done) + "\n")
         return SAME if done.ok else FAILED
     if not done.ok:
-        _tell_hands(done)
+        _print_changes_by_hand(done)
         tell_errors(done)
         return FAILED
     screen.show(_ending(done, ticks.count))
@@ -159,8 +159,8 @@ def _ending(done: Report, count: int) -> list[Row]:
     return [head, *sites, *render.untouched(done), *render.warnings(done)]
 
 
-def _tell_hands(done: Report) -> None:
+def _print_changes_by_hand(done: Report) -> None:
     """Print what somebody changed by hand, before the errors: it is their likely cause."""
-    hands = [one for one in done.differences if one.by_hand]
-    for one in hands[:_HANDS]:
+    by_hand = [one for one in done.differences if one.by_hand]
+    for one in by_hand[:_MOST_BY_HAND]:
         sys.stderr.write(f"changed by hand before this up: {one.subject}: {one.what}\n")

@@ -147,7 +147,7 @@ def _address(
             verdict.add(FAIL, where, *_silent(declared, opening))
         elif opening.sources and opening.first not in opened and _asked(opening.first, ports):
             # Nobody can tell from here whether its program listens, and it does not matter.
-            state = "no answer" if _named(found["source"], opening.sources) else "closed to us"
+            state = "no answer" if _is_one_of(found["source"], opening.sources) else "closed to us"
             rows.append(
                 Row(OK, _spelled(opening), state, f"{opening.why}, only for {_some(opening.sources)}", "")
             )
@@ -180,7 +180,7 @@ def _opened(verdict: Verdict, declared: Declared, where: str, port: int, found: 
         )
         also = f"; {answers}" if answers else ""
         verdict.add(FAIL, where, f"port {what} is open and nobody declared it{also}", hint)
-    elif opening.sources and not _named(found["source"], opening.sources):
+    elif opening.sources and not _is_one_of(found["source"], opening.sources):
         only = f"{opening.place} allows only {', '.join(opening.sources)}"
         fault = f"port {what} is open to {found['source']}, but {only}"
         if ipaddress.ip_address(found["source"]).is_global:
@@ -219,7 +219,7 @@ def _certificates(verdict: Verdict, declared: Declared, asked: Mapping[str, Any]
     wrong: Dict[Tuple[str, str, str], List[Tuple[str, str]]] = {}
     for where, found in asked.items():
         for name, shown in found["certificates"].items():
-            faults = list(_wrong(shown, declared.authority.get(name, PUBLIC), now))
+            faults = list(_certificate_faults(shown, declared.authority.get(name, PUBLIC), now))
             mark = max((mark for mark, _, _ in faults), key=(OK, WARN, FAIL).index, default=OK)
             left = f"{days_left(shown['ends'], now)} days left" if shown["ends"] else ""
             answers = ", ".join(filter(None, (shown["issuer"], left)))
@@ -233,7 +233,9 @@ def _certificates(verdict: Verdict, declared: Declared, asked: Mapping[str, Any]
         verdict.add(mark, ", ".join([*addresses, *names]), what, hint)
 
 
-def _wrong(shown: Mapping[str, Any], authority: str, now: float) -> Iterator[Tuple[str, str, str]]:
+def _certificate_faults(
+    shown: Mapping[str, Any], authority: str, now: float
+) -> Iterator[Tuple[str, str, str]]:
     if not shown["ends"]:
         yield FAIL, shown["fault"], "check `nginx -T` on the host, and that the name points to the host"
         return
@@ -271,7 +273,7 @@ def _covering(declared: Declared, port: int) -> Optional[Opening]:
     )
 
 
-def _named(source: str, sources: Tuple[str, ...]) -> bool:
+def _is_one_of(source: str, sources: Tuple[str, ...]) -> bool:
     """Return whether an address is one of the sources, or in one of their networks."""
     ours = ipaddress.ip_address(source)
     networks = [ipaddress.ip_network(each, strict=False) for each in sources]
