@@ -1,6 +1,6 @@
 """Runs a Pulumi program without an engine and without a host, and takes down what it registers.
 
-`plan` asks the hosts about it, the policy judge judges it, and the unit tests compare it.
+`plan` asks the hosts about it, `policy` checks it against the policies, and the unit tests compare it.
 """
 
 from __future__ import annotations

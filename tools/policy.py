@@ -1,7 +1,7 @@
-"""Judge a stack by the policy pack: `make policy`, `make policy STACK=prod`.
+"""Check a stack against the policy pack: `make policy`, `make policy STACK=prod`.
 
-An official Pulumi judges in a preview, which reads the hosts. Beside the engine that is built here, whose
-language host runs no pack, the pack's own judge does it, with the same verdicts.
+An official Pulumi checks it in a preview, which reads the hosts. With the engine that is built here, whose
+language host runs no pack, `portcullis policy` checks it, with the same result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tools.steps import ROOT, StepError, ask, reported
 
 
 def command(stack: str, ready: engine.Engine | None) -> list[str]:
-    """Return what judges a stack with an engine, or without any."""
+    """Return the command that checks a stack with this engine, or without any."""
     if ready is not None and ready.official:
         return ["pulumi", "preview", "--stack", stack, "--policy-pack", "policy"]
     return [str(ROOT / "bin" / "portcullis"), "policy", "--stack", stack]
@@ -28,7 +28,7 @@ def prepare(stack: str) -> None:
     """Make stack lab at first use, as tools/stack.sh does; any other one is its owner's to make.
 
     Raises:
-        StepError: there are no settings to judge, or the stack cannot be made.
+        StepError: there are no settings to check, or the stack cannot be made.
     """
     if stack != "lab":
         found = ask(["pulumi", "stack", "--stack", stack, "--show-name"], cwd=ROOT)

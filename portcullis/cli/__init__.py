@@ -1,1 +1,1 @@
-"""The commands that people and pipelines run. Nothing is imported here: some run on a bare Python."""
+"""The verbs of the command `portcullis`. Nothing is imported here: some verbs run without any package."""

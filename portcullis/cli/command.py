@@ -1,4 +1,4 @@
-"""What the verbs share: starting Pulumi's command line, and what it needs in the environment."""
+"""Functions that the verbs share: they run Pulumi's command line and set the environment that it needs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _LAB = "lab"
-"""The stack of a checkout's disposable host."""
+"""The stack of the lab, which is the disposable host of a checkout."""
 MISSING = 127
-"""The exit code where there is no such program, as a shell has it."""
-INSTALL = "https://www.pulumi.com/docs/install/ says how; in a checkout, `. tools/env.sh` finds the lab's"
+"""The exit code if a program is not found, as in a shell."""
+INSTALL = "https://www.pulumi.com/docs/install/ says how; in a checkout, `. tools/env.sh` finds a Pulumi"
 _NO_STACK = re.compile(r"no stack named '([\w./-]+)' found")
 HINT = f"error: pulumi is not installed\n  -> {INSTALL}\n"
 
 
 class Failed(Exception):
-    """What pulumi said when it could not answer; for people."""
+    """The verb cannot go on. The text says why, for people."""
 
 
 def prepare_environment() -> None:
-    """Set in this process what Pulumi needs, for everything that it starts.
+    """Set the environment variables that Pulumi needs, for all programs that this process starts.
 
-    `refresh` and `destroy` run the program, and so use today's address of a host. `python3` is ours: a
-    command that the program declares is started by a plugin, which knows of no virtual environment.
+    With PULUMI_RUN_PROGRAM, `refresh` and `destroy` run the program, so they use a host's current address.
+    PATH leads to our own `python3` first: Pulumi's command plugin knows nothing of a virtual environment.
     """
     os.environ.setdefault("PULUMI_RUN_PROGRAM", "true")
     if sys.prefix != sys.base_prefix:
@@ -42,14 +42,14 @@ def prepare_environment() -> None:
 
 
 def pulumi(arguments: Sequence[str], *, capture: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run `pulumi` to its end.
+    """Run `pulumi` and wait for its end.
 
     Args:
-        arguments: what stands after the program's name.
-        capture: keep what it prints; else people see it as it comes.
+        arguments: the arguments, without the program's name.
+        capture: capture the output. Else people see it as it comes.
 
     Returns:
-        How it ended. Where there is no Pulumi that is `MISSING`, with what to do on standard error.
+        The exit code and the output. If Pulumi is not installed: `MISSING`, and advice on standard error.
     """
     try:
         return subprocess.run(["pulumi", *arguments], capture_output=capture, text=True, check=False)
@@ -58,40 +58,40 @@ def pulumi(arguments: Sequence[str], *, capture: bool = True) -> subprocess.Comp
 
 
 def answer(*arguments: str) -> str:
-    """Return what pulumi prints.
+    """Run `pulumi` and return what it prints.
 
     Raises:
-        Failed: it is not there, or refuses.
+        Failed: Pulumi is not installed, or it ended with an error.
     """
     done = pulumi(arguments)
     if done.returncode:
         said = done.stderr.strip().removeprefix("error: ")
         if found := _NO_STACK.search(said):
-            said += f"\n  -> `pulumi stack init {found[1]}` makes it; `pulumi stack ls` shows the others"
-        raise Failed(said or f"pulumi {arguments[0]} ended with {done.returncode}")
+            said += f"\n  -> `pulumi stack init {found[1]}` creates it; `pulumi stack ls` lists the others"
+        raise Failed(said or f"pulumi {arguments[0]} ended with exit code {done.returncode}")
     return done.stdout
 
 
 def add_stack(parser: argparse.ArgumentParser) -> None:
-    """Let a verb take the stack that it is about."""
-    parser.add_argument("--stack", help="the stack; without it the one that is selected")
+    """Add the option `--stack` to a verb."""
+    parser.add_argument("--stack", help="the stack (default: the selected one)")
 
 
 def stack_of(given: str | None) -> str:
-    """Return the stack that is meant: the one that is given, else the one that is selected.
+    """Return the given stack, or the selected one if none is given.
 
     Raises:
-        Failed: none is selected.
+        Failed: no stack is selected.
     """
     return given or answer("stack", "--show-name").strip()
 
 
 def spelled(stack: str, verb: str, *words: str) -> str:
-    """Spell a command of ours for people to paste, in the project's folder."""
+    """Return one of our commands, for people to paste into a shell in the project's folder."""
     said = " ".join(["portcullis", verb, "--stack", stack, *words])
     if not Path("bin/portcullis").exists():
         return said
-    # In a checkout nothing is installed. Where the lab's engine and state are, a shell knows from that file.
+    # In a checkout nothing is installed. tools/env.sh tells a shell where the lab's engine and state are.
     return f"(. tools/env.sh; {said})" if stack == _LAB else f"bin/{said}"
 
 
@@ -99,20 +99,20 @@ def settings(stack: str) -> dict[str, Any]:
     """Return a stack's configuration, as `pulumi config --json --show-secrets` prints it.
 
     Raises:
-        Failed: pulumi is not there, or refuses.
+        Failed: Pulumi is not installed, or it ended with an error.
     """
     found: dict[str, Any] = json.loads(answer("config", "--stack", stack, "--show-secrets", "--json"))
     return found
 
 
 def texts(values: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
-    """Return a stack's configuration as Pulumi hands it to a program.
+    """Return a stack's configuration in the form in which Pulumi gives it to a program.
 
     Args:
-        values: what `settings` returns.
+        values: the result of `settings`.
 
     Returns:
-        Full key to value in text; and the keys that are encrypted.
+        The values as text by full key, and the keys whose values are encrypted.
     """
     config = {
         key: found["value"] if "value" in found else json.dumps(found["objectValue"])
@@ -122,7 +122,7 @@ def texts(values: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
 
 
 def place_in_project(error: Exception) -> str:
-    """Return where in the project something went wrong: the file and the line."""
+    """Return where in the project an error happened: the file and the line."""
     project = Path.cwd().resolve()
     frames = [
         (Path(frame.filename).resolve(), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
@@ -137,5 +137,5 @@ def place_in_project(error: Exception) -> str:
 
 
 def place(text: str) -> Path:
-    """Read a path from the command line: of the folder that it was typed in."""
+    """Return a path of the command line as an absolute path, before the verb changes the working folder."""
     return Path(text).absolute()

@@ -1,6 +1,8 @@
 """Write a new project: Pulumi.yaml, a first program, requirements.txt and .gitignore.
 
-It overwrites nothing. Exit status: 0; 1, nothing was written.
+It never overwrites a file.
+
+Exit code: 0, the project is written; 1, nothing was written.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DISTRIBUTION = "portcullis-host"
-"""What pip calls this package: `portcullis` alone is another one there."""
+"""The name of this package on PyPI, where `portcullis` is another project."""
 _PROJECT = """\
 name: {name}
 description: A hardened Docker host, declared and diffed in code.
@@ -40,21 +42,21 @@ _ENVIRONMENT = """\
     virtualenv: {folder}
 """
 PROGRAM = '''\
-"""What this project declares. `portcullis preview` shows what would change, `portcullis up` changes it."""
+"""The hosts of this project. `portcullis preview` shows what would change, `portcullis up` changes it."""
 
 from portcullis.components import AppArgs, HardenedHost, HardenedHostArgs, RedisArgs, SiteArgs
 
 HardenedHost(
     "web1",
     HardenedHostArgs(
-        address="203.0.113.10",  # of your VPS: an IPv4 or IPv6 address, or a name
+        address="203.0.113.10",  # the IPv4 or IPv6 address of your VPS, or its name
         os="debian-13",  # or debian-12, ubuntu-24.04, ubuntu-22.04
-        # What `ssh-keyscan -t ed25519 ADDRESS` prints, compared with your provider's console.
+        # The output of `ssh-keyscan -t ed25519 ADDRESS`. Compare it with the key in your provider's console.
         host_key="ssh-ed25519 AAAA…",
         stores={"redis": RedisArgs()},
-        # An image that the host can pull, and the port that it listens on inside.
+        # An image that the host can pull, and the port that the app listens on inside its container.
         apps={"api": AppArgs(image="ghcr.io/acme/api@sha256:…", port=8080, uses=["redis"])},
-        # A name whose DNS record leads to the host: the certificate comes from Let's Encrypt.
+        # A name whose DNS record points to the host. Let's Encrypt issues its certificate.
         sites={"api.example.com": SiteArgs(app="api")},
     ),
 )
@@ -64,16 +66,17 @@ _NEXT = """\
 Next, in {folder}:
 {path}  1. fill in __main__.py: address, host key, image, site
   2. pulumi login; pulumi stack init prod    (or pulumi login --local, with PULUMI_CONFIG_PASSPHRASE set)
-  3. portcullis plan       what stands on the host already and would differ
-  4. portcullis preview    what would be made; then portcullis up
+  3. portcullis plan       shows what `up` would change on a host that is already in use
+  4. portcullis preview    shows every difference; then run portcullis up
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
+    """Add the verb's arguments."""
     parser.add_argument(
-        "folder", nargs="?", type=command.place, default=Path.cwd(), help="the project's; without it this one"
-    )
+        "folder", nargs="?", type=command.place, default=Path.cwd(),
+        help="the project's folder (default: the working folder)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -89,17 +92,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def project(folder: Path) -> str:
-    """Return the text of Pulumi.yaml, with the environment and the plugin of the Python that runs this."""
+    """Return the text of Pulumi.yaml. It names the virtual environment and the plugin of this Python."""
     is_virtual = sys.prefix != sys.base_prefix
-    environment = _ENVIRONMENT.format(folder=_below(folder, Path(sys.prefix))) if is_virtual else ""
+    environment = _ENVIRONMENT.format(folder=_quoted(folder, Path(sys.prefix))) if is_virtual else ""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name).strip("-.") or "hosts"
     return _PROJECT.format(
-        name=json.dumps(name), environment=environment, plugin=_below(folder, plugin_folder())
+        name=json.dumps(name), environment=environment, plugin=_quoted(folder, plugin_folder())
     )
 
 
-def _below(folder: Path, path: Path) -> str:
-    """Return a path as the project names it: relative where it lies in its folder. In quotes, for YAML."""
+def _quoted(folder: Path, path: Path) -> str:
+    """Return a path in quotes for Pulumi.yaml. It is relative if it is inside the project's folder."""
     for base, found in ((folder, path), (folder.resolve(), path.resolve())):
         if found.is_relative_to(base):
             return json.dumps(str(found.relative_to(base)))
@@ -111,17 +114,17 @@ def _requirements() -> str:
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
-    """Write all files or none; add to .gitignore what it lacks.
+    """Write all files or none. Add missing lines to .gitignore.
 
     Raises:
-        FileExistsError: some are there already.
-        NotADirectoryError: something else has the folder's name.
+        FileExistsError: one of the files exists.
+        NotADirectoryError: `folder` exists and is not a folder.
     """
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is no folder")
-    there = [name for name in files if (folder / name).exists()]
-    if there:
-        raise FileExistsError(f"{' and '.join(there)} in {folder} would be overwritten")
+        raise NotADirectoryError(f"{folder} is not a folder")
+    existing = [name for name in files if (folder / name).exists()]
+    if existing:
+        raise FileExistsError(f"{' and '.join(existing)} in {folder} would be overwritten")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -134,7 +137,7 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _path() -> str:
-    """Return how a shell finds this command, where it does not yet."""
+    """Return the step that puts this command on PATH, or "" if it is there already."""
     if shutil.which("portcullis"):
         return ""
     checkout = Path(__file__).resolve().parents[2] / "bin"

@@ -1,7 +1,7 @@
-"""The command `portcullis`: what people and pipelines do with a stack, one verb each.
+"""The command `portcullis`. Each verb is one thing that people and pipelines do with a stack.
 
-A verb's module is imported when the verb is used, and nothing else is: `--help` is quick, and a pipeline
-writes its comment with a Python that has no packages.
+Only the module of the given verb is imported. So `--help` is quick, and a pipeline can write its comment with
+a Python that has no packages.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PULUMI = {
-    "refresh": "take what the hosts are into the state",
-    "destroy": "give the hosts back as they were",
+    "refresh": "read the hosts and update the state",
+    "destroy": "remove the stack and bring back the original files of the hosts",
 }
-"""Verbs of Pulumi's own. Their flags are Pulumi's too."""
+"""Verbs that Pulumi runs. They take Pulumi's flags."""
 OURS = {
     "init": ("portcullis.cli.init", "write a new project: Pulumi.yaml and a first program"),
     "preview": ("portcullis.cli.report.preview", "show every difference between the code and the hosts"),
-    "up": ("portcullis.cli.report.up", "make the hosts what the code says"),
+    "up": ("portcullis.cli.report.up", "deploy: change the hosts to match the code"),
     "drift": ("portcullis.cli.report.drift", "show what somebody changed on the hosts by hand"),
-    "plan": ("portcullis.cli.plan", "what the first `up` would do to what a host has already; read only"),
-    "policy": ("portcullis.cli.judge", "judge a stack by the policies: what no stack may do"),
-    "scan": ("portcullis.cli.scan.main", "ask the hosts from outside: what answers must be what is declared"),
-    "map": ("portcullis.cli.map.main", "who reaches what, out of the state, as a page and as Mermaid text"),
-    "tunnels": ("portcullis.cli.tunnels", "what people paste to reach the stores from home"),
-    "password": ("portcullis.cli.password", "the passwords of a store's users"),
-    "restore": ("portcullis.cli.restore", "list the backups of a host, or bring one back"),
-    "rollback": ("portcullis.cli.rollback", "bring back the image that an app ran before"),
-    "pipeline": ("portcullis.cli.pipeline.main", "what a pipeline runs: preview, comment, watch"),
+    "plan": ("portcullis.cli.plan", "show what the first `up` would change on a host in use; read-only"),
+    "policy": ("portcullis.cli.policy", "check a stack against the policies: what no stack may do"),
+    "scan": ("portcullis.cli.scan.main", "scan the hosts from outside and compare with what is declared"),
+    "map": ("portcullis.cli.map.main", "draw who reaches what, from the state: HTML, SVG and Mermaid"),
+    "tunnels": ("portcullis.cli.tunnels", "print the commands that open tunnels to the stores"),
+    "password": ("portcullis.cli.password", "print the passwords of a store's users"),
+    "restore": ("portcullis.cli.restore", "list the backups of a host, or restore one"),
+    "rollback": ("portcullis.cli.rollback", "roll an app back to the image that it ran before"),
+    "pipeline": ("portcullis.cli.pipeline.main", "run a step of a CI pipeline: preview, comment or watch"),
 }
-"""Verbs of our own: the module with `arguments` and `run`, and what the verb does, in one line."""
+"""Our own verbs: the module with `arguments` and `run`, and what the verb does, in one line."""
 _WITHOUT_PROJECT = ("init",)
 _IN_PLACE = ("preview", "up", "drift")
-"""Verbs that pass flags on to Pulumi: what those name stands in the folder that they were typed in."""
+"""Verbs that pass flags on to Pulumi. Paths in those flags are relative to the working folder."""
 _INTERRUPTED = 130
-"""The exit code of what Ctrl-C ended, as a shell has it."""
+"""The exit code after Ctrl-C, as in a shell."""
 _NO_PROJECT = """\
-error: there is no Pulumi.yaml in {folder} or above
-  -> go to the folder of your project, or `portcullis init` writes a new one
+error: no Pulumi.yaml in {folder} or in a folder above it
+  -> change to the folder of your project, or run `portcullis init` to write a new project
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb in the project around the working folder; return its exit code."""
+    """Run one verb in the project that contains the working folder. Return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in PULUMI:
         return _pulumi(given)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if project is None:
             return _no_project()
         if options.called not in _IN_PLACE:
-            # What a verb reads and writes beside the project is named relative to it.
+            # These verbs name their files relative to the project's folder.
             os.chdir(project.parent)
         command.prepare_environment()
     try:
@@ -77,7 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _pulumi(given: list[str]) -> int:
-    """Become Pulumi. It finds the project by itself; only what it says without one leads elsewhere."""
+    """Replace this process with Pulumi.
+
+    Pulumi finds the project by itself. If there is none, we print our own advice: Pulumi's does not fit.
+    """
     elsewhere = any(word == "-C" or word.startswith(("-C=", "--cwd")) for word in given)
     if not elsewhere and project_file(Path.cwd()) is None:
         return _no_project()
@@ -96,10 +99,10 @@ def _no_project() -> int:
 
 
 def parsed(given: Sequence[str]) -> argparse.Namespace:
-    """Read the command line of a verb of ours. Only the verb that is used fills in its part.
+    """Read the command line of one of our verbs. Only the given verb adds its arguments.
 
     Returns:
-        What the verb takes; `called`, the verb; `rest`, the words that it passes on.
+        The verb's options. `called` is the verb, `rest` has the words that it passes on to Pulumi.
 
     Raises:
         SystemExit: the command line is wrong, or asks for help.

@@ -1,4 +1,4 @@
-"""The passwords of a store's users: of all of them, or of one login. Read only."""
+"""Print the passwords of a store's users, or the password of one login. Read-only."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NOT_EXPORTED = (
-    "they are those of people with a tunnel. Declare one and run `up`; a program of your own also calls "
-    "export_tunnels (docs/tunnels.md)"
+    "it exports those of people with a tunnel. Declare a tunnel and run `up`. A program of your own must "
+    "also call export_tunnels (docs/tunnels.md)"
 )
-_PASSWORD = "password-"  # noqa: S105 - how an output begins
+_PASSWORD = "password-"  # noqa: S105 - the prefix of an output's name
 
 
 def passwords(store: str, outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the logins of a store with their passwords; `store` may name one login, as in "redis-app"."""
-    store = store.replace(".", "-")  # as an app's `uses` has it: mongo.shop
+    """Return the logins of a store with their passwords. `store` may also be one login, as in "redis-app"."""
+    store = store.replace(".", "-")  # people may write mongo.shop, as in an app's `uses`
     found = {key.removeprefix(_PASSWORD): text for key, text in outputs.items() if key.startswith(_PASSWORD)}
     return sorted(
         (name, text) for name, text in found.items() if name == store or name.startswith(f"{store}-")
@@ -29,20 +29,20 @@ def passwords(store: str, outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
+    """Add the verb's arguments."""
     command.add_stack(parser)
-    parser.add_argument("store", help="a store, a database of it or one login: redis, mongo.shop, redis-api")
+    parser.add_argument("store", help="a store, a database or a login, such as redis, mongo.shop, redis-api")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the passwords, and nothing else; where it is one, that alone."""
+    """Print the passwords and nothing else. A single password is printed without its login."""
     stack = command.stack_of(options.stack)
     outputs = json.loads(command.answer("stack", "output", "--json", "--show-secrets", "--stack", stack))
     found = passwords(options.store, outputs)
     if not found:
         known = sorted(key.removeprefix(_PASSWORD) for key in outputs if key.startswith(_PASSWORD))
         if known:
-            sys.stderr.write(f"there is no password of {options.store}; known are {', '.join(known)}\n")
+            sys.stderr.write(f"no password of {options.store}; there are passwords of {', '.join(known)}\n")
         else:
             sys.stderr.write(f"stack {stack} exports no password: {_NOT_EXPORTED}\n")
         return 1

@@ -1,10 +1,15 @@
-"""What the first `up` would do to what a host has already. Read only.
+"""Show what the first `up` would change on a host that is already in use. Read-only.
 
-Pulumi's own preview of a create cannot show what already stands on a host. This runs the program with
-recorded resources, and asks each host with the very function that `up` uses. It prints a line for each host
-resource: `=` is as declared, `~` would change, `!` would be refused, `?` cannot be told before `up`.
+Pulumi's preview of a new resource does not show what the host already has. This verb runs the program with
+recorded resources. Then it asks each host with the same function that `up` uses.
 
-Exit status: 0, `up` would not be refused; 1, it would, or nothing could be asked.
+It prints one line for each host resource, with a mark:
+  =  as declared
+  ~  would change
+  !  would change, but the host would refuse the change
+  ?  known only after `up`
+
+Exit code: 0, the hosts would refuse nothing; 1, a host would refuse something, or could not be asked.
 """
 
 from __future__ import annotations
@@ -35,12 +40,12 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
 
 _SSH_RULE = "no-ssh-rule"
-"""What the host refuses as long as `up` has not let SSH through the firewall."""
+"""The code of the host's refusal while no rule of the firewall allows SSH. `up` adds that rule first."""
 _LATER = ("ContainerState", "Release", "Drain", "Exposure")
-"""Kinds that are about what the same `up` makes: nothing of theirs can be there before it."""
-_GENERATED = "follows from what `up` generates or learns"
+"""Kinds about things that the same `up` creates. Before it, the host has none of them."""
+_GENERATED = "known only after `up`: it depends on a value that `up` generates or reads"
 _SHOWN = 60
-"""Characters of a value that a line shows."""
+"""The most characters of a value that a line shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Declared:
     name: str
     props: Props
     known: bool = True
-    """Whether all of it can be told before `up`: a generated password cannot, nor what comes of one."""
+    """Whether all properties are known before `up`. A generated password, for example, is not."""
 
 
 def declared_by_program(
@@ -62,11 +67,11 @@ def declared_by_program(
     Args:
         project: the project's name.
         stack: the stack's name.
-        config: full key to value in text, as `pulumi config --json` has them.
-        secret_keys: those of them that are encrypted; a message about a fault does not quote these.
+        config: the values as text by full key, as in `pulumi config --json`.
+        secret_keys: the keys whose values are encrypted. No error message quotes these values.
     """
     recorder = Recorder(lambda _type, _name: {"revision": ""})
-    # As in a preview: what only a provider knows is unknown.
+    # As in a preview, a value that only a provider knows is unknown.
     record(
         recorder,
         run_project,
@@ -77,11 +82,11 @@ def declared_by_program(
         secret_keys=secret_keys,
     )
     return [
-        # Without the marks of secrets: it goes to the host only, and is never printed.
+        # Without the marks of secrets: the values go only to the host and are never printed.
         Declared(
             kind,
             one.request.name,
-            # Who owns it, the plugin learns from the engine.
+            # In a real run the plugin gets the owner from the engine.
             {**plain(one.inputs), "managed_by": one.urn},
             rpc.UNKNOWN not in str(one.request.object),
         )
@@ -93,29 +98,29 @@ def declared_by_program(
 
 
 def provider_of(kind: str) -> HostProvider:
-    """Return the provider of a host resource, which stands in the same module as the resource's class."""
+    """Return the provider of a kind of host resource, from the module that also has the resource's class."""
     resource = _resource(kind)
     if resource is None:
-        raise ValueError(f"{kind!r} is no host resource")
+        raise ValueError(f"{kind!r} is not a host resource")
     provider: HostProvider = getattr(sys.modules[resource.__module__], f"{kind}Provider")()
     return provider
 
 
 def _resource(kind: str) -> type[HostResource] | None:
-    """Return the class of a host resource; None for a resource that is not on a host."""
+    """Return the class of a kind of host resource, or None for other kinds."""
     found = getattr(resources, kind, None) or getattr(components, kind, None)
     return found if isinstance(found, type) and issubclass(found, HostResource) else None
 
 
 def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[str]:
-    """Ask the host what `up` would do to one resource, and return it in lines for people.
+    """Ask the host what `up` would do to one resource. Return the answer in lines for people.
 
     Args:
-        resource: the one to ask for.
-        declared: all of the program's: some of them come first, and mend what the host would refuse now.
+        resource: the resource.
+        declared: all resources of the program. `up` applies some of them first, so the host refuses less.
 
     Raises:
-        ConnectionFailed: the host does not answer, for this resource and every other.
+        ConnectionFailed: the host does not answer. The same holds for all its resources.
     """
     if not resource.known:
         return [f"? {resource.props['host']}: {resource.kind} {resource.name}", f"    {_GENERATED}"]
@@ -151,11 +156,11 @@ def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[st
 
 
 def _settled_by_then(resource: Declared, found: dict[str, Any], declared: Sequence[Declared]) -> bool:
-    """Whether `up` settles what the host would refuse now, by what it applies before this resource."""
+    """Return whether `up` applies another resource first that removes the reason for the refusal."""
     before = [one for one in declared if one.props["host"] == resource.props["host"] and one is not resource]
     if found["refusal"]["code"] == _SSH_RULE:
         return any(one.kind == "SshServer" for one in before)
-    # The host lets go of root's keys once declared users have them all.
+    # The host gives up root's keys as soon as declared users have all of them.
     keys = (
         authorized_keys.parse(line)
         for one in before
@@ -177,7 +182,7 @@ def _short(step: dict[str, Any], *, secret: bool) -> str:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
+    """Add the verb's arguments."""
     command.add_stack(parser)
 
 
@@ -188,19 +193,19 @@ def run(options: argparse.Namespace) -> int:
     try:
         declared = declared_by_program(project_name(Path.cwd()), stack, config, secret_keys)
     except SystemExit:
-        return 1  # the program has told why
+        return 1  # the program has printed the reason
     except (SettingsError, ArgumentsError, OSError) as error:
-        raise command.Failed(f"the program refuses: {error}") from None
+        raise command.Failed(f"the program cannot run: {error}") from None
     except Exception as error:  # noqa: BLE001 - a fault of the program; its text may quote a secret setting
-        told = f"{type(error).__name__} in {command.place_in_project(error)}"
-        raise command.Failed(f"the program fails: {told}\n  -> `portcullis preview` shows more") from None
+        cause = f"{type(error).__name__} in {command.place_in_project(error)}"
+        raise command.Failed(f"the program fails: {cause}\n  -> `portcullis preview` shows more") from None
     return 1 if report(declared) else 0
 
 
 def report(declared: Sequence[Declared]) -> int:
-    """Print what `up` would do to each resource, and return how many it would be refused.
+    """Print what `up` would do to each resource. Return how many resources the hosts would refuse.
 
-    That a host does not answer is told once; the session to it fails once for all.
+    If a host does not answer, one message says so for all its resources.
     """
     refused = 0
     not_asked: Counter[str] = Counter()
@@ -216,5 +221,5 @@ def report(declared: Sequence[Declared]) -> int:
         refused += lines[0].startswith("!")
         print(*lines, sep="\n", flush=True)  # noqa: T201
     for host, count in not_asked.items():
-        print(f"! {host}: nothing is known of {count} of its resources")  # noqa: T201
+        print(f"! {host}: {count} of its resources could not be checked")  # noqa: T201
     return refused

@@ -1,8 +1,8 @@
-"""List the backups of a host's stores, or bring one back.
+"""List the backups of a host's stores, or restore one.
 
-Without --from it lists what there is. A backup overwrites what the store has now, which is set aside first.
+Without --from it lists the backups. A restore first saves the store's current data, then overwrites it.
 
-Exit status: that of the restore on the host; 2, nothing was restored.
+Exit code: that of the restore on the host; 2, nothing was restored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portcullis.cli import command
-from portcullis.cli.heard import TooMuch, heard
+from portcullis.cli.bounded_output import OutputTooLong, run_bounded
 from portcullis.components.backups.job.restore import LATEST, table
 from portcullis.printable import one_line, printable, printable_values
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PROGRAM = "/usr/local/sbin/portcullis-backup"
-# A store, and a database of it; nothing that a shell would read otherwise.
+# A store, or one of its databases. No character in it has a meaning for a shell.
 _STORE = re.compile(r"[a-z][a-z0-9-]*(?:\.[A-Za-z0-9_-]+)?")
 _NAME = re.compile(r"latest|[0-9TZ-]+")
 _UNREACHABLE = 255
@@ -35,11 +35,11 @@ _USAGE = 2
 
 
 class Stopped(Exception):
-    """Nothing was restored; the text says why."""
+    """Nothing was restored. The text says why."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """List what there is, or restore it after a question; return the exit status."""
+    """List the backups, or restore one after a question. Return the exit code."""
     try:
         options.stack = command.stack_of(options.stack)
         ssh = _ssh(options.stack, options.host)
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
             _say(table(found))
             if found:
                 store = options.store or found[0]["store"]
-                _say(f"\n{_spelled(options, store, '--from', found[0]['name'])}   brings that one back.")
+                _say(f"\n{_spelled(options, store, '--from', found[0]['name'])}   restores that one.")
             return 0
         _restore(ssh, options, found)
     except Stopped as stopped:
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _restore(ssh: Sequence[str], options: argparse.Namespace, found: Sequence[dict[str, Any]]) -> None:
     if not options.store:
-        raise Stopped("which store? redis, mongo or mongo.DATABASE")
+        raise Stopped("no store is given: name redis, mongo or mongo.DATABASE")
     dump = _chosen(found, options)
     if not options.yes:
         _ask(options.store, options.host, dump, safety=not options.no_safety_dump)
@@ -70,10 +70,10 @@ def _restore(ssh: Sequence[str], options: argparse.Namespace, found: Sequence[di
 
 
 def _relay(argv: Sequence[str]) -> None:
-    """Run a program and show what it says while it says it.
+    """Run a program and print its output as it comes.
 
     Raises:
-        CalledProcessError: it failed.
+        CalledProcessError: the program failed.
     """
     with subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -86,7 +86,10 @@ def _relay(argv: Sequence[str]) -> None:
 
 
 def _chosen(found: Sequence[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
-    """Return the dump of that name; the newest that somebody took on purpose and that has something in it."""
+    """Return the backup with the given name.
+
+    "latest" is the newest backup that is not empty and that no restore has set aside.
+    """
     wanted, store = options.dump, options.store
     lists = f"{_spelled(options, store)} lists them"
     latest = (dump for dump in found if dump["items"] and not dump["aside"])
@@ -108,12 +111,12 @@ def _spelled(options: argparse.Namespace, *words: str) -> str:
 def _ask(store: str, host: str, dump: dict[str, Any], *, safety: bool) -> None:
     age = _ago(time.time() - dump["taken"])
     what = f"{dump['name']} ({age} ago, {dump['items']} {dump['holds']})"
-    first = "What it has now is set aside first." if safety else "What it has now is NOT set aside first."
-    _say(f"Restore {store} on {host} from {what}?\nIt overwrites what {store} has now. {first}")
+    first = "The current data is saved first." if safety else "The current data is NOT saved first."
+    _say(f"Restore {store} on {host} from {what}?\nThis overwrites the current data of {store}. {first}")
     if not sys.stdin.isatty():
-        raise Stopped("nobody is there to answer; --yes restores without asking")
+        raise Stopped("there is no terminal to ask on: add --yes to restore without a question")
     try:
-        answer = input(f"Type {store} to go on: ")
+        answer = input(f"Type {store} to continue: ")
     except (EOFError, KeyboardInterrupt):
         answer = ""
     if answer.strip() != store:
@@ -122,9 +125,9 @@ def _ask(store: str, host: str, dump: dict[str, Any], *, safety: bool) -> None:
 
 def _list(ssh: Sequence[str], store: str, host: str) -> list[dict[str, Any]]:
     try:
-        done = heard([*ssh, *_remote("list", "--json", *([store] if store else []))])
-    except TooMuch as error:
-        raise Stopped(f"{host} cannot be asked: {error}") from None
+        done = run_bounded([*ssh, *_remote("list", "--json", *([store] if store else []))])
+    except OutputTooLong as error:
+        raise Stopped(f"{host} cannot list its backups: {error}") from None
     if done.returncode == _UNREACHABLE:
         raise Stopped(f"{host} cannot be reached:\n{printable(done.stderr.strip())}")
     if "command not found" in done.stderr:
@@ -141,10 +144,10 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
 
 
 def listed(text: str, host: str) -> list[dict[str, Any]]:
-    """Return the backups that a host tells of.
+    """Return the backups of a host, from the host's answer.
 
     Raises:
-        Stopped: it tells something else.
+        Stopped: the answer is not a list of backups.
     """
     try:
         found: list[dict[str, Any]] = printable_values(json.loads(text), show=one_line)
@@ -154,14 +157,14 @@ def listed(text: str, host: str) -> list[dict[str, Any]]:
             return found
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise Stopped(f"{host} answered with something else than a list of backups")
+    raise Stopped(f"the answer of {host} is not a list of backups")
 
 
 def _ssh(stack: str, host: str) -> list[str]:
     config = Path(".portcullis") / stack / "ssh_config"
     if not config.exists():
         raise Stopped(f"{config} is missing: `portcullis preview --stack {stack}` writes it")
-    # No master connection is left behind, and no password asked for.
+    # Leave no master connection behind, and never ask for a password.
     return ["ssh", "-F", str(config), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-S", "none", host]
 
 
@@ -188,12 +191,14 @@ def _form(pattern: re.Pattern[str], what: str) -> Any:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
+    """Add the verb's arguments."""
     command.add_stack(parser)
     parser.add_argument("--host", required=True, help="the host's alias")
-    name = _form(_NAME, "the name of a backup; without --from they are listed")
-    parser.add_argument("--from", dest="dump", default="", type=name, help='a name of the list, or "latest"')
-    parser.add_argument("--yes", action="store_true", help="ask nothing")
-    parser.add_argument("--no-safety-dump", action="store_true", help="for a store that is broken")
+    name = _form(_NAME, "the name of a backup; leave out --from to list the backups")
+    parser.add_argument("--from", dest="dump", default="", type=name, help='a backup\'s name, or "latest"')
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--no-safety-dump", action="store_true", help="do not save the current data; for a broken store"
+    )
     store = _form(_STORE, "a store; write redis, mongo or mongo.DATABASE")
-    parser.add_argument("store", nargs="?", default="", type=store)
+    parser.add_argument("store", nargs="?", default="", type=store, help="redis, mongo or mongo.DATABASE")

@@ -1,10 +1,10 @@
-"""Bring back the image that an app ran before.
+"""Roll an app back to the image that it ran before.
 
-State remembers which image got well last, and which one before it. This writes the right one of the two into
-the stack's settings, as `pulumi config set` does, and runs `up`. Nothing else goes back: not the data, and
-not what a job changed in it. Flags of `pulumi up` may follow, such as --yes.
+The state has the last image that became healthy, and the one before it. This verb chooses one of the two,
+writes it into the stack's settings as `pulumi config set` does, and runs `up`. Only the image is rolled back.
+The data stays as it is, with all that a job changed in it. Flags of `pulumi up` may follow, such as --yes.
 
-Exit status: that of `up`; 1, there is nothing to go back to.
+Exit code: that of `up`; 1, there is no image to roll back to.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PASSES_ON = True
-"""What the command line does not know is for `up`."""
+"""Unknown arguments are passed on to `up`."""
 _STATE = "portcullis:index:ContainerState"
 _STORES = (":Redis$", ":MongoDB$")
-"""What a store's container stands in, by its URN; a store does not go back to a former image."""
+"""Parts of a URN that mark the container of a store. A store is never rolled back."""
 _IMAGE = "docker:index/remoteImage:RemoteImage"
 _PINNED = "@sha256:"
 
 
 class Refused(Exception):
-    """There is nothing to go back to; the text says why."""
+    """There is no image to roll back to. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """Where an app goes back to, and why there."""
+class Choice:
+    """The image to roll an app back to, and the reason."""
 
     image: str
     why: str
 
 
-def way_back(app: str, configured: str, deployment: dict[str, Any]) -> Way:
-    """Choose the image.
+def choose_image(app: str, configured: str, deployment: dict[str, Any]) -> Choice:
+    """Choose the image to roll an app back to.
 
     Args:
         app: name of the app.
-        configured: the image in the settings; a tag or a digest.
-        deployment: the stack's state, as `pulumi stack export` gives it.
+        configured: the image in the settings, with a tag or a digest.
+        deployment: the stack's state, as `pulumi stack export` prints it.
 
     Raises:
-        Refused: it was never deployed, or had one image only.
+        Refused: the app was never deployed, or it had only one image.
     """
     resources = deployment.get("resources") or []
     state = _find(resources, _STATE, f"{app}-state")
@@ -62,21 +62,22 @@ def way_back(app: str, configured: str, deployment: dict[str, Any]) -> Way:
             and one.get("outputs", {}).get("expects") == "healthy"
             and not any(store in one["urn"] for store in _STORES)
         )
-        raise Refused(f"{app} was never deployed with this stack; known are {', '.join(known) or 'none'}")
+        raise Refused(f"this stack never deployed {app}; its apps are {', '.join(known) or 'none'}")
     outputs = state.get("outputs") or {}
-    well, before = str(outputs.get("image") or ""), str(outputs.get("previous_image") or "")
-    tried = _find(resources, _IMAGE, f"{app}-image")
-    # A tag says nothing of what was deployed; the image that was pulled for it does.
-    declared = configured if _PINNED in configured or tried is None else str(tried["outputs"]["name"])
-    if declared != well:
-        return Way(well, "the image in the settings never got well here; this one did, and still serves")
+    healthy, before = str(outputs.get("image") or ""), str(outputs.get("previous_image") or "")
+    pulled = _find(resources, _IMAGE, f"{app}-image")
+    # A tag does not say which image was deployed. The image that was pulled for the tag does.
+    declared = configured if _PINNED in configured or pulled is None else str(pulled["outputs"]["name"])
+    if declared != healthy:
+        why = "the image in the settings never became healthy here; this image did, and still runs"
+        return Choice(healthy, why)
     if not before:
-        raise Refused(f"{app} has had one image only: there is none before it")
-    return Way(before, "it got well here before the present one")
+        raise Refused(f"{app} has had only one image: there is none before it")
+    return Choice(before, "this image was healthy here before the current one")
 
 
 def _find(resources: Sequence[dict[str, Any]], type_: str, name: str) -> dict[str, Any] | None:
-    """The resource of a type and name that is not waiting to be deleted."""
+    """Return the resource with a type and name. One that Pulumi is about to delete does not count."""
     for one in resources:
         if one["type"] == type_ and one["urn"].endswith(f"::{name}") and not one.get("delete"):
             return one
@@ -86,7 +87,7 @@ def _find(resources: Sequence[dict[str, Any]], type_: str, name: str) -> dict[st
 def roll_back(
     app: str, stack: str, arguments: Sequence[str], run: Callable[..., subprocess.CompletedProcess[str]]
 ) -> int:
-    """Write the image into the settings and run `up` with `arguments`; return its exit code."""
+    """Write the image into the settings and run `up` with `arguments`. Return the exit code of `up`."""
     key = f"portcullis:apps.{app}.image"
     asked = run(["config", "get", "--stack", stack, "--path", key], capture=True)
     if asked.returncode == command.MISSING:
@@ -98,20 +99,20 @@ def roll_back(
         return 1
     configured = "" if asked.returncode else asked.stdout.strip()
     try:
-        way = way_back(app, configured, json.loads(exported.stdout).get("deployment") or {})
+        choice = choose_image(app, configured, json.loads(exported.stdout).get("deployment") or {})
     except Refused as refusal:
         _say(f"error: {refusal}")
         return 1
     if asked.returncode:
-        _say(f"{app}: {key} is not set, so write the image where your program names it, and run `up`:")
-        _say(f"  {way.image}\n  {way.why}")
+        _say(f"{app}: {key} is not set. Write this image into your program and run `up`:")
+        _say(f"  {choice.image}\n  {choice.why}")
         return 1
-    written = run(["config", "set", "--stack", stack, "--path", key, way.image], capture=True)
+    written = run(["config", "set", "--stack", stack, "--path", key, choice.image], capture=True)
     if written.returncode:
         _say(f"error: the settings could not be written\n{written.stderr.strip()}")
         return 1
-    _say(f"{app}: {configured}\n  -> {way.image}\n     {way.why}")
-    _say(f"{key} in Pulumi.{stack}.yaml says so from now on: commit it, or the next deployment undoes this.")
+    _say(f"{app}: {configured}\n  -> {choice.image}\n     {choice.why}")
+    _say(f"{key} in Pulumi.{stack}.yaml now has this image. Commit it, or the next deployment undoes this.")
     return run(["up", "--stack", stack, *arguments], capture=False).returncode
 
 
@@ -120,7 +121,7 @@ def _say(text: str) -> None:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
+    """Add the verb's arguments."""
     command.add_stack(parser)
     parser.add_argument("app", help="name of the app in the settings")
 

@@ -1,6 +1,6 @@
-"""What people paste to reach the stores of a stack from home. Read only.
+"""Print the commands that people paste to reach the stores of a stack from home. Read-only.
 
-Addresses are in the settings and nowhere in the state, so what people paste is put together here.
+The state has no addresses, so this verb reads them from the settings.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 _LAB = "lab"
 _OWN_PROGRAM = (
-    "this verb reads addresses there. docs/tunnels.md says what people paste for a program of one's own"
+    "this verb reads the addresses there. For a program of your own, docs/tunnels.md has the commands"
 )
 
 
 def lines(stack: str, hosts: Mapping[str, HostArgs], tunnels: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what each person pastes, for people.
+    """Yield the commands of each person, in lines for people.
 
     Args:
         stack: the stack's name.
-        hosts: the hosts by alias, as the settings declare them.
-        tunnels: the stack's output of that name: person to host to what they need.
+        hosts: the hosts of the settings, by alias.
+        tunnels: the stack's output `tunnels`: what a tunnel needs, by person and host.
     """
     for person, reached in sorted(tunnels.items()):
         for alias, needed in sorted(reached.items()):
@@ -46,7 +46,7 @@ def _of_one(stack: str, person: str, alias: str, host: HostArgs, needed: Any) ->
     if host.host_key:
         known = tunnel_lines.known_host(host.address, host.port, host.host_key)
         yield f"  once, the host's key:  echo '{known}' >> ~/.ssh/known_hosts"
-    # Where the lab's engine and state are, a shell knows from that file.
+    # tools/env.sh tells a shell where the lab's engine and state are.
     lab = ". tools/env.sh; " if stack == _LAB else ""
     if needed.get("tls"):
         shown = f"pulumi stack output tunnelCa-{alias} --stack {stack} > ~/.ssh/{alias}-ca.pem"
@@ -71,7 +71,7 @@ def _jump(host: HostArgs) -> str:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
+    """Add the verb's arguments."""
     command.add_stack(parser)
 
 

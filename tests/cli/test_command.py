@@ -1,4 +1,4 @@
-"""The command `portcullis`: its verbs, where it finds the project, and what it sets for Pulumi."""
+"""The command `portcullis`: its verbs, how it finds the project, and what it sets for Pulumi."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ sys.exit(7)
 
 
 class Shell:
-    """A shell in a project of its own, with a Pulumi that writes down how it was called."""
+    """A shell in a temporary project. Its Pulumi records how it was called."""
 
     def __init__(self, folder: Path) -> None:
         self.project = folder / "project"
@@ -45,11 +45,11 @@ class Shell:
         }  # fmt: skip
 
     def run(self, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run the command in a folder; one below the project's own by default."""
+        """Run the command in a folder. The default is a folder inside the project."""
         return self.start(sys.executable, "-m", "portcullis", *words, folder=folder)
 
     def start(self, *argv: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run any program there."""
+        """Run any program in a folder."""
         return subprocess.run(
             argv, cwd=folder or self.below, env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
             text=True, check=False, timeout=60,
@@ -76,7 +76,7 @@ def test_help_has_a_line_for_each_verb(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("verb", OURS)
-def test_each_verb_says_what_it_does_and_takes(shell: Shell, verb: str) -> None:
+def test_each_verb_has_a_help_text(shell: Shell, verb: str) -> None:
     done = shell.run(verb, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: portcullis {verb} ")
@@ -84,26 +84,24 @@ def test_each_verb_says_what_it_does_and_takes(shell: Shell, verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", PULUMI)
-def test_a_verb_of_pulumi_is_given_its_flags_and_what_it_needs(shell: Shell, verb: str) -> None:
+def test_a_verb_of_pulumi_gets_its_flags_and_its_environment(shell: Shell, verb: str) -> None:
     done = shell.run(verb, "--stack", "prod", "--diff", "--help")
-    assert done.returncode == 7, "its exit code is ours"
+    assert done.returncode == 7, "Pulumi's exit code is passed on"
     told = shell.told
     assert told["argv"] == [verb, "--stack", "prod", "--diff", "--help"]
     assert told["PULUMI_RUN_PROGRAM"] == "true"
-    assert told["PATH"].split(":")[0] == str(Path(sys.executable).parent), (
-        "python3 is ours for what it starts"
-    )
-    # What a flag names stands where it was typed: --policy-pack, --save-plan.
+    assert told["PATH"].split(":")[0] == str(Path(sys.executable).parent), "Pulumi starts our own python3"
+    # Paths in flags, such as --policy-pack and --save-plan, are relative to the folder they were typed in.
     assert told["folder"] == str(shell.below)
 
 
-def test_what_somebody_set_on_purpose_stays(shell: Shell) -> None:
+def test_a_variable_that_the_user_has_set_stays(shell: Shell) -> None:
     shell.env["PULUMI_RUN_PROGRAM"] = "false"
     shell.run("destroy")
     assert shell.told["PULUMI_RUN_PROGRAM"] == "false"
 
 
-def test_a_verb_works_on_the_project_around_it(shell: Shell) -> None:
+def test_a_verb_works_on_the_project_that_contains_the_folder(shell: Shell) -> None:
     assert shell.run("restore", "--host", "web1").stderr == (
         "error: .portcullis/dev/ssh_config is missing: `portcullis preview --stack dev` writes it\n"
     )
@@ -112,16 +110,16 @@ def test_a_verb_works_on_the_project_around_it(shell: Shell) -> None:
     assert shell.told["argv"] == ["stack", "export", "--stack", "prod"]
 
 
-def test_a_file_is_the_one_of_the_folder_that_it_was_typed_in(shell: Shell) -> None:
+def test_a_path_is_relative_to_the_folder_it_was_typed_in(shell: Shell) -> None:
     exported = {"deployment": {"resources": []}}
     (shell.below / "state.json").write_text(json.dumps(exported))
     assert shell.run("map", "--export", "state.json").stderr == (
-        f"error: {shell.below}/state.json has nothing yet: run `up` first, or give a --preview\n"
+        f"error: {shell.below}/state.json has no resources yet: run `up` first, or use --preview\n"
     )
 
 
 @pytest.mark.parametrize("verb", [*PULUMI, *(verb for verb in OURS if verb != "init")])
-def test_without_a_project_it_says_what_makes_one(shell: Shell, tmp_path: Path, verb: str) -> None:
+def test_without_a_project_it_says_how_to_make_one(shell: Shell, tmp_path: Path, verb: str) -> None:
     required = {
         "password": ["redis"],
         "restore": ["--host=web1"],
@@ -131,17 +129,17 @@ def test_without_a_project_it_says_what_makes_one(shell: Shell, tmp_path: Path, 
     done = shell.run(verb, *required.get(verb, []), folder=tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: there is no Pulumi.yaml in {tmp_path} or above\n"
-        "  -> go to the folder of your project, or `portcullis init` writes a new one\n"
+        f"error: no Pulumi.yaml in {tmp_path} or in a folder above it\n"
+        "  -> change to the folder of your project, or run `portcullis init` to write a new project\n"
     )
 
 
 @pytest.mark.parametrize("flag", [("-C", "project"), ("--cwd=project",)])
-def test_pulumi_may_be_sent_elsewhere(shell: Shell, tmp_path: Path, flag: tuple[str, ...]) -> None:
+def test_pulumi_may_be_given_another_folder(shell: Shell, tmp_path: Path, flag: tuple[str, ...]) -> None:
     assert shell.run("refresh", *flag, folder=tmp_path).returncode == 7
 
 
-def test_a_missing_pulumi_is_told(shell: Shell) -> None:
+def test_a_missing_pulumi_is_reported(shell: Shell) -> None:
     (shell.bin / "pulumi").unlink()
     for verb, code in (
         ("refresh", 127),
@@ -159,19 +157,19 @@ def test_a_missing_pulumi_is_told(shell: Shell) -> None:
 
 def test_an_interrupt_leaves_no_traceback(shell: Shell) -> None:
     (shell.bin / "pulumi").write_text("#!/bin/sh\nkill -INT $PPID\nsleep 2\n")
-    # What a shell runs in the background ignores an interrupt, and so does all that it starts.
+    # Background jobs of a shell ignore interrupts, and so do the programs that they start.
     hears = ("env", "--default-signal=INT")
     done = shell.start(*hears, sys.executable, "-m", "portcullis", "map", "--stack", "dev")
     assert done.returncode == 130
     assert "Traceback" not in done.stderr
 
 
-def test_a_stack_that_is_not_there_is_told_how_to_make_it(shell: Shell) -> None:
+def test_an_unknown_stack_comes_with_the_command_that_creates_it(shell: Shell) -> None:
     (shell.bin / "pulumi").write_text("#!/bin/sh\necho \"error: no stack named 'prod' found\" >&2\nexit 1\n")
     for verb in ("map", "policy"):
         done = shell.run(verb, "--stack", "prod")
         assert done.returncode != 0
-        assert "-> `pulumi stack init prod` makes it" in done.stderr
+        assert "-> `pulumi stack init prod` creates it" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -183,13 +181,13 @@ def test_a_stack_that_is_not_there_is_told_how_to_make_it(shell: Shell) -> None:
         (["--nonsense", "refresh"], "unrecognized arguments: --nonsense"),
     ],
 )
-def test_a_wrong_command_line_is_told(shell: Shell, words: list[str], said: str) -> None:
+def test_a_wrong_command_line_is_reported(shell: Shell, words: list[str], said: str) -> None:
     done = shell.run(*words)
     assert done.returncode == 2
     assert said in done.stderr
 
 
-def test_what_a_pipeline_runs_without_packages(shell: Shell, tmp_path: Path) -> None:
+def test_a_pipeline_comments_without_any_package(shell: Shell, tmp_path: Path) -> None:
     words = ["pipeline", "comment", "--stack", "prod", "--number", "7", "--out", str(tmp_path)]
     done = shell.start(sys.executable, "-S", "-m", "portcullis", *words)
     assert done.returncode == 1
@@ -212,6 +210,6 @@ def test_the_command_of_a_checkout_works_anywhere(shell: Shell) -> None:
     shell.env.pop("PYTHONPATH")
     command = str(ROOT / "bin/portcullis")
     assert shell.start(command, "--version").stdout.startswith("portcullis ")
-    (shell.project / "types.py").write_text("raise RuntimeError('this stands in for a module of Python')\n")
+    (shell.project / "types.py").write_text("raise RuntimeError('this is not the module of Python')\n")
     done = shell.start(command, "refresh", folder=shell.project)
     assert done.returncode == 7, done.stderr

@@ -1,4 +1,4 @@
-"""`portcullis init`: what it writes, and what it leaves alone."""
+"""`portcullis init`: which files it writes, and which it leaves alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(*words: str) -> int:
 
 
 def environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let this Python be the one of a virtual environment with the package in it."""
+    """Make this Python look like that of a virtual environment that has the package."""
     (folder / "bin").mkdir(parents=True)
     (folder / "bin/pulumi-resource-portcullis").touch()
     monkeypatch.setattr(sys, "prefix", str(folder))
@@ -59,7 +59,7 @@ def test_an_empty_folder(
     assert said[0] == f"Next, in {folder}:"
 
 
-def test_a_folder_that_is_not_there_yet_and_an_environment_elsewhere(
+def test_a_new_folder_and_an_environment_outside_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = environment(tmp_path / "my venv", monkeypatch)
@@ -71,7 +71,7 @@ def test_a_folder_that_is_not_there_yet_and_an_environment_elsewhere(
     assert found["plugins"]["providers"][0]["path"] == str(elsewhere / "bin")
 
 
-def test_an_environment_that_a_link_leads_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_behind_a_symbolic_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "here").symlink_to("there")
     environment(tmp_path / "here/.venv", monkeypatch)
@@ -86,7 +86,7 @@ def test_without_a_virtual_environment_none_is_named(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("name", [".web", "my shop", "ä", "yes"])
-def test_the_name_is_one_that_pulumi_takes(tmp_path: Path, name: str) -> None:
+def test_pulumi_accepts_the_name(tmp_path: Path, name: str) -> None:
     assert run(str(tmp_path / name)) == 0
     found = written(tmp_path / name)["name"]
     assert isinstance(found, str)
@@ -102,23 +102,23 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         "Pulumi.yaml": "mine\n", "__main__.py": "mine\n",
     }  # fmt: skip
     (tmp_path / "file").touch()
-    with pytest.raises(command.Failed, match="is no folder"):
+    with pytest.raises(command.Failed, match="is not a folder"):
         run(str(tmp_path / "file"))
 
 
-def test_what_git_ignores_already_stays(tmp_path: Path) -> None:
+def test_an_existing_gitignore_keeps_its_lines(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("*.log\n/.venv")
     assert run(str(tmp_path)) == 0
     assert (tmp_path / ".gitignore").read_text() == "*.log\n/.venv\n/.portcullis/\n__pycache__/\n"
 
 
-def test_requirements_name_what_pip_calls_this_package(tmp_path: Path) -> None:
+def test_requirements_have_the_name_of_this_package_on_pypi(tmp_path: Path) -> None:
     run(str(tmp_path))
-    called = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
-    assert (tmp_path / "requirements.txt").read_text() == f"{called}=={__version__}\n"
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+    assert (tmp_path / "requirements.txt").read_text() == f"{name}=={__version__}\n"
 
 
-def test_the_program_is_the_one_of_the_readme() -> None:
+def test_the_program_is_the_same_as_in_the_readme() -> None:
     shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     program = next(text for text in shown if "HardenedHost(" in text)
     ours = ast.parse(init.PROGRAM)

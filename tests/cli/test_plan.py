@@ -1,4 +1,4 @@
-"""What `make plan` says of each resource, with a host whose answers are canned."""
+"""What `make plan` prints about each resource. The host's answers are canned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REFUSAL = {
 
 
 class Host:
-    """Answers every request alike and keeps what was asked."""
+    """Gives the same answer to every request, and keeps the requests."""
 
     def __init__(self, answer: dict[str, Any] | HostError) -> None:
         self.answer = answer
@@ -43,21 +43,19 @@ class Host:
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Return the lines for a file, with the host's answer and changed properties."""
+    """Return a function that plans a file with changed properties, for a given answer of the host."""
 
     def lines(answer: dict[str, Any] | HostError, **changes: Any) -> list[str]:
         host = Host(answer)
         monkeypatch.setattr(plan, "session", lambda alias, _stack: host if alias == "web1" else None)
         found = plan.plan_lines(plan.Declared("File", "motd", {**FILE, **changes}))
-        assert all(op == "plan" for op, _ in host.asked), "it asked for more than to look"
+        assert all(op == "plan" for op, _ in host.asked), "it must not change anything"
         return found
 
     return lines
 
 
-def test_a_resource_has_the_owner_that_the_engine_will_tell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resource_has_the_same_owner_as_in_an_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "__main__.py").write_text(
         "from portcullis.components import HardenedHost, HardenedHostArgs\n"
         "args = HardenedHostArgs(address='203.0.113.10', os='debian-13', trust_host_key=True)\n"
@@ -73,18 +71,18 @@ def test_a_resource_has_the_owner_that_the_engine_will_tell(
     )
 
 
-def test_what_is_as_declared(lines: Callable[..., list[str]]) -> None:
+def test_a_resource_as_declared(lines: Callable[..., list[str]]) -> None:
     assert lines({"steps": [], "refusal": None}) == ["= web1: File motd"]
 
 
-def test_what_would_change(lines: Callable[..., list[str]]) -> None:
+def test_a_resource_that_would_change(lines: Callable[..., list[str]]) -> None:
     assert lines({"steps": [STEP], "refusal": None}) == [
         "~ web1: File motd",
         "    content: 'by hand\\n' => 'managed\\n'",
     ]
 
 
-def test_what_would_be_refused_says_why_and_what_to_do(lines: Callable[..., list[str]]) -> None:
+def test_a_refusal_comes_with_its_reason_and_advice(lines: Callable[..., list[str]]) -> None:
     found = lines({"steps": [STEP], "refusal": REFUSAL})
     assert found[0] == "! web1: File motd"
     assert found[2:] == [
@@ -95,7 +93,7 @@ def test_what_would_be_refused_says_why_and_what_to_do(lines: Callable[..., list
     ]
 
 
-def test_what_an_earlier_resource_mends_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_that_an_earlier_resource_prevents_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with ufw installed and no rule for SSH yet: `up` applies the SshServer first."""
     refusal = {**REFUSAL, "code": "no-ssh-rule"}
     monkeypatch.setattr(plan, "session", lambda *_: Host({"steps": [STEP], "refusal": refusal}))
@@ -110,8 +108,10 @@ def test_what_an_earlier_resource_mends_is_no_refusal(monkeypatch: pytest.Monkey
     ]
 
 
-def test_a_key_of_roots_that_a_declared_user_has_too_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key that the first `up` comes in with: that user is there when root's turn comes."""
+def test_removing_a_key_of_root_that_a_declared_user_has_is_no_refusal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first `up` logs in with this key. It creates the declared user before it removes root's key."""
     line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
     key = authorized_keys.parse(line)
     assert key
@@ -133,7 +133,7 @@ def test_a_key_of_roots_that_a_declared_user_has_too_is_no_refusal(monkeypatch: 
     assert plan.plan_lines(root, [root, deploy("web1", {"laptop": line})])[0] == "! web1: User root"
 
 
-def test_that_a_host_does_not_answer_is_told_once(
+def test_a_host_that_does_not_answer_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gone = Host(Unreachable("not reachable: 203.0.113.10 port 22: timed out", hint="check the address"))
@@ -143,7 +143,7 @@ def test_that_a_host_does_not_answer_is_told_once(
         "! web1",
         "    not reachable: 203.0.113.10 port 22: timed out",
         "      → check the address",
-        "! web1: nothing is known of 3 of its resources",
+        "! web1: 3 of its resources could not be checked",
     ]
 
 
@@ -159,7 +159,7 @@ def test_secret_content_is_not_printed(lines: Callable[..., list[str]]) -> None:
     assert found[1] == "    content: [secret]"
 
 
-def test_a_host_that_does_not_answer_is_one_resource_s_trouble(lines: Callable[..., list[str]]) -> None:
+def test_an_error_of_one_resource_is_shown_at_that_resource(lines: Callable[..., list[str]]) -> None:
     found = lines(HostError("web1 does not answer"))
     assert found[0] == "! web1: File motd"
     assert "does not answer" in found[1]
@@ -171,7 +171,7 @@ def test_a_fault_of_a_property_never_reaches_the_host(lines: Callable[..., list[
     assert found[1].startswith("    path: ")
 
 
-def test_what_only_the_same_up_makes_is_not_asked_for(
+def test_kinds_about_things_of_the_same_up_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "__main__.py").write_text(
@@ -187,7 +187,7 @@ def test_what_only_the_same_up_makes_is_not_asked_for(
     assert [(one.kind, one.name) for one in declared] == [("Directory", "folder")]
 
 
-def test_what_comes_of_a_generated_secret_cannot_be_told(
+def test_a_value_from_a_generated_secret_is_known_only_after_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "__main__.py").write_text(
@@ -203,7 +203,7 @@ def test_what_comes_of_a_generated_secret_cannot_be_told(
     assert declared["motd"].known
     assert plan.plan_lines(declared["password"]) == [
         "? web1: File password",
-        "    follows from what `up` generates or learns",
+        "    known only after `up`: it depends on a value that `up` generates or reads",
     ]
 
 
@@ -212,7 +212,7 @@ def test_what_comes_of_a_generated_secret_cannot_be_told(
     [
         (
             "from portcullis.components import AppArgs\nAppArgs(image='acme/api@sha256:…', port=8080)\n",
-            "the program refuses: .*AppArgs.image: .* is not an image with a digest",
+            "the program cannot run: .*AppArgs.image: .* is not an image with a digest",
         ),
         ("int('hunter2')\n", r"the program fails: ValueError in __main__\.py, line 1"),
         (
@@ -221,7 +221,7 @@ def test_what_comes_of_a_generated_secret_cannot_be_told(
         ),
     ],
 )
-def test_a_program_that_fails_is_told_in_short(
+def test_a_failing_program_is_reported_in_short(
     program: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")

@@ -1,4 +1,4 @@
-"""Which image an app goes back to, and what is said of it."""
+"""Which image an app is rolled back to, and what `portcullis rollback` prints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.cli.rollback import Refused, roll_back, way_back
+from portcullis.cli.rollback import Refused, choose_image, roll_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,52 +23,52 @@ def resource(type_: str, called: str, *, delete: bool = False, **outputs: str) -
     return {**found, "delete": True} if delete else found
 
 
-def deployed(well: str, before: str, tried: str = "") -> dict[str, Any]:
+def deployed(healthy: str, before: str, pulled: str = "") -> dict[str, Any]:
     state, image = "portcullis:index:ContainerState", "docker:index/remoteImage:RemoteImage"
     return {
         "resources": [
-            resource(image, "api-image", name=tried or well),
+            resource(image, "api-image", name=pulled or healthy),
             resource(image, "api-image", name=before, delete=True),
-            resource(state, "api-state", image=well, previous_image=before, expects="healthy"),
-            resource(state, "api-before-1-state", image=well, previous_image="", expects="exited"),
+            resource(state, "api-state", image=healthy, previous_image=before, expects="healthy"),
+            resource(state, "api-before-1-state", image=healthy, previous_image="", expects="exited"),
         ]
     }
 
 
 @pytest.mark.parametrize("configured", [TWO, "r.example/api:1.4"])
-def test_the_image_before_the_one_that_serves(configured: str) -> None:
-    assert way_back("api", configured, deployed(TWO, ONE)).image == ONE
+def test_the_image_before_the_running_one(configured: str) -> None:
+    assert choose_image("api", configured, deployed(TWO, ONE)).image == ONE
 
 
 @pytest.mark.parametrize("configured", [THREE, "r.example/api:1.4"])
-def test_the_image_that_serves_when_the_declared_one_never_got_well(configured: str) -> None:
-    way = way_back("api", configured, deployed(TWO, ONE, tried=THREE))
-    assert way.image == TWO
-    assert "never got well" in way.why
+def test_the_running_image_if_the_declared_one_never_became_healthy(configured: str) -> None:
+    choice = choose_image("api", configured, deployed(TWO, ONE, pulled=THREE))
+    assert choice.image == TWO
+    assert "never became healthy" in choice.why
 
 
-def test_two_failures_in_a_row_do_not_make_a_bad_image_the_one_to_go_back_to() -> None:
-    assert way_back("api", THREE, deployed(ONE, "", tried=THREE)).image == ONE
+def test_a_bad_image_is_never_chosen_even_after_two_failures() -> None:
+    assert choose_image("api", THREE, deployed(ONE, "", pulled=THREE)).image == ONE
 
 
-def test_there_is_nothing_before_the_first() -> None:
-    with pytest.raises(Refused, match="api has had one image only"):
-        way_back("api", ONE, deployed(ONE, ""))
+def test_there_is_no_image_before_the_first() -> None:
+    with pytest.raises(Refused, match="api has had only one image"):
+        choose_image("api", ONE, deployed(ONE, ""))
 
 
-def test_an_app_that_was_never_deployed_is_told_from_those_that_were() -> None:
+def test_an_unknown_app_lists_the_deployed_apps() -> None:
     state = deployed(ONE, "")
     redis = copy.deepcopy(state["resources"][0])
     redis["urn"] = "urn:pulumi:dev::p::portcullis:index:Redis$portcullis:index:ContainerState::redis-state"
     state["resources"].append(redis | {"type": "portcullis:index:ContainerState"})
-    with pytest.raises(Refused, match=r"shop was never deployed with this stack; known are api$"):
-        way_back("shop", ONE, state)
-    with pytest.raises(Refused, match="known are none"):
-        way_back("shop", ONE, {})
+    with pytest.raises(Refused, match=r"this stack never deployed shop; its apps are api$"):
+        choose_image("shop", ONE, state)
+    with pytest.raises(Refused, match="its apps are none"):
+        choose_image("shop", ONE, {})
 
 
 class Pulumi:
-    """Answers as the command line does."""
+    """Answers like Pulumi's command line."""
 
     def __init__(self, configured: str, deployment: dict[str, Any], up: int = 0) -> None:
         self.ran: list[list[str]] = []
@@ -98,16 +98,16 @@ def test_it_writes_the_settings_says_so_and_runs_up(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("pulumi", "words"),
     [
-        (Pulumi(ONE, deployed(ONE, "")), "error: api has had one image only"),
-        (Pulumi("", {}), "error: api was never deployed with this stack"),
-        # A program of its own names its images in code.
+        (Pulumi(ONE, deployed(ONE, "")), "error: api has had only one image"),
+        (Pulumi("", {}), "error: this stack never deployed api"),
+        # The user's own program names its images in code.
         (
             Pulumi("", deployed(TWO, ONE)),
-            f"write the image where your program names it, and run `up`:\n  {ONE}\n",
+            f"is not set. Write this image into your program and run `up`:\n  {ONE}\n",
         ),
     ],
 )
-def test_what_cannot_be_changes_nothing(
+def test_an_impossible_rollback_changes_nothing(
     pulumi: Pulumi, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert roll_back("api", "prod", [], pulumi) == 1

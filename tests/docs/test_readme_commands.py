@@ -73,11 +73,11 @@ def test_the_demo_and_what_it_says_to_try(clone: Clone) -> None:
 
     clone.run("make ssh", text=f"echo '# by hand' >>{SITE_FILE}\n")
     said = clone.run("make preview").splitlines()
-    assert "web1: 1 difference by hand, 0 changes of yours" in said[0]
-    assert said[1] == f"   ! {SITE_FILE}: text differs — up mends it"
+    assert "web1: 1 change made by hand, 0 changes in your code" in said[0]
+    assert said[1] == f"   ! {SITE_FILE}: text differs — up fixes it"
     # The service that read it, and what is asked of the site.
     details = "(. tools/env.sh; portcullis preview --stack lab --details)"
-    assert said[2:] == ["2 more follow from these", f"Details: {details}"]
+    assert said[2:] == ["2 more differences follow from these", f"Details: {details}"]
     assert "-# by hand" in clone.run(f"{details} || [ $? -eq 2 ]")
     assert f"✓ {SITE_FILE}: text differs" in clone.run("make up")
     assert len(clone.run("make preview").splitlines()) == 1
@@ -139,7 +139,7 @@ def test_the_guide(clone: Clone) -> None:
         # What is in $(…) is asked of the host's Docker, which a person has in the same shell there.
         run(line)
     said = run(look[0])
-    assert f"   ! {SITE_FILE}: text differs — up mends it" in said
+    assert f"   ! {SITE_FILE}: text differs — up fixes it" in said
     assert "docker rm -f leak" in said
     scanned(clone, look[1])
     for line in mend:
@@ -160,7 +160,7 @@ def test_the_guide(clone: Clone) -> None:
 def scanned(clone: Clone, line: str) -> str:
     """What a scan of a host prints that is as declared."""
     said = clone.run(line)
-    assert "what answers is what is declared" in said
+    assert "open ports and certificates are as declared" in said
     return said
 
 

@@ -1,4 +1,4 @@
-"""The policy pack on the real engine: what it stops, and that the judge says the same. No host is needed."""
+"""The policy pack on the real engine stops the same as `portcullis policy`. No host is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tools import engine
 if TYPE_CHECKING:
     from pathlib import Path
 
-STACK = "judged"
+STACK = "checked"
 SOON = (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=30)).isoformat()
 TIMEOUT = 180.0
 
@@ -57,7 +57,7 @@ class Stack:
     def preview(self, *more: str) -> subprocess.CompletedProcess[str]:
         return self.run("pulumi", "preview", "--stack", STACK, "--non-interactive", "--color=never", *more)
 
-    def judge(self, *more: str) -> subprocess.CompletedProcess[str]:
+    def check(self, *more: str) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, "-W", "ignore", "-m", "portcullis", "policy", "--stack", STACK, *more)
 
 
@@ -67,7 +67,7 @@ def of_engine(output: str) -> Counter[tuple[str, str]]:
     return Counter((policy, resource) for policy, resource in found)
 
 
-def of_judge(output: str) -> Counter[tuple[str, str]]:
+def of_verb(output: str) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     for policy, findings in re.findall(r"^stop +(\S+)\n((?: .*\n)+?) +Why: ", output, re.MULTILINE):
         for resource in re.findall(r"^ {7}(?!The exemption )(?:([\w.-]+): )?\S", findings, re.MULTILINE):
@@ -82,14 +82,14 @@ def stack(tmp_path: Path) -> Stack:
 
 
 @pytest.mark.e2e
-def test_the_engine_and_the_judge_say_the_same(stack: Stack, tmp_path: Path) -> None:
+def test_the_engine_and_the_verb_policy_find_the_same(stack: Stack, tmp_path: Path) -> None:
     config = lab(tmp_path)
     stack.declare(config)
     passed = stack.preview("--policy-pack", stack.pack)
     assert passed.returncode == 0, passed.stdout + passed.stderr
     assert re.search(r"portcullis@v0\.1\.0", passed.stdout)
     assert not of_engine(passed.stdout)
-    assert stack.judge().returncode == 0
+    assert stack.check().returncode == 0
 
     # Four pull requests in one.
     stack.checkout.edit("components/containers/component.py", "ip=bind, internal", 'ip="0.0.0.0", internal')
@@ -108,9 +108,9 @@ def test_the_engine_and_the_judge_say_the_same(stack: Stack, tmp_path: Path) -> 
 
     stopped = stack.preview("--policy-pack", stack.pack)
     assert stopped.returncode != 0
-    judged = stack.judge()
-    assert judged.returncode == 1
-    expected = of_judge(judged.stdout)
+    checked = stack.check()
+    assert checked.returncode == 1
+    expected = of_verb(checked.stdout)
     assert {policy for policy, _ in expected} == {
         "no-public-bind",
         "store-must-authenticate",
@@ -139,10 +139,10 @@ def test_an_exemption_holds_for_both(stack: Stack, tmp_path: Path) -> None:
         }
     }
     stack.declare(config)
-    judged = stack.judge()
-    assert judged.returncode == 1, judged.stdout + judged.stderr
-    assert of_judge(judged.stdout) == {("no-open-database-port", "web1-firewall-policy"): 1}
-    assert "exempt no-open-database-port: web1-firewall-forward" in judged.stdout
+    checked = stack.check()
+    assert checked.returncode == 1, checked.stdout + checked.stderr
+    assert of_verb(checked.stdout) == {("no-open-database-port", "web1-firewall-policy"): 1}
+    assert "exempt no-open-database-port: web1-firewall-forward" in checked.stdout
     stopped = stack.preview("--policy-pack", stack.pack)
     assert stopped.returncode != 0
     assert of_engine(stopped.stdout) == {("no-open-database-port", "web1-firewall-policy"): 1}

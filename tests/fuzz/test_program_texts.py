@@ -93,8 +93,8 @@ def test_a_line_of_the_engine_that_is_no_event(line: str) -> None:
 def test_messages_are_told_on_lines_that_print(messages: list[str]) -> None:
     collector = Collector("lab")
     for message in messages:
-        collector.take(events.Said("error", message, URN_))
-        collector.take(events.Said("warning", message))
+        collector.take(events.Message("error", message, URN_))
+        collector.take(events.Message("warning", message))
     report_ = collector.report(errors=messages)
     for row in render.rows(report_, details=True):
         assert fuzz.printable(row.plain()), row.plain()
@@ -191,10 +191,10 @@ def test_what_a_stranger_says_on_a_port_is_told_on_lines_that_print(
     (found,) = asked["addresses"].values()
     found["greetings"]["6379"]["said"], found["open"] = said, sorted(ports)
     found["certificates"]["a.example.com"] |= {"issuer": issuer, "fault": fault}
-    judged = verdict.judge(DECLARED, printable_values(asked, show=one_line), [(1, 65535)], 3.0)
-    table = report.table([judged])
+    result = verdict.compare(DECLARED, printable_values(asked, show=one_line), [(1, 65535)], 3.0)
+    table = report.table([result])
     assert fuzz.printable(table), table
-    json.dumps(report.as_json([judged]))
+    json.dumps(report.as_json([result]))
 
 
 @given(documents(ASKED))
@@ -204,7 +204,7 @@ def test_what_another_machine_answers(answer: Any) -> None:
     except vantage.VantageFailed:
         return
     table = report.table(
-        [verdict.judge(DECLARED, printable_values(answer_, show=one_line), [(1, 65535)], 3.0)]
+        [verdict.compare(DECLARED, printable_values(answer_, show=one_line), [(1, 65535)], 3.0)]
     )
     assert fuzz.printable(table), table
 

@@ -353,7 +353,7 @@ def test_a_marker_is_one_comment(stack: str) -> None:
 
 
 @given(
-    text=texts("plain", "[red]x[/red]", "::error::x"), remedy=texts("up mends it"), width=st.integers(24, 120)
+    text=texts("plain", "[red]x[/red]", "::error::x"), remedy=texts("up fixes it"), width=st.integers(24, 120)
 )
 def test_a_row_on_a_terminal_says_what_it_says(text: str, remedy: str, width: int) -> None:
     text, remedy = differences.clean(text), differences.clean(remedy)

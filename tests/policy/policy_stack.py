@@ -15,7 +15,7 @@ import certifi
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-STACK = "judged"
+STACK = "checked"
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBZR3YwMARMndYt76G09uRhEf3IUq4cur64KMzXlUV5w"
 _PARTS = ("components", "portcullis", "policy")
 
@@ -84,8 +84,8 @@ class Checkout:
             shutil.copy2(ROOT / file, self.folder / file)
         self._written.clear()
 
-    def judge(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Judge it by `portcullis policy`, as people do."""
+    def check(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Check it by `portcullis policy`, as people do."""
         settings = self.folder / "settings.json"
         printed = {
             key: {"value": value, "secret": key == "portcullis:secrets"}

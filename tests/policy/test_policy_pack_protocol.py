@@ -1,4 +1,4 @@
-"""The pack as Pulumi's engine speaks to it: a process and a protocol. Its verdicts are the judge's."""
+"""The pack as the engine runs it: a process and a protocol. It finds the same as `portcullis policy`."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def config(tmp_path: Path) -> dict[str, Any]:
 
 def stopped(checkout: Checkout, config: dict[str, Any], *policies: str) -> str:
     """Judge a change that has to be stopped by these policies alone; return the message in one line."""
-    done = checkout.judge(config)
+    done = checkout.check(config)
     assert done.returncode == 1, done.stdout + done.stderr
     assert set(re.findall(r"^stop +(\S+)$", done.stdout, re.MULTILINE)) == set(policies), done.stdout
     said = " ".join(done.stdout.split())
@@ -32,9 +32,9 @@ def stopped(checkout: Checkout, config: dict[str, Any], *policies: str) -> str:
 
 @pytest.mark.parametrize("stack", ["lab", "prod"])
 def test_the_stacks_of_this_repository_pass(stack: str, checkout: Checkout, tmp_path: Path) -> None:
-    done = checkout.judge(lab(tmp_path) if stack == "lab" else prod())
+    done = checkout.check(lab(tmp_path) if stack == "lab" else prod())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.fullmatch(r"\d+ resources judged: 0 stop the stack, 0 warn, 0 exempt\.\n", done.stdout)
+    assert re.fullmatch(r"\d+ resources checked: 0 stop the stack, 0 warn, 0 exempt\.\n", done.stdout)
     assert int(done.stdout.split()[0]) > (100 if stack == "lab" else 50)
 
 

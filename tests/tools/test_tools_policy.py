@@ -1,4 +1,4 @@
-"""`make policy`: who judges."""
+"""`make policy`: which command checks the stack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.steps import StepError
 FOLDER = Path("/somewhere/bin")
 
 
-def test_an_official_pulumi_judges_in_a_preview() -> None:
+def test_an_official_pulumi_checks_in_a_preview() -> None:
     ready = Engine("3.272.0", FOLDER, official=True)
     assert policy.command("prod", ready) == [
         "pulumi",
@@ -25,7 +25,7 @@ def test_an_official_pulumi_judges_in_a_preview() -> None:
     ]
 
 
-def test_beside_an_engine_that_was_built_the_pack_judges_by_itself() -> None:
+def test_without_an_official_pulumi_the_verb_policy_checks() -> None:
     for ready in (Engine("3.259.0", FOLDER, official=False), None):
         assert policy.command("lab", ready)[1:] == ["policy", "--stack", "lab"]
 

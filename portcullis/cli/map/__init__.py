@@ -1,1 +1,1 @@
-"""The map: who reaches what, from the internet to the stores, out of a stack's state."""
+"""The map: who reaches what, from the internet to the stores, read from a stack's state."""

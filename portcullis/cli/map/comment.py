@@ -1,4 +1,4 @@
-"""The map of a change, as part of a comment at a pull request. Pure."""
+"""The map of a change, as part of a comment on a pull request. Pure."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _EDGES = 400
-"""GitHub draws 500; a picture of more would say nothing anyway."""
+"""The most edges of a picture. GitHub draws 500, and nobody can read a picture with more."""
 _TEXT = 20_000
-"""Characters of the text; a comment takes 65,536, and has more to say."""
+"""The most characters of the Mermaid text. A comment may have 65,536, and the map is only a part of it."""
 
 
 def of_preview(preview: Mapping[str, Any]) -> Map:
-    """Return the map after a change, with what it adds and removes.
+    """Return the map after a change, with what the change adds and removes.
 
     Raises:
-        ValueError: that is not what `pulumi preview --json` prints.
+        ValueError: `preview` is not the output of `pulumi preview --json`.
     """
     if "steps" not in preview:
-        raise ValueError("that is not what `pulumi preview --json` prints: it has no steps")
+        raise ValueError("the file is not the output of `pulumi preview --json`: it has no steps")
     before, after = state.of_preview(preview)
     found = changed(draw.draw(before), draw.draw(after))
     draw.exposed(found, before, after)
@@ -32,30 +32,30 @@ def of_preview(preview: Mapping[str, Any]) -> Map:
 
 
 def section(preview: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a comment: open where who reaches what changes, folded away where it stays.
+    """Return the map's lines of a comment. They are folded if the map does not change.
 
-    Nothing where there is nothing to draw: no steps, or a stack without a host.
+    There are none if there is nothing to draw: no steps, or no host in the stack.
     """
     if not preview.get("steps"):
         return []
     found = of_preview(preview)
     if not found.column("port"):
         return []
-    told = differences(found)
+    changes = differences(found)
     red = [f"{node.label} on {node.host}" for node in found.undeclared]
-    summary = f"Who reaches what: {len(told)} changes" if told else "Who reaches what: as before"
+    summary = f"Who reaches what: {len(changes)} changes" if changes else "Who reaches what: no changes"
     if red:
-        summary += f"; {len(red)} open that nobody declared"
+        summary += f"; {len(red)} open but not declared"
     picture = mermaid(found)
-    lines = [f"<details{' open' * bool(told or red)}><summary>{summary}</summary>", ""]
+    lines = [f"<details{' open' * bool(changes or red)}><summary>{summary}</summary>", ""]
     if len(found.edges) <= _EDGES and len(picture) <= _TEXT:
         lines += ["```mermaid", picture.rstrip(), "```", ""]
-    lines += [f"- {code(line)}" for line in told[:_EDGES]] + [
+    lines += [f"- {code(line)}" for line in changes[:_EDGES]] + [
         f"- **undeclared:** {code(line)}" for line in red
     ]
     return [*lines, "", "</details>", ""]
 
 
 def code(line: str) -> str:
-    """Return a line as code: what would end it is written as a number, as in the picture."""
+    """Return a line as inline code. If a character could end it, special characters become numbers."""
     return f"`{line}`" if line.isprintable() and "`" not in line else f"`{escape(line)}`"

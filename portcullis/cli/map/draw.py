@@ -1,4 +1,4 @@
-"""From resources to the map. Pure: reads what is declared and deployed, knows nothing of settings."""
+"""Draw the map from the resources of a state. Pure. It does not read the settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SERVED = re.compile(
 )
 _RULE = re.compile(r"in (?P<ports>[0-9:,]+)(?:/(?P<protocol>tcp|udp))?(?: from (?P<source>\S+))?")
 INVENTORY = ("accounts", "keys", "files", "units", "programs", "packages", "kernel", "docker")
-"""The maps of the inventory. A pipeline draws without the packages that its facts are imported with."""
+"""The maps of the resource Inventory. This is a copy: its module needs packages that a pipeline may lack."""
 _SERVES = re.compile(r"serves (.+?)(?: on .*)?$")
 _EVERYWHERE = (None, "", "0.0.0.0", "::")  # noqa: S104 - to be recognised
 _WEB = ("80/tcp", "443/tcp")
@@ -46,7 +46,7 @@ def draw(resources: Sequence[Resource]) -> Map:
 
 
 def scanned(found: Map, scan: Mapping[str, Any]) -> None:
-    """Add what `make scan` saw and nobody declared; `scan` is what it wrote with --json."""
+    """Add the undeclared ports that a scan found. `scan` is the output of `portcullis scan --json`."""
     for host, seen in scan.get("hosts", {}).items():
         for where, rows in seen["addresses"].items():
             for row in rows:
@@ -57,26 +57,26 @@ def scanned(found: Map, scan: Mapping[str, Any]) -> None:
 
 
 def exposed(found: Map, before: Iterable[Resource], after: Iterable[Resource] = ()) -> None:
-    """Add what the resource `Exposure` found on a host beyond what it declares.
+    """Add what the resource `Exposure` found on a host and nobody declared.
 
-    Nobody is drawn to reach it: that something listens says nothing of what the firewalls let through.
+    No edge leads to these ports: a program listens there, but the firewalls may let nobody through.
 
     Args:
         found: the map.
-        before: the resources as they are on the host, after a refresh.
-        after: the same as declared; without them the state's own inputs are what is declared.
+        before: the resources as a refresh found them on the host.
+        after: the resources as declared. Without them, the inputs in the state count as declared.
     """
     declared = {resource.urn: resource for resource in after}
     for resource in before:
         _strangers(found, resource)
         if resource.kind != "Exposure":
             continue
-        told = declared.get(resource.urn)
-        # A state has what was found in both places once it was refreshed, and what was declared beside them.
+        goal = declared.get(resource.urn)
+        # After a refresh, inputs and outputs both have what was found. `declared` has what was declared.
         remembered = resource.mapping("declared")
-        accepted = (told or resource).mapping("accepted")
+        accepted = (goal or resource).mapping("accepted")
         for name in ("listeners", "published"):
-            wanted = told.mapping(name) if told else remembered.get(name) or resource.mapping(name)
+            wanted = goal.mapping(name) if goal else remembered.get(name) or resource.mapping(name)
             for key, owner in resource.found(name).items():
                 if key in wanted or key in accepted:
                     continue
@@ -87,7 +87,7 @@ def exposed(found: Map, before: Iterable[Resource], after: Iterable[Resource] = 
 
 
 def _strangers(found: Map, resource: Resource) -> None:
-    """Add what a part or the inventory found that nobody declared; a virtual host is a site, in red."""
+    """Add undeclared things that a component or the inventory found. A virtual host becomes a red site."""
     host = resource.text("host")
     for path, text in sorted(resource.found("strangers").items()):
         served = _SERVES.search(str(text))
@@ -121,7 +121,7 @@ def _rules(found: Map, policy: Resource) -> None:
             continue
         host, comment = policy.text("host"), str(action).partition("# ")[2]
         if not rule:
-            # It lets somebody in all the same: what is not on the map is closed.
+            # The rule lets somebody in all the same, and everything that is not on the map counts as closed.
             source = re.search(r" from (?!any\b)(\S+)", name)
             _open(found, host, name.removeprefix("in "), comment, source[1] if source else "")
             continue
@@ -143,7 +143,7 @@ def _open(found: Map, host: str, port: str, what: str, source: str) -> None:
 
 
 def _host_of(urn: str, by_urn: Mapping[str, Resource]) -> str:
-    """Return the alias of the host that a resource is about; containers have it from what they stand in."""
+    """Return the alias of a resource's host, from the resource or from the components around it."""
     resource = by_urn.get(urn)
     while resource is not None:
         if resource.kind == "HardenedHost":
@@ -157,11 +157,11 @@ def _host_of(urn: str, by_urn: Mapping[str, Resource]) -> str:
 def _containers(
     found: Map, resources: Sequence[Resource], by_urn: Mapping[str, Resource], hosts: Mapping[str, str]
 ) -> dict[str, _Container]:
-    """Add every container; return them by the URN of their component, or by their own."""
+    """Add all containers. Return them by the URN of their component, or else by their own URN."""
     made: dict[str, _Container] = {}
     beside = {resource.parent: host for resource in resources if (host := resource.text("host"))}
     for resource in resources:
-        # A container that stopped for good was a job's: it had nothing to reach.
+        # A container that need not run was a job. Nobody reaches it.
         if resource.kind != "Container" or resource.props.get("mustRun") is False:
             continue
         parent = by_urn.get(resource.parent)
@@ -180,7 +180,7 @@ def _containers(
 
 
 class _Container:
-    """A container on the map, and what says how it is reached."""
+    """A container on the map, with the networks, addresses and ports by which others reach it."""
 
     def __init__(self, key: str, host: str, resource: Resource, component: Resource | None) -> None:
         self.key, self.host = key, host
@@ -229,14 +229,17 @@ def _sites(
                 found.join(key, target)
     for container in containers.values():
         for port in container.published:
-            # Declared public: the port leads to the container itself.
+            # The port is declared public: it leads to the container itself.
             found.join(f"port:{container.host}:{port}", container.key)
 
 
 def _behind(
     file: Resource, by_urn: Mapping[str, Resource], containers: Mapping[str, _Container]
 ) -> list[str]:
-    """Return the containers that a site's file passes requests to; where unknown, by what it waits for."""
+    """Return the containers that a site's file passes requests to.
+
+    If its content is unknown, they are those that the file depends on.
+    """
     host, content = file.text("host"), file.text("content")
     if content:
         addresses = set(_SERVED.findall(content))
@@ -254,7 +257,7 @@ def _behind(
 
 
 def _stores(found: Map, containers: Mapping[str, _Container]) -> None:
-    """Join apps with the stores on whose networks they are."""
+    """Add an edge from each app to each store that shares a network with it."""
     for app in containers.values():
         for store in containers.values():
             meet = app.host == store.host and app.networks & store.networks
@@ -263,7 +266,7 @@ def _stores(found: Map, containers: Mapping[str, _Container]) -> None:
 
 
 def _tunnels(found: Map, server: Resource, containers: Mapping[str, _Container]) -> None:
-    """Add who may forward to which ports, as sshd has it."""
+    """Add the people whom sshd allows to open tunnels, and the containers that they reach."""
     host, port = server.text("host"), f"port:{server.text('host')}:{server.text('port')}/tcp"
     for account, options in sorted(server.mapping("users").items()):
         allowed = str(options.get("PermitOpen", "")) if isinstance(options, dict) else ""

@@ -1,12 +1,11 @@
-"""The map of a stack: who reaches what, from the internet to the stores, out of its state.
+"""Draw the map of a stack from its state: who reaches what, from the internet to the stores.
 
-Nothing is asked of a host.
+It asks no host. It writes .portcullis/map.html, .svg and .mmd, and prints the Mermaid text.
 
-It writes .portcullis/map.html, .svg and .mmd, and prints the Mermaid text. With the JSON of a preview it is
-the map after the change, with what the change adds and removes; with what `portcullis scan --json` wrote,
-what answers and nobody declared is in it, too.
+With --preview it draws the map after a change, and marks what the change adds and removes.
+With --scan it also draws the undeclared ports that a scan found.
 
-Exit status: 0; 2, there is no map.
+Exit code: 0, the map is drawn; 2, it is not.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ _ERROR = 2
 
 
 class Stopped(Exception):
-    """There is no map; the text says why."""
+    """There is no map. The text says why."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write or print the map; return the exit status."""
+    """Write or print the map. Return the exit code."""
     try:
         found = read(options)
         if options.format:
@@ -66,27 +65,27 @@ def run(options: argparse.Namespace) -> int:
 def read(options: argparse.Namespace) -> Map:
     """Return the map that the options ask for."""
     if options.preview:
-        with _as("what `pulumi preview --json` prints", options.preview):
+        with _expecting("the output of `pulumi preview --json`", options.preview):
             found = replace(of_preview(_json(options.preview)), when="as previewed")
     else:
         stack = options.stack if options.export else command.stack_of(options.stack)
         source = options.export or f"the state of {stack}"
-        with _as("what `pulumi stack export` prints", source):
+        with _expecting("the output of `pulumi stack export`", source):
             export = _json(options.export) if options.export else _exported(stack)
             resources = state.of_export(export)
             if not resources:
-                raise Stopped(f"{source} has nothing yet: run `up` first, or give a --preview")
+                raise Stopped(f"{source} has no resources yet: run `up` first, or use --preview")
             time = state.time_of(export)
             found = replace(draw.draw(resources), when=f"as of {time}" if time else "")
             draw.exposed(found, resources)
     if options.scan:
-        with _as("what `portcullis scan` writes with --json", options.scan):
+        with _expecting("the output of `portcullis scan --json`", options.scan):
             draw.scanned(found, _json(options.scan))
     return found
 
 
 def _newer(options: argparse.Namespace, found: Map) -> list[str]:
-    """Say that the settings were written after the state, where they were: a change may not be on the map."""
+    """Return a note if the settings are newer than the state: the map may then lack a change."""
     settings = Path(f"Pulumi.{found.stack}.yaml")
     written = re.fullmatch(r"as of (.+) UTC", found.when)
     if options.preview or options.export or not written or not settings.exists():
@@ -95,12 +94,12 @@ def _newer(options: argparse.Namespace, found: Map) -> list[str]:
     changed = datetime.fromtimestamp(settings.stat().st_mtime, UTC)
     if changed < state_time + timedelta(minutes=1):
         return []
-    return [f"{settings} was written after that: what it changes is on the map after an up, or by --preview"]
+    return [f"{settings} is newer than the map: run `up`, or use --preview, to see its changes"]
 
 
 @contextmanager
-def _as(what: str, source: object) -> Iterator[None]:
-    """Say of what has another form than it is read as that it is not `what`."""
+def _expecting(what: str, source: object) -> Iterator[None]:
+    """Turn an error about the form of the data into the message that `source` is not `what`."""
     try:
         yield
     except (AttributeError, KeyError, TypeError) as error:
@@ -121,14 +120,16 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
+    """Add the verb's arguments."""
     command.add_stack(parser)
     for option, what in (
-        ("--export", "what `pulumi stack export` printed"),
-        ("--preview", "what `pulumi preview --json` printed"),
-        ("--scan", "what `portcullis scan` wrote with --json"),
+        ("--export", "a file with the output of `pulumi stack export`, instead of running it"),
+        ("--preview", "a file with the output of `pulumi preview --json`"),
+        ("--scan", "a file that `portcullis scan --json` wrote"),
     ):
         parser.add_argument(option, type=command.place, metavar="FILE", help=what)
-    parser.add_argument("--format", choices=sorted(FORMATS), help="print this one, and write no file")
+    parser.add_argument("--format", choices=sorted(FORMATS), help="print this format, and write no file")
     folder = Path(".portcullis")
-    parser.add_argument("--folder", type=command.place, default=folder, help="(default: %(default)s)")
+    parser.add_argument(
+        "--folder", type=command.place, default=folder, help="folder for the files (default: %(default)s)"
+    )

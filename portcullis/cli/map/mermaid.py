@@ -1,7 +1,7 @@
-"""The map as a flowchart in Mermaid's language, which GitHub and GitLab draw in a comment. Pure.
+"""The map as a Mermaid flowchart, which GitHub and GitLab draw in a comment. Pure.
 
-Names come from people and from whoever runs something on the host: a label is quoted, and every character in
-it that means something to Mermaid or HTML is written as its number.
+Names are not trusted, because anybody who runs something on the host may have chosen them. So labels are
+quoted, and each character that means something to Mermaid or HTML is written as its number.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def _lines(found: Map) -> Iterator[str]:
             yield f'    {ids[node.key]}{left}"{label(node, several=_several(found))}"{right}{_class(node)}'
     styles = []
     for index, edge in enumerate(found.sorted_edges()):
-        said = f'|"{escape(edge.label)}"|' if edge.label else ""
-        yield f"    {ids[edge.source]} -->{said} {ids[edge.target]}"
+        text = f'|"{escape(edge.label)}"|' if edge.label else ""
+        yield f"    {ids[edge.source]} -->{text} {ids[edge.target]}"
         if style := _LINES.get(_state(edge)):
             styles.append(f"    linkStyle {index} {style}")
     yield from styles
@@ -50,13 +50,13 @@ def _lines(found: Map) -> Iterator[str]:
 
 
 def label(node: Node, *, several: bool) -> str:
-    """Return the label of a node, escaped, with its host where there are several."""
+    """Return the escaped label of a node. With several hosts, it names the node's host."""
     parts = (node.label, node.detail, node.host if several else "")
     return "<br/>".join(escape(part) for part in parts if part)
 
 
 def escape(text: str) -> str:
-    """Return text with all that is not plain as a number; it is cut where it is very long."""
+    """Return text with each special character as its number. A very long text is cut."""
     cut = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
     return re.sub(r"[^\w ./:,*-]", lambda letter: f"#{ord(letter[0])};", cut, flags=re.ASCII)
 
@@ -71,5 +71,5 @@ def _class(node: Node) -> str:
 
 
 def _state(thing: Node | Edge) -> str:
-    """Return what is particular about it, the worst first."""
+    """Return what to mark a node or edge as: undeclared, added, removed, or "" for none of these."""
     return thing.change if thing.status != UNDECLARED or thing.change == REMOVED else UNDECLARED

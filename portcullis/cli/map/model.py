@@ -1,4 +1,4 @@
-"""The graph of who reaches what. Plain data: nodes in columns, and edges between them."""
+"""The graph of who reaches what, as plain data: nodes in columns, and edges between them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 COLUMNS = ("who", "port", "site", "container", "store")
-"""From left to right; what is further right is reached by what is further left."""
+"""From left to right. An edge leads from a node to one further right, which it reaches."""
 
 DECLARED, UNDECLARED = "declared", "undeclared"
 ADDED, REMOVED, SAME = "added", "removed", ""
@@ -17,12 +17,12 @@ class Node:
     """One thing.
 
     Attributes:
-        key: what it is known by, in every map of the stack: `port:web1:443/tcp`.
+        key: identifies the node in every map of the stack, such as `port:web1:443/tcp`.
         column: one of `COLUMNS`.
-        host: alias of the host it is on; "" for people and networks.
-        label: its name, for people. It may be anything: renderers escape it.
+        host: alias of its host; "" for people and networks.
+        label: its name for people. It is not trusted: renderers escape it.
         detail: a second line, or "".
-        status: `DECLARED`, or `UNDECLARED`: there, and nobody declared it.
+        status: `DECLARED`, or `UNDECLARED` if the host has it and nobody declared it.
         change: `ADDED`, `REMOVED` or `SAME`, in a map of a change.
     """
 
@@ -37,7 +37,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """That one node reaches another; `label` says how, or is ""."""
+    """One node reaches another. `label` says how, or is ""."""
 
     source: str
     target: str
@@ -52,8 +52,8 @@ class Map:
 
     Attributes:
         stack: the stack's name.
-        when: the time of the state, for people, or what it is a map of; "" where nothing tells.
-        strangers: what nobody declared and is no node, a line each.
+        when: the time of the state, for people, or another word about its source; "" if unknown.
+        strangers: undeclared things that are not nodes, one line each.
     """
 
     stack: str
@@ -63,21 +63,21 @@ class Map:
     edges: dict[tuple[str, str], Edge] = field(default_factory=dict)
 
     def add(self, node: Node) -> None:
-        """Add a node; the first of a key stays."""
+        """Add a node. If its key exists, the first node stays."""
         self.nodes.setdefault(node.key, node)
 
     def join(self, source: str, target: str, label: str = "", status: str = DECLARED) -> None:
-        """Add an edge, where both its ends are there."""
+        """Add an edge if the map has both its nodes."""
         if source in self.nodes and target in self.nodes:
             self.edges.setdefault((source, target), Edge(source, target, label, status))
 
     def column(self, name: str) -> list[Node]:
-        """Return the nodes of a column, in the order that they are drawn in."""
+        """Return the nodes of a column, in the order in which they are drawn."""
         found = [node for node in self.nodes.values() if node.column == name]
         return sorted(found, key=lambda node: (node.host, _order(node)))
 
     def sorted_edges(self) -> list[Edge]:
-        """Return the edges, in an order that does not depend on the state's."""
+        """Return the edges, in an order that does not depend on the order in the state."""
         return [self.edges[ends] for ends in sorted(self.edges)]
 
     @property
@@ -87,18 +87,18 @@ class Map:
 
     @property
     def title(self) -> str:
-        """Return what it is a map of, in one line."""
+        """Return the title, in one line."""
         where = f"{', '.join(self.hosts)}, " if self.hosts else ""
         return f"Who reaches what: {where}stack {self.stack}" + (f", {self.when}" if self.when else "")
 
     @property
     def undeclared(self) -> list[Node]:
-        """Return what nobody declared."""
+        """Return the nodes that nobody declared."""
         return [node for name in COLUMNS for node in self.column(name) if node.status == UNDECLARED]
 
 
 def changed(before: Map, after: Map) -> Map:
-    """Return one map of both: what only one of them has is marked as added or removed."""
+    """Return one map of both. Nodes and edges that only one of them has are marked as added or removed."""
     result = Map(after.stack, after.when, after.strangers)
     for key in [*after.nodes, *(key for key in before.nodes if key not in after.nodes)]:
         node = after.nodes.get(key) or before.nodes[key]
@@ -110,7 +110,7 @@ def changed(before: Map, after: Map) -> Map:
 
 
 def differences(found: Map) -> list[str]:
-    """Return what a change adds and removes, a line each, for people."""
+    """Return what a change adds and removes, one line each, for people."""
     sign = {ADDED: "+", REMOVED: "-"}
     lines = [
         f"{sign[node.change]} {node.column} {node.label}" + (f" on {node.host}" if node.host else "")
@@ -131,7 +131,7 @@ def _change(was: bool, *rest: bool) -> str:  # noqa: FBT001 - two facts of one t
 
 
 def _order(node: Node) -> tuple[int, str]:
-    """Ports by number, all else by name; what was not declared comes last."""
+    """Return the sort key of a node: ports by number, others by name, undeclared nodes last."""
     first = node.label.partition("/")[0].partition(":")[0]
     number = int(first) if re.fullmatch("[0-9]{1,5}", first) else 0
     return (number + (node.status == UNDECLARED) * 100_000, node.label)

@@ -1,4 +1,4 @@
-"""The map as one page that needs nothing else: picture, what is wrong, what changes; and the text, folded."""
+"""The map as one HTML page: the picture, undeclared things, changes, and the Mermaid text, folded."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def page(found: Map) -> str:
     parts = [_HEAD.format(title=escape(found.title)), svg(found)]
     if found.undeclared:
         lines = [f"{node.label} on {node.host}: {node.detail}" for node in found.undeclared]
-        parts += ["<h2>Open, and nobody declared it</h2>\n", _list(lines, "undeclared")]
+        parts += ["<h2>Open, but not declared</h2>\n", _list(lines, "undeclared")]
     if found.strangers:
-        parts += ["<h2>Else undeclared</h2>\n", _list(found.strangers, "undeclared")]
+        parts += ["<h2>Other undeclared things</h2>\n", _list(found.strangers, "undeclared")]
     if changes := differences(found):
         parts += ["<h2>What the change adds and removes</h2>\n", _list(changes, "changes")]
     source = f"<pre>{escape(mermaid(found))}</pre>"
-    parts += [f"<details>\n<summary>As Mermaid</summary>\n{source}\n</details>\n", "</body>\n</html>\n"]
+    parts += [f"<details>\n<summary>As Mermaid text</summary>\n{source}\n</details>\n", "</body>\n</html>\n"]
     return "".join(parts)
 
 

@@ -1,6 +1,6 @@
-"""From a stack's state, or a preview of it, to the resources that the map is drawn from. Pure.
+"""Read the resources for the map from a stack's state, or from a preview. Pure.
 
-A secret in a state is an object with a ciphertext; nothing here asks for one.
+A secret in a state is an object with a ciphertext. This module never decrypts one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 _OURS = "portcullis:index:"
-# What the engine writes where a value is known only after `up`.
+# The engine's placeholder for a value that is known only after `up`.
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _GONE = {"delete", "delete-replaced", "discard", "discard-replaced", "remove-pending-replace"}
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource of a state: its kind, such as `UfwPolicy`, its name, its properties, and its parent."""
+    """A resource of a state: its kind, such as `UfwPolicy`, its name, its properties and its parent."""
 
     urn: str
     kind: str
@@ -34,55 +34,58 @@ class Resource:
 
     @property
     def above(self) -> tuple[str, str, str]:
-        """The parent's kind, its name, and the kind of what that stands in: a preview leaves out both."""
+        """The parent's kind, its name, and the kind of the component around it, read from the parent's URN.
+
+        A preview leaves out components, so they cannot be looked up.
+        """
         head, _, name = self.parent.rpartition("::")
         kinds = [type_.rpartition(":")[2] for type_ in head.rpartition("::")[2].split("$")]
         return kinds[-1], name, kinds[-2] if len(kinds) > 1 else ""
 
     def text(self, key: str) -> str:
-        """Return a property that is text, "" where it is unknown, secret, or something else."""
+        """Return a property that is text; "" if it is unknown, secret, or no text."""
         value = self.props.get(key)
         return value if isinstance(value, str) and value != _UNKNOWN else ""
 
     def found(self, key: str) -> dict[str, Any]:
-        """Return what a resource of ours found: in its outputs, whatever its inputs declare."""
+        """Return a map that one of our resources found on the host: from its outputs, else its properties."""
         value = self.outputs.get(key)
         return value if isinstance(value, dict) and "ciphertext" not in value else self.mapping(key)
 
     def mapping(self, key: str) -> dict[str, Any]:
-        """Return a property that is an object, {} where it is not."""
+        """Return a property that is an object; {} if it is not."""
         value = self.props.get(key)
         return value if isinstance(value, dict) and "ciphertext" not in value else {}
 
 
 def of_export(export: Mapping[str, Any]) -> list[Resource]:
-    """Return the resources of what `pulumi stack export` prints, but for those that wait for deletion."""
+    """Return the resources in the output of `pulumi stack export`, without those that wait for deletion."""
     deployment = export.get("deployment") or export.get("checkpoint", {}).get("latest") or {}
     return [_resource(state) for state in deployment.get("resources", ()) if not state.get("delete")]
 
 
 def time_of(export: Mapping[str, Any]) -> str:
-    """Return when a state was written, to the minute, "" where it does not say."""
+    """Return when a state was written, to the minute; "" if it does not say."""
     deployment = export.get("deployment") or export.get("checkpoint", {}).get("latest") or {}
     written = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)", str((deployment.get("manifest") or {}).get("time")))
     return f"{written[1]} {written[2]} UTC" if written else ""
 
 
 def of_preview(preview: Mapping[str, Any]) -> tuple[list[Resource], list[Resource]]:
-    """Return the resources before and after what `pulumi preview --json` shows."""
+    """Return the resources before and after a change, from the output of `pulumi preview --json`."""
     before: dict[str, Json] = {}
     after: dict[str, Json] = {}
     for step in preview.get("steps", ()):
         old, new, op = step.get("oldState"), step.get("newState"), step.get("op", "")
         urn = step.get("urn") or (new or old or {}).get("urn", "")
         if op == "refresh" and new:
-            # What is on the host now; what the change does to it is a step of its own, or none.
+            # This is what the host has now. If the change does something to it, another step follows.
             before[urn], after[urn] = _found(old or new, new), new
             continue
         if old:
             before.setdefault(urn, old)
         if op in _GONE:
-            # Of a replacement the deletion may come last, and the new one is there all the same.
+            # In a replacement the deletion may come last. The new resource is there all the same.
             if op == "delete":
                 after.pop(urn, None)
         elif new:
@@ -91,10 +94,10 @@ def of_preview(preview: Mapping[str, Any]) -> tuple[list[Resource], list[Resourc
 
 
 def _found(old: Json, new: Json) -> Json:
-    """Return what a refresh found.
+    """Return a resource as a refresh found it on the host.
 
-    Where it runs the program (PULUMI_RUN_PROGRAM), its new inputs are already those of the change. What is
-    there is in the outputs: our own kinds read all of it back, of others what was declared before stays.
+    If the refresh runs the program (PULUMI_RUN_PROGRAM), the new inputs are already those of the change. So
+    our own kinds use their outputs, which they read from the host. Other kinds keep their old inputs.
     """
     inputs = old.get("inputs") or {}
     if new.get("type", "").startswith(_OURS):
@@ -105,7 +108,7 @@ def _found(old: Json, new: Json) -> Json:
 
 def _resource(state: Mapping[str, Any]) -> Resource:
     urn, type_ = state["urn"], state.get("type", "")
-    # What a preview knows of outputs may be those of before; what is declared is in the inputs.
+    # The outputs in a preview may be old. The inputs are as declared.
     props = {**(state.get("outputs") or {}), **_known(state.get("inputs") or {})}
     return Resource(
         urn=urn,
@@ -123,5 +126,5 @@ def _known(inputs: Mapping[str, Any]) -> Json:
 
 
 def stack_of(resources: Iterable[Resource]) -> str:
-    """Return the stack's name, which every URN begins with."""
+    """Return the stack's name, from the first part of a URN."""
     return next((resource.urn.split("::")[0].rpartition(":")[2] for resource in resources), "")

@@ -1,4 +1,4 @@
-"""The map as a picture: columns from who to stores, drawn by hand. Pure."""
+"""The map as an SVG picture, with columns from people to stores. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FILLS = {"who": "#fff", "port": "#fff4dc", "site": "#e3f1e3", "container": "#e2
 _WIDTH, _HEIGHT, _GAP = 164, 50, 18
 _STEP = 224  # from one column to the next
 _LEFT, _TOP = 20, 84
-_LETTERS = {"label": 21, "detail": 25}  # that fit into a box
+_LETTERS = {"label": 21, "detail": 25}  # the most that fit into a box
 _LINES = {
     UNDECLARED: ("#c0271b", 2.4, ""),
     ADDED: ("#2a7d2a", 2.4, ""),
@@ -30,7 +30,7 @@ Place = tuple[float, float]
 
 
 def svg(found: Map) -> str:
-    """Return the picture; it stands alone, or in a page."""
+    """Return the picture, for a file of its own or for a page."""
     return "\n".join(_lines(found)) + "\n"
 
 
@@ -39,7 +39,7 @@ def _lines(found: Map) -> Iterator[str]:
     tallest = max((len(nodes) for nodes in columns.values()), default=1)
     height = _TOP + max(tallest, 1) * (_HEIGHT + _GAP) + 44
     width = 2 * _LEFT + (len(COLUMNS) - 1) * _STEP + _WIDTH
-    # A column stands in the middle of the tallest one.
+    # Each column is centred beside the tallest one.
     above = {name: (tallest - len(nodes)) / 2 for name, nodes in columns.items()}
     places = {
         node.key: (_LEFT + number * _STEP, _TOP + (above[name] + row) * (_HEIGHT + _GAP))
@@ -112,9 +112,12 @@ def _edge(edge: Edge, start: Place, end: Place) -> str:
     bend = (x2 - x1) / 2
     over1, over2 = y1, y2
     if x2 - x1 > _STEP:
-        # What passes columns by is a tunnel: it goes over them, and thinner.
+        # An edge that skips columns is a tunnel. It is drawn over them, and thinner.
         stroke, dashes = (1.0, "2 3") if not state else (stroke, dashes)
-        bend, over1 = _STEP / 2, (_TOP - 6 - (y1 + y2) / 8) / 0.75  # where the curve has its middle
+        bend, over1 = (
+            _STEP / 2,
+            (_TOP - 6 - (y1 + y2) / 8) / 0.75,
+        )  # so that the middle of the curve is above the boxes
         over2 = over1
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
     way = f"M{x1:g} {y1:g}C{x1 + bend:g} {over1:g} {x2 - bend:g} {over2:g} {x2:g} {y2:g}"
@@ -126,17 +129,17 @@ def _edge(edge: Edge, start: Place, end: Place) -> str:
 
 def _legend(found: Map) -> str:
     states = {_state(node) for node in found.nodes.values()} | {_state(edge) for edge in found.edges.values()}
-    said = ["what is not here is declared closed", "dotted: through an SSH tunnel"]
-    said += [
+    parts = ["everything not shown is declared closed", "dotted: through an SSH tunnel"]
+    parts += [
         text
         for state, text in (
             (UNDECLARED, "red: nobody declared it"),
             (ADDED, "green: added by this change"),
-            (REMOVED, "dashed and struck: removed by it"),
+            (REMOVED, "dashed and struck through: removed by it"),
         )
         if state in states
     ]
-    return "; ".join(said)
+    return "; ".join(parts)
 
 
 def _state(thing: Node | Edge) -> str:
@@ -149,5 +152,5 @@ def _cut(text: str, where: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return text that neither XML nor a terminal acts on."""
+    """Return text that is safe in XML and on a terminal."""
     return escape("".join(letter if letter.isprintable() else "·" for letter in text))

@@ -1,5 +1,5 @@
-"""What a pipeline runs for a stack: `portcullis pipeline preview|comment|drift`.
+"""The steps of a CI pipeline: `portcullis pipeline preview|comment|watch`.
 
-The workflows under .github/workflows and the file for GitLab are a few lines each; what they do stands here,
-where it can be tested and run by hand.
+The workflows under .github/workflows and the file for GitLab only call these verbs. So the steps can be
+tested, and people can run them by hand.
 """

@@ -1,7 +1,7 @@
-"""What a change to the code declares, told without a host, a state or a secret: for pull requests from forks.
+"""Show what a change to the code declares, without a host, a state or a secret: for pull requests from forks.
 
-The program is run twice against nothing, once as it was and once as it would be, and what it declares is
-compared. Each run has a copy of the project, a state of its own that is thrown away, and a placeholder
+The program runs twice as for a new stack, once without the change and once with it. Then the declared
+resources are compared. Each run has its own copy of the project, its own temporary state, and a placeholder
 for every secret.
 """
 
@@ -30,7 +30,7 @@ PLACEHOLDER = "placeholder-of-a-secret"
 _LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", ".portcullis", ".pulumi-state", "node_modules", "__pycache__"
 )
-_STATELY = (
+_STATE_VARIABLES = (
     "PULUMI_BACKEND_URL",
     "PULUMI_ACCESS_TOKEN",
     "PULUMI_CONFIG_PASSPHRASE",
@@ -39,24 +39,24 @@ _STATELY = (
 
 
 def compare(stack: str, base: Path, head: Path, environment: Mapping[str, str], why: str) -> preview.Preview:
-    """Preview what `head` declares beyond `base`.
+    """Preview the difference between what `base` and `head` declare.
 
     Args:
-        stack: the stack's name, whose settings both checkouts have.
-        base: a checkout of what the change is for.
-        head: a checkout of the change.
-        environment: of the commands; what leads to a state is taken out of it.
-        why: the reason that no host is asked, for the reader.
+        stack: the stack's name.
+        base: a checkout without the change.
+        head: a checkout with the change.
+        environment: the environment of the commands. Variables that lead to a state are removed.
+        why: why no host is asked, for the reader.
     """
     changed = alone(stack, head, environment, why)
     if not changed.ok:
         return changed
     before: Steps = {}
-    # A stack that the change itself brings declares nothing before it.
+    # If the change adds the stack, nothing was declared before.
     if (base / f"Pulumi.{stack}.yaml").exists():
         found = alone(stack, base, environment, why)
         if not found.ok:
-            errors = ("what this change is for fails by itself", *found.report.errors)
+            errors = ("the base fails, without this change", *found.report.errors)
             return replace(found, report=replace(found.report, errors=errors))
         before = _states(found)
     after = _states(changed)
@@ -75,7 +75,7 @@ def alone(stack: str, checkout: Path, environment: Mapping[str, str], why: str) 
             return preview.failed(stack, f"there is no {settings.name}", why)
         written = yaml.safe_load(settings.read_text()) or {}
         settings.write_text(yaml.safe_dump({"config": without_secrets(written.get("config") or {})}))
-        own = {name: value for name, value in environment.items() if name not in _STATELY}
+        own = {name: value for name, value in environment.items() if name not in _STATE_VARIABLES}
         own |= {"PULUMI_BACKEND_URL": state.as_uri(), "PULUMI_CONFIG_PASSPHRASE": PLACEHOLDER}
         secrets = [f"{path}={PLACEHOLDER}" for path in secret_paths(written.get("config") or {})]
         commands = [["stack", "init", stack]]
@@ -87,12 +87,12 @@ def alone(stack: str, checkout: Path, environment: Mapping[str, str], why: str) 
             done = preview.run(command, project, own)
             if done.returncode:
                 return preview.failed(stack, done.stdout + done.stderr, why)
-        _lend_venv(checkout, project)
-        return preview.look(stack, folder=project, environment=own, code_only=why, judge=True)
+        _link_venv(checkout, project)
+        return preview.look(stack, folder=project, environment=own, code_only=why, policies=True)
 
 
-def _lend_venv(checkout: Path, project: Path) -> None:
-    """Let the copy use the virtual environment that is there: Pulumi.yaml names it."""
+def _link_venv(checkout: Path, project: Path) -> None:
+    """Link an existing virtual environment into the copy, because Pulumi.yaml names it."""
     for place in (checkout, Path.cwd()):
         if (place / ".venv").is_dir():
             (project / ".venv").symlink_to((place / ".venv").resolve())
@@ -111,7 +111,7 @@ def without_secrets(value: Any) -> Any:
 
 
 def secret_paths(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield where encrypted values are, as ``pulumi config set --path`` takes them."""
+    """Yield the paths of encrypted values, in the form that ``pulumi config set --path`` takes."""
     for key, value in config.items():
         yield from _paths(key, value)
 
@@ -129,13 +129,13 @@ def _paths(path: str, value: Any) -> Iterator[str]:
 
 
 def _states(one: preview.Preview) -> Steps:
-    """What is declared: the state that each resource would have, by URN."""
+    """Return the declared resources: the state that each would have, by URN."""
     states = [step.get("newState") or {} for step in one.steps.get("steps") or []]
     return {str(state["urn"]): state for state in states if state.get("urn")}
 
 
 def _steps(before: Steps, after: Steps) -> Iterator[dict[str, Any]]:
-    """The steps from one to the other, as a preview with a state would have them."""
+    """Yield the steps from one declaration to the other, as a preview with a state has them."""
     for urn in sorted({*before, *after}):
         have, want = before.get(urn), after.get(urn)
         if have is None or want is None:
@@ -146,7 +146,7 @@ def _steps(before: Steps, after: Steps) -> Iterator[dict[str, Any]]:
 
 
 def difference(stack: str, steps: Iterable[Mapping[str, Any]]) -> Report:
-    """Return what the steps from one declaration to another come to."""
+    """Return the report of the steps from one declaration to another."""
     collector = Collector(stack)
     for one in steps:
         state = one["newState"] or one["oldState"] or {}

@@ -1,13 +1,12 @@
-"""Where comments and issues are kept: GitHub or GitLab, by the few calls of their APIs that are needed.
+"""Write comments and issues on GitHub or GitLab, with the few calls of their APIs that this needs.
 
-A comment or an issue of ours is known by a marker, a line of HTML that nobody sees, at its start. It is
-written once and changed from then on: a pull request has one comment for each stack, however often it is
-pushed to.
+Each of our comments and issues begins with a marker, an invisible line of HTML. Later runs find the comment
+by its marker and change it. So a pull request has one comment for each stack, however often people push.
 
-Why not `gh` and `glab`: only GitHub's own runners come with `gh`, and the Python image of a GitLab job has
-neither. They would replace `Api`, 45 lines, and no more: `gh pr comment --edit-last` changes the last comment
-of its user, whichever stack that is about, so finding ours by marker and author would stay. An action from
-elsewhere would hold a token that may write, and would serve GitHub only.
+Why not `gh` and `glab`: only GitHub's own runners have `gh`, and the Python image of a GitLab job has
+neither. They would replace only `Api`, 45 lines. `gh pr comment --edit-last` changes the last comment of its
+user, which may be about another stack. So we would still have to find ours by marker and author. A
+third-party action would get a token that may write, and would work on GitHub only.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ TIMEOUT = 30.0
 """Seconds that one call may take."""
 _PAGE = 100
 _PAGES = 50
-"""More comments than these pages hold are not looked through; a new comment is written then."""
+"""The most pages that are searched for our comment. If it is on none of them, a new one is written."""
 
 
 class ForgeError(Exception):
-    """A call failed; the text says which, why, and what to do."""
+    """A comment or issue cannot be written. The text says why, and what to do."""
 
 
 class Forge(Protocol):
-    """What a pipeline tells people, wherever the project is kept."""
+    """The service that keeps the project's comments and issues."""
 
     def comment(self, number: int, marker: str, body: str) -> str:
-        """Write or change our comment at a pull request; return its address.
+        """Write our comment on a pull request, or change it. Return its address.
 
         Raises:
             ForgeError: a call failed.
@@ -46,11 +45,14 @@ class Forge(Protocol):
         ...
 
     def report(self, marker: str, title: str, body: str) -> str:
-        """Open the one issue with this marker, or change it; return its address. Raises `ForgeError`."""
+        """Open the one issue with this marker, or change it. Return its address. Raises `ForgeError`."""
         ...
 
     def settle(self, marker: str, body: str) -> str | None:
-        """Close the open issue with this marker and say why; return its address, None where there is none.
+        """Close the open issue with this marker, with a comment.
+
+        Returns:
+            The issue's address, or None if there is no such issue.
 
         Raises:
             ForgeError: a call failed.
@@ -60,12 +62,12 @@ class Forge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """Calls of a REST API that speaks JSON.
+    """A REST API that speaks JSON.
 
     Attributes:
-        url: what every path is appended to.
-        headers: sent with each call; the token is among them, and in no error.
-        advice: what to do when it refuses.
+        url: the address that each path is appended to.
+        headers: the headers of each call. The token is in them, and never in an error.
+        advice: what to do if a call is refused.
     """
 
     url: str
@@ -73,7 +75,7 @@ class Api:
     advice: str
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Make one call and return what it answers. Raises `ForgeError`."""
+        """Make one call and return its answer. Raises `ForgeError`."""
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked where the address is read
             self.url + path,
             method=method,
@@ -116,7 +118,7 @@ class GitHub:
         self._api = Api(f"{api}/repos/{repository}", headers, advice)
 
     def comment(self, number: int, marker: str, body: str) -> str:
-        """Write or change our comment at a pull request, which is an issue to this API."""
+        """Write our comment on a pull request, or change it. To this API a pull request is an issue."""
         path = f"/issues/{number}/comments"
         for found in self._api.every(path):
             if _ours(found, marker):
@@ -160,7 +162,7 @@ class GitLab:
         self._page = page
 
     def comment(self, number: int, marker: str, body: str) -> str:
-        """Write or change our note at a merge request."""
+        """Write our note on a merge request, or change it."""
         path = f"/merge_requests/{number}/notes"
         told = {"body": f"{marker}\n{body}"}
         for found in self._api.every(path):
@@ -193,9 +195,9 @@ class GitLab:
         return None
 
     def _is_ours(self, found: Mapping[str, Any], text: str, marker: str) -> bool:
-        """Whether a note or issue is ours: by its marker, and written with this token.
+        """Return whether a note or issue is ours: it has the marker, and the token's user wrote it.
 
-        Anybody may write the marker, and who opened an issue may close it.
+        The marker is not enough. Anybody can open an issue with it, and may close that issue as its author.
         """
         if not text.startswith(marker):
             return False
@@ -205,47 +207,47 @@ class GitLab:
 
 
 def _ours(found: Mapping[str, Any], marker: str) -> bool:
-    """Whether a comment or issue is ours: by its marker, and written by a program.
+    """Return whether a comment or issue is ours: it has the marker, and a program wrote it.
 
-    A person who quotes the marker keeps what they wrote.
+    A person's comment stays as it is, even if it quotes the marker.
     """
     return str(found["body"] or "").startswith(marker) and found["user"]["type"] == "Bot"
 
 
 def is_pipeline(environment: Mapping[str, str]) -> bool:
-    """Return whether a forge runs this."""
+    """Return whether a pipeline of GitHub or GitLab runs this process."""
     return bool(environment.get("GITHUB_ACTIONS") or environment.get("GITLAB_CI"))
 
 
 def of_environment(environment: Mapping[str, str]) -> Forge:
-    """Return the forge whose pipeline this is, by the variables that it sets.
+    """Return the service whose pipeline runs this process, by the variables that the pipeline sets.
 
     Raises:
-        ForgeError: none is known, or there is no token.
+        ForgeError: this is no pipeline, or there is no token.
     """
     if environment.get("GITHUB_ACTIONS"):
         token = environment.get("GITHUB_TOKEN", "")
         if not token:
             raise ForgeError(
-                "there is no GITHUB_TOKEN\n  -> give the step `env: GITHUB_TOKEN: ${{ github.token }}`"
+                "GITHUB_TOKEN is not set\n  -> give the step `env: GITHUB_TOKEN: ${{ github.token }}`"
             )
         return GitHub(_web(environment, "GITHUB_API_URL"), environment["GITHUB_REPOSITORY"], token)
     if environment.get("GITLAB_CI"):
         token = environment.get("GITLAB_TOKEN", "")
         if not token:
             raise ForgeError(
-                "there is no GITLAB_TOKEN\n  -> make a project access token with the scope api, and a masked "
-                "CI/CD variable of that name; CI_JOB_TOKEN may not write comments"
+                "GITLAB_TOKEN is not set\n  -> create a project access token with the scope api, and put it "
+                "into a masked CI/CD variable with this name; CI_JOB_TOKEN may not write comments"
             )
         page = environment["CI_PROJECT_URL"]
         return GitLab(_web(environment, "CI_API_V4_URL"), environment["CI_PROJECT_ID"], token, page)
     raise ForgeError(
-        "this is neither a GitHub workflow nor a GitLab pipeline\n  -> read the files it wrote instead"
+        "this is neither a GitHub workflow nor a GitLab pipeline\n  -> read the files in the folder --out"
     )
 
 
 def _web(environment: Mapping[str, str], name: str) -> str:
     url = environment.get(name, "")
     if not url.startswith(("https://", "http://")):
-        raise ForgeError(f"{name}={url!r} is no web address")
+        raise ForgeError(f"{name}={url!r} is not a web address")
     return url.rstrip("/")

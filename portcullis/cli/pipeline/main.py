@@ -1,7 +1,7 @@
-"""What a pipeline runs for a stack. It writes what it sees into --out.
+"""Run a step of a CI pipeline for a stack. It writes its results into the folder --out.
 
-Exit status: 0, nothing differs, or what a preview shows may be deployed; 1, it failed, or a policy stops the
-stack; 2, `watch` found differences.
+Exit code: 0, nothing differs, or the change in the preview may be deployed; 1, it failed, or a policy stops
+the stack; 2, `watch` found differences.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 FOLDER = Path(".portcullis/pipeline")
 COMMENT = "comment.md"
 _LONGEST_PAGE = 64 << 10
-"""Characters of a comment that is taken from another job: as many as GitHub takes."""
+"""The most characters of a comment that another job has written. GitHub has the same limit."""
 _WRITTEN = (COMMENT, "diff.txt", "preview.json", "result.json")
 CLEAN, FAILED, DRIFTED = 0, 1, 2
 
 
 def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
-    """Preview a stack and write down what it says; return 0, or 1 where it failed or a policy stops it."""
+    """Preview a stack and write the results. Return 0, or 1 if it failed or a policy stops the stack."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in _WRITTEN:
         (folder / name).unlink(missing_ok=True)
     if base:
-        # Here, as the job that comments has no packages installed, and this one needs some.
+        # Imported here because it needs packages, and the job that comments has none.
         from portcullis.cli.pipeline import code_only  # noqa: PLC0415
 
         seen = code_only.compare(stack, base, Path.cwd(), os.environ, why)
     else:
-        seen = preview.look(stack, folder=Path.cwd(), environment=os.environ, code_only=why, judge=True)
+        seen = preview.look(stack, folder=Path.cwd(), environment=os.environ, code_only=why, policies=True)
     (folder / "diff.txt").write_text(seen.text)
     (folder / "preview.json").write_text(json.dumps(seen.steps))
     result = json.loads(render.of_json(seen.report))
@@ -52,41 +52,42 @@ def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
     if seen.verdict:
         say(f"\n{seen.verdict}")
     if seen.stopped:
-        say(f"{stack}: stopped by the policy pack")
+        say(f"{stack}: a policy stops the stack")
     _summarise((folder / COMMENT).read_text())
     return CLEAN if seen.ok and not seen.stopped else FAILED
 
 
 def commented(stack: str, folder: Path, number: int) -> int:
-    """Write or change the comment at a pull request; return 0.
+    """Write the comment on a pull request, or change it. Return 0.
 
     Raises:
-        ForgeError: it could not be written, or there is no preview.
+        ForgeError: the comment could not be written, or the preview's file cannot be used.
     """
     body = _page(folder)
     if body is None:
-        # The step before this one ended before it could say anything; people still have to learn of it.
+        # The preview's job ended before it wrote anything. People still have to know.
         body = (
-            f"### Preview of `{stack}`\n\n**There is no preview.** The job ended before it began; "
-            f"its log says why.\n\n<sub>{source()}</sub>\n"
+            f"### Preview of `{stack}`\n\n**There is no preview.** The job ended before the preview began. "
+            f"Its log says why.\n\n<sub>{source()}</sub>\n"
         )
     say(forge.of_environment(os.environ).comment(number, markdown.marker("preview", stack), body))
     return CLEAN
 
 
 def _page(folder: Path) -> str | None:
-    """Return what the preview wrote to be shown, None where it wrote nothing.
+    """Return the comment that the preview wrote, or None if it wrote none.
 
-    The job that wrote it ran a pull request's code, and this one holds a token: a link would be read here.
+    The job of the preview ran the code of a pull request, and this job has a token. So the file is not
+    trusted: a symbolic link, for example, could lead to a secret of this job.
 
     Raises:
-        ForgeError: it is not a page of ours.
+        ForgeError: the file is not a comment as we write it.
     """
     path = folder / COMMENT
     here = Path.cwd()
     for each in (path, *path.parents):
         if here in each.absolute().parents and each.is_symlink():
-            raise forge.ForgeError(f"{each} of the preview is a symbolic link, and not followed")
+            raise forge.ForgeError(f"{each} of the preview is a symbolic link, which is not followed")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -95,8 +96,8 @@ def _page(folder: Path) -> str | None:
         raise forge.ForgeError(f"{path} of the preview cannot be read: {error.strerror}") from None
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise forge.ForgeError(f"{path} of the preview is no file")
-        data = os.read(fd, 4 * _LONGEST_PAGE)  # a character has four bytes in UTF-8, at most
+            raise forge.ForgeError(f"{path} of the preview is not a regular file")
+        data = os.read(fd, 4 * _LONGEST_PAGE)  # a character has at most four bytes in UTF-8
     finally:
         os.close(fd)
     try:
@@ -110,35 +111,35 @@ def _page(folder: Path) -> str | None:
 
 
 def watched(stack: str, folder: Path) -> int:
-    """Look for differences and tell people; return 0 for none, 2 for some, 1 where they could not be seen.
+    """Look for differences and report them in an issue. Return 0 for none, 2 for some, 1 if it failed.
 
-    What was merged and has not been deployed is told too. So is what a failed `up` found: the state has that
-    already, so it no longer shows as changed by hand.
+    It also reports merged changes that nobody has deployed. A failed `up` reads changes by hand into the
+    state, so they no longer show as made by hand. They are reported, too.
 
-    Outside a pipeline whoever runs it is told, and no issue is touched.
+    Outside a pipeline it prints the differences and touches no issue.
 
     Raises:
-        ForgeError: people could not be told.
+        ForgeError: the issue could not be written.
     """
-    # Before the look: a watch that can tell nobody is no watch.
-    told = forge.of_environment(os.environ) if forge.is_pipeline(os.environ) else None
+    # Before the preview: if there is nowhere to report to, the preview is useless.
+    issues = forge.of_environment(os.environ) if forge.is_pipeline(os.environ) else None
     seen = preview.look(stack, folder=Path.cwd(), environment=os.environ, arguments=["--refresh"])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "diff.txt").write_text(seen.text)
     marker = markdown.marker("drift", stack)
     if seen.is_clean:
-        again = f"{stack} is what the code says again.\n\n<sub>{source()}</sub>"
-        closed = told.settle(marker, again) if told else ""
-        say(f"{stack} is what the code says" + (f"; closed {closed}" if closed else ""))
+        again = f"{stack} matches the code again.\n\n<sub>{source()}</sub>"
+        closed = issues.settle(marker, again) if issues else ""
+        say(f"{stack} matches the code" + (f"; closed {closed}" if closed else ""))
         return CLEAN
     title, body = markdown.of_drift(seen, source())
     say(render.text(seen.report).rstrip())
-    say(f"\n{title}" + (f": {told.report(marker, title, body)}" if told else ""))
+    say(f"\n{title}" + (f": {issues.report(marker, title, body)}" if issues else ""))
     return DRIFTED if seen.ok else FAILED
 
 
 def source() -> str:
-    """Return where this run stands, as people follow it; empty outside a pipeline."""
+    """Return the commit and a link to this run, for people; "" outside a pipeline."""
     given = os.environ
     if given.get("GITHUB_ACTIONS"):
         repository = f"{given.get('GITHUB_SERVER_URL')}/{given.get('GITHUB_REPOSITORY')}"
@@ -151,7 +152,7 @@ def source() -> str:
 
 
 def _summarise(page: str) -> None:
-    """Show the page in the run's own summary, which is all that a fork's pull request gets."""
+    """Write the page into the run's summary. For a pull request from a fork it is shown only there."""
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with Path(summary).open("a") as file:
@@ -159,25 +160,27 @@ def _summarise(page: str) -> None:
 
 
 def say(text: str) -> None:
-    """Tell who runs it."""
+    """Print a text."""
     print(text, flush=True)  # noqa: T201
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
+    """Add the verb's arguments."""
     verbs = parser.add_subparsers(dest="verb", required=True)
-    look = verbs.add_parser("preview", help="preview a stack; writes comment.md, diff.txt and preview.json")
-    look.add_argument("--code-only", default="", metavar="WHY", help="ask no host; say why, for the reader")
+    look = verbs.add_parser("preview", help="preview a stack; writes comment.md, diff.txt and JSON files")
     look.add_argument(
-        "--base", type=command.place, help="with --code-only: a checkout to compare with; no state is needed"
+        "--code-only", default="", metavar="WHY", help="ask no host; the comment gives WHY as the reason"
     )
-    tell = verbs.add_parser("comment", help="write what `preview` wrote as a comment, or change that comment")
-    tell.add_argument("--number", type=int, required=True, help="of the pull or merge request")
+    look.add_argument(
+        "--base", type=command.place, help="with --code-only: a checkout to compare with; needs no state"
+    )
+    tell = verbs.add_parser("comment", help="write the result of `preview` as a comment, or update it")
+    tell.add_argument("--number", type=int, required=True, help="the number of the pull or merge request")
     verbs.add_parser("watch", help="look for differences; opens, changes and closes one issue")
     for verb in verbs.choices.values():
         verb.add_argument("--stack", required=True)
         verb.add_argument(
-            "--out", type=command.place, default=FOLDER, help="folder of what is written; %(default)s"
+            "--out", type=command.place, default=FOLDER, help="folder for the results (default: %(default)s)"
         )
 
 
@@ -186,7 +189,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.verb == "preview":
             if options.base and not options.code_only:
-                raise command.Failed("--base goes with --code-only")
+                raise command.Failed("--base needs --code-only")
             return previewed(options.stack, options.out, options.code_only, options.base)
         if options.verb == "comment":
             return commented(options.stack, options.out, options.number)

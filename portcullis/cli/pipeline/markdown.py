@@ -1,4 +1,4 @@
-"""What a pipeline writes for people: Markdown of a comment or an issue."""
+"""The Markdown text of a pipeline's comments and issues."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from portcullis.cli.pipeline.preview import Preview
 
 ROOM = 60_000
-"""Characters of a comment. GitHub takes 65,536; GitLab takes more."""
+"""The most characters of a comment. GitHub allows 65,536, and GitLab more."""
 _PART = 15_000
-"""Characters of one part of it, such as an error."""
+"""The most characters of one part of a comment, such as an error."""
 _SIGN = re.compile(r"^( {8,})([+-])", re.MULTILINE)
 
 
 def marker(purpose: str, stack: str) -> str:
-    """Return the line by which our comment or issue is found again; it is shown to nobody."""
+    """Return the invisible line by which later runs find our comment or issue."""
     return f"<!-- portcullis {purpose} {re.sub(r'[^A-Za-z0-9._/-]', '-', stack)} -->"
 
 
@@ -28,8 +28,8 @@ def of_preview(preview: Preview, source: str) -> str:
     """Return the comment about a preview.
 
     Args:
-        preview: what it said.
-        source: what was previewed: the commit, the run.
+        preview: the result of the preview.
+        source: the commit and the run.
     """
     lines = [f"### Preview of `{preview.stack}`", ""]
     if preview.code_only:
@@ -37,7 +37,7 @@ def of_preview(preview: Preview, source: str) -> str:
     if preview.ok:
         lines += [*_listed(preview), ""]
     else:
-        lines += ["**The preview failed.** Nothing was changed, and nothing can be said about the host.", ""]
+        lines += ["**The preview failed.** Nothing was changed. The state of the host is unknown.", ""]
         lines += [fenced(_cut("\n".join(preview.report.errors))), ""]
     lines += _policies(preview)
     lines += comment.section(preview.steps)
@@ -47,7 +47,7 @@ def of_preview(preview: Preview, source: str) -> str:
 
 
 def _policies(preview: Preview) -> list[str]:
-    """What the policy pack says: in full where it stops something, folded away where it only tells."""
+    """Return the findings of the policies: in full if they stop the stack, else folded."""
     if not preview.verdict:
         return []
     if preview.stopped:
@@ -62,20 +62,18 @@ def _policies(preview: Preview) -> list[str]:
 
 
 def of_drift(preview: Preview, source: str) -> tuple[str, str]:
-    """Return title and text of the issue about a stack that is not what the code says."""
+    """Return title and text of the issue about a stack that does not match the code."""
     if not preview.ok:
         title = f"Drift watch: {preview.stack} could not be read"
-        first = (
-            "The host may be well, and nobody has looked. Until this is mended a change on it goes unseen."
-        )
+        first = "The host may be fine, but nobody can see changes on it until this is fixed."
         return title, "\n".join(
             [first, "", fenced(_cut("\n".join(preview.report.errors))), "", f"<sub>{source}</sub>", ""]
         )
-    title = f"Drift: {preview.stack} is not what the code says"
+    title = f"Drift: {preview.stack} does not match the code"
     first = (
-        "Somebody changed the host by hand, or what was merged has not been deployed.\n\n`portcullis up` "
-        "brings back what the code says; what shall stay belongs into the code. This issue closes by itself "
-        "when they agree."
+        "Somebody changed the host by hand, or a merged change is not deployed yet.\n\n`portcullis up` "
+        "changes the host to match the code. To keep a change on the host, add it to the code. This issue "
+        "closes by itself when host and code match."
     )
     lines = [*_listed(preview), "", first, ""]
     room = ROOM - len("\n".join(lines)) - len(source) - 200
@@ -83,14 +81,14 @@ def of_drift(preview: Preview, source: str) -> tuple[str, str]:
 
 
 def _listed(preview: Preview) -> list[str]:
-    """Return the title, and a line for each difference. It is a block of code: nothing in it is markup."""
+    """Return the title, and a line for each difference in a code block, so that none of it is markup."""
     head, *rows = render.rows(preview.report)
     title = f"**{comment.code(head.plain())}**"
     return [title, "", fenced(_cut("\n".join(row.plain() for row in rows)))] if rows else [title]
 
 
 def _folded(preview: Preview, room: int) -> str:
-    """The differences with their properties, folded away; cut where they are too long."""
+    """Return the differences with their properties, folded, and cut if they are too long."""
     if preview.is_clean or not preview.ok:
         return ""
     title = "Property by property"
@@ -103,19 +101,19 @@ def _folded(preview: Preview, room: int) -> str:
 
 
 def _cut(text: str) -> str:
-    """Return a text that leaves room for others: what went wrong first is what counts."""
+    """Return a text cut to the length of a part. The first errors are the important ones."""
     if len(text) <= _PART:
         return text
     return text[:_PART].rpartition("\n")[0] + "\n… the rest is in the log of the run"
 
 
 def coloured(text: str) -> str:
-    """Return differences with the signs of lines in the first column, where Markdown colours them."""
+    """Return differences with the + and - of lines in the first column, where Markdown colours them."""
     return _SIGN.sub(r"\2\1", text)
 
 
 def fenced(text: str, language: str = "") -> str:
-    """Return a block of code that nothing in the text can end."""
+    """Return a code block that no part of the text can end."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"

@@ -1,4 +1,4 @@
-"""A preview of a stack, and what it says, for people and programs. It changes nothing."""
+"""Preview a stack for a pipeline. It changes nothing."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 LIMIT = 900.0
 """Seconds that a preview may take."""
-_VERDICTS = (0, 1)
-"""Exit codes of the judge: nothing stops the stack, a policy does. Any other: it could not judge."""
+_CHECKED = (0, 1)
+"""Exit codes of `portcullis policy` after a check: 0, nothing stops the stack; 1, a policy does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What one preview of a stack said.
+    """The result of one preview.
 
     Attributes:
         stack: the stack's name.
-        report: what differs, or why that cannot be told.
-        steps: what happens to each resource, in the form of `pulumi preview --json`; empty where it failed.
-        code_only: no host was asked; why.
-        verdict: what the policies say, empty where they were not asked.
-        stopped: a policy stops it, or the pack could not judge.
+        report: the differences, or the errors.
+        steps: the steps of all resources, in the format of `pulumi preview --json`; empty after a failure.
+        code_only: why no host was asked; "" if the hosts were read.
+        verdict: the findings of the policies; "" if they were not checked.
+        stopped: a policy stops the stack, or the policies could not be checked.
     """
 
     stack: str
@@ -43,23 +43,23 @@ class Preview:
 
     @property
     def ok(self) -> bool:
-        """Whether it came to its end."""
+        """Whether the preview succeeded."""
         return self.report.ok
 
     @property
     def is_clean(self) -> bool:
-        """Whether the stack is what the code says."""
+        """Whether the stack matches the code."""
         return self.report.is_clean
 
     @property
     def text(self) -> str:
-        """Everything that differs, with its properties; where it failed, why."""
+        """All differences with their properties, or the errors if the preview failed."""
         return render.text(self.report, details=True)
 
 
-def failed(stack: str, said: str, code_only: str = "") -> Preview:
-    """Return a preview that could not be made, and why."""
-    errors = engine.errors_of(said) or [said.strip()]
+def failed(stack: str, output: str, code_only: str = "") -> Preview:
+    """Return the result of a preview that failed, with the errors from the output of a command."""
+    errors = engine.errors_of(output) or [output.strip()]
     return Preview(stack, Report(stack, errors=tuple(errors)), code_only=code_only)
 
 
@@ -70,17 +70,17 @@ def look(
     environment: Mapping[str, str],
     arguments: Sequence[str] = (),
     code_only: str = "",
-    judge: bool = False,
+    policies: bool = False,
 ) -> Preview:
     """Preview a stack.
 
     Args:
         stack: the stack's name.
-        folder: of the project.
-        environment: of the commands.
+        folder: the project's folder.
+        environment: the environment of the commands.
         arguments: more arguments of `pulumi preview`.
-        code_only: why no host is asked; then the state stands for it. Empty: the hosts are read.
-        judge: have the policy pack judge what would be there.
+        code_only: why no host is asked; the preview then compares with the state. "" reads the hosts.
+        policies: also check the stack against the policies.
     """
     given = [*arguments, *(["--refresh=false"] if code_only else [])]
     words = ["preview", "--stack", stack, *given]
@@ -88,29 +88,29 @@ def look(
     report = replace(report, stack=stack)
     if not report.ok:
         return Preview(stack, report, code_only=code_only)
-    verdict, stopped = judged(stack, folder, environment) if judge else ("", False)
+    verdict, stopped = check_policies(stack, folder, environment) if policies else ("", False)
     return Preview(stack, report, {"steps": collector.steps()}, code_only, verdict, stopped)
 
 
-def judged(stack: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, bool]:
-    """Return what the policies say of a stack, and whether that stops it.
+def check_policies(stack: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, bool]:
+    """Return what the policies find in a stack, and whether that stops it.
 
-    By the judge, whose verdicts are those of an engine with the policy pack: so every engine will do.
+    It runs `portcullis policy`, which finds the same as an engine with the policy pack. Any engine will do.
     """
-    done = _asked([sys.executable, "-m", "portcullis", "policy", "--stack", stack], folder, environment)
-    # What the program itself warns of goes to the other stream, and is no verdict.
-    said = done.stdout if done.returncode in _VERDICTS else done.stdout + done.stderr
-    return said.strip(), done.returncode != 0
+    done = _run([sys.executable, "-m", "portcullis", "policy", "--stack", stack], folder, environment)
+    # The program's own warnings are on standard error. They are not findings of the policies.
+    found = done.stdout if done.returncode in _CHECKED else done.stdout + done.stderr
+    return found.strip(), done.returncode != 0
 
 
 def run(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run pulumi without a person; one that cannot be run, or not in time, answers with an error."""
-    return _asked(["pulumi", *arguments, "--non-interactive", "--color", "never"], folder, environment)
+    """Run pulumi without questions. If it cannot start or takes too long, return an error as its result."""
+    return _run(["pulumi", *arguments, "--non-interactive", "--color", "never"], folder, environment)
 
 
-def _asked(
+def _run(
     argv: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     try:
@@ -121,5 +121,5 @@ def _asked(
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(argv, 1, "", f"error: {argv[0]} took longer than {LIMIT:.0f} s\n")
     except OSError as error:
-        told = f"error: {argv[0]} cannot be started: {error}\n  → {command.INSTALL}\n"
-        return subprocess.CompletedProcess(argv, 127, "", told)
+        message = f"error: {argv[0]} cannot be started: {error}\n  → {command.INSTALL}\n"
+        return subprocess.CompletedProcess(argv, 127, "", message)

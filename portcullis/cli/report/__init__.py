@@ -1,1 +1,1 @@
-"""The report: what differs between code and hosts, one line for each thing, for people and for pipelines."""
+"""The report: the differences between code and hosts, one line for each, for people and for pipelines."""

@@ -1,7 +1,7 @@
-"""Containers and networks that a deployment made before it was cut off, so that its state does not know them.
+"""Remove containers and networks that an interrupted deploy created but did not record in the state.
 
-Docker's provider makes them again, and their names are taken. Whatever has this stack's label and is not in
-its state is such a thing: the next deployment makes it anew. Volumes are no trouble, and hold data.
+The next deploy creates them again, and fails because their names are taken. What was left behind has this
+stack's label and is not in its state, so it is safe to remove it. Volumes cause no failure, so they stay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portcullis.cli import command
-from portcullis.cli.heard import TooMuch, heard
+from portcullis.cli.bounded_output import OutputTooLong, run_bounded
 from portcullis.components.containers.facts import OWNER_LABEL
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _TAKEN = re.compile(r"is already in use by container|network with name \S+ alrea
 _KINDS = {"docker:index/container:Container": "container", "docker:index/network:Network": "network"}
 _ID = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT = 60.0  # seconds
-# Containers first: they are in the networks.
+# Containers come first, because they use the networks.
 _LIST = """\
 for kind in container network; do
   docker $kind ls --quiet --no-trunc --filter label={label} $([ $kind = network ] || echo --all) |
@@ -34,12 +34,15 @@ done"""
 
 
 def clear(stack: str, hosts: Sequence[str], errors: Iterable[str]) -> list[str]:
-    """Remove what was left, where an `up` failed because of it; return what was, for people.
+    """Remove the containers and networks that were left behind, if an `up` failed because of them.
 
     Args:
-        stack: the stack that was deployed just now.
+        stack: the stack of that `up`.
         hosts: aliases of its hosts.
-        errors: what the deployment said.
+        errors: the errors of that `up`.
+
+    Returns:
+        A line for people about each thing that was removed.
     """
     if not any(_TAKEN.search(error) for error in errors):
         return []
@@ -51,12 +54,12 @@ def clear(stack: str, hosts: Sequence[str], errors: Iterable[str]) -> list[str]:
     for host in hosts:
         for kind, id_, name in _labelled(stack, host, _owner(state)):
             if id_ not in _known(state) and _docker(stack, host, _removal(kind, id_)) is not None:
-                removed.append(f"{host}: removed the {kind} {name}, which a deployment left that was cut off")
+                removed.append(f"{host}: removed the {kind} {name}, which an interrupted deploy left behind")
     return removed
 
 
 def _owner(state: list[dict[str, Any]]) -> str:
-    """The label of all that this stack makes, see `portcullis.components.containers`."""
+    """Return the label of everything that this stack creates, see `portcullis.components.containers`."""
     _, _, stack, _, project, *_ = str(state[0]["urn"]).split(":")
     return f"{OWNER_LABEL}={project}/{stack}"
 
@@ -70,8 +73,8 @@ def _removal(kind: str, id_: str) -> str:
 
 
 def _labelled(stack: str, host: str, label: str) -> list[tuple[str, str, str]]:
-    said = _docker(stack, host, _LIST.format(label=label)) or ""
-    found = [line.split() for line in said.splitlines()]
+    listed = _docker(stack, host, _LIST.format(label=label)) or ""
+    found = [line.split() for line in listed.splitlines()]
     return [
         (kind, id_, name.removeprefix("/"))
         for kind, id_, name in (words for words in found if len(words) == 3)  # noqa: PLR2004 - as printed
@@ -80,11 +83,11 @@ def _labelled(stack: str, host: str, label: str) -> list[tuple[str, str, str]]:
 
 
 def _docker(stack: str, host: str, script: str) -> str | None:
-    """What a script prints on the host as root; None where it fails."""
+    """Run a script on the host as root. Return what it prints, or None if it fails."""
     config = Path(".portcullis") / stack.rpartition("/")[2] / "ssh_config"
     argv = ["ssh", "-F", str(config), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-S", "none", host]
     try:
-        done = heard([*argv, "sudo", "-n", "sh"], script, _TIMEOUT)
-    except (OSError, TooMuch, subprocess.TimeoutExpired):
+        done = run_bounded([*argv, "sudo", "-n", "sh"], script, _TIMEOUT)
+    except (OSError, OutputTooLong, subprocess.TimeoutExpired):
         return None
     return None if done.returncode else done.stdout

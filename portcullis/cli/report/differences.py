@@ -1,7 +1,7 @@
-"""From the engine's events to what people are told, one difference for each thing. Pure.
+"""Turn the engine's events into the differences that a report shows. Pure.
 
-Shown is what `up` would change. What a refresh finds beside that is noise of a provider: values that it reads
-and nobody declares. By hand is what the host has and the last `up` did not leave there.
+A report shows what `up` would change. A refresh finds more, but only values that a provider reads and nobody
+declares. A difference is "by hand" if the host is no longer as the last `up` left it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from portcullis.cli.report import foreign
-from portcullis.cli.report.events import EngineStep, Said
+from portcullis.cli.report.events import EngineStep, Message
 from portcullis.printable import MARK, one_line
 from portcullis.provider.changes import SECRET, UNKNOWN, Change, Severity, at, known, plain
 
@@ -38,7 +38,7 @@ _NOISE = {
         r"^\d+ errors? occurred(?!:\s*\*)|^(preview|update|destroy) failed|^Detected that .* exited premat"
     ),
 }
-"""What the engine says each time, or on top of what was said already."""
+"""Messages that the engine prints in every run, or in addition to an error that is reported already."""
 _FILLERS = re.compile(
     r"^(?:(?:Preview|Update) failed: )?"
     r"(?:(?:refreshing|reading|creating|updating|deleting|replacing) urn:\S+ )?"
@@ -51,7 +51,7 @@ _SETTINGS = "The settings of this stack have "
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One property of a difference: where, what is there now, and what `up` makes of it."""
+    """One property of a difference: its path, its value on the host, and its value after `up`."""
 
     path: str
     live: Any
@@ -63,19 +63,19 @@ class Difference:
     """One thing that is not as declared, in words for people.
 
     Attributes:
-        host: alias of the host, "" for a thing on none.
-        subject: the thing by its human name.
-        what: what is different.
-        remedy: what `up` does about it; it begins with "stays" where it does nothing.
+        host: alias of the host; "" if the thing is on no host.
+        subject: the thing's name for people.
+        what: what is different about it.
+        remedy: what `up` does about it. It begins with "stays" if `up` does nothing.
         severity: "!!" opens the host or loses data, "!" does not work as declared, "" is cosmetic.
-        section: what it is about, as a number: what lines are sorted by.
+        section: the subject area as a number, by which lines are sorted.
         by_hand: somebody changed it on the host.
-        mine: the code asks for something else than at the last `up`.
+        mine: the code has changed since the last `up`.
         stays: `up` leaves it as it is.
-        urn: the engine's name of the resource; for programs.
-        kind: such as `File`.
+        urn: the engine's name of the resource, for programs.
+        kind: the kind of resource, such as `File`.
         op: create, update, replace or delete.
-        details: property by property.
+        details: the properties that differ.
     """
 
     host: str
@@ -94,24 +94,24 @@ class Difference:
 
     @property
     def order(self) -> tuple[int, int, str, str]:
-        """What lines are sorted by: the dangerous ones first."""
+        """The key that sorts lines: the most dangerous first."""
         return Severity(self.severity).rank, self.section, self.host, self.subject
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run of the engine found.
+    """The result of a run of the engine.
 
     Attributes:
         stack: the stack's name.
-        hosts: aliases of the hosts that it is about.
-        differences: in the order of danger.
-        follows: what goes with one of the differences.
-        errors: what went wrong, each message once.
-        warnings: what program and providers warn of.
-        sites: where the hosts' sites are.
-        resources: how many it is about.
-        seconds: how long it took.
+        hosts: aliases of the stack's hosts.
+        differences: the most dangerous first.
+        follows: differences that follow from another one and disappear with it.
+        errors: the errors, each message once.
+        warnings: the warnings of the program and its providers.
+        sites: the addresses of the hosts' sites.
+        resources: the number of resources.
+        seconds: the duration of the run.
     """
 
     stack: str = ""
@@ -126,18 +126,18 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether it came to its end."""
+        """Whether the run ended without errors."""
         return not self.errors
 
     @property
     def is_clean(self) -> bool:
-        """Whether the hosts are what the code says."""
+        """Whether the hosts match the code."""
         return self.ok and not self.differences
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What was told of one resource: the refresh, and what `up` does after it."""
+    """The steps of one resource: its refresh, and the step of `up` after it."""
 
     found: EngineStep | None = None
     does: EngineStep | None = None
@@ -145,23 +145,23 @@ class _Seen:
 
 @dataclass(slots=True)
 class Collector:
-    """Takes events as they come, and tells at any time what they make up."""
+    """Takes events as they come, and makes a report of them at any time."""
 
     stack: str = ""
     _seen: dict[str, _Seen] = field(default_factory=dict)
-    _said: list[Said] = field(default_factory=list)
+    _messages: list[Message] = field(default_factory=list)
     _outputs: dict[str, Any] = field(default_factory=dict)
     _written: dict[str, Any] | None = None
 
     def take(self, event: Event) -> None:
         """Take the next event."""
-        if isinstance(event, Said):
-            self._said.append(event)
+        if isinstance(event, Message):
+            self._messages.append(event)
         else:
             self._take_step(event)
 
     def _take_step(self, step: EngineStep) -> None:
-        # Every resource's name begins with its stack's.
+        # Every URN has the stack's name in its first part.
         self.stack = self.stack or step.urn.split("::")[0].rpartition(":")[2]
         if step.type == _STACK:
             if step.op != "refresh" and step.stage == "done":
@@ -171,15 +171,15 @@ class Collector:
             return
         seen = self._seen.setdefault(step.urn, _Seen())
         if step.op == "refresh":
-            # Before it is done it has read nothing.
+            # A refresh has read nothing before it is done.
             seen.found = step if step.stage == "done" else seen.found
         elif step.op in ("same", *_DOES):
-            # Of a replacement the step that has both sides tells most.
+            # A replacement has several steps. The one with both states says the most.
             is_half = seen.does and seen.does.op in _REPLACES and not (step.old and step.new)
             seen.does = seen.does if is_half else step
 
     def lines_of(self, urn: str) -> list[tuple[Line, Difference]]:
-        """Return what is to be said of one resource."""
+        """Return the report's lines about one resource, each with its difference."""
         seen = self._seen.get(urn)
         if not seen or not seen.does or seen.does.op == "same":
             return []
@@ -188,24 +188,24 @@ class Collector:
             return []
         provider = _provider(state.type) if state.type.startswith(_OURS) else None
         if state.type.startswith(_OURS) and provider is None:
-            return []  # a component: its children are told
+            return []  # a component: the report shows its children
         change = self._change(seen, seen.does, state)
         old = seen.does.old
         retained = bool(old and old.raw.get("retainOnDelete"))
         ends = old.outputs.get("validityEndTime") if old else None
         try:
-            told = (
+            lines = (
                 provider.lines(change)
                 if provider
                 else foreign.lines(state.type, change, retained=retained, ends=ends)
             )
         except (AttributeError, LookupError, TypeError, ValueError):
-            # What a host answers may have any form. It is told all the same.
-            told = [plain(change, change.name)]
+            # A host may answer with values of any form. The difference is reported all the same.
+            lines = [plain(change, change.name)]
         if state.type.startswith(_PROVIDERS) and change.op in ("create", "delete"):
-            # It comes and goes with what it provides.
-            told = [replace(line, follows=True) for line in told]
-        return [(line, _difference(line, change, urn, provider)) for line in told]
+            # A provider comes and goes with its resources.
+            lines = [replace(line, follows=True) for line in lines]
+        return [(line, _difference(line, change, urn, provider)) for line in lines]
 
     def _change(self, seen: _Seen, does: EngineStep, state: State) -> Change:
         before = seen.found.old if seen.found else does.old
@@ -215,13 +215,13 @@ class Collector:
         op: Op = _DOES[does.op]  # type: ignore[assignment]
         goal = does.new if op != "delete" else None
         sides = [dict(side.inputs) if side else {} for side in (before, live, goal)]
-        # Who owns it is ours to know.
+        # The owner of a resource is internal. A report does not show it.
         for side in sides:
             side.pop("managed_by", None)
         paths = does.paths
         if paths is None and op in ("update", "replace"):
             paths = _paths(sides[1], sides[2])
-        # Time passes by nobody's hand.
+        # A certificate becomes due by time, not by hand.
         hand = frozenset(
             path
             for path in (seen.found.paths if seen.found else None) or ()
@@ -240,11 +240,11 @@ class Collector:
         )
 
     def _host(self, state: State) -> str:
-        """Return a resource's host: its own word, its provider's name, or the host that it is a part of."""
+        """Return the alias of a resource's host, from its inputs, its provider or the component around it."""
         host = state.inputs.get("host")
         if state.type.startswith(_OURS) and isinstance(host, str):
             return host
-        # urn:…::ID; Docker's provider leads to `ssh://ALIAS`.
+        # A provider is given as `URN::ID`. Docker's provider has the host `ssh://ALIAS`.
         provider = self._state_of(state.provider.rpartition("::")[0])
         leads = provider.inputs.get("host") if provider else ""
         if isinstance(leads, str) and leads.startswith(_SSH):
@@ -263,41 +263,42 @@ class Collector:
         return step.state if step else None
 
     def report(self, seconds: float = 0.0, errors: Sequence[str] = (), *, failed: bool = True) -> Report:
-        """Return what all events make up.
+        """Return the report of all events so far.
 
         Args:
-            seconds: how long the run took.
-            errors: what was said outside of the events.
-            failed: it did not come to its end. Else what was said as an error warns only: the engine calls it
-                one that a plugin ended before it was asked to, which happens at every end.
+            seconds: the duration of the run.
+            errors: messages from outside the events.
+            failed: whether the run failed. If not, the engine's errors count as warnings: it reports an error
+                when a plugin exits early, which happens at the end of every run.
         """
         pairs = [pair for urn in list(self._seen) for pair in self.lines_of(urn)]
-        told, follows = _told_once(pairs)
+        shown, follows = _without_repeats(pairs)
         outputs = self._changed_outputs()
-        if outputs and not told:
-            told = [outputs]
+        if outputs and not shown:
+            shown = [outputs]
         hosts = {
             str(step.state.inputs["host"])
             for seen in self._seen.values()
             for step in (seen.does, seen.found)
             if step and step.state and step.type.startswith(_OURS) and step.state.inputs.get("host")
         }
-        said = [
+        messages = [
             replace(one, severity=one.severity if failed else "warning")
-            for one in self._said
-            if one.severity in _NOISE and not _NOISE[one.severity].search(one.message)
+            for one in self._messages
+            if one.severity in _NOISE and not _NOISE[one.severity].search(one.text)
         ]
-        spoken = {difference.urn for difference in (*told, *follows) if difference.stays}
+        # A line about something that stays says the same as its resource's warning.
+        reported = {difference.urn for difference in (*shown, *follows) if difference.stays}
         return Report(
             stack=self.stack,
             hosts=tuple(sorted(hosts)),
-            differences=tuple(sorted(told, key=lambda one: one.order)),
+            differences=tuple(sorted(shown, key=lambda one: one.order)),
             follows=tuple(sorted(follows, key=lambda one: one.order)),
-            errors=_once([one.message for one in said if one.severity == "error"] or errors)
+            errors=_once([one.text for one in messages if one.severity == "error"] or errors)
             if failed
             else (),
             warnings=_once(
-                one.message for one in said if one.severity == "warning" and one.urn not in spoken
+                one.text for one in messages if one.severity == "warning" and one.urn not in reported
             ),
             sites=tuple(self._sites()),
             resources=sum(
@@ -309,7 +310,7 @@ class Collector:
         )
 
     def steps(self) -> list[dict[str, Any]]:
-        """Return what each step makes of which resource, in the form of `pulumi preview --json`."""
+        """Return the steps of all resources, in the format of `pulumi preview --json`."""
         return [
             {
                 "op": step.op,
@@ -323,7 +324,7 @@ class Collector:
         ]
 
     def _sites(self) -> Iterable[str]:
-        """Yield where the sites are: as nginx is asked for them, of any program."""
+        """Yield the addresses of the sites, from the resources that check what nginx serves."""
         for seen in self._seen.values():
             state = seen.does.new if seen.does else None
             if state and state.type == _SERVED:
@@ -333,7 +334,7 @@ class Collector:
                     yield clean(f"{scheme}://{name}")
 
     def _changed_outputs(self) -> Difference | None:
-        """Outputs that differ while no resource does: people read them, so `up` has to write them."""
+        """Return a difference if outputs of the stack changed. People read them, so `up` must write them."""
         if self._written is None:
             return None
         names = [
@@ -350,7 +351,7 @@ class Collector:
 
 
 def _paths(old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[Path]:
-    """Return where two sides differ, down to the keys of maps, where the engine does not say."""
+    """Return where two sides differ, down to the keys of maps. The engine does not say it for every step."""
     found: set[Path] = set()
     for key in {*old, *new}:
         have, want = old.get(key), new.get(key)
@@ -364,26 +365,28 @@ def _paths(old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[Path]:
 
 
 def collect(events: Iterable[Event]) -> Collector:
-    """Take all events of a run that is over."""
+    """Return a collector with all events of a finished run."""
     collector = Collector()
     for event in events:
         collector.take(event)
     return collector
 
 
-def _told_once(pairs: Sequence[tuple[Line, Difference]]) -> tuple[list[Difference], list[Difference]]:
-    """Split into what is told, and what goes with something that is."""
+def _without_repeats(
+    pairs: Sequence[tuple[Line, Difference]],
+) -> tuple[list[Difference], list[Difference]]:
+    """Split the differences into those to show, and those that only follow from one that is shown."""
     topics = {
         (found.host, line.topic, found.by_hand) for line, found in pairs if line.topic and not line.echo
     }
-    told: list[Difference] = []
+    shown: list[Difference] = []
     follows: list[Difference] = []
     for line, found in pairs:
-        # What the code asks for hides nothing that somebody did by hand.
+        # A change in the code must not hide a change by hand.
         is_echo = line.echo and (found.host, line.topic, found.by_hand) in topics
-        (follows if line.follows or is_echo else told).append(found)
-    # What only follows is told where there is nothing that it could follow.
-    return (told, follows) if told else (follows, [])
+        (follows if line.follows or is_echo else shown).append(found)
+    # If there is nothing else to show, show the differences that only follow.
+    return (shown, follows) if shown else (follows, [])
 
 
 def _difference(line: Line, change: Change, urn: str, provider: Provider | None) -> Difference:
@@ -393,7 +396,7 @@ def _difference(line: Line, change: Change, urn: str, provider: Provider | None)
         host=change.host,
         subject=clean(line.subject.replace(UNKNOWN, change.name)),
         what=clean(line.what.replace(UNKNOWN, "known after up")),
-        remedy=clean(line.remedy) or ("up mends it" if by_hand else "up changes it"),
+        remedy=clean(line.remedy) or ("up fixes it" if by_hand else "up changes it"),
         severity=line.severity.value,
         section=int(section),
         by_hand=by_hand,
@@ -433,7 +436,7 @@ def dotted(path: Path) -> str:
 
 @cache
 def _providers() -> Mapping[str, type[Provider]]:
-    # It takes a while, and a preview that finds nothing needs none of it.
+    # The import is slow, and a preview without differences does not need it.
     from portcullis.provider.base import import_kinds, kinds  # noqa: PLC0415
 
     import_kinds()
@@ -447,24 +450,27 @@ def _provider(type_: str) -> Provider | None:
 
 
 def _once(messages: Iterable[str]) -> tuple[str, ...]:
-    """Return each message once. What several resources say about one host is one message, about the host."""
+    """Return each message once.
+
+    If several resources report the same cause on a host, the result is one message about the host.
+    """
     by_cause: dict[str, list[str]] = {}
     for message in messages:
-        told = tidy(message)
-        found = _SUBJECT.match(told)
-        by_cause.setdefault(f"{found[1]}: {found[2]}" if found else told, []).append(told)
-    said = [each[0] if len(set(each)) == 1 else cause for cause, each in by_cause.items() if cause]
-    # Nothing else can be told before they are right.
-    settings = [one for one in said if one.startswith(_SETTINGS)]
-    return tuple(settings or said)
+        text = tidy(message)
+        found = _SUBJECT.match(text)
+        by_cause.setdefault(f"{found[1]}: {found[2]}" if found else text, []).append(text)
+    texts = [each[0] if len(set(each)) == 1 else cause for cause, each in by_cause.items() if cause]
+    # If the settings have faults, other errors may only follow from them.
+    settings = [one for one in texts if one.startswith(_SETTINGS)]
+    return tuple(settings or texts)
 
 
 def tidy(message: str) -> str:
-    """Return a message of the engine's without its own words around it, and without URNs."""
+    """Return a message of the engine without its fillers, and with a resource's name for each URN."""
     text = "\n".join(clean(line) for line in message.strip().expandtabs(2).splitlines())
     return _URN.sub(r"\1", _FILLERS.sub("", text)).strip().removeprefix("error: ")
 
 
 def clean(text: str) -> str:
-    """Return a text as one line that can be printed: nothing in it acts on a terminal or on a job's log."""
+    """Return a text as one line that is safe to print: it cannot control a terminal or the log of a job."""
     return "".join(letter if letter.isprintable() else MARK for letter in one_line(text))

@@ -1,8 +1,9 @@
-"""Show what somebody changed on the hosts by hand, one line for each thing, the dangerous ones first.
+"""Show what somebody changed on the hosts by hand, one line for each thing, the most dangerous first.
 
-It is the report of `preview` without the changes that the code asks for; the first line still counts these.
-Further flags are Pulumi's, such as --target.
-Exit status: 0, nothing was changed by hand; 2, something was; 1, it could not be told.
+It shows the report of `preview` without the changes in the code. The first line still counts those.
+Other flags are passed on to Pulumi, such as --target.
+
+Exit code: 0, nothing was changed by hand; 2, something was; 1, the check failed.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ arguments = preview.arguments
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look for changes by hand and return the exit code."""
-    # Without a refresh nobody has asked the hosts, whatever the project's file says.
-    return preview.show(options, "drift", "--refresh", keep=of_hands)
+    """Show the changes made by hand and return the exit code."""
+    # Only a refresh reads the hosts, so force it, whatever Pulumi.yaml says.
+    return preview.show(options, "drift", "--refresh", keep=only_by_hand)
 
 
-def of_hands(report: Report) -> Report:
-    """Return a report of what was changed by hand only."""
-    told = tuple(one for one in report.differences if one.by_hand)
+def only_by_hand(report: Report) -> Report:
+    """Return the report with only the changes made by hand."""
+    shown = tuple(one for one in report.differences if one.by_hand)
     follows = tuple(one for one in report.follows if one.by_hand)
-    # What only follows is told where there is nothing that it could follow.
-    return replace(report, differences=told or follows, follows=follows if told else ())
+    # If there is nothing else to show, show the differences that only follow.
+    return replace(report, differences=shown or follows, follows=follows if shown else ())

@@ -1,4 +1,4 @@
-"""Runs the engine, and hands its events over as they come."""
+"""Run the engine and pass on its events as they come."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _QUIET = ("--json", "--non-interactive", "--color", "never")
 _ERROR = re.compile(r"^error: (.*(?:\n(?!error: |warning: ).+)*)", re.MULTILINE)
-_YAML = re.compile(r"yaml: (?:line (?P<line>\d+): )?(?P<what>[^\n]*)")
+_YAML = re.compile(r"yaml: (?:line (?P<line>\d+): )?(?P<cause>[^\n]*)")
 _FILE = re.compile(r"Pulumi[\w.-]*\.ya?ml\b")
 _TYPE = re.compile(r"configuration key '(?P<key>[^']+)' must be of type '(?P<type>\w+)'")
 _KINDS = {"object": "a map, with a line for each entry", "array": "a list", "string": "a text"}
@@ -38,16 +38,16 @@ def run(
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
     limit: float | None = None,
-    heard: Callable[[Event], None] = lambda _: None,
+    on_event: Callable[[Event], None] = lambda _: None,
 ) -> tuple[Report, Collector]:
-    """Run a verb of the engine's, and return what it found.
+    """Run a verb of the engine. Return the report, and the collector that made it.
 
     Args:
         words: the verb and its flags.
-        folder: of the project; the working folder by default.
-        environment: of the engine; this process's by default.
-        limit: seconds that it may take.
-        heard: is given each event when it comes.
+        folder: the project's folder; the working folder by default.
+        environment: the engine's environment; that of this process by default.
+        limit: seconds that the engine may take.
+        on_event: is called with each event when it comes.
     """
     begun = time.monotonic()
     collector = Collector()
@@ -55,7 +55,7 @@ def run(
         **(os.environ if environment is None else environment),
         "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "1",
     }
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as beside, _outlive_interrupt():
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as beside, _ignore_interrupt():
         try:
             process = subprocess.Popen(
                 ["pulumi", *words, *_QUIET], cwd=folder, env=given, stdin=subprocess.DEVNULL,
@@ -69,28 +69,29 @@ def run(
             ), collector
         other = []
 
-        def hear(line: str) -> None:
+        def take_line(line: str) -> None:
             event = events.read(line)
             if event is not None:
                 collector.take(event)
-                heard(event)
+                on_event(event)
             elif not line.startswith("{"):
                 other.append(line)
 
-        code, late = _listen(process, hear, limit)
+        code, late = _read_lines(process, take_line, limit)
         beside.seek(0)
         said = beside.read() + "".join(other)
     seconds = time.monotonic() - begun
-    errors = [] if code == 0 else errors_of(said, _stack(words)) or [f"pulumi {words[0]} ended with {code}"]
+    nothing_said = f"pulumi {words[0]} ended with exit code {code}"
+    errors = [] if code == 0 else errors_of(said, _stack(words)) or [nothing_said]
     if late:
         errors = [f"pulumi {words[0]} took longer than {limit:.0f} s"]
     return collector.report(seconds, errors, failed=bool(errors)), collector
 
 
-def _listen(
-    process: subprocess.Popen[str], hear: Callable[[str], None], limit: float | None
+def _read_lines(
+    process: subprocess.Popen[str], take_line: Callable[[str], None], limit: float | None
 ) -> tuple[int, bool]:
-    """Hand over each line that a program prints; return its exit code, and whether it took too long."""
+    """Pass on each line that a program prints. Return its exit code, and whether it took too long."""
     late = threading.Event()
 
     def stop() -> None:
@@ -103,7 +104,7 @@ def _listen(
     with process:
         try:
             for line in process.stdout or ():
-                hear(line)
+                take_line(line)
         except BaseException:
             process.kill()
             raise
@@ -114,11 +115,13 @@ def _listen(
 
 
 def errors_of(said: str, stack: str = "") -> list[str]:
-    """Return what the engine says beside its events, in the form of all faults of settings.
+    """Return the errors that the engine prints outside its events.
+
+    Faults in a file of settings get the form of our own messages about settings.
 
     Args:
-        said: all of it.
-        stack: the stack's name, which the engine leaves out where its file is no YAML.
+        said: everything that the engine printed outside its events.
+        stack: the stack's name. If the stack's file is not YAML, the engine does not name the file.
     """
     found = []
     for message in _ERROR.findall(said):
@@ -127,7 +130,7 @@ def errors_of(said: str, stack: str = "") -> list[str]:
             named = _FILE.search(message)
             file = named[0] if named else f"Pulumi.{stack}.yaml" if stack else "the stack's file"
             place = f"{file}, line {yaml['line']}" if yaml["line"] else file
-            found.append(f"The settings of this stack have a fault:\n  {place}: is not YAML: {yaml['what']}")
+            found.append(f"The settings of this stack have a fault:\n  {place}: is not YAML: {yaml['cause']}")
         elif typed:
             kind = _KINDS.get(typed["type"], typed["type"])
             found.append(f"The settings of this stack have a fault:\n  {typed['key']}: must be {kind}")
@@ -141,8 +144,8 @@ def _stack(words: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _outlive_interrupt() -> Iterator[None]:
-    """Let the engine end by itself: Ctrl-C reaches it too, and what it then says is still to be told."""
+def _ignore_interrupt() -> Iterator[None]:
+    """Ignore Ctrl-C here. The engine gets it too and ends by itself, so we still report its last messages."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,6 +1,6 @@
-"""The engine's events, of which it streams one in each line, as typed data.
+"""The engine's events as typed data. The engine prints one event on each line.
 
-`PULUMI_ENABLE_STREAMING_JSON_PREVIEW=1 pulumi preview --json` and `pulumi up --json` print them. Their form
+`PULUMI_ENABLE_STREAMING_JSON_PREVIEW=1 pulumi preview --json` and `pulumi up --json` print them. Their format
 is `EngineEvent` in pulumi's sdk/go/common/apitype/events.go.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 """Marks a value as an asset, an archive or a secret."""
-_SECRET_MARK = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the engine's word for one
+_SECRET_MARK = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the engine's mark of a secret
 _STAGES: Mapping[str, Stage] = {
     "resourcePreEvent": "begun",
     "resOutputsEvent": "done",
@@ -31,7 +31,7 @@ Stage = Literal["begun", "done", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A resource before or after a step, with a word in the place of each secret."""
+    """A resource before or after a step. A placeholder replaces each secret."""
 
     urn: str
     type: str
@@ -45,16 +45,16 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class EngineStep:
-    """Something is done to a resource, or would be.
+    """One operation on a resource, done or previewed.
 
     Attributes:
-        stage: whether it has begun, is done, or has failed.
-        op: the engine's word: same, create, update, delete, replace, refresh, …
-        urn: the resource's.
-        type: such as portcullis:index:File.
-        old: the resource before; None for a new one.
-        new: the resource after; None where it is gone.
-        paths: what differs; None where the engine does not tell.
+        stage: whether the step has begun, is done, or has failed.
+        op: the engine's name of the operation: same, create, update, delete, replace, refresh, …
+        urn: the resource's URN.
+        type: the resource's type, such as portcullis:index:File.
+        old: the resource before the step; None for a new resource.
+        new: the resource after the step; None for a deleted resource.
+        paths: the properties that differ; None if the engine does not say.
     """
 
     stage: Stage
@@ -67,24 +67,24 @@ class EngineStep:
 
     @property
     def state(self) -> State | None:
-        """What is known of the resource."""
+        """The resource after the step, or before it if it is deleted."""
         return self.new or self.old
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A message: of the program, of a provider, or of the engine, whose messages have no URN."""
+class Message:
+    """A message of the program, a provider, or the engine. Those of the engine have no URN."""
 
     severity: str
-    message: str
+    text: str
     urn: str = ""
 
 
-Event = EngineStep | Said
+Event = EngineStep | Message
 
 
 def read(line: str) -> Event | None:
-    """Read one line that the engine printed; None where it says nothing that a report needs."""
+    """Return the event on one line of the engine's output, or None if no report needs it."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -94,25 +94,25 @@ def read(line: str) -> Event | None:
     for name, stage in _STAGES.items():
         if found := event.get(name):
             return step(stage, found.get("metadata") or {})
-    return next((told(event[name]) for name, told in _TOLD.items() if event.get(name)), None)
+    return next((message(event[name]) for name, message in _MESSAGES.items() if event.get(name)), None)
 
 
-def _policy(found: Mapping[str, Any]) -> Said:
+def _policy(found: Mapping[str, Any]) -> Message:
     severity = "error" if found.get("enforcementLevel") == "mandatory" else "warning"
-    return Said(severity, f"policy {found.get('policyName')}: {found.get('message')}")
+    return Message(severity, f"policy {found.get('policyName')}: {found.get('message')}")
 
 
-_TOLD: Mapping[str, Callable[[Mapping[str, Any]], Said]] = {
-    "diagnosticEvent": lambda found: Said(
+_MESSAGES: Mapping[str, Callable[[Mapping[str, Any]], Message]] = {
+    "diagnosticEvent": lambda found: Message(
         found.get("severity", ""), found.get("message", ""), found.get("urn", "")
     ),
     "policyEvent": _policy,
-    "errorEvent": lambda found: Said("error", found.get("error", "")),
+    "errorEvent": lambda found: Message("error", found.get("error", "")),
 }
 
 
 def step(stage: Stage, metadata: Mapping[str, Any]) -> EngineStep:
-    """Return a step out of its metadata: operation, URN, both states, what differs."""
+    """Return the step that an event's metadata describes."""
     paths = metadata.get("detailedDiff")
     return EngineStep(
         stage,
@@ -144,6 +144,6 @@ def _without_secrets(value: Any) -> Any:
     if isinstance(value, dict):
         if value.get(_SIGNATURE) == _SECRET_MARK:
             return SECRET
-        # `__defaults` and such are the SDK's own.
+        # Keys such as `__defaults` are internal to the SDK.
         return {key: _without_secrets(item) for key, item in value.items() if not key.startswith("__")}
     return [_without_secrets(item) for item in value] if isinstance(value, list) else value

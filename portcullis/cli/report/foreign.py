@@ -1,4 +1,4 @@
-"""How resources that are not ours are told of: Docker's, keys and certificates, commands, and any other."""
+"""The report's lines about resources of other providers: Docker, keys, certificates, commands and others."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ _NAMES = {
     "command:local:Command": ("command {resource}", Section.REST),
     "command:remote:Command": ("command {resource}", Section.REST),
 }
-"""What people call a resource of a type, and what it is about."""
+"""By type: the name of a resource for people, and its section of the report."""
 RENEWAL = "readyForRenewal"
-"""What differs of a certificate when its time has come."""
+"""The property of a certificate that changes when the certificate is due for renewal."""
 _CONTAINER, _VOLUME = "docker:index/container:Container", "docker:index/volume:Volume"
 _HARMLESS = {
     "command": {"triggers"},
     "pulumi": {"version"},
     "tls:index/certRequest:CertRequest": {"privateKeyPem"},
 }
-"""By type or package, what of it changes only since something else does.
+"""By type or package: the properties that change only because something else changes.
 
-Anything else is told: a pull request may not hide a command, or the host that a provider leads to.
+Every other change is shown. A pull request must not be able to hide a command, or the host of a provider.
 """
 
 
 def lines(type_: str, change: Change, *, retained: bool = False, ends: Any = None) -> list[Line]:
-    """Return the lines of a resource that no kind of ours tells of.
+    """Return the report's lines about a resource that is not one of our own kinds.
 
     Args:
-        type_: its type.
+        type_: the resource's type.
         change: what is different.
-        retained: a delete leaves the thing where it is.
-        ends: when a certificate does, in RFC 3339.
+        retained: whether a delete leaves the thing on the host.
+        ends: the end of a certificate, in RFC 3339.
     """
     form, section = _NAMES.get(type_, ("{kind} {resource}", Section.REST))
-    # What a release's container will be called, only `up` knows.
+    # Only `up` knows the name of a release's container.
     names = (side.get("name") for side in (change.goal, change.live, change.before))
     own = change.name.removesuffix("-container")
     name = str(next((one for one in names if one and known(one)), own)).partition("@")[0]
@@ -60,7 +60,7 @@ def lines(type_: str, change: Change, *, retained: bool = False, ends: Any = Non
     if change.op == "replace" and change.names() == [RENEWAL]:
         return [_renewal(line, ends)]
     if change.op in ("delete", "replace") and type_ == _VOLUME and not retained:
-        return [replace(line, what=f"{line.what}: its data goes with it", severity=Severity.OPEN)]
+        return [replace(line, what=f"{line.what}: its data will be lost", severity=Severity.OPEN)]
     if change.op == "delete" and retained:
         return [replace(line, remedy=f"{STAYS} on the host")]
     harmless = _HARMLESS.get(type_, _HARMLESS.get(type_.partition(":")[0]))
@@ -70,8 +70,8 @@ def lines(type_: str, change: Change, *, retained: bool = False, ends: Any = Non
 
 
 def _renewal(line: Line, ends: Any) -> Line:
-    """Say when a certificate ends; an earlier `up` would have renewed it."""
-    line = replace(line, what="is due", remedy="up renews it", severity=Severity.COSMETIC)
+    """Return the line with the end of a certificate. It is a fault if no `up` renewed it in time."""
+    line = replace(line, what="is due for renewal", remedy="up renews it", severity=Severity.COSMETIC)
     try:
         end = datetime.fromisoformat(ends)
         left = end - datetime.now(UTC)
@@ -94,13 +94,13 @@ def _container(change: Change, line: Line) -> Line:
     if change.live.get("mustRun") is False and change.changes("mustRun"):
         return replace(line, what="container is stopped", remedy="up starts it")
     names = change.names()
-    told = "; ".join(_environment(change) if name == "envs" else difference(change, name) for name in names)
+    what = "; ".join(_environment(change) if name == "envs" else difference(change, name) for name in names)
     remedy = "up replaces it" if change.op == "replace" else ""
-    return replace(line, what=told or line.what, remedy=remedy)
+    return replace(line, what=what or line.what, remedy=remedy)
 
 
 def _environment(change: Change) -> str:
-    """Name the variables that differ, and no value: Docker's environment is a list of `NAME=value`."""
+    """Name the environment variables that differ, without values. Docker lists them as `NAME=value`."""
     live, goal = change.live.get("envs"), change.goal.get("envs")
     if not isinstance(live, list) or not isinstance(goal, list):
         return "environment differs"

@@ -1,8 +1,9 @@
-"""Show every difference between the code and the hosts, one line for each, the dangerous ones first.
+"""Show every difference between the code and the hosts, one line for each, the most dangerous first.
 
-`!!` opens the host or loses data, `!` does not work as declared. Further flags are Pulumi's, such as
---target.
-Exit status: 0, nothing differs; 2, something does; 1, it could not be told.
+`!!` marks a difference that opens the host or loses data, `!` marks one that does not work as declared.
+Other flags are passed on to Pulumi, such as --target.
+
+Exit code: 0, nothing differs; 2, something differs; 1, the preview failed.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ SAME, FAILED, DIFFERENT = 0, 1, 2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
-    parser.add_argument("-s", "--stack", help="the stack; without it the one that is selected")
-    parser.add_argument("--details", action="store_true", help="each difference with its properties")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    """Add the verb's arguments."""
+    parser.add_argument("-s", "--stack", help="the stack (default: the selected one)")
+    parser.add_argument("--details", action="store_true", help="show each difference with its properties")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,13 +43,13 @@ def show(
     *words: str,
     keep: Callable[[Report], Report] = lambda report: report,
 ) -> int:
-    """Preview a stack, show what counts of it and return the exit code.
+    """Preview a stack, show the report and return the exit code.
 
     Args:
-        options: of the command line.
+        options: the options of the command line.
         verb: the verb that people typed.
         words: more flags of `pulumi preview`.
-        keep: returns what counts of the report.
+        keep: returns the part of the report to show.
     """
     screen = Screen()
     with screen.waiting("reading the hosts"):
@@ -65,16 +66,16 @@ def show(
 
 
 def stack_words(options: argparse.Namespace) -> list[str]:
-    """Return how Pulumi is told of the stack."""
+    """Return Pulumi's flags that name the stack."""
     return ["--stack", options.stack] if options.stack else []
 
 
 def tell_errors(report: Report) -> None:
-    """Tell people what went wrong."""
+    """Print the errors of a report."""
     sys.stdout.flush()
     sys.stderr.write("\n".join(render.error_lines(report)) + "\n")
 
 
 def code_of(report: Report) -> int:
-    """Return the exit code of a look."""
+    """Return the exit code for the report of a preview."""
     return FAILED if not report.ok else SAME if report.is_clean else DIFFERENT

@@ -1,7 +1,7 @@
-"""A report as text: a line for each difference, plain, and on a terminal in columns and colours. Pure.
+"""A report as text, one line for each difference: plain, or in columns and colours on a terminal. Pure.
 
-N differences are at most N + 10 lines. On a terminal each is one row of it: what does not fit is cut, and
-`--details` has all of it.
+N differences take at most N + 10 lines. On a terminal each line is one row. Longer text is cut there, and
+`--details` shows all of it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from portcullis.cli.report.differences import Detail, Difference, Report
 
 GROUPED = 20
-"""More differences of one kind than this may be one line."""
+"""If more than this many differences say the same of one kind, they share a line."""
 _WARNINGS = 3
 _NAMED_HOSTS = 3
 _NAMED = 3
-"""Things that the line of a group names."""
+"""The number of things that a group's line names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Row:
     """A line of a report.
 
     Attributes:
-        text: what it says.
-        remedy: what `up` does about it.
-        mark: how bad it is; "" for none.
-        style: what the line is, where it is no difference: title, group, detail or note.
+        text: the line's text.
+        remedy: what `up` does about the difference.
+        mark: the mark of its severity, or "".
+        style: title, group, detail or note; "" for the line of a difference.
     """
 
     text: str
@@ -46,39 +46,40 @@ class Row:
 
     @property
     def is_difference(self) -> bool:
-        """Whether it is the line of a difference."""
+        """Whether this is the line of a difference."""
         return not self.style
 
     def plain(self) -> str:
-        """Return it for a file or a pipe: nothing is cut."""
+        """Return the line for a file or a pipe, uncut."""
         if not self.is_difference:
             return self.text
         return f"  {self.mark:>2} {self.text}" + (f" — {self.remedy}" if self.remedy else "")
 
 
 def rows(report: Report, *, details: bool = False, more: str = "", head: str = "") -> list[Row]:
-    """Return the lines of a report that came to its end.
+    """Return the lines of a report without errors.
 
     Args:
-        report: what was found.
-        details: each difference with its properties, none grouped, and what follows of them.
-        more: the command that shows the details, "" where none is to be named.
-        head: the first line, where it tells of more than the report holds.
+        report: the report.
+        details: show each difference with its properties, group none, and show those that only follow.
+        more: the command that shows the details, or "" to name none.
+        head: the first line, if it counts more differences than the report holds.
     """
     found = [Row(head or title(report), style="title")]
     hand = [one for one in report.differences if one.by_hand]
     mine = [one for one in report.differences if not one.by_hand]
-    for name, each in (("by hand", hand), ("yours", mine)):
+    for name, each in (("made by hand", hand), ("in your code", mine)):
         if each and hand and mine:
             found.append(Row(name, style="group"))
         found += _listed(report, each, details=details)
     if report.follows:
         if details:
-            found.append(Row("what follows from these", style="group"))
+            found.append(Row("differences that follow from these", style="group"))
             found += _listed(report, report.follows, details=True)
         else:
             count = len(report.follows)
-            found.append(Row(f"{count} more follow{'s' if count == 1 else ''} from these", style="note"))
+            follow = "difference follows" if count == 1 else "differences follow"
+            found.append(Row(f"{count} more {follow} from these", style="note"))
     found += warnings(report, details=details)
     if report.differences and not details and more:
         found.append(Row(f"Details: {more}", style="note"))
@@ -86,7 +87,7 @@ def rows(report: Report, *, details: bool = False, more: str = "", head: str = "
 
 
 def title(report: Report) -> str:
-    """Say in one line how it stands."""
+    """Return the first line of a report: how many differences there are."""
     where = _where(report)
     seconds = f" ({report.seconds:.0f} s)" if report.seconds else ""
     if not report.differences:
@@ -94,8 +95,8 @@ def title(report: Report) -> str:
         return f"{where}: no differences in {count} resource{'' if count == 1 else 's'}{seconds}"
     hand = sum(one.by_hand for one in report.differences)
     mine = sum(one.mine for one in report.differences)
-    differences = f"{hand} difference{'' if hand == 1 else 's'} by hand"
-    return f"{where}: {differences}, {mine} change{'' if mine == 1 else 's'} of yours{seconds}"
+    by_hand = f"{hand} change{'' if hand == 1 else 's'} made by hand"
+    return f"{where}: {by_hand}, {mine} change{'' if mine == 1 else 's'} in your code{seconds}"
 
 
 def _where(report: Report) -> str:
@@ -121,7 +122,7 @@ def _listed(report: Report, each: Sequence[Difference], *, details: bool) -> Ite
 
 
 def _grouped(each: Sequence[Difference], *, alone: bool) -> Iterator[list[Difference]]:
-    """Group many of one kind that say the same. What opens the host is always told one by one."""
+    """Group many differences of one kind that say the same. Each one that opens the host stands alone."""
 
     def alike(one: Difference) -> tuple[str, ...]:
         return (one.severity, one.host, one.kind, one.what, one.remedy)
@@ -138,7 +139,7 @@ def _grouped(each: Sequence[Difference], *, alone: bool) -> Iterator[list[Differ
 
 
 def warnings(report: Report, *, details: bool = False) -> Iterator[Row]:
-    """Return what the program and its providers warn of: the first lines of a few."""
+    """Return the warnings of the program and its providers. Without details: the first line of a few."""
     shown = report.warnings if details else report.warnings[:_WARNINGS]
     for warning in shown:
         lines = warning.splitlines()
@@ -149,7 +150,7 @@ def warnings(report: Report, *, details: bool = False) -> Iterator[Row]:
 
 
 def detailed(detail: Detail) -> list[str]:
-    """Return a property on the host and after `up`, in lines; of a long text only what differs."""
+    """Return a property's value on the host and after `up`. Of a longer text, return the changed lines."""
     live, goal = _text(detail.live), _text(detail.goal)
     if "\n" in live + goal:
         both = difflib.unified_diff(live.splitlines(), goal.splitlines(), lineterm="", n=1)
@@ -165,7 +166,7 @@ def _text(value: Any) -> str:
 
 
 def error_lines(report: Report) -> list[str]:
-    """Return what went wrong, each message once, the way a shell says it."""
+    """Return the errors of a report. Each begins with "error:"."""
     found = []
     for message in report.errors:
         first, *more = message.splitlines() or [""]
@@ -181,7 +182,7 @@ def text(report: Report, *, details: bool = False) -> str:
 
 
 def of_json(report: Report) -> str:
-    """Return a report for programs. Secrets are words in it, as everywhere."""
+    """Return a report as JSON for programs. It has placeholders instead of secrets."""
     return json.dumps(
         {
             "result": "error" if not report.ok else "same" if report.is_clean else "differences",
@@ -199,12 +200,12 @@ def of_json(report: Report) -> str:
 
 
 def untouched(report: Report) -> list[Row]:
-    """Return what `up` left as it is, for people to decide about."""
+    """Return lines about the differences that `up` left as they are. People decide about them."""
     stay = [one for one in report.differences if one.stays]
     if not stay:
         return []
     several = len(report.hosts) > 1
-    found = [Row("not touched, and yours to decide:", style="group")]
+    found = [Row("left as it is, for you to decide:", style="group")]
     for one in stay:
         host = f"{one.host}: " if several and one.host else ""
         remedy = one.remedy.removeprefix(STAYS).lstrip("; ")

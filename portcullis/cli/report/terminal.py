@@ -1,4 +1,4 @@
-"""How a report is shown: in columns and colours on a terminal, as plain lines elsewhere."""
+"""Show a report: in columns and colours on a terminal, as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 _STYLES = {"title": "bold", "group": "bold", "detail": "dim", "note": "dim"}
 _MARKS = {"!!": "bold red", "!": "yellow", "": ""}
 _LEAST = 24
-"""Columns that a row keeps for what is different, however long the remedy is."""
+"""A row has at least this many columns for the difference, however long the remedy is."""
 _EDGE = 5
-"""Columns of the mark and what stands around it."""
+"""The mark takes this many columns, with the spaces around it."""
 
 
 class Screen:
-    """Where a report goes."""
+    """The terminal, file or pipe to which a report is printed."""
 
     def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
-        """Take a stream, standard output by default, and the width of a terminal; None asks it."""
+        """Take a stream (default: standard output) and a width in columns (None: that of the terminal)."""
         self._stream = stream or sys.stdout
         self._width = width
         self._console: Console | None = None
         if self._stream.isatty() or width:
-            # Where there is no terminal, nothing of it is needed: a pipeline comments with a bare Python.
+            # Only a terminal needs rich. A pipeline comments with a Python that has no packages.
             from rich.console import Console  # noqa: PLC0415
 
             self._console = Console(file=self._stream, width=width, highlight=False, soft_wrap=True)
 
     def show(self, rows: Sequence[Row]) -> None:
-        """Print lines; those that are given together share their columns."""
+        """Print lines. The lines of one call are aligned in the same columns."""
         if self._console is None:
             self._stream.write("".join(f"{row.plain()}\n" for row in rows))
             self._stream.flush()
@@ -48,7 +48,7 @@ class Screen:
 
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Say on a terminal what is waited for, until it is over."""
+        """Show on a terminal what is being done, as long as it takes."""
         if self._console is None or not self._console.is_terminal:
             yield
             return
@@ -57,7 +57,7 @@ class Screen:
 
 
 def laid_out(rows: Sequence[Row], width: int) -> list[Text]:
-    """Return lines of a terminal: what is different, and what `up` does about it, in two columns."""
+    """Return the lines for a terminal, in two columns: what differs, and what `up` does about it."""
     from rich.cells import cell_len, set_cell_size  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -87,7 +87,7 @@ def laid_out(rows: Sequence[Row], width: int) -> list[Text]:
 
 
 def picture(rows: Sequence[Row], title: str, width: int = 80) -> str:
-    """Return what a terminal shows as an SVG."""
+    """Return an SVG image of what a terminal shows."""
     from rich.console import Console  # noqa: PLC0415
 
     console = Console(

@@ -1,7 +1,10 @@
-"""Make the hosts what the code says: show every difference, ask, and tick off what is done.
+"""Deploy: change the hosts to match the code.
 
-What nobody declared stays; it is told at the end. Further flags are Pulumi's, such as --policy-pack.
-Exit status: 0, done, or nothing to do; 2, nobody said yes; 1, it failed.
+It shows every difference, asks, and ticks off each one when it is done.
+Undeclared things stay on the host. They are listed at the end.
+Other flags are passed on to Pulumi, such as --policy-pack.
+
+Exit code: 0, done, or nothing to do; 2, the answer was not yes; 1, it failed.
 """
 
 from __future__ import annotations
@@ -25,17 +28,17 @@ if TYPE_CHECKING:
     from portcullis.cli.report.events import Event
 
 PASSES_ON = True
-_HANDS = 3
-"""Changes by hand that are named before a failure."""
+_MOST_BY_HAND = 3
+"""The number of changes by hand that are named before the errors."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
-    parser.add_argument("-s", "--stack", help="the stack; without it the one that is selected")
+    """Add the verb's arguments."""
+    parser.add_argument("-s", "--stack", help="the stack (default: the selected one)")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument("-f", "--skip-preview", action="store_true", help="do not look first; needs --yes")
-    parser.add_argument("--details", action="store_true", help="each difference with its properties")
-    parser.add_argument("--json", action="store_true", help="for programs; needs --yes")
+    parser.add_argument("-f", "--skip-preview", action="store_true", help="do not preview first; needs --yes")
+    parser.add_argument("--details", action="store_true", help="show each difference with its properties")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs; needs --yes")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     approved: Report | None = None
     if (options.skip_preview or options.json or not sys.stdin.isatty()) and not options.yes:
         sys.stderr.write(
-            "error: nobody can be asked here\n  → look with `portcullis preview`, then add --yes\n"
+            "error: `up` cannot ask for your approval here\n  → run `portcullis preview`, then add --yes\n"
         )
         return FAILED
     if not options.skip_preview:
@@ -60,15 +63,15 @@ def run(options: argparse.Namespace) -> int:
     ticks = _Ticks(Screen(sys.stderr) if options.json else screen, approved)
     deploy = ["up", "--yes", "--skip-preview", *words]
     with screen.waiting("changing the hosts"):
-        done, _ = engine.run(deploy, heard=ticks.heard)
+        done, _ = engine.run(deploy, on_event=ticks.take)
         if not done.ok and (left := cut_off.clear(done.stack, done.hosts, done.errors)):
             ticks.screen.show([Row(line, style="note") for line in left])
-            done, _ = engine.run(deploy, heard=ticks.heard)
+            done, _ = engine.run(deploy, on_event=ticks.take)
     if options.json:
         sys.stdout.write(render.of_json(done) + "\n")
         return SAME if done.ok else FAILED
     if not done.ok:
-        _tell_hands(done)
+        _print_changes_by_hand(done)
         tell_errors(done)
         return FAILED
     screen.show(_ending(done, ticks.count))
@@ -76,12 +79,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _stays(seen: Report) -> bool:
-    """Whether `up` would change nothing, though something differs."""
+    """Return whether `up` would change nothing although something differs."""
     return not seen.follows and all(one.stays for one in seen.differences)
 
 
 def _shown(screen: Screen, options: argparse.Namespace, seen: Report) -> int | None:
-    """Show what was seen and ask; return the exit code where nothing is to be done."""
+    """Show the preview and ask. Return the exit code if nothing is to be done, None if `up` shall go on."""
     if options.json:
         sys.stdout.write(render.of_json(seen) + "\n")
         return SAME if seen.ok else FAILED
@@ -93,21 +96,21 @@ def _shown(screen: Screen, options: argparse.Namespace, seen: Report) -> int | N
         return SAME
     while True:
         try:
-            said = input("Do this? yes, no, or details: ").strip().lower()
+            answer = input("Make these changes? yes, no, or details: ").strip().lower()
         except (EOFError, KeyboardInterrupt):
-            said = "no"
-        if said in ("yes", "y"):
+            answer = "no"
+        if answer in ("yes", "y"):
             return None
-        if said in ("details", "d"):
+        if answer in ("details", "d"):
             screen.show(render.rows(seen, details=True))
-        elif said in ("no", "n", ""):
+        elif answer in ("no", "n", ""):
             screen.show([Row("Nothing was changed.", style="note")])
             return DIFFERENT
 
 
 @dataclass
 class _Ticks:
-    """Says what is done, as it is done."""
+    """Prints a line for each difference when it is done."""
 
     screen: Screen
     approved: Report | None
@@ -116,8 +119,8 @@ class _Ticks:
     _begun: dict[str, float] = field(default_factory=dict)
     _waiting: dict[str, list[str]] = field(default_factory=dict)
 
-    def heard(self, event: Event) -> None:
-        """Take an event of the engine's; a line is said when all of its resource's work is done."""
+    def take(self, event: Event) -> None:
+        """Take an event of the engine. Print a resource's lines when all work on the resource is done."""
         self._seen.take(event)
         if not isinstance(event, EngineStep) or event.op in ("same", "refresh", "read"):
             return
@@ -128,8 +131,8 @@ class _Ticks:
             return
         seconds = time.monotonic() - self._begun.pop(event.urn, time.monotonic())
         failed = event.stage == "failed"
-        told = [one for line, one in self._seen.lines_of(event.urn) if not line.follows]
-        for one in told:
+        shown = [one for line, one in self._seen.lines_of(event.urn) if not line.follows]
+        for one in shown:
             if one.stays and not failed:
                 continue
             self.count += not failed
@@ -141,14 +144,14 @@ class _Ticks:
             (other.urn, other.subject, other.what) == (one.urn, one.subject, one.what)
             for other in (*self.approved.differences, *self.approved.follows)
         )
-        new = "" if known else " (came since the preview)"
+        new = "" if known else " (new since the preview)"
         several = self.approved is not None and len(self.approved.hosts) > 1
         host = f"{one.host}: " if several and one.host else ""
         return Row(f"{'✗' if failed else '✓'} {host}{one.subject}: {one.what}{new}", word, one.severity)
 
 
 def _ending(done: Report, count: int) -> list[Row]:
-    """Say how it ended: how much was done, where the sites are, what was left alone."""
+    """Return the last lines: how much was done, the addresses of the sites, and what was left as it is."""
     where = render.title(replace(done, differences=())).partition(":")[0]
     what = f"{count} done" if count else "nothing to do"
     head = Row(f"{where}: {what} in {done.seconds:.0f} s", style="title")
@@ -156,8 +159,8 @@ def _ending(done: Report, count: int) -> list[Row]:
     return [head, *sites, *render.untouched(done), *render.warnings(done)]
 
 
-def _tell_hands(done: Report) -> None:
-    """Name before a failure what somebody changed: it is the likely reason."""
-    hands = [one for one in done.differences if one.by_hand]
-    for one in hands[:_HANDS]:
-        sys.stderr.write(f"changed by hand before this: {one.subject}: {one.what}\n")
+def _print_changes_by_hand(done: Report) -> None:
+    """Print what somebody changed by hand, before the errors: it is their likely cause."""
+    by_hand = [one for one in done.differences if one.by_hand]
+    for one in by_hand[:_MOST_BY_HAND]:
+        sys.stderr.write(f"changed by hand before this up: {one.subject}: {one.what}\n")

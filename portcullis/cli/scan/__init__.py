@@ -1,5 +1,5 @@
-"""The gate: what a host really answers to the world, beside what its settings declare.
+"""The scan: compare what a host really shows to the world with what its settings declare.
 
-`syn`, `connect`, `greetings`, `certificates` and `probe` use the standard library alone: they are sent to
-another host as they are, to ask from there.
+`syn`, `connect`, `greetings`, `certificates` and `probe` use only the standard library. They are sent to
+another machine as they are, to scan from there.
 """

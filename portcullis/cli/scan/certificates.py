@@ -1,4 +1,4 @@
-"""The certificate that a site shows from outside: for whom, by whom, until when, and who believes it."""
+"""Read the certificate that a site shows: its names, issuer and dates, and whether it is trusted."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _PATIENCE = 5.0  # seconds
 
 @dataclass(frozen=True)
 class Shown:
-    """What a server showed for a name.
+    """The certificate that a server showed for a name.
 
     Attributes:
-        trusted: the chain leads to a root that is known where it was asked, and the certificate is for
-            that name.
-        fault: why not, in OpenSSL's words; or why there is none at all.
-        issuer: who signed it, "" where none was shown.
-        names_it: the certificate is for that name, whoever signed it.
-        begins: seconds of the epoch.
-        ends: seconds of the epoch.
+        trusted: the chain leads to a root that the scanning machine trusts, and the certificate is for the
+            name.
+        fault: why it is not trusted, in OpenSSL's words, or why there is no certificate.
+        issuer: who signed it; "" without a certificate.
+        names_it: the certificate is for the name, whoever signed it.
+        begins: seconds since the epoch.
+        ends: seconds since the epoch.
     """
 
     trusted: bool
@@ -34,7 +34,7 @@ class Shown:
     ends: int = 0
 
     def json(self) -> dict[str, object]:
-        """Return it as it travels."""
+        """Return the data for JSON."""
         return asdict(self)
 
 
@@ -42,10 +42,10 @@ def shown(address: str, port: int, name: str, roots: str = "") -> Shown:
     """Ask a server for its certificate.
 
     Args:
-        address: where it is asked.
-        port: the port.
-        name: the host name that is asked for.
-        roots: PEM of roots that count beside those of this machine.
+        address: the server's address.
+        port: the server's port.
+        name: the host name to ask for.
+        roots: root certificates to trust besides those of this machine, in PEM.
     """
     context = ssl.create_default_context()
     if roots:
@@ -54,7 +54,7 @@ def shown(address: str, port: int, name: str, roots: str = "") -> Shown:
         der, fault = _handshake(context, address, port, name), ""
     except ssl.SSLCertVerificationError as error:
         fault = error.verify_message or str(error.reason)
-        # Once more, to see the certificate: nothing is sent and nothing believed.
+        # Connect again without verification, only to read the certificate. Nothing else is sent or trusted.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
@@ -68,7 +68,7 @@ def shown(address: str, port: int, name: str, roots: str = "") -> Shown:
     try:
         read = x509.parse(der)
     except ValueError:
-        return Shown(trusted=False, fault="what is shown is no certificate")
+        return Shown(trusted=False, fault="the server's certificate cannot be read")
     return Shown(
         trusted=not fault,
         fault=fault,
@@ -88,12 +88,12 @@ def _handshake(context: ssl.SSLContext, address: str, port: int, name: str) -> b
 
 
 def _covers(pattern: str, name: str) -> bool:
-    """Tell whether a certificate's name is for a host: the star stands for one label (RFC 9525, 6.3)."""
+    """Return whether a certificate's name fits a host name. A star stands for one label (RFC 9525, 6.3)."""
     if pattern.startswith("*."):
         return name.partition(".")[2] == pattern[2:]
     return pattern == name
 
 
 def days_left(ends: int, now: float | None = None) -> int:
-    """Return whole days until a time; below zero when it is past."""
+    """Return whole days until a time. The number is negative if the time has passed."""
     return int((ends - (time.time() if now is None else now)) // 86400)

@@ -1,4 +1,4 @@
-"""Which TCP ports answer, asked with whole connections: for who may not send raw packets."""
+"""Find the TCP ports that answer, with full connections. This is for users who may not send raw packets."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 TIMEOUT = 1.5
 """Seconds that a port may take to answer."""
 AT_ONCE = 1000
-"""Connections at a time; all ports of a host that drops packets take 100 s."""
-_SPARE = 64  # files that this process needs beside its connections
+"""Connections at a time. If a host drops packets, all its ports then take 100 s."""
+_SPARE = 64  # files that this process needs besides its connections
 _REFUSED = {errno.ECONNREFUSED, errno.ECONNRESET}
-# Closing sends a reset: nothing is left waiting on either side, and no port of ours stays taken.
+# Closing sends a reset: neither side keeps waiting, and our own port is free at once.
 _RESET = struct.pack("ii", 1, 0)
 
 
 def ask(
     address: str, ports: Sequence[int], *, timeout: float = TIMEOUT, at_once: int = AT_ONCE
 ) -> dict[int, bool]:
-    """Return which ports took a connection (True) or refused one (False); the others are silent.
+    """Return which ports accepted a connection (True) or refused it (False). The others are silent.
 
-    Of a port of this machine, what took a connection is asked once more, alone: a connection may have met
-    itself, or another one of these that went the other way.
+    On this machine itself, open ports are asked once more, one by one. A connection may have met itself, or
+    another connection of this scan.
     """
     answered = asyncio.run(_ask(address, ports, timeout, min(at_once, _files())))
     if syn.source_of(address) == address:
@@ -68,18 +68,18 @@ async def _once(address: str, port: int, timeout: float) -> bool | None:
 
 
 def met_itself(line: socket.socket) -> bool:
-    """Tell whether a connection's two ends are one.
+    """Return whether the two ends of a connection are the same.
 
-    The kernel may choose as our own port the very port that is asked, where nobody listens: both ends then
-    open at once, and TCP calls that a connection (RFC 9293, 3.5).
+    The kernel may choose the asked port as our own port. If nobody listens there, the socket connects to
+    itself, which TCP allows (RFC 9293, 3.5).
     """
     with suppress(OSError):
         return bool(line.getsockname()[:2] == line.getpeername()[:2])
-    return True  # gone again
+    return True  # the connection has gone already
 
 
 def _files() -> int:
-    """Return how many connections this process may have, after asking for all it can get."""
+    """Raise this process's limit of open files, and return how many connections it may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         with suppress(ValueError, OSError):

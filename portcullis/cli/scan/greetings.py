@@ -1,7 +1,7 @@
-"""What answers on an open port, and whether it wants to know who asks. Nobody logs in anywhere.
+"""Find out which protocol an open port speaks, and whether it requires credentials. It never logs in.
 
-First comes who speaks first: SSH, mail, FTP and MySQL do. Then a PING, which Redis understands and a web
-server refuses in its own words; then what MongoDB, PostgreSQL, TLS and HTTP begin with.
+Some servers speak first: SSH, mail, FTP and MySQL. The others get a PING, which Redis understands and a web
+server refuses in its own way. Then follow the first messages of MongoDB, PostgreSQL, TLS and HTTP.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from portcullis.components.mongodb.on_host.mongo_bson import Document, Malformed
 
 PATIENCE = 2.0
 """Seconds that a step may take."""
-_CONNECT = 5.0  # seconds: what gets lost is sent again after one, and after three
+_CONNECT = 5.0  # seconds: TCP sends a lost packet again after one second, and after three
 _FIRST_WORD = 0.8  # seconds until a server that speaks first has spoken
-_MOST = 4096  # bytes that are read of an answer
+_MOST = 4096  # the most bytes that are read of an answer
 _OP_MSG = 2013
 _POSTGRES = struct.pack("!ii", 8, 80877103)  # SSLRequest
 _WORDS = 60  # characters of a greeting that are shown
 
-OPEN, GUARDED, UNKNOWN = "without credentials", "wants credentials", ""
+OPEN, GUARDED, UNKNOWN = "without credentials", "requires credentials", ""
 
 
 @dataclass(frozen=True)
 class Greeting:
-    """What answered.
+    """The answer of an open port.
 
     Attributes:
-        speaks: the protocol: ``redis``, ``mongodb``, ``http``, ``ssh``… or "" where none was recognised.
-        said: its own words, on one short line.
-        access: whether it serves who has no credentials: `OPEN`, `GUARDED`, or `UNKNOWN`.
+        speaks: the protocol: ``redis``, ``mongodb``, ``http``, ``ssh``… or "" if it is unknown.
+        said: the server's own words, on one short line.
+        access: whether it serves clients without credentials: `OPEN`, `GUARDED`, or `UNKNOWN`.
     """
 
     speaks: str
@@ -42,12 +42,12 @@ class Greeting:
     access: str = UNKNOWN
 
     def json(self) -> dict[str, str]:
-        """Return it as it travels."""
+        """Return the data for JSON."""
         return asdict(self)
 
 
 def greet(address: str, port: int, name: str = "") -> Greeting:
-    """Ask an open port what it is.
+    """Ask an open port for its protocol.
 
     Args:
         address: an IPv4 or IPv6 address.
@@ -68,14 +68,14 @@ def greet(address: str, port: int, name: str = "") -> Greeting:
             continue
         if found:
             return found
-    return Greeting("", "says nothing that is known here")
+    return Greeting("", "speaks no known protocol")
 
 
 def banner(address: str, port: int) -> Greeting:
-    """Read what an SSH server says first, in one connection, and leave.
+    """Read the first line of an SSH server, in one connection.
 
     Raises:
-        OSError: it takes no connection.
+        OSError: the port accepts no connection.
     """
     with _line(address, port) as line:
         return _banner(_words(line, _FIRST_WORD * 4)) or Greeting("", "says nothing")
@@ -94,7 +94,7 @@ def _spoken_first_or_redis(address: str, port: int, name: str) -> Greeting | Non
         line.sendall(b"PING\r\n")
         answer = _words(line, PATIENCE)
     if answer.startswith(b"HTTP/"):
-        # A web server, which may want TLS: nginx refuses plain words on such a port in the same way.
+        # A web server. It may expect TLS: nginx answers plain HTTP on a TLS port with 400, too.
         asked = _http(address, port, name)
         return (_tls(address, port, name) if asked and " 400" in asked.said else None) or asked
     return _pinged(answer)
@@ -139,7 +139,7 @@ def _mongo(address: str, port: int) -> Greeting | None:
 
 
 def _asked(line: socket.socket, command: Document) -> dict[str, Any]:
-    """Send a command, return the answer.
+    """Send a command to MongoDB and return its answer.
 
     https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
     """
@@ -166,7 +166,7 @@ def _tls(address: str, port: int, name: str) -> Greeting | None:
             with context.wrap_socket(line, server_hostname=name or None) as secure:
                 version = str(secure.version())
         except ssl.SSLError as error:
-            # An alert is an answer in TLS; anything else is another protocol.
+            # An alert is an answer in TLS. Any other error means another protocol.
             return (
                 Greeting("tls", _shown(str(error.reason).encode())) if "ALERT" in str(error.reason) else None
             )
@@ -213,7 +213,7 @@ def _exactly(line: socket.socket, size: int) -> bytes:
 
 
 def _shown(said: bytes) -> str:
-    """Return the first line of what a stranger says, without anything that a terminal would act on."""
+    """Return the first line of an answer, which is not trusted, without control characters."""
     text = said.splitlines()[0].decode("utf-8", "replace") if said.splitlines() else ""
     text = "".join(letter if letter.isprintable() else "·" for letter in text).strip()
     return text if len(text) <= _WORDS else text[:_WORDS] + "…"

@@ -1,8 +1,10 @@
-"""The gate: ask every host of a stack from outside, and compare with what its settings declare.
+"""Scan every host of a stack from outside, and compare the result with what the settings declare.
 
-Exit status: 0, what answers is what is declared; 1, something is open or closed that must not be; 2, a host
-could not be asked, or the result not be written. Only addresses that the settings name are asked, and no
-connection goes to the SSH port, or one where no raw packets can be sent.
+It scans only the addresses that the settings name. With raw packets, nothing connects to the SSH port.
+Without them, one connection does.
+
+Exit code: 0, open ports and certificates are as declared; 1, something is not as declared; 2, a host could
+not be scanned, or the result could not be written.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any, Dict, List, Tuple
 
 from portcullis.cli import command
 from portcullis.cli.scan import probe, report, syn, vantage
-from portcullis.cli.scan.verdict import Verdict, judge
+from portcullis.cli.scan.verdict import Verdict, compare
 from portcullis.components.host.declared import LAST_PORT, Declared, declared_path
 from portcullis.printable import one_line, printable_values
 
@@ -24,11 +26,11 @@ Ranges = List[Tuple[int, int]]
 
 
 class Stopped(Exception):
-    """Nothing was asked; the text says why."""
+    """No host was scanned. The text says why."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, print the table, return the exit status."""
+    """Scan the hosts, print the table and return the exit code."""
     try:
         roots = options.roots.read_text() if options.roots else ""
         verdicts = [
@@ -43,25 +45,25 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tell(verdicts: List[Verdict], options: argparse.Namespace) -> None:
-    """Print the result, and write it where that is asked for: after the table, which is then not lost."""
+    """Print the result, then write it to the file of --json. If that fails, the table is not lost."""
     text = json.dumps(report.as_json(verdicts), indent=2)
     if options.json == "-":
         print(text)  # noqa: T201 - a command-line program
         return
     short = options.quiet and report.status(verdicts) == 0
-    said = report.summary(verdicts) if short else report.table(verdicts, _spelled(options.ports))
-    print(said)  # noqa: T201
+    shown = report.summary(verdicts) if short else report.table(verdicts, _spelled(options.ports))
+    print(shown)  # noqa: T201
     if options.json:
         Path(options.json).write_text(text + "\n")
 
 
 def question(declared: Declared, options: argparse.Namespace, roots: str) -> Dict[str, Any]:
-    """Return what the probe is asked for one host."""
+    """Return the question to the probe about one host."""
     covered = any(first <= declared.ssh <= last for first, last in options.ports)
     return {
         "addresses": list(declared.addresses),
         "families": options.family or [4, 6],
-        # SSH's port as well: that it answers says that the host was reached.
+        # The SSH port is always asked: its answer proves that the host was reached.
         "ports": [*options.ports, *([] if covered else [(declared.ssh, declared.ssh)])],
         "ssh": declared.ssh,
         "sites": list(declared.sites),
@@ -73,24 +75,23 @@ def question(declared: Declared, options: argparse.Namespace, roots: str) -> Dic
 
 
 def ask(declared: Declared, options: argparse.Namespace, roots: str) -> Verdict:
-    """Ask one host and judge what it answered."""
+    """Scan one host and compare its answer with what is declared."""
     if options.method == "syn" and not options.origin and not syn.possible():
-        raise Stopped("raw packets take root: run it with sudo, or leave --method out to make connections")
+        raise Stopped("raw packets need root: run it with sudo, or leave out --method to make connections")
     asked = question(declared, options, roots)
     if sys.stderr.isatty():
-        # It takes half a minute and more, and nothing is printed before its end.
+        # The scan takes half a minute or more, and prints nothing before its end.
         families = " and ".join(f"IPv{family}" for family in asked["families"])
-        told = f"asking {declared.host} for {_spelled(options.ports)} by {families}…\n"
-        sys.stderr.write(told)
+        sys.stderr.write(f"scanning {_spelled(options.ports)} of {declared.host} over {families}…\n")
     if options.origin:
         answer = vantage.answer(asked, options.origin, ("ssh", *options.ssh))
     else:
         answer = probe.answer(asked)
-    return judge(declared, printable_values(answer, show=one_line), asked["ports"])
+    return compare(declared, printable_values(answer, show=one_line), asked["ports"])
 
 
 def _given(options: argparse.Namespace) -> List[Declared]:
-    """Take what is declared as a deployment gives it."""
+    """Return the declared hosts from the file that a deploy writes."""
     text = sys.stdin.read() if options.declared == "-" else Path(options.declared).read_text()
     return _chosen(_read(text, options.declared), options.host, options.declared)
 
@@ -100,9 +101,9 @@ def _read(text: str, source: str) -> List[Declared]:
         hosts = [Declared.read(each) for each in json.loads(text)]
     except (KeyError, TypeError, ValueError) as error:
         cause = f"{type(error).__name__}: {error}"
-        raise Stopped(f"{source} is not what `up` leaves there: {cause}") from None
+        raise Stopped(f"{source} is not a file as `up` writes it: {cause}") from None
     if not hosts:
-        raise Stopped(f"{source} declares no host: run `up` first, or leave --declared out")
+        raise Stopped(f"{source} declares no host: run `up` first, or leave out --declared")
     return hosts
 
 
@@ -114,7 +115,7 @@ def _chosen(hosts: List[Declared], alias: str, source: str) -> List[Declared]:
 
 
 def _of_stack(options: argparse.Namespace) -> List[Declared]:
-    # Not above: what a deployment runs needs no settings, and not all that they import.
+    # Imported here: a scan in a deploy needs no settings, and not the packages that they import.
     from portcullis.components.host.declared import declared  # noqa: PLC0415
     from portcullis.components.host.stack import StackArgs  # noqa: PLC0415
     from portcullis.config.faults import SettingsError  # noqa: PLC0415
@@ -124,7 +125,7 @@ def _of_stack(options: argparse.Namespace) -> List[Declared]:
     values = command.settings(stack)
     left = declared_path(stack)
     if "portcullis:hosts" not in values and left.exists():
-        # A program of its own declares its hosts in code, and leaves here what they are.
+        # The user's own program declares its hosts in code. `up` writes what they declare into this file.
         return _chosen(_read(left.read_text(), str(left)), options.host, str(left))
     try:
         settings = of_json(StackArgs, values)
@@ -160,33 +161,36 @@ def _rate(text: str) -> int:
 
 
 def _file(text: str) -> str:
-    """Read a file's name; - is standard input or output."""
+    """Return the absolute path of a file. "-" stays: it is standard input or output."""
     return text if text == "-" else str(command.place(text))
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
+    """Add the verb's arguments."""
     command.add_stack(parser)
-    parser.add_argument("--host", default="", help="one host of it, by its alias")
-    parser.add_argument("--from", dest="origin", default="", metavar="SSHHOST", help="ask from there, by ssh")
+    parser.add_argument("--host", default="", metavar="ALIAS", help="scan only this host of the stack")
     parser.add_argument(
-        "--ssh", action="append", default=[], metavar="ARGUMENT", help="for ssh to there: --ssh=-F --ssh=FILE"
+        "--from", dest="origin", default="", metavar="SSHHOST", help="scan from this machine, over ssh"
     )
-    parser.add_argument("--ports", type=_ports, default=[(1, LAST_PORT)], help="such as 1-1024,8080")
-    parser.add_argument("--family", type=int, action="append", choices=[4, 6], help="one family only")
+    parser.add_argument(
+        "--ssh", action="append", default=[], metavar="ARGUMENT",
+        help="an argument of ssh for --from, such as --ssh=-F --ssh=FILE",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ports", type=_ports, default=[(1, LAST_PORT)], help="ports such as 1-1024,8080 (default: all)"
+    )
+    parser.add_argument("--family", type=int, action="append", choices=[4, 6], help="only IPv4 or only IPv6")
     parser.add_argument(
         "--method", choices=["auto", "syn", "connect"], default="auto",
-        help="raw SYN packets, which take root, or whole connections; what is possible without it",
+        help="syn: raw packets, which need root; connect: full connections; auto: syn if possible",
     )  # fmt: skip
-    parser.add_argument("--rate", type=_rate, default=syn.RATE, help="SYN packets a second (%(default)s)")
+    parser.add_argument("--rate", type=_rate, default=syn.RATE, help="SYN packets per second (%(default)s)")
+    parser.add_argument("--roots", type=command.place, help="a PEM file with more root certificates to trust")
     parser.add_argument(
-        "--roots", type=command.place, help="PEM file of roots that certificates may lead to, too"
+        "--json", type=_file, metavar="FILE", help="also write JSON to this file; - prints only the JSON"
     )
-    parser.add_argument(
-        "--json", type=_file, metavar="FILE", help="write the result there, too; - prints it instead"
-    )
-    parser.add_argument("--quiet", action="store_true", help="one line where everything is as declared")
+    parser.add_argument("--quiet", action="store_true", help="print one line if everything is as declared")
     parser.add_argument(
         "--declared", type=_file, metavar="FILE",
-        help="take what is declared from there, in .portcullis/STACK by `up`; - is standard input",
+        help="read what is declared from this file, as `up` writes it into .portcullis/STACK; - reads stdin",
     )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Asks a host what the question says, here or on another host: question and answer are JSON.
+"""Answer a question about a host by a scan, on this machine or on another. Question and answer are JSON.
 
-Only the addresses of the question are ever asked. With raw packets nothing ever connects to the SSH port:
-a connection without a login counts with fail2ban, and somebody who scans a few times would be banned. Where
-only connections can be made it is touched by one.
+Only the addresses of the question are scanned. With raw packets, nothing connects to the SSH port: fail2ban
+counts each connection without a login, and would ban a user after a few scans. Without raw packets, one
+connection goes to the SSH port.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from portcullis.cli.scan import certificates, connect, greetings, syn
 Json = Dict[str, Any]
 
 GREETED = 40
-"""Open ports of an address that are asked what they are; where more are open, SSH's alone is."""
+"""If at most this many ports of an address are open, each is asked for its protocol. Else only SSH's is."""
 _AT_ONCE = 16
 _TRIES = 4
 _HTTP, _HTTPS = 80, 443
 
 
 def answer(question: Json) -> Json:
-    """Ask, and return what answered.
+    """Scan, and return what answered.
 
     Args:
-        question: `addresses` (or names, resolved here), `families` (4 and 6), `ports` as ranges
+        question: `addresses` (or names, which are resolved here), `families` (4 and 6), `ports` as ranges
             `[first, last]`, `ssh` (the port of the SSH server), `sites` (names with TLS), `page` (a name to
             ask port 80 for), `roots` (PEM), `method` (`syn`, `connect` or `auto`), `rate` and `settle` as
-            `syn.ask` has them.
+            in `syn.ask`.
 
     Returns:
-        `from` (the name of the machine that asked), `method`, `unresolved` (names that lead nowhere) and
-        `addresses`: for each `source` (our address on the way, None where there is none), `open`, `refused`,
-        `silent`, `greetings` by port and `certificates` by name.
+        `from` (the name of the scanning machine), `method`, `unresolved` (names without an address) and
+        `addresses`. Each address has `source` (our own address on the route, None without a route), `open`,
+        `refused`, `silent`, `greetings` by port and `certificates` by name.
     """
     method = question["method"]
     if method == "auto":
@@ -82,8 +82,8 @@ def _address(question: Json, address: str, ports: List[int], method: str) -> Jso
     greeted: Dict[int, greetings.Greeting] = {}
     settle = question.get("settle", syn.SETTLE)
     if ssh in ports and method == "syn":
-        # First, alone, and again where nothing comes back: that finds the way in both directions, and
-        # thousands of packets that nobody sends again do not wait for it.
+        # The SSH port is asked first, alone, and again if nothing comes back. Then both machines know the
+        # route, before thousands of packets follow that nobody sends again.
         for _ in range(_TRIES):
             answered.update(syn.ask(address, [ssh], rate=question["rate"], settle=settle))
             if answered:
@@ -123,7 +123,7 @@ def _address(question: Json, address: str, ports: List[int], method: str) -> Jso
 def _greet(question: Json, address: str, port: int) -> greetings.Greeting:
     if port not in (_HTTP, _HTTPS) or not question["page"]:
         return greetings.greet(address, port)
-    # Our own nginx: asked for a site's name, as a browser does. It logs one request and bans nobody for it.
+    # This is our own nginx, asked for a site's name as by a browser. It logs one request and bans nobody.
     if port == _HTTP:
         try:
             return greetings.http(address, port, question["page"])

@@ -1,4 +1,4 @@
-"""A verdict as a table for people, and as JSON for programs. Pure."""
+"""The result of a scan as a table for people, and as JSON for programs. Pure."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Dict, Iterator, List, Sequence
 
 from portcullis.cli.scan.verdict import FAIL, OK, WARN, Row, Verdict
 
-_METHODS = {"syn": "raw SYN packets", "connect": "whole connections"}
+_METHODS = {"syn": "raw SYN packets", "connect": "full connections"}
 
 
 def table(verdicts: Sequence[Verdict], ports: str = "all ports") -> str:
-    """Return the tables of hosts, then what is wrong with each, then the result on one line."""
+    """Return the table of each host, then the faults of each host, then the result on one line."""
     lines: List[str] = []
     for verdict in verdicts:
         lines += [*_host(verdict, ports), ""]
@@ -28,16 +28,16 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     unreached = [verdict.host for verdict in verdicts if verdict.unreached]
     faults = [fault for verdict in verdicts for fault in verdict.faults]
     failed, warned = (sum(fault.mark == mark for fault in faults) for mark in (FAIL, WARN))
-    said = []
+    parts = []
     if failed:
-        said.append(f"{failed} thing{'s' * (failed != 1)} open, closed or shown that must not be")
+        parts.append(f"{failed} fault{'s' * (failed != 1)}")
     if unreached:
-        said.append(f"not reached: {', '.join(unreached)}")
-    if not said:
-        said.append("what answers is what is declared")
+        parts.append(f"not reached: {', '.join(unreached)}")
+    if not parts:
+        parts.append("open ports and certificates are as declared")
     if warned:
-        said.append(f"{warned} warning{'s' * (warned != 1)}")
-    return "; ".join(said)
+        parts.append(f"{warned} warning{'s' * (warned != 1)}")
+    return "; ".join(parts)
 
 
 def as_json(verdicts: Sequence[Verdict]) -> Dict[str, Any]:
@@ -60,14 +60,14 @@ def as_json(verdicts: Sequence[Verdict]) -> Dict[str, Any]:
 
 
 def status(verdicts: Sequence[Verdict]) -> int:
-    """Return the exit status: 0 as declared, 1 not so, 2 a host that could not be asked."""
+    """Return the exit code: 0, all is as declared; 1, something is not; 2, a host could not be scanned."""
     if any(verdict.failed for verdict in verdicts):
         return 1
     return 2 if any(verdict.unreached for verdict in verdicts) else 0
 
 
 def _host(verdict: Verdict, ports: str) -> Iterator[str]:
-    yield f"{verdict.host}, {ports} asked from {verdict.origin} by {_METHODS[verdict.method]}"
+    yield f"{verdict.host}, {ports} scanned from {verdict.origin} with {_METHODS[verdict.method]}"
     for where, counts in verdict.counts.items():
         yield f"  {where}  ({counts})"
         yield from _rows(verdict.tables.get(where, []))

@@ -1,11 +1,11 @@
-"""Which TCP ports answer, asked with raw SYN packets. Needs root, and nothing but the standard library.
+"""Find the TCP ports that answer, with raw SYN packets. It needs root, and only the standard library.
 
-No connection is ever made, so no service logs it and fail2ban counts nothing: the kernel of the asking side
-answers a SYN/ACK with a reset. Every port is asked twice, as packets get lost.
+It never makes a connection: our own kernel answers each SYN/ACK with a reset. So no service logs anything,
+and fail2ban counts nothing. Every port is asked twice, because packets get lost.
 
-Why not nmap: the probe also runs over ssh on machines that have Python and nothing else (`vantage`), and
-leaves nothing there. With nmap where it is installed there would be two ways to ask, whose answers may
-differ, and this one would stay.
+Why not nmap: the probe also runs over ssh on machines that have only Python (`vantage`), and it leaves
+nothing there. If we used nmap where it is installed, there would be two ways to scan. Their results could
+differ, and this one would still be needed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 RATE = 5000
-"""Packets a second: what a path of the internet takes without losing many; all ports twice are 27 s."""
+"""Packets per second. A path through the internet loses few at this rate. All ports, twice, take 27 s."""
 SETTLE = 1.5
-"""Seconds that the last answers of a round may take."""
+"""Seconds to wait for the last answers of a round."""
 _SYN, _SYN_ACK, _RST = 0x02, 0x12, 0x04
 _ROUNDS = 2
-_BURST = 200  # packets between two looks at the answers, at most; a queue of the kernel holds 1000
-_LONGEST = 6.0  # times the settling time, on a machine that is busy
+_BURST = 200  # the most packets before the answers are read; the kernel's queue holds 1000
+_LONGEST = 6.0  # a busy machine waits at most this many times longer
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
 _HEADER = struct.Struct("!HHIIHHHH")
 
@@ -36,14 +36,14 @@ _HEADER = struct.Struct("!HHIIHHHH")
 def ask(
     address: str, ports: Sequence[int], *, mark: int = 0, rate: int = RATE, settle: float = SETTLE
 ) -> dict[int, bool]:
-    """Return which ports answered with SYN/ACK (True) or with a reset (False); the others are silent.
+    """Return which ports answered with SYN/ACK (True) or with a reset (False). The others are silent.
 
     Args:
-        address: an IPv4 or IPv6 address; one that there is no way to is silent.
-        ports: which to ask.
-        mark: of the packets, for a route of their own; 0 is the ordinary one.
-        rate: packets a second.
-        settle: seconds that the last answers of a round may take.
+        address: an IPv4 or IPv6 address. Without a route to it, all ports are silent.
+        ports: the ports to ask.
+        mark: a mark on the packets that selects their route; 0 for the ordinary route.
+        rate: packets per second.
+        settle: seconds to wait for the last answers of a round.
 
     Raises:
         PermissionError: this process may not open a raw socket.
@@ -53,19 +53,19 @@ def ask(
         return {}
     burst = min(_BURST, max(1, rate // 50))
     answered: dict[int, bool] = {}
-    # Holding the port keeps every other program from getting these answers.
+    # This socket holds our port, so that no other program gets these answers.
     with (
         open_socket(address, socket.SOCK_STREAM, 0, mark) as holder,
         open_socket(address, socket.SOCK_RAW, socket.IPPROTO_TCP, mark) as raw,
     ):
         holder.bind((source, 0))
         raw.setblocking(False)  # noqa: FBT003
-        with suppress(OSError):  # without the capability it is what it is
+        with suppress(OSError):  # without the capability, the buffer keeps its size
             raw.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 25)
         raw.bind((source, 0))
         packets = _Packets(source, address, holder.getsockname()[1], int.from_bytes(os.urandom(3), "big"))
         _send(raw, packets, address, ports[:1])
-        time.sleep(0.2)  # until the kernel knows the way; a few packets wait for that, no burst does
+        time.sleep(0.2)  # until the kernel knows the next hop; it drops a burst of packets before that
         for _ in range(_ROUNDS):
             left = [port for port in ports if port not in answered]
             for start in range(0, len(left), burst):
@@ -80,7 +80,7 @@ def ask(
 
 
 def possible() -> bool:
-    """Tell whether this process may send such packets."""
+    """Return whether this process may send raw packets."""
     try:
         socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP).close()
     except OSError:
@@ -89,13 +89,13 @@ def possible() -> bool:
 
 
 def settling(settle: float) -> float:
-    """Return how long to wait for answers: a machine that is busy takes them up later."""
+    """Return how long to wait for answers. A busy machine reads them later."""
     waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
     return settle * min(max(waiting, 1.0), _LONGEST)
 
 
 def source_of(address: str, mark: int = 0) -> str | None:
-    """Return our own address on the way to another, or None where there is no way."""
+    """Return our own address on the route to another, or None without a route."""
     try:
         with open_socket(address, socket.SOCK_DGRAM, 0, mark) as asking:
             asking.connect((address, 9))
@@ -113,7 +113,7 @@ def open_socket(address: str, kind: int, protocol: int, mark: int = 0) -> socket
 
 
 class _Packets:
-    """Writes SYN packets of one scan, and knows their answers."""
+    """Writes the SYN packets of one scan, and recognises their answers."""
 
     def __init__(self, source: str, target: str, port: int, sequence: int) -> None:
         self.port, self.sequence = port, sequence
@@ -134,7 +134,7 @@ class _Packets:
         return _HEADER.pack(self.port, port, self.sequence, 0, words | _SYN, 1024, checksum, 0)
 
     def read(self, raw: socket.socket) -> dict[int, bool]:
-        """Return what has arrived by now: port, and whether it is open."""
+        """Return the answers that have arrived: the port, and whether it is open."""
         answered: dict[int, bool] = {}
         for segment in self._segments(raw):
             port, ours, _, acknowledged, flags = struct.unpack_from("!HHIIH", segment)
@@ -154,7 +154,7 @@ class _Packets:
                 continue  # an ICMP message about an earlier packet
             if _bytes(sender[0].partition("%")[0]) != self.target:
                 continue
-            # The kernel gives IPv4 with its header, and IPv6 without.
+            # The kernel delivers IPv4 packets with their header, and IPv6 packets without.
             segment = packet[(packet[0] & 0xF) * 4 :] if raw.family == socket.AF_INET else packet
             if len(segment) >= _HEADER.size:
                 yield segment
@@ -162,7 +162,7 @@ class _Packets:
 
 def _send(raw: socket.socket, packets: _Packets, address: str, ports: Sequence[int]) -> None:
     for port in ports:
-        with suppress(OSError):  # no answer is an answer; a full queue is what the second round is for
+        with suppress(OSError):  # no answer means silent; the second round repeats what a full queue lost
             raw.sendto(packets.syn(port), (address, 0))
 
 

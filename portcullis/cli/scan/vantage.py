@@ -1,4 +1,4 @@
-"""Ask from another machine: the probe is sent there over ssh, and leaves nothing behind."""
+"""Scan from another machine. The probe is sent there over ssh, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Dict, Sequence
 
-from portcullis.cli.heard import TooMuch, heard
+from portcullis.cli.bounded_output import OutputTooLong, run_bounded
 from portcullis.printable import one_line, printable
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -36,22 +36,22 @@ with tempfile.TemporaryDirectory() as folder:
     from portcullis.cli.scan import probe
     print(json.dumps(probe.answer(json.loads({question!r}))))
 """
-# Raw packets take root; without it the probe makes connections. -I: nothing there stands in for the library.
+# Raw packets need root. Without root, the probe makes connections. -I: Python imports no files of that user.
 _REMOTE = (
     'if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then exec sudo -n python3 -I -; fi; '
     "exec python3 -I -"
 )
 TIMEOUT = 600.0
-"""Seconds that all of it may take; a connect scan of a host that drops everything takes 100 s an address."""
+"""Seconds for the whole scan. With connections, a host that drops everything takes 100 s for each address."""
 _UNREACHABLE = 255
 
 
 class VantageFailed(Exception):
-    """It could not be asked from there; the text says why, for people."""
+    """The scan from another machine failed. The text says why, for people."""
 
 
 def bundle() -> bytes:
-    """Return the probe as a zip that Python imports from; it needs nothing else there."""
+    """Return the probe as a zip file that Python can import from. It needs nothing else on the machine."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for folder in (
@@ -70,63 +70,63 @@ def bundle() -> bytes:
 
 
 def program(question: Dict[str, Any]) -> str:
-    """Return the program that answers a question on a machine with Python and nothing of ours."""
+    """Return the program that answers a question on a machine that has Python, but not this package."""
     archive = base64.b64encode(bundle()).decode()
     return _PROGRAM.format(archive=archive, question=json.dumps(question))
 
 
 def answer(question: Dict[str, Any], host: str, ssh: Sequence[str] = ("ssh",)) -> Dict[str, Any]:
-    """Ask from another machine.
+    """Scan from another machine.
 
     Args:
-        question: as `probe.answer` takes it.
-        host: what ssh calls the machine.
-        ssh: the command line of ssh.
+        question: the question for `probe.answer`.
+        host: the machine's name for ssh.
+        ssh: the command of ssh, with arguments.
 
     Raises:
-        VantageFailed: it cannot be reached, has no Python, or the probe failed there.
+        VantageFailed: the machine cannot be reached or has no Python, or the probe failed there.
     """
     command = [*ssh, "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", host]
     try:
-        done = heard([*command, f"sh -c {shlex.quote(_REMOTE)}"], program(question), TIMEOUT)
-    except TooMuch as error:
-        raise VantageFailed(f"asking from {host} failed: {error}") from None
+        done = run_bounded([*command, f"sh -c {shlex.quote(_REMOTE)}"], program(question), TIMEOUT)
+    except OutputTooLong as error:
+        raise VantageFailed(f"the scan from {host} failed: {error}") from None
     except subprocess.TimeoutExpired:
-        raise VantageFailed(f"{host} did not finish within {TIMEOUT:.0f} s; ask for fewer --ports") from None
+        raise VantageFailed(f"{host} did not finish within {TIMEOUT:.0f} s; scan fewer --ports") from None
     if done.returncode == _UNREACHABLE:
         raise VantageFailed(f"{host} cannot be reached by ssh: {printable(done.stderr.strip())}")
     if done.returncode != 0:
-        raise VantageFailed(f"asking from {host} failed; it needs python3: {_last(done.stderr)}")
+        raise VantageFailed(f"the scan from {host} failed; it needs python3: {_last(done.stderr)}")
     try:
         found: Dict[str, Any] = json.loads(done.stdout)
     except (ValueError, RecursionError):
-        raise VantageFailed(f"{host} answered with something else: {_last(done.stdout)}") from None
+        raise VantageFailed(f"{host} did not answer with a result: {_last(done.stdout)}") from None
     return checked(found, host)
 
 
 def checked(found: Any, host: str) -> Dict[str, Any]:
-    """Return an answer if it is one of the probe's.
+    """Return an answer if it has the form of the probe's answers.
 
     Raises:
-        VantageFailed: it is of another form.
+        VantageFailed: it has another form.
     """
     try:
-        whole = (
+        fits = (
             isinstance(found["from"], str)
             and found["method"] in ("syn", "connect")
             and all(isinstance(name, str) for name in found["unresolved"])
-            and all(map(_is_whole, found["addresses"].values()))
+            and all(map(_fits, found["addresses"].values()))
         )
     except (KeyError, TypeError, AttributeError, ValueError):
-        whole = False
-    if not whole:
-        raise VantageFailed(f"{host} answered with something else than what was asked")
+        fits = False
+    if not fits:
+        raise VantageFailed(f"the answer of {host} is not the result of a scan")
     answer_: Dict[str, Any] = found
     return answer_
 
 
-def _is_whole(one: Any) -> bool:
-    """Tell whether it is what the probe says of one address."""
+def _fits(one: Any) -> bool:
+    """Return whether this has the form of the probe's answer about one address."""
     if one["source"] is not None:
         ipaddress.ip_address(one["source"])
     greeted = [
@@ -152,4 +152,4 @@ def _is_whole(one: Any) -> bool:
 
 def _last(text: str) -> str:
     lines = text.strip().splitlines()
-    return one_line(lines[-1]) if lines else "no word of it"
+    return one_line(lines[-1]) if lines else "it printed nothing"

@@ -1,4 +1,4 @@
-"""What answered, beside what is declared: each port and certificate, and what is wrong with it. Pure."""
+"""Compare the result of a scan with what is declared: each port and certificate, and its faults. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from portcullis.components.host.declared import PUBLIC, Declared, Opening
 Ports = List[Tuple[int, int]]
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 _EVERYTHING = 1000
-"""More ports than this are not a host's own: something in front of it answers for all of them."""
+"""No host has more open ports than this. If more answer, a device in front of the host answers for it."""
 _SOURCES = 3
-"""Addresses in one line of the table."""
+"""The number of addresses that a line of the table names."""
 _LATE = 1 / 6
-"""Of its lifetime is what a certificate has left when its renewal has been failing for a while."""
+"""The part of its lifetime that a certificate has left when its renewal must have failed for a while."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong, where, and what to do. `mark` is WARN or FAIL."""
+    """One fault: where it is, what is wrong, and what to do. `mark` is WARN or FAIL."""
 
     mark: str
     where: str
@@ -43,13 +43,13 @@ class Fault:
     hint: str
 
     def __str__(self) -> str:
-        """The fault on a line, and what to do on the next."""
+        """Return the fault on one line, and the hint on the next."""
         return f"{self.where}: {self.what}\n    {self.hint}"
 
 
 @dataclass
 class Verdict:
-    """What is to be said of one host."""
+    """The result for one host."""
 
     host: str
     origin: str
@@ -62,33 +62,35 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Whether something is as it must not be."""
+        """Whether something is not as declared."""
         return any(fault.mark == FAIL for fault in self.faults)
 
     def add(self, mark: str, where: str, what: str, hint: str) -> None:
-        """Take down what is wrong at an address or name of the host."""
+        """Add a fault at an address or name of the host."""
         self.faults.append(Fault(mark, f"{self.host} {where}".strip(), what, hint))
 
 
-def judge(declared: Declared, answer: Mapping[str, Any], ports: Ports, now: float | None = None) -> Verdict:
-    """Compare.
+def compare(declared: Declared, answer: Mapping[str, Any], ports: Ports, now: float | None = None) -> Verdict:
+    """Compare the answers of one host with what is declared.
 
     Args:
-        declared: what one host is to answer.
-        answer: what `probe.answer` returned.
-        ports: the ranges that were asked.
-        now: the time of day, for certificates.
+        declared: the ports and certificates that the host should show.
+        answer: the result of `probe.answer`.
+        ports: the ranges that were scanned.
+        now: the current time, for certificates.
     """
     verdict = Verdict(declared.host, answer["from"], answer["method"])
     for name in answer["unresolved"]:
-        verdict.add(WARN, name, "leads nowhere where it was asked", "check the name's records")
+        verdict.add(
+            WARN, name, f"cannot be resolved on {answer['from']}", "check the DNS records of the name"
+        )
     asked = {where: found for where, found in answer["addresses"].items() if found["source"] is not None}
     for where in answer["addresses"]:
         if where not in asked:
-            verdict.counts[where] = "not asked: no way there"
+            verdict.counts[where] = "not scanned: no route"
             family = "IPv6" if ":" in where else "IPv4"
-            what = f"was not asked: {answer['from']} has no way there"
-            verdict.add(WARN, where, what, f"ask from a machine that has {family}: --from ANOTHER-SSH-HOST")
+            what = f"was not scanned: {answer['from']} has no route to it"
+            verdict.add(WARN, where, what, f"scan from a machine that has {family}: --from ANOTHER-SSH-HOST")
     if not any(found["open"] for found in asked.values()):
         verdict.unreached = _unreached(declared, answer)
         return verdict
@@ -105,10 +107,11 @@ def judge(declared: Declared, answer: Mapping[str, Any], ports: Ports, now: floa
 def _unreached(declared: Declared, answer: Mapping[str, Any]) -> str:
     where = ", ".join(answer["addresses"]) or ", ".join(declared.addresses)
     return (
-        f"{declared.host}: nothing at all answers at {where}, asked from {answer['from']}: not even SSH on "
-        f"port {declared.ssh}. Nothing can be said of what is open.\n"
-        "    Is the address right, the host up, and this machine not banned there (fail2ban-client banned)? "
-        "A network that lets nothing out looks the same: try --from ANOTHER-SSH-HOST."
+        f"{declared.host}: nothing answers at {where}, scanned from {answer['from']}, not even SSH on port "
+        f"{declared.ssh}. So nobody knows which ports are open.\n"
+        "    Check that the address is right, that the host is up, and that it has not banned this machine "
+        "(fail2ban-client banned). A network that lets nothing out looks the same: try "
+        "--from ANOTHER-SSH-HOST."
     )
 
 
@@ -118,23 +121,23 @@ def _address(
     opened, rows = found["open"], verdict.tables.setdefault(where, [])
     verdict.counts[where] = f"{found['refused']} refused, {found['silent']} silent"
     if len(opened) > _EVERYTHING:
-        what = f"answers on {len(opened)} ports: something in front of the host answers for it"
-        hint = "ask from elsewhere with --from, or by whole connections with --method connect"
+        what = f"answers on {len(opened)} ports: a device in front of the host answers for it"
+        hint = "scan from another machine with --from, or with full connections: --method connect"
         verdict.add(FAIL, where, what, hint)
         return
     if not opened:
         hint = (
-            "if it is the host's, look at its network and the provider's firewall; if not, take it out of "
-            f"portcullis:hosts.{declared.host}"
+            "if the host has this address, check its network and the provider's firewall; if not, remove the "
+            f"address from portcullis:hosts.{declared.host}"
         )
-        verdict.add(FAIL, where, "nothing answers, though another address of the host does", hint)
+        verdict.add(FAIL, where, "nothing answers, but another address of the host does", hint)
         return
     if len(opened) > GREETED:
         what = (
-            f"answers on {len(opened)} ports, and none but SSH's was asked what it is: a store that serves "
-            "everybody would not be told"
+            f"answers on {len(opened)} ports, so only the SSH port was asked for its protocol. A store that "
+            "serves everybody would go unnoticed"
         )
-        hint = f"ask for fewer at a time with --ports: up to {GREETED} that are open are asked what they are"
+        hint = f"scan fewer --ports at a time: up to {GREETED} open ports are asked for their protocol"
         verdict.add(WARN, where, what, hint)
     for port in opened:
         rows.append(_opened(verdict, declared, where, port, found))
@@ -143,10 +146,10 @@ def _address(
             rows.append(Row(FAIL, f"{opening.first}/tcp", "no answer", opening.why, ""))
             verdict.add(FAIL, where, *_silent(declared, opening))
         elif opening.sources and opening.first not in opened and _asked(opening.first, ports):
-            # Whether its program listens cannot be told from here, and need not.
-            state = "no answer" if _named(found["source"], opening.sources) else "closed to us"
+            # Nobody can tell from here whether its program listens, and it does not matter.
+            state = "no answer" if _is_one_of(found["source"], opening.sources) else "closed to us"
             rows.append(
-                Row(OK, _spelled(opening), state, f"{opening.why}, only {_some(opening.sources)}", "")
+                Row(OK, _spelled(opening), state, f"{opening.why}, only for {_some(opening.sources)}", "")
             )
     rows.sort(key=lambda row: int(row.what.partition("/")[0].partition("-")[0]))
 
@@ -171,27 +174,27 @@ def _opened(verdict: Verdict, declared: Declared, where: str, port: int, found: 
     if opening is None:
         mark = FAIL
         hint = (
-            f"on the host, `ss -ltnp 'sport = :{port}'` and `docker ps --filter publish={port}` say whose "
-            f"it is: end it, or declare it under portcullis:hosts.{declared.host}.firewall.allow (a program) "
-            "or .public (a container)"
+            f"on the host, `ss -ltnp 'sport = :{port}'` and `docker ps --filter publish={port}` show what "
+            f"listens: stop it, or declare it under portcullis:hosts.{declared.host}.firewall.allow "
+            "(a program) or .public (a container)"
         )
-        told = f"; {answers}" if answers else ""
-        verdict.add(FAIL, where, f"port {what} is open and nobody declared it{told}", hint)
-    elif opening.sources and not _named(found["source"], opening.sources):
-        only = f"by {opening.place} only {', '.join(opening.sources)} may"
-        told = f"port {what} is open to {found['source']}, and {only}"
+        also = f"; {answers}" if answers else ""
+        verdict.add(FAIL, where, f"port {what} is open and nobody declared it{also}", hint)
+    elif opening.sources and not _is_one_of(found["source"], opening.sources):
+        only = f"{opening.place} allows only {', '.join(opening.sources)}"
+        fault = f"port {what} is open to {found['source']}, but {only}"
         if ipaddress.ip_address(found["source"]).is_global:
             mark = FAIL
-            hint = "`ufw status` and `nft list table inet portcullis` on the host say which rule lets it in"
+            hint = "`ufw status` and `nft list table inet portcullis` on the host show which rule lets it in"
         else:
-            # What the host sees of us is the router's address, and nobody here knows that one.
+            # Behind a router, the host sees the router's address, which is unknown here.
             mark = WARN
-            told += ": whether that is wrong is not known from behind a router"
-            hint = "ask from a machine with an address of its own on the internet: --from ANOTHER-SSH-HOST"
-        verdict.add(mark, where, told, hint)
+            fault += ". Behind a router, the host may see an address of ours that it allows"
+            hint = "scan from a machine with a public address to be sure: --from ANOTHER-SSH-HOST"
+        verdict.add(mark, where, fault, hint)
     if access == OPEN:
         mark = FAIL
-        hint = "close the port first, then give it users: whoever found it has read and written it"
+        hint = "close the port first, then add users; somebody may have read and changed the data already"
         verdict.add(
             FAIL, where, f"{speaks} on port {what} serves everybody without credentials ({said})", hint
         )
@@ -201,20 +204,22 @@ def _opened(verdict: Verdict, declared: Declared, where: str, port: int, found: 
 def _silent(declared: Declared, opening: Opening) -> Tuple[str, str]:
     port = opening.first
     if port == declared.ssh:
-        hint = f"`systemctl status ssh` on the host: is {port} its port? Then the provider's firewall"
+        hint = f"check `systemctl status ssh` on the host, its port {port}, and the provider's firewall"
     elif opening.place.startswith("portcullis:sites"):
-        hint = "`systemctl status nginx` and `ufw status` on the host; then the provider's firewall"
+        hint = "check `systemctl status nginx` and `ufw status` on the host, and the provider's firewall"
     else:
-        hint = f"start what is to listen, or take {opening.place} out: it waits for whoever comes first"
-    return f"port {port}/tcp is declared ({opening.why}) and does not answer", hint
+        hint = (
+            f"start the program that should listen, or remove {opening.place}: any program can take the port"
+        )
+    return f"port {port}/tcp is declared ({opening.why}) but does not answer", hint
 
 
 def _certificates(verdict: Verdict, declared: Declared, asked: Mapping[str, Any], now: float) -> None:
-    """List each certificate; what is wrong with several in the same way is said once."""
+    """List each certificate. If several have the same fault, report it once."""
     wrong: Dict[Tuple[str, str, str], List[Tuple[str, str]]] = {}
     for where, found in asked.items():
         for name, shown in found["certificates"].items():
-            faults = list(_wrong(shown, declared.authority.get(name, PUBLIC), now))
+            faults = list(_certificate_faults(shown, declared.authority.get(name, PUBLIC), now))
             mark = max((mark for mark, _, _ in faults), key=(OK, WARN, FAIL).index, default=OK)
             left = f"{days_left(shown['ends'], now)} days left" if shown["ends"] else ""
             answers = ", ".join(filter(None, (shown["issuer"], left)))
@@ -228,30 +233,35 @@ def _certificates(verdict: Verdict, declared: Declared, asked: Mapping[str, Any]
         verdict.add(mark, ", ".join([*addresses, *names]), what, hint)
 
 
-def _wrong(shown: Mapping[str, Any], authority: str, now: float) -> Iterator[Tuple[str, str, str]]:
+def _certificate_faults(
+    shown: Mapping[str, Any], authority: str, now: float
+) -> Iterator[Tuple[str, str, str]]:
     if not shown["ends"]:
-        yield FAIL, shown["fault"], "`nginx -T` on the host; does the name lead there?"
+        yield FAIL, shown["fault"], "check `nginx -T` on the host, and that the name points to the host"
         return
     lifetime, left = shown["ends"] - shown["begins"], shown["ends"] - now
     days = days_left(shown["ends"], now)
-    renewal = "`systemctl status certbot.timer` and `certbot renew` on the host say why it was not renewed"
+    renewal = "`systemctl status certbot.timer` and `certbot renew` on the host show why it was not renewed"
     if left <= 0:
         yield FAIL, f"the certificate ended {-days} days ago", renewal
     elif left < lifetime * _LATE:
         yield WARN, f"the certificate ends in {days} days", renewal
     if not shown["names_it"]:
-        yield FAIL, "the certificate is for other names", "did the last `pulumi up` finish?"
+        yield FAIL, "the certificate is for other names", "check that the last `up` succeeded"
     elif not shown["trusted"] and left > 0:
         if authority == PUBLIC:
-            hint = "is the whole chain served (fullchain.pem)?"
+            hint = "check that nginx serves the whole chain (fullchain.pem)"
             yield FAIL, f"browsers do not trust the certificate: {shown['fault']}", hint
         else:
             what = f"the certificate is {authority}: {shown['fault']}"
-            yield WARN, what, "with --roots FILE the chain is followed to a root of yours"
+            yield WARN, what, "use --roots FILE to check the chain with your own root certificate"
 
 
 def _covering(declared: Declared, port: int) -> Optional[Opening]:
-    """Return what declares a port. Of several, one that is for everybody; else all, for whom any names."""
+    """Return the opening that declares a port, if any.
+
+    If several declare it, one for everybody wins. Else the result allows the sources of all of them.
+    """
     found = [each for each in declared.openings if each.covers(port)]
     if not found or not all(each.sources for each in found):
         return next((each for each in found if not each.sources), None)
@@ -263,8 +273,8 @@ def _covering(declared: Declared, port: int) -> Optional[Opening]:
     )
 
 
-def _named(source: str, sources: Tuple[str, ...]) -> bool:
-    """Tell whether an address is one of those."""
+def _is_one_of(source: str, sources: Tuple[str, ...]) -> bool:
+    """Return whether an address is one of the sources, or in one of their networks."""
     ours = ipaddress.ip_address(source)
     networks = [ipaddress.ip_network(each, strict=False) for each in sources]
     return any(ours in network for network in networks if network.version == ours.version)

@@ -1,4 +1,4 @@
-"""Who reaches what, out of resources; what a change adds and removes; what nobody declared."""
+"""The map: who reaches what according to resources, what a change adds and removes, and undeclared things."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def drawn(*resources: dict[str, Any]) -> Map:
     return draw.draw(state.of_export({"deployment": {"resources": list(resources)}}))
 
 
-def test_the_demo_is_drawn_as_it_was_deployed() -> None:
+def test_the_map_of_the_demo() -> None:
     assert reaches(demo()) == {
         *(f"{who} > {port}" for who in ("internet", "neighbour") for port in ("22/tcp", "80/tcp", "443/tcp")),
         "80/tcp > shop.example.com",
@@ -65,7 +65,7 @@ def test_the_demo_is_drawn_as_it_was_deployed() -> None:
     }
 
 
-def test_nobody_reaches_a_store_or_container_but_by_a_site_an_app_or_a_tunnel() -> None:
+def test_stores_are_reached_only_by_apps_and_tunnels_and_containers_only_by_sites() -> None:
     found = demo()
     for source, target in found.edges:
         if target.startswith("store:"):
@@ -74,7 +74,7 @@ def test_nobody_reaches_a_store_or_container_but_by_a_site_an_app_or_a_tunnel() 
             assert source.startswith("site:")
 
 
-def test_a_rule_for_some_is_theirs_alone() -> None:
+def test_a_rule_with_a_source_is_for_that_source_only() -> None:
     rules = {"in 5432/tcp from 203.0.113.0/24": "allow # reports", "in 9/tcp": "deny", "in 53": "limit"}
     found = drawn(resource("UfwPolicy", "policy", host="web1", rules=rules))
     assert reaches(found) == {
@@ -83,7 +83,7 @@ def test_a_rule_for_some_is_theirs_alone() -> None:
     }
 
 
-def test_a_rule_that_is_more_than_ports_and_a_source_stands_there_under_its_own_name() -> None:
+def test_a_rule_with_more_than_ports_and_a_source_is_drawn_under_its_own_name() -> None:
     rules = {
         "in 443/tcp on eth0": "allow",
         "in any from 10.0.0.0/8": "allow # the office",
@@ -106,13 +106,13 @@ def test_a_rule_that_is_more_than_ports_and_a_source_stands_there_under_its_own_
     }
 
 
-def test_several_ports_of_a_rule_are_drawn_each() -> None:
+def test_each_port_of_a_rule_is_drawn() -> None:
     rules = {"in 80,8000:8010/tcp from 10.0.0.0/8": "allow"}
     found = drawn(resource("UfwPolicy", "policy", host="web1", rules=rules))
     assert reaches(found) == {"10.0.0.0/8 > 80/tcp", "10.0.0.0/8 > 8000:8010/tcp"}
 
 
-def test_a_port_that_a_container_publishes_to_the_world_leads_to_it() -> None:
+def test_a_port_that_a_container_publishes_leads_to_the_container() -> None:
     host = resource("HardenedHost", "web1")
     container = resource(
         "Container", "mail", host["urn"], name="mail", ports=[{"external": 25, "internal": 25, "ip": "::"}]
@@ -140,11 +140,11 @@ def test_two_hosts_do_not_mix() -> None:
     found = drawn(*parts)
     assert ("container:web1:api", "store:web1:web1-store") in found.edges
     assert ("container:web1:api", "store:web2:web2-store") not in found.edges
-    assert "web2" in FORMATS["mermaid"](found), "with several hosts each node says which"
+    assert "web2" in FORMATS["mermaid"](found), "with several hosts, each node names its host"
 
 
-def test_a_site_whose_file_is_not_known_yet_leads_to_what_it_waits_for() -> None:
-    """In a preview of another release the port is known only after `up`."""
+def test_a_site_with_an_unknown_file_leads_to_the_containers_that_the_file_depends_on() -> None:
+    """In the preview of a new release, the port is known only after `up`."""
     export = recorded()
     for each in export["deployment"]["resources"]:
         if each["outputs"].get("path") == "/etc/nginx/conf.d/shop.example.com.conf":
@@ -152,7 +152,7 @@ def test_a_site_whose_file_is_not_known_yet_leads_to_what_it_waits_for() -> None
     assert "shop.example.com > api" in reaches(draw.draw(state.of_export(export)))
 
 
-def test_a_change_says_what_it_adds_and_removes() -> None:
+def test_the_differences_of_two_maps() -> None:
     before, after = demo(), demo()
     del after.nodes["who:tunnel:alice"]
     for ends in [ends for ends in after.edges if "who:tunnel:alice" in ends]:
@@ -170,7 +170,7 @@ def test_a_change_says_what_it_adds_and_removes() -> None:
     assert differences(changed(before, demo())) == []
 
 
-def test_a_preview_that_changes_nothing_is_the_same_map() -> None:
+def test_a_preview_without_changes_has_the_same_map() -> None:
     states = recorded()["deployment"]["resources"]
     steps = [{"op": "same", "urn": each["urn"], "oldState": each, "newState": each} for each in states]
     found = of_preview({"steps": steps})
@@ -178,8 +178,8 @@ def test_a_preview_that_changes_nothing_is_the_same_map() -> None:
     assert FORMATS["mermaid"](found) == FORMATS["mermaid"](demo())
 
 
-def test_a_preview_that_refreshes_leaves_out_components_and_the_map_is_the_same() -> None:
-    """As the engine prints it: a step for what was read, and none for what stands around it."""
+def test_a_preview_with_a_refresh_has_the_same_map_without_its_components() -> None:
+    """The engine prints a refresh step for each resource, and none for the components around them."""
     states = [each for each in recorded()["deployment"]["resources"] if each["custom"]]
     steps = [{"op": "refresh", "urn": each["urn"], "oldState": each, "newState": each} for each in states]
     found = of_preview({"steps": steps})
@@ -187,8 +187,8 @@ def test_a_preview_that_refreshes_leaves_out_components_and_the_map_is_the_same(
     assert reaches(found) == reaches(demo())
 
 
-def test_a_refresh_that_runs_the_program_has_what_was_before_and_what_is_to_be() -> None:
-    """Its new inputs are the change's already, and an update follows: a port that opens is an addition."""
+def test_a_refresh_that_runs_the_program_still_shows_an_added_port() -> None:
+    """The new inputs of the refresh already contain the change. The update follows in a step of its own."""
     steps: list[dict[str, Any]] = []
     for each in recorded()["deployment"]["resources"]:
         new = copy.deepcopy(each)
@@ -202,7 +202,7 @@ def test_a_refresh_that_runs_the_program_has_what_was_before_and_what_is_to_be()
 @pytest.mark.parametrize(
     "order", [["create-replacement", "replace", "delete-replaced"], ["delete-replaced", "create-replacement"]]
 )
-def test_what_is_replaced_stays_on_the_map(order: list[str]) -> None:
+def test_a_replaced_resource_stays_on_the_map(order: list[str]) -> None:
     states = recorded()["deployment"]["resources"]
     steps: list[dict[str, Any]] = []
     for each in states:
@@ -213,7 +213,7 @@ def test_what_is_replaced_stays_on_the_map(order: list[str]) -> None:
     assert differences(of_preview({"steps": steps})) == []
 
 
-def test_what_a_scan_saw_is_red() -> None:
+def test_an_undeclared_port_of_a_scan_is_red() -> None:
     row = {
         "mark": "FAIL",
         "what": "3306/tcp",
@@ -233,7 +233,7 @@ def test_what_a_scan_saw_is_red() -> None:
     assert "#c0271b" in FORMATS["svg"](found)
 
 
-def test_what_the_exposure_found_is_red_and_what_is_accepted_is_not() -> None:
+def test_an_undeclared_port_of_exposure_is_red_unless_it_is_accepted() -> None:
     declared = {
         "host": "web1",
         "listeners": {"tcp4 0.0.0.0:22": "ssh.service"},
@@ -252,7 +252,7 @@ def test_what_the_exposure_found_is_red_and_what_is_accepted_is_not() -> None:
     before = state.of_export({"deployment": {"resources": [resource("Exposure", "e", **live)]}})
     after = state.of_export({"deployment": {"resources": [resource("Exposure", "e", **declared)]}})
     draw.exposed(found, before, after)
-    assert not [ends for ends in found.edges if "9000" in ends[1]], "listening is not being reached"
+    assert not [ends for ends in found.edges if "9000" in ends[1]], "a listening port may be unreachable"
     assert [(node.label, node.detail) for node in found.undeclared] == [
         ("3306/tcp", 'container "leak" (mysql:8) on 0.0.0.0'),
         ("9000/tcp", 'process "nc" (root) on [::]'),
@@ -264,7 +264,7 @@ def state_with(kind: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> li
     return state.of_export({"deployment": {"resources": [one]}})
 
 
-def test_what_an_up_or_a_refresh_left_in_the_state_is_red() -> None:
+def test_an_undeclared_port_in_the_state_is_red_after_an_up_and_after_a_refresh() -> None:
     declared = {"listeners": {"tcp4 0.0.0.0:22": "ssh.service"}}
     live = {"listeners": {**declared["listeners"], "tcp4 0.0.0.0:9000": "nc"}}
     for inputs in (declared, live):
@@ -273,7 +273,7 @@ def test_what_an_up_or_a_refresh_left_in_the_state_is_red() -> None:
         assert [node.label for node in found.undeclared] == ["9000/tcp"]
 
 
-def test_a_virtual_host_that_nobody_declared_is_a_red_site() -> None:
+def test_an_undeclared_virtual_host_is_a_red_site() -> None:
     found = demo()
     path = "/etc/nginx/conf.d/evil.conf"
     told = {path: "nobody declared it; nginx loads it: serves evil.com, *.evil.com on 80"}
@@ -285,7 +285,7 @@ def test_a_virtual_host_that_nobody_declared_is_a_red_site() -> None:
     assert f"web1: {path}: nobody declared it; nginx loads it: serves evil.com, *.evil.com on 80" in page
 
 
-def test_what_the_inventory_found_is_listed_in_red() -> None:
+def test_undeclared_things_of_the_inventory_are_listed_in_red() -> None:
     assert draw.INVENTORY == MAPS
     found = demo()
     told = {"accounts": {"mallory": "uid 1001, key"}, "docker": {"container leak": "privileged"}}
@@ -297,10 +297,10 @@ def test_what_the_inventory_found_is_listed_in_red() -> None:
     assert '<ul class="undeclared">' in FORMATS["html"](found)
 
 
-def test_a_comment_is_open_where_something_changes_and_folded_where_not() -> None:
+def test_the_map_in_a_comment_is_folded_unless_it_changes() -> None:
     states = recorded()["deployment"]["resources"]
     same = [{"op": "same", "urn": each["urn"], "oldState": each, "newState": each} for each in states]
-    assert section({"steps": same})[0] == "<details><summary>Who reaches what: as before</summary>"
+    assert section({"steps": same})[0] == "<details><summary>Who reaches what: no changes</summary>"
     gone = [
         {**each, "op": "delete"} if "tunnel" in each["urn"] or "SshServer" in each["urn"] else each
         for each in same
@@ -311,7 +311,7 @@ def test_a_comment_is_open_where_something_changes_and_folded_where_not() -> Non
     assert section({}) == section({"steps": []}) == []
 
 
-def test_the_comment_at_a_pull_request_has_the_map() -> None:
+def test_the_comment_on_a_pull_request_has_the_map() -> None:
     policy = resource("UfwPolicy", "p", host="web1", rules={"in 25/tcp": "allow"})
     steps = {"steps": [{"op": "create", "urn": policy["urn"], "newState": policy}]}
     text = markdown.of_preview(Preview("dev", Report("dev"), steps), "")
@@ -319,7 +319,7 @@ def test_the_comment_at_a_pull_request_has_the_map() -> None:
     assert "`+ port 25/tcp on web1`" in text
 
 
-def test_a_name_cannot_end_the_code_of_a_comment() -> None:
+def test_a_name_cannot_end_inline_code() -> None:
     rules = {"in 9/tcp": "allow"}
     policy = resource("UfwPolicy", "p", host="we`b1", rules=rules)
     text = "\n".join(section({"steps": [{"op": "create", "urn": policy["urn"], "newState": policy}]}))
@@ -336,7 +336,7 @@ class Tags(HTMLParser):
         assert not any(name.startswith("on") for name, _ in attrs)
 
 
-def test_names_of_strangers_stay_text() -> None:
+def test_names_that_are_not_trusted_stay_text() -> None:
     found = demo()
     found.add(Node("container:web1:evil", "container", "web1", EVIL, EVIL, UNDECLARED))
     found.join("site:web1:shop.example.com", "container:web1:evil", EVIL)
@@ -357,11 +357,11 @@ def test_names_of_strangers_stay_text() -> None:
 
 
 @pytest.mark.parametrize("text", ['"', "<", ">", "#", "&", ";", "\n", "`", "|", "]", "é"])
-def test_every_character_that_means_something_is_a_number(text: str) -> None:
+def test_every_special_character_is_written_as_its_number(text: str) -> None:
     assert escape(f"a{text}b") == f"a#{ord(text)};b"
 
 
-def test_secrets_of_a_state_are_passed_over() -> None:
+def test_secrets_in_a_state_are_ignored() -> None:
     secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:x"}
     found = drawn(
         resource("SshServer", "s", host="web1", port="22", users=secret),
@@ -372,14 +372,14 @@ def test_secrets_of_a_state_are_passed_over() -> None:
 
 
 def test_the_page_shows_the_picture_and_folds_the_text() -> None:
-    shown, _, rest = FORMATS["html"](demo()).partition("<details>")  # one that is open has an attribute
+    shown, _, rest = FORMATS["html"](demo()).partition("<details>")  # an unfolded one has an attribute
     folded, _, end = rest.partition("</details>")
     assert "<svg" in shown
     assert "flowchart" in folded
     assert "flowchart" not in shown + end
 
 
-def test_the_page_says_which_host_it_is_of_and_from_when(
+def test_the_title_of_the_page_names_the_host_and_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     export = recorded()
@@ -397,14 +397,14 @@ def test_the_page_says_which_host_it_is_of_and_from_when(
     assert f"<title>{title}</title>" in (tmp_path / ".portcullis/map.html").read_text()
     said = capsys.readouterr().err
     assert "the picture, as of 2026-11-27 08:00 UTC: " in said
-    assert "settings" not in said, "nothing is claimed of a change that there may not be"
+    assert "is newer than the map" not in said
     settings = tmp_path / f"Pulumi.{stack}.yaml"
-    for written_at, told in (("2026-11-27T07:00:00+00:00", False), ("2026-11-27T09:00:00+00:00", True)):
+    for written_at, noted in (("2026-11-27T07:00:00+00:00", False), ("2026-11-27T09:00:00+00:00", True)):
         settings.write_text("config: {}\n")
         at = dt.datetime.fromisoformat(written_at).timestamp()
         os.utime(settings, (at, at))
         assert written([]) == 0
-        assert (f"{settings.name} was written after that" in capsys.readouterr().err) is told
+        assert (f"{settings.name} is newer than the map" in capsys.readouterr().err) is noted
 
 
 def written(arguments: list[str]) -> int:
@@ -427,35 +427,35 @@ def test_the_command_writes_three_files_and_prints_the_text(
 @pytest.mark.parametrize(
     ("text", "arguments", "said"),
     [
-        ("{}", ["--export"], "has nothing yet"),
+        ("{}", ["--export"], "has no resources yet"),
         ("nonsense", ["--export"], "is not JSON"),
         ("{}", ["--preview"], "it has no steps"),
-        ("[]", ["--export"], "is not what `pulumi stack export` prints: AttributeError"),
+        ("[]", ["--export"], "is not the output of `pulumi stack export`: AttributeError"),
         (
             '{"deployment": {"resources": [{}]}}',
             ["--export"],
-            "`pulumi stack export` prints: KeyError: 'urn'",
+            "the output of `pulumi stack export`: KeyError: 'urn'",
         ),
-        ('{"steps": null}', ["--preview"], "is not what `pulumi preview --json` prints: TypeError"),
-        ("5", ["--preview"], "is not what `pulumi preview --json` prints: TypeError"),
-        ("[]", ["--export", str(RECORDED), "--scan"], "is not what `portcullis scan` writes with --json: A"),
-        ('{"hosts": {"web1": {}}}', ["--export", str(RECORDED), "--scan"], "--json: KeyError: 'addresses'"),
+        ('{"steps": null}', ["--preview"], "is not the output of `pulumi preview --json`: TypeError"),
+        ("5", ["--preview"], "is not the output of `pulumi preview --json`: TypeError"),
+        ("[]", ["--export", str(RECORDED), "--scan"], "is not the output of `portcullis scan --json`: Attr"),
+        ('{"hosts": {"web1": {}}}', ["--export", str(RECORDED), "--scan"], "--json`: KeyError: 'addresses'"),
     ],
 )
-def test_what_is_no_state_is_told(
+def test_a_file_of_another_format_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, arguments: list[str], said: str
 ) -> None:
     file = tmp_path / "file.json"
     file.write_text(text)
     assert written([*arguments, str(file)]) == 2
-    heard = capsys.readouterr()
-    assert heard.out == ""
-    assert said in heard.err
-    assert heard.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("label", ["\u00b2/tcp", "9" * 5000 + "/tcp", "\u0661"])
-def test_a_label_that_only_looks_like_a_number_is_a_name(label: str) -> None:
+def test_a_label_that_only_looks_like_a_port_number_is_sorted_as_a_name(label: str) -> None:
     found = Map("lab")
     for name in (label, "443/tcp"):
         found.add(Node(name, "port", "web1", name))

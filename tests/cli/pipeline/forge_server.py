@@ -1,7 +1,7 @@
-"""GitHub's and GitLab's calls for comments and issues, as their documentation has them, on loopback.
+"""A server on loopback with the calls of GitHub and GitLab for comments and issues, as they document them.
 
-It keeps what it is told and answers as they do: pages of a list, 404 for what is not there, 403 without
-the token.
+It keeps what it is given and answers like them: with pages of a list, with 404 for unknown things, and with
+403 without the token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOKEN = "token-of-the-job"
 
 
 class ForgeServer:
-    """One server for both; what people and programs wrote is in its lists."""
+    """One server for both. Its lists have the comments and issues of people and programs."""
 
     def __init__(self) -> None:
         self.comments: list[dict[str, Any]] = []
@@ -94,7 +94,7 @@ class ForgeServer:
         }
 
     def said_by_a_person(self, number: int, body: str) -> None:
-        """A comment that is none of ours, whatever stands in it."""
+        """Add a comment of a person. It is not ours, whatever its text is."""
         self._comment(number, body, "User")
 
     def _comment(self, number: int, body: str, kind: str = "Bot") -> dict[str, Any]:

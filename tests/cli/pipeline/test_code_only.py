@@ -1,4 +1,4 @@
-"""What a fork's change declares, without host, state or secret: the real program, run twice."""
+"""The preview of a fork's change, without host, state or secret: it runs the real program twice."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_difference_names_each_resource_once() -> None:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a job of a fork has: an engine, and nothing that leads to a state."""
+    """The environment of a fork's job: an engine, and no variable that leads to a state."""
     asked = [sys.executable, str(CHECKOUT / "tools/engine.py"), "env", "--json"]
     done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
     environment = {**os.environ, **json.loads(done.stdout)}
@@ -80,7 +80,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def checkout(folder: Path, old: str = "", new: str = "") -> Path:
-    """A checkout of this project, as a clone has it, with one change to its settings."""
+    """A checkout of this project, with one change to its settings."""
     for part in PARTS:
         folder.mkdir(exist_ok=True)
         if (CHECKOUT / part).is_dir():
@@ -90,7 +90,7 @@ def checkout(folder: Path, old: str = "", new: str = "") -> Path:
     (folder / ".venv").symlink_to(CHECKOUT / ".venv")
     settings = folder / "Pulumi.prod.yaml"
     assert old in settings.read_text()
-    # Encrypted with a passphrase that nobody here has.
+    # This is encrypted with an unknown passphrase.
     sealed = '  portcullis:secrets:\n    stripeKey: {secure: "v1:AAAAAAAAAAAAAAAA:BBBB"}\n'
     settings.write_text(settings.read_text().replace(old, new) + sealed)
     return folder
@@ -110,13 +110,13 @@ def test_a_forks_pull_request_shows_what_it_declares_beyond_the_base(
     assert "delete" not in {one.op for one in seen.report.differences}
     assert not (base / ".portcullis").exists()
     assert "v1:AAAA" not in seen.text
-    assert "resources judged: 0 stop the stack" in seen.verdict, seen.verdict
+    assert "resources checked: 0 stop the stack" in seen.verdict, seen.verdict
     assert not seen.stopped
     assert (head / "Pulumi.prod.yaml").read_text().count("{secure:") == 1
 
 
 @pytest.mark.e2e
-def test_a_fault_in_a_forks_settings_is_told_with_its_place(
+def test_a_fault_in_the_settings_of_a_fork_is_reported_with_its_path(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     base = checkout(tmp_path / "base")
@@ -127,7 +127,7 @@ def test_a_fault_in_a_forks_settings_is_told_with_its_place(
     assert "Traceback" not in seen.text
 
 
-def test_a_stack_that_is_new_declares_all_of_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_for_a_new_stack_everything_is_new(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     state = {"urn": "urn:pulumi:x::p::a:b:C::n", "type": "a:b:C", "custom": True, "inputs": {"a": 1}}
     steps: dict[str, Any] = {"steps": [{"newState": state}]}
     (tmp_path / "head").mkdir()
@@ -140,7 +140,9 @@ def test_a_stack_that_is_new_declares_all_of_itself(monkeypatch: pytest.MonkeyPa
     assert [one.op for one in seen.report.differences] == ["create"]
 
 
-def test_the_steps_of_a_comparison_have_both_sides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_steps_of_a_comparison_have_the_states_before_and_after(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     declared = {"base": {"same": 1, "changed": 1, "gone": 1}, "head": {"same": 1, "changed": 2, "new": 1}}
 
     def alone(stack: str, checkout: Path, *_: object) -> Preview:
@@ -160,10 +162,10 @@ def test_the_steps_of_a_comparison_have_both_sides(monkeypatch: pytest.MonkeyPat
     assert sorted(one.op for one in seen.report.differences) == ["create", "delete", "update"]
 
 
-def test_a_base_that_fails_is_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failing_base_is_reported_as_such(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def alone(stack: str, checkout: Path, *_: object) -> Preview:
-        well = checkout.name == "head"
-        return Preview(stack, Report(stack, errors=() if well else ("no settings",)))
+        succeeds = checkout.name == "head"
+        return Preview(stack, Report(stack, errors=() if succeeds else ("no settings",)))
 
     for name in ("base", "head"):
         (tmp_path / name).mkdir()
@@ -171,5 +173,5 @@ def test_a_base_that_fails_is_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(code_only, "alone", alone)
     seen = code_only.compare("prod", tmp_path / "base", tmp_path / "head", {}, "why")
     assert not seen.ok
-    assert "fails by itself" in seen.text
+    assert "the base fails, without this change" in seen.text
     assert "no settings" in seen.text

@@ -1,4 +1,4 @@
-"""What people read in a pull request."""
+"""The texts that a pipeline writes into pull requests and issues."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ def failed(*errors: str) -> Preview:
     return Preview("prod", Report("prod", errors=errors))
 
 
-def test_a_change_is_named_and_its_lines_are_folded_away_in_colours() -> None:
+def test_a_change_is_listed_and_its_details_are_folded_and_coloured() -> None:
     said = markdown.of_preview(preview(), "commit abc")
-    assert "**`web1: 0 differences by hand, 1 change of yours`**" in said
+    assert "**`web1: 0 changes made by hand, 1 change in your code`**" in said
     shown, _, folded = said.partition("<details>")
     assert "/etc/motd-0: text differs — up changes it" in shown
     assert "\n-          two\n+          xxx" in folded
     assert said.rstrip().endswith("<sub>commit abc</sub>")
 
 
-def test_what_somebody_did_by_hand_is_on_top_of_a_comment_too() -> None:
+def test_changes_by_hand_come_first_in_a_comment() -> None:
     said = markdown.of_preview(preview(drifted().thing("File", "motd", None, None, FILE)), "")
     block = said.split("```")[1].splitlines()
-    assert block[1] == "by hand"
+    assert block[1] == "made by hand"
     assert block[2].startswith("  !! ")
     assert "     /etc/motd: new — up makes it" in block
 
 
-def test_a_pull_request_hides_no_line() -> None:
-    """Whatever it names a thing, and whatever it writes into one."""
+def test_a_pull_request_can_hide_no_line() -> None:
+    """Neither by the name of a thing nor by its content."""
     names = [
         "```", "</details>", "a\nb", "\x1b[2K", "urn:pulumi:x::y", "@everyone", "[x](https://evil.example)",
         "warning: using pulumi-resource-docker from $PATH at /x",
@@ -65,14 +65,14 @@ def test_a_pull_request_hides_no_line() -> None:
     shown = said.split(f"\n{opened}\n")[1]
     assert len([line for line in shown.splitlines() if line.endswith("— up makes it")]) == len(names)
     assert '  !! deploy: key "evil" added — up removes it' in shown
-    # Outside of blocks of code there is nothing of it.
+    # None of it is outside of the code blocks.
     outside = "".join(said.split("`" * len(opened))[::2])
     assert "evil.example" not in outside
     assert "@everyone" not in outside
     assert said.count("<details>") == 1
 
 
-def test_what_a_host_is_called_is_no_markup() -> None:
+def test_the_name_of_a_host_cannot_act_as_markup() -> None:
     other = {**FILE, "host": "a` [x](https://evil.example) <b>"}
     said = markdown.of_preview(preview(Stream().thing("File", "x", None, None, other)), "")
     assert "<b>" not in said.splitlines()[2]
@@ -93,7 +93,7 @@ def test_a_failure_is_explained_with_every_fault() -> None:
     assert "cannot connect" in shown
 
 
-def test_code_only_is_said_before_everything_else() -> None:
+def test_code_only_is_announced_first() -> None:
     said = markdown.of_preview(preview(code_only="it comes from a fork"), "")
     assert said.index("Code only, not the live host:** it comes from a fork") < said.index("/etc/motd-0")
 
@@ -106,7 +106,7 @@ def test_a_long_difference_is_cut_at_a_line_and_says_where_the_rest_is() -> None
     assert said.count("```") == 4
 
 
-def test_nothing_in_a_difference_ends_the_block_that_it_stands_in() -> None:
+def test_no_text_can_end_its_code_block() -> None:
     said = markdown.fenced("before\n```\n</details>\n````\nafter")
     assert said.startswith("`````\n")
     assert said.endswith("\n`````")
@@ -116,10 +116,10 @@ def test_a_marker_cannot_be_closed_by_a_name() -> None:
     assert markdown.marker("preview", "a --> b") == "<!-- portcullis preview a-----b -->"
 
 
-def test_drift_and_a_look_that_failed_have_titles_of_their_own() -> None:
+def test_drift_and_a_failed_check_have_different_titles() -> None:
     title, body = markdown.of_drift(preview(drifted()), "run 7")
-    assert title == "Drift: prod is not what the code says"
-    assert "7 differences by hand" in body
+    assert title == "Drift: prod does not match the code"
+    assert "7 changes made by hand" in body
     assert '!! deploy: key "evil" added — up removes it' in body
     assert "run 7" in body
     title, body = markdown.of_drift(failed("web1: cannot connect"), "")
@@ -127,8 +127,8 @@ def test_drift_and_a_look_that_failed_have_titles_of_their_own() -> None:
     assert "cannot connect" in body
 
 
-def test_a_policy_that_stops_is_told_before_the_differences() -> None:
-    seen = replace(preview(), verdict="stop   no-public-bind\n1 resources judged: 1 stop.", stopped=True)
+def test_a_policy_that_stops_comes_before_the_differences() -> None:
+    seen = replace(preview(), verdict="stop   no-public-bind\n1 resources checked: 1 stop.", stopped=True)
     said = markdown.of_preview(seen, "")
     assert said.index("Stopped by a policy") < said.index("no-public-bind") < said.index("<details>")
 
@@ -137,15 +137,15 @@ def quiet() -> Preview:
     return preview(Stream().thing("File", "motd", FILE, FILE, FILE))
 
 
-def test_policies_that_hold_are_one_line_and_what_they_warn_of_is_folded_away() -> None:
-    said = markdown.of_preview(replace(quiet(), verdict="90 resources judged: 0 stop the stack."), "")
-    assert "Policies: 90 resources judged: 0 stop the stack." in said
+def test_passing_policies_are_one_line_and_their_warnings_are_folded() -> None:
+    said = markdown.of_preview(replace(quiet(), verdict="90 resources checked: 0 stop the stack."), "")
+    assert "Policies: 90 resources checked: 0 stop the stack." in said
     assert "<details>" not in said
     said = markdown.of_preview(replace(quiet(), verdict="warn   read-only-root\n1 warns."), "")
     assert "<details><summary>Policies: 1 warns.</summary>" in said
 
 
-def test_a_comment_can_be_posted_however_much_went_wrong() -> None:
+def test_a_comment_stays_short_enough_with_any_number_of_errors() -> None:
     much = tuple(f"fault {number} " + "x" * 90 for number in range(2000))
     seen = replace(failed(*much), verdict="\n".join(much), stopped=True)
     assert len(markdown.of_preview(seen, "commit abc")) < 65_000
@@ -155,6 +155,6 @@ def test_a_comment_can_be_posted_however_much_went_wrong() -> None:
     assert len(markdown.of_drift(seen, "")[1]) < 65_000
 
 
-def test_a_verdict_is_no_markup() -> None:
+def test_a_finding_of_a_policy_cannot_act_as_markup() -> None:
     seen = replace(quiet(), verdict="warn   one\n<b>bold</b>")
     assert "<b>" not in markdown.of_preview(seen, "")

@@ -1,4 +1,4 @@
-"""The verbs of a pipeline: what they write, and what they leave alone."""
+"""The verbs of a pipeline: which files they write, and which they leave alone."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def run(arguments: list[str]) -> int:
     return verbs.run(parsed(["pipeline", *arguments]))
 
 
-def test_a_preview_deletes_nothing_but_what_it_wrote_before(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_preview_deletes_only_its_own_old_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "comment.md").write_text("of yesterday")
@@ -35,22 +33,22 @@ def test_a_preview_deletes_nothing_but_what_it_wrote_before(
     assert (tmp_path / "mine.txt").exists()
 
 
-def test_what_the_program_warns_of_is_no_verdict(tmp_path: Path) -> None:
+def test_a_warning_of_the_program_is_no_finding_of_the_policies(tmp_path: Path) -> None:
     (tmp_path / "portcullis").mkdir()
-    judge = tmp_path / "portcullis/__main__.py"
-    judge.write_text("import sys; print('3 judged: 0 stop.'); print('warning: soon', file=sys.stderr)")
-    assert preview.judged("prod", tmp_path, {"PATH": "/usr/bin"}) == ("3 judged: 0 stop.", False)
-    judge.write_text("import sys; print('error: nothing was judged', file=sys.stderr); sys.exit(2)")
-    assert preview.judged("prod", tmp_path, {}) == ("error: nothing was judged", True)
+    program = tmp_path / "portcullis/__main__.py"
+    program.write_text("import sys; print('3 checked: 0 stop.'); print('warning: soon', file=sys.stderr)")
+    assert preview.check_policies("prod", tmp_path, {"PATH": "/usr/bin"}) == ("3 checked: 0 stop.", False)
+    program.write_text("import sys; print('error: not checked', file=sys.stderr); sys.exit(2)")
+    assert preview.check_policies("prod", tmp_path, {}) == ("error: not checked", True)
 
 
 def test_base_without_code_only_is_refused() -> None:
-    with pytest.raises(command.Failed, match="--base goes with --code-only"):
+    with pytest.raises(command.Failed, match="--base needs --code-only"):
         run(["preview", "--stack", "prod", "--base", "x"])
 
 
 @pytest.mark.parametrize(("stream", "code"), [(Stream(), verbs.CLEAN), (drifted(), verbs.DRIFTED)])
-def test_without_a_forge_whoever_runs_the_drift_watch_is_told(
+def test_outside_a_pipeline_the_drift_watch_prints_its_result(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
     stream: Stream, code: int,
 ) -> None:  # fmt: skip
@@ -60,12 +58,12 @@ def test_without_a_forge_whoever_runs_the_drift_watch_is_told(
     monkeypatch.setattr(preview, "look", lambda *_, **__: seen)
     assert run(["watch", "--stack", "prod", "--out", str(tmp_path)]) == code
     said = capsys.readouterr().out
-    assert ("Drift: prod is not what the code says" in said) == bool(code)
+    assert ("Drift: prod does not match the code" in said) == bool(code)
     assert (tmp_path / "diff.txt").read_text() == seen.text
 
 
-class Told:
-    """What keeps the comments, and what it was given."""
+class Comments:
+    """A service for comments. It keeps what it is given."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bodies: list[str] = []
@@ -79,22 +77,22 @@ class Told:
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        ("ln -s ../token comment.md", "is a symbolic link, and not followed"),
+        ("ln -s ../token comment.md", "is a symbolic link, which is not followed"),
         (
             "echo >comment.md; cd ..; mv out real; ln -s real out",
             "out of the preview is a symbolic link",
         ),
-        ("mkdir comment.md", "is no file"),
-        ("mkfifo comment.md", "is no file"),
+        ("mkdir comment.md", "is not a regular file"),
+        ("mkfifo comment.md", "is not a regular file"),
         ("head -c 65537 /dev/zero | tr '\\0' x >comment.md", "at most 64 KB"),
         (r"printf 'a\033[2Kb' >comment.md", "without control characters"),
         (r"printf '\377' >comment.md", "is not text"),
     ],
 )
-def test_what_a_pull_requests_own_job_left_is_not_believed(
+def test_a_comment_file_from_a_pull_requests_job_is_not_trusted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, made: str, said: str
 ) -> None:
-    told = Told(monkeypatch)
+    comments = Comments(monkeypatch)
     (tmp_path / "token").write_text("hunter2")
     (tmp_path / "out").mkdir()
     subprocess.run(["sh", "-ec", made], cwd=tmp_path / "out", check=True)
@@ -102,20 +100,20 @@ def test_what_a_pull_requests_own_job_left_is_not_believed(
     argv = ["comment", "--stack", "prod", "--number", "7", "--out", "out"]
     assert run(argv) == verbs.FAILED
     assert said in capsys.readouterr().err
-    assert told.bodies == []
+    assert comments.bodies == []
 
 
-def test_what_the_preview_wrote_is_the_comment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    told = Told(monkeypatch)
+def test_the_file_of_the_preview_becomes_the_comment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    comments = Comments(monkeypatch)
     argv = ["comment", "--stack", "prod", "--number", "7", "--out", str(tmp_path)]
     assert run(argv) == verbs.CLEAN
-    assert "There is no preview" in told.bodies[-1]
+    assert "There is no preview" in comments.bodies[-1]
     (tmp_path / "comment.md").write_text("### Vorschau für prod\n\tall well\n")
     assert run(argv) == verbs.CLEAN
-    assert told.bodies[-1] == "### Vorschau für prod\n\tall well\n"
+    assert comments.bodies[-1] == "### Vorschau für prod\n\tall well\n"
 
 
-def test_without_a_forge_a_comment_is_an_error_for_people(
+def test_outside_a_pipeline_a_comment_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for name in ("GITHUB_ACTIONS", "GITLAB_CI"):

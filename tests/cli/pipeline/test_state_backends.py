@@ -1,4 +1,4 @@
-"""Where the state may be kept: one deployment at a time, a way on after a crash, and no secret in clear."""
+"""Each backend for the state: one deploy at a time, recovery after a crash, and no secret in clear text."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ for one in bucket.objects.all():
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an empty bucket, on loopback."""
+    """The address of an empty bucket on loopback."""
     program = programs.installed(_SERVER) / "moto_server"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -74,7 +74,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A project with a stack in some backend, and how to read all that is kept there."""
+    """A project with a stack in a backend, and a function that reads everything in the backend."""
 
     folder: Path
     environment: dict[str, str]
@@ -131,7 +131,7 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Stack:
     return made
 
 
-def test_one_deployment_at_a_time_and_a_way_on_after_a_crash(stack: Stack) -> None:
+def test_one_deploy_at_a_time_and_recovery_after_a_crash(stack: Stack) -> None:
     (stack.folder / "slow").touch()
     with subprocess.Popen(
         ["pulumi", "up", "--stack", "prod", "--yes", "--skip-preview", "--non-interactive"],

@@ -1,4 +1,4 @@
-"""The pipelines' files: linted by the tools that their users take, and held to rules of the house."""
+"""The files of the pipelines: checked by the usual linters, and by rules of this project."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ GITLAB = ROOT / ".gitlab-ci.yml"
 
 @pytest.fixture(scope="session")
 def linters() -> Path:
-    """The folder of zizmor, shellcheck and check-jsonschema."""
+    """The folder with zizmor, shellcheck and check-jsonschema."""
     return programs.installed(ROOT / "tools/requirements-workflows.txt")
 
 
 def said(argv: list[str]) -> str:
-    """What a linter finds; "" where that is nothing."""
+    """The findings of a linter; "" if there are none."""
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
@@ -66,7 +66,7 @@ def test_zizmor_would_find_something(linters: Path, tmp_path: Path) -> None:
     assert "template-injection" in said([*argv, str(broken)])
 
 
-def test_gitlabs_file_fits_its_schema(linters: Path, tmp_path: Path) -> None:
+def test_the_file_for_gitlab_matches_its_schema(linters: Path, tmp_path: Path) -> None:
     argv = [str(linters / "check-jsonschema"), "--builtin-schema", "vendor.gitlab-ci"]
     argv += ["--data-transform", "gitlab-ci"]
     assert said([*argv, str(GITLAB)]) == ""
@@ -76,14 +76,14 @@ def test_gitlabs_file_fits_its_schema(linters: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
-def test_every_action_is_pinned_by_commit_and_says_which_version_that_is(workflow: Path) -> None:
+def test_every_action_is_pinned_by_commit_with_its_version_in_a_comment(workflow: Path) -> None:
     uses = re.findall(r"uses: (.*)", workflow.read_text())
     assert uses
     for one in uses:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one), one
 
 
-def test_an_action_is_the_same_everywhere() -> None:
+def test_an_action_has_the_same_version_everywhere() -> None:
     pins: dict[str, set[str]] = {}
     for workflow in WORKFLOWS:
         for name, pin in re.findall(r"uses: (\S+?)@(.*)", workflow.read_text()):
@@ -92,9 +92,9 @@ def test_an_action_is_the_same_everywhere() -> None:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
-def test_no_job_that_may_write_runs_a_pull_requests_code(workflow: Path) -> None:
+def test_no_job_with_write_access_runs_the_code_of_a_pull_request(workflow: Path) -> None:
     read = yaml.safe_load(workflow.read_text())
-    assert read["permissions"] == {}, "each job says what it may"
+    assert read["permissions"] == {}, "each job declares its own permissions"
     pull_request = "pull_request" in read.get(True, read.get("on"))
     for name, job in read["jobs"].items():
         writes = {right for right, may in job["permissions"].items() if may == "write"}
@@ -105,7 +105,7 @@ def test_no_job_that_may_write_runs_a_pull_requests_code(workflow: Path) -> None
         assert "secrets." not in str(job), name
 
 
-def test_the_deploy_key_is_where_an_approval_is_asked_for_and_nowhere_else() -> None:
+def test_only_jobs_that_need_an_approval_have_the_deploy_key() -> None:
     for workflow in WORKFLOWS:
         for job in yaml.safe_load(workflow.read_text())["jobs"].values():
             if "DEPLOY_KEY" in str(job):
@@ -115,14 +115,14 @@ def test_the_deploy_key_is_where_an_approval_is_asked_for_and_nowhere_else() -> 
 
 
 def jobs_of_own_runners() -> Iterator[tuple[str, dict[str, Any]]]:
-    """GitHub's jobs that may run elsewhere than on a machine of GitHub's."""
+    """GitHub jobs that may run on a self-hosted runner."""
     for workflow in WORKFLOWS:
         for name, job in yaml.safe_load(workflow.read_text())["jobs"].items():
             if job["runs-on"] != "ubuntu-24.04":
                 yield f"{workflow.stem}/{name}", job
 
 
-def test_pull_requests_and_the_deploy_key_have_labels_of_their_own() -> None:
+def test_pull_requests_and_deploys_run_on_runners_with_different_labels() -> None:
     labels = {name: job["runs-on"] for name, job in jobs_of_own_runners()}
     hosted = "${{ vars.PORTCULLIS_%s_RUNNER || 'ubuntu-24.04' }}"
     assert labels == {
@@ -150,7 +150,9 @@ RUNNERS = [
 
 
 @pytest.mark.parametrize(("preview", "deploy", "refused"), RUNNERS)
-def test_one_label_for_both_is_refused_before_any_code_runs(preview: str, deploy: str, refused: str) -> None:
+def test_one_runner_label_for_both_is_refused_before_any_code_runs(
+    preview: str, deploy: str, refused: str
+) -> None:
     for name, job in jobs_of_own_runners():
         first = job["steps"][0]
         assert first["env"] == {
@@ -177,7 +179,7 @@ def test_one_label_for_both_is_refused_before_any_code_runs(preview: str, deploy
 def test_gitlab_refuses_one_runner_for_both(preview: str, deploy: str, tags: str, refused: str) -> None:
     read = yaml.safe_load(GITLAB.read_text())
     before = {name: job["before_script"] for name, job in read.items() if "before_script" in job}
-    assert set(before) == {"default", ".pulumi"}, "what every job starts with"
+    assert set(before) == {"default", ".pulumi"}, "every job starts with one of these"
     for lines in before.values():
         labels = {"PORTCULLIS_PREVIEW_RUNNER": preview, "PORTCULLIS_DEPLOY_RUNNER": deploy}
         done = shell(lines[0], CI_RUNNER_TAGS=tags, **labels)
@@ -191,7 +193,7 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=20, check=False)
 
 
-def test_every_path_that_a_pipeline_names_is_there() -> None:
+def test_every_path_that_a_pipeline_names_exists() -> None:
     for file in [*WORKFLOWS, GITLAB]:
         for path in re.findall(r"(?<![\w.$/])(?:bin|docs|tools|tests)/[\w./-]+\b", file.read_text()):
             assert (ROOT / path).exists(), f"{file.name}: {path}"

@@ -1,4 +1,4 @@
-"""Streams of the engine's events, in the form in which it prints them."""
+"""Streams of the engine's events, as the engine prints them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def urn(type_: str, name: str) -> str:
 
 
 def differs(old: Props, new: Props) -> dict[str, Any]:
-    """As the engine writes it: down to the keys of maps."""
+    """Return a diff like the engine's, down to the keys of maps."""
     found = {}
     for key in sorted({*old, *new}):
         have, want = old.get(key), new.get(key)
@@ -38,7 +38,7 @@ def differs(old: Props, new: Props) -> dict[str, Any]:
 
 
 class Stream:
-    """The lines of one run."""
+    """The engine's output of one run."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -46,7 +46,7 @@ class Stream:
     def thing(
         self, type_: str, name: str, before: Props | None, live: Props | None, goal: Props | None
     ) -> Stream:
-        """Add a resource: as the last `up` left it, as it is, and as `up` would make it."""
+        """Add a resource: as the last `up` left it, as it is on the host, and as it is declared."""
         if ":" not in type_:
             type_ = f"portcullis:index:{type_}"
             before, live, goal = (
@@ -116,7 +116,7 @@ class Stream:
 
 
 def drifted() -> Stream:
-    """A host on which somebody was: what `reviews` of a first user asked to see."""
+    """A host that somebody changed by hand in many ways."""
     stream = Stream()
     key = "ssh-ed25519 AAAA"
     user = {"user": "deploy", "keys": {"laptop": key}, "on_delete": "keep"}

@@ -1,4 +1,4 @@
-"""What a deployment left that was cut off while Docker made something: `up` removes it and goes on."""
+"""An interrupted deploy left containers and networks behind: `up` removes them and goes on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NETWORK_TAKEN = "Unable to create network: network with name shop already exists
 
 @pytest.fixture
 def scripts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Each script that a host was given, and what it would print."""
+    """The scripts that each host ran."""
     given: list[tuple[str, str]] = []
     urn = "urn:pulumi:prod::web::docker:index/container:Container::shop-container"
     state = {"deployment": {"resources": [
@@ -34,40 +34,40 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         {"urn": urn, "type": "docker:index/container:Container", "id": KNOWN},
     ]}}  # fmt: skip
 
-    def heard(argv: Sequence[str], said: str = "", timeout: float = 0) -> subprocess.CompletedProcess[str]:
+    def run(argv: Sequence[str], text: str = "", timeout: float = 0) -> subprocess.CompletedProcess[str]:
         del timeout
-        given.append((argv[-4], said))
+        given.append((argv[-4], text))
         listed = f"container {KNOWN} /shop-2\ncontainer {LEFT} /shop-3\nnetwork {NETWORK} shop\n"
         hostile = "container $(reboot) /x\nnetwork\n"
-        return subprocess.CompletedProcess(list(argv), 0, listed + hostile if "ls " in said else "", "")
+        return subprocess.CompletedProcess(list(argv), 0, listed + hostile if "ls " in text else "", "")
 
-    monkeypatch.setattr(cut_off, "heard", heard)
+    monkeypatch.setattr(cut_off, "run_bounded", run)
     monkeypatch.setattr(command, "answer", lambda *_: json.dumps(state))
     return given
 
 
 @pytest.mark.parametrize("error", [TAKEN, NETWORK_TAKEN])
-def test_what_the_state_does_not_know_and_has_its_label_goes(
+def test_containers_and_networks_with_the_label_but_not_in_the_state_are_removed(
     scripts: list[tuple[str, str]], error: str
 ) -> None:
     removed = cut_off.clear("prod", ["web1"], [error])
     assert removed == [
-        "web1: removed the container shop-3, which a deployment left that was cut off",
-        "web1: removed the network shop, which a deployment left that was cut off",
+        "web1: removed the container shop-3, which an interrupted deploy left behind",
+        "web1: removed the network shop, which an interrupted deploy left behind",
     ]
     (_, asked), *did = scripts
     assert "label=portcullis.stack=web/prod" in asked
     assert did == [("web1", f"docker container rm --force {LEFT}"), ("web1", f"docker network rm {NETWORK}")]
 
 
-def test_another_error_asks_nobody(scripts: list[tuple[str, str]]) -> None:
+def test_after_another_error_no_host_is_asked(scripts: list[tuple[str, str]]) -> None:
     assert cut_off.clear("prod", ["web1"], ["port is already allocated"]) == []
     assert scripts == []
 
 
 @pytest.mark.usefixtures("scripts")
 @pytest.mark.parametrize(("error", "code", "times"), [(TAKEN, 0, 2), ("other", 1, 1)])
-def test_up_goes_on_once_it_has_made_room(
+def test_up_runs_again_after_it_has_removed_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: str, code: int, times: int
 ) -> None:
     ran: list[Any] = []

@@ -1,4 +1,4 @@
-"""What the engine's events come to: who changed what, in which words, and what is no difference."""
+"""From the engine's events to differences: who changed what, the texts, and what is no difference."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def said(stream: Stream) -> list[str]:
 LEAK_STAYS = "stays; remove it yourself: docker rm -f leak"
 
 
-def test_a_host_on_which_somebody_was_is_told_in_the_order_of_danger() -> None:
+def test_changes_by_hand_are_listed_in_the_order_of_danger() -> None:
     assert said(drifted()) == [
         "!! /etc/sudoers.d/mallory: may make root: mallory ALL=(ALL) NOPASSWD: ALL — up removes it",
         '!! deploy: key "evil" added — up removes it',
@@ -41,28 +41,28 @@ def test_a_host_on_which_somebody_was_is_told_in_the_order_of_danger() -> None:
     ]
 
 
-def test_what_is_said_twice_is_told_once() -> None:
+def test_a_difference_that_two_resources_report_is_shown_once() -> None:
     report = drifted().report()
-    # The port that ufw opened, and the state of a container that is gone.
+    # The port that ufw opened, and the state of the missing container.
     assert [d.subject for d in report.follows] == ["9200/tcp", "api"]
     assert all(d.by_hand and not d.mine for d in report.differences)
 
 
-def test_by_hand_and_yours_are_told_apart_by_the_last_up() -> None:
+def test_changes_by_hand_and_in_the_code_are_told_apart_by_the_last_up() -> None:
     hand = one(Stream().thing("File", "motd", FILE, {**FILE, "content": "two\n"}, FILE))
-    assert (hand.by_hand, hand.mine, hand.remedy) == (True, False, "up mends it")
+    assert (hand.by_hand, hand.mine, hand.remedy) == (True, False, "up fixes it")
     mine = one(Stream().thing("File", "motd", FILE, FILE, {**FILE, "content": "two\n"}))
     assert (mine.by_hand, mine.mine, mine.remedy) == (False, True, "up changes it")
     both = one(Stream().thing("File", "motd", FILE, {**FILE, "content": "two\n"}, {**FILE, "content": "3\n"}))
     assert (both.by_hand, both.mine) == (True, True)
 
 
-def test_what_was_changed_by_hand_and_then_in_the_code_is_no_difference() -> None:
+def test_a_change_by_hand_that_the_code_follows_is_no_difference() -> None:
     changed = {**FILE, "content": "two\n"}
     assert Stream().thing("File", "motd", FILE, changed, changed).report().is_clean
 
 
-def test_by_hand_goes_by_key_of_a_map() -> None:
+def test_changes_by_hand_are_found_for_each_key_of_a_map() -> None:
     before = {"user": "deploy", "keys": {"laptop": "a"}}
     live = {"user": "deploy", "keys": {"laptop": "a", "evil": "b"}}
     goal = {"user": "deploy", "keys": {"laptop": "a", "ci": "c"}}
@@ -73,7 +73,7 @@ def test_by_hand_goes_by_key_of_a_map() -> None:
     ]
 
 
-def test_what_docker_reads_and_nobody_declared_is_noise() -> None:
+def test_an_undeclared_value_that_docker_reads_is_no_difference() -> None:
     api = {"name": "api", "memory": 256}
     stream = Stream()
     stream.event("resOutputsEvent", "refresh", CONTAINER, "api", api, {**api, "dns": []}, {"dns": {}})
@@ -93,7 +93,7 @@ def test_what_docker_reads_and_nobody_declared_is_noise() -> None:
     assert [detail.path for detail in found.details] == ["memory"]
 
 
-def test_a_thing_that_is_gone_is_by_hand_and_one_that_is_new_is_yours() -> None:
+def test_a_missing_thing_is_by_hand_and_a_new_thing_is_in_the_code() -> None:
     api = {"name": "api", "memory": 256}
     gone = one(Stream().thing(CONTAINER, "api", api, None, api))
     assert (gone.what, gone.by_hand, gone.mine, gone.host) == ("container is gone", True, False, "web1")
@@ -101,7 +101,7 @@ def test_a_thing_that_is_gone_is_by_hand_and_one_that_is_new_is_yours() -> None:
     assert (new.what, new.by_hand, new.mine) == ("new container", False, True)
 
 
-def test_a_container_is_on_the_host_that_its_provider_leads_to() -> None:
+def test_a_container_is_on_the_host_of_its_provider() -> None:
     stream = Stream().thing("pulumi:providers:docker", "any", None, None, {"host": "ssh://web9"})
     provider = f"{urn('pulumi:providers:docker', 'any')}::0f"
     stream.thing(CONTAINER, "api", None, None, {"name": "api"})
@@ -109,7 +109,7 @@ def test_a_container_is_on_the_host_that_its_provider_leads_to() -> None:
     assert [(d.subject, d.host) for d in stream.report().differences] == [("api", "web9")]
 
 
-def test_what_only_up_knows_is_named_by_the_resource() -> None:
+def test_a_thing_whose_name_only_up_knows_has_the_name_of_its_resource() -> None:
     new = one(Stream().thing(CONTAINER, "api-container", None, None, {"name": UNKNOWN}))
     assert (new.subject, new.what) == ("api", "new container")
     old = {"name": "api-1", "image": "a"}
@@ -118,7 +118,7 @@ def test_what_only_up_knows_is_named_by_the_resource() -> None:
     assert one(Stream().thing("File", "motd", None, None, {"path": UNKNOWN})).subject == "motd"
 
 
-def test_a_replacement_is_one_line_whatever_its_steps_and_their_order() -> None:
+def test_a_replacement_is_one_line_for_any_steps_in_any_order() -> None:
     old, new = (
         {"name": "api", "image": "a", "envs": ["A=1", "B=2"]},
         {"name": "api", "image": "b", "envs": ["A=3"]},
@@ -145,7 +145,7 @@ def test_a_replacement_is_one_line_whatever_its_steps_and_their_order() -> None:
         ("keep", "stays on the host", True),
     ],
 )
-def test_what_is_no_longer_declared_goes_as_it_says(on_delete: str, remedy: str, stays: bool) -> None:  # noqa: FBT001
+def test_the_remedy_of_a_removed_resource_follows_on_delete(on_delete: str, remedy: str, stays: bool) -> None:  # noqa: FBT001
     found = one(
         Stream().thing(
             "File", "motd", {**FILE, "on_delete": on_delete}, {**FILE, "on_delete": on_delete}, None
@@ -154,13 +154,13 @@ def test_what_is_no_longer_declared_goes_as_it_says(on_delete: str, remedy: str,
     assert (found.remedy, found.stays, found.mine) == (remedy, stays, True)
 
 
-def test_a_volume_that_goes_takes_its_data() -> None:
+def test_a_removed_volume_loses_its_data() -> None:
     volume = {"name": "redis"}
     found = one(Stream().thing("docker:index/volume:Volume", "redis", volume, volume, None))
-    assert (found.severity, found.what) == ("!!", "no longer declared: its data goes with it")
+    assert (found.severity, found.what) == ("!!", "no longer declared: its data will be lost")
 
 
-def test_what_only_follows_a_change_is_counted_and_not_told() -> None:
+def test_a_difference_that_only_follows_is_counted_and_not_shown() -> None:
     unit = {
         "unit": "nginx.service",
         "active": "active",
@@ -179,7 +179,7 @@ def test_what_only_follows_a_change_is_counted_and_not_told() -> None:
     assert alone.what == "runs on older files than those that are there"
 
 
-def test_a_secret_is_a_word_and_its_change_still_shows() -> None:
+def test_a_secret_is_replaced_by_a_placeholder_and_its_change_still_shows() -> None:
     mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "[secret]"}
     secret = {**FILE, "content": mark, "secret": True, "mode": "0400"}
     stream = Stream()
@@ -191,7 +191,7 @@ def test_a_secret_is_a_word_and_its_change_still_shows() -> None:
     assert opened.severity == "!!"
 
 
-def test_outputs_that_people_read_are_written_even_if_no_resource_differs() -> None:
+def test_a_changed_output_is_a_difference_even_if_no_resource_differs() -> None:
     stream = (
         Stream().thing("File", "motd", FILE, FILE, FILE).outputs({"sites": {}}, {"sites": {"a": "https://a"}})
     )
@@ -199,7 +199,7 @@ def test_outputs_that_people_read_are_written_even_if_no_resource_differs() -> N
     assert Stream().outputs({"a": 1}, {"a": UNKNOWN}).report().is_clean
 
 
-def test_what_every_resource_says_of_one_host_is_said_once() -> None:
+def test_an_error_that_every_resource_of_a_host_reports_is_shown_once() -> None:
     stream = Stream()
     for name in ("a", "b", "c"):
         said = f'web1: File "{name}" (/etc/{name}): nothing answers at 203.0.113.10\n  → is it up?'
@@ -211,14 +211,14 @@ def test_what_every_resource_says_of_one_host_is_said_once() -> None:
     assert stream.report().errors == ("web1: nothing answers at 203.0.113.10\n  → is it up?",)
 
 
-def test_what_the_docker_plugin_says_is_told_without_its_count() -> None:
+def test_an_error_of_the_docker_plugin_is_shown_without_its_count() -> None:
     stream = Stream()
     stream.said('1 error occurred:\n\t* Unable to create container: "/redis" is already in use\n\n\n')
     stream.said("1 error occurred")
     assert stream.report().errors == ('Unable to create container: "/redis" is already in use',)
 
 
-def test_faults_of_settings_come_alone() -> None:
+def test_faults_of_settings_are_shown_alone() -> None:
     fault = 'The settings of this stack have a fault:\n  portcullis:hosts.web1.os: "x" is none'
     stream = (
         Stream()
@@ -231,7 +231,7 @@ def test_faults_of_settings_come_alone() -> None:
     assert report.warnings == ()
 
 
-def test_a_warning_about_what_stays_is_told_by_its_line() -> None:
+def test_a_warning_about_a_thing_that_stays_is_left_out() -> None:
     exposure = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
     live = {**exposure, "listeners": {"tcp4 0.0.0.0:9": "process nc (root)"}}
     stream = Stream().thing("Exposure", "e", exposure, live, exposure)
@@ -241,7 +241,7 @@ def test_a_warning_about_what_stays_is_told_by_its_line() -> None:
     assert stream.report().warnings == ("a certificate ends soon",)
 
 
-def test_a_warning_about_what_another_line_tells_goes_with_it() -> None:
+def test_a_warning_about_a_thing_of_another_line_is_left_out() -> None:
     inventory = {name: {} for name in INVENTORY}
     exposure = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
     leak = {**inventory, "docker": {"container leak": "hello:1"}}
@@ -255,7 +255,7 @@ def test_a_warning_about_what_another_line_tells_goes_with_it() -> None:
     assert report.warnings == ()
 
 
-def test_nothing_from_a_host_moves_the_cursor() -> None:
+def test_no_text_from_a_host_controls_the_terminal() -> None:
     user = {"user": "deploy", "keys": {}}
     evil = "a\x1b[2K\r\u202eb\nc"
     found = one(Stream().thing("User", "deploy", user, {**user, "keys": {evil: "x"}}, user))
@@ -273,11 +273,11 @@ def test_paths_are_read_as_the_engine_writes_them() -> None:
     assert dotted(("rules", "in 80/tcp")) == 'rules["in 80/tcp"]'
 
 
-def test_what_is_no_event_is_left_out() -> None:
+def test_a_line_without_an_event_is_left_out() -> None:
     assert events.read("Updating (prod)") is None
     assert events.read("[1]") is None
     assert events.read('{"sequence": 1, "cancelEvent": {}}') is None
 
 
-def test_a_line_that_is_nested_without_end_is_no_event() -> None:
+def test_a_deeply_nested_line_is_no_event() -> None:
     assert events.read("[" * 100_000) is None

@@ -1,4 +1,4 @@
-"""How long a report is, and that each difference is one row of a terminal."""
+"""A report is short, and each difference is one row on a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILE = {"path": "/etc/motd", "content": "one\n", "mode": "0644"}
 
 
 def keys(count: int) -> Report:
-    """As many strange keys, which are told one by one, with warnings and something that follows."""
+    """A report with this many undeclared keys, with warnings and a difference that only follows."""
     user = {"user": "deploy", "keys": {"laptop": "a"}}
     live = {**user, "keys": {**user["keys"], **{f"SHA256:{n:04}{'x' * 60}": "b" for n in range(count)}}}  # type: ignore[dict-item]
     unit = {"unit": "ssh.service", "active": "active", "reads": {}, "stale": False}
@@ -36,7 +36,7 @@ def keys(count: int) -> Report:
 
 @pytest.mark.parametrize("count", [0, 1, 20, 80])
 @pytest.mark.parametrize("width", [None, 80])
-def test_n_differences_are_at_most_n_and_ten_lines(count: int, width: int | None) -> None:
+def test_n_differences_take_at_most_n_plus_ten_lines(count: int, width: int | None) -> None:
     report = keys(count)
     assert len(report.differences) == count + bool(count)
     said = io.StringIO()
@@ -53,11 +53,11 @@ def test_a_quiet_host_is_one_line() -> None:
     assert render.text(report) == "web1: no differences in 1 resource (8 s)\n"
 
 
-def test_a_host_on_which_somebody_was() -> None:
+def test_a_host_that_somebody_changed() -> None:
     assert (
         render.text(drifted().report())
         == """\
-web1: 7 differences by hand, 0 changes of yours (8 s)
+web1: 7 changes made by hand, 0 changes in your code (8 s)
   !! /etc/sudoers.d/mallory: may make root: mallory ALL=(ALL) NOPASSWD: ALL — up removes it
   !! deploy: key "evil" added — up removes it
   !! forward filter: is not loaded: containers can be reached — up loads it
@@ -65,18 +65,18 @@ web1: 7 differences by hand, 0 changes of yours (8 s)
   !! ufw: 9200/tcp allowed — up removes it
    ! api: container is gone — up starts it
    ! nginx.service: stopped — up starts it
-2 more follow from these
+2 more differences follow from these
 """
     )
 
 
-def test_by_hand_and_yours_have_a_heading_each_where_there_is_both() -> None:
+def test_changes_by_hand_and_changes_in_the_code_have_a_heading_each() -> None:
     said = render.text(drifted().thing("File", "motd", None, None, FILE).report())
-    assert said.splitlines()[1] == "by hand"
-    assert "yours\n     /etc/motd: new — up makes it\n" in said
+    assert said.splitlines()[1] == "made by hand"
+    assert "in your code\n     /etc/motd: new — up makes it\n" in said
 
 
-def test_many_of_a_kind_are_one_line_but_not_what_opens_the_host() -> None:
+def test_many_equal_differences_of_a_kind_share_a_line() -> None:
     stream = Stream()
     for number in range(21):
         stream.thing("File", f"f{number:02}", None, None, {**FILE, "path": f"/etc/f{number:02}"})
@@ -86,7 +86,7 @@ def test_many_of_a_kind_are_one_line_but_not_what_opens_the_host() -> None:
     assert "/etc/f20: new" in render.text(stream.report(), details=True)
 
 
-def test_what_opens_the_host_is_told_one_by_one_however_much_it_is() -> None:
+def test_each_difference_that_opens_the_host_has_its_own_line() -> None:
     stream = Stream()
     for number in range(21):
         secret = {**FILE, "path": f"/etc/s{number:02}", "secret": True, "mode": "0400"}
@@ -95,7 +95,7 @@ def test_what_opens_the_host_is_told_one_by_one_however_much_it_is() -> None:
     assert said.count("  !! /etc/s") == 21
 
 
-def test_a_remedy_that_is_longer_than_the_terminal_is_cut_and_leaves_room_for_the_thing() -> None:
+def test_a_remedy_longer_than_the_terminal_is_cut_and_the_difference_stays_readable() -> None:
     row = Row(
         "/etc/cron.d/evil: file 0644 root:root", f"stays; remove it yourself: rm /etc/{'x' * 200}", "!!"
     )
@@ -105,15 +105,15 @@ def test_a_remedy_that_is_longer_than_the_terminal_is_cut_and_leaves_room_for_th
     assert row.plain().endswith("x" * 200)
 
 
-def test_details_show_property_by_property_and_what_follows() -> None:
+def test_details_show_each_property_and_the_differences_that_follow() -> None:
     stream = drifted().thing("File", "motd", FILE, {**FILE, "content": "one\nevil\n", "mode": "0666"}, FILE)
     lines = render.text(stream.report(), details=True).splitlines()
     assert "          -evil" in lines
     assert "        mode: 0666 → 0644" in lines
-    assert "what follows from these" in lines
+    assert "differences that follow from these" in lines
 
 
-def test_a_command_to_paste_is_whole_at_eighty_columns_and_quoted_text_is_cut() -> None:
+def test_at_eighty_columns_quoted_text_is_cut_and_a_command_to_paste_is_not() -> None:
     exposure = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
     owner = f'container "leak" ({"very-" * 20}long:1)'
     live = {**exposure, "published": {"tcp4 172.17.0.1:3306": owner}}
@@ -130,18 +130,18 @@ def test_two_hosts_are_named_on_each_line() -> None:
     other = {**FILE, "host": "web2"}
     stream.thing("File", "b", other, {**other, "mode": "0600"}, other)
     said = render.text(stream.report())
-    assert said.startswith("web1, web2: 2 differences")
+    assert said.startswith("web1, web2: 2 changes made by hand")
     assert "web2: /etc/motd: mode 0600, declared 0644" in said
 
 
-def test_no_urn_and_no_noise_of_a_provider() -> None:
+def test_no_urn_is_shown() -> None:
     api = {"name": "api", "memory": 256}
     stream = drifted().thing(CONTAINER, "x", api, {**api, "dns": []}, {**api, "memory": 512})
     for details in (False, True):
         assert "urn:" not in render.text(stream.report(), details=details)
 
 
-def test_an_error_is_told_alone() -> None:
+def test_an_error_is_shown_alone() -> None:
     report = drifted().said('web1: File "a" (/etc/a): cannot be read').report()
     assert render.text(report) == 'error: web1: File "a" (/etc/a): cannot be read\n'
     assert json.loads(render.of_json(report))["result"] == "error"
@@ -160,7 +160,7 @@ def test_json_is_for_programs() -> None:
     assert first["urn"].endswith("::web1-deploy")
 
 
-def test_where_the_sites_are() -> None:
+def test_the_addresses_of_the_sites() -> None:
     served = {"unit": "nginx.service", "sites": {"a.example": "served", "b.example": "served"}}
     served["probes"] = {"a.example": {"tls": True}, "b.example": {"tls": False}}  # type: ignore[assignment]
     report = Stream().thing("ServedSites", "s", served, served, served).report()

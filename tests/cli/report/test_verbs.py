@@ -1,4 +1,4 @@
-"""The verbs `preview`, `up` and `drift`, with a Pulumi that prints what it is told to."""
+"""The verbs `preview`, `up` and `drift`, with a Pulumi that prints recorded streams."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ sys.exit(int(open(code).read()) if os.path.exists(code) else 0)
 
 
 class Shell:
-    """A shell in a project, with a Pulumi that plays streams."""
+    """A shell in a project, with a Pulumi that prints given streams."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,12 +60,12 @@ class Shell:
             [sys.executable, "-m", "portcullis", *words], cwd=self.project, env=self.env, text=True,
             stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60,
         )  # fmt: skip
-        # However long it takes here.
+        # Durations differ from machine to machine.
         done.stdout = re.sub(r"\b\d+( s\b)", r"0\1", re.sub(r"\b\d+\.\d s\b", "0.0 s", done.stdout))
         return done
 
     def asked(self, *words: str, answer: str) -> tuple[int, str]:
-        """Run it on a terminal of 80 columns; return its exit code and what stands there."""
+        """Run it on a terminal of 80 columns. Return its exit code and the text on the terminal."""
         mine, theirs = pty.openpty()
         with subprocess.Popen(
             [sys.executable, "-m", "portcullis", *words], cwd=self.project, stdin=theirs, stdout=theirs,
@@ -111,10 +111,10 @@ def test_exit_codes_of_a_preview(shell: Shell) -> None:
     assert done.stdout.endswith("\nDetails: portcullis preview --stack prod --details\n")
     done = shell.plays("preview", Stream().said("web1: nothing answers"), 255).run("preview")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: web1: nothing answers\n")
-    assert shell.run("preview", "--help").stdout.count("Exit status: 0, nothing differs; 2") == 1
+    assert shell.run("preview", "--help").stdout.count("Exit code: 0, nothing differs; 2") == 1
 
 
-def test_flags_of_pulumi_are_passed_on_from_where_they_were_typed(shell: Shell) -> None:
+def test_flags_of_pulumi_are_passed_on_in_the_working_folder(shell: Shell) -> None:
     shell.plays("preview", quiet()).run("preview", "-s", "prod", "--policy-pack", "policy", "--details")
     given = ["preview", "--stack", "prod", "--policy-pack", "policy"]
     assert shell.calls == [[*given, "--json", "--non-interactive", "--color", "never"]]
@@ -141,12 +141,12 @@ def test_a_fault_of_the_settings_file_has_the_form_of_all_faults(shell: Shell) -
     assert done.stderr.endswith("\n  portcullis:hosts: must be a map, with a line for each entry\n")
 
 
-def test_an_engine_that_ends_without_a_word_is_an_error(shell: Shell) -> None:
+def test_an_engine_that_fails_without_a_message_is_an_error(shell: Shell) -> None:
     done = shell.plays("preview", drifted(), 1).run("preview")
-    assert (done.returncode, done.stderr) == (1, "error: pulumi preview ended with 1\n")
+    assert (done.returncode, done.stderr) == (1, "error: pulumi preview ended with exit code 1\n")
 
 
-def test_json_is_all_there_is_on_standard_output(shell: Shell) -> None:
+def test_with_json_standard_output_has_nothing_else(shell: Shell) -> None:
     done = shell.plays("preview", drifted()).run("preview", "--json")
     assert done.returncode == 2
     assert json.loads(done.stdout)["result"] == "differences"
@@ -155,17 +155,17 @@ def test_json_is_all_there_is_on_standard_output(shell: Shell) -> None:
     assert json.loads(done.stdout)["errors"] == ["no"]
 
 
-def test_drift_tells_what_was_changed_by_hand_and_counts_the_rest(shell: Shell) -> None:
+def test_drift_shows_changes_by_hand_and_counts_the_rest(shell: Shell) -> None:
     more = {**FILE, "path": "/etc/issue"}
     both = changed().thing("File", "issue", more, more, {**more, "content": "mine\n"})
     done = shell.plays("preview", both).run("drift", "--stack", "prod", "--target", "x")
     assert (done.returncode, done.stderr) == (2, "")
     assert done.stdout == (
-        "web1: 1 difference by hand, 1 change of yours (0 s)\n"
-        "   ! /etc/motd: text differs — up mends it\n"
+        "web1: 1 change made by hand, 1 change in your code (0 s)\n"
+        "   ! /etc/motd: text differs — up fixes it\n"
         "Details: portcullis drift --stack prod --details\n"
     )
-    # The hosts are asked, whatever the project's file says.
+    # It always reads the hosts, whatever Pulumi.yaml says.
     assert shell.calls[0][:6] == ["preview", "--stack", "prod", "--refresh", "--target", "x"]
     done = shell.run("drift", "--json")
     assert done.returncode == 2
@@ -175,22 +175,23 @@ def test_drift_tells_what_was_changed_by_hand_and_counts_the_rest(shell: Shell) 
 def test_exit_codes_of_drift(shell: Shell) -> None:
     mine = Stream().thing("File", "motd", FILE, FILE, {**FILE, "content": "mine\n"})
     done = shell.plays("preview", mine).run("drift")
-    assert (done.returncode, done.stdout) == (0, "web1: 0 differences by hand, 1 change of yours (0 s)\n")
+    title = "web1: 0 changes made by hand, 1 change in your code (0 s)\n"
+    assert (done.returncode, done.stdout) == (0, title)
     assert json.loads(shell.run("drift", "--json").stdout)["result"] == "same"
     done = shell.plays("preview", quiet()).run("drift")
     assert (done.returncode, done.stdout) == (0, "web1: no differences in 1 resource (0 s)\n")
     done = shell.plays("preview", Stream().said("web1: nothing answers"), 255).run("drift")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: web1: nothing answers\n")
-    assert shell.run("drift", "--help").stdout.count("Exit status: 0, nothing was changed by hand; 2") == 1
+    assert shell.run("drift", "--help").stdout.count("Exit code: 0, nothing was changed by hand; 2") == 1
 
 
-def test_drift_counts_what_follows_of_a_change_by_hand_only(shell: Shell) -> None:
+def test_drift_counts_only_differences_that_follow_from_changes_by_hand(shell: Shell) -> None:
     service = {"unit": "nginx.service", "stale": False}
     stale = changed().thing("Service", "nginx", service, {**service, "stale": True}, service)
     said = shell.plays("preview", stale).run("drift").stdout
-    assert "1 more follows from these" in said
+    assert "1 more difference follows from these" in said
     assert said == shell.run("preview").stdout.replace("portcullis preview", "portcullis drift")
-    # It is told even where what it follows is no change by hand.
+    # It is shown even if it follows from a change in the code.
     mine = {**FILE, "content": "mine\n"}
     ours = Stream().thing("File", "motd", FILE, FILE, mine)
     alone = ours.thing("Service", "nginx", service, {**service, "stale": True}, service)
@@ -205,7 +206,7 @@ def test_up_with_nothing_to_do_is_one_line_and_changes_nothing(shell: Shell) -> 
     assert [call[0] for call in shell.calls] == ["preview"]
 
 
-def test_up_shows_the_list_ticks_it_off_and_ends_with_the_sites(shell: Shell) -> None:
+def test_up_shows_the_differences_ticks_them_off_and_ends_with_the_sites(shell: Shell) -> None:
     served = {"unit": "nginx.service", "sites": {"shop.example.com": "served"}}
     served["probes"] = {"shop.example.com": {"tls": True}}  # type: ignore[assignment]
     done = (
@@ -215,8 +216,8 @@ def test_up_shows_the_list_ticks_it_off_and_ends_with_the_sites(shell: Shell) ->
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "web1: 1 difference by hand, 0 changes of yours (0 s)\n"
-        "   ! /etc/motd: text differs — up mends it\n"
+        "web1: 1 change made by hand, 0 changes in your code (0 s)\n"
+        "   ! /etc/motd: text differs — up fixes it\n"
         "   ! ✓ /etc/motd: text differs — 0.0 s\n"
         "web1: 1 done in 0 s\n"
         "  https://shop.example.com\n"
@@ -224,35 +225,35 @@ def test_up_shows_the_list_ticks_it_off_and_ends_with_the_sites(shell: Shell) ->
     assert shell.calls[1][:3] == ["up", "--yes", "--skip-preview"]
 
 
-def test_what_came_since_the_preview_is_marked(shell: Shell) -> None:
+def test_a_difference_that_is_new_since_the_preview_is_marked(shell: Shell) -> None:
     late = changed().thing("File", "new", FILE, {**FILE, "mode": "0600"}, FILE)
     said = shell.plays("preview", changed()).plays("up", late).run("up", "--yes").stdout
     assert "✓ /etc/motd: mode 0600, declared 0644" in said
-    assert said.count("(came since the preview)") == 1
+    assert said.count("(new since the preview)") == 1
 
 
-def test_up_leaves_what_nobody_declared_and_says_so(shell: Shell) -> None:
+def test_up_leaves_undeclared_things_and_lists_them(shell: Shell) -> None:
     maps: dict[str, dict[str, str]] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
     live = {**maps, "published": {"tcp4 172.17.0.1:3306": 'container "leak"'}}
     stream = changed().thing("Exposure", "e", maps, live, maps)
     said = shell.plays("preview", stream).plays("up", stream).run("up", "--yes").stdout
     assert said.endswith(
         "web1: 1 done in 0 s\n"
-        "not touched, and yours to decide:\n"
+        "left as it is, for you to decide:\n"
         '  !! tcp4 172.17.0.1:3306: published by container "leak" — remove it yourself: docker rm -f leak\n'
     )
     only = Stream().thing("Exposure", "e", maps, live, maps)
     (shell.folder / "calls").unlink()
     assert shell.plays("preview", only).run("up", "--yes").returncode == 0
-    assert [call[0] for call in shell.calls] == ["preview"], "there is nothing that up would do"
+    assert [call[0] for call in shell.calls] == ["preview"], "up has nothing to do"
 
 
-def test_a_failed_up_names_first_what_was_changed_by_hand(shell: Shell) -> None:
+def test_a_failed_up_lists_changes_by_hand_before_the_error(shell: Shell) -> None:
     stream = changed().said('web1: Service "nginx" (nginx.service): the reload failed', name="nginx")
     done = shell.plays("preview", changed()).plays("up", stream, 255).run("up", "--yes")
     assert done.returncode == 1
     assert done.stderr == (
-        "changed by hand before this: /etc/motd: text differs\n"
+        "changed by hand before this up: /etc/motd: text differs\n"
         'error: web1: Service "nginx" (nginx.service): the reload failed\n'
     )
 
@@ -270,7 +271,7 @@ def test_up_asks(shell: Shell) -> None:
     assert [call[0] for call in shell.calls] == ["preview", "preview", "up"]
 
 
-def test_where_nobody_can_be_asked_yes_is_needed(shell: Shell) -> None:
+def test_without_a_terminal_up_needs_yes(shell: Shell) -> None:
     done = shell.plays("preview", changed()).run("up")
     assert (done.returncode, done.stdout) == (1, "")
     assert "add --yes" in done.stderr

@@ -1,4 +1,4 @@
-"""What each kind says of its own differences."""
+"""The report's lines about the differences of each kind."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_by_hand(case: dict[str, Any]) -> None:
     report = Stream().thing(kind, "x", declared, {**declared, **changed}, declared).report()
     assert [f"{d.severity} {d.subject}: {d.what} — {d.remedy}" for d in report.differences] == [case["said"]]
     assert report.differences[0].by_hand
-    # The same as a change of ours opens nothing: who merges it has seen it.
+    # The same difference made in the code is not by hand.
     mine = Stream().thing(kind, "x", declared, declared, {**declared, **changed}).report()
     assert [d.by_hand for d in mine.differences] == [False] * len(mine.differences)
     assert mine.differences or kind == "BackupStatus"
 
 
-def test_what_is_declared_and_not_there_follows_from_what_serves_it() -> None:
+def test_a_missing_port_follows_from_its_missing_container() -> None:
     maps: dict[str, Any] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
     declared = {**maps, "published": {"tcp4 172.17.0.1:6379": 'container "redis"'}}
     report = Stream().thing("Exposure", "e", declared, maps, declared).report()
@@ -51,14 +51,14 @@ def inventory(**maps: dict[str, str]) -> list[Line]:
     live = {name: maps.get(name, {}) for name in MAPS}
     none: dict[str, Any] = {name: {} for name in live}
     paths = frozenset(map(path_of, differs(none, live)))
-    # An acceptance without effect is one that the code asks for.
+    # An acceptance without effect is still in the code.
     keys = [key for found in maps.values() for key in found if key.startswith("accept ")]
     none["accepted"] = {key.removeprefix("accept "): "tried for a day" for key in keys}
     return lines(Change("Inventory", "i", "update", none, live, none, hand=paths, up=paths, host="web1"))
 
 
 @pytest.mark.parametrize("case", WORDS["inventory"], ids=lambda case: case["key"])
-def test_what_nobody_declared_stays_and_its_command_can_be_pasted(case: dict[str, str]) -> None:
+def test_an_undeclared_thing_stays_and_its_command_can_be_pasted(case: dict[str, str]) -> None:
     (line,) = inventory(**{case["map"]: {case["key"]: case["text"]}})
     assert (line.subject, line.what) == (case["key"], case["text"])
     remedy = f"stays; {case['verb']} yourself: {case['remedy']}" if case["remedy"] else "stays"
@@ -71,7 +71,7 @@ def test_a_path_of_the_host_cannot_become_a_command() -> None:
     assert line.remedy.endswith("rm '/etc/$(reboot);x'")
 
 
-def test_a_network_that_exposure_tells_of_too_is_one_line() -> None:
+def test_a_network_that_exposure_and_inventory_report_is_one_line() -> None:
     none: dict[str, Any] = {name: {} for name in MAPS}
     found = {"network shop": "bridge", "network empty": "bridge"}
     exposed: dict[str, Any] = {name: {} for name in ("listeners", "published", "passes", "networks")}
@@ -85,7 +85,7 @@ def test_a_network_that_exposure_tells_of_too_is_one_line() -> None:
     ]
 
 
-def test_who_was_connected_by_hand_is_told_at_the_container() -> None:
+def test_a_container_connected_by_hand_is_reported_by_its_own_resource() -> None:
     (line,) = inventory(docker={"member bridge: redis": "was connected by hand"})
     assert (line.topic, line.echo) == ("member bridge: redis", True)
 
@@ -94,7 +94,7 @@ FOLLOWS = {
     ("ContainerState", "container"), ("ContainerState", "container_id"), ("Service", "reads"),
     ("Service", "stale"), ("SshServer", "stale"),
 }  # fmt: skip
-"""What is only told where nothing else is."""
+"""Properties that are shown only if nothing else differs."""
 
 
 @pytest.mark.parametrize("case", WORDS["by_hand"], ids=lambda case: case["said"])
@@ -118,7 +118,7 @@ def test_no_change_of_the_code_is_hidden_by_another(case: dict[str, Any]) -> Non
         assert {name, "more"} <= told, f"{kind}.{name}: {found.differences}"
 
 
-def test_a_command_and_where_a_provider_leads_are_never_hidden() -> None:
+def test_a_command_and_the_host_of_a_provider_are_never_hidden() -> None:
     command, provider = "command:local:Command", "pulumi:providers:docker"
     ran = {"create": "a"}
     stream = Stream().thing(command, "probe", ran, ran, {"create": "b", "triggers": ["x"]})
@@ -135,7 +135,7 @@ def test_a_command_and_where_a_provider_leads_are_never_hidden() -> None:
     assert [d.subject for d in report.follows] == ["command again", "docker web2"]
 
 
-def test_what_the_code_asks_for_hides_nothing_that_was_done_by_hand() -> None:
+def test_a_change_in_the_code_hides_no_change_by_hand() -> None:
     maps: dict[str, Any] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
     live = {**maps, "passes": {"tcp4 9200": "anywhere"}}
     ufw = {"enabled": True, "rules": {}}
@@ -147,14 +147,14 @@ def test_what_the_code_asks_for_hides_nothing_that_was_done_by_hand() -> None:
     ]
 
 
-def test_what_is_accepted_from_now_on_is_told() -> None:
+def test_a_new_acceptance_is_shown() -> None:
     maps: dict[str, Any] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}, "accepted": {}}
     goal = {**maps, "accepted": {"tcp4 0.0.0.0:3306": "the office"}}
     (found,) = Stream().thing("Exposure", "e", maps, maps, goal).report().differences
     assert (found.subject, found.what, found.mine) == ("tcp4 0.0.0.0:3306", "accepted: the office", True)
 
 
-def test_a_value_of_a_form_that_nobody_expects_is_told_all_the_same() -> None:
+def test_a_value_of_an_unexpected_form_is_still_shown() -> None:
     ufw: dict[str, Any] = {"enabled": True, "rules": {}}
     for found in ([1], "x", {"in 80/tcp": {}}, {"in 80/tcp": ["allow"]}, 7):
         report = Stream().thing("UfwPolicy", "u", ufw, {**ufw, "rules": found}, ufw).report()
@@ -172,7 +172,7 @@ CERTIFICATE = "tls:index/locallySignedCert:LocallySignedCert"
         (-3.0, "!", "has ended, on {day}"),
     ],
 )
-def test_a_certificate_that_is_due_says_when_it_ends_and_is_of_nobodys_hand(
+def test_a_certificate_that_is_due_says_when_it_ends_and_is_not_by_hand(
     left: float, severity: str, said: str
 ) -> None:
     ends = datetime.now(UTC) + timedelta(days=left)
@@ -187,16 +187,16 @@ def test_a_certificate_that_is_due_says_when_it_ends_and_is_of_nobodys_hand(
     )
 
 
-def test_a_certificate_of_an_end_that_nobody_knows_is_due_all_the_same() -> None:
+def test_a_certificate_with_an_unknown_end_is_still_due() -> None:
     due = {"readyForRenewal": {"diffKind": "update-replace", "inputDiff": False}}
     stream = Stream().event("resOutputsEvent", "replace", CERTIFICATE, "c", {"validityEndTime": 7}, {}, due)
-    assert [one.what for one in stream.report().differences] == ["is due"]
+    assert [one.what for one in stream.report().differences] == ["is due for renewal"]
 
 
 def accepting(
     before: dict[str, str], goal: dict[str, str], live: dict[str, dict[str, str]]
 ) -> list[tuple[str, str, bool, bool]]:
-    """Return subject, words, whether it is the code's, and whether it stays."""
+    """Return the subject, the text, whether the code has changed, and whether it stays."""
     none: dict[str, Any] = {name: {} for name in MAPS}
     old = {**none, "accepted": before}
     stream = Stream().thing("Inventory", "i", old, {**old, **live}, {**none, "accepted": goal})
@@ -206,7 +206,7 @@ def accepting(
 EVIL = {"files": {"/etc/cron.d/evil": "file 0644 root:root"}}
 
 
-def test_an_acceptance_is_a_change_of_the_code_and_hides_what_it_accepts() -> None:
+def test_an_acceptance_is_a_change_in_the_code_and_hides_the_accepted_thing() -> None:
     accept = {"file /etc/cron.d/evil": "tried for a day"}
     key = "file /etc/cron.d/evil"
     assert accepting({}, {}, EVIL) == [("/etc/cron.d/evil", "file 0644 root:root", False, True)]
@@ -218,7 +218,7 @@ def test_an_acceptance_is_a_change_of_the_code_and_hides_what_it_accepts() -> No
     ]
 
 
-def test_an_acceptance_that_was_taken_out_is_a_change_of_the_code() -> None:
+def test_an_acceptance_that_was_removed_is_a_change_in_the_code() -> None:
     accept = {"container leak": "tried for a day"}
     unused = {"docker": {"accept container leak": "has no effect: remove it from inventory.accept"}}
     assert accepting(accept, accept, unused) == [
@@ -228,8 +228,8 @@ def test_an_acceptance_that_was_taken_out_is_a_change_of_the_code() -> None:
         assert accepting(accept, {}, live) == [("container leak", "no longer accepted", True, False)]
 
 
-def test_a_machine_without_a_record_is_recorded_by_up_though_all_else_stays() -> None:
-    """`up` does nothing where all lines stay."""
+def test_up_records_a_machine_without_a_baseline_even_if_all_else_stays() -> None:
+    """`up` does nothing if all lines stay."""
     told = accepting({}, {}, {"files": {"baseline": NO_BASELINE, **EVIL["files"]}})
     assert told == [
         ("/etc/cron.d/evil", "file 0644 root:root", False, True),
@@ -242,7 +242,7 @@ def test_a_machine_without_a_record_is_recorded_by_up_though_all_else_stays() ->
 @pytest.mark.parametrize(
     ("name", "key"), [("files", "/etc/profile"), ("files", "/etc/pam.d/cron"), ("programs", "/usr/bin/vi")]
 )
-def test_what_is_no_longer_there_breaks_things_and_lets_nobody_in(name: str, key: str) -> None:
+def test_a_missing_file_is_a_fault_and_does_not_open_the_host(name: str, key: str) -> None:
     for text in ("is missing, base-files ships it", "gone; was: file 0644 root:root"):
         (line,) = inventory(**{name: {key: text}})
         assert line.severity.value == "!"

@@ -1,4 +1,4 @@
-"""The cable that the tests of the gate ask over."""
+"""The fixture `wire`: the network over which the tests scan."""
 
 from tests.cli.scan.scan_wire import wire
 

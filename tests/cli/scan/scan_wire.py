@@ -1,4 +1,4 @@
-"""Two networks of our own on a cable: a careless host in one, who asks in the other. Takes root."""
+"""Two network namespaces with a virtual cable: a careless host, and the machine that scans it. Needs root."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 V4, V6 = "203.0.113.10", "2001:db8:77::10"
 _ASKER = {V4: "203.0.113.9", V6: "2001:db8:77::9"}
 DROPPED = "20000:60000"
-# The other end of the cable is this machine. It answers at once, unless it is busy; `settling` knows.
+# Both ends of the cable are on this machine. It answers at once unless it is busy, which `settling` measures.
 _QUICK = """
 import runpy, sys
 from portcullis.cli.scan import greetings, syn
@@ -36,14 +36,14 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 @dataclass(frozen=True)
 class Wire:
-    """The two networks and the certificates of the host between them."""
+    """The names of the two network namespaces, and the folder with the host's certificates."""
 
     asker: str
     asked: str
     folder: Path
 
     def run(self, *argv: str, text: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a program with the asker's network."""
+        """Run a program in the network of the scanner."""
         return subprocess.run(
             ["ip", "netns", "exec", self.asker, *argv],
             input=text, text=True, capture_output=True, check=check, timeout=120, cwd=ROOT,
@@ -53,11 +53,11 @@ class Wire:
     def quick(
         self, module: str, *arguments: str, text: str, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run a module of ours with the asker's network; it waits shorter than on the internet."""
+        """Run one of our modules in the network of the scanner. It waits less than on the internet."""
         return self.run(sys.executable, "-c", _QUICK, module, *arguments, text=text, check=check)
 
     def probe(self, **changes: Any) -> dict[str, Any]:
-        """Ask by the probe alone."""
+        """Scan with the probe and return its answer."""
         question = {
             "addresses": [V4, V6], "families": [4, 6], "ports": [[1, 65535]], "ssh": 22, "sites": [],
             "page": "",
@@ -68,7 +68,7 @@ class Wire:
         return answer
 
     def touched(self) -> int:
-        """Return how many connections the SSH ports have seen, and forget them."""
+        """Return how many connections the SSH ports have seen, and reset the counter."""
         counted = self.folder / "ssh"
         number = len(counted.read_text().splitlines()) if counted.exists() else 0
         counted.unlink(missing_ok=True)
@@ -77,7 +77,7 @@ class Wire:
 
 @pytest.fixture(scope="session")
 def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
-    """Lay the cable and start the host's servers; both networks go at the end, with all that is in them."""
+    """Set up the cable and start the host's servers. At the end, remove both network namespaces."""
     folder = tmp_path_factory.mktemp("wire")
     certificates(folder)
     made = Wire(f"scan-a-{os.getpid()}", f"scan-b-{os.getpid()}", folder)
@@ -96,7 +96,7 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
             _ip("-n", namespace, "link", "set", "wire", "up")
         for program in ("iptables", "ip6tables"):
             drop = [program, "-A", "INPUT", "-p", "tcp", "--dport", DROPPED, "-j", "DROP"]
-            # What the drop would hide: MongoDB's own port.
+            # The dropped range contains MongoDB's ports.
             keep = [program, "-I", "INPUT", "-p", "tcp", "--dport", "27017:27018", "-j", "ACCEPT"]
             for rule in (drop, keep):
                 _ip("netns", "exec", made.asked, *rule)
@@ -121,7 +121,7 @@ def _ip(*arguments: str) -> None:
 
 
 def certificates(folder: Path) -> None:
-    """Write an authority, a good certificate of shop.example.com, and one that has ended."""
+    """Write an authority, a valid certificate of shop.example.com, and an expired one."""
     now = datetime.now(UTC)
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Root of the test")])

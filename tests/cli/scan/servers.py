@@ -1,7 +1,7 @@
-"""What a careless host serves, each on its own port, in the network that this runs in.
+"""The servers of a careless host, each on its own port, in the network namespace of this process.
 
-`python servers.py FOLDER`: the folder holds the certificates, and gets a line in `ssh` for each connection to
-the SSH port. It prints "ready" when all of it listens.
+`python servers.py FOLDER`: the folder has the certificates. Its file `ssh` gets a line for each connection to
+the SSH port. The program prints "ready" when all servers listen.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def listen(port: int, serve: Callable[[socket.socket], None], family: int, addre
 
 def main() -> None:
     for port, serve in everything().items():
-        listen(port, serve, socket.AF_INET, "0.0.0.0")  # noqa: S104 - in a network of its own
+        listen(port, serve, socket.AF_INET, "0.0.0.0")  # noqa: S104 - in its own network namespace
         listen(port, serve, socket.AF_INET6, "::")
     listen(ONLY_V6, web, socket.AF_INET6, "::")
     print("ready", flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""`portcullis scan`, as people and deployments run it."""
+"""`portcullis scan`, as people and deploys run it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def scan(wire: Wire, told: Declared, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_red_with_a_line_for_each_and_green_when_it_is_declared(wire: Wire, tmp_path: Path) -> None:
+def test_each_undeclared_port_is_a_fault_and_a_declared_port_is_none(wire: Wire, tmp_path: Path) -> None:
     told = Declared("web1", (V4, V6), 22, openings(*OURS))
     file = tmp_path / "scan.json"
     code, said = scan(wire, told, "--ports", PORTS, "--json", str(file))
@@ -47,19 +47,19 @@ def test_red_with_a_line_for_each_and_green_when_it_is_declared(wire: Wire, tmp_
     assert f"FAIL: web1 {V4}: port 6379/tcp is open and nobody declared it; redis: +PONG, without" in said
     assert f"FAIL: web1 {V6}: mongodb on port 27017/tcp serves everybody without credentials" in said
     assert f"FAIL: web1 {V6}: port 9000/tcp is open" in said
-    assert f"FAIL: web1 {V4}: port 9000/tcp" not in said, "it listens on IPv6 alone"
+    assert f"FAIL: web1 {V4}: port 9000/tcp" not in said, "it listens on IPv6 only"
     assert json.loads(file.read_text())["result"] == 1
     code, said = scan(wire, told, "--ports", "1-5000", "--method", "connect", "--family", "4", "--quiet")
-    assert (code, said) == (0, "what answers is what is declared\n")
+    assert (code, said) == (0, "open ports and certificates are as declared\n")
 
 
-def test_a_host_that_is_not_there_is_an_error_and_not_a_closed_host(wire: Wire) -> None:
+def test_a_host_that_does_not_answer_is_an_error_and_not_a_closed_host(wire: Wire) -> None:
     code, said = scan(wire, Declared("web1", ("203.0.113.77",), 22, openings(22)), "--ports", "3306")
     assert code == 2
-    assert "nothing at all answers at 203.0.113.77" in said
+    assert "nothing answers at 203.0.113.77" in said
 
 
-def test_a_site_of_a_public_authority_has_to_be_trusted(wire: Wire) -> None:
+def test_a_certificate_of_a_public_authority_has_to_be_trusted(wire: Wire) -> None:
     sites = {"shop.example.com": "public"}
     told = Declared("web1", (V4,), 22, openings(22, 443), tuple(sites), "shop.example.com", sites)
     code, said = scan(wire, told, "--ports", "443")
@@ -76,8 +76,8 @@ def fake_ssh(tmp_path: Path, script: str) -> str:
     return str(program)
 
 
-def test_from_another_machine_it_is_the_probe_itself_that_runs_there(tmp_path: Path) -> None:
-    # An ssh that runs the command here, as sshd would: by a shell.
+def test_from_another_machine_the_same_probe_runs_there(tmp_path: Path) -> None:
+    # This ssh runs the command on this machine with a shell, as sshd does.
     ssh = fake_ssh(tmp_path, f'echo "$@" >{tmp_path}/argv; for last; do :; done; cd /; exec sh -c "$last"')
     question: dict[str, Any] = {
         "addresses": ["127.0.0.1"], "families": [4], "ports": [[1, 2]], "ssh": 22, "sites": [], "page": "",
@@ -90,7 +90,7 @@ def test_from_another_machine_it_is_the_probe_itself_that_runs_there(tmp_path: P
     assert "-- elsewhere sh -c" in said
 
 
-def test_what_another_machine_answers_acts_on_no_terminal(
+def test_the_answer_of_another_machine_cannot_control_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evil = "\x1b]52;c;eA==\x07\n::stop-commands::x"
@@ -116,13 +116,13 @@ def test_what_another_machine_answers_acts_on_no_terminal(
             "elsewhere cannot be reached by ssh: ssh: connect",
         ),
         ("echo 'sh: 1: python3: not found' >&2; exit 127", "it needs python3: sh: 1: python3: not found"),
-        ("echo Welcome; exit 0", "answered with something else: Welcome"),
-        (r"printf '\033[2K'; exit 0", "answered with something else: \ufffd"),
+        ("echo Welcome; exit 0", "did not answer with a result: Welcome"),
+        (r"printf '\033[2K'; exit 0", "did not answer with a result: \ufffd"),
         (r"printf '\033[2K' >&2; exit 255", "cannot be reached by ssh: \ufffd"),
-        (r"head -c 100000 /dev/zero | tr '\0' '['; exit 0", "answered with something else"),
+        (r"head -c 100000 /dev/zero | tr '\0' '['; exit 0", "did not answer with a result"),
     ],
 )
-def test_a_vantage_point_that_fails_says_why(tmp_path: Path, script: str, said: str) -> None:
+def test_a_failing_scan_from_another_machine_says_why(tmp_path: Path, script: str, said: str) -> None:
     with pytest.raises(vantage.VantageFailed, match=said):
         vantage.answer({}, "elsewhere", (fake_ssh(tmp_path, script),))
 
@@ -134,7 +134,7 @@ def test_a_vantage_point_that_fails_says_why(tmp_path: Path, script: str, said: 
         ("echo '{}'", "portcullis:hosts: declares no host"),
     ],
 )
-def test_settings_that_cannot_be_read_are_told(
+def test_unreadable_settings_are_reported(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -150,7 +150,7 @@ def test_settings_that_cannot_be_read_are_told(
     assert said in capsys.readouterr().err
 
 
-def test_a_host_that_the_stack_does_not_have_is_named(
+def test_an_unknown_host_lists_the_hosts_of_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program, key = (
@@ -166,7 +166,7 @@ def test_a_host_that_the_stack_does_not_have_is_named(
     assert "stack lab has no host web2; it has web1" in capsys.readouterr().err
 
 
-def test_a_program_of_its_own_leaves_what_its_hosts_declare(
+def test_without_hosts_in_the_settings_the_file_of_the_last_up_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = tmp_path / "pulumi"
@@ -181,31 +181,31 @@ def test_a_program_of_its_own_leaves_what_its_hosts_declare(
     assert ".portcullis/lab/declared.json has no host web2; it has shop" in capsys.readouterr().err
 
 
-def test_raw_packets_without_root_are_refused_for_people(
+def test_raw_packets_without_root_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "declared.json"
     file.write_text(json.dumps([Declared("web1", ("127.0.0.1",), 22, ()).json()]))
     monkeypatch.setattr(syn, "possible", lambda: False)
     assert scanned(["--declared", str(file), "--method", "syn", "--ports", "9"]) == 2
-    assert "raw packets take root" in capsys.readouterr().err
+    assert "raw packets need root" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "22-", "a", "70000", "30-20"])
-def test_ports_that_are_none_are_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_ports_are_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         scanned(["--ports", text])
     assert "argument --ports" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "-5", "fast"])
-def test_a_rate_that_sends_nothing_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_rate_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         scanned([f"--rate={text}"])
     assert "argument --rate" in capsys.readouterr().err
 
 
-def test_a_result_that_cannot_be_written_is_told_after_the_table(
+def test_a_failed_write_of_the_result_is_reported_after_the_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -219,7 +219,7 @@ def test_a_result_that_cannot_be_written_is_told_after_the_table(
         assert scanned([*asked, "--json", str(tmp_path / "nowhere" / "scan.json")]) == 2
     said = capsys.readouterr()
     assert f"ok  {port}/tcp  open  SSH" in said.out
-    assert said.err.startswith(f"asking web1 for ports {port} by IPv4 and IPv6…\n"), "to a person"
+    assert said.err.startswith(f"scanning ports {port} of web1 over IPv4 and IPv6…\n")
     assert "error: " in said.err
     assert "nowhere/scan.json" in said.err
 
@@ -229,26 +229,26 @@ def test_a_result_that_cannot_be_written_is_told_after_the_table(
     [
         ("[]", "declares no host"),
         ("{}", "declares no host"),
-        ("[{}]", "is not what `up` leaves there: KeyError: 'openings'"),
-        ("[null]", "is not what `up` leaves there: TypeError"),
-        ("5", "is not what `up` leaves there: TypeError"),
-        ("nonsense", "is not what `up` leaves there: JSONDecodeError"),
+        ("[{}]", "is not a file as `up` writes it: KeyError: 'openings'"),
+        ("[null]", "is not a file as `up` writes it: TypeError"),
+        ("5", "is not a file as `up` writes it: TypeError"),
+        ("nonsense", "is not a file as `up` writes it: JSONDecodeError"),
     ],
 )
-def test_what_declares_nothing_is_not_called_as_declared(
+def test_a_file_that_declares_no_host_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
 ) -> None:
     file = tmp_path / "declared.json"
     file.write_text(text)
     assert scanned(["--declared", str(file)]) == 2
-    heard = capsys.readouterr()
-    assert heard.out == ""
-    assert heard.err.startswith(f"error: {file} ")
-    assert said in heard.err
-    assert heard.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"error: {file} ")
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
 
 
-WHOLE = {
+COMPLETE = {
     "from": "x", "method": "syn", "unresolved": [],
     "addresses": {"192.0.2.1": {
         "source": "10.0.0.1", "open": [22], "refused": 1, "silent": 1, "greetings": {}, "certificates": {},
@@ -266,7 +266,7 @@ WHOLE = {
         {"addresses": {"a": {"source": "me"}}},
     ],
 )
-def test_an_answer_of_another_form_is_told(part: dict[str, Any]) -> None:
-    assert vantage.checked(WHOLE, "elsewhere") == WHOLE
-    with pytest.raises(vantage.VantageFailed, match="than what was asked"):
-        vantage.checked({**WHOLE, **part}, "elsewhere")
+def test_an_answer_of_another_form_is_refused(part: dict[str, Any]) -> None:
+    assert vantage.checked(COMPLETE, "elsewhere") == COMPLETE
+    with pytest.raises(vantage.VantageFailed, match="is not the result of a scan"):
+        vantage.checked({**COMPLETE, **part}, "elsewhere")

@@ -1,4 +1,4 @@
-"""The probe asks a careless host over a cable of its own: real packets, real connections, both families."""
+"""The probe scans a careless host over a virtual cable: real packets, real connections, IPv4 and IPv6."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.cli.scan.scan_wire import Wire
 
 BOTH = [22, 25, 80, 443, 2222, 3306, 5432, 6379, 6380, 8080, 8443, 9999, 27017, 27018]
-DROPPED = 40001 - 2  # but for MongoDB's ports
+DROPPED = 40001 - 2  # without MongoDB's ports
 
 
 @pytest.fixture(scope="module")
@@ -27,30 +27,30 @@ def found(wire: Wire) -> dict[str, Any]:
     return wire.probe()
 
 
-def test_raw_packets_find_all_that_listens_by_both_families(found: dict[str, Any]) -> None:
+def test_raw_packets_find_all_open_ports_over_ipv4_and_ipv6(found: dict[str, Any]) -> None:
     assert found["method"] == "syn"
     four, six = found["addresses"][V4], found["addresses"][V6]
     assert four["open"] == BOTH
-    assert six["open"] == sorted([*BOTH, 9000]), "what listens on IPv6 alone is found there"
+    assert six["open"] == sorted([*BOTH, 9000]), "port 9000 listens on IPv6 only"
     for each in (four, six):
         assert each["silent"] == DROPPED
         assert each["refused"] == 65535 - DROPPED - len(each["open"])
 
 
-def test_no_connection_goes_to_the_ssh_port_which_would_count_with_fail2ban(wire: Wire) -> None:
+def test_with_raw_packets_nothing_connects_to_the_ssh_port(wire: Wire) -> None:
     wire.touched()
     asked = wire.probe(ports=[[1, 2000]])
     assert all(22 in asked["addresses"][address]["open"] for address in (V4, V6))
     assert wire.touched() == 0
 
 
-def test_where_only_connections_can_be_made_the_ssh_port_is_touched_once(wire: Wire) -> None:
+def test_without_raw_packets_the_ssh_port_gets_one_connection(wire: Wire) -> None:
     wire.touched()
     asked = wire.probe(ports=[[1, 2000]], method="connect", addresses=[V4])
     greeting = asked["addresses"][V4]["greetings"]["22"]["said"]
     assert greeting.startswith("SSH-2.0-OpenSSH_9.9")
     assert wire.touched() == 1
-    # What a stranger says cannot colour a terminal.
+    # The server's words cannot control a terminal.
     assert "\x1b" not in json.dumps(asked["addresses"][V4]["greetings"])
     assert "·[31mred" in greeting
 
@@ -74,14 +74,14 @@ def test_where_only_connections_can_be_made_the_ssh_port_is_touched_once(wire: W
     ],
 )
 @pytest.mark.parametrize("address", [V4, V6])
-def test_each_server_is_known_by_its_greeting(
+def test_each_server_is_recognised_by_its_greeting(
     found: dict[str, Any], address: str, port: int, speaks: str, access: str
 ) -> None:
     greeting = found["addresses"][address]["greetings"][str(port)]
     assert (greeting["speaks"], greeting["access"]) == (speaks, access), greeting
 
 
-def test_a_web_server_is_asked_properly_once_it_is_known_to_be_one(found: dict[str, Any]) -> None:
+def test_a_web_server_gets_a_proper_request_after_it_is_recognised(found: dict[str, Any]) -> None:
     assert found["addresses"][V4]["greetings"]["8080"]["said"].startswith("HTTP/1.1 200 OK, naive")
 
 
@@ -105,19 +105,19 @@ def test_connections_find_the_same_as_packets(wire: Wire, found: dict[str, Any])
         assert asked["addresses"][address]["silent"] == 99, "dropped and not refused"
 
 
-def test_an_address_that_nobody_has_is_silent_and_one_without_a_way_is_not_asked(wire: Wire) -> None:
+def test_an_unused_address_is_silent_and_one_without_a_route_is_not_scanned(wire: Wire) -> None:
     asked = wire.probe(addresses=["203.0.113.77", "192.0.2.1"], ports=[[1, 100]])
     assert asked["addresses"]["203.0.113.77"]["silent"] == 100
     assert asked["addresses"]["192.0.2.1"]["source"] is None
 
 
-def test_a_name_that_leads_nowhere_is_told(wire: Wire) -> None:
+def test_a_name_without_an_address_is_unresolved(wire: Wire) -> None:
     asked = wire.probe(addresses=["no-such-host.invalid"], ports=[[22, 22]])
     assert asked["unresolved"] == ["no-such-host.invalid"]
     assert asked["addresses"] == {}
 
 
-def test_certificates_by_chain_name_and_time(wire: Wire) -> None:
+def test_chain_name_and_dates_of_certificates(wire: Wire) -> None:
     sites = ["shop.example.com", "www.shop.example.com", "other.example.com"]
     roots = (wire.folder / "root.pem").read_text()
     known = wire.probe(ports=[[443, 443]], sites=sites, roots=roots)["addresses"][V6]["certificates"]
@@ -133,12 +133,12 @@ def test_certificates_by_chain_name_and_time(wire: Wire) -> None:
     assert unknown["shop.example.com"]["issuer"] == "Root of the test"
 
 
-def test_the_program_for_another_machine_needs_nothing_there(wire: Wire, tmp_path: Path) -> None:
+def test_the_program_for_another_machine_needs_only_python_there(wire: Wire, tmp_path: Path) -> None:
     question = {
         "addresses": [V4], "families": [4], "ports": [[20, 30], [6379, 6379], [443, 443]], "ssh": 22,
         "sites": ["shop.example.com"], "page": "", "roots": "", "method": "auto", "rate": 5000,
     }  # fmt: skip
-    # -I and no PYTHONPATH: nothing of this checkout can be imported there.
+    # With -I and without PYTHONPATH, Python cannot import this checkout.
     argv = ["env", "-C", str(tmp_path), "-u", "PYTHONPATH", "/usr/bin/python3", "-I", "-"]
     done = wire.run(*argv, text=vantage.program(question))
     answer = json.loads(done.stdout)
@@ -148,7 +148,7 @@ def test_the_program_for_another_machine_needs_nothing_there(wire: Wire, tmp_pat
 
 
 def test_a_connection_that_met_itself_is_not_open() -> None:
-    """On loopback the kernel may choose the very port that is asked as ours."""
+    """On loopback the kernel may choose the scanned port as our own port."""
     with socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         line.bind(("127.0.0.1", 0))
@@ -162,10 +162,10 @@ def test_a_connection_that_met_itself_is_not_open() -> None:
         assert not connect.met_itself(line)
 
 
-def test_connections_to_loopback_find_no_phantoms(wire: Wire) -> None:
+def test_connections_to_loopback_find_only_ports_that_listen(wire: Wire) -> None:
     program = (
         "import socket; from portcullis.cli.scan import connect\n"
-        # Nobody listens there, and the kernel has those two alone to choose from: it meets itself.
+        # Nobody listens on these two ports, and the kernel can choose no others: a connection meets itself.
         "open('/proc/sys/net/ipv4/ip_local_port_range', 'w').write('40000 40001')\n"
         "with socket.create_server(('127.0.0.1', 7)):\n"
         "    found = [connect.ask('127.0.0.1', [port]) for port in (7, 40000, 40001)]\n"

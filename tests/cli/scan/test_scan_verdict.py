@@ -1,4 +1,4 @@
-"""What is declared, and what is said of answers that differ from it."""
+"""What is declared, and the faults of answers that differ from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.cli.scan import report
-from portcullis.cli.scan.verdict import judge
+from portcullis.cli.scan.verdict import compare
 from portcullis.components.host.declared import Declared, Opening, declared
 from portcullis.components.host.stack import load
 from tests.config.test_settings import smallest
@@ -35,7 +35,7 @@ def certificate(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def heard(*ports: int, greetings: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def answered(*ports: int, greetings: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     return {
         "source": "198.51.100.7", "open": sorted(ports), "refused": 0, "silent": 65535 - len(ports),
         "greetings": greetings or {}, "certificates": {"api.example.com": certificate()}, **more,
@@ -45,143 +45,143 @@ def heard(*ports: int, greetings: dict[str, Any] | None = None, **more: Any) -> 
 def answer(four: dict[str, Any], six: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "from": "laptop", "method": "syn", "unresolved": [],
-        "addresses": {V4: four, V6: six or heard(22, 80, 443)},
+        "addresses": {V4: four, V6: six or answered(22, 80, 443)},
     }  # fmt: skip
 
 
 def faults(found: dict[str, Any], told: Declared | None = None, ports: Any = ALL) -> list[str]:
-    verdict = judge(told or settings(), found, ports, NOW)
+    verdict = compare(told or settings(), found, ports, NOW)
     return [f"{fault.mark} {fault}" for fault in verdict.faults]
 
 
-def test_a_host_as_declared_has_nothing_to_say() -> None:
-    verdict = judge(settings(), answer(heard(22, 80, 443)), ALL, NOW)
+def test_a_host_as_declared_has_no_faults() -> None:
+    verdict = compare(settings(), answer(answered(22, 80, 443)), ALL, NOW)
     assert verdict.faults == []
     assert report.status([verdict]) == 0
-    assert report.table([verdict]).splitlines()[-1] == "what answers is what is declared"
+    assert report.table([verdict]).splitlines()[-1] == "open ports and certificates are as declared"
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_a_port_that_nobody_declared_is_told_with_what_answers(family: int) -> None:
-    leak = heard(
+def test_an_undeclared_port_is_a_fault_and_names_its_protocol(family: int) -> None:
+    leak = answered(
         22,
         80,
         443,
         3306,
-        greetings={"3306": {"speaks": "mysql", "said": "8.4.2", "access": "wants credentials"}},
+        greetings={"3306": {"speaks": "mysql", "said": "8.4.2", "access": "requires credentials"}},
     )
-    good = heard(22, 80, 443)
+    good = answered(22, 80, 443)
     (fault,) = faults(answer(leak, good) if family == 4 else answer(good, leak))
     assert fault.startswith(
         f"FAIL web1 {V4 if family == 4 else V6}: port 3306/tcp is open and nobody declared it"
     )
-    assert "mysql: 8.4.2, wants credentials" in fault
+    assert "mysql: 8.4.2, requires credentials" in fault
     assert "docker ps --filter publish=3306" in fault
     assert "portcullis:hosts.web1.firewall.allow" in fault
 
 
 @pytest.mark.parametrize(("missing", "hint"), [(22, "systemctl status ssh"), (443, "systemctl status nginx")])
-def test_a_declared_port_that_does_not_answer_is_told(missing: int, hint: str) -> None:
-    (fault,) = faults(answer(heard(*{22, 80, 443} - {missing})))
+def test_a_declared_port_that_does_not_answer_is_a_fault(missing: int, hint: str) -> None:
+    (fault,) = faults(answer(answered(*{22, 80, 443} - {missing})))
     assert f"port {missing}/tcp is declared" in fault
     assert "does not answer" in fault
     assert hint in fault
 
 
-def test_a_port_that_was_not_asked_is_not_missed() -> None:
-    assert faults(answer(heard(22), heard(22)), ports=[(22, 22), (3306, 3306)]) == []
+def test_a_port_that_was_not_scanned_is_no_fault() -> None:
+    assert faults(answer(answered(22), answered(22)), ports=[(22, 22), (3306, 3306)]) == []
 
 
-def test_a_store_that_serves_everybody_is_red_even_where_it_is_declared() -> None:
+def test_a_store_without_credentials_is_a_fault_even_if_it_is_declared() -> None:
     told = settings(firewall={"public": {"6379/tcp": {}}})
     open_store = {"6379": {"speaks": "redis", "said": "+PONG", "access": "without credentials"}}
-    (fault,) = faults(answer(heard(22, 80, 443, 6379, greetings=open_store)), told)
+    (fault,) = faults(answer(answered(22, 80, 443, 6379, greetings=open_store)), told)
     assert "redis on port 6379/tcp serves everybody without credentials" in fault
-    guarded = {"6379": {"speaks": "redis", "said": "-NOAUTH", "access": "wants credentials"}}
-    assert faults(answer(heard(22, 80, 443, 6379, greetings=guarded)), told) == []
+    guarded = {"6379": {"speaks": "redis", "said": "-NOAUTH", "access": "requires credentials"}}
+    assert faults(answer(answered(22, 80, 443, 6379, greetings=guarded)), told) == []
 
 
-def test_what_the_settings_open_may_answer_and_has_to_somewhere() -> None:
+def test_a_port_that_the_settings_open_has_to_answer_on_some_address() -> None:
     told = settings(firewall={"allow": {"8443/tcp": {}, "9000:9010/tcp": {}, "51820/udp": {}}})
-    assert faults(answer(heard(22, 80, 443, 8443, 9003)), told) == []
-    (fault,) = faults(answer(heard(22, 80, 443)), told)
-    assert "port 8443/tcp is declared (a program of the host) and does not answer" in fault
+    assert faults(answer(answered(22, 80, 443, 8443, 9003)), told) == []
+    (fault,) = faults(answer(answered(22, 80, 443)), told)
+    assert "port 8443/tcp is declared (a program of the host) but does not answer" in fault
     assert "portcullis:hosts.web1.firewall.allow[8443/tcp]" in fault
 
 
-def test_what_is_for_some_is_red_where_others_reach_it() -> None:
+def test_a_port_for_some_sources_is_a_fault_if_others_reach_it() -> None:
     told = settings(firewall={"allow": {"5432/tcp": {"from": ["198.51.100.0/24", "9.9.9.9"]}}})
-    assert faults(answer(heard(22, 80, 443)), told) == [], "we may not be one of them"
-    assert faults(answer(heard(22, 80, 443, 5432, source="9.9.9.9")), told) == []
-    (fault,) = faults(answer(heard(22, 80, 443, 5432, source="192.168.1.5")), told)
-    assert fault.startswith(f"warn web1 {V4}: port 5432/tcp is open to 192.168.1.5, and by ")
-    assert "whether that is wrong is not known from behind a router" in fault
+    assert faults(answer(answered(22, 80, 443)), told) == [], "we may not be one of them"
+    assert faults(answer(answered(22, 80, 443, 5432, source="9.9.9.9")), told) == []
+    (fault,) = faults(answer(answered(22, 80, 443, 5432, source="192.168.1.5")), told)
+    assert fault.startswith(f"warn web1 {V4}: port 5432/tcp is open to 192.168.1.5, but ")
+    assert "Behind a router, the host may see an address of ours that it allows" in fault
     assert "--from" in fault
-    (fault,) = faults(answer(heard(22, 80, 443, 5432, source="8.8.8.8")), told)
+    (fault,) = faults(answer(answered(22, 80, 443, 5432, source="8.8.8.8")), told)
     assert "port 5432/tcp is open to 8.8.8.8" in fault
     assert "9.9.9.9" in fault
 
 
-def test_what_is_for_others_is_in_the_table() -> None:
+def test_a_port_for_other_sources_is_in_the_table() -> None:
     told = settings(firewall={"allow": {"5432/tcp": {"from": ["198.51.100.0/24", "9.9.9.9"]}}})
 
     def row(source: str, ports: Any = ALL) -> list[tuple[str, str, str]]:
-        table = judge(told, answer(heard(22, 80, 443, source=source)), ports, NOW).tables[V4]
+        table = compare(told, answer(answered(22, 80, 443, source=source)), ports, NOW).tables[V4]
         return [(row.mark, row.state, row.declared) for row in table if row.what == "5432/tcp"]
 
     ((mark, state, why),) = row("8.8.8.8")
     assert (mark, state) == ("ok", "closed to us")
-    assert why.endswith("only 198.51.100.0/24, 9.9.9.9")
+    assert why.endswith("only for 198.51.100.0/24, 9.9.9.9")
     assert row("9.9.9.9")[0][1] == "no answer"
-    assert row("8.8.8.8", [(1, 1024)]) == [], "it was not asked"
+    assert row("8.8.8.8", [(1, 1024)]) == [], "it was not scanned"
 
 
-def test_what_is_wrong_with_several_certificates_alike_is_said_once() -> None:
+def test_the_same_fault_of_several_certificates_is_reported_once() -> None:
     untrusted = certificate(trusted=False, fault="unknown issuer")
-    shown = heard(22, 80, 443, certificates={"api.example.com": untrusted, "www.example.com": untrusted})
+    shown = answered(22, 80, 443, certificates={"api.example.com": untrusted, "www.example.com": untrusted})
     (fault,) = faults(answer(shown, shown))
     assert f"web1 {V4}, {V6}, api.example.com, www.example.com: browsers do not trust" in fault
 
 
-def test_where_rules_overlap_a_port_is_for_all_whom_one_of_them_names() -> None:
+def test_overlapping_rules_allow_the_sources_of_all_of_them() -> None:
     some = {"8000:9000/tcp": {"from": ["9.9.9.9"]}}
     everybody = settings(firewall={"allow": {**some, "8080/tcp": {}}})
-    found = heard(22, 80, 443, 8080, source="8.8.8.8")
+    found = answered(22, 80, 443, 8080, source="8.8.8.8")
     assert faults(answer(found), everybody) == []
     both = settings(firewall={"allow": {**some, "8080/tcp": {"from": ["8.8.8.0/24"]}}})
     assert faults(answer(found), both) == []
-    (fault,) = faults(answer(heard(22, 80, 443, 8080, source="1.1.1.1")), both)
-    assert "only 9.9.9.9, 8.8.8.0/24 may" in fault
+    (fault,) = faults(answer(answered(22, 80, 443, 8080, source="1.1.1.1")), both)
+    assert "allows only 9.9.9.9, 8.8.8.0/24" in fault
     assert "allow[8000:9000/tcp] and portcullis:hosts.web1.firewall.allow[8080/tcp]" in fault
-    alone = faults(answer(heard(22, 80, 443, 8081, source="8.8.8.8")), everybody)
-    assert "port 8081/tcp is open to 8.8.8.8" in alone[0], "the range is still for some"
+    alone = faults(answer(answered(22, 80, 443, 8081, source="8.8.8.8")), everybody)
+    assert "port 8081/tcp is open to 8.8.8.8" in alone[0], "the range still has its sources"
 
 
-def test_ports_that_were_too_many_to_be_asked_what_they_are_are_a_warning() -> None:
+def test_too_many_open_ports_to_ask_for_their_protocol_are_a_warning() -> None:
     told = settings(firewall={"allow": {"9000:9100/tcp": {}}})
-    assert faults(answer(heard(22, 80, 443, *range(9000, 9037))), told) == []
-    (fault,) = faults(answer(heard(22, 80, 443, *range(9000, 9038))), told)
-    assert fault.startswith(f"warn web1 {V4}: answers on 41 ports, and none but SSH's was asked what it is")
+    assert faults(answer(answered(22, 80, 443, *range(9000, 9037))), told) == []
+    (fault,) = faults(answer(answered(22, 80, 443, *range(9000, 9038))), told)
+    assert fault.startswith(f"warn web1 {V4}: answers on 41 ports, so only the SSH port was asked for its p")
     assert "--ports" in fault
 
 
 def test_a_host_that_answers_nothing_is_not_called_closed() -> None:
-    verdict = judge(settings(), answer(heard(), heard()), ALL, NOW)
+    verdict = compare(settings(), answer(answered(), answered()), ALL, NOW)
     assert report.status([verdict]) == 2
-    assert "nothing at all answers at 203.0.113.10, 2001:db8::10" in report.table([verdict])
+    assert "nothing answers at 203.0.113.10, 2001:db8::10" in report.table([verdict])
     assert "fail2ban-client banned" in verdict.unreached
 
 
-def test_a_family_that_answers_nothing_is_red_and_one_without_a_way_is_a_warning() -> None:
-    (fault,) = faults(answer(heard(22, 80, 443), heard()))
-    assert fault.startswith(f"FAIL web1 {V6}: nothing answers, though another address of the host does")
-    (fault,) = faults(answer(heard(22, 80, 443), heard(source=None)))
-    assert fault.startswith(f"warn web1 {V6}: was not asked: laptop has no way there")
+def test_a_silent_address_is_a_fault_and_an_address_without_a_route_is_a_warning() -> None:
+    (fault,) = faults(answer(answered(22, 80, 443), answered()))
+    assert fault.startswith(f"FAIL web1 {V6}: nothing answers, but another address of the host does")
+    (fault,) = faults(answer(answered(22, 80, 443), answered(source=None)))
+    assert fault.startswith(f"warn web1 {V6}: was not scanned: laptop has no route to it")
     assert "--from" in fault
 
 
-def test_what_answers_on_every_port_is_one_fault_and_not_thousands() -> None:
-    (fault,) = faults(answer(heard(*range(1, 60000))))
+def test_an_answer_on_every_port_is_one_fault_and_not_thousands() -> None:
+    (fault,) = faults(answer(answered(*range(1, 60000))))
     assert "answers on 59999 ports" in fault
 
 
@@ -199,10 +199,10 @@ def test_what_answers_on_every_port_is_one_fault_and_not_thousands() -> None:
         ),
     ],
 )
-def test_a_certificate_is_judged_by_chain_name_and_time(
+def test_faults_of_a_certificate_in_chain_name_and_dates(
     changes: dict[str, Any], mark: str, said: str
 ) -> None:
-    found = heard(22, 80, 443, certificates={"api.example.com": certificate(**changes)})
+    found = answered(22, 80, 443, certificates={"api.example.com": certificate(**changes)})
     (fault,) = faults(answer(found))
     assert fault.startswith(f"{mark} web1 {V4}, api.example.com: ")
     assert said in fault
@@ -219,12 +219,12 @@ def test_a_certificate_is_judged_by_chain_name_and_time(
         (lambda c: c["sites"]["api.example.com"].update(tls="internal"), "of this stack's own authority"),
     ],
 )
-def test_a_chain_that_nobody_can_follow_by_declaration_is_a_warning(
+def test_an_untrusted_certificate_of_a_declared_own_authority_is_a_warning(
     change: Callable[[dict[str, Any]], None], said: str
 ) -> None:
     config = smallest()
     change(config)
-    found = heard(
+    found = answered(
         22, 80, 443, certificates={"api.example.com": certificate(trusted=False, fault="unknown issuer")}
     )
     (fault,) = faults(
@@ -234,14 +234,14 @@ def test_a_chain_that_nobody_can_follow_by_declaration_is_a_warning(
     assert said in fault
 
 
-def test_a_host_without_sites_opens_ssh_alone_and_a_moved_port_moves() -> None:
+def test_a_host_without_sites_opens_only_ssh_on_its_declared_port() -> None:
     config = smallest() | {"sites": {}}
     config["hosts"]["web1"]["port"] = 2222
     (only,) = declared("web1", load(config).host_args("web1")).openings
     assert only == Opening(2222, 2222, "SSH", "portcullis:hosts.web1.port")
 
 
-def test_sites_without_tls_need_no_443() -> None:
+def test_sites_without_tls_need_no_port_443() -> None:
     config = smallest()
     config["sites"]["api.example.com"]["tls"] = "none"
     told = declared("web1", load(config).host_args("web1"))
@@ -249,7 +249,7 @@ def test_sites_without_tls_need_no_443() -> None:
     assert {opening.first: opening.answers for opening in told.openings}[443] == "none"
 
 
-def test_all_names_of_a_site_are_asked_but_a_star() -> None:
+def test_all_names_of_a_site_are_scanned_except_wildcards() -> None:
     config = smallest()
     config["acme"]["dns"] = {"provider": "cloudflare", "credentials": "dns"}
     config["secrets"] = {"dns": "x"}
@@ -271,14 +271,14 @@ def test_what_is_declared_survives_json() -> None:
 
 
 def test_the_table_and_its_json() -> None:
-    leak = heard(
+    leak = answered(
         22,
         80,
         443,
         3306,
-        greetings={"22": {"speaks": "ssh", "said": "SSH-2.0-OpenSSH_10.0", "access": "wants credentials"}},
+        greetings={"22": {"speaks": "ssh", "said": "SSH-2.0-OpenSSH_10.0", "access": "requires credentials"}},
     )
-    verdict = judge(settings(), answer(leak, heard(source=None)), ALL, NOW)
+    verdict = compare(settings(), answer(leak, answered(source=None)), ALL, NOW)
     assert report.table([verdict]) == TABLE
     found = report.as_json([verdict])
     assert found["result"] == 1
@@ -286,8 +286,8 @@ def test_the_table_and_its_json() -> None:
 
 
 TABLE = """\
-web1, all ports asked from laptop by raw SYN packets
-  2001:db8::10  (not asked: no way there)
+web1, all ports scanned from laptop with raw SYN packets
+  2001:db8::10  (not scanned: no route)
   203.0.113.10  (0 refused, 65531 silent)
     ok    22/tcp    open  SSH                     ssh: SSH-2.0-OpenSSH_10.0
     ok    80/tcp    open  nginx: api.example.com
@@ -297,9 +297,9 @@ web1, all ports asked from laptop by raw SYN packets
     ok  api.example.com  trusted  203.0.113.10  Let's Encrypt, 60 days left
 
 FAIL: web1 203.0.113.10: port 3306/tcp is open and nobody declared it
-    on the host, `ss -ltnp 'sport = :3306'` and `docker ps --filter publish=3306` say whose it is: end it, or declare it under portcullis:hosts.web1.firewall.allow (a program) or .public (a container)
+    on the host, `ss -ltnp 'sport = :3306'` and `docker ps --filter publish=3306` show what listens: stop it, or declare it under portcullis:hosts.web1.firewall.allow (a program) or .public (a container)
 
-warn: web1 2001:db8::10: was not asked: laptop has no way there
-    ask from a machine that has IPv6: --from ANOTHER-SSH-HOST
+warn: web1 2001:db8::10: was not scanned: laptop has no route to it
+    scan from a machine that has IPv6: --from ANOTHER-SSH-HOST
 
-1 thing open, closed or shown that must not be; 1 warning"""  # noqa: E501 - as it is printed
+1 fault; 1 warning"""  # noqa: E501 - as it is printed

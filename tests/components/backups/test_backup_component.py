@@ -165,7 +165,7 @@ class Host:
         (tmp_path / ".portcullis/lab").mkdir(parents=True)
         (tmp_path / ".portcullis/lab/ssh_config").write_text("")
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(restore, "heard", self.run)
+        monkeypatch.setattr(restore, "run_bounded", self.run)
         monkeypatch.setattr(restore, "_relay", self.run)
 
     def run(self, argv: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
@@ -205,7 +205,7 @@ def test_it_asks_and_restores_only_after_the_right_answer(
 ) -> None:
     arguments = ["--host", "web1", "--from", "latest", "redis"]
     assert restored(arguments) == 2
-    assert "--yes restores without asking" in capsys.readouterr().err
+    assert "add --yes to restore without a question" in capsys.readouterr().err
     monkeypatch.setattr(restore.sys.stdin, "isatty", lambda: True, raising=False)
     for answer, code in (("y", 2), ("redis", 0)):
         monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
@@ -222,7 +222,7 @@ def test_yes_asks_nothing(host: Host) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--yes", "--from", "latest"], "which store?"),
+        (["--yes", "--from", "latest"], "no store is given"),
         (["--yes", "--from", "2020-01-01T00-00-00Z", "redis"], "there is no backup 2020-01-01T00-00-00Z"),
         (["--stack", "prod"], ".portcullis/prod/ssh_config is missing"),
     ],
@@ -287,5 +287,5 @@ def test_a_preview_knows_all_but_secrets() -> None:
     "text", ["{}", "[3]", '[{"store": "redis"}]', "hello", "[" * 100_000, '[{"name": ["x"]}]']
 )
 def test_a_host_that_lists_something_else_is_told(text: str) -> None:
-    with pytest.raises(restore.Stopped, match="something else than a list of backups"):
+    with pytest.raises(restore.Stopped, match="web1 is not a list of backups"):
         restore.listed(text, "web1")

@@ -81,7 +81,7 @@ def undeclared(said: str) -> set[tuple[int, int]]:
 def test_the_host_as_deployed_is_green_and_says_so_in_json(gated: Program, tmp_path: Path) -> None:
     code, said = scan(gated, "--json", str(tmp_path / "scan.json"))
     assert code == 0, said
-    assert said.splitlines()[-1] == "what answers is what is declared"
+    assert said.splitlines()[-1] == "open ports and certificates are as declared"
     host: dict[str, Any] = json.loads((tmp_path / "scan.json").read_text())["hosts"]["web1"]
     assert set(host["addresses"]) == {gated.host.address, gated.host.address6}
     for rows in host["addresses"].values():
@@ -130,7 +130,7 @@ def test_from_another_host_the_same_is_asked_and_nothing_stays_there(
     before = other.run(files).stdout
     code, said = scan(gated, *there)
     assert code == 0, said
-    assert f"all ports asked from {other.name} by raw SYN packets" in said
+    assert f"all ports scanned from {other.name} with raw SYN packets" in said
     # What is open to that neighbour only is seen from there and from nowhere else.
     gated.host.run(
         f"ufw allow from {other.address} to any port 31337 proto tcp;"
@@ -142,10 +142,10 @@ def test_from_another_host_the_same_is_asked_and_nothing_stays_there(
     code, said = scan(gated, *there)
     assert code == 1, said
     assert undeclared(said) == {(4, 31337)}, said
-    # Who is not root there makes whole connections.
+    # Without root on that machine, the scan makes full connections.
     code, said = scan(gated, *there, "--ssh=-l", "--ssh=scout", "--ports", "80-90,31337", "--family", "4")
     assert code == 1, said
-    assert f"asked from {other.name} by whole connections" in said
+    assert f"scanned from {other.name} with full connections" in said
     assert undeclared(said) == {(4, 31337)}, said
     gated.host.run(f"systemctl stop near; ufw delete allow from {other.address} to any port 31337 proto tcp")
     assert other.run(files).stdout == before
@@ -156,14 +156,14 @@ def test_a_host_that_is_gone_is_no_closed_host(gated: Program) -> None:
     code, said = scan(gated, "--family", "4", "--ports", "1-1000", reached=False)
     gated.host.run("ufw delete deny in from 198.18.0.0/15")
     assert code == 2, said
-    assert "nothing at all answers" in said
+    assert "web1: nothing answers at" in said
 
 
 def test_at_the_end_of_up_a_declared_port_has_to_answer(gated: Program) -> None:
     accepted = {"unit wanted.service": "it listens for this test"}
     gated.set("hosts.web1", probe=True, firewall={"allow": {"8443/tcp": {}}}, inventory={"accept": accepted})
     failed = gated.up(fails=True, timeout=400)
-    failed.has("port 8443/tcp is declared (a program of the host) and does not answer")
+    failed.has("port 8443/tcp is declared (a program of the host) but does not answer")
     gated.host.run(
         "systemd-run --quiet --unit=wanted python3 -m http.server --bind :: --directory /run/lock 8443"
     )
@@ -175,5 +175,5 @@ def test_at_the_end_of_up_a_declared_port_has_to_answer(gated: Program) -> None:
         for resource in state["checkpoint"]["latest"]["resources"]
         if resource["type"] == "command:local:Command"
     ]
-    assert command["outputs"]["stdout"] == "what answers is what is declared"
+    assert command["outputs"]["stdout"] == "open ports and certificates are as declared"
     assert gated.host.address not in json.dumps(command), "no state holds the address of a host"

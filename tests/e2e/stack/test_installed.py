@@ -111,7 +111,7 @@ def test_the_twelve_lines_deploy_a_host(shell: Shell, make_host: Callable[[], Ho
     assert "Hello from a container" in page
     assert "no differences in" in shell.run("portcullis preview")
     look = f"ip netns exec {network.INTERNET} $(command -v portcullis) scan"
-    assert "what answers is what is declared" in shell.run(look)
+    assert "open ports and certificates are as declared" in shell.run(look)
     host.run("echo '# by hand' >>/etc/nginx/conf.d/api.example.com.conf")
     assert "-# by hand" in shell.run("portcullis preview --details || [ $? -eq 2 ]")
     assert "flowchart LR" in shell.run("portcullis map")

@@ -27,7 +27,7 @@ BY_HAND = [
         r"  !! /etc/sudoers\.d/mallory: may make root: .* — up removes it",
     ),
     ("ufw allow 9200/tcp", r"  !! ufw: 9200/tcp allowed — up removes it"),
-    (f"echo '# by hand' >>{SITE_FILE}", rf"   ! {re.escape(SITE_FILE)}: text differs — up mends it"),
+    (f"echo '# by hand' >>{SITE_FILE}", rf"   ! {re.escape(SITE_FILE)}: text differs — up fixes it"),
     ("nft delete table inet portcullis", r"  !! forward filter: .* — up loads it"),
     ("docker rm -f $(docker ps -q)", r"   ! hello\S*: container is gone — up starts it"),
     (
@@ -79,24 +79,24 @@ def test_each_thing_that_somebody_did_is_one_line_with_its_remedy(told: Program)
         assert [one for one in lines if re.fullmatch(line, one)], f"{command}: {line}\n{said}"
     assert len([line for line in lines if line.startswith("  ")]) <= len(BY_HAND) + 1, said
     assert len(lines) <= len(BY_HAND) + 10
-    assert ", 0 changes of yours" in lines[0]
+    assert ", 0 changes in your code" in lines[0]
     assert json.loads(portcullis(told, "preview", "--json", code=2))["result"] == "differences"
 
 
 def test_up_mends_it_and_names_what_it_left(told: Program) -> None:
     said = portcullis(told, "up", "--yes")
     assert f"✓ {SITE_FILE}: text differs" in said
-    assert "not touched, and yours to decide:" in said
+    assert "left as it is, for you to decide:" in said
     assert said.rstrip().endswith("remove it yourself: docker rm -f leak")
     told.host.run("docker rm -f leak")
     assert portcullis(told, "preview").startswith("web1: no differences in")
 
 
-def test_a_change_of_the_settings_is_yours(told: Program) -> None:
+def test_a_change_of_the_settings_is_one_in_your_code(told: Program) -> None:
     told.set("apps.hello", memory=300)
     said = portcullis(told, "preview", code=2)
     told.set("apps.hello", memory=None)
-    assert said.startswith("web1: 0 differences by hand, ")
+    assert said.startswith("web1: 0 changes made by hand, ")
     assert re.search(r"^     hello\S*: .*memory \d+, declared 300", said, re.MULTILINE), said
 
 
@@ -107,7 +107,7 @@ def test_an_acceptance_takes_effect_by_itself_and_so_does_its_end(told: Program)
     assert [line for line in said if re.fullmatch(found, line)], said
     told.set("hosts.web1", inventory={"accept": {"file /etc/cron.d/provider": "tried for a day"}})
     title, line, *_ = portcullis(told, "preview", code=2).splitlines()
-    assert "0 differences by hand, 1 change of yours" in title
+    assert "0 changes made by hand, 1 change in your code" in title
     subject, reason = "file /etc/cron.d/provider", "tried for a day"
     assert line.strip() == f"{subject}: accepted: {reason} — up no longer reports it"
     assert "web1: 1 done in" in portcullis(told, "up", "--yes")

@@ -137,7 +137,7 @@ def test_drift_opens_an_issue_and_a_deployment_closes_it(
     code, printed = runner.github("drift", "drift")
     assert code == 0, printed
     (issue,) = forge.issues
-    assert issue["title"] == f"Drift: {STACK} is not what the code says"
+    assert issue["title"] == f"Drift: {STACK} does not match the code"
     assert "- # by hand" in " ".join(issue["body"].split())
     runner.github("drift", "drift")
     assert len(forge.issues) == 1

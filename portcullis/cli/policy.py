@@ -1,9 +1,9 @@
-"""Judge a stack by the policies, without an engine.
+"""Check a stack against the policies, without an engine.
 
-It runs the program with recorded resources, as a preview of a new stack, and needs neither host nor plugins.
-The verdicts are those of `pulumi preview --policy-pack policy`.
+It runs the program with recorded resources, like a preview of a new stack. It needs no host and no plugins.
+The result is the same as that of `pulumi preview --policy-pack policy`.
 
-Exit code: 0 where nothing stops the stack, 1 where a policy does, 2 where nothing could be judged.
+Exit code: 0, no policy stops the stack; 1, a policy stops it; 2, the policies could not be checked.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _WIDTH = 110
 _KEY = "portcullis:policy"
 
 
-def told(verdicts: Sequence[Verdict]) -> str:
-    """Tell verdicts to people: what stops first, then warnings, then what is exempt.
+def findings(verdicts: Sequence[Verdict]) -> str:
+    """Return the verdicts as text for people: first what stops the stack, then warnings, then exemptions.
 
-    What one policy finds stands together, with its why and its fix once.
+    The findings of one policy stand together. Its reason and its fix follow once.
     """
     order = {"stop": 0, "warn": 1}
     lines: list[str] = []
@@ -54,25 +54,25 @@ def told(verdicts: Sequence[Verdict]) -> str:
 
 
 def summary(verdicts: Sequence[Verdict], resources: int) -> str:
-    """Say in one line how it went."""
+    """Return the result in one line."""
     open_ = [one for one in verdicts if not one.exempt]
     stops = sum(one.severity == "stop" for one in open_)
     parts = [f"{stops} stop the stack", f"{len(open_) - stops} warn", f"{len(verdicts) - len(open_)} exempt"]
-    return f"{resources} resources judged: {', '.join(parts)}."
+    return f"{resources} resources checked: {', '.join(parts)}."
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what the verb takes."""
+    """Add the verb's arguments."""
     command.add_stack(parser)
     parser.add_argument(
         "--config",
         type=command.place,
-        help="what `pulumi config --json --show-secrets` printed, instead of asking it",
+        help="a file with the output of `pulumi config --json --show-secrets`, instead of running it",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Judge a stack, print the verdicts and return the exit code."""
+    """Check a stack, print the findings and return the exit code."""
     try:
         stack = command.stack_of(options.stack)
         values = json.loads(options.config.read_text()) if options.config else command.settings(stack)
@@ -81,22 +81,21 @@ def run(options: argparse.Namespace) -> int:
         resources = program.of_program(config, secret, project=project_name(Path.cwd()), stack=stack)
         verdicts = list(judge(resources, settings))
     except (command.Failed, program.NoResources, SettingsError, OSError, ValueError) as error:
-        sys.stderr.write(f"error: nothing was judged: {error}\n")
+        sys.stderr.write(f"error: the policies were not checked: {error}\n")
         return 2
-    except Exception as error:  # noqa: BLE001 - whatever it is, 1 would say that a policy stops the stack
-        # Without its message: there may be a setting in that, and it may be a secret one.
-        sys.stderr.write(
-            f"error: nothing was judged: {type(error).__name__} in {command.place_in_project(error)}\n"
-        )
+    except Exception as error:  # noqa: BLE001 - for any error: 1 would mean that a policy stops the stack
+        # Without the error's message: it may quote a secret setting.
+        where = command.place_in_project(error)
+        sys.stderr.write(f"error: the policies were not checked: {type(error).__name__} in {where}\n")
         return 2
     notes = [
-        f"note   {policy}: is {severity} by the settings, and {own} without them"
+        f"note   {policy}: the settings make it {severity}; the default is {own}"
         for policy, severity, own in milder(settings)
     ]
     notes += [
-        f"note   {policy}: {name} is exempt and need not be: take that out of the settings, or mend it"
+        f"note   {policy}: the exemption of {name} is not needed: remove it from the settings, or correct it"
         for policy, name in unneeded(verdicts, settings)
     ]
-    lines = [told(verdicts), *notes, summary(verdicts, len(resources))]
+    lines = [findings(verdicts), *notes, summary(verdicts, len(resources))]
     sys.stdout.write("\n".join(filter(None, lines)) + "\n")
     return 1 if any(one.severity == "stop" and not one.exempt for one in verdicts) else 0

@@ -1,4 +1,4 @@
-"""What another machine says over ssh: all of it, or an error where it is too much."""
+"""Run a program, such as ssh, and limit the size of its output: the other machine is not trusted."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MOST = 64 << 20
-"""Bytes. What a machine says is not trusted, and would fill our memory."""
+MAX_OUTPUT = 64 << 20
+"""Bytes. More output from another machine could fill our memory."""
 
 
-class TooMuch(Exception):
-    """It said more than `MOST`; the text says so, for people."""
+class OutputTooLong(Exception):
+    """The program printed more than `MAX_OUTPUT`. The text says so, for people."""
 
 
-def heard(
-    argv: Sequence[str], said: str = "", timeout: float | None = None
+def run_bounded(
+    argv: Sequence[str], text: str = "", timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a program and return what it prints.
 
     Args:
         argv: program and arguments.
-        said: what it reads.
+        text: the program's standard input.
         timeout: seconds.
 
     Raises:
-        TooMuch: it printed too much.
+        OutputTooLong: it printed too much.
         subprocess.TimeoutExpired: it took too long.
     """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        given.write(said.encode())
+        given.write(text.encode())
         given.seek(0)
         done = subprocess.run(
             list(argv), stdin=given, stdout=out, stderr=err, timeout=timeout, check=False,
-            preexec_fn=_bound,
+            preexec_fn=_limit_files,
         )  # fmt: skip
         texts = [_text(file) for file in (out, err)]
     return subprocess.CompletedProcess(list(argv), done.returncode, *texts)
 
 
-def _bound() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST, MOST))
+def _limit_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_OUTPUT, MAX_OUTPUT))
 
 
 def _text(file: IO[bytes]) -> str:
-    if file.seek(0, 2) >= MOST:
-        raise TooMuch(f"it said more than {MOST >> 20} MB, and was not listened to any more")
+    if file.seek(0, 2) >= MAX_OUTPUT:
+        raise OutputTooLong(f"it printed more than {MAX_OUTPUT >> 20} MB, which is the limit")
     file.seek(0)
     return file.read().decode("utf-8", "replace")
