@@ -168,7 +168,7 @@ def test_all_faults_at_once() -> None:
         ("hosts.web1.jump", {"address": "203.0.113.1"}, "hosts.web1.jump.hostKey: is missing"),
         ("hosts.web1.jump", "203.0.113.1", "does not describe a jump host"),
         ("hosts.web1.dockerEngine", {"bip": "172.17.0.1"}, "has no usable prefix"),
-        ("hosts.web1.dockerEngine", {"bip": "172.17.0.0/16"}, "is the network and not an address in it"),
+        ("hosts.web1.dockerEngine", {"bip": "172.17.0.0/16"}, "is the address of the network itself"),
         ("hosts.web1.dockerEngine", {"bip": "203.0.114.1/24"}, "is not a private network"),
         ("hosts.web1.dockerEngine", {"bip": "docker0"}, "is not an IPv4 address with a prefix"),
         (
