@@ -1,4 +1,4 @@
-"""What both halves of `EngineVersion` exchange."""
+"""The data that both halves of `EngineVersion` exchange."""
 
 from __future__ import annotations
 
