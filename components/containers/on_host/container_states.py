@@ -199,5 +199,5 @@ def _says(found: Container) -> str:
     if found.state.get("OOMKilled"):
         return f"{status}; it was killed because it needed more memory than its limit"
     if found.restarts:
-        return f"{status}; Docker restarted it {found.restarts} times, and its program ended with exit code {code}"
+        return f"{status}; Docker restarted it {found.restarts} times, and its program exited with {code}"
     return f"{status}; {found.state['Error']}" if found.state.get("Error") else status
