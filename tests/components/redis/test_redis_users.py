@@ -455,7 +455,7 @@ def test_a_program_in_place_of_a_stopped_container_is_named_and_gets_no_password
         assert error.prop == "address"
         who = f"(uid 0, pid {os.getpid()})"
         assert who in error.message
-        assert f"listens at 127.0.0.1:{impostor.port} in the place of the container redis" in error.message
+        assert f"listens at 127.0.0.1:{impostor.port} in place of the container redis" in error.message
         assert f"ps -fp {os.getpid()}" in error.hint
         assert "docker start redis" in error.hint
     assert impostor.heard == b"", impostor.heard
