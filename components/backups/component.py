@@ -140,7 +140,7 @@ class Backup(pulumi.ComponentResource):
 
     def _settings(self) -> pulumi.Resource:
         args = self._args
-        stores = {store: _told(source) for store, source in self._stores.items()}
+        stores = {store: _store_settings(source) for store, source in self._stores.items()}
         told = backup.settings(args.keep, stores, self._host.alias if args.restic else None)
         return self._file("settings", f"{backup.SETTINGS}/config.json", told, mode="0600", after=[self._own])
 
@@ -206,7 +206,7 @@ class Backup(pulumi.ComponentResource):
 
 
 def _check(args: BackupsArgs, stores: Mapping[str, BackupSource]) -> None:
-    """Refuse backups of nothing, and names that the job could not tell apart."""
+    """Refuse backups without a store, and names that the job could not tell apart."""
     faults = faults_in(ListOf[StoreName], stores, "Backup.stores")
     if RESTIC in stores:
         why = f"{shown(RESTIC)} is not a name for a store: it is the name of the copies elsewhere"
@@ -219,7 +219,7 @@ def _check(args: BackupsArgs, stores: Mapping[str, BackupSource]) -> None:
         raise ArgumentsError(faults)
 
 
-def _told(source: BackupSource) -> dict[str, Any]:
+def _store_settings(source: BackupSource) -> dict[str, Any]:
     """Return the job's settings for a store."""
     more = {"append_only": source.append_only} if source.kind == "redis" else {}
     tls = {"tls": source.ca} if source.ca else {}

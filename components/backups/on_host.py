@@ -112,11 +112,11 @@ def _state(entry: Any, hours: float) -> str:
     last = f"last success {_ago(age)} ago"
     if age > hours * 3600:
         return f"{last}: {reason or 'no run since'}"
-    lost = _lost(known)
+    lost = _file_fault(known)
     return f"{last}, but {lost}" if lost else FRESH
 
 
-def _lost(known: dict[str, Any]) -> str:
+def _file_fault(known: dict[str, Any]) -> str:
     """Return what is wrong with the file of the last success. Copies in a repository have no file here."""
     file, size = known.get("file"), known.get("bytes")
     if not file:

@@ -94,7 +94,7 @@ def service(resource: str, *, restic: bool = False, local: str = "") -> str:
 [Unit]
 Description=Portcullis: back up the stores
 After={after}{network}{mount}
-# Tells somebody of a failure, if the settings of upkeep name somebody.
+# Reports a failure, if the settings of upkeep say to whom.
 OnFailure={units.NOTIFY}%n.service
 
 [Service]

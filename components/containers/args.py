@@ -47,7 +47,10 @@ _USER = "65534:65534"
 _SYSTEM = {"/etc", "/etc/ssh", "/home", "/lib", "/lib64", "/opt", "/run", "/srv", "/usr", "/var", "/var/run"}
 
 
-_EMPTY_WORD = ("holds an empty word, which Docker's provider refuses", 'put it into a line: [sh, -c, "…"]')
+_EMPTY_WORD = (
+    "holds an empty word, which Docker's provider refuses",
+    'write a line for a shell: [sh, -c, "…"]',
+)
 
 
 def _registry(text: str) -> tuple[str, str] | None:
@@ -227,7 +230,7 @@ class ContainerArgs(Section):
         if not {"health", "health_command", "port"} & {name for name in cls.model_fields if name in written}:
             at.field("health").report(
                 "is missing",
-                f"write the path that answers 2xx when the app is well, or {command}: [program, argument, …]",
+                f"write the path that answers 2xx if it is healthy, or {command}: [program, argument, …]",
             )
         for name in ("health", "host_port"):
             if name in written and "port" not in written:

@@ -271,7 +271,7 @@ class PrivateContainer(pulumi.ComponentResource):
         """List the mounts. We do not use `volumes`: they are not read back, so drift would not show."""
         args = self._args
         given = {target for targets in (args.volumes, args.binds) for target in targets.values()}
-        # 0 means without a size.
+        # 0 means no size limit.
         in_memory = {**({} if _TMP in given else {_TMP: 0}), **args.tmpfs}
         secrets = {self._secrets.path: SECRETS} if self._secrets else {}
         return [
@@ -339,7 +339,7 @@ class PrivateContainer(pulumi.ComponentResource):
             "restart": "unless-stopped",
             "healthcheck": {"tests": self._marked(health_check(args)), **_CHECK_TIMES},
         }
-        # The provider shows no difference when a command is removed from the settings. This label does.
+        # The provider shows no difference when a command is removed from the settings. This label shows it.
         labels["portcullis.command"] = "settings" if args.command else "image"
         if args.command:
             given["command"] = self._marked(list(args.command))

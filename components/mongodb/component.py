@@ -33,8 +33,7 @@ _CONNECTIONS, _THREADS = 800, 1024
 # The health check reads the kernel's list of sockets: 0A is LISTEN, 6989 is port 27017, zeros are every
 # address. The server of the first start does not count, because it listens on 127.0.0.1 only. mongosh is no
 # alternative: it takes a second of CPU and 100 MB each time. Nor is a hello over bash's /dev/tcp: an image
-# may lack bash, and it would fail with TLS. MongoRoot checks that the server lets in the right users and
-# nobody else.
+# may lack bash, and it would fail with TLS. MongoRoot checks that only the right users can log in.
 LISTENS = "^ *[0-9]+: (0{8}|0{32}):6989 (0{8}|0{32}):0000 0A "
 HEALTH = ("grep", "-Eqs", LISTENS, "/proc/net/tcp", "/proc/net/tcp6")
 
@@ -171,8 +170,7 @@ class MongoDB(pulumi.ComponentResource):
         args, name = self._args, self._name
         files: dict[str, pulumi.Input[str]] = {"root-password": root.value}
         if args.replica_set:
-            # Members of a set log in to each other with this key. Even a set of one member needs it for
-            # --auth.
+            # Members log in to each other with this key. With --auth, even a single member needs it.
             key = GeneratedSecret(f"{name}-keyfile", length=128, opts=ResourceOptions(parent=self))
             files["keyfile"] = key.value
         if self._ca:
@@ -226,8 +224,7 @@ class MongoDB(pulumi.ComponentResource):
                 bridge=bridge,
                 volumes={self.volume: "/data/db"},
                 protect_volumes=args.protect,
-                # The image declares a volume there for another kind of server, and each start would leave
-                # one.
+                # The image declares a volume there for another kind of server. Each start would leave one.
                 tmpfs={"/tmp": 64, "/data/configdb": 1},  # noqa: S108 - inside a container
                 # MongoDB writes its cache to the disk before it ends.
                 stop_grace=60,
@@ -258,8 +255,7 @@ class MongoDB(pulumi.ComponentResource):
             database: GeneratedSecret(f"{name}-{database}-secret", rotate=settings.rotate, opts=own)
             for database, settings in sorted(args.databases.items())
         }
-        # The agent checks the logins with these files. They stay on the host: the container does not get
-        # them.
+        # The agent checks the logins with these files. The container does not get them.
         files = SecretFiles(
             f"{name}-users",
             {database: secret.value for database, secret in secrets.items()},

@@ -96,7 +96,7 @@ class RedisUserProvider(HostProvider):
 
     def differing(self, change: Change, subject: str) -> list[Line]:
         """Report each undeclared user that may log in, and every other difference."""
-        strangers = [
+        undeclared = [
             Line(
                 "redis",
                 f"user {name} may log in ({live})",
@@ -107,7 +107,7 @@ class RedisUserProvider(HostProvider):
             for name, live, goal in change.entries("undeclared")
             if goal is None
         ]
-        return with_rest(change, subject, strangers)
+        return with_rest(change, subject, undeclared)
 
 
 def _matching(inputs: Normaliser, name: str, form: re.Pattern[str], reason: str) -> None:

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 _MAGIC = 0x8199E26D
 _TERMINATOR = 0xFFFFFFFF
 _LONGEST = 48 * 1024 * 1024  # bytes of a document: 16 MB, and what an oplog entry adds
-# The server's own databases. Their users and settings are declared, and the next deployment creates them
-# again.
+# The server's own databases. Their users and settings are declared: the next deployment creates them again.
 SYSTEM = ("admin", "config", "local")
 
 

@@ -25,14 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says, and return the exit status."""
     options = _parser().parse_args(arguments)
     os.umask(0o077)
-    signal.signal(signal.SIGTERM, _ended)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         config = load(options.config)
         if options.verb == "list":
             found = restore.listed(config, options.store)
             _say(json.dumps(found) if options.json else restore.table(found))
             return 0
-        with _alone(config):
+        with _locked(config):
             if options.verb == "run":
                 return 0 if job.run(config, _say, accept_empty=options.accept_empty) else 1
             restore.restore(config, options.store, options.dump, _say, safety=not options.no_safety_dump)
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _alone(config: Config) -> Iterator[None]:
+def _locked(config: Config) -> Iterator[None]:
     """Keep a backup and a restore from running at the same time."""
     config.folder.mkdir(mode=0o700, exist_ok=True)
     with (config.folder / ".lock").open("w") as lock:
@@ -57,7 +57,7 @@ def _alone(config: Config) -> Iterator[None]:
         yield
 
 
-def _ended(number: int, _frame: object) -> NoReturn:
+def _stop(number: int, _frame: object) -> NoReturn:
     raise Failed(f"stopped by {signal.Signals(number).name}")
 
 

@@ -23,8 +23,7 @@ _LOADING = 3600.0  # seconds
 _STARTING = 300.0
 
 # The shell inside the container reads user and password from one file, which is always replaced as a whole.
-# No command line and no environment has the password, and it does not pass through here. `printf` is a
-# builtin.
+# No command line and no environment has the password, and it stays in the container. `printf` is a builtin.
 _ASK = (
     "read -r user password </run/secrets/ops && printf '%s\\n' \"$password\" | "
     'redis-cli --askpass --user "$user" '
@@ -136,17 +135,17 @@ class Redis:
         checked(["docker", "stop", "--time", "60", self.container], f"stopping {self.container}")
         try:
             with path.open("rb") as file:
-                self._beside(image, "cat > /data/restore.rdb && sync /data/restore.rdb", stdin=file)
+                self._in_helper(image, "cat > /data/restore.rdb && sync /data/restore.rdb", stdin=file)
             if self.append_only:
                 say(f"{self.container}: writing a new append-only file")
-                self._beside(image, _CONVERT, config or "/dev/null")
+                self._in_helper(image, _CONVERT, config or "/dev/null")
             if containers.is_running(self.container):
                 # An `up` starts stopped containers. A running server has the files open that we would switch.
                 raise Failed(
                     f"{self.container} was started during the restore, perhaps by an `up`; "
                     f"{self.name} is unchanged"
                 )
-            self._beside(image, _SWITCH)
+            self._in_helper(image, _SWITCH)
             stopped = "restored"
         finally:
             if stopped != "restored":
@@ -171,7 +170,7 @@ class Redis:
         tls = f"--tls --cacert {self.tls} " if self.tls else ""
         return containers.shell(self.container, f"{_ASK}{tls}{words}")
 
-    def _beside(self, image: str, script: str, *words: str, stdin: IO[bytes] | None = None) -> None:
+    def _in_helper(self, image: str, script: str, *words: str, stdin: IO[bytes] | None = None) -> None:
         checked(self._helper(image, script, *words), f"the restore of {self.name}", stdin=stdin)
 
     def _helper(self, image: str, script: str, *words: str) -> list[str]:

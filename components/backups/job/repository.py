@@ -93,14 +93,14 @@ class Repository:
             return
         made = self._restic("init", "--quiet")
         if made.code != 0:
-            said = "\n".join(self._told(done) for done in (there, made))
+            said = "\n".join(self._without_secrets(done) for done in (there, made))
             raise Failed(f"restic can neither open nor create the repository:\n{said}")
 
     def _checked(self, what: str, *words: str, stdout: IO[bytes] | None = None) -> Done:
         done = self._restic(*words, stdout=stdout)
         # 3 means that restic could not read a source. Our sources all existed a moment ago.
         if done.code != 0:
-            raise Failed(f"{what} failed (exit {done.code}):\n{self._told(done)}")
+            raise Failed(f"{what} failed (exit {done.code}):\n{self._without_secrets(done)}")
         return done
 
     def _restic(self, *words: str, stdout: IO[bytes] | None = None) -> Done:
@@ -115,7 +115,7 @@ class Repository:
         pairs = (line.partition("=") for line in lines if "=" in line)
         return {name: value for name, _, value in pairs}
 
-    def _told(self, done: Done) -> str:
+    def _without_secrets(self, done: Done) -> str:
         """Return restic's output without secrets: it quotes addresses, which may contain one."""
         text = done.tail
         secrets = [*self._variables().values()]

@@ -151,7 +151,7 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
         want = "healthy" if desired.expects == "healthy" else "done"
         return AgentError(
             "unhealthy",
-            f"the container {found.name} is not {want} after {limit:.0f} s: {_says(found)}",
+            f"the container {found.name} is not {want} after {limit:.0f} s: {_description(found)}",
             prop="status",
             hint="nothing that depends on it was changed; fix the image or its settings and run `up` again",
             detail=self._evidence(found),
@@ -160,7 +160,7 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
     def _failed_job(self, name: str, found: Container) -> AgentError:
         error = AgentError(
             "failed-job",
-            f"the job {name} failed: {_says(found)}",
+            f"the job {name} failed: {_description(found)}",
             prop="status",
             hint="nothing that depends on it was changed; fix it and run `up` again, which repeats the job",
             detail=self._evidence(found),
@@ -194,7 +194,7 @@ def _stopped(found: Container) -> bool:
     return found.state.get("Status") in ("exited", "dead")
 
 
-def _says(found: Container) -> str:
+def _description(found: Container) -> str:
     status, code = found.status, found.state.get("ExitCode", 0)
     if found.state.get("OOMKilled"):
         return f"{status}; it was killed because it needed more memory than its limit"

@@ -102,7 +102,7 @@ def _value(kind: int, data: bytes, at: int, depth: int) -> tuple[Any, int]:  # n
 
 
 def _counted(data: bytes, at: int, head: int, *, least: int) -> tuple[bytes, int]:
-    """Return bytes that follow their own length. `head` is the size of all that stands before them."""
+    """Return bytes that follow their own length. `head` is the size of the fields before them."""
     (size,) = struct.unpack_from("<i", data, at)
     end = at + head + size
     if size < least or end > len(data):

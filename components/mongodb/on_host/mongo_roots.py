@@ -53,7 +53,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
             facts = replace(facts, login=store.root_login())
             if facts.login == WORKS:
                 with store.as_root() as client:
-                    facts = replace(facts, users=self._strangers(client, store))
+                    facts = replace(facts, users=self._undeclared_users(client, store))
                     if spec.replica_set:
                         facts = replace(facts, replica_set=mongo_store.replica_set(client))
         except (Unanswered, LoginRefused, Refused) as error:
@@ -62,7 +62,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
 
     def plan(self, desired: MongoRootDesired, facts: MongoRootFacts) -> list[Step]:
         want = {"server": ANSWERS, "authentication": REQUIRED, "login": WORKS}
-        steps = mongo_store.mend(want, facts)
+        steps = mongo_store.repair_steps(want, facts)
         steps += [
             Step(f"users.{name}", roles, "absent", "drop")
             for name, roles in sorted((facts.users or {}).items())
@@ -110,10 +110,10 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
         try:
             self._log_in(store, desired, work)
             with store.as_root(desired.password) as client:
-                strangers = self._strangers(client, store)
-                if strangers and not work.adopt and not work.record.extra.get("settled"):
-                    raise _others(strangers)  # the first login that works shows them
-                for name in strangers:
+                undeclared = self._undeclared_users(client, store)
+                if undeclared and not work.adopt and not work.record.extra.get("settled"):
+                    raise _others(undeclared)  # the first login that works shows them
+                for name in undeclared:
                     user, _, database = name.rpartition("@")
                     mongo_store.drop_user(client, user, database)
                 if desired.replica_set:
@@ -186,7 +186,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
             detail=done.text,
         )
 
-    def _strangers(self, client: Client, store: MongoStore) -> Dict[str, str]:
+    def _undeclared_users(self, client: Client, store: MongoStore) -> Dict[str, str]:
         """Return undeclared users that may log in, by ``user@database``, with their roles."""
         declared = {
             f"{record.spec.get('user')}@{record.spec.get('database')}"
@@ -246,11 +246,11 @@ def _refused(desired: MongoRootDesired) -> AgentError:
     )
 
 
-def _others(strangers: Dict[str, str]) -> AgentError:
-    name, roles = next(iter(strangers.items()))
+def _others(undeclared: Dict[str, str]) -> AgentError:
+    name, roles = next(iter(undeclared.items()))
     return AgentError(
         "differs",
-        f"the MongoDB server has undeclared users: {', '.join(strangers)}",
+        f"the MongoDB server has undeclared users: {', '.join(undeclared)}",
         prop=f"users.{name}",
         hint="set adopt=True (in the settings: adopt: true), and `up` drops them; their data stay",
         detail=f"{name}: {roles}",

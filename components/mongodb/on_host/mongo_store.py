@@ -132,7 +132,7 @@ class MongoStore:
         )
 
 
-def mend(want: Mapping[str, str], facts: MongoRootFacts | MongoUserFacts) -> list[Step]:
+def repair_steps(want: Mapping[str, str], facts: MongoRootFacts | MongoUserFacts) -> list[Step]:
     """Return a step for each property that is not as wanted. An unknown property needs none."""
     have = {name: getattr(facts, name) for name in want}
     return [

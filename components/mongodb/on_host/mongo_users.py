@@ -41,7 +41,7 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
     def plan(self, desired: MongoUserDesired, facts: MongoUserFacts) -> list[Step]:
         if not facts.exists:
             return [Step("user", "absent", desired.user, "create")]
-        steps = mongo_store.mend({"server": ANSWERS, "login": WORKS}, facts)
+        steps = mongo_store.repair_steps({"server": ANSWERS, "login": WORKS}, facts)
         have = desired.roles if facts.roles is None else facts.roles
         for role in sorted({*have, *desired.roles}):
             if (role in have) != (role in desired.roles):

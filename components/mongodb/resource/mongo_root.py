@@ -59,7 +59,7 @@ class MongoRootProvider(HostProvider):
 
     def differing(self, change: Change, subject: str) -> list[Line]:
         """Report each undeclared user that may log in, and every other difference."""
-        strangers = [
+        undeclared = [
             Line(
                 "mongo",
                 f"user {name} may log in ({live})",
@@ -70,7 +70,7 @@ class MongoRootProvider(HostProvider):
             for name, live, goal in change.entries("users")
             if goal is None
         ]
-        return with_rest(change, subject, strangers)
+        return with_rest(change, subject, undeclared)
 
 
 class MongoRoot(HostResource):

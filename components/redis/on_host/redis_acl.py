@@ -11,8 +11,8 @@ from portcullis.components.redis.facts import DECLARED, DEFAULT
 # Not just `off`: if somebody switches the user on again by hand, it has no rights and no password.
 DEFAULT_OFF = "user default reset off"
 
-# A new user has these without being told, and versions of Redis differ in whether they print them.
-_SAID_ANYWAY = frozenset({"sanitize-payload", "resetchannels", "resetkeys"})
+# These words repeat what a new user has anyway. Versions of Redis differ in whether they print them.
+_DEFAULT_WORDS = frozenset({"sanitize-payload", "resetchannels", "resetkeys"})
 
 
 def user_line(user: str, digest: str, rules: str) -> str:
@@ -64,7 +64,7 @@ def in_file(text: str, line: str) -> str:
 
 def rules_of(words: list[str]) -> list[str]:
     """Return what a user of ``ACL LIST`` may do, without its state and passwords."""
-    return [word for word in words if word not in _SAID_ANYWAY | {"on", "off"} and word[:1] != "#"]
+    return [word for word in words if word not in _DEFAULT_WORDS | {"on", "off"} and word[:1] != "#"]
 
 
 def in_server(words: list[str] | None, line: str, rules: list[str] | None) -> str:
@@ -93,7 +93,7 @@ def described(words: list[str], digest: str) -> str:
     """Return a user's words for people, without hashes."""
     shown = []
     for word in words:
-        if word in _SAID_ANYWAY:
+        if word in _DEFAULT_WORDS:
             continue
         if word[:1] in "#><!":
             word = "(the declared password)" if word == f"#{digest}" else "(another password)"  # noqa: PLW2901

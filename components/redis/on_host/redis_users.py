@@ -104,7 +104,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         default, undeclared = _default(text, state), self._undeclared(spec, text, state)
         return replace(
             found,
-            # A new keeper takes over nothing if the file already is as a keeper leaves it.
+            # A new keeper needs no `adopt` if the file is already as a keeper leaves it.
             exists=found.exists or bool(undeclared) or (status is not None and default != OFF),
             default=default,
             undeclared=undeclared,
@@ -158,7 +158,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
                 trouble = str(refused)
             self._write(spec)
             if trouble:
-                raise _shut_out(spec, trouble)
+                raise _login_refused(spec, trouble)
             if server is not None:
                 self._clean(server, spec)
 
@@ -241,7 +241,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
                 running = server is not None or trouble != ""
                 self._rewrite(paths.checked(spec.acl), left, status, running=running)
             if trouble:
-                raise _shut_out(spec, trouble)
+                raise _login_refused(spec, trouble)
             if server is not None:
                 server.drop([spec.user])
         return "removed" if left != text else "absent"
@@ -292,7 +292,7 @@ def _ownership(status: os.stat_result | None) -> str:
     return f"{status.st_uid}:{status.st_gid} {paths.mode_text(status.st_mode)}"
 
 
-def _shut_out(spec: RedisUserSpec, trouble: str) -> AgentError:
+def _login_refused(spec: RedisUserSpec, trouble: str) -> AgentError:
     return AgentError(
         "invalid",
         f"Redis at {spec.address} {trouble}",

@@ -713,7 +713,7 @@ def test_the_command_reads_its_settings_and_refuses_a_second_run(
         "mongo": mongo.Mongo("mongo", "m", "/ca"),
     }
     assert read.repository is not None
-    with main._alone(read):
+    with main._locked(read):
         assert main.main(["--config", str(path), "run"]) == 1
     assert "another backup or restore is running" in capfd.readouterr().out
     path.write_text("{")

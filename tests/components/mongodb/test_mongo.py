@@ -42,7 +42,7 @@ class Store:
     folder: Path
     docker: Engine
     runs: bool = True
-    "the container of the server, whose own address is that of loopback here"
+    "the server's container; in these tests its own address is a loopback address"
     gateway: str = "127.0.0.1"
     replica_set: str = ""
     container: str = ""
