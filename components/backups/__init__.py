@@ -1,1 +1,1 @@
-"""Backups of stores: what makes them, reads them back and restores them."""
+"""Backups of stores: the job that makes and restores them, and the check that they are fresh."""

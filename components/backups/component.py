@@ -1,4 +1,4 @@
-"""Backups of the stores: every night, checked, kept for some days, and what is not fresh is a difference."""
+"""Backups of the stores: every night, checked, and kept for some days. An old backup shows as drift."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ RESTIC = "restic"
 
 
 class Backup(pulumi.ComponentResource):
-    """The job that backs stores up, its timer, and the proof that each store has a fresh backup.
+    """The job that backs up stores, its timer, and the check that each store has a fresh backup.
 
     Dumps are in /var/backups/portcullis and stay when the stack is destroyed. The first `up` takes the first
-    backup. `portcullis-backup` on the host runs, lists and restores; `make restore` does it from here.
+    backup. On the host, `portcullis-backup` runs, lists and restores. `make restore` does it from the
+    deploying machine.
 
     Attributes:
-        restic_password: the repository's password, a secret; None without restic. Whoever has it and what
-            the backend needs can read the copies, and nobody can without: keep it outside of the host.
+        restic_password: the repository's password, a secret; None without restic. Reading the copies needs
+            this password and the variables of the backend. Keep it outside of the host.
 
     Example:
         ```python
@@ -79,17 +80,17 @@ class Backup(pulumi.ComponentResource):
         stores: Mapping[str, BackupSource],
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare the backups.
 
         Args:
             name: the component's name, such as "web1-backup".
-            args: when, for how long, and whether copies go elsewhere. Nothing of restic is installed without.
-            host: the host. With `adopt`, files that are there and differ are replaced.
-            stores: the stores by name: what `make restore STORE=…` calls them.
+            args: settings of the backups. Without `restic`, nothing of restic is installed.
+            host: the host. With `adopt`, existing files that differ are replaced.
+            stores: the stores by name, as `make restore STORE=…` calls them.
             opts: options of the component. Let it depend on the stores: the first `up` backs them up.
 
         Raises:
-            ArgumentsError: naming all that cannot be used.
+            ArgumentsError: with every argument that cannot be used.
         """
         _check(args, stores)
         super().__init__("portcullis:index:Backup", name, None, opts)
@@ -139,7 +140,7 @@ class Backup(pulumi.ComponentResource):
 
     def _settings(self) -> pulumi.Resource:
         args = self._args
-        stores = {store: _told(source) for store, source in self._stores.items()}
+        stores = {store: _store_settings(source) for store, source in self._stores.items()}
         told = backup.settings(args.keep, stores, self._host.alias if args.restic else None)
         return self._file("settings", f"{backup.SETTINGS}/config.json", told, mode="0600", after=[self._own])
 
@@ -151,7 +152,7 @@ class Backup(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self),
         )
         if restic.password is None:
-            # Never rotated: a repository keeps the password that it was made with.
+            # Never rotated: a repository keeps the password that it was created with.
             made = GeneratedSecret(f"{self._name}-restic-password", opts=ResourceOptions(parent=self))
             self.restic_password = made.value
         else:
@@ -205,21 +206,21 @@ class Backup(pulumi.ComponentResource):
 
 
 def _check(args: BackupsArgs, stores: Mapping[str, BackupSource]) -> None:
-    """Refuse what would back nothing up, and names that the job could not tell apart."""
+    """Refuse backups without a store, and names that the job could not tell apart."""
     faults = faults_in(ListOf[StoreName], stores, "Backup.stores")
     if RESTIC in stores:
-        why = f"{shown(RESTIC)} is not a name for a store: the copies elsewhere are called so"
+        why = f"{shown(RESTIC)} is not a name for a store: it is the name of the copies elsewhere"
         faults.append(Fault("Backup.stores", why, "write redis or mongo"))
     if not stores:
-        faults.append(Fault("Backup.stores", "names no store", "leave the component out"))
+        faults.append(Fault("Backup.stores", "names no store", "leave out the component"))
     if not args.enabled:
-        faults.append(Fault("BackupsArgs.enabled", "is false", "leave the component out"))
+        faults.append(Fault("BackupsArgs.enabled", "is false", "leave out the component"))
     if faults:
         raise ArgumentsError(faults)
 
 
-def _told(source: BackupSource) -> dict[str, Any]:
-    """Return what the job has to know of a store."""
+def _store_settings(source: BackupSource) -> dict[str, Any]:
+    """Return the job's settings for a store."""
     more = {"append_only": source.append_only} if source.kind == "redis" else {}
     tls = {"tls": source.ca} if source.ca else {}
     return {"kind": source.kind, "container": source.container, **more, **tls}

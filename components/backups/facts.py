@@ -1,4 +1,4 @@
-"""What both halves of `BackupStatus` exchange."""
+"""The data that both halves of `BackupStatus` exchange."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from portcullis.agent.wire import Desired, Facts, Spec
 
 FRESH = "fresh"
-"""What is declared of every store."""
+"""The declared state of the backup of every store."""
 
 
 @dataclass(frozen=True)
 class BackupStatusSpec(Spec):
-    """Which backups to look at.
+    """The backups to read.
 
     Attributes:
-        unit: the service that backs up.
-        status: absolute path of the file in which it notes each store's last success.
+        unit: the service that makes the backups.
+        status: absolute path of the file where the service notes each store's last success.
         hours: how old the last success may be.
-        stores: names.
+        stores: the names of the stores.
     """
 
     unit: str
@@ -30,13 +30,13 @@ class BackupStatusSpec(Spec):
 
 @dataclass(frozen=True)
 class BackupStatusDesired(Desired):
-    """Fresh backups as they are declared.
+    """Fresh backups as declared.
 
     Attributes:
-        unit: the service that backs up.
-        status: absolute path of the file in which it notes each store's last success.
+        unit: the service that makes the backups.
+        status: absolute path of the file where the service notes each store's last success.
         hours: how old the last success may be.
-        stores: names, each with `FRESH`.
+        stores: the names of the stores, each with `FRESH`.
     """
 
     unit: str
@@ -50,16 +50,16 @@ class BackupStatusDesired(Desired):
         return self.unit
 
     def spec(self) -> BackupStatusSpec:
-        """Return which backups to look at."""
+        """Return the backups to read."""
         return BackupStatusSpec(self.unit, self.status, self.hours, sorted(self.stores))
 
 
 @dataclass(frozen=True)
 class BackupStatusFacts(Facts):
-    """How fresh the backups are. A job that never ran shows store by store.
+    """How fresh the backups are. If the job never ran, each store says so.
 
     Attributes:
-        stores: each name with `FRESH`, or since when it is not and why.
+        stores: the names of the stores, each with `FRESH` or with the last success and what is wrong.
     """
 
     stores: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Backups: how long ago each store was backed up for the last time, and the run that mends it."""
+"""The age of each store's last backup, and the run that takes a new one."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.store import Record
 
-# Of a run that a deployment waits for; the client waits somewhat longer.
+# How long a deployment waits for a run. The deploying machine waits a little longer.
 _RUN = 1100.0  # seconds
 _LINES = 15
 _SHOWN = 300  # characters of a reason
-_LATEST = 1e11  # seconds of the epoch: the year 5138
+_LATEST = 1e11  # seconds since 1970: the year 5138
 
 
 class Backups(Kind[BackupStatusSpec, BackupStatusDesired, BackupStatusFacts]):
-    """The kind `backups`: what the job's status file says of the stores that are declared."""
+    """The kind `backups`: what the job's status file says of the declared stores."""
 
     spec_type = BackupStatusSpec
     desired_type = BackupStatusDesired
@@ -49,11 +49,11 @@ class Backups(Kind[BackupStatusSpec, BackupStatusDesired, BackupStatusFacts]):
         ]
 
     def is_unmodified_default(self, item: str, facts: BackupStatusFacts) -> bool:
-        """A backup replaces nothing."""
+        """Return True: a backup replaces nothing."""
         return True
 
     def apply(self, desired: BackupStatusDesired, steps: list[Step], work: Work) -> None:
-        """Backs everything up now, as the timer would."""
+        """Back up everything now, as the timer would."""
         if not steps:
             return
         unit = work.record.id
@@ -65,21 +65,21 @@ class Backups(Kind[BackupStatusSpec, BackupStatusDesired, BackupStatusFacts]):
                 raise
             raise AgentError(
                 "timeout",
-                f"the backup still runs after {_RUN / 60:.0f} minutes, and goes on",
+                f"the backup is still running after {_RUN / 60:.0f} minutes, and continues",
                 prop="stores",
-                hint=f"`journalctl -fu {unit}` shows when it ends; then run again",
+                hint=f"`journalctl -fu {unit}` shows when it ends; then run `up` again",
             ) from None
         if done.code != 0:
             raise AgentError(
                 "failed",
                 "the backup failed",
                 prop="stores",
-                hint="mend what its last lines name, and run again; older backups are untouched",
+                hint="fix what its last lines name and run `up` again; older backups are unchanged",
                 detail=journal.last_lines(self._machine, unit, _LINES, since=since) or done.text,
             )
 
     def remove(self, desired: BackupStatusDesired, record: Record, folder: Path) -> str:
-        """Dumps stay."""
+        """Keep the dumps."""
         return "kept"
 
 
@@ -91,18 +91,18 @@ def _read(spec: BackupStatusSpec) -> BackupStatusFacts:
 
 
 def _status(path: Path) -> dict[str, Any]:
-    """What the job noted. A file that makes no sense is as good as none: the next run writes it anew."""
+    """Return the job's notes. A file that is not valid counts as none, and the next run replaces it."""
     try:
         found = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     except OSError:
-        raise AgentError("unreadable", f"{path} cannot be read on the host", prop="status") from None
+        raise AgentError("unreadable", f"cannot read {path}", prop="status") from None
     return found if isinstance(found, dict) else {}
 
 
 def _state(entry: Any, hours: float) -> str:
-    """``fresh``, or what is wrong."""
+    """Return ``fresh``, or what is wrong."""
     known = entry if isinstance(entry, dict) else {}
     reason = " ".join(str(known.get("reason") or "").split())[:_SHOWN]
     success = known.get("success")
@@ -112,12 +112,12 @@ def _state(entry: Any, hours: float) -> str:
     last = f"last success {_ago(age)} ago"
     if age > hours * 3600:
         return f"{last}: {reason or 'no run since'}"
-    lost = _lost(known)
+    lost = _file_fault(known)
     return f"{last}, but {lost}" if lost else FRESH
 
 
-def _lost(known: dict[str, Any]) -> str:
-    """What is wrong with the file of the last success. A repository elsewhere has none here."""
+def _file_fault(known: dict[str, Any]) -> str:
+    """Return what is wrong with the file of the last success. Copies in a repository have no file here."""
     file, size = known.get("file"), known.get("bytes")
     if not file:
         return ""

@@ -1,4 +1,4 @@
-"""What backups are told: the job's settings, its program, service and timer.
+"""Render the files of backups: the job's settings, its program, service and timer.
 
 Directives: systemd.service(5), systemd.exec(5), systemd.timer(5).
 """
@@ -27,14 +27,14 @@ CACHE = "/var/cache/portcullis-backup"
 
 
 def modules() -> dict[str, str]:
-    """Return the job's files, by name: they are part of this program."""
+    """Return the job's files by name. They are part of this package."""
     folder = Path(portcullis.components.backups.job.__file__).parent
     return {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.py"))}
 
 
 def launcher(resource: str) -> str:
-    """Render the command that people and the service start."""
-    top, _, rest = header(resource, "Backs this host's stores up, and restores them: --help.").partition("\n")
+    """Render the command for people and for the service."""
+    top, _, rest = header(resource, "Backs up and restores this host's stores; see --help.").partition("\n")
     return f"""\
 #!/usr/bin/python3 -IB
 {top}
@@ -49,7 +49,7 @@ sys.exit(main())
 
 
 def settings(keep: int, stores: Mapping[str, Mapping[str, Any]], restic_host: str | None) -> str:
-    """Render what the job reads: no secrets, but it names the files that hold them."""
+    """Render the job's settings. They hold no secrets, but the paths of files with secrets."""
     restic = {
         "host": restic_host,
         "address": f"{SETTINGS}/restic-repository",
@@ -67,52 +67,52 @@ def settings(keep: int, stores: Mapping[str, Mapping[str, Any]], restic_host: st
 
 
 def environment(variables: Mapping[str, str]) -> str:
-    """Render what restic's backend needs, a line each. Raises ValueError, which quotes no value."""
+    """Render the variables of restic's backend, one per line. Raises ValueError, which quotes no value."""
     for name, value in variables.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or not value.isprintable():
-            raise ValueError(f"the variable {name!r} for restic cannot stand in one line")
+            raise ValueError(f"the variable {name!r} for restic does not fit on one line")
     return "".join(f"{name}={value}\n" for name, value in sorted(variables.items()))
 
 
 def service(resource: str, *, restic: bool = False, local: str = "") -> str:
-    """Render the job.
+    """Render the service.
 
     Args:
-        resource: whose file it is.
-        restic: whether it copies dumps to a repository.
-        local: the repository's folder, if it is one of this host.
+        resource: the resource that declares the file.
+        restic: whether the job copies dumps to a repository.
+        local: the repository's folder, if it is on this host.
     """
     after = "docker.service network-online.target" if restic else "docker.service"
-    network = "\n# The repository may be anywhere.\nWants=network-online.target" if restic else ""
+    network = "\n# The repository may be on another machine.\nWants=network-online.target" if restic else ""
     mount = f"\nRequiresMountsFor={word(local)}" if local else ""
     cache = "\nCacheDirectory=portcullis-backup\nCacheDirectoryMode=0700" if restic else ""
-    sftp = "# With sftp, restic's ssh has its key there.\nProtectHome=read-only"
+    sftp = "# With sftp, restic's ssh needs its key in root's home.\nProtectHome=read-only"
     home = sftp if restic else "ProtectHome=tmpfs"
     families = "AF_UNIX AF_INET AF_INET6" if restic else "AF_UNIX"
     return header(resource, "Dumps every store, checks the dumps and prunes old ones.") + (
         f"""
 [Unit]
-Description=Portcullis: back the stores up
+Description=Portcullis: back up the stores
 After={after}{network}{mount}
-# Upkeep's hook, where somebody is to be told of failures.
+# Reports a failure, if the settings of upkeep say to whom.
 OnFailure={units.NOTIFY}%n.service
 
 [Service]
 Type=oneshot
 ExecStart={PROGRAM} run
-# The job's own limits end first: this is for a machine that hangs.
+# The job has shorter limits of its own. This one is for a machine that hangs.
 TimeoutStartSec=12h
-# A dump is for root alone from its first byte.
+# Only root can read a dump, from its first byte.
 UMask=0077
 Nice=10
 IOSchedulingClass=idle
-# It writes dumps, and nothing else of the host.
+# The job may write dumps, and nothing else on the host.
 ProtectSystem=strict
 ReadWritePaths={FOLDER}{f" {word(local)}" if local else ""}{cache}
 {home}
 PrivateTmp=yes
 PrivateDevices=yes
-# Docker's socket is root's; files of root's may be read whoever they belong to. No other right of root's.
+# The job uses Docker's socket, and may read every file. It has no other rights of root.
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH
 NoNewPrivileges=yes
 ProtectKernelTunables=yes
@@ -134,15 +134,15 @@ SystemCallArchitectures=native
 
 
 def timer(resource: str, time: str) -> str:
-    """Render when it runs: every day at `time`, such as "03:30", in the host's time zone."""
-    return header(resource, "When the stores are backed up.") + (
+    """Render the timer: every day at `time`, such as "03:30", in the host's time zone."""
+    return header(resource, "The time of the daily backup of the stores.") + (
         f"""
 [Unit]
-Description=Portcullis: back the stores up, every day
+Description=Portcullis: back up the stores, every day
 
 [Timer]
 OnCalendar=*-*-* {word(time)}:00
-# A host that was off at the time does it when it boots.
+# A host that was off at this time runs the backup when it boots.
 Persistent=yes
 
 [Install]

@@ -1,4 +1,4 @@
-"""How fresh a host's backups are, as the job on the host noted it."""
+"""The age of a host's backups, as the job on the host notes it."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class BackupStatusProvider(HostProvider):
                 inputs.fail("stores", f"{name!r} is not the name of a store")
 
     def absent_inputs(self) -> Props:
-        """Return nothing: a job that never ran is told of store by store."""
+        """Return nothing: if the job never ran, each store says so."""
         return {}
 
     def lines(self, change: Change) -> list[Line]:
-        """Say which store has no fresh backup, and since when."""
+        """Report each store without a fresh backup, and the age of its last one."""
         if change.op != "update":
             return [replace(line, follows=True) for line in super().lines(change)]
         found = [
@@ -69,10 +69,10 @@ class BackupStatusProvider(HostProvider):
 
 
 class BackupStatus(HostResource):
-    """That every store has a fresh backup. One that has none is a difference, and the update takes one now.
+    """Checks that every store has a fresh backup. If one has none, that shows as drift, and `up` takes one.
 
     Attributes:
-        stores: each store and "fresh", or since when it is not and why.
+        stores: each store with "fresh", or with its last success and what is wrong.
     """
 
     stores: pulumi.Output[dict[str, str]]
@@ -88,14 +88,14 @@ class BackupStatus(HostResource):
         hours: float = 48,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare fresh backups.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            unit: the service that backs up, such as "portcullis-backup.service".
-            status: the file in which it notes each store's last success.
-            stores: the names of the stores there.
+            unit: the service that makes the backups, such as "portcullis-backup.service".
+            status: the file where the service notes each store's last success.
+            stores: the names of the stores.
             hours: how old the last success may be.
             opts: resource options.
         """

@@ -1,1 +1,1 @@
-"""Private containers: hardened, released without a lost request, read back."""
+"""Private containers: hardened, released without a lost request, and read back from the host."""

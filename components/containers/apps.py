@@ -1,4 +1,4 @@
-"""The apps of a host: private containers as the settings declare them."""
+"""The containers of apps, as the settings declare them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ def container_of(name: str, app: AppArgs, *, serves: bool) -> PrivateContainerAr
     """Return the container of an app.
 
     Args:
-        name: the app's.
-        app: what the settings say of it.
-        serves: a site sends requests to it.
+        name: the app's name.
+        app: the app's settings.
+        serves: whether a site sends requests to the app.
     """
     shared = {field: getattr(app, field) for field in app.model_fields_set & set(ContainerArgs.model_fields)}
-    # Named after the app: two apps may both have a volume "data".
+    # The app's name comes first, because two apps may both have a volume "data".
     shared["volumes"] = {f"{name}-{volume}": path for volume, path in app.volumes.items()}
     return PrivateContainerArgs(
         **shared,
-        # With a fixed port there is no place for two at a time.
+        # Two containers cannot run side by side on a fixed port.
         rollout=serves and app.host_port is None,
         bridge=None if app.egress is None else bridge(name),
     )
 
 
 def bridge(name: str) -> str:
-    """Return the name of an app's network interface: 15 characters at most, and another for each app."""
+    """Return the name of the interface of an app's network: at most 15 characters, unique for each app."""
     if len(name) <= 12:  # noqa: PLR2004 - linux/if.h: IFNAMSIZ is 16, the last byte a zero
         return f"br-{name}"
     return f"br-{name[:5]}-{sha256(name.encode()).hexdigest()[:6]}"

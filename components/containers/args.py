@@ -1,4 +1,4 @@
-"""What a container is declared with, and an app: a container of one's own."""
+"""Settings of containers: apps, private containers, their jobs, and logins at registries."""
 
 from __future__ import annotations
 
@@ -40,18 +40,21 @@ from portcullis.config.value_types import (
 )
 
 SECRETS = "/run/secrets"
-"""Where a container finds its secrets, one file each."""
+"""The folder in a container that holds its secrets, one file each."""
 _PATH = r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._@+-]+)+"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _USER = "65534:65534"
 _SYSTEM = {"/etc", "/etc/ssh", "/home", "/lib", "/lib64", "/opt", "/run", "/srv", "/usr", "/var", "/var/run"}
 
 
-_EMPTY_WORD = ("holds an empty word, which Docker's provider refuses", 'put it into a line: [sh, -c, "…"]')
+_EMPTY_WORD = (
+    "holds an empty word, which Docker's provider refuses",
+    'write a line for a shell: [sh, -c, "…"]',
+)
 
 
 def _registry(text: str) -> tuple[str, str] | None:
-    how = "write its name as it stands before images: ghcr.io, registry.example.com:5000, docker.io"
+    how = "write the registry's name as in images: ghcr.io, registry.example.com:5000, docker.io"
     name, colon, port = text.partition(":")
     is_name = re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})+|localhost", name)
     if not is_name or (colon and not re.fullmatch(r"[1-9][0-9]{0,4}", port)):
@@ -60,25 +63,28 @@ def _registry(text: str) -> tuple[str, str] | None:
 
 
 def _inside(text: str) -> tuple[str, str] | None:
-    hint = "write a whole path such as /data, without . and .. and with no / at its end"
+    hint = "write an absolute path such as /data, without . or .. and without a / at the end"
     if not re.fullmatch(_PATH, text):
         return ("is not a path inside a container", hint)
     if re.match(rf"{SECRETS}(?:/|$)", text):
-        return ("is where a container finds its secrets", "mount it elsewhere")
-    # What the runtime itself mounts there, and what would hide the image's programs.
+        return ("is reserved for the container's secrets", "mount it elsewhere")
+    # Docker itself mounts some of these. The others hold the image's programs.
     if re.match(r"/(?:proc|sys|dev|bin|sbin|lib|lib64|usr/bin|usr/lib|usr/sbin)(?:/|$)", text):
-        return ("is the system's own", "mount it elsewhere")
+        return ("belongs to the system", "mount it elsewhere")
     return None
 
 
 def _bind_mount(text: str) -> tuple[str, str] | None:
     if not re.fullmatch(_PATH, text):
-        return ("is not a path on the host", "write a whole path, without . and .. and with no / at its end")
+        return (
+            "is not a path on the host",
+            "write an absolute path, without . or .. and without a / at the end",
+        )
     if re.search(r"/(?:docker|containerd|podman)[a-z.-]*\.sock$", text):
-        return ("is a socket that gives root on the host", "no container gets it")
-    # Whole trees of the system, whose secrets a container would see; what is ours stands below.
+        return ("is a socket that gives root on the host", "leave it out: no container may have it")
+    # A container would see secrets of the system in these folders. Folders inside `_SYSTEM` are allowed.
     if re.match(r"/(?:proc|sys|dev|boot|root|var/lib/docker)(?:/|$)", text) or text in _SYSTEM:
-        return ("is the system's own", "mount the one folder or file that is needed")
+        return ("belongs to the system", "mount only the folder or file that the container needs")
     return None
 
 
@@ -86,7 +92,7 @@ def _cpus(number: Decimal) -> tuple[str, str] | None:
     try:
         spell_cpus(number)
     except ValueError as error:
-        # The provider reads back every number with one decimal as itself.
+        # A number with one decimal always reads back unchanged.
         return (str(error), f"write {number.quantize(Decimal('0.1'), ROUND_UP):f}")
     return None
 
@@ -101,7 +107,7 @@ class _Command(ValueType):
     _word = Literally()
 
     def read(self, raw: Any) -> str | tuple[str, ...]:
-        """Take either."""
+        """Return a line unchanged, and a list as a tuple of words."""
         if isinstance(raw, str) or not isinstance(raw, Sequence):
             return self._line.read(raw)
         try:
@@ -115,12 +121,12 @@ class _Command(ValueType):
         return words
 
     def schema(self) -> dict[str, Any]:
-        """Either."""
+        """A line, or a list of words."""
         words = {"type": "array", "items": {"type": "string"}, "minItems": 1}
         return {"anyOf": [self._line.schema(), words]}
 
 
-HostPort = Annotated[int, Number("a port that root alone may listen on", 1, FIRST_USER_PORT - 1)]
+HostPort = Annotated[int, Number("a port that only root may listen on", 1, FIRST_USER_PORT - 1)]
 VolumeName = Annotated[
     str,
     Text(
@@ -130,14 +136,14 @@ VolumeName = Annotated[
 Inside = Annotated[str, Text("a path inside a container", refused=_inside)]
 Command = Annotated[str | Sequence[str], _Command()]
 JobSeconds = Annotated[int, Number("a number of seconds", 1, 900)]
-# Docker refuses less than 6 MB; the upper bound only catches a value that was meant in another unit.
+# Docker refuses less than 6 MB. The upper bound catches a value in another unit.
 Memory = Annotated[
     int,
     Number("an amount of memory in MB", 6, 4_194_304, "write the number of megabytes, such as 256"),
 ]
-# A health check and Docker's init take some; the upper bound is the kernel's own for one machine.
+# A health check and Docker's init need a few. The upper bound is the kernel's limit for one machine.
 Pids = Annotated[int, Number("a number of processes", 8, 4_194_304)]
-# One hour: whoever waits for a deployment waits for this.
+# At most one hour, because a deployment waits this long.
 StopSeconds = Annotated[int, Number("a number of seconds", 1, 3600)]
 Bind = Annotated[str, Text("a path on the host", refused=_bind_mount)]
 Tmpfs = Annotated[int, Number("a size in MB", 1, 4_194_304)]
@@ -147,7 +153,7 @@ Refresh = Annotated[
         "a name for a label", r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?", "write small letters, digits, dashes"
     ),
 ]
-# RFC 3986 without escapes and quotes: it stands inside single quotes in the health command.
+# Characters of a URL's path (RFC 3986) that are safe between the single quotes of the health command.
 UrlPath = Annotated[
     str,
     Text("a path", r"/[A-Za-z0-9._~/?=&%+,-]{0,200}", "write a path that starts with /, such as /healthz"),
@@ -163,67 +169,68 @@ Digests = Annotated[Literal["required", "resolved"], Choice("a rule for digests"
 class JobsArgs(Section):
     """Commands that run once for each release, with the app's image, networks, secrets, variables and limits.
 
-    A command is a line for the image's shell, or a list of words. They run one after the other.
+    A command is a line for the image's shell, or a list of words. The commands run one after the other.
     """
 
     what: ClassVar[str] = "jobs"
 
     before: ListOf[Command] = ()
-    """Commands to run once for each release, before it starts, such as migrations: `[node migrate.js]`. One
-    that fails stops the release, and the old one goes on serving."""
+    """Commands to run once for each release before it starts, such as migrations: `[node migrate.js]`. If one
+    fails, the release stops and the old one keeps serving."""
     after: ListOf[Command] = ()
-    """Commands to run once it is well, before anybody is sent to it."""
+    """Commands to run once the release is healthy, before it gets requests."""
     within: JobSeconds = 600
-    """Seconds that each of them may take."""
+    """Seconds that each command may take."""
 
 
 class ContainerArgs(Section):
-    """What an app has in common with every other container."""
+    """Settings that apps share with all other containers."""
 
     what: ClassVar[str] = "a container"
 
     image: ImageInput
-    """The image, by digest: `ghcr.io/acme/api@sha256:…`, or by tag: each preview asks the registry what the
-    tag stands for, and shows it where that changed."""
+    """The image by digest, such as `ghcr.io/acme/api@sha256:…`, or by tag. For a tag, each preview asks the
+    registry for the digest and shows when it has changed."""
     port: Port | None = None
-    """The port that it listens on inside the container."""
+    """The port that the app listens on inside the container."""
     host_port: HostPort | None = None
-    """A fixed port on docker0's address that leads to it, and a short gap at each release. Without it an app
-    with a site gets a port of the host's choice, and is replaced without a gap."""
+    """A fixed port on docker0's address that leads to `port`. Each release then has a short gap. Without it,
+    the host picks a port for an app with a site, and releases have no gap."""
     health: UrlPath | None = None
-    """The path that answers 2xx when it is well, asked inside the container. Without it an app with a port is
-    well when it listens there."""
+    """The path that answers 2xx when the app is healthy. Docker requests it inside the container. Without it,
+    an app is healthy when it listens on its port."""
     health_command: ListOf[Argument] | None = None
-    """Or a command that exits 0 when it is well."""
+    """A command that exits 0 when the app is healthy, instead of `health`."""
     env: MapOf[EnvName, ArgumentInput] = Field(default_factory=dict)
-    """Environment variables; no secrets, `docker inspect` shows them."""
+    """Environment variables. Put no secrets here: `docker inspect` shows them."""
     volumes: MapOf[VolumeName, Inside] = Field(default_factory=dict)
-    """Volumes by name and where they are mounted; they stay when app or stack go: `{uploads: /data}`."""
+    """Volumes by name, and where each is mounted: `{uploads: /data}`. They stay when the app or the stack is
+    removed."""
     jobs: JobsArgs = Field(default_factory=JobsArgs)
-    """What runs once for each release."""
+    """Commands that run once for each release."""
     command: ListOf[Argument] | None = None
-    """What to run instead of the image's command."""
+    """The command to run instead of the image's own."""
     user: ContainerUser = _USER
-    """The user inside, by name or number; never root."""
+    """The user inside the container, by name or number. Never root."""
     memory: Memory = 256
-    """Memory limit in MB; swap is not added to it."""
+    """Memory limit in MB. The container gets no swap."""
     cpus: Cpus = "1"
-    """How many CPUs it may use."""
+    """Number of CPUs that the container may use."""
     pids: Pids = 256
-    """How many processes it may have."""
+    """Number of processes that the container may have."""
     stop_grace: StopSeconds = 10
-    """Seconds it has to finish what it is doing when it is stopped."""
+    """Seconds that the container gets to finish its work when it is stopped."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Ask for one health check, and refuse what needs something else or is there twice."""
+        """Refuse a missing or second health check, a missing port, and a second mount at one path."""
         at, command = written.at, written.at.spell("health_command")
         if "health" in written and "health_command" in written:
             at.field("health_command").report("is a second health check beside health", "keep one of the two")
         if not {"health", "health_command", "port"} & {name for name in cls.model_fields if name in written}:
             at.field("health").report(
                 "is missing",
-                f"write the path that answers 2xx when the app is well, or {command}: [program, argument, …]",
+                f"write the path that answers 2xx if it is healthy, or {command}: [program, argument, …]",
             )
         for name in ("health", "host_port"):
             if name in written and "port" not in written:
@@ -234,7 +241,7 @@ class ContainerArgs(Section):
             at.field("host_port").refuse(
                 written.get("host_port"),
                 "may be given to another app's release",
-                f"take one that is not in {PORTS[0]} to {PORTS[-1]}",
+                f"take a port outside of {PORTS[0]} to {PORTS[-1]}",
             )
         _check_mounts(written)
 
@@ -245,20 +252,21 @@ class AppArgs(ContainerArgs):
     what: ClassVar[str] = "an app"
 
     uses: ListOf[StoreUse] = ()
-    """The stores it uses, `[redis, mongo.shop]`: it joins their networks and finds how to log in under
-    /run/secrets."""
+    """The stores that the app uses: `[redis, mongo.shop]`. It joins their networks, and finds its logins as
+    files in /run/secrets."""
     secrets: ListOf[SecretName] = ()
-    """Names of `secrets` that it gets, each as a file of that name in /run/secrets."""
+    """Names of entries in `secrets`. The app gets each as a file of that name in /run/secrets."""
     egress: ListOf[Destination] | None = None
-    """The only destinations outside that it may reach: `[203.0.113.7:443/tcp, "*:53/udp"]`. An empty list is
-    none; without the key everything is reached."""
+    """The only destinations outside the host that the app may reach:
+    `[203.0.113.7:443/tcp, "*:53/udp"]`. An empty list allows none. Without this key the app may reach
+    everything."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse secrets of a user that the host cannot know."""
+        """Refuse a user by name if the app gets secrets: their files need an owner by number."""
         super().check(written)
         user = str(written.get("user", _USER))
-        # Root is refused already, whatever it is called.
+        # Another check refuses root already.
         is_root = user.partition(":")[0] == "root"
         if ("uses" in written or "secrets" in written) and not is_number(user) and not is_root:
             written.at.field("user").refuse(written.get("user"), *NAMED_USER)
@@ -270,48 +278,48 @@ class PrivateContainerArgs(ContainerArgs):
     what: ClassVar[str] = "a private container"
 
     rollout: bool = False
-    """Replace it without an interruption: the next one comes up beside it, on a port of the bind address that
-    the host picks, and this one goes when nobody is sent to it any more."""
+    """Replace the container without an interruption. The next one starts beside it, on a port of the bind
+    address that the host picks. The old one stops when nginx no longer sends requests to it."""
     healthy_within: JobSeconds = 90
-    """Seconds that it may take until it is healthy."""
+    """Seconds that the container may take to become healthy."""
     binds: MapOf[Bind, Inside] = Field(default_factory=dict)
-    """Files and folders of the host, and where each is mounted, read-only."""
+    """Files and folders of the host, and where each is mounted. All are read-only."""
     tmpfs: MapOf[Inside, Tmpfs] = Field(default_factory=dict)
-    """Folders in memory, and their sizes in MB; they count against the limit. /tmp is always one, and half
-    the host's memory where no size is given here."""
+    """Folders in memory, and their sizes in MB. They count against the memory limit. /tmp is always one of
+    them. Without a size here, it may hold half of the host's memory."""
     protect_volumes: bool = False
-    """Refuse every deployment that would let go of its volumes."""
+    """Refuse every deployment that would remove its volumes from the stack."""
     shared: bool = False
-    """It has an internal network besides, which those join who use it. Internal, because a container in
-    several networks goes out by the first of them in the alphabet that leads out: by its own then, whose
-    interface rules of the forward filter name, and whose port is published."""
+    """Create a second, internal network for the containers that use this one. A container in several networks
+    sends outside traffic through the first one, by alphabet, that is not internal. So a container that uses
+    this one keeps sending through its own network, where the rules of the forward filter apply."""
     bridge: Interface | None = None
-    """Name of its network's interface, for rules of the forward filter that name it; Docker makes one up
+    """Name of the interface of its network, for rules of the forward filter. Docker picks a name
     otherwise."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse a rollout that has no place for two."""
+        """Refuse a rollout with a fixed port, or of an app without a port."""
         super().check(written)
         if written.get("rollout") is not True:
             return
         at = written.at.field("rollout")
         if "host_port" in written:
             how = f"leave out {written.at.spell('host_port')}: two containers run side by side for a while"
-            at.report("has no fixed port", how)
+            at.report("does not work with a fixed port", how)
         if "port" not in written:
             at.report("needs the port that the app listens on", "add port")
 
 
 NAMED_USER = (
-    "is a name, which the host cannot know, and its secrets are files of that user",
+    "is a name, but the files with its secrets need an owner by number",
     "write the number: `docker run --rm --entrypoint id IMAGE` prints it",
 )
-"""What is wrong with a user whose secrets cannot be its files, and what would be right."""
+"""The fault and the hint for a user by name, if files with secrets must belong to that user."""
 
 
 def is_number(user: str) -> bool:
-    """Tell whether a container's user is written as a number, with its group or without."""
+    """Tell whether a container's user is written as a number, with or without a group."""
     return re.fullmatch(r"[0-9]+(?::[0-9]+)?", user) is not None
 
 
@@ -326,12 +334,12 @@ def _check_mounts(written: Written) -> None:
 
 
 class ImagesArgs(Section):
-    """How images may be named."""
+    """Rules for the names of images."""
 
     what: ClassVar[str] = "images"
 
     digests: Digests = "resolved"
-    """`required` refuses an image that is named by tag; `resolved` asks the registry for its digest."""
+    """`required` refuses images that are named by tag. `resolved` asks the registry for the tag's digest."""
 
 
 class RegistryArgs(Section):
@@ -340,11 +348,11 @@ class RegistryArgs(Section):
     what: ClassVar[str] = "a login at a registry"
 
     username: Argument
-    """Who logs in."""
+    """The user that logs in."""
     password: SecretValue
-    """The password or token, for reading only if the registry has such; encrypted."""
+    """The password or token, encrypted. Take a token that can only read, if the registry has such tokens."""
 
     @property
     def secret(self) -> Secret:
-        """The password."""
+        """The password as a `Secret`."""
         return Secret.of(self.password)

@@ -32,34 +32,34 @@ if TYPE_CHECKING:
 _TMP = "/tmp"  # noqa: S108 - inside a container
 
 
-# Update in place reports success for these and changes nothing: kreuzwerker/terraform-provider-docker#988.
+# An update in place of these reports success and changes nothing: kreuzwerker/terraform-provider-docker#988.
 _REPLACE_ON_CHANGES = ["healthcheck", "init", "mounts"]
-# Docker fills in the image's own where a check leaves one of its times out, and the provider reads that back
-# as a difference. Here is no value that every engine reads back: Docker before 25 does not know it.
+# If a check leaves out one of its times, Docker takes the image's, and the provider shows a difference. No
+# value for this time reads back on every engine: Docker before 25 does not know it.
 _IGNORE_CHANGES = ["healthcheck.startInterval"]
 _CHECK_TIMES: dict[str, Any] = {"interval": "5s", "timeout": "4s", "start_period": "10s", "retries": 3}
-# What Docker does change in place, or what is not the container's own. All else needs another container.
+# Docker changes these in place, or they do not belong to the container. Others need a new container.
 _IN_PLACE = ("memory", "memory_swap", "restart", "destroy_grace_seconds")
 
-# A property of Docker's provider, by its name in Python.
+# Properties for Docker's provider, by their names in Python.
 _Properties = dict[str, Any]
 
 
 class PrivateContainer(pulumi.ComponentResource):
-    """A container with nothing it does not need, published on the engine's bind address or not at all.
+    """A container with only the rights that it needs. It publishes its port on the bind address, or none.
 
-    The limit of its processes is set right after its start, see `ContainerState`: Docker's provider has no
-    attribute for it. An image that is named by tag is asked for at its registry while the program runs.
+    `ContainerState` sets the limit of processes right after the start, because Docker's provider has no
+    attribute for it. If the image is named by tag, the program asks the registry for its digest.
 
     Attributes:
-        container: the container. Its name on the host is the component's, with the number of the release
-            behind it in a rollout; other containers on its networks find it by the component's name.
-        network: its own network, which leads out and has nobody else in it.
-        networks: those that it is in: its own, the one for its users, those of others.
-        address: `address:port` to reach it at on this host, or None where it publishes nothing. An output in
-            a rollout.
-        port: the port alone.
-        state: that it got well, and which image did so before.
+        container: the container. Its name on the host is the component's name. In a rollout, the number of
+            the release follows. Other containers on its networks find it by the component's name.
+        network: its own network. The network leads outside and has no other container.
+        networks: all its networks: its own, the one for its users, and those that it joins.
+        address: `address:port` where this host reaches it, or None if it publishes no port. An output in a
+            rollout.
+        port: the published port, or None.
+        state: its process limit and health, and the image that was healthy before.
 
     Example:
         ```python
@@ -77,7 +77,7 @@ class PrivateContainer(pulumi.ComponentResource):
         REDIS = "redis:8@sha256:5c0f4a1e8d7b6c5a493827161504f3e2d1c0bfaebdac9b8a7968574635241302"
 
         write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
-        # A Docker engine that is there already; a DockerEngine of ours does as well.
+        # An engine that the host already has. A DockerEngine works as well.
         engine = ExistingDockerEngine("web1-docker", host=Host("web1"))
         redis = Redis("redis", RedisArgs(image=REDIS), engine=engine)
         app = PrivateContainerArgs(image=API, port=8080, host_port=8080, health="/healthz")
@@ -109,25 +109,24 @@ class PrivateContainer(pulumi.ComponentResource):
         """Declare the container.
 
         Args:
-            name: its name on the host and the component's.
-            args: what it is.
-            engine: what runs it: a `DockerEngine`, or an `ExistingDockerEngine`.
-            login: the login at the image's registry, where it wants one.
-            networks: networks of others that it joins beside its own.
-            uses: the stores that it uses: it joins their networks, finds how to log in under /run/secrets,
-                and starts when they are ready.
-            secrets: what each file under /run/secrets holds, by its name; another content replaces the
-                container. Or a folder of such files, and then `refresh` says what replaces it.
+            name: the component's name, and the container's name on the host.
+            args: settings of the container.
+            engine: the engine that runs it: a `DockerEngine`, or an `ExistingDockerEngine`.
+            login: the login at the image's registry, if it needs one.
+            networks: networks that it joins beside its own.
+            uses: the stores that it uses. It joins their networks, finds its logins under /run/secrets, and
+                starts when the stores are ready.
+            secrets: the content of each file under /run/secrets, by its name. Changed content replaces the
+                container. Or a `SecretFiles` folder, and then `refresh` must replace it.
             refresh: texts that replace the container when they change, such as the revision of a file that it
-                reads only at its start. They show in `docker inspect`: never a secret, nor anything made of
-                one.
-            secret: env, command and health hold a secret somewhere: all of them are marked as one in state
-                and previews. On the host, `docker inspect` shows them, and `ps` a command, to whoever is
-                root.
-            opts: options of the component, which depends on the engine anyway.
+                reads only at its start. `docker inspect` shows them: never pass a secret or a text derived
+                from one.
+            secret: whether env, command or health contains a secret. All of them are then secret in state and
+                previews. On the host, root still sees them in `docker inspect`, and the command in `ps`.
+            opts: options of the component. It depends on the engine in any case.
 
         Raises:
-            ArgumentsError: something that it is given does not fit, or a registry does not give the image's
+            ArgumentsError: the arguments do not fit together, or the registry does not give the image's
                 digest.
         """
         _check(args, uses, secrets, refresh or {})
@@ -146,7 +145,7 @@ class PrivateContainer(pulumi.ComponentResource):
         self._image = docker.RemoteImage(
             f"{name}-image",
             name=image,
-            # An image that something else still uses cannot be removed, and would fail the update.
+            # Docker cannot remove an image that something else still uses, and the update would fail.
             keep_locally=True,
             # Docker's provider looks on the host before it pulls: findImage in kreuzwerker's 4.5.0.
             opts=ResourceOptions.merge(self._own, ResourceOptions(depends_on=self._pulled(login))),
@@ -154,7 +153,7 @@ class PrivateContainer(pulumi.ComponentResource):
         self.network = docker.Network(
             f"{name}-network",
             name=name,
-            # For a port that somebody adds by hand without an address.
+            # For a port that somebody publishes by hand without an address.
             options={
                 **engine.network_options,
                 "com.docker.network.bridge.host_binding_ipv4": engine.bind_address,
@@ -174,7 +173,7 @@ class PrivateContainer(pulumi.ComponentResource):
             if args.shared
             else None
         )
-        # Once each: two databases of one store are on one network.
+        # Each network once: two databases of one store are on the same network.
         self._joined = tuple(dict.fromkeys([*networks, *(each for use in uses for each in use.networks)]))
         self.networks = (self.network, *([self._shared] if self._shared else []), *self._joined)
         volumes = {volume: self._volume(volume) for volume in sorted(args.volumes)}
@@ -182,7 +181,7 @@ class PrivateContainer(pulumi.ComponentResource):
         common = self._common(self._mounts(volumes))
         definition = {**common, **self._serving()}
         release = self._release(definition)
-        # Not the component: an image is pulled while a store starts.
+        # Only the container waits for these, so that its image is pulled while a store starts.
         first: list[pulumi.Resource] = [ready for use in uses for ready in use.depends_on]
         first += [part for part in (self._secrets, release) if part]
         before = self._jobs("before", common, release, first)
@@ -205,7 +204,7 @@ class PrivateContainer(pulumi.ComponentResource):
             {
                 "container_id": self.container.id,
                 "address": self.address,
-                # A policy pack is not shown the option.
+                # A policy pack cannot see `retain_on_delete`.
                 "retained_volumes": self._retained,
             }
         )
@@ -213,7 +212,7 @@ class PrivateContainer(pulumi.ComponentResource):
     def _secret_files(
         self, uses: Sequence[StoreUse], secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None
     ) -> SecretFiles | None:
-        """Declare the files under /run/secrets, where somebody else has not."""
+        """Declare the files under /run/secrets, unless the caller has declared them."""
         if isinstance(secrets, SecretFiles):
             return secrets
         files = {file: content for use in uses for file, content in use.files.items()} | dict(secrets or {})
@@ -223,19 +222,19 @@ class PrivateContainer(pulumi.ComponentResource):
         made = SecretFiles(
             f"{self._name}-secrets",
             files,
-            # Only the user may read, so any group will do.
+            # Only the user may read the files, so the group does not matter.
             owner=user if ":" in user else f"{user}:{user}",
             host=self._engine.host,
             opts=self._on_host,
         )
-        # An app reads its secrets when it starts: a new one takes a new container.
+        # An app reads its secrets only at its start, so changed secrets need a new container.
         self._refresh["secrets"] = pulumi.Output.all(**made.revisions).apply(
             lambda found: "-".join(str(found[name]) for name in sorted(found))
         )
         return made
 
     def _pulled(self, login: RegistryArgs | None) -> list[pulumi.Resource]:
-        """The image, pulled beforehand where its registry wants a login."""
+        """Declare that the image is pulled beforehand, if its registry needs a login."""
         if login is None:
             return []
         pulled = PulledImage(
@@ -250,19 +249,17 @@ class PrivateContainer(pulumi.ComponentResource):
 
     @property
     def shared(self) -> docker.Network:
-        """The network that those join who use it.
+        """The network for the containers that use this one.
 
         Raises:
-            ValueError: it has none; `shared` was not asked for.
+            ValueError: `PrivateContainerArgs.shared` is not set.
         """
         if self._shared is None:
-            raise ValueError(
-                f"{self._name} has no network for others: PrivateContainerArgs.shared is not set"
-            )
+            raise ValueError(f"{self._name} has no shared network: PrivateContainerArgs.shared is not set")
         return self._shared
 
     def _volume(self, volume: str) -> docker.Volume:
-        # Data outlives the container, the stack and a mistake.
+        # Data must survive the end of the container, the end of the stack, and mistakes.
         kept = ResourceOptions(retain_on_delete=True, protect=self._args.protect_volumes)
         if kept.retain_on_delete:
             self._retained.append(volume)
@@ -271,14 +268,14 @@ class PrivateContainer(pulumi.ComponentResource):
         )
 
     def _mounts(self, volumes: dict[str, docker.Volume]) -> list[_Properties]:
-        """List what is mounted. As mounts and not `volumes`: those are not read back, so no drift shows."""
+        """List the mounts. We do not use `volumes`: they are not read back, so drift would not show."""
         args = self._args
         given = {target for targets in (args.volumes, args.binds) for target in targets.values()}
-        # 0 where no size is set.
+        # 0 means no size limit.
         in_memory = {**({} if _TMP in given else {_TMP: 0}), **args.tmpfs}
         secrets = {self._secrets.path: SECRETS} if self._secrets else {}
         return [
-            # Mounted noexec, nosuid and nodev by default, with the mode of /tmp.
+            # Docker mounts a tmpfs noexec, nosuid and nodev, with the mode of /tmp.
             *(
                 {
                     "type": "tmpfs",
@@ -298,7 +295,7 @@ class PrivateContainer(pulumi.ComponentResource):
         ]
 
     def _common(self, mounts: list[_Properties]) -> _Properties:
-        """What the container and its jobs have in common."""
+        """Return the properties that the container and its jobs have in common."""
         args = self._args
         return {
             "envs": self._marked(
@@ -310,16 +307,16 @@ class PrivateContainer(pulumi.ComponentResource):
             "capabilities": {"drops": ["ALL"]},
             "security_opts": ["no-new-privileges:true"],
             "memory": args.memory,
-            # Equal, so no swap; without it every refresh shows a difference.
+            # The same number, so no swap. Without it every refresh shows a difference.
             "memory_swap": args.memory,
             "cpus": spell_cpus(args.cpus),
-            # What an app has in memory is not written to a disk when it dies.
+            # No core dumps: a crash must not write the app's memory to a disk.
             "ulimits": [{"name": "core", "soft": 0, "hard": 0}],
-            # Reaps the children of an app that does not, and passes signals on.
+            # Docker's init reaps the children that an app leaves, and passes signals on.
             "init": True,
-            # Asked to end before it is killed; without it the provider kills at once.
+            # The container gets time to end. Without this the provider kills it at once.
             "destroy_grace_seconds": args.stop_grace,
-            # The same for `docker stop` and for a host that goes down.
+            # The same time for `docker stop`, and when the host shuts down.
             "stop_timeout": args.stop_grace,
             "log_driver": "json-file",
             "log_opts": {"max-file": "3", "max-size": "10m"},
@@ -327,14 +324,14 @@ class PrivateContainer(pulumi.ComponentResource):
         }
 
     def _serving(self) -> _Properties:
-        """What only the container itself has."""
+        """Return the properties that only the container has, and not its jobs."""
         args = self._args
         labels = {f"portcullis.refresh.{key}": value for key, value in sorted(self._refresh.items())}
         given: _Properties = {
             "networks_advanced": [
                 {
                     "name": network.name,
-                    # Two containers have the name for a while; who looks it up finds either.
+                    # Two containers have this alias for a while. A lookup finds either of them.
                     **({"aliases": [self._name]} if args.rollout else {}),
                 }
                 for network in self.networks
@@ -342,7 +339,7 @@ class PrivateContainer(pulumi.ComponentResource):
             "restart": "unless-stopped",
             "healthcheck": {"tests": self._marked(health_check(args)), **_CHECK_TIMES},
         }
-        # The provider sees no difference where the settings had a command and have none.
+        # The provider shows no difference when a command is removed from the settings. This label shows it.
         labels["portcullis.command"] = "settings" if args.command else "image"
         if args.command:
             given["command"] = self._marked(list(args.command))
@@ -356,12 +353,12 @@ class PrivateContainer(pulumi.ComponentResource):
         return marked(values)
 
     def _release(self, definition: _Properties) -> Release | None:
-        """Declare the number of what is deployed, where something on the host is named after it."""
+        """Declare the release, if the app has a rollout or jobs."""
         args = self._args
         if not args.rollout and not args.jobs.before and not args.jobs.after:
             return None
         defined = {key: value for key, value in definition.items() if key not in _IN_PLACE}
-        # By its name, which is known in a preview.
+        # A preview knows the image's name, but not its id.
         defined |= {
             "image": self._image_name,
             "port": args.port,
@@ -373,7 +370,7 @@ class PrivateContainer(pulumi.ComponentResource):
             app=self._name,
             defined_by={key: pulumi.Output.json_dumps(value) for key, value in sorted(defined.items())},
             published=args.rollout,
-            # As its container has it, so that 1 and 1.0 are one limit here too.
+            # In the container's spelling, so that 1 and 1.0 are the same limit here too.
             cpus=definition["cpus"],
             opts=self._on_host,
         )
@@ -398,7 +395,7 @@ class PrivateContainer(pulumi.ComponentResource):
         return docker.Container(
             f"{self._name}-container",
             name=name,
-            # The id and not the name: a name is compared as text, and looks changed on every refresh.
+            # The id and not the name: the provider compares names as text, and refreshes would show changes.
             image=self._image.image_id,
             ports=ports,
             opts=self._replaced(first, first_gone=not args.rollout),
@@ -408,7 +405,7 @@ class PrivateContainer(pulumi.ComponentResource):
     def _jobs(
         self, when: str, common: _Properties, release: Release | None, first: list[pulumi.Resource]
     ) -> list[pulumi.Resource]:
-        """Declare the jobs of a time, one after the other; return what has to be waited for."""
+        """Declare the jobs before or after the container in a row, and return the resource to wait for."""
         jobs = self._args.jobs
         done: list[pulumi.Resource] = []
         for index, command in enumerate(jobs.before if when == "before" else jobs.after, start=1):
@@ -424,9 +421,9 @@ class PrivateContainer(pulumi.ComponentResource):
                 networks_advanced=[{"name": network.name} for network in (self.network, *self._joined)],
                 must_run=False,
                 restart="no",
-                # The image may have a check for what it serves, which a job does not.
+                # The image may have a health check for its service. A job has no service.
                 healthcheck=docker.ContainerHealthcheckArgs(tests=["NONE"], **_CHECK_TIMES),
-                # Its name is its release's own, and one that ended serves nobody.
+                # The old job may go first: it has another name, and it has ended.
                 opts=self._replaced([*first, *done], first_gone=True),
                 **common,
             )
@@ -451,8 +448,8 @@ class PrivateContainer(pulumi.ComponentResource):
             self._own,
             ResourceOptions(
                 depends_on=first,
-                # A fixed name and port are taken until it is gone. The provider says true by itself, so
-                # false has to be said.
+                # A fixed name and port are free only when the old container is gone. The provider's own
+                # default is true, so we must set false.
                 delete_before_replace=first_gone,
                 replace_on_changes=_REPLACE_ON_CHANGES,
                 ignore_changes=[*_IGNORE_CHANGES, *self._engine.filled_in],
@@ -461,7 +458,7 @@ class PrivateContainer(pulumi.ComponentResource):
 
 
 def _owner() -> dict[str, str]:
-    """The label by which `portcullis up` knows what a deployment of this stack left that was cut off."""
+    """Return the label by which `portcullis up` finds what an interrupted deployment of this stack left."""
     return {"label": OWNER_LABEL, "value": f"{pulumi.get_project()}/{pulumi.get_stack()}"}
 
 
@@ -475,12 +472,12 @@ def _check(
     secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None,
     refresh: Mapping[str, pulumi.Input[str]],
 ) -> None:
-    """Refuse what the arguments cannot know of each other."""
+    """Refuse arguments that do not fit together."""
     faults = faults_in(ListOf[Refresh], refresh, "PrivateContainer.refresh")
     if isinstance(secrets, SecretFiles) and any(use.files for use in uses):
-        why = "is a folder of somebody else's files, and the files of uses have no place in it"
+        why = "is a folder that this component does not write to, but `uses` brings files"
         faults.append(
-            Fault("PrivateContainer.secrets", why, "give a map, or put those files into the folder")
+            Fault("PrivateContainer.secrets", why, "pass a map, or put the files of `uses` into the folder")
         )
     elif (secrets or any(use.files for use in uses)) and not is_number(args.user):
         reason, hint = NAMED_USER

@@ -1,4 +1,4 @@
-"""What both halves of the host resources of containers exchange."""
+"""The data that both halves of the containers' host resources exchange."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")
 """An image with a digest, `NAME@sha256:…` or `NAME:TAG@sha256:…`."""
 
 EXPECTED = MappingProxyType({"healthy": "healthy", "exited": "exited 0"})
-"""The status that a container should get, by what is expected of it."""
+"""The status that a container should reach, by what we expect of it."""
 
 JOINED = "joined"
-"""Stands for a container's place in a network."""
+"""The value of a network that a container is in."""
 PRESENT, MISSING = "present", "missing"
-"""What a processor says of a feature."""
+"""Whether a processor has a feature."""
 
 OWNER_LABEL = "portcullis.stack"
-"""The label of containers and networks that says which project and stack made them."""
+"""The label of containers and networks that names the project and the stack that created them."""
 RUNNING = "running"
-"""The container of a release as it should be."""
+"""What `ReleaseFacts.container` says of a container without a fault."""
 PORTS = range(28000, 29000)
 """Ports that hosts give to releases.
 
-They are below the ephemeral ones, which Linux begins at 32768, and registered for nothing that people run.
+They are below the ephemeral ports, which begin at 32768 on Linux. No common program is registered for them.
 """
 
 
 @dataclass(frozen=True)
 class ContainerStateSpec(Spec):
-    """Which container it is.
+    """The container to read.
 
     Attributes:
         container: its name on the host.
-        expects: whether it should run and be healthy, or end with 0.
-        networks: read the networks that it is in as well.
+        expects: whether it should run and be healthy, or end with exit code 0.
+        networks: whether to read its networks as well.
     """
 
     container: str
@@ -52,15 +52,15 @@ class ContainerStateDesired(Desired):
     """What a container should be like once it runs.
 
     Attributes:
-        item: what it is called in the host's records.
+        item: the name in the host's records.
         container: its name on the host.
-        container_id: its id; a container of the same name with another id is another one.
+        container_id: its id. A container with the same name and another id is not this container.
         pids: how many processes and threads it may have, in decimal digits.
-        expects: that it gets healthy, or that it ends with 0.
+        expects: whether it should become healthy, or end with exit code 0.
         within: how many seconds that may take, as a decimal number.
-        secret: its environment or command holds a secret.
-        networks: the networks of Docker that it is in, each with `JOINED`; these and no other. None leaves
-            them alone.
+        secret: whether its environment or command holds a secret.
+        networks: the networks of Docker that it should be in, and no others, each with `JOINED`. None leaves
+            its networks unchanged.
     """
 
     item: str
@@ -74,28 +74,28 @@ class ContainerStateDesired(Desired):
 
     @property
     def id(self) -> str:
-        """What it is called in the host's records."""
+        """The name in the host's records."""
         return self.item
 
     @property
     def status(self) -> str:
-        """The status that it should get."""
+        """The status that it should reach."""
         return EXPECTED[self.expects]
 
     def spec(self) -> ContainerStateSpec:
-        """Return which container it is."""
+        """Return the container to read."""
         return ContainerStateSpec(self.container, self.expects, self.networks is not None)
 
 
 @dataclass(frozen=True)
 class ContainerStateFacts(Facts):
-    """What a container is like.
+    """The state of a container.
 
     Attributes:
         container_id: its id.
-        pids: how many processes and threads it may have; 0 is no limit, "" a job that has ended.
-        status: its health where it has a check and runs, otherwise its state and how its program ended.
-        networks: the networks of Docker that it is in, each with `JOINED`; None where nobody asked.
+        pids: how many processes and threads it may have; 0 is no limit, "" is a job that has ended.
+        status: its health if it runs and has a check, otherwise its state and exit code.
+        networks: the networks of Docker that it is in, each with `JOINED`; None if they were not read.
     """
 
     container_id: str = ""
@@ -106,7 +106,7 @@ class ContainerStateFacts(Facts):
 
 @dataclass(frozen=True)
 class CpuSpec(Spec):
-    """Which features of the processor are asked for, as /proc/cpuinfo spells them."""
+    """The features of the processor to look for, as /proc/cpuinfo spells them."""
 
     features: Sequence[str]
 
@@ -116,10 +116,10 @@ class CpuDesired(Desired):
     """What a program needs of the processor.
 
     Attributes:
-        program: who needs it.
-        features: flags such as "avx"; their values are what the last refresh found.
-        reason: what needs them, said where one is missing.
-        hint: what to do about it.
+        program: the program that needs the features.
+        features: flags such as "avx", each with the value that the last refresh found.
+        reason: why the program needs them, for the error if one is missing.
+        hint: what to do then.
     """
 
     program: str
@@ -129,20 +129,20 @@ class CpuDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Who needs it."""
+        """The program."""
         return self.program
 
     def spec(self) -> CpuSpec:
-        """Return which features are asked for."""
+        """Return the features to look for."""
         return CpuSpec(sorted(self.features))
 
 
 @dataclass(frozen=True)
 class CpuFacts(Facts):
-    """What the processor can do.
+    """The features of the processor.
 
     Attributes:
-        features: `PRESENT` or `MISSING` by feature.
+        features: `PRESENT` or `MISSING` for each feature.
     """
 
     features: Mapping[str, str] = field(default_factory=dict)
@@ -150,18 +150,18 @@ class CpuFacts(Facts):
 
 @dataclass(frozen=True)
 class PulledImageSpec(Spec):
-    """Which image it is, by name and digest."""
+    """The image to look for, by name and digest."""
 
     image: str
 
 
 @dataclass(frozen=True)
 class PulledImageDesired(Desired):
-    """An image and the login that its registry asks for.
+    """An image, and the login at its registry.
 
     Attributes:
         image: name and digest.
-        username: who logs in at the registry.
+        username: the user at the registry.
         password: the password or token.
     """
 
@@ -175,7 +175,7 @@ class PulledImageDesired(Desired):
         return self.image
 
     def spec(self) -> PulledImageSpec:
-        """Return which image it is. The login is no part of what is remembered of it."""
+        """Return the image to look for. The host's record keeps no login."""
         return PulledImageSpec(self.image)
 
 
@@ -186,12 +186,12 @@ class PulledImageFacts(Facts):
 
 @dataclass(frozen=True)
 class ReleaseSpec(Spec):
-    """Whose releases they are, and what the present one's container should be like.
+    """The app whose release to read, and what its container should be like.
 
     Attributes:
         app: name of the app.
-        published: whether it has a port.
-        cpus: what its container is limited to, as a decimal number.
+        published: whether the release has a port.
+        cpus: the CPU limit of its container, as a decimal number.
     """
 
     app: str
@@ -201,14 +201,14 @@ class ReleaseSpec(Spec):
 
 @dataclass(frozen=True)
 class ReleaseDesired(Desired):
-    """A release. What it is made of may hold secrets, and the host need not know.
+    """A release. Its definition stays on the deploying machine: it may hold secrets.
 
     Attributes:
-        app: name of the app: its containers are called `APP-NUMBER`.
-        published: whether it needs a port.
-        cpus: what its container is limited to, as a decimal number.
-        token: asks for a new release, if the host has not seen it before; "" where none is asked for.
-        after: the new release's number is greater than this one.
+        app: name of the app. Its containers are called `APP-NUMBER`.
+        published: whether the release needs a port.
+        cpus: the CPU limit of its container, as a decimal number.
+        token: requests a new release, if the host has not seen this token before; "" requests none.
+        after: the number of the new release is greater than this one.
     """
 
     app: str
@@ -223,7 +223,7 @@ class ReleaseDesired(Desired):
         return self.app
 
     def spec(self) -> ReleaseSpec:
-        """Return whose releases they are."""
+        """Return the app whose release to read."""
         return ReleaseSpec(self.app, self.published, self.cpus)
 
 
@@ -234,7 +234,7 @@ class ReleaseFacts(Facts):
     Attributes:
         number: 1, 2, …
         port: its port on docker0's address, or 0 for an app that is not published.
-        container: `RUNNING`, or what is wrong with its container that only another release mends.
+        container: `RUNNING`, or a fault of its container that only a new release can fix.
     """
 
     number: int = 0

@@ -1,4 +1,4 @@
-"""From an image's tag to its digest, for a container that stands alone."""
+"""Find the digest of an image's tag, for a component that is used without the settings file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def pinned(image: TextInput, path: str, login: RegistryArgs | None = None) -> TextInput:
-    """Return an image with the digest that its tag stands for now.
+    """Return an image with the digest that its tag has now.
 
-    The registry is asked. An image that has a digest, or is an output, stays as it is.
+    The registry is asked, unless the image has a digest or is an output.
 
     Args:
         image: name with a tag or a digest.
-        path: where it stands, for people: `RedisArgs.image`.
-        login: the login at its registry, where it wants one.
+        path: the path of the argument, for messages: `RedisArgs.image`.
+        login: the login at its registry, if it needs one.
 
     Raises:
         ArgumentsError: the registry does not give the digest.

@@ -1,4 +1,4 @@
-"""A container's health checks and its limit of CPUs, as Docker takes them."""
+"""Render a container's health check and CPU limit for Docker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def health_check(args: ContainerArgs) -> list[str]:
     """Return a container's health check.
 
     Raises:
-        ValueError: it has none, which the arguments refuse.
+        ValueError: it has no health check. The arguments refuse that earlier.
     """
     if args.health_command is not None:
         return ["CMD", *args.health_command]
@@ -27,19 +27,19 @@ def health_check(args: ContainerArgs) -> list[str]:
 
 
 def http_check(port: int, path: str) -> list[str]:
-    """Return a Docker health check that asks for a path on the container's own loopback.
+    """Return a Docker health check that requests a path from the container's own loopback address.
 
-    Images differ: Alpine and busybox have wget, many have curl, an image that has neither may have Node or
-    Python. The first one found is used; with none of them the check fails and says what to do.
+    Images differ: Alpine and busybox have wget, many images have curl, others have Node or Python. The check
+    uses the first of them that it finds. If there is none, the check fails and says what to do.
 
     Raises:
-        ValueError: a path that does not fit between single quotes in a shell.
+        ValueError: the path is not safe between single quotes in a shell.
     """
     if not re.fullmatch(r"/[A-Za-z0-9._~/?=&%+,-]*", path):
-        raise ValueError(f"{path!r} is not a path that can be asked for")
+        raise ValueError(f"{path!r} is not a path that a health check can request")
     url = f"http://127.0.0.1:{port}{path}"
-    # 3 s: below the check's own time-out of 4 s, so that the tool's message is what Docker shows. Not for
-    # wget: busybox 1.37 of Debian 13 dies of SIGSEGV with -T.
+    # 3 s is below the check's own timeout of 4 s, so Docker shows the message of the tool. wget gets no
+    # timeout: busybox 1.37 of Debian 13 crashes with SIGSEGV if it gets -T.
     tries = [
         ("wget", f"exec wget -q -O /dev/null '{url}'"),
         ("curl", f"exec curl -fsS -m 3 -o /dev/null '{url}'"),
@@ -58,26 +58,26 @@ def http_check(port: int, path: str) -> list[str]:
 
 
 def listens_check(port: int) -> list[str]:
-    """Return a Docker health check that is well when something listens on a port of the container.
+    """Return a Docker health check that succeeds when something listens on a port of the container.
 
-    It reads what the kernel says of listening sockets, https://docs.kernel.org/networking/proc_net_tcp.html:
-    0A is LISTEN, and an address is written byte by byte from its end, so 7F at the end of an IPv4 address is
-    loopback, which nobody reaches from outside of the container. The image needs a shell and grep.
+    It reads the kernel's list of sockets, https://docs.kernel.org/networking/proc_net_tcp.html. 0A is the
+    state LISTEN. The kernel writes the bytes of an IPv4 address in reverse, so an address that ends in 7F is
+    loopback. Nothing outside the container reaches loopback. The image needs a shell and grep.
     """
     ipv4 = "[0-9A-F]{6}([0-689A-F][0-9A-F]|7[0-9A-E])"
-    # Every address of IPv6, or one of IPv4 as a socket of IPv6 has it.
+    # Any IPv6 address, or an IPv4 address as an IPv6 socket has it.
     ipv6 = f"(0{{32}}|0{{16}}FFFF0000{ipv4})"
     listens = f"^ *[0-9]+: ({ipv4}|{ipv6}):{port:04X} [0-9A-F]+:0000 0A "
     return ["CMD-SHELL", f"grep -Eqs '{listens}' /proc/net/tcp /proc/net/tcp6"]
 
 
 def spell_cpus(number: str | Decimal) -> str:
-    """Spell a limit exactly as Docker's provider reads it back; any other text replaces the container.
+    """Spell a CPU limit exactly as Docker's provider reads it back. Any other text replaces the container.
 
     1 is `1.0`, 0.50 is `0.5` and 10 is `10.`. The rule is `nanoInt64ToDecimalString` in
     kreuzwerker/terraform-provider-docker, 3.7.0 to 4.5.0, which pulumi-docker 5 wraps. It counts the zeros of
-    the whole text where it means those after the point. So it takes 0.050000000 for a round number, reads it
-    back as 0.1, and no spelling of 0.05 ever reads back as itself.
+    the whole text, although it should count those after the point. So it treats 0.050000000 as a round number
+    and reads it back as 0.1. No spelling of 0.05 reads back as 0.05.
 
     Args:
         number: CPUs, a positive decimal number.

@@ -1,4 +1,4 @@
-"""What is particular about a host's Docker engine."""
+"""Settings of a host's Docker engine, and the arguments of `DockerEngine`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def _bridge(text: str) -> tuple[str, str] | None:
         interface = ipaddress.IPv4Interface(text)
     except ValueError:
         return ("is not an IPv4 address with a prefix", hint)
-    # Docker gives containers the other addresses of that network: a /30 leaves one.
+    # Containers get the other addresses of the bridge's network. A /30 leaves one for them.
     if "/" not in text or not 8 <= interface.network.prefixlen <= 30:  # noqa: PLR2004 - prefixes
         return ("has no usable prefix", hint)
     if not any(interface.network.subnet_of(block) for block in PRIVATE):
         return ("is not a private network", "take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16")
     if interface.ip in {interface.network.network_address, interface.network.broadcast_address}:
-        return ("is the network and not an address in it", hint)
+        return ("is the address of the network itself or its broadcast address", hint)
     return None
 
 
@@ -39,7 +39,7 @@ def _bind_address(text: str) -> tuple[str, str] | None:
     except ValueError:
         return ("is not an IPv4 address", "write docker0's, such as 172.17.0.1")
     if not address.is_loopback and not any(address in block for block in PRIVATE):
-        why = "is not a private address: containers would answer whoever reaches it"
+        why = "is not a private address: everybody who reaches it would reach the containers"
         return (why, "write docker0's, such as 172.17.0.1")
     return None
 
@@ -62,18 +62,18 @@ EngineSource = Annotated[Source, Choice("where a Docker engine comes from")]
 
 
 class PoolArgs(Section):
-    """A network that the networks of containers are cut from."""
+    """A range of addresses. Docker cuts the networks of containers from it."""
 
     what: ClassVar[str] = "an address pool"
 
     base: PoolBase
-    """The network that they are cut from."""
+    """The network that Docker divides, such as 10.200.0.0/16."""
     size: PoolSize = networks.POOL_SIZE
-    """The prefix of each: 24 gives room for 253 containers."""
+    """The prefix of each network that Docker cuts from it. A /24 has room for 253 containers."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse pieces that are larger than the whole."""
+        """Refuse a `size` that is larger than the `base`."""
         base, size = str(written.get("base")), written.get("size")
         prefix = base.rpartition("/")[2]
         if isinstance(size, int) and prefix.isdecimal() and size < int(prefix):
@@ -83,29 +83,29 @@ class PoolArgs(Section):
 
 
 class DockerEngineArgs(Section):
-    """What is particular about a host's Docker engine."""
+    """Settings of a host's Docker engine."""
 
     what: ClassVar[str] = "a Docker engine"
 
     source: EngineSource = "debian"
-    """Where it comes from: the system's own packages (`debian`, on Ubuntu too), Docker's apt repository
-    (`docker`), or nowhere, since it is there (`present`). That one is Docker 24 or later, and its packages
-    stay as they are."""
+    """Where the engine comes from. `debian` installs the system's own packages, on Ubuntu too. `docker`
+    installs from Docker's apt repository. `present` uses the engine that the host already has: it must be
+    Docker 24 or later, and its packages stay unchanged."""
     bip: Bridge = _BIP
-    """Address and prefix of docker0, the only address that containers are published on. Move it where your
-    provider or a VPN uses 172.17.0.0/16."""
+    """Address and prefix of the bridge docker0. Containers publish their ports on this address only. Change
+    it if your provider or a VPN uses 172.17.0.0/16."""
     address_pools: ListOf[PoolArgs] = ()
-    """Where the networks of containers come from, instead of Docker's own choice:
-    `[{base: 10.200.0.0/16, size: 24}]`."""
+    """The ranges that Docker cuts the networks of containers from: `[{base: 10.200.0.0/16, size: 24}]`. The
+    default is the network after docker0's."""
 
     @property
     def bind_address(self) -> str:
-        """The one address that containers are published on: that of docker0, as `bip` sets it."""
+        """The one address that containers publish their ports on: docker0's, without its prefix."""
         return str(ipaddress.IPv4Interface(self.bip).ip)
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse networks that overlap; a value that is wrong in itself has been reported already."""
+        """Refuse networks that overlap. A field that is wrong by itself is reported elsewhere."""
         read = declared_networks(written)
         if read is None:
             return
@@ -118,11 +118,13 @@ class DockerEngineArgs(Section):
                 bip, f"is too wide: {error}", "take a smaller network, such as /16"
             )
         for one, other in networks.collisions(bip, pools):
-            written.at.field("address_pools").report(f"overlap: {one} and {other}", "keep them apart")
+            written.at.field("address_pools").report(
+                f"overlap: {one} and {other}", "take networks that do not overlap"
+            )
 
 
 def declared_networks(written: Written) -> tuple[str, Sequence[str]] | None:
-    """Return docker0's address and the bases of the pools, or None where something of it is wrong."""
+    """Return docker0's address and the bases of the pools, or None if one of these values is wrong."""
     bip = valid(Bridge, written.get("bip", _BIP))
     pools = [valid(PoolBase, pool.get("base")) for pool in written.sections("address_pools")]
     return None if bip is None or None in pools else (bip, pools)

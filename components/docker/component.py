@@ -1,4 +1,7 @@
-"""The Docker engine of a host, ours or one that is there already, and the provider that reaches it."""
+"""The Docker engine of a host, and the pulumi-docker provider that reaches it.
+
+`DockerEngine` manages the engine. `ExistingDockerEngine` only uses an engine that the host already has.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +29,18 @@ if TYPE_CHECKING:
 
 
 class DockerEngine(pulumi.ComponentResource):
-    """Docker from the system's packages or its own, or one that is there, running on our daemon.json.
+    """A Docker engine with our daemon.json.
+
+    The engine comes from the system's packages, from Docker's packages, or is one that the host already has.
 
     Attributes:
-        host: its host.
-        bind_address: the one address that containers are published on, docker0's. Not reachable from the
-            routed internet; a neighbour on the same segment is kept out by the forward filter.
-        provider: the docker provider of this host, over the same ssh_config as everything else.
-        filled_in: properties of a container that the engine adds to, so that they read back as more than was
-            said.
-        network_options: options that the engine adds to each network and that we do not set.
+        host: the host of the engine.
+        bind_address: the one address that containers publish their ports on: docker0's. The routed internet
+            does not reach it. The forward filter keeps out neighbours on the same network segment.
+        provider: the docker provider of this host. It connects with the same ssh_config as everything else.
+        filled_in: properties of a container that the engine adds entries to. They read back with more entries
+            than we declared.
+        network_options: options that the engine adds to each network and that we do not declare.
 
     Example:
         ```python
@@ -76,14 +81,14 @@ class DockerEngine(pulumi.ComponentResource):
 
         Args:
             name: the component's name, such as "web1-docker".
-            args: what is particular about it.
-            host: the host. Its operating system and `source` decide the version of Docker and so what it can
-                be told.
-                With `adopt`, a daemon.json that is there and differs is replaced.
-            reached: addresses and networks that no network of containers may hold, such as the host's own:
-                the host would look for them among its containers.
-            opts: options of the component. Let it depend on the firewall, so that no container starts before
-                the forward filter.
+            args: settings of the engine.
+            host: the host. Its operating system and `source` decide the version of Docker, and with it the
+                keys that daemon.json may have. With `adopt`, a daemon.json with other content is replaced.
+            reached: addresses and networks that the host must reach outside its containers, such as its own
+                address. No network of containers may include one of them, or the host would look for it
+                among its containers.
+            opts: options of the component. Let it depend on the firewall, so that the forward filter is
+                active before the first container starts.
 
         Raises:
             ArgumentsError: a network of containers holds an address of `reached`.
@@ -91,7 +96,11 @@ class DockerEngine(pulumi.ComponentResource):
         pools = [pool.base for pool in args.address_pools]
         if found := list(networks.swallowed(args.bip, pools, reached)):
             raise ArgumentsError(
-                Fault("DockerEngineArgs.bip, address_pools", f"{taken} holds {text}", "take other networks")
+                Fault(
+                    "DockerEngineArgs.bip, address_pools",
+                    f"{taken} holds {text}, which the host must reach outside its containers",
+                    "take other networks",
+                )
                 for taken, text in found
             )
         super().__init__("portcullis:index:DockerEngine", name, None, opts)
@@ -103,7 +112,8 @@ class DockerEngine(pulumi.ComponentResource):
             f"{name}-etc",
             host=host,
             path="/etc/docker",
-            # The package brings the folder: made before it, it would count as ours and go with us.
+            # The package creates this folder. If we created it first, it would be ours and a destroy would
+            # remove it.
             opts=ResourceOptions(parent=self, depends_on=packages),
         )
         config = File(
@@ -119,7 +129,7 @@ class DockerEngine(pulumi.ComponentResource):
             host=host,
             unit="docker.service",
             reads=[config],
-            # A reload takes up only a few of the keys; live-restore keeps containers over a restart.
+            # A reload applies only a few of the keys. With live-restore, containers survive a restart.
             on_change="restart",
             opts=ResourceOptions(parent=self, depends_on=[*packages, config]),
         )
@@ -127,7 +137,7 @@ class DockerEngine(pulumi.ComponentResource):
         self.register_outputs({"bind_address": self.bind_address, "service": service.active})
 
     def _packages(self, name: str, source: versions.Source, dialect: Dialect) -> list[pulumi.Resource]:
-        """Declare what brings the engine, or that the one that is there will do."""
+        """Declare the engine's packages, or check the version of the engine that the host already has."""
         if source == "present":
             opts = ResourceOptions(parent=self)
             return [EngineVersion(f"{name}-version", host=self.host, opts=opts)]
@@ -137,9 +147,9 @@ class DockerEngine(pulumi.ComponentResource):
             host=self.host,
             names=dialect.docker_packages,
             on_delete="purge",
-            # Its postrm deletes /var/lib/docker, volumes included.
+            # The package's postrm script deletes /var/lib/docker, volumes included.
             never_purge=["docker.io" if source == "debian" else "docker-ce"],
-            # Never in the place of another Docker, whose containers somebody needs.
+            # Never replace another Docker: somebody needs its containers.
             adopt=False,
             opts=ResourceOptions(parent=self, depends_on=repository_files),
         )
@@ -161,25 +171,27 @@ class DockerEngine(pulumi.ComponentResource):
             host=self.host,
             path=repository.SOURCES_PATH,
             content=repository.sources(f"{name}-sources", self.host.os),
-            # Before the repository counts, it is known what may be taken from it.
+            # The preferences come first, so that apt never takes another package from the repository.
             opts=ResourceOptions(parent=self, depends_on=[preferences]),
         )
         return [preferences, sources]
 
 
 class ExistingDockerEngine(pulumi.ComponentResource):
-    """A Docker engine that is there already, and that somebody else looks after.
+    """A Docker engine that the host already has and that somebody else manages.
 
-    It declares no file, no package and no service: the engine and its /etc/docker stay as they are. An engine
-    that our client cannot talk to is refused. What runs on it is declared by `PrivateContainer`, `Redis` and
-    `MongoDB`. The login has to be root, or a user with `sudo -n` who is in the group docker.
+    The component declares no file, package or service. The engine and its /etc/docker stay unchanged. If our
+    client and the engine share no version of Docker's API, `up` stops with an error. Declare containers on
+    this engine with `PrivateContainer`, `Redis` and `MongoDB`. The login must be root, or a user in the group
+    docker who may use `sudo -n`.
 
     Attributes:
-        host: its host.
-        bind_address: the one address that containers are published on.
-        provider: the docker provider of this host, over the same ssh_config as everything else.
-        filled_in: as of `DockerEngine`. Each container gets the log-opts of their daemon.json beside its own.
-        network_options: what each network gets of their daemon.json beside its own.
+        host: the host of the engine.
+        bind_address: the one address that containers publish their ports on.
+        provider: the docker provider of this host. It connects with the same ssh_config as everything else.
+        filled_in: properties of a container that the engine adds entries to: here the log-opts of its
+            daemon.json.
+        network_options: options that the engine's daemon.json adds to each network.
 
     Example:
         ```python
@@ -211,20 +223,21 @@ class ExistingDockerEngine(pulumi.ComponentResource):
         network_options: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare that it is there.
+        """Declare the engine that the host already has.
 
         Args:
             name: the component's name, such as "web1-docker".
-            host: the host that it runs on.
-            bind_address: the host's own address that containers are published on: docker0's, as `ip address
-                show docker0` prints it there, or one of loopback. Never one that the internet reaches.
-            network_options: what its daemon.json gives to bridge networks by `default-network-opts`, such as
-                `{"com.docker.network.driver.mtu": "1450"}`. Docker's provider takes an option that is not
-                said for a difference, and would replace each network at every `up`.
+            host: the host that the engine runs on.
+            bind_address: the address of the host that containers publish their ports on. Take docker0's,
+                which `ip address show docker0` prints on the host, or a loopback address. Never take an
+                address that the internet reaches.
+            network_options: the options for bridge networks in the `default-network-opts` of the engine's
+                daemon.json, such as `{"com.docker.network.driver.mtu": "1450"}`. Docker's provider counts an
+                undeclared option as a difference, and would replace each network at every `up`.
             opts: options of the component.
 
         Raises:
-            ArgumentsError: the address cannot be used.
+            ArgumentsError: the address is not a private or loopback IPv4 address.
         """
         if faults := faults_in(BindAddress, bind_address, "ExistingDockerEngine.bind_address"):
             raise ArgumentsError(faults)
@@ -239,7 +252,7 @@ class ExistingDockerEngine(pulumi.ComponentResource):
 
 
 AnyDockerEngine = DockerEngine | ExistingDockerEngine
-"""What runs containers."""
+"""An engine that can run containers, whether we manage it or not."""
 
 
 def _provider(
@@ -248,7 +261,7 @@ def _provider(
     return docker.Provider(
         f"{name}-provider",
         host=f"ssh://{host.alias}",
-        # Relative, so that state is the same on every machine; the plugin runs in the project's folder.
+        # A relative path keeps the state equal on every machine. The plugin runs in the project's folder.
         ssh_opts=["-F", str(ssh_config_path(pulumi.get_stack()))],
         opts=ResourceOptions(parent=engine, depends_on=after),
     )

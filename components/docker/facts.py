@@ -1,4 +1,4 @@
-"""What both halves of `EngineVersion` exchange."""
+"""The data that both halves of `EngineVersion` exchange."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from portcullis.agent.wire import ABSENT, Desired, Facts, Spec
 
 @dataclass(frozen=True)
 class EngineSpec(Spec):
-    """Which versions will do. The attributes are those of `EngineDesired`."""
+    """The versions that we accept. The attributes are those of `EngineDesired`."""
 
     engine: str
     api_from: str
@@ -19,15 +19,15 @@ class EngineSpec(Spec):
 
 @dataclass(frozen=True)
 class EngineDesired(Desired):
-    """Which engine will do.
+    """The engine that we accept.
 
     Attributes:
-        asks: the stack and the resource that ask: more than one may, since nothing is changed.
-        engine: the oldest version, such as 24.0.
-        api_from: the oldest version of the API that its client speaks, such as 1.40.
-        api_to: the newest one.
-        client: the name and version of the client, for people.
-        unusable: why the engine will not do: never a reason, as it is declared.
+        asks: the stack and the resource that declare it. Several may, because nothing on the host changes.
+        engine: the oldest version of the engine, such as 24.0.
+        api_from: the oldest version of Docker's API that the client speaks, such as 1.40.
+        api_to: the newest version of the API that the client speaks.
+        client: the name and version of the client, for messages.
+        unusable: why the engine cannot be used. Always empty here: we declare an engine that can be used.
     """
 
     asks: str
@@ -39,21 +39,21 @@ class EngineDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Who asks."""
+        """The stack and the resource that declare it."""
         return self.asks
 
     def spec(self) -> EngineSpec:
-        """Return which versions will do."""
+        """Return the versions that we accept."""
         return EngineSpec(self.engine, self.api_from, self.api_to, self.client)
 
 
 @dataclass(frozen=True)
 class EngineFacts(Facts):
-    """The engine that is there.
+    """The engine on the host.
 
     Attributes:
-        version: its own version.
-        unusable: why it will not do; empty where it does.
+        version: the version of the engine.
+        unusable: why the engine cannot be used; empty if it can.
     """
 
     version: str = ABSENT

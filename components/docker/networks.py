@@ -1,4 +1,4 @@
-"""The networks of a host's containers: docker0's, and those that the other networks are cut from."""
+"""The networks of a host's containers: docker0's, and the pools that Docker cuts the others from."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 POOL_SIZE = 24
-"""The prefix of each network that is cut from a pool."""
+"""The prefix of each network that Docker cuts from a pool."""
 
 
 def docker0(bip: str) -> str:
-    """Return the network of docker0, by its address and prefix."""
+    """Return the network of docker0 from its address and prefix."""
     return str(ipaddress.IPv4Interface(bip).network)
 
 
 def beside(bip: str) -> str:
-    """Return where the networks of containers come from if nobody says it: the network after docker0's.
+    """Return the default pool for the networks of containers: the network after docker0's.
 
-    It is in docker0's private block, so whoever moves `bip` away from a provider's or VPN's network moves
-    these along. Docker's own choice is of 31 large networks all over 172.16.0.0/12 and 192.168.0.0/16, which
-    run out and collide; a /16 holds 256 networks of 253 containers.
+    The pool is in the same private block as docker0. Whoever moves `bip` away from the network of a provider
+    or a VPN moves the pool as well. Docker's own default is 31 large networks in 172.16.0.0/12 and
+    192.168.0.0/16. They run out, and they overlap with other networks. A /16 has room for 256 networks of 253
+    containers.
 
     Raises:
         ValueError: docker0's network leaves no room in its block.
@@ -42,7 +43,7 @@ def beside(bip: str) -> str:
 
 
 def collisions(bip: str, pools: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Return each pair of networks that overlap, where none may: docker0's and the pools."""
+    """Return each pair of networks that overlap. Neither docker0's nor a pool may overlap another."""
     networks = [ipaddress.IPv4Interface(bip).network, *map(ipaddress.IPv4Network, pools)]
     for one, other in itertools.combinations(networks, 2):
         if one.overlaps(other):
@@ -50,14 +51,15 @@ def collisions(bip: str, pools: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def swallowed(bip: str, pools: Sequence[str], reached: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Return each network of containers with an address that has to be reached elsewhere, and lies in it.
+    """Return each network of containers that includes an address outside the containers, with that address.
 
-    The host would look for it among its containers from then on: its own address, or that of whoever deploys.
+    The host would look for such an address among its containers. Examples are the host's own address and the
+    address of the deploying machine.
 
     Args:
         bip: address and prefix of docker0.
-        pools: where the networks of containers come from; empty for ours.
-        reached: addresses and networks; names are passed over.
+        pools: the pools for the networks of containers; empty for our default.
+        reached: addresses and networks that the host must reach. Host names are ignored.
     """
     bases = [ipaddress.IPv4Network(pool) for pool in pools or [beside(bip)]]
     for text in reached:

@@ -1,4 +1,6 @@
-"""Which Docker answers on the host, and whether its client and our daemon.json can do with it. Read only.
+"""Read the version of Docker on the host and check that we can use it. Nothing is changed.
+
+Two things must fit: the API that our client speaks, and the keys of our daemon.json.
 
 https://docs.docker.com/reference/api/engine/ (`GET /version`)
 """
@@ -49,37 +51,39 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
         )
         if not (version and newest and oldest):
             raise AgentError(
-                "unreadable", "Docker does not tell its version", hint="look at `docker version`"
+                "unreadable",
+                "Docker's answer has no usable version",
+                hint="look at `docker version` on the host",
             )
         if _numbers(newest) < _numbers(spec.api_from) or _numbers(oldest) > _numbers(spec.api_to):
-            # Of every verb: whatever the client asks, in a preview too, ends in an error of its protocol.
+            # An error here stops previews too: every request of the client would fail with a protocol error.
             raise AgentError(
                 "invalid",
-                f"Docker {version} on the host speaks its API from {oldest} to {newest}, and {spec.client} "
-                f"from {spec.api_from} to {spec.api_to}: they cannot talk",
+                f"{spec.client} cannot talk to Docker {version} on the host: the plugin speaks Docker's API "
+                f"from {spec.api_from} to {spec.api_to}, the host from {oldest} to {newest}",
                 prop="engine",
                 hint=_HINT,
             )
         too_old = _numbers(version) < _numbers(spec.engine)
-        why = f"Docker {version} runs on the host, and {spec.engine} is the oldest that will do"
+        why = f"Docker {version} on the host is too old: the oldest that we support is {spec.engine}"
         return EngineFacts(exists=True, version=version, unusable=why if too_old else "")
 
     def plan(self, desired: EngineDesired, facts: EngineFacts) -> list[Step]:
         return compare(desired, facts, ("unusable",), "refuse")
 
     def obstacle(self, desired: EngineDesired, facts: EngineFacts) -> AgentError | None:
-        """Only who looks after the engine can change it."""
+        """Refuse an engine that is too old: only its administrator can change it."""
         return AgentError("invalid", facts.unusable, prop="engine", hint=_HINT) if facts.unusable else None
 
     def apply(self, desired: EngineDesired, steps: list[Step], work: Work) -> None:
-        """There is nothing to do."""
+        """Do nothing: this resource only reads."""
 
     def remove(self, desired: EngineDesired, record: Record, folder: Path) -> str:
         return "kept"
 
 
 def _text(said: Any) -> str:
-    """A version's numbers at the start of what Docker says: 29.8.2 of 29.8.2-rc.1."""
+    """Return the numbers at the start of a version: 29.8.2 for 29.8.2-rc.1."""
     found = _NUMBERS.match(said) if isinstance(said, str) else None
     return found[0] if found else ""
 

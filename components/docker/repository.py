@@ -1,4 +1,4 @@
-"""Docker's own apt repository: what apt is told of it, and the key that its packages are signed with.
+"""Docker's own apt repository: the files for apt, and the key that signs Docker's packages.
 
 https://docs.docker.com/engine/install/debian/#install-using-the-repository
 """
@@ -17,7 +17,7 @@ SOURCES_PATH = "/etc/apt/sources.list.d/portcullis-docker.sources"
 PREFERENCES_PATH = "/etc/apt/preferences.d/portcullis-docker"
 
 FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
-"""Of `KEY`, as Docker's manual had it: https://github.com/docker/docs/pull/11990."""
+"""The fingerprint of `KEY`, from Docker's manual: https://github.com/docker/docs/pull/11990."""
 
 _SUITES = {
     "debian-12": ("debian", "bookworm"),
@@ -28,11 +28,11 @@ _SUITES = {
 
 
 def sources(resource: str, os: str) -> str:
-    """Render where the packages come from. The key stands in the file, so that nothing fetches one."""
+    """Render the apt source. The file contains the key, so no host downloads a key."""
     system, suite = _SUITES[os]
     key = "\n".join(f" {line or '.'}" for line in KEY.splitlines())
     return (
-        header(resource, "Docker's own packages.")
+        header(resource, "The apt repository with Docker's own packages.")
         + f"""\
 Types: deb
 URIs: https://{HOST}/linux/{system}
@@ -45,16 +45,16 @@ Signed-By:
 
 
 def preferences(resource: str, version: str, packages: Sequence[str]) -> str:
-    """Render which of them apt takes: the engine's, of the one major version that was tried.
+    """Render which packages apt may take from Docker's repository: the engine's, in the version we tested.
 
-    What comes from there and has another name never takes the place of a package of the system. Priorities:
-    apt_preferences(5); the first stanza that names a package decides.
+    Other packages of that repository never replace a package of the system. For the priorities see
+    apt_preferences(5): the first stanza that names a package decides.
     """
     major = version.partition(".")[0]
     names = " ".join(packages)
     engine = " ".join(name for name in packages if name.startswith("docker-ce"))
     return (
-        header(resource, "Docker's repository gives the engine, and nothing else by itself.")
+        header(resource, "apt takes only the Docker engine from Docker's repository.")
         + f"""\
 Package: {engine}
 Pin: version 5:{major}.*

@@ -1,4 +1,4 @@
-"""Which Docker somebody else's engine is, and whether we can do with it."""
+"""The host resource that checks the version of a Docker engine that we do not manage."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ class EngineVersionProvider(HostProvider):
     chosen = ("version",)
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Take the versions over; what is declared is an engine that will do."""
+        """Check the inputs, and declare an engine that can be used."""
         for name in ("asks", "engine", "api_from", "api_to", "client"):
             inputs.text(name)
         inputs.inputs["unusable"] = ""
 
     def absent_inputs(self) -> Props:
-        """Return nothing: there is always an answer."""
+        """Return nothing: this resource always exists."""
         return {}
 
     def subject(self, change: Change) -> str:
-        """Return the engine."""
+        """Return the name of the engine for reports."""
         return "Docker"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say why it will not do."""
+        """Return a line that says why the engine cannot be used."""
         why = change.live.get("unusable")
         if not why:
             return super().differing(change, subject)
@@ -53,10 +53,10 @@ class EngineVersionProvider(HostProvider):
 
 
 class EngineVersion(HostResource):
-    """An engine that somebody else looks after, and that our client can talk to. Read only.
+    """Checks a Docker engine that somebody else manages. It changes nothing on the host.
 
-    An `up` stops with a clear word where it is too old, too new, or not there; else the docker provider would
-    end in an error of its protocol.
+    `up` stops with a clear error if the engine is too old, too new or not running. Without this check, the
+    docker provider would fail with a protocol error.
 
     Attributes:
         version: the version of the engine.
@@ -72,12 +72,12 @@ class EngineVersion(HostResource):
         engine: str = versions.OLDEST,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare that it will do.
+        """Declare that the engine can be used.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            engine: the oldest version that will do.
+            engine: the oldest version that is accepted.
             opts: resource options.
         """
         client = versions.CLIENT

@@ -1,4 +1,4 @@
-"""Which Docker a host runs, by where it comes from: what its daemon.json can say follows from that."""
+"""The version of Docker that each source gives. It decides which keys daemon.json may have."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 Source = Literal["debian", "docker", "present"]
 
 DOCKERS = "29.0"
-"""The major version that we take from Docker's repository: another one is taken when it has been tried."""
+"""The major version that we take from Docker's repository. We raise it after we tested a newer one."""
 DOCKERS_PACKAGES = ("containerd.io", "docker-ce", "docker-ce-cli")
 OLDEST = "24.0"
-"""The oldest engine of somebody else's: it knows what keeps ports off the world, `default-network-opts`."""
+"""The oldest supported engine that the host already has. Docker 24 is the first with `default-network-opts`,
+which keeps published ports off public addresses."""
 
 
 ANY = "1.0"
-"""Any version at all, where nothing but the API has to fit."""
+"""The oldest version where only the API has to fit: any version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who talks to engines, and the versions of the API that it speaks."""
+    """A client of Docker engines, and the versions of Docker's API that it speaks."""
 
     name: str
     api_from: str
@@ -33,19 +34,19 @@ class Client:
 
 
 CLIENT = Client("the docker plugin 5.x of Pulumi", api_from="1.40", api_to="1.49")
-"""The plugin of the `pulumi-docker` that we require. It and an engine agree on the newest version that both
-speak. Its go.mod has docker v28.1.1, whose newest is 1.49; moby's client library after that begins at 1.40:
-https://docs.docker.com/reference/api/engine/#api-version-matrix."""
+"""The plugin of the `pulumi-docker` that we require. The plugin and an engine use the newest API version that
+both speak. The plugin's go.mod has docker v28.1.1, whose newest API is 1.49. Later versions of moby's client
+library begin at 1.40: https://docs.docker.com/reference/api/engine/#api-version-matrix."""
 
 
 def dialect(os: str, source: Source) -> Dialect:
-    """Return what a host's engine understands, and the packages that bring it."""
+    """Return the dialect of a host's engine: the version's features and the packages that install it."""
     system = DIALECTS[os]
     if source == "docker":
         return replace(
             system, docker=DOCKERS, docker_packages=("apparmor", "ca-certificates", *DOCKERS_PACKAGES)
         )
     if source == "present":
-        # Only what all of them know: which one it is would be unknown in every first preview.
+        # Use only what every supported version knows: a first preview cannot know the real version.
         return replace(system, docker=OLDEST, docker_packages=())
     return system

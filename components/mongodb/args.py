@@ -1,4 +1,4 @@
-"""What a MongoDB store is declared with."""
+"""Settings of a MongoDB store, and the arguments of `MongoDB`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from portcullis.config.section import Section, Written
 from portcullis.config.value_types import MapOf, Number, Text
 
 _OWN = ("admin", "local", "config")
-_LONGEST = 50  # the server takes 63 bytes; users and files are named after it
+_LONGEST = 50  # the server allows 63 bytes; names of users and files contain the database's name
 _CHARACTERS = {"/": "a slash", "\\": "a backslash", ".": "a dot", " ": "a space", "$": "a dollar sign",
                '"': "a quote", "'": "a quote", "\0": "a zero byte", "*": "an asterisk"}  # fmt: skip
 
@@ -48,55 +48,57 @@ Memory = Annotated[
         "an amount of memory for MongoDB in MB",
         512,
         4_194_304,
-        "write 512 or more: its cache has 256 at least",
+        "write 512 or more: MongoDB's cache alone takes 256",
     ),
 ]
 
 
 class DatabaseArgs(Section):
-    """A database with a user of its own, which may read and write it and nothing else."""
+    """A database with its own user, which may read and write this database and nothing else."""
 
     what: ClassVar[str] = "a database"
 
     rotate: Rotate | None = None
-    """Any word; a new one gives it a new user and password."""
+    """Any word. A new word gives the database a new user and password."""
 
 
 class MongoDBArgs(Section):
-    """A MongoDB: private, with authentication always on, and a user of least privilege for each database."""
+    """A private MongoDB server. Authentication is always on, and each database has its own user."""
 
     what: ClassVar[str] = "a MongoDB store"
 
     databases: MapOf[DatabaseName, DatabaseArgs]
-    """The databases, each with a user of its own that may read and write it: `{shop: {}}`."""
+    """The databases, each with its own user that may read and write it: `{shop: {}}`."""
     image: Image = "mongo:8"
-    """The image: the official one of version 5 or later, or one like it."""
+    """The image: the official one of version 5 or later, or a compatible one."""
     memory: Memory = 1024
     """Memory limit in MB."""
     cpus: Cpus = "1"
-    """How many CPUs it may use."""
+    """Number of CPUs that the container may use."""
     host_port: HostPort = 27017
-    """The port on docker0's address for tunnels."""
+    """The port on docker0's address, for tunnels."""
     replica_set: bool = False
-    """Run as a replica set of one member, which change streams and transactions need."""
+    """Run as a replica set of one member. Change streams and transactions need one."""
     tls: bool = False
-    """Encrypt the connections inside the host too."""
+    """Encrypt the connections inside the host as well."""
     protect: bool = False
-    """Refuse every deployment that would let go of the data volume."""
+    """Refuse every deployment that would remove the data volume from the stack."""
     avx: bool = True
-    """Ask beforehand whether the CPU has AVX, which MongoDB 5 and later need; `false` for an image of another
-    server."""
+    """Check before the start that the CPU has AVX, which MongoDB 5 and later need. Write `false` for an image
+    of another server."""
     rotate: Rotate | None = None
-    """Any word; a new one gives the administrator a new password."""
+    """Any word. A new word gives the administrator a new password."""
     former_password: SecretValue | None = Field(default=None, repr=False)
-    """Root's password on a volume that is there already, from elsewhere; encrypted."""
+    """Root's password on an existing volume from elsewhere, encrypted."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse names that the server takes for one."""
+        """Refuse names that MongoDB treats as the same name."""
         seen: dict[str, str] = {}
         for name, _, place in written.items("databases"):
             other = seen.setdefault(name.lower(), name)
             if other != name:
-                # The server refuses the second one when somebody first writes to it.
-                place.report(f"differs from {other} in capital letters only", "MongoDB takes one of the two")
+                # MongoDB refuses the second one at the first write to it.
+                place.report(
+                    f"differs from {other} in capital letters only", "keep one: MongoDB does not accept both"
+                )

@@ -1,4 +1,4 @@
-"""MongoDB: private, with authentication always on, and a user of least privilege for each database."""
+"""MongoDB: a private server with authentication always on, and a user for each database."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ if TYPE_CHECKING:
 PORT = 27017
 REPLICA_SET = "rs0"
 _ROOT, _OWNER = "root", "999:999"  # of the official image
-# A thread each, which the limit of processes counts.
+# Each connection has a thread, and the limit of processes counts threads.
 _CONNECTIONS, _THREADS = 800, 1024
 
-# What the kernel says of listening sockets: 0A is LISTEN, 6989 is port 27017, zeros are every address. The
-# server of the first start listens on 127.0.0.1 alone: it does not count. Not mongosh: it takes a second of
-# CPU and 100 MB each time. Not a hello over bash's /dev/tcp: an image may lack bash, and TLS would be in the
-# way. That the server lets in who it should, and nobody else, is MongoRoot's to prove.
+# The health check reads the kernel's list of sockets: 0A is LISTEN, 6989 is port 27017, zeros are every
+# address. The server of the first start does not count, because it listens on 127.0.0.1 only. mongosh is no
+# alternative: it takes a second of CPU and 100 MB each time. Nor is a hello over bash's /dev/tcp: an image
+# may lack bash, and it would fail with TLS. MongoRoot checks that only the right users can log in.
 LISTENS = "^ *[0-9]+: (0{8}|0{32}):6989 (0{8}|0{32}):0000 0A "
 HEALTH = ("grep", "-Eqs", LISTENS, "/proc/net/tcp", "/proc/net/tcp6")
 
 
 class MongoDB(pulumi.ComponentResource):
-    """A MongoDB server in a container of its own, reached by nobody but the apps that use it and the host.
+    """A MongoDB server in its own container. Only the host and the apps that use it can reach it.
 
-    Every password is generated. The administrator's is for administration and backups alone; an app gets a
-    user of its own database. Users are named by the generation of their password, `shop-1`: a rotation makes
-    `shop-2`, lets the app move, and drops `shop-1` at the end of the same `up`. The data volume, `NAME-data`,
-    outlives container and stack.
+    Every password is generated. The administrator's password is for administration and backups only. An app
+    gets a user of its own database. The name of a user has the generation of its password, such as `shop-1`.
+    A rotation creates `shop-2`, lets the app change to it, and drops `shop-1` at the end of the same `up`.
+    The data volume, `NAME-data`, survives the container and the stack.
 
     Attributes:
-        container: the private container; its shared network is the one that apps join.
-        address: `address:port` at which the host reaches it, and so do tunnels.
+        container: the private container. Apps join its shared network.
+        address: `address:port` where the host and its tunnels reach the server.
         volume: the Docker volume with the data.
-        secrets: its secret files; `root-password` is the administrator's.
+        secrets: its secret files. `root-password` is the administrator's password.
         root_file: path of that file on the host.
-        ca_file: path of the certificate to trust on the host, or None without TLS.
+        ca_file: path on the host of the certificate to trust, or None without TLS.
         root_password: the administrator's password.
-        ca_pem: the certificate of the authority that clients have to trust, or None without TLS.
+        ca_pem: the certificate of the authority that clients must trust, or None without TLS.
 
     Example:
         ```python
@@ -65,7 +65,7 @@ class MongoDB(pulumi.ComponentResource):
         MONGO = "mongo:8@sha256:8a7b6c5d4e3f201112233445566778899aabbccddeeff00112233445566778a9"
 
         write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
-        # A Docker engine that is there already; a DockerEngine of ours does as well.
+        # An engine that the host already has. A DockerEngine works as well.
         engine = ExistingDockerEngine("web1-docker", host=Host("web1"))
         args = MongoDBArgs(image=MONGO, databases={"shop": DatabaseArgs()})
         mongo = MongoDB("mongo", args, engine=engine)
@@ -95,12 +95,12 @@ class MongoDB(pulumi.ComponentResource):
         """Declare the store.
 
         Args:
-            name: what apps know it by; component, container and network bear that name too.
-            args: what it is. Where an image is named by tag, its registry is asked for the digest.
-            engine: what runs it: a `DockerEngine`, or an `ExistingDockerEngine`. With `adopt` of its host,
-                files that are there and differ are taken over, and users that are not declared dropped.
-            ca: the authority that certifies it where it speaks TLS; without it one of its own is made.
-            bridge: name of the network's interface, for rules of the forward filter that name it.
+            name: the name that apps use. Component, container and network have it too.
+            args: settings of the store. If the image is named by tag, its registry is asked for the digest.
+            engine: the engine that runs it: a `DockerEngine`, or an `ExistingDockerEngine`. With `adopt` of
+                its host, `up` takes over files that differ and drops undeclared users.
+            ca: the authority that signs its certificate for TLS. By default the component makes its own.
+            bridge: name of the network's interface, for rules of the forward filter.
             opts: options of the component.
 
         Raises:
@@ -130,7 +130,7 @@ class MongoDB(pulumi.ComponentResource):
             root_file=self.root_file,
             ca=self.ca_file,
             volume=self.volume,
-            # By the name that apps use: clients are told to go on with that one.
+            # The name that apps use: a replica set tells its clients to continue with this name.
             replica_set=f"{REPLICA_SET}/{name}:{PORT}" if args.replica_set else None,
             opts=ResourceOptions(parent=self, depends_on=[self.container, self.secrets]),
         )
@@ -138,7 +138,7 @@ class MongoDB(pulumi.ComponentResource):
         self.register_outputs({"address": self.address, "databases": sorted(args.databases)})
 
     def uses(self, database: str) -> StoreUse:
-        """Return what an app needs to use a database: a connection string as a file, and what goes with it.
+        """Return what an app needs to use a database: networks, a file with the connection string, and more.
 
         Raises:
             ValueError: there is no such database.
@@ -160,7 +160,7 @@ class MongoDB(pulumi.ComponentResource):
         return StoreUse(networks=(self.container.shared,), files=files, depends_on=(user,))
 
     def _options(self, database: str) -> list[str]:
-        """Return the options of a connection string. A write is acknowledged once it is in the journal."""
+        """Return the options of a connection string. The server confirms a write when the journal has it."""
         members = f"replicaSet={REPLICA_SET}" if self._args.replica_set else "directConnection=true"
         tls = ["tls=true", f"tlsCAFile={SECRETS}/mongo_ca.pem"] if self._args.tls else []
         login = ["authMechanism=SCRAM-SHA-256", f"authSource={database}"]
@@ -170,7 +170,7 @@ class MongoDB(pulumi.ComponentResource):
         args, name = self._args, self._name
         files: dict[str, pulumi.Input[str]] = {"root-password": root.value}
         if args.replica_set:
-            # Members know each other by it; a set of one member needs it too, to ask for passwords.
+            # Members log in to each other with this key. With --auth, even a single member needs it.
             key = GeneratedSecret(f"{name}-keyfile", length=128, opts=ResourceOptions(parent=self))
             files["keyfile"] = key.value
         if self._ca:
@@ -191,8 +191,8 @@ class MongoDB(pulumi.ComponentResource):
                 program=name,
                 features=["avx"],
                 reason="MongoDB 5 and later do not start without it",
-                hint="choose a CPU type with AVX at the provider (virtual ones: `host`, not `kvm64`), or run "
-                "another server and set avx to false",
+                hint="choose a CPU type with AVX at the provider (for virtual machines `host`, not `kvm64`), "
+                "or run another server and set avx to false",
                 opts=ResourceOptions(parent=self),
             )
             before.append(cpu)
@@ -200,7 +200,7 @@ class MongoDB(pulumi.ComponentResource):
             name,
             PrivateContainerArgs(
                 image=self._image,
-                # Whether the variables are there or not, which alone make the image's entry point add it.
+                # We pass --auth ourselves: the image's entry point adds it only if both variables are set.
                 command=(
                     "mongod",
                     "--auth",
@@ -224,16 +224,16 @@ class MongoDB(pulumi.ComponentResource):
                 bridge=bridge,
                 volumes={self.volume: "/data/db"},
                 protect_volumes=args.protect,
-                # The image declares a volume there, for servers of another kind: each start would leave one.
+                # The image declares a volume there for another kind of server. Each start would leave one.
                 tmpfs={"/tmp": 64, "/data/configdb": 1},  # noqa: S108 - inside a container
-                # It writes out its cache before it ends.
+                # MongoDB writes its cache to the disk before it ends.
                 stop_grace=60,
-                # Much data takes long to read, and a server that was killed mends its files first.
+                # Much data takes long to read, and after a kill the server repairs its files first.
                 healthy_within=300,
             ),
             engine=self._engine,
             secrets=self.secrets,
-            # Read at its start only.
+            # The server reads its certificate only at its start.
             refresh={"certificate": self.secrets.revisions["server.pem"]} if args.tls else {},
             opts=ResourceOptions(parent=self, depends_on=before),
         )
@@ -255,7 +255,7 @@ class MongoDB(pulumi.ComponentResource):
             database: GeneratedSecret(f"{name}-{database}-secret", rotate=settings.rotate, opts=own)
             for database, settings in sorted(args.databases.items())
         }
-        # For reading back that they work, on the host alone: the container does not get them.
+        # The agent checks the logins with these files. The container does not get them.
         files = SecretFiles(
             f"{name}-users",
             {database: secret.value for database, secret in secrets.items()},
@@ -285,7 +285,7 @@ class MongoDB(pulumi.ComponentResource):
 
 
 def _first(previous: pulumi.Output[str], former: Secret | pulumi.Input[str] | None) -> pulumi.Output[str]:
-    """Return the password of before: from elsewhere as long as there was no rotation."""
+    """Return the previous password. Until the first rotation it is the one from elsewhere."""
     if former is None:
         return previous
     known = pulumi.Output.all(previous, Secret.of(former).output)
@@ -293,5 +293,5 @@ def _first(previous: pulumi.Output[str], former: Secret | pulumi.Input[str] | No
 
 
 def _whole(number: float) -> str:
-    """Return a number as text; the engine has no whole ones."""
+    """Return a number as text. The engine has floating-point numbers only."""
     return str(int(number))

@@ -1,4 +1,4 @@
-"""What both halves of the host resources of MongoDB exchange."""
+"""The data that both halves of MongoDB's host resources exchange."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Optional
 from portcullis.agent.wire import Desired, Facts, Spec
 
 ANSWERS = "answers"
-"""The server as it should be."""
+"""The value of a server that answers as it should."""
 WORKS = "works"
-"""A login as it should be."""
+"""The value of a login that works as it should."""
 REQUIRED = "required"
-"""The server's authentication as it should be."""
+"""The value of a server that requires a login, as it should."""
 GRANTED = "granted"
-"""A role as it should be."""
+"""The value of a role that the user has."""
 
 
 @dataclass(frozen=True)
 class MongoRootSpec(Spec):
-    """Which store it is, and in which file its administrator's password stands; never the password.
+    """The store to read, and the file with its administrator's password. The password itself is not here.
 
     Attributes:
-        store: name of the store: its container's, and the name in its certificate.
-        address: `address:port` at which the host itself reaches it.
+        store: name of the store, of its container, and in its certificate.
+        address: `address:port` where the host reaches the server.
         root: the administrator's name.
-        root_file: path of the file that holds the administrator's password.
-        ca: path of the certificate to trust; without it the connection is in clear.
+        root_file: path of the file with the administrator's password.
+        ca: path of the certificate to trust. Without it the connection is not encrypted.
         volume: name of the Docker volume with the data.
-        replica_set: name and only member, `rs0/mongo:27017`; None for none.
+        replica_set: name and only member, `rs0/mongo:27017`; None without a replica set.
     """
 
     store: str
@@ -43,19 +43,19 @@ class MongoRootSpec(Spec):
 
 @dataclass(frozen=True)
 class MongoRootDesired(Desired):
-    """The administrator as it is declared.
+    """The administrator as declared.
 
     Attributes:
-        store: name of the store: its container's, and the name in its certificate.
-        address: `address:port` at which the host itself reaches it.
+        store: name of the store, of its container, and in its certificate.
+        address: `address:port` where the host reaches the server.
         root: the administrator's name.
-        root_file: path of the file that holds the administrator's password.
-        password: the administrator's.
-        previous: the password to log in with where the declared one is refused.
-        before: the password that the last run of ours set; "" before the first.
-        ca: path of the certificate to trust; without it the connection is in clear.
+        root_file: path of the file with the administrator's password.
+        password: the administrator's password.
+        previous: the password to try if the server refuses the declared one.
+        before: the password that our last run set; "" before the first run.
+        ca: path of the certificate to trust. Without it the connection is not encrypted.
         volume: name of the Docker volume with the data.
-        replica_set: name and only member, `rs0/mongo:27017`; None for none.
+        replica_set: name and only member, `rs0/mongo:27017`; None without a replica set.
     """
 
     store: str
@@ -75,7 +75,7 @@ class MongoRootDesired(Desired):
         return self.store
 
     def spec(self) -> MongoRootSpec:
-        """Return which store it is."""
+        """Return the store to read."""
         return MongoRootSpec(
             store=self.store,
             address=self.address,
@@ -89,14 +89,14 @@ class MongoRootDesired(Desired):
 
 @dataclass(frozen=True)
 class MongoRootFacts(Facts):
-    """What the administrator sees of a server. None is what could not be told.
+    """What the administrator sees of a server. None means unknown.
 
     Attributes:
         server: `ANSWERS`, or what it does instead.
-        authentication: `REQUIRED`, or what the server asks for instead.
-        login: `WORKS`, or why the administrator's login does not.
-        users: who may log in and is not declared, by `user@database`, with their roles.
-        replica_set: name and members, with what is not as it should be; "" without one.
+        authentication: `REQUIRED`, or what the server does instead.
+        login: `WORKS`, or why the administrator's login fails.
+        users: undeclared users that may log in, by `user@database`, with their roles.
+        replica_set: name and members, with what is wrong; "" without a replica set.
     """
 
     server: str = ""
@@ -108,17 +108,17 @@ class MongoRootFacts(Facts):
 
 @dataclass(frozen=True)
 class MongoUserSpec(Spec):
-    """Which user of which store it is, and in which file its password stands; never the password.
+    """The user to read, its store, and the file with its password. The password itself is not here.
 
     Attributes:
-        store: name of the store: its container's, and the name in its certificate.
-        address: `address:port` at which the host itself reaches it.
+        store: name of the store, of its container, and in its certificate.
+        address: `address:port` where the host reaches the server.
         root: the administrator's name.
-        root_file: path of the file that holds the administrator's password.
-        user: its name.
-        database: the database that it belongs to and logs in on.
-        password_file: path of the file that holds its password.
-        ca: path of the certificate to trust; without it the connection is in clear.
+        root_file: path of the file with the administrator's password.
+        user: the user's name.
+        database: the database that the user belongs to and logs in to.
+        password_file: path of the file with the user's password.
+        ca: path of the certificate to trust. Without it the connection is not encrypted.
     """
 
     store: str
@@ -133,19 +133,19 @@ class MongoUserSpec(Spec):
 
 @dataclass(frozen=True)
 class MongoUserDesired(Desired):
-    """A user as it is declared.
+    """A user as declared.
 
     Attributes:
-        store: name of the store: its container's, and the name in its certificate.
-        address: `address:port` at which the host itself reaches it.
+        store: name of the store, of its container, and in its certificate.
+        address: `address:port` where the host reaches the server.
         root: the administrator's name.
-        root_file: path of the file that holds the administrator's password.
-        user: its name.
-        database: the database that it belongs to and logs in on.
-        password: its password.
-        password_file: path of the file that holds its password.
+        root_file: path of the file with the administrator's password.
+        user: the user's name.
+        database: the database that the user belongs to and logs in to.
+        password: the user's password.
+        password_file: path of the file with the user's password.
         roles: `GRANTED` by `role@database`.
-        ca: path of the certificate to trust; without it the connection is in clear.
+        ca: path of the certificate to trust. Without it the connection is not encrypted.
     """
 
     store: str
@@ -161,11 +161,11 @@ class MongoUserDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Store, database and name."""
+        """Store, database and user name."""
         return f"{self.store}/{self.database}/{self.user}"
 
     def spec(self) -> MongoUserSpec:
-        """Return which user it is."""
+        """Return the user to read."""
         return MongoUserSpec(
             store=self.store,
             address=self.address,
@@ -180,11 +180,11 @@ class MongoUserDesired(Desired):
 
 @dataclass(frozen=True)
 class MongoUserFacts(Facts):
-    """A user as it is. None is what could not be told.
+    """A user on the server. None means unknown.
 
     Attributes:
         server: `ANSWERS`, or what it does instead.
-        login: `WORKS`, or why its login does not.
+        login: `WORKS`, or why the user's login fails.
         roles: `GRANTED` by `role@database`.
     """
 

@@ -1,4 +1,4 @@
-"""What a Redis is declared with."""
+"""Settings of a Redis server, and the arguments of `Redis`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from portcullis.config.forms import Image, Owner
 from portcullis.config.section import Section, Written
 from portcullis.config.value_types import Choice, Number
 
-# Redis itself takes some 10 MB.
+# Redis itself takes about 10 MB.
 Memory = Annotated[
     int,
     Number("an amount of memory in MB", 32, 4_194_304, "write the number of megabytes, such as 256"),
 ]
 Persistence = Annotated[
     Literal["aof", "none"],
-    Choice("a way to keep data", refused={"rdb": "a crash would take minutes of it"}),
+    Choice("a way to keep data", refused={"rdb": "a crash would lose minutes of data"}),
 ]
 Eviction = Annotated[
     Literal[
@@ -35,35 +35,35 @@ Eviction = Annotated[
 
 
 class RedisArgs(Section):
-    """A Redis: users with generated passwords, a limit on memory, data that outlives the container."""
+    """A Redis server: users with generated passwords, a memory limit, data that survives the container."""
 
     what: ClassVar[str] = "a Redis"
 
     image: Image = "redis:8"
-    """The image: the official one, version 7 or 8, or one like it."""
+    """The image: the official one in version 7 or 8, or a compatible one."""
     memory: Memory = 256
-    """Memory limit in MB; data may take three quarters of it."""
+    """Memory limit in MB. Data may use three quarters of it."""
     persistence: Persistence = "aof"
-    """`aof` keeps every write in a log on a volume, and a crash takes one second of it; `none` is a cache,
-    which keeps nothing."""
+    """`aof` logs every write on a volume, and a crash loses one second of writes. `none` is a cache that
+    keeps nothing on disk."""
     eviction: Eviction | None = None
-    """What gives way when the memory is full, a policy of Redis; without it `noeviction` where data is kept,
-    and `allkeys-lru` in a cache."""
+    """What Redis does when the memory is full: one of its policies. The default is `noeviction` with `aof`,
+    and `allkeys-lru` with `none`."""
     host_port: HostPort = 6379
-    """The port on docker0's address for tunnels."""
+    """The port on docker0's address, for tunnels."""
     tls: bool = False
-    """Encrypt the connections inside the host too."""
+    """Encrypt the connections inside the host as well."""
     protect: bool = False
-    """Refuse every deployment that would let go of the data volume."""
+    """Refuse every deployment that would remove the data volume from the stack."""
     rotate: Rotate | None = None
-    """Any word; a new one gives every user a new name and password."""
+    """Any word. A new word gives every user a new name and password."""
     user: Owner = "999:999"
-    """User and group inside by number; official images on Alpine have `999:1000`."""
+    """User and group inside the container, by number. Official images on Alpine have `999:1000`."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse to protect nothing."""
+        """Refuse `protect` without a data volume."""
         if written.get("persistence") == "none" and written.get("protect") is True:
             written.at.field("protect").report(
-                "has nothing to protect: persistence is none", "drop one of the two"
+                "has nothing to protect: persistence is none", "remove one of the two"
             )

@@ -1,4 +1,4 @@
-"""Redis: users with generated passwords, a limit on memory, data that outlives the container."""
+"""Redis: users with generated passwords, a memory limit, and data that survives the container."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ _CREDENTIAL = "ops"
 
 
 class Redis(pulumi.ComponentResource):
-    """A Redis that nobody enters without a password which nobody typed; see docs/stores/redis.md.
+    """A Redis server. Every client needs a password, and all passwords are generated.
+
+    See docs/stores/redis.md.
 
     Attributes:
-        container: the private container; its shared network is the one that apps join.
-        address: address and port to reach it at on this host.
-        credential: the file on the host with the ops user and its password, apart by a space. The container
-            has it as /run/secrets/ops.
-        volume: the Docker volume with its data, or None where it keeps nothing.
-        ca_pem: the certificate of the authority that clients have to trust, or None without TLS.
+        container: the private container. Apps join its shared network.
+        address: address and port where this host reaches the server.
+        credential: the file on the host with the name and password of the ops user, separated by a space. The
+            container has it as /run/secrets/ops.
+        volume: the Docker volume with its data, or None if it keeps nothing.
+        ca_pem: the certificate of the authority that clients must trust, or None without TLS.
 
     Example:
         ```python
@@ -50,7 +52,7 @@ class Redis(pulumi.ComponentResource):
         REDIS = "redis:8@sha256:5c0f4a1e8d7b6c5a493827161504f3e2d1c0bfaebdac9b8a7968574635241302"
 
         write_ssh_config({"web1": Connection("203.0.113.10", host_key=HOST_KEY)})
-        # A Docker engine that is there already; a DockerEngine of ours does as well.
+        # An engine that the host already has. A DockerEngine works as well.
         engine = ExistingDockerEngine("web1-docker", host=Host("web1"))
         redis = Redis("redis", RedisArgs(image=REDIS, memory=128), engine=engine)
         use = redis.uses("api")  # give it to the app: PrivateContainer("api", …, uses=[use])
@@ -77,13 +79,13 @@ class Redis(pulumi.ComponentResource):
         """Declare the server.
 
         Args:
-            name: what apps know it by; component and container bear that name too.
-            args: what it is. Where an image is named by tag, its registry is asked for the digest.
-            engine: what runs it: a `DockerEngine`, or an `ExistingDockerEngine`. With `adopt` of its host,
-                files and users that are there and differ are taken over.
-            ca: the authority that certifies it where it speaks TLS; without it one of its own is made.
-            bridge: name of the network's interface, for rules of the forward filter that name it.
-            overcommit: set vm.overcommit_memory on the host; not possible where it is a container itself.
+            name: the name that apps use. Component and container have it too.
+            args: settings of the server. If the image is named by tag, its registry is asked for the digest.
+            engine: the engine that runs it: a `DockerEngine`, or an `ExistingDockerEngine`. With `adopt` of
+                its host, `up` takes over files and users that differ.
+            ca: the authority that signs its certificate for TLS. By default the component makes its own.
+            bridge: name of the network's interface, for rules of the forward filter.
+            overcommit: set vm.overcommit_memory on the host. A host that is a container cannot set it.
             opts: options of the component.
 
         Raises:
@@ -106,7 +108,7 @@ class Redis(pulumi.ComponentResource):
             make_parents=True,
             opts=self._own,
         )
-        # First the user and then its credential: with the old one the new user is made.
+        # The user comes before its credential: the agent creates a new user with the old credential.
         self._ops, password = self._user(_OPS, render.OPS_RULES, keeper=True, after=(folder,))
         secrets = SecretFiles(
             f"{name}-secrets",
@@ -138,22 +140,22 @@ class Redis(pulumi.ComponentResource):
                 bridge=bridge,
                 user=args.user,
                 memory=args.memory,
-                # The folder and not its files, which are replaced by others of their names.
+                # We mount the folder and not its files: an update replaces the files.
                 binds={self._folder: render.FOLDER},
                 volumes={self.volume: render.DATA} if self.volume else {},
                 protect_volumes=args.protect,
-                # Else the image would make a volume without a name at every start.
+                # Otherwise the image would create an unnamed volume at every start.
                 tmpfs={} if self.volume else {render.DATA: 1},
-                # It writes what is left of its log.
+                # Redis writes the rest of its log when it ends.
                 stop_grace=30,
-                # Much data takes long to read, and a server that was killed mends its files first.
+                # Much data takes long to read, and after a kill the server repairs its files first.
                 healthy_within=300,
             ),
             engine=engine,
             secrets=secrets,
             refresh={
                 "config": config.revision,
-                # Redis reads a certificate when it starts.
+                # Redis reads a certificate only when it starts.
                 **({"certificate": secrets.revisions["server.crt"]} if args.tls else {}),
             },
             opts=ResourceOptions(parent=self, depends_on=before),
@@ -161,10 +163,10 @@ class Redis(pulumi.ComponentResource):
         self.register_outputs({"address": self.address, "volume": self.volume})
 
     def uses(self, app: str) -> StoreUse:
-        """Declare a user for an app, and return what the app needs to use it.
+        """Declare a user for an app, and return what the app needs to use the server.
 
         Args:
-            app: its name; the user's is `APP-GENERATION`.
+            app: the app's name. The user's name is `APP-GENERATION`.
         """
         user, password = self._user(app, render.APP_RULES, after=(self._ops,))
         scheme = "rediss" if self._args.tls else "redis"
@@ -192,13 +194,13 @@ class Redis(pulumi.ComponentResource):
             container=self._name,
             ops=self.credential,
             ca=f"{SECRETS}/{self._name}-secrets/ca.crt" if args.tls else None,
-            # Plugins answer with floating-point numbers, and `make plan` with none.
+            # Plugins answer with floating-point numbers, and in `make plan` the generation is unknown.
             user=secret.generation.apply(lambda generation: f"{of}-{int(generation or 1)}"),
             password=secret.value,
             rules=rules,
             gid=args.user.partition(":")[2],
             keeper=keeper,
-            # The server is asked through Docker, which a destroy therefore takes away after the user.
+            # The agent reaches the server through Docker, so a destroy removes the user before the engine.
             opts=ResourceOptions(parent=self, depends_on=[self._engine, *after]),
         )
         return user, secret.value
@@ -210,7 +212,10 @@ class Redis(pulumi.ComponentResource):
         return render.redis_conf(f"{self._name}-config", limits, tls=args.tls)
 
     def _certificate(self) -> dict[str, pulumi.Output[str]]:
-        """Return what TLS takes: apps go by name, the agent by address, the health check by loopback."""
+        """Return the files for TLS.
+
+        Apps connect by name, the agent by the bind address, and the health check by loopback.
+        """
         if self._ca is None:
             return {}
         addresses = [self._engine.bind_address, "127.0.0.1"]

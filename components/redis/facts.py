@@ -1,4 +1,4 @@
-"""What both halves of `RedisUser` exchange."""
+"""The data that both halves of `RedisUser` exchange."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from typing import Optional
 from portcullis.agent.wire import ABSENT, Desired, Facts, Spec
 
 DEFAULT = "default"
-"""The user whom Redis takes everybody for who has not logged in."""
+"""The user of every client that has not logged in."""
 DECLARED = "as declared"
-"""A user's line, in the file or in the running server, as it should be."""
+"""The value of a user's line, in the file or in the running server, if it is as declared."""
 OFF = "off, no password, no rights"
-"""How the user `DEFAULT` should be."""
+"""The value of the user `DEFAULT` if it is as declared."""
 TRUSTED = "trusted"
-"""The server's certificate as it should be."""
+"""The value of the server's certificate if it is valid."""
 FILE_MODE = 0o640
-"""Permission bits of the file of users."""
+"""Permission bits of the ACL file."""
 
 
 def sha256(password: str) -> str:
-    """Return what Redis keeps of a password and compares at a login."""
+    """Return the hash that Redis keeps of a password and compares at a login."""
     return hashlib.sha256(password.encode()).hexdigest()
 
 
 def file_ownership(gid: str) -> str:
-    """Return how owner, group and mode of the file of users should read."""
+    """Return owner, group and mode of the ACL file as they should be."""
     return f"0:{gid} {FILE_MODE:04o}"
 
 
 @dataclass(frozen=True)
 class RedisUserSpec(Spec):
-    """Which user of which server it is, and what is declared of it.
+    """The user to read, the server of the user, and what is declared.
 
     Attributes:
-        acl: path of the server's file of users.
-        user: its name.
+        acl: path of the server's ACL file.
+        user: the user's name.
         address: address and port of the host that lead to the server.
-        container: name of its container. The agent logs in there and nowhere else.
-        ops: path of the file with a user and a password who may set users.
+        container: name of the server's container. The agent logs in there and nowhere else.
+        ops: path of the file with the name and password of a user who may change users.
         rules: what the user may do, as in ACL SETUSER.
         gid: number of the group that the server runs as.
-        hash: SHA-256 of its password in hex, as Redis has it.
-        ca: path of the authority of the server's certificate; with it TLS is spoken.
-        keeper: the user answers for the file, for `DEFAULT` and for users whom nobody declared.
+        hash: SHA-256 of the user's password in hex, as Redis keeps it.
+        ca: path of the certificate authority of the server. With it the agent uses TLS.
+        keeper: whether this user's resource also manages the ACL file, `DEFAULT` and undeclared users.
     """
 
     acl: str
@@ -62,19 +62,19 @@ class RedisUserSpec(Spec):
 
 @dataclass(frozen=True)
 class RedisUserDesired(Desired):
-    """A user as it is declared.
+    """A user as declared.
 
     Attributes:
-        acl: path of the server's file of users.
-        user: its name.
+        acl: path of the server's ACL file.
+        user: the user's name.
         address: address and port of the host that lead to the server.
-        container: name of its container. The agent logs in there and nowhere else.
-        ops: path of the file with a user and a password who may set users.
-        password: what it logs in with.
-        rules: what it may do, as in ACL SETUSER.
+        container: name of the server's container. The agent logs in there and nowhere else.
+        ops: path of the file with the name and password of a user who may change users.
+        password: the user's password.
+        rules: what the user may do, as in ACL SETUSER.
         gid: number of the group that the server runs as.
-        ca: path of the authority of the server's certificate; with it TLS is spoken.
-        keeper: it answers for the file, for `DEFAULT` and for users whom nobody declared.
+        ca: path of the certificate authority of the server. With it the agent uses TLS.
+        keeper: whether this user's resource also manages the ACL file, `DEFAULT` and undeclared users.
     """
 
     acl: str
@@ -90,11 +90,11 @@ class RedisUserDesired(Desired):
 
     @property
     def id(self) -> str:
-        """The server's file of users, and the name."""
+        """The server's ACL file, and the user's name."""
         return f"{self.acl}:{self.user}"
 
     def spec(self) -> RedisUserSpec:
-        """Return what is declared of it, with the hash of its password."""
+        """Return the declaration, with the hash of the password instead of the password."""
         return RedisUserSpec(
             acl=self.acl,
             user=self.user,
@@ -111,16 +111,16 @@ class RedisUserDesired(Desired):
 
 @dataclass(frozen=True)
 class RedisUserFacts(Facts):
-    """A user as it is. The last three are told of a keeper only.
+    """A user on the host. Only a keeper has the last three attributes.
 
     Attributes:
-        line: `DECLARED`, `ABSENT`, or what its line in the file says instead.
-        running: `DECLARED`, `ABSENT`, or what the running server says of it instead; `DECLARED` where no
+        line: `DECLARED`, `ABSENT`, or the user's line in the ACL file if it differs.
+        running: `DECLARED`, `ABSENT`, or the user in the running server if it differs. `DECLARED` if no
             server runs.
         certificate: `TRUSTED`, or what is wrong with the server's certificate; None without TLS.
-        default: `OFF`, or what the user `DEFAULT` is instead.
-        undeclared: users whom nobody declared, each with where it is.
-        file: owner, group and mode of the file of users; see `file_ownership`.
+        default: `OFF`, or the user `DEFAULT` if it differs.
+        undeclared: undeclared users, each with the place where it was found.
+        file: owner, group and mode of the ACL file; see `file_ownership`.
     """
 
     line: str = ABSENT

@@ -1,4 +1,4 @@
-"""A user of a Redis server: its line in the server's file of users, and the same in the server as it runs."""
+"""A user of a Redis server: its line in the server's ACL file, and the same user in the running server."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ class RedisUserProvider(HostProvider):
             inputs.path(path)
         if inputs.news.get("ca"):
             inputs.path("ca")
-            # Read back as what is wrong with the server's certificate.
+            # A refresh reads back what is wrong with the server's certificate.
             inputs.inputs["certificate"] = TRUSTED
         _matching(inputs, "address", _ADDRESS, "is not an address with its port, such as 172.17.0.1:6379")
         _matching(inputs, "container", _CONTAINER, "is not the name of a container")
         _matching(inputs, "gid", re.compile(r"[0-9]+\Z"), "is not the number of a group, such as 999")
         _matching(inputs, "user", _USER, "is not a name for a user of Redis: letters, digits, _ . and -")
         if inputs.news.get("user") == DEFAULT:
-            inputs.fail("user", "default is everybody who has not logged in; it is kept off")
+            inputs.fail("user", "default is the user of every client that has not logged in; it stays off")
         password = inputs.news.get("password")
         inputs.inputs["password"] = password
         if is_known(password) and not (isinstance(password, str) and _PASSWORD.match(password)):
             inputs.fail(
                 "password",
-                "must have 20 printable characters or more and no space: from the hash that Redis keeps, "
-                "a shorter one could be guessed",
+                "must have 20 printable characters or more and no space: a shorter one could be guessed from "
+                "the hash that Redis keeps",
             )
         rules = inputs.text("rules")
         if rules is not None:
@@ -72,7 +72,7 @@ class RedisUserProvider(HostProvider):
             wrong = [word for word in rules.split() if not _RULE.match(word)]
             if wrong:
                 inputs.fail("rules", f"{wrong[0]!r} is not a rule for keys, channels or commands")
-        # Read back as what is there instead.
+        # A refresh reads back the values that differ.
         inputs.inputs |= {"line": DECLARED, "running": DECLARED}
         if inputs.news.get("keeper"):
             gid = inputs.news.get("gid")
@@ -80,9 +80,9 @@ class RedisUserProvider(HostProvider):
             inputs.inputs |= {"keeper": True, "default": OFF, "undeclared": {}, "file": owned}
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Replace a user of another name: the new one is there before the old one goes, with its sessions.
+        """Replace a user whose name changes. The new one is created before the old one and its sessions end.
 
-        An unknown name is another one: it carries the generation of a secret that is being rotated.
+        An unknown name counts as another one: it has the generation of a secret that is being rotated.
         """
         del id_
         changed = [
@@ -91,12 +91,12 @@ class RedisUserProvider(HostProvider):
         return DiffResult(replaces=changed)
 
     def absent_inputs(self) -> Props:
-        """Return a user that is nowhere."""
+        """Return a user that exists neither in the file nor in the server."""
         return {"line": ABSENT, "running": ABSENT}
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say who may log in and is not declared, and what else the server says."""
-        strangers = [
+        """Report each undeclared user that may log in, and every other difference."""
+        undeclared = [
             Line(
                 "redis",
                 f"user {name} may log in ({live})",
@@ -107,7 +107,7 @@ class RedisUserProvider(HostProvider):
             for name, live, goal in change.entries("undeclared")
             if goal is None
         ]
-        return with_rest(change, subject, strangers)
+        return with_rest(change, subject, undeclared)
 
 
 def _matching(inputs: Normaliser, name: str, form: re.Pattern[str], reason: str) -> None:
@@ -117,14 +117,14 @@ def _matching(inputs: Normaliser, name: str, form: re.Pattern[str], reason: str)
 
 
 class RedisUser(HostResource):
-    """A user of Redis, who logs in with a password of which the host keeps a hash alone.
+    """A user of Redis. The host keeps only a hash of the password.
 
-    Before the server runs it is a line of the file that the server starts from. From then on the running
-    server is asked first: what it refuses never reaches the file. Both are read back. On delete the user
-    goes, and exactly its sessions end. See docs/stores/redis.md.
+    Before the server runs, the user is a line of the ACL file that the server reads when it starts. Later,
+    the agent sets the running server first, so rules that it refuses never reach the file. A refresh reads
+    both. A delete removes the user and ends its sessions, and no others. See docs/stores/redis.md.
 
     Attributes:
-        user: its name.
+        user: the user's name.
     """
 
     user: pulumi.Output[str]
@@ -152,19 +152,21 @@ class RedisUser(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            acl: the server's file of users on the host, the same one for all users of a server. It belongs to
-                root, and the group `gid` reads it.
+            acl: the server's ACL file on the host, the same one for all users of a server. It belongs to
+                root, and the group `gid` may read it.
             address: address and port of the host that lead to the server.
-            container: name of its container. The agent logs in there and nowhere else.
-            ops: the file on the host with a user and a password, apart by a space, who may set users.
-            user: its name. Another name is another user: the new one is made first and the old one goes last.
-            password: what it logs in with; mark it secret. 20 characters or more, without spaces.
-            rules: what it may do, as in ACL SETUSER, from left to right: "~* &* +@all -@dangerous".
+            container: name of the server's container. The agent logs in there and nowhere else.
+            ops: the file on the host with the name and password, separated by a space, of a user who may
+                change users.
+            user: the user's name. Another name is another user: the new one is created first, and the old one
+                is removed last.
+            password: the user's password; mark it secret. 20 characters or more, without spaces.
+            rules: what the user may do, as in ACL SETUSER, from left to right: "~* &* +@all -@dangerous".
             gid: number of the group that the server runs as.
-            ca: the file on the host with the authority of the server's certificate; with it TLS is spoken.
-            keeper: answers for the user `default`, which stays off, for the file, and for users who are
-                nobody's: they show by name and are taken away. One user of each server is its keeper.
-            adopt: take over a user that is there and differs; a keeper takes away who else is there.
+            ca: the file on the host with the certificate authority of the server. With it the agent uses TLS.
+            keeper: also manage the ACL file, the user `default`, which stays off, and undeclared users. Those
+                show by name, and `up` removes them. One user of each server is its keeper.
+            adopt: take over a user that differs. With `keeper`, also remove undeclared users.
             opts: resource options.
         """
         super().__init__(

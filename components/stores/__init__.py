@@ -1,1 +1,1 @@
-"""What every store shares."""
+"""Code that all stores share."""

@@ -1,4 +1,4 @@
-"""What every store shares."""
+"""Settings that all stores share."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Annotated
 from portcullis.config.value_types import Text
 
 Rotate = Annotated[
-    str, Text("a word", r"[A-Za-z0-9._-]{1,40}", 'write any new one, in quotes, such as "2026-12"')
+    str, Text("a word", r"[A-Za-z0-9._-]{1,40}", 'write any new word in quotes, such as "2026-12"')
 ]

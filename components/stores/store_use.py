@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoreUse:
-    """How an app reaches a store, and as whom.
+    """How an app reaches a store, and with which login.
 
     Attributes:
-        networks: the networks to join.
+        networks: the networks that the app joins.
         files: secrets of the app by the name of their file, such as `redis_url`.
-        depends_on: what has to be there before the app starts.
+        depends_on: resources that must exist before the app starts.
     """
 
     networks: tuple[docker.Network, ...]

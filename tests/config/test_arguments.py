@@ -168,7 +168,7 @@ def test_no_secret_is_in_a_fault_or_a_text() -> None:
         ),
         (
             {"backups": {"restic": {"repository": "https://me:sk-1@copies.example.com"}}},
-            ".backups.restic.repository: this value (a secret) has none of restic's backends",
+            ".backups.restic.repository: this value (a secret) names none of restic's backends",
         ),
         (
             {"backups": {"restic": "rest:https://me:sk-1@c.example.com"}},

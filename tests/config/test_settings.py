@@ -168,7 +168,7 @@ def test_all_faults_at_once() -> None:
         ("hosts.web1.jump", {"address": "203.0.113.1"}, "hosts.web1.jump.hostKey: is missing"),
         ("hosts.web1.jump", "203.0.113.1", "does not describe a jump host"),
         ("hosts.web1.dockerEngine", {"bip": "172.17.0.1"}, "has no usable prefix"),
-        ("hosts.web1.dockerEngine", {"bip": "172.17.0.0/16"}, "is the network and not an address in it"),
+        ("hosts.web1.dockerEngine", {"bip": "172.17.0.0/16"}, "is the address of the network itself"),
         ("hosts.web1.dockerEngine", {"bip": "203.0.114.1/24"}, "is not a private network"),
         ("hosts.web1.dockerEngine", {"bip": "docker0"}, "is not an IPv4 address with a prefix"),
         (
@@ -188,7 +188,7 @@ def test_all_faults_at_once() -> None:
         (
             "apps.api.hostPort",
             32768,
-            "32768 is not a port that root alone may listen on; write a number from 1 to 32767",
+            "32768 is not a port that only root may listen on; write a number from 1 to 32767",
         ),
         ("apps.api.port", None, 'sites.api.example.com.app: "api" is not published'),
         ("sites.api/example/com.app", None, "sites.api.example.com.app: is missing"),
@@ -200,7 +200,7 @@ def test_all_faults_at_once() -> None:
         ("apps.api.uses", ["redis"], 'apps.api.uses[0]: "redis" is not a store of this stack; declare it'),
         ("apps.api.uses", ["mongo.a/b"], "apps.api.uses[0]: "),
         ("apps.api.secrets", ["stripeKey"], "pulumi config set --secret --path portcullis:secrets.stripeKey"),
-        ("apps.api.volumes", {"data": "/proc/x"}, "is the system's own"),
+        ("apps.api.volumes", {"data": "/proc/x"}, "belongs to the system"),
         ("apps.api.jobs", {"before": ["a\nb"]}, "apps.api.jobs.before[0]: "),
         ("apps.api.port", None, "apps.api.hostPort: needs the port that the app listens on"),
         ("apps.worker", {"image": IMAGE}, "apps.worker.health: is missing"),

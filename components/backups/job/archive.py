@@ -1,9 +1,10 @@
-"""Reading a mongodump archive to its end: whether it is whole, and how much each database has in it.
+"""Read a mongodump archive to its end: whether it is complete, and how many documents each database has.
 
-The format has no page of its own; mongo-tools' common/archive describes it (github.com/mongodb/mongo-tools):
-a magic number, documents about each collection, a terminator; then blocks, each a header that names a
-collection, its documents and a terminator. A collection's last header says EOF. `--gzip` compresses the
-whole, and gzip's own checksum covers every byte of it.
+The format has no documentation of its own. mongo-tools' common/archive describes it
+(github.com/mongodb/mongo-tools). First come a magic number, documents about each collection, and a
+terminator. Then come blocks: a header that names a collection, documents of the collection, and a terminator.
+The last header of a collection has EOF. `--gzip` compresses the whole archive, and gzip's own checksum covers
+every byte of it.
 """
 
 from __future__ import annotations
@@ -22,30 +23,30 @@ if TYPE_CHECKING:
 _MAGIC = 0x8199E26D
 _TERMINATOR = 0xFFFFFFFF
 _LONGEST = 48 * 1024 * 1024  # bytes of a document: 16 MB, and what an oplog entry adds
-# The server's own: its users and settings are declared elsewhere, and come back with the next deployment.
+# The server's own databases. Their users and settings are declared: the next deployment creates them again.
 SYSTEM = ("admin", "config", "local")
 
 
 def documents(path: Path) -> dict[str, int]:
-    """Return how many documents each database has in the archive, the server's own left out.
+    """Return the number of documents of each database in the archive, without the server's own databases.
 
     Raises:
-        Failed: it is no archive, or it is cut or damaged somewhere.
+        Failed: it is not an archive, or it is incomplete or damaged.
     """
     try:
         with gzip.open(path, "rb") as file:
             return _walk(file)
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise Failed(f"{path.name} is cut or damaged: it does not decompress to its end") from None
+        raise Failed(f"{path.name} is incomplete or damaged: it does not decompress to its end") from None
     except (struct.error, IndexError, KeyError, ValueError) as error:
-        raise Failed(f"{path.name} is no whole archive of mongodump ({error})") from None
+        raise Failed(f"{path.name} is not a complete archive of mongodump: {error}") from None
 
 
 def _walk(file: gzip.GzipFile) -> dict[str, int]:
     if _number(file) != _MAGIC:
-        raise ValueError("it begins with something else")
+        raise ValueError("it does not begin like an archive")
     while _document(file) is not None:
-        pass  # about each collection
+        pass  # a document about a collection
     counts: collections.Counter[str] = collections.Counter()
     unfinished: set[str] = set()
     while True:
@@ -55,14 +56,14 @@ def _walk(file: gzip.GzipFile) -> dict[str, int]:
         header = _fields(_rest(file, start))
         database, collection = str(header["db"]), str(header["collection"])
         name = f"{database}.{collection}"
-        # A database's own notes, such as its views; but the buckets are what a time series consists of.
+        # Documents such as views do not count. But the buckets of a time series hold its data, so they count.
         counted = not collection.startswith("system.") or collection.startswith("system.buckets.")
         (unfinished.discard if header.get("EOF") else unfinished.add)(name)
         counts[database] += 0
         while _document(file) is not None:
             counts[database] += counted
     if unfinished:
-        raise ValueError(f"it has no end of {min(unfinished)}")
+        raise ValueError(f"the end of {min(unfinished)} is missing")
     return {name: count for name, count in sorted(counts.items()) if name not in SYSTEM}
 
 
@@ -83,12 +84,12 @@ def _rest(file: gzip.GzipFile, start: bytes) -> bytes:
         raise ValueError(f"a document of {length} bytes")
     body = file.read(length - 4)
     if len(body) != length - 4 or body[-1:] != b"\0":
-        raise ValueError("a document is cut")
+        raise ValueError("a document is incomplete")
     return start + body
 
 
 def _fields(document: bytes) -> dict[str, object]:
-    """Return the texts, flags and numbers of a header. BSON: https://bsonspec.org/spec.html."""
+    """Return the texts and flags of a header. BSON: https://bsonspec.org/spec.html."""
     found: dict[str, object] = {}
     at = 4
     while document[at]:
@@ -105,5 +106,5 @@ def _fields(document: bytes) -> dict[str, object]:
         elif kind == 0x10:  # noqa: PLR2004
             at += 4
         else:
-            raise ValueError(f"a header with a value of type {kind}")
+            raise ValueError(f"a header has a value of type {kind}")
     return found

@@ -1,4 +1,4 @@
-"""What this host backs up: one JSON file, written by the component `Backup`."""
+"""The job's settings: one JSON file that the component `Backup` writes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Store = Union[Redis, Mongo]
 
 @dataclass(frozen=True)
 class Config:
-    """The stores by name, where their dumps go, for how many days, and the repository for copies."""
+    """The stores by name, the folder of the dumps, the days to keep them, and the repository for copies."""
 
     folder: Path
     keep: int
@@ -30,7 +30,7 @@ class Config:
 
     @property
     def status(self) -> Path:
-        """The file that says how the last runs went."""
+        """The file with the results of the last runs."""
         return self.folder / "status.json"
 
 
@@ -51,6 +51,6 @@ def load(path: Path = CONFIG) -> Config:
         ) if restic else None  # fmt: skip
         return Config(Path(raw["folder"]), int(raw["keep"]), stores, repository)
     except PermissionError:
-        raise Failed(f"{path} is for root alone; use sudo") from None
+        raise Failed(f"only root may read {path}; use sudo") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failed(f"{path} cannot be used: {error}") from None

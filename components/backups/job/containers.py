@@ -1,4 +1,4 @@
-"""What is asked of Docker about the container of a store."""
+"""Questions to Docker about the container of a store."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from typing import Any
 
 from .programs import Failed, run
 
-# What runs in a store's container shares its limit of memory with the server, and where that is exceeded the
-# kernel takes the largest process there, which is the server: it takes the backup instead (proc(5)).
+# A program in a store's container shares the memory limit with the server. If both exceed the limit, the
+# kernel kills the largest process, which is the server. With this, it kills the backup instead (proc(5)).
 _EXPENDABLE = "{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; "
 
 
 def shell(container: str, script: str) -> list[str]:
-    """Return the command line that runs a line of sh in a container, as its own user."""
+    """Return the command line that runs a line of sh in a container, as the container's user."""
     return ["docker", "exec", "--interactive", container, "sh", "-c", _EXPENDABLE + script]
 
 
 def image(container: str) -> str:
-    """Return the image that it runs, by its id: names may be moved."""
+    """Return the id of the image that a container runs. A name may point to another image by now."""
     return str(_inspect(container)["Image"])
 
 
 def command(container: str) -> list[str]:
-    """Return its command."""
+    """Return the command of a container."""
     return [str(word) for word in _inspect(container)["Config"].get("Cmd") or []]
 
 
 def user(container: str) -> str:
-    """Return whom it runs as."""
+    """Return the user that a container runs as."""
     return str(_inspect(container)["Config"].get("User") or "0")
 
 
 def is_running(container: str) -> bool:
-    """Return whether its program runs."""
+    """Return whether the program of a container runs."""
     return bool(_inspect(container)["State"]["Running"])
 
 
 def mounts(container: str) -> list[str]:
-    """Return the options that mount its volumes and folders in another container, as it has them.
+    """Return the options that mount a container's volumes and folders in another container.
 
-    Not --volumes-from, which fails for a container with a tmpfs among its mounts (seen with Docker 26.1).
+    We do not use --volumes-from: it fails for a container with a tmpfs (seen with Docker 26.1).
     """
     return [
         f"--mount=type={kind},source={mount['Name' if kind == 'volume' else 'Source']}"
@@ -52,7 +52,7 @@ def mounts(container: str) -> list[str]:
 
 
 def wait_until_well(container: str, seconds: float) -> None:
-    """Wait for its health check to say so. Raises `Failed`."""
+    """Wait until a container is healthy. Raises `Failed`."""
     deadline = time.monotonic() + seconds
     while True:
         state = _inspect(container)["State"]
@@ -61,15 +61,16 @@ def wait_until_well(container: str, seconds: float) -> None:
             return
         if not state["Running"] or time.monotonic() > deadline:
             raise Failed(
-                f"{container} does not get well ({state['Status']}, {health}); see docker logs {container}"
+                f"{container} does not become healthy ({state['Status']}, {health}); see docker logs "
+                f"{container}"
             )
         time.sleep(0.5)
 
 
 def wait_while_starting(container: str, seconds: float) -> None:
-    """Give a container that was just started its time; what is wrong with it shows in what comes next.
+    """Wait while a container starts. It raises nothing: the next step reports what is wrong.
 
-    One that reads much at its start counts as unhealthy for a while.
+    A server that reads much data at its start counts as unhealthy for a while.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

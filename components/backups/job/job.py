@@ -1,4 +1,4 @@
-"""A run: every store dumped, checked and copied; old dumps pruned; the outcome noted."""
+"""One run: dump, check and copy every store, prune old dumps, and note the result."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ RESTIC = "restic"
 
 
 def run(config: Config, say: Callable[[str], None], *, accept_empty: bool = False) -> bool:
-    """Back everything up; return whether all of it worked. One store's failure is its own."""
+    """Back up everything, and return whether all of it worked. The failure of one store stops no other."""
     shelf, status = Shelf(config.folder), Status(config.status)
     taken: list[Dump] = []
     complete = True
     for name, store in config.stores.items():
         try:
             dump = _store(shelf, status, store, accept_empty=accept_empty)
-        except Exception as failure:  # noqa: BLE001 - whoever runs in its container chooses what it sends
+        except Exception as failure:  # noqa: BLE001 - the container decides what it sends
             complete = False
             why = str(failure) if isinstance(failure, Failed) else f"{type(failure).__name__} in its backup"
             status.failure(name, why)
@@ -31,9 +31,9 @@ def run(config: Config, say: Callable[[str], None], *, accept_empty: bool = Fals
             continue
         taken.append(dump)
         say(f"{name}: {dump.items} {store.holds} in {dump.size} bytes, {dump.path}")
-        # Only now that there is a new one.
+        # Prune only after there is a new dump.
         for gone in shelf.prune(name, config.keep):
-            say(f"{name}: {gone.name} is older than {config.keep} days, and gone")
+            say(f"{name}: removed {gone.name}, which is older than {config.keep} days")
     if config.repository is not None and taken:
         try:
             config.repository.keep(taken, config.keep, forget=complete)
@@ -42,7 +42,7 @@ def run(config: Config, say: Callable[[str], None], *, accept_empty: bool = Fals
             status.failure(RESTIC, str(failure))
             say(f"{RESTIC}: FAILED: {failure}")
         else:
-            # A copy of some stores is no backup of all.
+            # A copy of some stores is not a backup of all.
             if complete:
                 status.success(RESTIC)
             say(f"{RESTIC}: {len(taken)} dumps copied")
@@ -55,11 +55,11 @@ def _store(shelf: Shelf, status: Status, store: Store, *, accept_empty: bool) ->
     store.wait()
     dump = shelf.put(store.name, store.ending, store.dump, store.check)
     if dump.items == 0 and before.get("items") and not accept_empty:
-        # Otherwise the good ones would be pruned, one a day, while everything looks well.
+        # Otherwise the good dumps would be pruned, one a day, and nobody would notice.
         dump.path.unlink()
         raise Failed(
-            f"it has no {store.holds} any more, and had {before['items']} in the last backup; "
-            "restore that one, or run `portcullis-backup run --accept-empty` if it shall be empty"
+            f"it has no {store.holds}, but had {before['items']} in the last backup; "
+            "restore that backup, or run `portcullis-backup run --accept-empty` if the store should be empty"
         )
     status.success(store.name, dump)
     return dump

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit status."""
+    """Do what the command line says, and return the exit status."""
     options = _parser().parse_args(arguments)
     os.umask(0o077)
-    signal.signal(signal.SIGTERM, _ended)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         config = load(options.config)
         if options.verb == "list":
             found = restore.listed(config, options.store)
             _say(json.dumps(found) if options.json else restore.table(found))
             return 0
-        with _alone(config):
+        with _locked(config):
             if options.verb == "run":
                 return 0 if job.run(config, _say, accept_empty=options.accept_empty) else 1
             restore.restore(config, options.store, options.dump, _say, safety=not options.no_safety_dump)
@@ -41,28 +41,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"error: {failure}")
         return 1
     except KeyboardInterrupt:
-        _say("error: was interrupted")
+        _say("error: interrupted")
         return 1
 
 
 @contextlib.contextmanager
-def _alone(config: Config) -> Iterator[None]:
-    """Keep a backup and a restore from meeting."""
+def _locked(config: Config) -> Iterator[None]:
+    """Keep a backup and a restore from running at the same time."""
     config.folder.mkdir(mode=0o700, exist_ok=True)
     with (config.folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failed("another backup or restore is under way; try again when it has ended") from None
+            raise Failed("another backup or restore is running; try again when it has ended") from None
         yield
 
 
-def _ended(number: int, _frame: object) -> NoReturn:
-    raise Failed(f"was ended by {signal.Signals(number).name}")
+def _stop(number: int, _frame: object) -> NoReturn:
+    raise Failed(f"stopped by {signal.Signals(number).name}")
 
 
 def _say(text: str) -> None:
-    """Tell, as long as somebody listens: a restore goes on when the line to who asked for it is cut."""
+    """Print a line. A restore continues if the connection to its caller breaks."""
     with contextlib.suppress(OSError):
         os.write(1, f"{text}\n".encode())
 
@@ -71,20 +71,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="portcullis-backup", description="Backups of this host's stores.")
     parser.add_argument("--config", type=Path, default=CONFIG, help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    run = verbs.add_parser("run", help="back every store up now")
+    run = verbs.add_parser("run", help="back up every store now")
     run.add_argument(
-        "--accept-empty", action="store_true", help="count a dump with nothing in it though the last had some"
+        "--accept-empty", action="store_true", help="accept an empty dump of a store that had data before"
     )
-    listing = verbs.add_parser("list", help="what there is to restore, the newest first")
+    listing = verbs.add_parser("list", help="list the backups, the newest first")
     listing.add_argument("store", nargs="?", default="", help="such as redis, mongo or mongo.shop")
-    listing.add_argument("--json", action="store_true", help="for programs")
-    back = verbs.add_parser("restore", help="put a dump in the place of what a store has now")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    back = verbs.add_parser("restore", help="replace the data of a store with a backup")
     back.add_argument("store", help="such as redis, mongo or mongo.shop")
-    back.add_argument("dump", help='its name in the list, or "latest"')
+    back.add_argument("dump", help='the name of a backup in the list, or "latest"')
     back.add_argument(
         "--no-safety-dump",
         action="store_true",
-        help="do not dump first what a broken store has",
+        help="do not dump the present data first, for a store that is broken",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""Backing up a MongoDB in a container, and putting a backup back."""
+"""Back up a MongoDB in a container, and restore a backup."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Callable
 
-# The tools read a password from a file of YAML; this one is a pipe that the shell inside the container fills
-# from the secret file, so the password is in no command line, no environment and on no disk:
+# The tools read the password from a YAML file. Ours is a pipe that the shell inside the container fills from
+# the secret file. So no command line, no environment and no disk has the password:
 # https://www.mongodb.com/docs/database-tools/mongodump/#std-option-mongodump.--config
 _CONFIG = '3<<END\npassword: "$(cat /run/secrets/root-password)"\nEND\n'
 _LOGIN = "--config /dev/fd/3 --username root --authenticationDatabase admin"
@@ -25,9 +25,9 @@ _DATABASE = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 @dataclass(frozen=True)
 class Mongo:
-    """A MongoDB: the container it runs in.
+    """A MongoDB, by the container it runs in.
 
-    `tls` is the path of the CA inside the container, where it speaks nothing but TLS.
+    `tls` is the path of the CA inside the container, if the server accepts TLS only.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Mongo:
     holds = "documents"
 
     def wait(self) -> None:
-        """Give it time to start: after a boot the job may be due at once."""
+        """Wait while it starts: after a boot, the job may run at once."""
         containers.wait_while_starting(self.container, _STARTING)
 
     def dump(self, out: IO[bytes]) -> None:
@@ -46,13 +46,13 @@ class Mongo:
         checked(self._run("mongodump --archive --gzip"), f"the dump of {self.name}", stdout=out)
 
     def check(self, path: Path) -> int:
-        """Return how many documents an archive holds. Raises `Failed` when it is not a whole one."""
+        """Return the number of documents in an archive. Raises `Failed` if it is not complete."""
         return sum(archive.documents(path).values())
 
     def restore(self, path: Path, part: str, say: Callable[[str], None]) -> None:
-        """Put back one database, or all: each collection of the archive replaces the one of its name.
+        """Restore one database, or all. Each collection of the archive replaces the collection of its name.
 
-        Users are left alone: they are declared, and those of the archive may have passwords of long ago.
+        Users stay unchanged: they are declared, and those in the archive may have old passwords.
         """
         found = archive.documents(path)
         if part and (part not in found or not _DATABASE.fullmatch(part)):
@@ -72,7 +72,7 @@ class Mongo:
         told = _RESTORED.search(done.err)
         expected = found[part] if part else sum(found.values())
         if told is None or int(told[2]) or int(told[1]) < expected:
-            raise Failed(f"{self.name} did not take all {expected} documents back:\n{done.tail}")
+            raise Failed(f"{self.name} did not get all {expected} documents back:\n{done.tail}")
         say(f"{self.name}: {told[1]} documents restored")
 
     def _run(self, words: str) -> list[str]:

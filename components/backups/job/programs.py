@@ -1,4 +1,4 @@
-"""Starting programs: by argv, bounded in time, their output kept only as far as people need it."""
+"""Run programs: by argv, with a time limit, and with no more output than people need."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ENVIRONMENT = {
 
 
 class Failed(Exception):
-    """Something a person has to know; the text says it."""
+    """A failure that a person must know of. The text explains it."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """How a program ended, and what it printed."""
+    """The exit code and the output of a program."""
 
     code: int
     out: str
@@ -35,7 +35,7 @@ class Done:
 
     @property
     def tail(self) -> str:
-        """The last lines of what it printed."""
+        """The last lines of the output."""
         lines = [line for line in f"{self.out}\n{self.err}".splitlines() if line.strip()]
         return "\n".join(lines[-_TAIL:])
 
@@ -51,18 +51,18 @@ def run(
     """Run a program to its end.
 
     Args:
-        argv: program and arguments; no shell, and never a secret.
-        stdin: what it reads, from the file's present place; nothing without it.
-        stdout: the file where its output goes, if it is not text for `Done.out`; at most what its file system
-            has room for, less a twentieth that others need.
-        timeout: seconds, after which it is killed.
-        env: variables on top of a plain environment.
+        argv: program and arguments. There is no shell, and no argument is a secret.
+        stdin: the program's input, from the file's present position; no input by default.
+        stdout: the file for the program's output, if the output is not text for `Done.out`. It may fill the
+            free space of its file system, except for a twentieth that others need.
+        timeout: seconds after which the program is killed.
+        env: variables in addition to a plain environment.
 
     Raises:
-        Failed: there is no such program, it took too long, or it wrote more than there is room for.
+        Failed: the program does not exist, took too long, or wrote more than there is space for.
     """
     room = _room(stdout) if stdout else 0
-    # Files and not pipes: nobody has to read both at once, and what a dump's tool says is short.
+    # Files instead of pipes, so that nothing must read both at once. Error messages of dump tools are short.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
             done = subprocess.run(
@@ -79,9 +79,9 @@ def run(
         except subprocess.TimeoutExpired:
             raise Failed(f"{argv[0]} did not end within {timeout / HOURS:g} hours") from None
         except OSError as error:
-            raise Failed(f"{argv[0]} cannot be started: {os.strerror(error.errno or 0)}") from None
+            raise Failed(f"cannot start {argv[0]}: {os.strerror(error.errno or 0)}") from None
         if stdout and os.fstat(stdout.fileno()).st_size >= room:
-            raise Failed(f"{argv[0]} had more to write than there is room for: {room} bytes")
+            raise Failed(f"{argv[0]} wrote more than there is space for: {room} bytes")
         return Done(done.returncode, _text(out), _text(err))
 
 
@@ -95,7 +95,7 @@ def _bound(room: int) -> None:
 
 
 def checked(argv: Sequence[str], what: str, **more: IO[bytes] | None) -> Done:
-    """Run a program that has to succeed. Raises `Failed` with what it said; `what` is what it was to do."""
+    """Run a program that must succeed; `what` names its task. Raises `Failed` with the program's output."""
     done = run(argv, **more)  # type: ignore[arg-type]
     if done.code != 0:
         raise Failed(f"{what} failed (exit {done.code}):\n{done.tail}")

@@ -1,4 +1,4 @@
-"""Backing up a Redis in a container, and putting a backup back."""
+"""Back up a Redis in a container, and restore a backup."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Callable
 
-_MARK = 40  # bytes that follow a snapshot which is sent while it is made
+_MARK = 40  # bytes that Redis appends to a snapshot if it sends the snapshot while making it
 _HEAD = re.compile(rb"REDIS[0-9]{4}")
 _END = 0xFF  # the opcode before the checksum's eight bytes
 _LOADING = 3600.0  # seconds
 _STARTING = 300.0
 
-# User and password are read inside the container, from one file that is replaced as a whole: the password is
-# in no command line and no environment, and does not pass through here. `printf` is the shell's own.
+# The shell inside the container reads user and password from one file, which is always replaced as a whole.
+# No command line and no environment has the password, and it stays in the container. `printf` is a builtin.
 _ASK = (
     "read -r user password </run/secrets/ops && printf '%s\\n' \"$password\" | "
     'redis-cli --askpass --user "$user" '
 )
 
-# Loads the snapshot without the append-only file and then switches that on, which writes a new one from what
-# was loaded: https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/ has it so. Redis 7
-# with an append-only file reads that alone, and would start empty beside a snapshot. Both are made beside the
-# present files, under other names. The image's entry point starts it, as it does the server itself: that of
-# the official Redis 8 loads modules, and without them a snapshot with JSON or time series is refused.
-# Only a socket inside this container leads there, so nobody has to log in.
+# Redis loads the snapshot without the append-only file. Then we switch the append-only file on, and Redis
+# writes a new one from the loaded data, as in
+# https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/. Redis 7 with an append-only file
+# reads that file only, and would start empty beside a snapshot. Both files are written beside the present
+# ones, under other names. The image's entry point starts this Redis like the server itself: the entry point
+# of the official Redis 8 loads modules, and without them Redis refuses a snapshot with JSON or time series.
+# Only a socket inside this container leads to this Redis, so nobody has to log in.
 _CONVERT = r"""
 set -e
 cd /data
@@ -65,7 +66,7 @@ mv restore.rdb dump.rdb
 sync
 rm -rf appendonlydir.before
 """
-# Whatever cut the switch off: Redis without its folder would start empty.
+# For an interrupted switch: without its folder Redis would start empty.
 _CLEAN = r"""
 set -e
 cd /data
@@ -76,9 +77,9 @@ rm -rf restore.rdb restore-aof
 
 @dataclass(frozen=True)
 class Redis:
-    """A Redis: the container it runs in, and whether it keeps an append-only file.
+    """A Redis, by the container it runs in, and whether it keeps an append-only file.
 
-    `tls` is the path of the CA inside the container, where it speaks nothing but TLS.
+    `tls` is the path of the CA inside the container, if the server accepts TLS only.
     """
 
     name: str
@@ -90,11 +91,11 @@ class Redis:
     holds = "keys"
 
     def wait(self) -> None:
-        """Give it time to start: after a boot the job may be due at once."""
+        """Wait while it starts: after a boot, the job may run at once."""
         containers.wait_while_starting(self.container, _STARTING)
 
     def dump(self, out: IO[bytes]) -> None:
-        """Write a snapshot, as a replica would get it: what is on the server's disk is left alone."""
+        """Write a snapshot, as a replica would get it. The server's own files stay unchanged."""
         done = checked(self._ask("--rdb -"), f"the snapshot of {self.name}", stdout=out)
         size = out.seek(0, os.SEEK_END)
         told = re.search(r"writing ([0-9]+) bytes to", done.err)
@@ -102,17 +103,17 @@ class Redis:
         if told is None:
             raise Failed(f"{self.name} sent no snapshot:\n{done.tail}")
         if size not in (int(told[1]), int(told[1]) + _MARK):
-            raise Failed(f"the snapshot of {self.name} is cut: {size} bytes, {told[1]} were sent")
+            raise Failed(f"the snapshot of {self.name} has {size} bytes, but Redis sent {told[1]}")
         out.truncate(int(told[1]))
 
     def check(self, path: Path) -> int:
-        """Return how many keys a snapshot holds. Raises `Failed` when it is not a whole one."""
+        """Return the number of keys in a snapshot. Raises `Failed` if it is not complete."""
         with path.open("rb") as file:
             head = file.read(9)
             file.seek(-9, os.SEEK_END) if path.stat().st_size > 18 else None  # noqa: PLR2004 - head and end
             end = file.read(1)
             if not _HEAD.fullmatch(head) or end != bytes([_END]):
-                raise Failed(f"{path.name} is no whole snapshot of Redis")
+                raise Failed(f"{path.name} is not a complete snapshot of Redis")
             file.seek(0)
             argv = containers.shell(self.container, "exec redis-check-rdb /dev/stdin")
             done = run(argv, stdin=file)
@@ -122,9 +123,9 @@ class Redis:
         return int(keys[1])
 
     def restore(self, path: Path, part: str, say: Callable[[str], None]) -> None:
-        """Put a snapshot in the place of everything that this Redis has. Raises `Failed`.
+        """Replace all data of this Redis with a snapshot. Raises `Failed`.
 
-        Until the last step the present files are untouched, so what fails before leaves them as they were.
+        The present files stay unchanged until the last step. A failure before it changes nothing.
         """
         del part
         image, command = containers.image(self.container), containers.command(self.container)
@@ -134,18 +135,21 @@ class Redis:
         checked(["docker", "stop", "--time", "60", self.container], f"stopping {self.container}")
         try:
             with path.open("rb") as file:
-                self._beside(image, "cat > /data/restore.rdb && sync /data/restore.rdb", stdin=file)
+                self._in_helper(image, "cat > /data/restore.rdb && sync /data/restore.rdb", stdin=file)
             if self.append_only:
                 say(f"{self.container}: writing a new append-only file")
-                self._beside(image, _CONVERT, config or "/dev/null")
+                self._in_helper(image, _CONVERT, config or "/dev/null")
             if containers.is_running(self.container):
-                # An `up` brings back what is stopped. Its server has the files open that would be switched.
-                raise Failed(f"{self.container} was started meanwhile, by an `up`? {self.name} is as it was")
-            self._beside(image, _SWITCH)
+                # An `up` starts stopped containers. A running server has the files open that we would switch.
+                raise Failed(
+                    f"{self.container} was started during the restore, perhaps by an `up`; "
+                    f"{self.name} is unchanged"
+                )
+            self._in_helper(image, _SWITCH)
             stopped = "restored"
         finally:
             if stopped != "restored":
-                with contextlib.suppress(Failed):  # starting it matters more
+                with contextlib.suppress(Failed):  # starting the server matters more
                     run(self._helper(image, _CLEAN))
             say(f"{self.container}: starting")
             checked(["docker", "start", self.container], f"starting {self.container}")
@@ -166,11 +170,11 @@ class Redis:
         tls = f"--tls --cacert {self.tls} " if self.tls else ""
         return containers.shell(self.container, f"{_ASK}{tls}{words}")
 
-    def _beside(self, image: str, script: str, *words: str, stdin: IO[bytes] | None = None) -> None:
+    def _in_helper(self, image: str, script: str, *words: str, stdin: IO[bytes] | None = None) -> None:
         checked(self._helper(image, script, *words), f"the restore of {self.name}", stdin=stdin)
 
     def _helper(self, image: str, script: str, *words: str) -> list[str]:
-        """A container with this one's files and nothing else: no network, no rights, gone afterwards."""
+        """Return the command of a container that has this one's files, no network and no rights."""
         return [
             "docker", "run", "--rm", "--interactive", "--pull=never", "--network=none", "--read-only",
             "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--log-driver=none",

@@ -1,8 +1,8 @@
-"""Copies of the dumps elsewhere, kept by restic in any of its backends.
+"""Copies of the dumps elsewhere, in a restic repository in any of restic's backends.
 
-Where the repository is, its password and what its backend needs are files for root alone. restic is told the
-first two by their paths; of the third its manual knows only the environment
-(https://restic.readthedocs.io/en/stable/040_backup.html#environment-variables), which nobody but restic gets.
+The repository's address, its password and the backend's variables are files that only root can read. restic
+gets the paths of the first two. For the variables its manual knows only the environment
+(https://restic.readthedocs.io/en/stable/040_backup.html#environment-variables), which only restic gets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _TAG = "portcullis"
 _DAYS = 7
-_LEAST = 6  # characters that a value needs to be taken out of messages: "1" would take out too much
+_LEAST = 6  # characters of a value that we remove from messages; removing "1" would remove too much
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Repository:
     """A restic repository.
 
     Attributes:
-        host: what the snapshots of this host are called; a new machine in its place finds them by it.
-        address: file with its address.
-        password: file with its password.
-        environment: file with a line NAME=value for each thing that the backend needs.
+        host: the name of this host's snapshots. A new machine in its place finds them by this name.
+        address: file with the repository's address.
+        password: file with the repository's password.
+        environment: file with a line NAME=value for each variable of the backend.
         cache: folder for restic's cache.
     """
 
@@ -45,32 +45,32 @@ class Repository:
     cache: Path
 
     def keep(self, dumps: Sequence[Dump], days: int, *, forget: bool = True) -> None:
-        """Copy dumps there, forget what is older than those days, and read a share of it back.
+        """Copy dumps to the repository, forget old copies, and read a part of the repository back.
 
         Args:
-            dumps: what is copied.
+            dumps: the dumps to copy.
             days: how long a copy is kept at least.
-            forget: dumps of every store are among these. Snapshots go by their age, whatever is in them: with
-                a store that fails for long, the last copy of its data would go while others have new ones.
+            forget: whether `dumps` has a dump of every store. Snapshots are forgotten by their age only. If
+                one store fails for long, its last copy would be forgotten while other stores get new copies.
 
         Raises:
-            Failed: one of these; dumps that are there stay there.
+            Failed: one of these steps failed. Existing copies stay.
         """
         self._make()
         paths = [str(dump.path) for dump in dumps]
         self._checked("restic backup", "backup", f"--host={self.host}", f"--tag={_TAG}", "--quiet", *paths)
         if forget:
-            # By host: every snapshot has paths of its own, and each would be the last of its group.
+            # By host, because every snapshot has paths of its own, and each would be the last of its group.
             self._checked(
                 "restic forget", "forget", f"--host={self.host}", f"--tag={_TAG}", "--group-by=host",
                 f"--keep-within={days}d", f"--keep-daily={days}", "--prune", "--quiet",
             )  # fmt: skip
-        # Another seventh each day of the week, so that all of it is read once a week.
+        # Each day of the week reads another seventh, so that the whole repository is read once a week.
         share = time.localtime().tm_wday + 1
         self._checked("restic check", "check", f"--read-data-subset={share}/{_DAYS}", "--quiet")
 
     def dumps(self, store: str) -> list[Dump]:
-        """Return the dumps of a store that are there, the newest first. Raises `Failed`."""
+        """Return the dumps of a store in the repository, the newest first. Raises `Failed`."""
         done = self._checked(
             "restic snapshots", "snapshots", f"--host={self.host}", f"--tag={_TAG}", "--json"
         )
@@ -83,24 +83,24 @@ class Repository:
         return sorted(found.values(), key=lambda dump: dump.taken, reverse=True)
 
     def fetch(self, dump: Dump, out: IO[bytes]) -> None:
-        """Write a dump that is there. Raises `Failed`."""
+        """Write a dump from the repository to a file. Raises `Failed`."""
         self._checked("restic dump", "dump", dump.snapshot, str(dump.path), stdout=out)
 
     def _make(self) -> None:
-        """Make the repository if there is none. One that is there is never touched by that."""
+        """Create the repository if there is none. This never changes an existing one."""
         there = self._restic("cat", "config")
         if there.code == 0:
             return
         made = self._restic("init", "--quiet")
         if made.code != 0:
-            said = "\n".join(self._told(done) for done in (there, made))
-            raise Failed(f"the restic repository can neither be opened nor made:\n{said}")
+            said = "\n".join(self._without_secrets(done) for done in (there, made))
+            raise Failed(f"restic can neither open nor create the repository:\n{said}")
 
     def _checked(self, what: str, *words: str, stdout: IO[bytes] | None = None) -> Done:
         done = self._restic(*words, stdout=stdout)
-        # 3: some source could not be read. All of ours were there a moment ago.
+        # 3 means that restic could not read a source. Our sources all existed a moment ago.
         if done.code != 0:
-            raise Failed(f"{what} failed (exit {done.code}):\n{self._told(done)}")
+            raise Failed(f"{what} failed (exit {done.code}):\n{self._without_secrets(done)}")
         return done
 
     def _restic(self, *words: str, stdout: IO[bytes] | None = None) -> Done:
@@ -115,8 +115,8 @@ class Repository:
         pairs = (line.partition("=") for line in lines if "=" in line)
         return {name: value for name, _, value in pairs}
 
-    def _told(self, done: Done) -> str:
-        """Return what restic said, without secrets: it quotes addresses, and those may hold one."""
+    def _without_secrets(self, done: Done) -> str:
+        """Return restic's output without secrets: it quotes addresses, which may contain one."""
         text = done.tail
         secrets = [*self._variables().values()]
         with contextlib.suppress(OSError):

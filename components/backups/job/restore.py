@@ -1,4 +1,4 @@
-"""What there is to restore, and putting it back."""
+"""List the backups, and restore one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def listed(config: Config, wanted: str) -> list[dict[str, Any]]:
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """Return the list for people."""
+    """Return the list as a table for people."""
     lines = [
         f"{dump['store']:<8} {dump['name']}  {dump['items']:>10} {dump['holds']:<9} "
         f"{'' if dump['place'] == 'restic' else dump['bytes']:>12}  {dump['place']}"
@@ -43,10 +43,10 @@ def table(found: list[dict[str, Any]]) -> str:
 def restore(
     config: Config, wanted: str, which: str, say: Callable[[str], None], *, safety: bool = True
 ) -> None:
-    """Put a dump in the place of what a store has now; what it has now is dumped first.
+    """Replace the data of a store with a dump. The present data is dumped first.
 
     Raises:
-        Failed: naming what went wrong, and what the store has then.
+        Failed: with what went wrong, and which data the store has now.
     """
     store, part = _store(config, wanted)
     dump = _chosen(config, store.name, which)
@@ -57,16 +57,16 @@ def restore(
             say(f"{dump.name}: fetched from the restic repository")
             stack.callback(dump.path.unlink)
         items = store.check(dump.path)
-        say(f"{dump.name}: whole, {items} {store.holds}")
+        say(f"{dump.name}: complete, {items} {store.holds}")
         if safety:
             aside = _set_aside(shelf, store)
-            had = f"what {store.name} had until now, {aside.items} {store.holds}"
+            had = f"the data of {store.name} until now, {aside.items} {store.holds}"
             say(f"{aside.name}: {had}; restore it to undo")
         try:
             store.restore(dump.path, part, say)
         except Failed as failure:
             hint = (
-                f"; `portcullis-backup restore {wanted} {aside.name}` puts back what it had" if safety else ""
+                f"; `portcullis-backup restore {wanted} {aside.name}` brings its data back" if safety else ""
             )
             raise Failed(f"{failure}{hint}") from None
 
@@ -75,7 +75,7 @@ def _store(config: Config, wanted: str) -> tuple[Store, str]:
     name, _, part = wanted.partition(".")
     if name not in config.stores or (part and config.stores[name].holds == "keys"):
         known = [*config.stores, *(f"{n}.DATABASE" for n, s in config.stores.items() if s.holds != "keys")]
-        raise Failed(f"{wanted!r} is none of {', '.join(known) or 'no stores'}")
+        raise Failed(f"{wanted!r} is not a store of this host; it has {', '.join(known) or 'none'}")
     return config.stores[name], part
 
 
@@ -90,19 +90,19 @@ def _dumps(config: Config, name: str) -> list[Dump]:
 def _chosen(config: Config, name: str, which: str) -> Dump:
     dumps = _dumps(config, name)
     if which == LATEST:
-        # Not one that a restore set aside, and not an empty one: a new machine's first backup is one.
+        # Skip dumps that a restore set aside, and empty dumps, such as the first backup of a new machine.
         dumps = [dump for dump in dumps if not dump.is_before_restore and dump.items]
         if dumps:
             return dumps[0]
-        raise Failed(f"there is no backup of {name} with anything in it")
+        raise Failed(f"there is no backup of {name} with data in it")
     for dump in dumps:
         if dump.name == which:
             return dump
-    raise Failed(f"there is no backup {which} of {name}; `portcullis-backup list {name}` shows what there is")
+    raise Failed(f"there is no backup {which} of {name}; `portcullis-backup list {name}` lists the backups")
 
 
 def _fetched(config: Config, shelf: Shelf, store: Store, dump: Dump) -> Dump:
-    """Bring a dump from the repository into a file of its own, which no list shows."""
+    """Copy a dump from the repository to a file of its own, which no list shows."""
     repository = config.repository
     if repository is None:
         raise Failed("no restic repository is declared")
@@ -121,6 +121,6 @@ def _set_aside(shelf: Shelf, store: Store) -> Dump:
         return shelf.put(store.name, store.ending, store.dump, store.check, BEFORE_RESTORE)
     except Failed as failure:
         raise Failed(
-            f"{failure}\nnothing was changed: what {store.name} has now could not be dumped first; "
-            "with --no-safety-dump (make restore: SAFETY=no) it is overwritten without that"
+            f"{failure}\nnothing was changed: the present data of {store.name} could not be dumped first; "
+            "--no-safety-dump (make restore: SAFETY=no) restores without that dump"
         ) from None

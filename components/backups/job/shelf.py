@@ -1,7 +1,7 @@
-"""The folder of dumps: their names, how one gets there whole, and which of them go.
+"""The folder of dumps: their names, how a complete dump gets there, and which dumps are removed.
 
-A dump's name tells when it was taken and how much is in it: `2026-11-24T03-30-00Z_1200.rdb`. Nothing else has
-to be there to use it.
+A dump's name has its time and its number of items: `2026-11-24T03-30-00Z_1200.rdb`. Nothing else is needed to
+use it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ BEFORE_RESTORE = "-before-restore"
 
 @dataclass(frozen=True)
 class Dump:
-    """One dump: where it is, when it was taken, how many keys or documents it holds.
+    """One dump: its file, its time, and its number of keys or documents.
 
-    `snapshot` is restic's, for one that is only there; `size` is 0 then.
+    `snapshot` is the id in restic, for a dump that is only there; `size` is 0 then.
     """
 
     path: Path
@@ -46,12 +46,12 @@ class Dump:
 
     @property
     def name(self) -> str:
-        """What people call it: the moment, which no two dumps of a store share."""
+        """The name for people: the time. No two dumps of a store have the same."""
         return time.strftime(_STAMP, time.gmtime(self.taken))
 
     @property
     def is_before_restore(self) -> bool:
-        """Whether it is what a restore set aside."""
+        """Whether a restore set it aside."""
         return BEFORE_RESTORE in self.path.name
 
 
@@ -68,15 +68,15 @@ def read_name(path: Path, size: int = 0, snapshot: str = "") -> Dump | None:
 
 
 class Shelf:
-    """The dumps of a host, one folder a store; for root alone."""
+    """The dumps of a host, in one folder for each store. Only root can read them."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
-        """Touch nothing yet."""
+        """Keep the folder. Nothing is changed yet."""
         self.folder = folder
         self._clock = clock
 
     def dumps(self, store: str) -> list[Dump]:
-        """Return the whole dumps of a store, the newest first."""
+        """Return the complete dumps of a store, the newest first."""
         found = []
         with contextlib.suppress(FileNotFoundError):
             for path in (self.folder / store).iterdir():
@@ -93,17 +93,17 @@ class Shelf:
         check: Callable[[Path], int],
         note: str = "",
     ) -> Dump:
-        """Take a dump: written beside its place, checked, on the disk, and only then called by its name.
+        """Take a dump. It gets its name only after it is written, checked and on the disk.
 
         Args:
-            store: whose it is.
-            ending: of the file's name, such as ".rdb".
-            write: writes it.
-            check: reads it back and tells how much is in it.
-            note: more for its name.
+            store: the store's name.
+            ending: ending of the file's name, such as ".rdb".
+            write: writes the dump.
+            check: reads the dump back and returns the number of its items.
+            note: an addition to its name.
 
         Raises:
-            Failed: it could not be written, or is not whole; nothing of it is left.
+            Failed: the dump could not be written, or is not complete. Nothing of it is left.
         """
         folder = self.folder / store
         taken = int(self._clock())
@@ -111,7 +111,7 @@ class Shelf:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             for leftover in folder.glob(f"{_PARTIAL}*"):
-                leftover.unlink()  # of a run that was cut off: no two run at once
+                leftover.unlink()  # from an interrupted run: two runs never overlap
             with partial.open("xb") as file:
                 os.fchmod(file.fileno(), 0o600)
                 write(file)
@@ -123,14 +123,14 @@ class Shelf:
             partial.rename(path)
             sync_folder(folder)
         except OSError as error:
-            raise Failed(f"{folder} cannot be written: {os.strerror(error.errno or 0)}") from None
+            raise Failed(f"cannot write to {folder}: {os.strerror(error.errno or 0)}") from None
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink()
         return Dump(path, taken, items, path.stat().st_size)
 
     def prune(self, store: str, days: int) -> list[Dump]:
-        """Take away what is older than that, never the newest one; return what went."""
+        """Remove dumps that are older than `days`, but never the newest. Return the removed dumps."""
         oldest = self._clock() - days * DAY
         regular = [dump for dump in self.dumps(store) if not dump.is_before_restore]
         aside = [dump for dump in self.dumps(store) if dump.is_before_restore]
@@ -141,15 +141,15 @@ class Shelf:
 
 
 class Status:
-    """What the last runs came to, for whoever asks: one JSON file, written in one step."""
+    """The results of the last runs: one JSON file, which is replaced as a whole."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        """Read nothing yet."""
+        """Keep the path. Nothing is read yet."""
         self._path = path
         self._clock = clock
 
     def read(self) -> dict[str, Any]:
-        """Return what is known of each store; a file that makes no sense tells nothing."""
+        """Return the entry of each store; nothing if the file is not valid."""
         try:
             found = json.loads(self._path.read_text("utf-8"))
         except (OSError, ValueError):
@@ -162,7 +162,7 @@ class Status:
         self._write(store, {"success": self._clock(), "attempt": self._clock(), "reason": "", **where})
 
     def failure(self, store: str, reason: str) -> None:
-        """Note why it was not; the last success stays known."""
+        """Note why a backup failed. The last success is kept."""
         known = self.read().get(store) or {}
         self._write(store, {**known, "attempt": self._clock(), "reason": reason})
 
@@ -178,7 +178,7 @@ class Status:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in the folder last."""
+    """Bring a rename in the folder to the disk."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -1,8 +1,8 @@
-"""What Docker's provider cannot say of a container: its limit of processes, its networks, that it got well.
+"""The properties of a container that Docker's provider does not manage: process limit, networks and health.
 
-The container itself is another resource's. This one comes after it: it sets the limit on the running
-container, where Docker keeps it over restarts, joins and leaves networks while it runs, and waits until it is
-what is expected of it.
+Another resource creates the container. This kind comes after it and does three things. It sets the process
+limit on the running container; Docker keeps the limit over restarts. It joins and leaves networks while the
+container runs. It waits until the container is healthy, or until a job has ended.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record
 
 _UPDATE_TIMEOUT = 60.0
-# Docker doubles its pause from 0.1 s at each: more than 20 s of dying at once.
+# Docker doubles the pause before each restart, from 0.1 s: more than 20 s of immediate crashes.
 _RESTARTS = 8
 
 
 class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerStateFacts]):
-    """The limit of processes, the networks and the status of containers that somebody else makes."""
+    """The process limit, the networks and the status of containers that other resources create."""
 
     spec_type = ContainerStateSpec
     desired_type = ContainerStateDesired
     facts_type = ContainerStateFacts
 
     def facts(self, questions: Sequence[Question[ContainerStateSpec]]) -> Answers[ContainerStateFacts]:
-        """One question to Docker for all."""
+        """Read all containers with one call to Docker."""
         try:
             found = containers(self._machine, sorted({spec.container for spec, _ in questions}))
         except AgentError as error:
@@ -75,28 +75,30 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
         if desired.container_id and facts.container_id != desired.container_id:
             return AgentError(
                 "invalid",
-                f"the container {desired.container} on the host is another one than was declared",
+                f"the container {desired.container} on the host is not the declared one: its id differs",
                 prop="container_id",
                 hint="something replaced it during the deployment; run `up` again",
             )
         return None
 
     def is_unmodified_default(self, item: str, facts: ContainerStateFacts) -> bool:
-        """Both belong to the container, which somebody else made just now."""
+        """Return True: another resource has just created the container, and nobody set these values."""
         return True
 
     def apply(self, desired: ContainerStateDesired, steps: list[Step], work: Work) -> None:
-        """First the limit: a container may take a while to get well."""
+        """Set the limit first, because a container may take a while to become healthy."""
         name = desired.container
         work.record.extra |= {SECRET: desired.secret, CONTAINER: desired.container_id}
-        work.save()  # first: it may take long to get well, and the preview key can look meanwhile
+        work.save()  # first: becoming healthy may take long, and the preview key can look meanwhile
         done = {step.prop for step in steps}
         if "pids" in done:
             said = docker(
                 self._machine, "update", "--pids-limit", desired.pids, name, timeout=_UPDATE_TIMEOUT
             )
             if said.code:
-                raise AgentError("docker", f"{name} takes no limit", prop="pids", detail=said.text)
+                raise AgentError(
+                    "docker", f"Docker cannot set the process limit of {name}", prop="pids", detail=said.text
+                )
         for step in steps:
             if step.action in ("join", "leave"):
                 self._move(desired, step)
@@ -104,23 +106,23 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             self._wait(desired)
 
     def _move(self, desired: ContainerStateDesired, step: Step) -> None:
-        """Join or leave a network while the container runs; it goes on, and so do its other connections."""
+        """Join or leave a network while the container runs. Its other connections stay open."""
         name, network = desired.container, step.prop.partition(".")[2]
-        # Others look it up by what it is called, whatever the number of its release.
+        # Other containers look it up by this name, whatever the number of its release.
         verb = ["connect", "--alias", desired.item] if step.action == "join" else ["disconnect"]
         said = docker(self._machine, "network", *verb, network, name, timeout=_UPDATE_TIMEOUT)
         if said.code:
             raise AgentError(
-                "docker", f"{name} cannot {step.action} the network {network}", prop="networks",
+                "docker", f"the container {name} cannot {step.action} the network {network}", prop="networks",
                 detail=said.text,
             )  # fmt: skip
 
     def remove(self, desired: ContainerStateDesired, record: Record, folder: Path) -> str:
-        """There is nothing to give back: both go with the container."""
+        """Keep both: they disappear with the container."""
         return "kept"
 
     def _wait(self, desired: ContainerStateDesired) -> None:
-        """Wait until the container is what is expected of it."""
+        """Wait until the container has the expected status."""
         name, want, limit = desired.container, desired.status, float(desired.within)
         deadline = time.monotonic() + limit
         first = self._look(name)
@@ -135,7 +137,9 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             if time.monotonic() > deadline or now.restarts - first.restarts >= _RESTARTS:
                 raise self._failed(desired, now, limit)
             if self._machine.alone.wait(self._machine.settle / 2):
-                raise AgentError("interrupted", f"nobody waits for {name} any more", prop="status")
+                raise AgentError(
+                    "interrupted", f"the deployment was interrupted while it waited for {name}", prop="status"
+                )
 
     def _look(self, name: str) -> Container:
         found = containers(self._machine, [name]).get(name)
@@ -147,22 +151,22 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
         want = "healthy" if desired.expects == "healthy" else "done"
         return AgentError(
             "unhealthy",
-            f"the container {found.name} is not {want} after {limit:.0f} s: {_says(found)}",
+            f"the container {found.name} is not {want} after {limit:.0f} s: {_description(found)}",
             prop="status",
-            hint="what came after it was not touched; mend the image or its settings and run `up` again",
+            hint="nothing that depends on it was changed; fix the image or its settings and run `up` again",
             detail=self._evidence(found),
         )
 
     def _failed_job(self, name: str, found: Container) -> AgentError:
         error = AgentError(
             "failed-job",
-            f"the job {name} failed: {_says(found)}",
+            f"the job {name} failed: {_description(found)}",
             prop="status",
-            hint="what comes after it was not touched; mend it and run `up` again, which runs it anew",
+            hint="nothing that depends on it was changed; fix it and run `up` again, which repeats the job",
             detail=self._evidence(found),
         )
-        # Its end is in the error now. While the container is there, no other would be made, and an `up` with
-        # the same settings would only find the old failure again.
+        # The error has its output now. We remove the container: if it stayed, an `up` with the same settings
+        # would only find the old failure.
         docker(self._machine, "container", "rm", name)
         return error
 
@@ -175,7 +179,7 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
 def _facts(spec: ContainerStateSpec, found: Container | None) -> ContainerStateFacts:
     if found is None:
         return ContainerStateFacts(exists=False)
-    # Of a job that has ended there is nothing to limit.
+    # A job that has ended has no process limit.
     ended = spec.expects == "exited" and _stopped(found)
     return ContainerStateFacts(
         exists=True,
@@ -190,10 +194,10 @@ def _stopped(found: Container) -> bool:
     return found.state.get("Status") in ("exited", "dead")
 
 
-def _says(found: Container) -> str:
+def _description(found: Container) -> str:
     status, code = found.status, found.state.get("ExitCode", 0)
     if found.state.get("OOMKilled"):
-        return f"{status}; it needed more memory than its limit and was killed"
+        return f"{status}; it was killed because it needed more memory than its limit"
     if found.restarts:
-        return f"{status}; it was started again {found.restarts} times, its program ended with {code}"
+        return f"{status}; Docker restarted it {found.restarts} times, and its program exited with {code}"
     return f"{status}; {found.state['Error']}" if found.state.get("Error") else status

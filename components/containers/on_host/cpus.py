@@ -1,4 +1,4 @@
-"""What the host's processor can do, for programs that do not start without it."""
+"""Features of the host's processor, for programs that do not start without them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Cpus(Kind[CpuSpec, CpuDesired, CpuFacts]):
-    """Features of the processor: nothing that could be changed, only read and refused."""
+    """Features of the processor. The host reads them and refuses a program that needs a missing one."""
 
     spec_type = CpuSpec
     desired_type = CpuDesired
     facts_type = CpuFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Read nothing yet."""
+        """Find /proc/cpuinfo."""
         super().__init__(machine, store)
         self._cpuinfo = machine.proc_sys.parent / "cpuinfo"
 
@@ -35,7 +35,7 @@ class Cpus(Kind[CpuSpec, CpuDesired, CpuFacts]):
 
     def _read(self, spec: CpuSpec, _: Record | None) -> CpuFacts:
         flags = self._flags()
-        # A processor of another make has no such flags at all, and what needs them is built otherwise for it.
+        # A processor of another architecture has no such flags, and programs for it do not need them.
         features = {name: PRESENT if flags is None or name in flags else MISSING for name in spec.features}
         return CpuFacts(exists=True, features=features)
 
@@ -53,20 +53,20 @@ class Cpus(Kind[CpuSpec, CpuDesired, CpuFacts]):
         return None
 
     def apply(self, desired: CpuDesired, steps: list[Step], work: Work) -> None:
-        """There is nothing to do: what is missing was refused."""
+        """Do nothing: `obstacle` refuses missing features."""
 
     def remove(self, desired: CpuDesired, record: Record, folder: Path) -> str:
         return "kept"
 
     def _flags(self) -> set[str] | None:
-        """The flags of an x86 processor; None for any other. proc_cpuinfo(5)."""
+        """Return the flags of an x86 processor, or None for any other. See proc_cpuinfo(5)."""
         try:
             for line in self._cpuinfo.read_text("ascii", "replace").splitlines():
                 key, _, value = line.partition(":")
                 if key.strip() == "flags":
                     return set(value.split())
         except OSError:
-            raise AgentError("unreadable", f"{self._cpuinfo} cannot be read", prop="features") from None
+            raise AgentError("unreadable", f"cannot read {self._cpuinfo}", prop="features") from None
         return None
 
 

@@ -1,4 +1,4 @@
-"""What Docker says of containers, through its command line."""
+"""Read containers through Docker's command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from portcullis.agent.step import Json
 
 _TIMEOUT = 30.0
-# Only what is needed: the whole answer holds the environment.
+# Only what we need: the whole answer holds the environment.
 _FORMAT = (
     '{"id":{{json .Id}},"name":{{json .Name}},"state":{{json .State}},"restarts":{{json .RestartCount}},'
     '"pids":{{json .HostConfig.PidsLimit}},"cpus":{{json .HostConfig.NanoCpus}},'
@@ -27,7 +27,7 @@ _LINES, _COLUMNS = 40, 300
 
 @dataclass(frozen=True)
 class Container:
-    """One container. `pids` 0 is no limit; `cpus` is in billionths."""
+    """One container. `pids` 0 is no limit; `cpus` is in billionths of a CPU."""
 
     id: str
     name: str
@@ -40,12 +40,12 @@ class Container:
 
     @property
     def running(self) -> bool:
-        """Whether its program runs, or is about to again."""
+        """Whether its program runs, or Docker is about to restart it."""
         return bool(self.state.get("Running"))
 
     @property
     def status(self) -> str:
-        """Its health where it has a check and runs, otherwise its state and how its program ended."""
+        """Its health if it runs and has a check, otherwise its state and exit code."""
         word = str(self.state.get("Status", "unknown"))
         if word == "running":
             health = self.state.get("Health") or {}
@@ -55,7 +55,7 @@ class Container:
 
     @property
     def health_said(self) -> str:
-        """What its last health check printed."""
+        """The output of its last health check."""
         log = (self.state.get("Health") or {}).get("Log") or []
         return _capped(str(log[-1].get("Output", ""))) if log else ""
 
@@ -66,7 +66,7 @@ def docker(machine: Machine, *argv: str, timeout: float = _TIMEOUT) -> Done:
 
 
 def containers(machine: Machine, names: Sequence[str]) -> Dict[str, Container]:
-    """Those of `names` that are there. Raises `AgentError` (``unreadable``) where Docker does not answer."""
+    """Return those of `names` that exist. Raises `AgentError` (``unreadable``) if Docker does not answer."""
     if not names:
         return {}
     done = docker(machine, "container", "inspect", "--format", _FORMAT, *names)
@@ -79,7 +79,7 @@ def containers(machine: Machine, names: Sequence[str]) -> Dict[str, Container]:
 
 
 def published(machine: Machine) -> set[int]:
-    """Every port that a container publishes, whether it runs or not. Raises `AgentError`."""
+    """Return every port that a container publishes, running or not. Raises `AgentError`."""
     done = docker(machine, "container", "ls", "-aq")
     if done.code:
         raise AgentError("unreadable", "Docker does not answer on the host", detail=done.text)
@@ -87,7 +87,7 @@ def published(machine: Machine) -> set[int]:
 
 
 def last_words(machine: Machine, name: str) -> str:
-    """The end of what a container printed, for people."""
+    """Return the end of a container's log, for messages."""
     try:
         done = docker(machine, "logs", "--tail", str(_LINES), name)
     except AgentError as error:

@@ -1,7 +1,7 @@
 """Images from registries that require a login.
 
-The login goes from the request into one header of one call to Docker: Docker's own client would want it in a
-command line or in a file.
+The login goes from the request into one header of one call to Docker's socket. Docker's own client would need
+the login in a command line or in a file.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
     facts_type = PulledImageFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for Docker's socket."""
+        """Find Docker's socket."""
         super().__init__(machine, store)
         self._socket = machine.docker
 
@@ -64,7 +64,7 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
             self._pull(desired)
 
     def remove(self, desired: PulledImageDesired, record: Record, folder: Path) -> str:
-        """The image stays: containers may run on it, and unused ones are pruned by upkeep."""
+        """Keep the image: containers may run on it. Upkeep prunes unused images."""
         return "kept"
 
     def _is_there(self, image: str) -> bool:
@@ -80,7 +80,7 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
                 why = answer.error()
             except OSError as error:
                 raise silent(error) from None
-            raise AgentError("unreadable", f"Docker does not tell whether it has {image}: {why}")
+            raise AgentError("unreadable", f"Docker cannot say whether it has {image}: {why}")
 
     def _pull(self, desired: PulledImageDesired) -> None:
         name, _, digest = desired.image.partition("@")
@@ -91,11 +91,11 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
         answer = ask(self._socket, "POST", target, timeout=_PULL, headers=header)
         if answer is None:
             raise AgentError(
-                "invalid", "there is no Docker on the host", hint="let the image wait for the Docker engine"
+                "invalid", "no Docker runs on the host", hint="make the image depend on the Docker engine"
             )
         with answer:
             try:
-                # Docker has answered 200 before most of what can go wrong.
+                # Docker answers 200 before most failures happen.
                 said = answer.error() if answer.status != _OK else ""
                 said = said or next((str(line["error"]) for line in answer.objects() if "error" in line), "")
             except OSError as error:
@@ -106,7 +106,7 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
 
 def _refused(image: str, said: str) -> AgentError:
     registry = image.partition("/")[0]
-    hint = "correct the image's name, or see whether the host reaches the registry"
+    hint = "correct the image's name, or check that the host reaches the registry"
     if _LOGIN.search(said):
         hint = f"the registry refuses this login: look at portcullis:registries.{registry}"
     return AgentError("pull", f"Docker cannot pull {image}: {said}", prop="image", hint=hint)

@@ -1,7 +1,7 @@
-"""Releases of an app: a number for each, and a port on docker0's address that nothing else uses.
+"""Releases of an app: each has a number, and a port on docker0's address that nothing else uses.
 
-What a release consists of is the client's to know: it asks for a new one with a token that it never used
-before. The record holds numbers only.
+The deploying machine alone knows what a release consists of. It requests a new one with a token that it never
+used before. The host's record holds only the number, the port and the token.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LISTENING = "0A"  # proc_net_tcp(5)
 
 @dataclass(frozen=True)
 class _Found(ReleaseFacts):
-    """What `plan` needs besides: the token that asked for the present release."""
+    """The facts for `plan`, with the token that requested the present release."""
 
     token: str = ""
 
@@ -49,12 +49,12 @@ class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
     facts_type = ReleaseFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for what listens, and the store for the ports of other releases."""
+        """Prepare the lock that keeps two releases from taking the same port."""
         super().__init__(machine, store)
         self._lock = threading.Lock()
 
     def facts(self, questions: Sequence[Question[ReleaseSpec]]) -> Answers[ReleaseFacts]:
-        """One question to Docker for all whose container is theirs to watch."""
+        """Read the containers of all published releases with one call to Docker."""
         known = [dict(record.extra) if record and "number" in record.extra else {} for _, record in questions]
         names = [
             f"{spec.app}-{extra['number']}"
@@ -77,18 +77,18 @@ class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
             return
         extra = work.record.extra
         with self._lock:
-            # After what the client remembers: a host that lost its records must not give a name twice.
+            # Also above the deploying machine's number: a host that lost its records must not repeat a name.
             number = max(int(extra.get("number", 0)), desired.after) + 1
             port = self._free() if desired.published else 0
             extra.update(number=number, port=port, token=desired.token)
             work.save()
 
     def remove(self, desired: ReleaseDesired, record: Record, folder: Path) -> str:
-        """The numbers begin anew."""
+        """Forget the numbers. They start again at 1."""
         return "removed"
 
     def _free(self) -> int:
-        """A port that nothing uses: the next after the last that was given, so that none comes back soon."""
+        """Return a port that nothing uses: the next after the last one, so that none is used again soon."""
         given: set[int] = {
             int(r.extra.get("port", 0)) for r in self._store.all() if r.kind == "containers.releases"
         }
@@ -102,7 +102,7 @@ class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
             "no-port",
             f"every port from {PORTS[0]} to {PORTS[-1]} is taken",
             prop="port",
-            hint="`docker ps -a` shows what was left behind",
+            hint="look for containers that were left behind: `docker ps -a`",
         )
 
     def _listening(self) -> set[int]:
@@ -133,11 +133,11 @@ def _facts(spec: ReleaseSpec, extra: Json, found: dict[str, Container]) -> Relea
 
 
 def _drift(spec: ReleaseSpec, one: Container | None) -> str:
-    """What is wrong with a release's container that only another one mends: its name and port are taken."""
+    """Return a fault of a release's container that only a new release can fix: name and port are taken."""
     if one is None:
         return "absent"
     if not one.running:
         return one.status
-    # The one limit that Docker's provider replaces a container for and `docker update` changes.
+    # `docker update` changes this limit, but Docker's provider would replace the container to change it back.
     billionths = round(float(spec.cpus) * 10**9)
     return RUNNING if one.cpus == billionths else f"running with {one.cpus / 10**9:g} CPUs"

@@ -1,4 +1,4 @@
-"""What a container is like once it runs: its limit of processes, its networks, and that it got well."""
+"""The state of a container once it runs: its process limit, its networks and its health."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from portcullis.provider.changes import Change
 
 _OF_CONTAINER = {"container", "container_id", "image"}
-"""What changes with the container, which has a line of its own."""
+"""Properties that change with the container, which has its own line in a report."""
 
 
 class ContainerStateProvider(HostProvider):
@@ -37,11 +37,11 @@ class ContainerStateProvider(HostProvider):
     desired_type = ContainerStateDesired
     facts_type = ContainerStateFacts
     identity = ("host", "item")
-    instead_of_import = "nothing of it stands on the host before it: declare it"
+    instead_of_import = "it does not exist before the first `up`: declare it"
     remembered = ("previous_image",)
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check what is expected, and bring numbers into their one spelling."""
+        """Check the inputs and the expected end."""
         for name in ("item", "container", "container_id", "image"):
             inputs.text(name)
         inputs.one_of("expects", *EXPECTED)
@@ -53,7 +53,7 @@ class ContainerStateProvider(HostProvider):
         inputs.keep("networks")
 
     def live_inputs(self, facts: ContainerStateFacts) -> Props:
-        """Return its id, limit, networks and status. One that has just started is not judged yet."""
+        """Return the id, limit, networks and status. A container that has just started is not judged yet."""
         live: Props = {"container_id": facts.container_id}
         if facts.networks is not None:
             live["networks"] = dict(facts.networks)
@@ -64,27 +64,27 @@ class ContainerStateProvider(HostProvider):
         return live
 
     def absent_inputs(self) -> Props:
-        """Return a container that is gone."""
+        """Return the status of a container that is gone."""
         return {"status": ABSENT}
 
     def create(self, props: Props) -> CreateResult:
-        """Bring it to its state; there was no image before."""
+        """Bring the container to its state. The first container has no previous image."""
         done = super().create(props)
         return CreateResult(done.id, {**done.outs, "previous_image": ""})
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Bring it to its state, and remember which image got well before this one."""
+        """Bring the container to its state, and remember the image that was healthy before this one."""
         done = super().update(id_, olds, news)
         same = olds.get("image") == news.get("image")
         before = olds.get("previous_image", "") if same else olds.get("image", "")
         return UpdateResult({**done.outs, "previous_image": before})
 
     def subject(self, change: Change) -> str:
-        """Return the container."""
+        """Return the name of the container."""
         return str(change.props.get("container", change.name))
 
     def lines(self, change: Change) -> list[Line]:
-        """Say how the container does. One that is made anew has a line of its own."""
+        """Describe the state of the container. A new container has its own line."""
         subject = self.subject(change)
         topic = f"container {subject}"
         if change.op == "update" and change.changes("status"):
@@ -101,14 +101,14 @@ class ContainerStateProvider(HostProvider):
         ]
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say network by network where a container is."""
+        """Return one line for each network that differs."""
         return with_rest(change, subject, _networks(change, subject))
 
 
 def _networks(change: Change, subject: str) -> list[Line]:
     found = []
     for network, live, _ in change.entries("networks"):
-        what, remedy = ("is", "up takes it out") if live else ("is not", "up joins it")
+        what, remedy = ("is", "up disconnects it") if live else ("is not", "up connects it")
         found.append(
             Line(
                 subject,
@@ -123,19 +123,20 @@ def _networks(change: Change, subject: str) -> list[Line]:
 
 
 class ContainerState(HostResource):
-    """A container's limit of processes, its networks, and that it is healthy or has ended well.
+    """A container's process limit and networks, and that it is healthy or has ended well.
 
-    Docker's provider has no attribute for the limit. It is set on the running container, so for a moment
-    after the start there is none; Docker keeps it over restarts. Nor does it read back which networks a
-    container is in: one that somebody joined it to by hand is left again, and one that it was taken out of is
-    joined, while it runs. A container that does not become what is
-    expected fails the deployment with its exit code, its last health check and the end of its log, and what
-    depends on this resource is not touched.
+    Docker's provider has no attribute for the limit. We set it on the running container, so for a moment
+    after the start there is none. Docker keeps it over restarts. The provider does not read back the networks
+    of a container either. If somebody connects or disconnects a network by hand, `up` undoes that while the
+    container runs.
+
+    If a container does not reach the expected status, the deployment fails. The error has its exit code, the
+    output of its last health check and the end of its log. Resources that depend on this one are not changed.
 
     Attributes:
-        image: what was deployed when the container last got well.
-        previous_image: the image that got well before that one, or "".
-        status: what Docker says of it.
+        image: the image that was deployed when the container was last healthy.
+        previous_image: the image that was healthy before that one, or "".
+        status: the status that Docker reports.
     """
 
     image: pulumi.Output[str]
@@ -159,21 +160,22 @@ class ContainerState(HostResource):
         networks: Sequence[pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare the state.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
             container: name of the container on the host.
-            container_id: its id, so that another container of that name is judged again.
-            image: what it runs, for `previous_image`.
+            container_id: its id, so that a new container with the same name is checked again.
+            image: the image that it runs, for `previous_image`.
             pids: how many processes and threads it may have.
-            expects: that it gets healthy, or that it ends with 0.
+            expects: whether it should become healthy, or end with exit code 0.
             within: how many seconds that may take.
-            item: what it is called in the host's records; the resource's name otherwise.
-            secret: its environment or command holds a secret, which the preview key is not shown; or what
-                tells so once it is known, see `is_any_secret`.
-            networks: the names of the networks that it is in, these and no other; None leaves them alone.
+            item: the name in the host's records; the resource's name by default.
+            secret: whether its environment or command holds a secret, which the preview key may not see. It
+                may be known only later, see `is_any_secret`.
+            networks: the names of the networks that it should be in, and no others. None leaves them
+                unchanged.
             opts: resource options.
         """
         super().__init__(

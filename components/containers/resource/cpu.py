@@ -1,4 +1,4 @@
-"""What a host's processor has to be able to do, said before a program is started that needs it."""
+"""Features that a host's processor must have. If one is missing, `up` stops before it starts the program."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ class CpuProvider(HostProvider):
     instead_of_import = "it only reads: declare it"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Take the features over, and what is said where one is missing."""
+        """Check that a feature is named."""
         inputs.text("program")
         inputs.text("reason")
         inputs.text("hint")
         inputs.keep("features")
         if not inputs.news.get("features"):
-            inputs.fail("features", "names no feature, such as avx")
+            inputs.fail("features", "must name a feature, such as avx")
 
     def absent_inputs(self) -> Props:
-        """Return nothing: there is always a processor."""
+        """Return nothing: every host has a processor."""
         return {}
 
 
 class Cpu(HostResource):
-    """Features of the host's processor, as /proc/cpuinfo spells them. Nothing is changed, only refused.
+    """Features that the host's processor must have, as /proc/cpuinfo spells them. It changes nothing.
 
-    They are asked for on x86 alone: another processor has no such features, and programs are built otherwise
-    for it.
+    They are required on x86 only. Other processors have no such features, and programs for them do not need
+    them.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class Cpu(HostResource):
         hint: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare what is needed.
+        """Declare the features.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            program: who needs them, once a host.
+            program: the program that needs them; each program once for a host.
             features: flags such as "avx".
-            reason: what needs them, said where one is missing.
-            hint: what to do about it.
+            reason: why the program needs them, for the error if one is missing.
+            hint: what to do then.
             opts: resource options.
         """
         super().__init__(

@@ -29,10 +29,10 @@ class PulledImageProvider(HostProvider):
     facts_type = PulledImageFacts
     identity = ("host", "image")
     secrets = ("password",)
-    instead_of_import = "declare it: an image that is there is not pulled again"
+    instead_of_import = "declare it: the host does not pull an image that it already has"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check the image, and take the login over without looking at it."""
+        """Check that the image has a digest and that the login is complete."""
         image = inputs.text("image")
         if image is not None and not IMAGE.match(image):
             inputs.fail("image", f"{image!r} is not an image with a digest, NAME@sha256:…")
@@ -44,16 +44,16 @@ class PulledImageProvider(HostProvider):
             inputs.inputs[name] = value
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Replace for another image, the new one first: nothing is taken away with the old one."""
+        """Replace the resource for another image, the new one first: a delete leaves the old image."""
         found = super().diff(id_, olds, news)
         return DiffResult(replaces=found.replaces)
 
     def live_inputs(self, facts: PulledImageFacts) -> Props:
-        """Return that it is there."""
+        """Return that the host has the image."""
         return {"pulled": _PULLED}
 
     def absent_inputs(self) -> Props:
-        """Return an image that somebody removed."""
+        """Return that the host does not have the image."""
         return {"pulled": ABSENT}
 
     def subject(self, change: Change) -> str:
@@ -64,15 +64,15 @@ class PulledImageProvider(HostProvider):
 class PulledImage(HostResource):
     """An image that Docker on the host has pulled with a login.
 
-    pulumi-docker's own logins (`registry_auth` of its provider) stand in the state in clear
-    (https://github.com/pulumi/pulumi-docker/issues/643). Here the password is a secret in state, goes to the
-    host over the session's standard input, and from the agent to Docker over its socket: it is written to no
-    file and stands in no command line or environment. A `RemoteImage` that waits for this resource finds the
-    image and pulls nothing. Delete leaves the image: unused ones are pruned with all others.
+    pulumi-docker's own logins (`registry_auth` of its provider) are clear text in the state
+    (https://github.com/pulumi/pulumi-docker/issues/643). Here the password is a secret in state. It goes to
+    the host over the session's standard input, and from the agent to Docker's socket. No file, command line
+    or environment contains it. A `RemoteImage` that depends on this resource finds the image and pulls
+    nothing. A delete leaves the image, and upkeep prunes it with all other unused images.
 
     Attributes:
         image: name and digest.
-        pulled: "pulled"; what `refresh` finds otherwise is drift.
+        pulled: "pulled". A refresh shows drift if the image is gone.
     """
 
     image: pulumi.Output[str]
@@ -94,9 +94,10 @@ class PulledImage(HostResource):
             name: the resource's name.
             host: the host, or its alias.
             image: `NAME@sha256:…` or `NAME:TAG@sha256:…`.
-            username: who logs in at the registry.
-            password: the password or token; always kept as a secret. It is used when the image is not there.
-            opts: resource options; let it wait for the Docker engine.
+            username: the user at the registry.
+            password: the password or token; always kept as a secret. It is used only if the host lacks the
+                image.
+            opts: resource options. Make it depend on the Docker engine.
         """
         super().__init__(
             PulledImageProvider,

@@ -1,4 +1,4 @@
-"""Releases of an app on a host: a number for each, and a port that nothing else there uses."""
+"""Releases of an app on a host: each has a number, and a port that nothing else uses there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
     from portcullis.provider.changes import Change
 
-# What a request tells the host besides, and no state keeps.
+# A request sends these to the host as well. They are not kept in the state.
 _TOKEN, _AFTER = "token", "after"
 
 
@@ -34,27 +34,27 @@ class ReleaseProvider(HostProvider):
     facts_type = ReleaseFacts
     live = ("container",)
     identity = ("host", "app")
-    instead_of_import = "nothing of it stands on the host before it: declare it"
+    instead_of_import = "it does not exist before the first `up`: declare it"
     chosen = ("number", "port")
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Take over what a release is made of."""
+        """Check the inputs. The declared container has no fault."""
         inputs.text("app")
         inputs.text("cpus")
         inputs.keep("published", "defined_by")
-        # Read back as what is wrong with the release's container that only another one mends.
+        # A refresh finds another value if the container has a fault that only a new release can fix.
         inputs.inputs["container"] = RUNNING
 
     def absent_inputs(self) -> Props:
-        """Return nothing: the host's record is a hint, and state knows number and port."""
+        """Return nothing: the state knows the number and the port, even if the host lost its record."""
         return {}
 
     def create(self, props: Props) -> CreateResult:
-        """Begin with a number that this host never gave to the app."""
+        """Take a number that this host never gave to the app."""
         return CreateResult(f"{props['host']}:{self.item(props).id}", self._next(props, 0))
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Take the next number, whatever it is that changed."""
+        """Take the next number, whatever has changed."""
         del id_
         return UpdateResult(self._next(news, int(olds.get("number") or 0)))
 
@@ -67,11 +67,11 @@ class ReleaseProvider(HostProvider):
         return str(change.props.get("app", change.name))
 
     def lines(self, change: Change) -> list[Line]:
-        """Say why there will be another release; its container has a line of its own."""
+        """Say why there will be a new release. Its container has its own line."""
         subject = self.subject(change)
         if change.op == "update" and change.changes("container"):
-            what = f"its release {change.live.get('container')}"
-            return [Line(subject, what, "up makes another release", Severity.WRONG, at=("container",))]
+            what = f"the container of its release is {change.live.get('container')}"
+            return [Line(subject, what, "up makes a new release", Severity.WRONG, at=("container",))]
         return [
             replace(line, subject=f"{subject}'s release", follows=change.op != "delete")
             for line in super().lines(change)
@@ -81,8 +81,8 @@ class ReleaseProvider(HostProvider):
 class Release(HostResource):
     """The number of an app's present release, and the port on docker0's address that the host picked for it.
 
-    Whatever changes in `defined_by` makes a new release: another number, another port, both unknown in a
-    preview, so what is named after them shows as replaced there. Numbers are never given twice.
+    Each change of `defined_by` makes a new release, with another number and another port. A preview does not
+    know them, so it shows what is named after them as replaced. No number is given twice.
 
     Attributes:
         number: 1, 2, …
@@ -103,16 +103,16 @@ class Release(HostResource):
         cpus: str = "1",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare the release.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            app: name of the app: its containers are called `APP-NUMBER`.
-            defined_by: everything whose change needs another container; secrets stay secret.
-            published: whether it needs a port. Then a container that stopped or was changed by hand is
-                replaced too: its name and port are taken, so another release is the way.
-            cpus: what its container is limited to.
+            app: name of the app. Its containers are called `APP-NUMBER`.
+            defined_by: everything that needs a new container when it changes. Secrets stay secret.
+            published: whether it needs a port. If it does, a container that stopped or was changed by hand is
+                replaced by a new release, because its name and port are taken.
+            cpus: the CPU limit of its container.
             opts: resource options.
         """
         super().__init__(

@@ -1,7 +1,7 @@
-"""As much of BSON as the commands need that the agent gives a MongoDB server, and all that it may answer.
+"""The part of BSON that the agent needs for commands to a MongoDB server, and for the server's answers.
 
-Written are texts, bytes, whole numbers, flags, lists and documents. Read is every type there is: what the
-agent has no use for, such as a timestamp, becomes its bytes or None. https://bsonspec.org/spec.html
+It writes texts, bytes, whole numbers, flags, lists and documents. It reads every type: values that the agent
+does not need, such as timestamps, become their bytes or None. https://bsonspec.org/spec.html
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any, Dict
 
 Document = Dict[str, Any]
 
-DEPTH = 32  # documents in documents; a server's answer has a few
+DEPTH = 32  # levels of documents in documents; a server's answer has a few
 
-# Types of a fixed size that are passed over: timestamp, ObjectId, Decimal128.
+# Types of a fixed size whose bytes are not interpreted: timestamp, ObjectId, Decimal128.
 _OPAQUE = {0x11: 8, 0x07: 12, 0x13: 16}
 _EMPTY = (0x06, 0x0A, 0x7F, 0xFF)  # undefined, null, max key, min key
 _TEXTS = (0x02, 0x0D, 0x0E)  # text, code, symbol
@@ -22,11 +22,11 @@ _NUMBERS = {0x01: ("<d", 8), 0x08: ("<?", 1), 0x09: ("<q", 8), 0x10: ("<i", 4), 
 
 
 class Malformed(Exception):
-    """Bytes that are no BSON."""
+    """Bytes that are not valid BSON."""
 
 
 def encode(document: Document) -> bytes:
-    """The bytes of a document; a server takes the first key for the command, so the order is kept."""
+    """Return the bytes of a document. It keeps the order: a server takes the first key as the command."""
     body = b"".join(_element(key, value) for key, value in document.items())
     return struct.pack("<i", len(body) + 5) + body + b"\0"
 
@@ -51,10 +51,10 @@ def _element(key: str, value: object) -> bytes:
 
 
 def decode(data: bytes) -> Document:
-    """The document that `data` begins with.
+    """Return the document at the start of `data`.
 
     Raises:
-        Malformed: it is none, or not whole.
+        Malformed: it is not valid, or not complete.
     """
     try:
         return _document(data, 0, DEPTH)[0]
@@ -78,7 +78,7 @@ def _document(data: bytes, at: int, depth: int) -> tuple[Document, int]:
     return found, end + 1
 
 
-def _value(kind: int, data: bytes, at: int, depth: int) -> tuple[Any, int]:  # noqa: PLR0911 - one a form
+def _value(kind: int, data: bytes, at: int, depth: int) -> tuple[Any, int]:  # noqa: PLR0911 - one per type
     if kind in (_DOCUMENT, _LIST):
         inner, end = _document(data, at, depth - 1)
         return (inner if kind == _DOCUMENT else list(inner.values())), end
@@ -102,7 +102,7 @@ def _value(kind: int, data: bytes, at: int, depth: int) -> tuple[Any, int]:  # n
 
 
 def _counted(data: bytes, at: int, head: int, *, least: int) -> tuple[bytes, int]:
-    """Bytes behind their number; `head` is how much stands before them."""
+    """Return bytes that follow their own length. `head` is the size of the fields before them."""
     (size,) = struct.unpack_from("<i", data, at)
     end = at + head + size
     if size < least or end > len(data):

@@ -1,6 +1,6 @@
-"""One connection to a MongoDB server: commands over OP_MSG, a login, TLS where it is asked for.
+"""One connection to a MongoDB server: commands over OP_MSG, a login, and TLS where it is wanted.
 
-Every step is bounded in time. No message of an error quotes what was sent: it may hold a password.
+Every step has a time limit. No error message quotes what we sent, because it may contain a password.
 https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
 """
 
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
 CONNECT = 3.0  # seconds; the server is on this host
 ANSWER = 10.0  # seconds from a command to the end of its answer
 _OP_MSG = 2013
-_LIMIT = 48_000_000  # bytes of a message, as the server has it
+_LIMIT = 48_000_000  # bytes of a message; the server has the same limit
 
 # https://github.com/mongodb/mongo/blob/r8.0.0/src/mongo/base/error_codes.yml
 UNAUTHORIZED, USER_NOT_FOUND, AUTHENTICATION_FAILED, NOT_INITIATED = 13, 11, 18, 94
-_UNKNOWN_COMMAND = (59, 238)  # no such command; known by name, and not implemented
+_UNKNOWN_COMMAND = (59, 238)  # no such command; the name is known, but the command is not implemented
 
 
 class Unanswered(Exception):
-    """The server was not reached, or it said nothing sensible in time. The text says why, for people."""
+    """The server was not reached, or gave no valid answer in time. The text says why, for people."""
 
 
 class Refused(Exception):
-    """The server refused a command. `name` is its own word for the reason, such as UserNotFound."""
+    """The server refused a command. `unknown`: it does not know the command."""
 
     def __init__(self, command: str, code: int, name: str) -> None:
-        """Take what may be told: the server's message may quote the command."""
+        """Keep the server's code and its name. Its message may quote the command."""
         super().__init__(f"the server refuses {command}: {name or f'error {code}'}")
         self.code = code
         self.unknown = code in _UNKNOWN_COMMAND
 
 
 class LoginRefused(Exception):
-    """The server lets nobody in with this. `unknown_user`: it has no user of that name at all."""
+    """The server refused a login. `unknown_user`: it has no user of that name."""
 
     def __init__(self, *, unknown_user: bool) -> None:
-        """Say no more than that: a login has no more to it."""
+        """Keep whether the user exists."""
         super().__init__("the login is refused")
         self.unknown_user = unknown_user
 
@@ -56,13 +56,14 @@ class Client:
     """A connection, as a context manager."""
 
     def __init__(self, address: str, ca: str = "", server_name: str = "", source: str = "") -> None:
-        """Connect later.
+        """Prepare a connection. `with` opens it.
 
         Args:
             address: `host:port`.
-            ca: path of the certificates to trust; without it the connection is in clear.
-            server_name: the name that the certificate has to have.
-            source: the address of this host to come from. Where it has none such, nobody is reached.
+            ca: path of the certificates to trust. Without it the connection is not encrypted.
+            server_name: the name that the certificate must have.
+            source: the address of this host to connect from. If the host does not have it, the connection
+                fails.
         """
         self._address = address
         self._ca = ca
@@ -80,17 +81,17 @@ class Client:
             raise Unanswered(_why(error)) from None
         self._socket = plain
         if self._ca:
-            import ssl  # noqa: PLC0415 - some megabytes that most stores do without
+            import ssl  # noqa: PLC0415 - it takes some megabytes, and most stores do not need it
 
             try:
                 context = ssl.create_default_context(cafile=self._ca)
                 self._socket = context.wrap_socket(plain, server_hostname=self._server_name)
             except ssl.SSLCertVerificationError as error:
                 plain.close()
-                raise Unanswered(f"its certificate is not to be trusted: {error.verify_message}") from None
+                raise Unanswered(f"its certificate is not valid: {error.verify_message}") from None
             except OSError as error:
                 plain.close()
-                raise Unanswered(f"no TLS: {_why(error)}") from None
+                raise Unanswered(f"it does not speak TLS: {_why(error)}") from None
         return self
 
     def __exit__(
@@ -100,25 +101,25 @@ class Client:
             self._socket.close()
 
     def log_in(self, user: str, password: str, database: str) -> None:
-        """Log in; both sides prove that they know the password.
+        """Log in. Both sides prove that they know the password.
 
         Raises:
-            LoginRefused: the server does not let this user in.
-            Unanswered: it did not answer, or did not prove itself.
+            LoginRefused: the server refuses the login.
+            Unanswered: it did not answer, or did not prove that it knows the password.
         """
         talk = Conversation(user, password)
         start = {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": talk.first(), "$db": database}
         try:
-            # A server that knows no such user says so at once; one with another password after the proof.
+            # The server refuses an unknown user at once, and a wrong password after the proof.
             answer = self._login_step({**start, "options": {"skipEmptyExchange": True}}, unknown_user=True)
             proof = talk.final(_payload(answer))
             on = {"saslContinue": 1, "conversationId": answer.get("conversationId"), "$db": database}
             answer = self._login_step({**on, "payload": proof}, unknown_user=False)
             talk.verify(_payload(answer))
-            if not answer.get("done"):  # a server that does not skip the empty exchange
+            if not answer.get("done"):  # this server does not skip the empty exchange
                 answer = self._login_step({**on, "payload": b""}, unknown_user=False)
             if not answer.get("done"):
-                raise ServerUnproven  # noqa: TRY301 - said to people below
+                raise ServerUnproven  # noqa: TRY301 - the handler below makes an error for people of it
         except ServerUnproven:
             raise Unanswered("it does not prove that it knows the password") from None
 
@@ -131,10 +132,10 @@ class Client:
             raise Unanswered(str(error)) from None
 
     def command(self, command: Document) -> Document:
-        """Run a command, whose `$db` names the database, and return the answer.
+        """Run a command and return the answer. `$db` in the command names the database.
 
         Raises:
-            Refused: the server does not do it.
+            Refused: the server refused the command.
             Unanswered: it did not answer.
         """
         name = next(iter(command))
@@ -155,20 +156,20 @@ class Client:
             self._socket.sendall(head + body)
             size, _, answers, code = struct.unpack("<iiii", self._receive(16, deadline))
             if code != _OP_MSG or answers != self._number or not 16 + 5 + 5 <= size <= _LIMIT:
-                raise Unanswered("what answers there is no MongoDB server")
+                raise Unanswered("it is not a MongoDB server")
             answer = self._receive(size - 16, deadline)
         except OSError as error:
             raise Unanswered(_why(error)) from None
-        # One section of kind 0, the document; a checksum may follow.
+        # One section of kind 0 with the document. A checksum may follow.
         if answer[4] != 0:
-            raise Unanswered("what answers there is no MongoDB server")
+            raise Unanswered("it is not a MongoDB server")
         try:
             return decode(answer[5:])
         except Malformed:
-            raise Unanswered("its answer makes no sense") from None
+            raise Unanswered("its answer is not valid") from None
 
     def _receive(self, size: int, deadline: float) -> bytes:
-        assert self._socket is not None  # noqa: S101 - for the type checker; `_ask` looked
+        assert self._socket is not None  # noqa: S101 - for the type checker; `_ask` has checked it
         data = bytearray()
         while len(data) < size:
             left = deadline - time.monotonic()
@@ -177,7 +178,7 @@ class Client:
             self._socket.settimeout(left)
             piece = self._socket.recv(min(size - len(data), 65536))
             if not piece:
-                raise Unanswered("it closes the connection")
+                raise Unanswered("it closed the connection")
             data += piece
         return bytes(data)
 
@@ -192,7 +193,7 @@ def _number(value: Any) -> int:
 
 
 def _word(value: Any) -> str:
-    """A server's name of an error, if it is one word: anything longer may quote what was sent."""
+    """Return a server's name of an error if it is one word. Anything longer may quote what we sent."""
     return value if isinstance(value, str) and value.isalnum() and len(value) < 64 else ""  # noqa: PLR2004
 
 

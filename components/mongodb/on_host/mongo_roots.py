@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.store import Record
 
-_OPEN = "nobody is asked for a password"
+_OPEN = "not required"
 _KEPT = "portcullis-root-password"
 _ELECTION = 30.0  # seconds
 
@@ -45,7 +45,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
         return each(lambda spec, _: self._read(spec), questions)
 
     def _read(self, spec: MongoRootSpec) -> MongoRootFacts:
-        """What can be told; the rest is None. A server that is down is drift like any other."""
+        """Read as much as possible; unknown values are None. A server that is down shows as drift."""
         store = MongoStore(self._machine, spec)
         facts = MongoRootFacts(exists=True, server=ANSWERS)
         try:
@@ -53,7 +53,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
             facts = replace(facts, login=store.root_login())
             if facts.login == WORKS:
                 with store.as_root() as client:
-                    facts = replace(facts, users=self._strangers(client, store))
+                    facts = replace(facts, users=self._undeclared_users(client, store))
                     if spec.replica_set:
                         facts = replace(facts, replica_set=mongo_store.replica_set(client))
         except (Unanswered, LoginRefused, Refused) as error:
@@ -62,9 +62,9 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
 
     def plan(self, desired: MongoRootDesired, facts: MongoRootFacts) -> list[Step]:
         want = {"server": ANSWERS, "authentication": REQUIRED, "login": WORKS}
-        steps = mongo_store.mend(want, facts)
+        steps = mongo_store.repair_steps(want, facts)
         steps += [
-            Step(f"users.{name}", roles, "nobody", "drop")
+            Step(f"users.{name}", roles, "absent", "drop")
             for name, roles in sorted((facts.users or {}).items())
         ]
         if desired.replica_set and facts.replica_set is not None:
@@ -76,43 +76,44 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
         if facts.authentication == _OPEN:
             return AgentError(
                 "invalid",
-                f"the MongoDB server at {desired.address} asks nobody for a password",
+                f"the MongoDB server at {desired.address} lets clients in without a password",
                 prop="authentication",
-                hint="it was not started with --auth: `docker inspect -f '{{.Config.Cmd}}' "
+                hint="it was started without --auth: `docker inspect -f '{{.Config.Cmd}}' "
                 + store
-                + "`; remove that container, and run again: the declared one has it",
+                + "` shows it. Remove that container and run `up` again: the declared one has --auth",
             )
         if facts.login == NO_USER:
             volume = desired.volume or "its volume"
             return AgentError(
                 "invalid",
-                f"the MongoDB server has data files and no user {desired.root}: its first start was cut "
-                "off before the user was made (or the volume comes from a server with another administrator)",
+                f"the MongoDB server has data files but no user {desired.root}: its first start was "
+                "interrupted before it created the user, or the volume is from a server with another "
+                "administrator",
                 prop="login",
-                hint=f"nothing was touched. If {volume} holds nothing you need: `docker rm -f {store}; "
-                f"docker volume rm {volume}`, then run again. If it does, make the user from inside, where a "
-                f"server without users lets in the first: `docker exec -it {store} mongosh admin`, "
-                f'db.createUser({{user: "{desired.root}", pwd: passwordPrompt(), roles: ["root"]}}), with '
-                f"the password in {desired.root_file}",
+                hint=f"nothing was changed. If {volume} holds nothing you need: `docker rm -f {store}; "
+                f"docker volume rm {volume}`, then run `up` again. Otherwise create the user from inside the "
+                f"container, where a server without users accepts the first: `docker exec -it {store} "
+                f'mongosh admin`, db.createUser({{user: "{desired.root}", pwd: passwordPrompt(), '
+                f'roles: ["root"]}}), with the password in {desired.root_file}',
             )
         return None
 
     def is_unmodified_default(self, item: str, facts: MongoRootFacts) -> bool:
-        """Somebody needs the users that nobody declared; whether we know a password shows later."""
+        """Return False if there are undeclared users: somebody may need them. `apply` checks passwords."""
         return not facts.users
 
     def apply(self, desired: MongoRootDesired, steps: list[Step], work: Work) -> None:
-        """Reads again by itself: a server that was starting can tell more now than the steps."""
+        """Carry out the steps. It reads again, because a server that was starting can answer now."""
         store = MongoStore(self._machine, desired.spec())
         if any(step.prop == "server" for step in steps):
             store.wait()
         try:
             self._log_in(store, desired, work)
             with store.as_root(desired.password) as client:
-                strangers = self._strangers(client, store)
-                if strangers and not work.adopt and not work.record.extra.get("settled"):
-                    raise _others(strangers)  # seen only now that somebody could log in
-                for name in strangers:
+                undeclared = self._undeclared_users(client, store)
+                if undeclared and not work.adopt and not work.record.extra.get("settled"):
+                    raise _others(undeclared)  # the first login that works shows them
+                for name in undeclared:
                     user, _, database = name.rpartition("@")
                     mongo_store.drop_user(client, user, database)
                 if desired.replica_set:
@@ -126,7 +127,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
         work.record.extra["settled"] = True
 
     def _log_in(self, store: MongoStore, desired: MongoRootDesired, work: Work) -> None:
-        """See to it that the declared password works and that the one before does not."""
+        """Make sure that the declared password works and that the previous one does not."""
         password, noted = desired.password, work.record.extra
         if store.login(store.root, password, ADMIN) != WORKS:
             known = [desired.before, desired.previous, self._kept(desired.volume)]
@@ -134,16 +135,16 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
             if old is None:
                 raise _refused(desired)
             noted["changed"] = True
-            work.save()  # cut off after the change, the next run still ends the sessions of before
+            work.save()  # if this run is interrupted after the change, the next one ends the old sessions
             with store.as_root(old) as client:
-                # What changeUserPassword does; the new one is proven on a connection of its own.
+                # The same as changeUserPassword. A new connection proves the new password.
                 client.command({"updateUser": store.root, "pwd": password, "$db": ADMIN})
         with store.as_root(password) as client:
             for old in {desired.before, desired.previous} - {None, "", password}:
                 if store.login(store.root, str(old), ADMIN) == WORKS:
                     raise AgentError(
                         "not-converged",
-                        f"the MongoDB server still lets {store.root} in with the password of before",
+                        f"the MongoDB server still accepts the previous password of {store.root}",
                         prop="login",
                         hint="look for another server behind that address: `docker ps`",
                     )
@@ -154,9 +155,9 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
             path.unlink(missing_ok=True)
 
     def remove(self, desired: MongoRootDesired, record: Record, folder: Path) -> str:
-        """The data stay, so the password stays beside them, for who can read the data anyway.
+        """Leave the password in a file beside the data, for root only.
 
-        Without it nobody could use them again: state goes with the stack.
+        The data stay, but the state goes with the stack. Without the file nobody could use the data again.
         """
         path = self._kept_path(self.as_spec(record.spec).volume)
         if path is not None:
@@ -168,7 +169,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
         return mongo_store.secret(str(path)) if path else ""
 
     def _kept_path(self, volume: str | None) -> Path | None:
-        """Where a destroyed stack leaves the password: in the volume, for root alone."""
+        """Return the file where a destroyed stack leaves the password: in the volume, for root only."""
         if not volume:
             return None
         argv = ["docker", "volume", "inspect", "-f", "{{.Mountpoint}}", volume]
@@ -177,7 +178,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
             return Path(done.out.strip()) / _KEPT
         if "no such volume" in done.err.lower():
             return None
-        # Not as if there were none: a stack that goes would take along the only password to its data.
+        # We do not assume that the volume is gone: a destroy would lose the only password of its data.
         raise AgentError(
             "unreadable",
             f"Docker does not say where the volume {volume} is",
@@ -185,8 +186,8 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
             detail=done.text,
         )
 
-    def _strangers(self, client: Client, store: MongoStore) -> Dict[str, str]:
-        """Who may log in and is not declared, by ``user@database``, with their roles."""
+    def _undeclared_users(self, client: Client, store: MongoStore) -> Dict[str, str]:
+        """Return undeclared users that may log in, by ``user@database``, with their roles."""
         declared = {
             f"{record.spec.get('user')}@{record.spec.get('database')}"
             for record in self._store.all()
@@ -202,7 +203,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
 
 
 def _initiate(client: Client, wanted: str) -> None:
-    """Bring a replica set of one member to be, and wait until it takes writes."""
+    """Create or correct a replica set of one member, and wait until it accepts writes."""
     name, _, host = wanted.partition("/")
     have = mongo_store.replica_set(client)
     if have == "not initiated":
@@ -213,18 +214,19 @@ def _initiate(client: Client, wanted: str) -> None:
             "invalid",
             "the MongoDB server does not run as a member of a replica set",
             prop="replica_set",
-            hint="it was started without --replSet, or is FerretDB, which has none: set replica_set=False",
+            hint="it was started without --replSet, or it is FerretDB, which has no replica sets: "
+            "set replica_set=False",
         )
     elif have.partition(", without")[0] not in (wanted, "without a primary"):
         config = client.command({"replSetGetConfig": 1, "$db": ADMIN})["config"]
         if len(config["members"]) != 1:
             raise AgentError(
                 "invalid",
-                f"the replica set is {have}, of several members: that is not ours to change",
+                f"the replica set {have} has several members, and Portcullis changes sets of one member only",
                 prop="replica_set",
                 hint="remove the other members first",
             )
-        # By force: under another name the server does not find itself in the set, and cannot agree.
+        # We force it: under another name the server does not find itself in the set, and cannot agree.
         short = {"_id": config["_id"], "version": config["version"] + 1, "term": config.get("term", 1)}
         members = [{"_id": config["members"][0]["_id"], "host": host}]
         client.command({"replSetReconfig": {**short, "members": members}, "force": True, "$db": ADMIN})
@@ -236,20 +238,20 @@ def _initiate(client: Client, wanted: str) -> None:
 def _refused(desired: MongoRootDesired) -> AgentError:
     return AgentError(
         "invalid",
-        f"the MongoDB server at {desired.address} refuses the login of {desired.root}, with the "
-        "declared password and with the one before: somebody changed it, or the volume is another stack's",
+        f"the MongoDB server at {desired.address} refuses the login of {desired.root} with the declared and "
+        "with the previous password: somebody changed it, or the volume belongs to another stack",
         prop="login",
-        hint="give the password that it has: `formerPassword` in the settings, `former_password` of "
-        "MongoDBArgs, encrypted; the next run changes it to the declared one. Nothing was touched",
+        hint="declare the password that the server has, encrypted: `formerPassword` in the settings, "
+        "`former_password` of MongoDBArgs. The next `up` changes it to the declared one. Nothing was changed",
     )
 
 
-def _others(strangers: Dict[str, str]) -> AgentError:
-    name, roles = next(iter(strangers.items()))
+def _others(undeclared: Dict[str, str]) -> AgentError:
+    name, roles = next(iter(undeclared.items()))
     return AgentError(
         "differs",
-        f"the MongoDB server has users that are not declared: {', '.join(strangers)}",
+        f"the MongoDB server has undeclared users: {', '.join(undeclared)}",
         prop=f"users.{name}",
-        hint="set adopt=True (in the settings: adopt: true) to have them dropped; the data stay",
+        hint="set adopt=True (in the settings: adopt: true), and `up` drops them; their data stay",
         detail=f"{name}: {roles}",
     )

@@ -1,6 +1,6 @@
-"""SCRAM-SHA-256, the client's half: no password goes over the wire, and the server has to prove itself.
+"""The client's half of SCRAM-SHA-256: no password is sent, and the server must prove that it knows it.
 
-RFC 5802 and RFC 7677; how MongoDB carries it:
+RFC 5802 and RFC 7677. How MongoDB transports it:
 https://github.com/mongodb/specifications/blob/master/source/auth/auth.md#scram-sha-256
 """
 
@@ -13,19 +13,19 @@ import re
 import secrets
 import unicodedata
 
-MOST_ROUNDS = 1_000_000  # a server that asks for more would only keep us busy; MongoDB's own are 15,000
-FEWEST_ROUNDS = 4096  # RFC 7677: with fewer, who listens could guess
+MOST_ROUNDS = 1_000_000  # a server that asks for more only keeps us busy; MongoDB uses 15,000
+FEWEST_ROUNDS = 4096  # RFC 7677: with fewer, an eavesdropper could guess the password
 
 
 class ServerUnproven(Exception):
-    """The server does not know the password either, or does not speak SCRAM: it is not to be trusted."""
+    """The server does not know the password, or does not speak SCRAM. We must not trust it."""
 
 
 class Conversation:
-    """One login. Three messages: `first`, `final` for the server's first, `verify` for its final one."""
+    """One login: send `first`, answer the server's first message with `final`, check its last by `verify`."""
 
     def __init__(self, user: str, password: str, nonce: str | None = None) -> None:
-        """Say nothing yet."""
+        """Prepare the first message."""
         self._password = prepared(password)
         self._nonce = nonce or base64.b64encode(secrets.token_bytes(24)).decode()
         name = user.replace("=", "=3D").replace(",", "=2C")
@@ -33,14 +33,14 @@ class Conversation:
         self._signature = b""
 
     def first(self) -> bytes:
-        """The message that begins it."""
+        """Return the first message."""
         return f"n,,{self._first_bare}".encode()
 
     def final(self, server_first: bytes) -> bytes:
-        """The client's proof. Raises `ServerUnproven` for a challenge that makes no sense."""
+        """Return the client's proof. Raises `ServerUnproven` if the challenge is not valid."""
         said = _parts(server_first)
         nonce, rounds = said.get("r", ""), said.get("i", "")
-        # A nonce that does not begin with ours answers somebody else.
+        # A nonce that does not begin with ours belongs to another login.
         if (
             not nonce.startswith(self._nonce)
             or nonce == self._nonce
@@ -73,7 +73,7 @@ class Conversation:
 
 
 def prepared(password: str) -> str:
-    """SASLprep (RFC 4013) as far as it changes a password: other spaces and compatible forms of letters."""
+    """Apply the part of SASLprep (RFC 4013) that changes passwords: other spaces, compatible letters."""
     if password.isascii():
         return password
     return unicodedata.normalize(

@@ -1,7 +1,7 @@
-"""A MongoDB store of this host, as its administrator: what both of its kinds ask and do.
+"""A MongoDB store of this host, as its administrator. `MongoRoots` and `MongoUsers` share this code.
 
-The administrator's password is read from the store's own secret file, whose path stands in the item's spec.
-It is in no fact, record, command line or message.
+The agent reads the administrator's password from the store's own secret file, whose path is in the spec. No
+fact, record, command line or message contains the password.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         MongoUserSpec,
     )
 
-WAIT = 60.0  # seconds for a server that was just started
+WAIT = 60.0  # seconds to wait for a server that was just started
 _PAUSE = 0.5
 _LONGEST = 1024  # bytes of a secret file
 
@@ -48,7 +48,7 @@ class MongoStore:
     """The server that a spec names."""
 
     def __init__(self, machine: Machine, spec: MongoRootSpec | MongoUserSpec) -> None:
-        """Connect to nothing yet."""
+        """Keep the names and paths. Nothing is connected yet."""
         self._machine = machine
         self.name = spec.store
         self.address = spec.address
@@ -57,11 +57,11 @@ class MongoStore:
         self._ca = spec.ca or ""
 
     def connect(self) -> Client:
-        """A connection that nobody has logged in on; it connects as a context manager.
+        """Return a connection without a login. `with` opens it.
 
         Raises:
             Unanswered: the container does not run.
-            AgentError: ``impostor``; somebody else listens in its place.
+            AgentError: ``impostor``: another program listens in its place.
         """
         peer = container_peer.find(self._machine, self.name, self.address)
         if peer is None:
@@ -70,13 +70,13 @@ class MongoStore:
 
     @contextlib.contextmanager
     def as_root(self, password: str | None = None) -> Iterator[Client]:
-        """A connection of the administrator. Raises `LoginRefused` and `Unanswered`."""
+        """Open a connection of the administrator. Raises `LoginRefused` and `Unanswered`."""
         with self.connect() as client:
             client.log_in(self.root, secret(self._root_file) if password is None else password, ADMIN)
             yield client
 
     def login(self, user: str, password: str, database: str) -> str:
-        """Whether a login works: `WORKS`, `REFUSED` or `NO_USER`. Raises `Unanswered`."""
+        """Return whether a login works: `WORKS`, `REFUSED` or `NO_USER`. Raises `Unanswered`."""
         try:
             with self.connect() as client:
                 client.log_in(user, password, database)
@@ -85,11 +85,11 @@ class MongoStore:
         return WORKS
 
     def root_login(self) -> str:
-        """Whether the administrator's login works with the password of the secret file."""
+        """Return whether the administrator can log in with the password in the secret file."""
         return self.login(self.root, secret(self._root_file), ADMIN)
 
     def wait(self) -> None:
-        """Give a server that was just started its time. Raises `AgentError`."""
+        """Wait for a server that was just started. Raises `AgentError`."""
         deadline = time.monotonic() + WAIT
         while True:
             try:
@@ -105,7 +105,7 @@ class MongoStore:
             time.sleep(_PAUSE)
 
     def asks_for_a_password(self) -> bool:
-        """Whether who does not log in is refused. Raises `Unanswered`."""
+        """Return whether the server refuses clients without a login. Raises `Unanswered`."""
         with self.connect() as client:
             try:
                 client.command({"listDatabases": 1, "nameOnly": True, "$db": ADMIN})
@@ -114,26 +114,26 @@ class MongoStore:
         return False
 
     def unanswered(self, error: Unanswered, more: str = "") -> AgentError:
-        """The error for people; `more` is for its hint."""
+        """Return the error for people. `more` is added to its hint."""
         return AgentError(
             "unreadable",
             f"the MongoDB server at {self.address} does not answer: {error}",
             prop="server",
-            hint=f"`docker logs --tail 50 {self.name}` tells why; `docker start {self.name}` starts it{more}",
+            hint=f"`docker logs --tail 50 {self.name}` shows why; `docker start {self.name}` starts it{more}",
         )
 
     def root_refused(self) -> AgentError:
-        """The error for people, of a resource other than the administrator's own."""
+        """Return the error for people, for a resource other than the administrator's own."""
         return AgentError(
             "unreadable",
             f"the MongoDB server at {self.address} refuses the login of {self.root}",
             prop="server",
-            hint=f"the resource MongoRoot of {self.name} tells more, and mends it where it can",
+            hint=f"see the error of the MongoRoot of {self.name}, which repairs the login where it can",
         )
 
 
-def mend(want: Mapping[str, str], facts: MongoRootFacts | MongoUserFacts) -> list[Step]:
-    """A step for each property that is not as wanted. What could not be told needs none."""
+def repair_steps(want: Mapping[str, str], facts: MongoRootFacts | MongoUserFacts) -> list[Step]:
+    """Return a step for each property that is not as wanted. An unknown property needs none."""
     have = {name: getattr(facts, name) for name in want}
     return [
         Step(name, str(have[name]), want[name], "mend")
@@ -143,7 +143,7 @@ def mend(want: Mapping[str, str], facts: MongoRootFacts | MongoUserFacts) -> lis
 
 
 def secret(path: str) -> str:
-    """The secret in a file. Raises `AgentError` where there is none."""
+    """Return the secret in a file, or "" if there is no file. Raises `AgentError`."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -151,32 +151,33 @@ def secret(path: str) -> str:
         finally:
             os.close(fd)
     except FileNotFoundError:
-        return ""  # as good as a wrong one; that it is gone is said by the file's own resource
+        return ""  # the login then fails, and the file's own resource reports the missing file
     except (OSError, ValueError) as error:
         why = os.strerror(getattr(error, "errno", 0) or 22)
-        raise AgentError("unreadable", f"the secret file {path} cannot be read: {why}") from None
+        raise AgentError("unreadable", f"the agent cannot read the secret file {path}: {why}") from None
 
 
 def users(client: Client) -> list[Json]:
-    """Every user of the server, each with `user`, `db` and `roles`."""
+    """Return every user of the server, each with `user`, `db` and `roles`."""
     found = client.command({"usersInfo": {"forAllDBs": True}, "$db": ADMIN}).get("users", [])
     return [user for user in found if isinstance(user, dict)]
 
 
 def roles_of(user: Json) -> dict[str, str]:
-    """The roles of a user as a map by identity, ``readWrite@shop``."""
+    """Return the roles of a user as a map by identity, ``readWrite@shop``."""
     return {f"{role.get('role')}@{role.get('db')}": GRANTED for role in user.get("roles", [])}
 
 
 def as_roles(declared: Iterable[str]) -> list[Json]:
-    """Such roles as a command has it."""
+    """Return such roles in the form that a command needs."""
     return [dict(zip(("role", "db"), name.rsplit("@", 1))) for name in sorted(declared)]
 
 
 def drop_user(client: Client, user: str, database: str) -> bool:
-    """Drop a user and end what it has under way; whether there was one.
+    """Drop a user and end its running operations. Return whether the user existed.
 
-    A connection on which it had logged in can do nothing more then; after a mere change of password it can:
+    After that, a connection that had logged in as the user can do nothing. After a change of the password
+    only, it still can:
     https://github.com/mongodb/mongo/blob/r8.0.0/src/mongo/db/auth/authorization_session_impl.cpp
     """
     try:
@@ -190,9 +191,9 @@ def drop_user(client: Client, user: str, database: str) -> bool:
 
 
 def end_sessions(client: Client, user: str, database: str) -> None:
-    """End the sessions of a user, with their cursors and transactions, and operations outside of sessions.
+    """End the sessions of a user with their cursors and transactions, and its operations outside of sessions.
 
-    A server that has no such command, as FerretDB, has no such sessions either.
+    A server without this command, such as FerretDB, has no such sessions either.
     """
     try:
         client.command({"killAllSessions": [{"user": user, "db": database}], "$db": ADMIN})
@@ -201,7 +202,7 @@ def end_sessions(client: Client, user: str, database: str) -> None:
         own = client.command({"whatsmyuri": 1, "$db": ADMIN}).get("you")
         for operation in running:
             if "opid" in operation and operation.get("client") != own:
-                with contextlib.suppress(Refused):  # it ended by itself
+                with contextlib.suppress(Refused):  # the operation has ended by itself
                     client.command({"killOp": 1, "op": operation["opid"], "$db": ADMIN})
     except Refused as error:
         if not error.unknown:
@@ -209,7 +210,7 @@ def end_sessions(client: Client, user: str, database: str) -> None:
 
 
 def replica_set(client: Client) -> str:
-    """The replica set as ``rs0/mongo:27017``, with what is not as it should be; "" without one."""
+    """Return the replica set as ``rs0/mongo:27017``, with what is wrong; "" without a replica set."""
     hello = client.command({"hello": 1, "$db": ADMIN})
     if hello.get("setName"):
         primary = "" if hello.get("isWritablePrimary") else ", without a primary"
@@ -218,4 +219,4 @@ def replica_set(client: Client) -> str:
         client.command({"replSetGetStatus": 1, "$db": ADMIN})
     except Refused as error:
         return "not initiated" if error.code == NOT_INITIATED else ""
-    return "without a primary"  # it is starting, or not a member under any of its names
+    return "without a primary"  # it is starting, or it does not find its own name among the members

@@ -1,4 +1,4 @@
-"""A user of a MongoDB store: that it exists, with which roles, and that its password works."""
+"""A user of a MongoDB store: whether it exists, its roles, and whether its password works."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
 
     def plan(self, desired: MongoUserDesired, facts: MongoUserFacts) -> list[Step]:
         if not facts.exists:
-            return [Step("user", "nobody", desired.user, "create")]
-        steps = mongo_store.mend({"server": ANSWERS, "login": WORKS}, facts)
+            return [Step("user", "absent", desired.user, "create")]
+        steps = mongo_store.repair_steps({"server": ANSWERS, "login": WORKS}, facts)
         have = desired.roles if facts.roles is None else facts.roles
         for role in sorted({*have, *desired.roles}):
             if (role in have) != (role in desired.roles):
@@ -50,7 +50,7 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
         return steps
 
     def is_unmodified_default(self, item: str, facts: MongoUserFacts) -> bool:
-        """Nothing is known of a server that does not answer; `apply` finds out."""
+        """Return True for a server that does not answer: its users are unknown until `apply`."""
         return facts.server != ANSWERS
 
     def apply(self, desired: MongoUserDesired, steps: list[Step], work: Work) -> None:
@@ -72,7 +72,7 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
                 if facts.exists:
                     client.command({"updateUser": user, **what})
                     if facts.login != WORKS:
-                        mongo_store.end_sessions(client, user, database)  # of whoever set that password
+                        mongo_store.end_sessions(client, user, database)  # of a login with another password
                 else:
                     client.command({"createUser": user, **what})
         except Unanswered as error:
@@ -83,10 +83,10 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
             raise AgentError("invalid", f"MongoDB {store.name}: {error}") from None
 
     def remove(self, desired: MongoUserDesired, record: Record, folder: Path) -> str:
-        """Its password is refused afterwards, and what it had under way is ended.
+        """Drop the user and end its operations. The server refuses its login afterwards.
 
-        Without the store's container nobody lets it in, and the stack can be let go of. In data that stay
-        the user does too; to the next server on them it is one that nobody declared, see `MongoRoots`.
+        If the store's container is gone, nobody can log in, and the stack can be destroyed. The user then
+        stays in the data. The next server on these data reports it as undeclared, see `MongoRoots`.
         """
         spec = self.as_spec(record.spec)
         store, user, database = MongoStore(self._machine, spec), spec.user, spec.database
@@ -94,12 +94,14 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
             with store.as_root() as client:
                 dropped = mongo_store.drop_user(client, user, database)
             if store.login(user, desired.password, database) == WORKS:
-                raise AgentError("not-converged", f"the MongoDB server still lets {user} in", prop="login")
+                raise AgentError(
+                    "not-converged", f"the MongoDB server still accepts the login of {user}", prop="login"
+                )
         except Unanswered as error:
             if self._is_gone(store.name):
                 return "kept"
             raise store.unanswered(
-                error, f"; if it is to go for good, remove its container: `docker rm -f {store.name}`"
+                error, f"; to give the store up for good, remove its container: `docker rm -f {store.name}`"
             ) from None
         except LoginRefused:
             raise store.root_refused() from None
@@ -108,13 +110,13 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
         return "removed" if dropped else "absent"
 
     def _is_gone(self, name: str) -> bool:
-        """Whether there is no container of that name, and Docker says so."""
+        """Return whether Docker says that there is no container of that name."""
         argv = ["docker", "container", "inspect", "-f", "{{.Id}}", name]
         done = self._machine.run(argv, timeout=20.0)
         return done.code != 0 and "no such container" in done.err.lower()
 
     def _read(self, spec: MongoUserSpec) -> MongoUserFacts:
-        """What can be told; the rest is None. A server that is down is drift like any other."""
+        """Read as much as possible; unknown values are None. A server that is down shows as drift."""
         store, user, database = MongoStore(self._machine, spec), spec.user, spec.database
         facts = MongoUserFacts(exists=True, server=ANSWERS)
         try:

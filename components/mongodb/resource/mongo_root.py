@@ -38,7 +38,7 @@ class MongoRootProvider(HostProvider):
     secrets = ("password", "previous")
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Take the inputs over; what is read back has one value that is right."""
+        """Check the inputs. A property that is read back has one correct value."""
         for name in ("store", "address", "root", "password"):
             inputs.text(name)
         inputs.path("root_file")
@@ -48,18 +48,18 @@ class MongoRootProvider(HostProvider):
         inputs.inputs |= {"server": ANSWERS, "authentication": REQUIRED, "login": WORKS, "users": {}}
 
     def absent_inputs(self) -> Props:
-        """Return nothing: a server that is not there is one that does not answer."""
+        """Return nothing: a missing server shows as one that does not answer."""
         return {}
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Change it, with the password of the last run that worked: one between may have failed."""
+        """Change the password, with the one that the last successful run set."""
         result = super().update(id_, olds, {**news, _BEFORE: olds.get("password") or ""})
         outs = {key: value for key, value in result.outs.items() if key != _BEFORE}
         return UpdateResult(outs)
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say who may log in and is not declared, and what else the server says."""
-        strangers = [
+        """Report each undeclared user that may log in, and every other difference."""
+        undeclared = [
             Line(
                 "mongo",
                 f"user {name} may log in ({live})",
@@ -70,18 +70,18 @@ class MongoRootProvider(HostProvider):
             for name, live, goal in change.entries("users")
             if goal is None
         ]
-        return with_rest(change, subject, strangers)
+        return with_rest(change, subject, undeclared)
 
 
 class MongoRoot(HostResource):
-    """The administrator of a MongoDB store: its password works, and the one before does not any more.
+    """The administrator of a MongoDB store: its password works, and the previous one does not.
 
-    What only an administrator sees is read back too: that the server asks for a password, who may log in and
-    is not declared, and the replica set. A user that is not declared is a line in a preview, by name and
-    roles, and is dropped. A first start that was cut off is said and never repaired by deleting anything.
+    A refresh also reads what only an administrator sees: whether the server requires a login, undeclared
+    users, and the replica set. A preview shows an undeclared user with its name and roles, and `up` drops it.
+    If the server's first start was interrupted, an error says so. Nothing is ever deleted to repair that.
 
-    Delete leaves the password in a file in the data volume, for root alone: the data stay, and the stack's
-    state, which has it, goes. The next stack on that volume finds it there.
+    A delete leaves the password in a file in the data volume, for root only. The data stay, but the stack's
+    state with the password is gone. The next stack on that volume finds the file.
     """
 
     store: pulumi.Output[str]
@@ -108,16 +108,17 @@ class MongoRoot(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            store: name of the store, which is its container's and the name in its certificate.
-            address: `address:port` at which the host itself reaches it.
-            password: the administrator's.
-            root_file: path of the file on the host that holds it, for reading back; written before this.
-            previous: the password to log in with where the declared one is refused, and to be refused then.
+            store: name of the store, of its container, and in its certificate.
+            address: `address:port` where the host reaches the server.
+            password: the administrator's password.
+            root_file: path of the file on the host with this password. It must be written before this
+                resource, which logs in with it to read the server.
+            previous: the password to log in with if the server refuses the declared one. It must fail later.
             root: the administrator's name.
-            ca: path of the certificate to trust; without it the connection is in clear.
+            ca: path of the certificate to trust. Without it the connection is not encrypted.
             volume: name of the Docker volume with the data.
-            replica_set: name and only member, `rs0/mongo:27017`; None for none.
-            adopt: drop users that are there and not declared already the first time.
+            replica_set: name and only member, `rs0/mongo:27017`; None without a replica set.
+            adopt: drop existing undeclared users at the first `up`.
             opts: resource options.
         """
         inputs: Props = {

@@ -39,7 +39,7 @@ class MongoUserProvider(HostProvider):
     secrets = ("password",)
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Take the inputs over; what is read back has one value that is right."""
+        """Check the inputs. A property that is read back has one correct value."""
         for name in ("store", "address", "root", "user", "database", "password"):
             inputs.text(name)
         inputs.path("root_file")
@@ -49,13 +49,13 @@ class MongoUserProvider(HostProvider):
         inputs.inputs |= {"roles": inputs.news.get("roles"), "server": ANSWERS, "login": WORKS}
 
     def absent_inputs(self) -> Props:
-        """Return a user that is not there."""
+        """Return a user that does not exist."""
         return {"login": ABSENT, "roles": {}}
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Make the next user before the old one is dropped: who uses it moves in between.
+        """Create the next user before the old one is dropped, so that its apps can change over.
 
-        A name that is not known yet is another one: it carries the generation of a secret.
+        An unknown name counts as another one: it has the generation of a secret.
         """
         replaces = super().diff(id_, olds, news).replaces
         replaces = [*replaces, *(key for key in self.identity if not is_known(news.get(key)))]
@@ -63,11 +63,11 @@ class MongoUserProvider(HostProvider):
 
 
 class MongoUser(HostResource):
-    """A user of one database, with the roles it needs and no other.
+    """A user of one database, with only the roles that it needs.
 
-    Read back are its roles and that its password lets in. The name is part of its identity: with the
-    generation of a `GeneratedSecret` in it, a rotation makes the next user, lets what uses it move,
-    and drops the old one at the end of the same `up`, with its sessions. Until then both are let in.
+    A refresh reads its roles and checks its password. The name is part of its identity, and should have the
+    generation of a `GeneratedSecret` in it. A rotation then creates the next user, lets its apps change over,
+    and drops the old user with its sessions at the end of the same `up`. Until then both can log in.
     """
 
     user: pulumi.Output[str]
@@ -97,16 +97,17 @@ class MongoUser(HostResource):
             name: the resource's name.
             host: the host, or its alias.
             store: name of the store.
-            address: `address:port` at which the host itself reaches it.
-            root_file: path of the file on the host that holds the administrator's password.
-            database: the database that it belongs to and logs in on.
-            user: its name.
-            password: its password.
-            password_file: path of the file on the host that holds it, for reading back; written before this.
-            roles: `role@database`, as many as it needs; without them readWrite on its database.
+            address: `address:port` where the host reaches the server.
+            root_file: path of the file on the host with the administrator's password.
+            database: the database that the user belongs to and logs in to.
+            user: the user's name.
+            password: the user's password.
+            password_file: path of the file on the host with this password. It must be written before this
+                resource, which checks the login with it.
+            roles: the roles that the user needs, `role@database`. The default is readWrite on its database.
             root: the administrator's name.
-            ca: path of the certificate to trust; without it the connection is in clear.
-            adopt: take over a user of that name that is there and differs.
+            ca: path of the certificate to trust. Without it the connection is not encrypted.
+            adopt: take over an existing user of that name that differs.
             opts: resource options.
         """
         inputs = {

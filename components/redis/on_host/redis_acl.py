@@ -1,6 +1,6 @@
-"""Lines of users, as Redis has them in its ACL file and in the answer of ``ACL LIST``; pure.
+"""Lines of users, as in Redis' ACL file and in the answer of ``ACL LIST``. Pure functions.
 
-A file of users knows no comments: Redis refuses to start on a line that does not begin with ``user``.
+An ACL file cannot have comments: Redis refuses to start on a line that does not begin with ``user``.
 """
 
 from __future__ import annotations
@@ -8,31 +8,31 @@ from __future__ import annotations
 from portcullis.agent.wire import ABSENT
 from portcullis.components.redis.facts import DECLARED, DEFAULT
 
-# Not just `off`: whoever switches it on again by hand gives nothing away with it.
+# Not just `off`: if somebody switches the user on again by hand, it has no rights and no password.
 DEFAULT_OFF = "user default reset off"
 
-# Both mean what a user has without either of them, and versions differ in whether they print it.
-_SAID_ANYWAY = frozenset({"sanitize-payload", "resetchannels", "resetkeys"})
+# These words repeat what a new user has anyway. Versions of Redis differ in whether they print them.
+_DEFAULT_WORDS = frozenset({"sanitize-payload", "resetchannels", "resetkeys"})
 
 
 def user_line(user: str, digest: str, rules: str) -> str:
-    """The line of a user who logs in with the password of that hash."""
+    """Return the line of a user who logs in with the password of that hash."""
     return f"user {user} reset on #{digest} {rules}"
 
 
 def name_of(line: str) -> str:
-    """Whose line it is, or "" where it is no line of a user."""
+    """Return the name of the user of a line, or "" for a line without a user."""
     words = line.split()
     return words[1] if len(words) > 1 and words[0].lower() == "user" else ""
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a file that say something."""
+    """Return the lines of a file that are not empty."""
     return [line for line in text.splitlines() if line.strip()]
 
 
 def with_line(text: str, line: str) -> str:
-    """The file with this line in the place of the user's, and at its end where there was none."""
+    """Return the file with this line in place of the user's line. It is added if the user had none."""
     user, done = name_of(line), False
     kept: list[str] = []
     for old in lines(text):
@@ -42,18 +42,18 @@ def with_line(text: str, line: str) -> str:
             kept.append(line)
             done = True
     if not done:
-        # The order means nothing to Redis; people look for `default` first.
+        # The order means nothing to Redis. People look for `default` first.
         kept.insert(0 if user == DEFAULT else len(kept), line)
     return _joined(kept)
 
 
 def without(text: str, users: set[str]) -> str:
-    """The file without the lines of these users; "" among them stands for lines that are no user's."""
+    """Return the file without the lines of these users. "" among them means lines without a user."""
     return _joined([line for line in lines(text) if name_of(line) not in users])
 
 
 def in_file(text: str, line: str) -> str:
-    """How the user's line in the file stands to the declared one, for people."""
+    """Compare the user's line in the file with the declared line. Return `DECLARED`, `ABSENT` or a text."""
     found = [old for old in lines(text) if name_of(old) == name_of(line)]
     if not found:
         return ABSENT
@@ -63,17 +63,17 @@ def in_file(text: str, line: str) -> str:
 
 
 def rules_of(words: list[str]) -> list[str]:
-    """What a user of ``ACL LIST`` may do, without its state and passwords."""
-    return [word for word in words if word not in _SAID_ANYWAY | {"on", "off"} and word[:1] != "#"]
+    """Return what a user of ``ACL LIST`` may do, without its state and passwords."""
+    return [word for word in words if word not in _DEFAULT_WORDS | {"on", "off"} and word[:1] != "#"]
 
 
 def in_server(words: list[str] | None, line: str, rules: list[str] | None) -> str:
-    """How a user of the running server stands to the declared one, for people.
+    """Compare a user of the running server with the declared line. Return `DECLARED`, `ABSENT` or a text.
 
     Args:
-        words: what ``ACL LIST`` says of it; None where there is no such user.
+        words: the user's words in ``ACL LIST``; None if there is no such user.
         line: the declared line.
-        rules: the declared rules as this server spells them; None where it does not take them.
+        rules: the declared rules as this server spells them; None if the server refuses them.
     """
     if words is None:
         return ABSENT
@@ -85,15 +85,15 @@ def in_server(words: list[str] | None, line: str, rules: list[str] | None) -> st
 
 
 def other_passwords(words: list[str], line: str) -> bool:
-    """Whether somebody may have logged in with something else than the declared password."""
+    """Return whether the user accepts a password other than the declared one, or needs none."""
     return any(word == "nopass" or (word[:1] == "#" and word[1:] != _digest(line)) for word in words)
 
 
 def described(words: list[str], digest: str) -> str:
-    """A user's words without hashes."""
+    """Return a user's words for people, without hashes."""
     shown = []
     for word in words:
-        if word in _SAID_ANYWAY:
+        if word in _DEFAULT_WORDS:
             continue
         if word[:1] in "#><!":
             word = "(the declared password)" if word == f"#{digest}" else "(another password)"  # noqa: PLW2901

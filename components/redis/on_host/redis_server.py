@@ -1,4 +1,4 @@
-"""The users of a running Redis: logging in with the credential that lies on the host, reading, setting."""
+"""Read and set the users of a running Redis. The agent logs in with the credential in a file on the host."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 Login = Tuple[str, str]
 """A user and a password."""
-# Set up and taken away again within one transaction: nobody else ever sees it.
+# Created and deleted again in one transaction, so no other client ever sees this user.
 _PROBE = "portcullis-probe"
 _CREDENTIAL_LIMIT = 4096
 
 
 class Access(NamedTuple):
-    """How to reach a server: `ops` is the file with the credential, `ca` the one of its authority or "".
+    """How to reach a server.
 
-    `address` is the one that its container publishes.
+    `address` is the one that its container publishes, `ops` the file with the credential, and `ca` the file
+    of its certificate authority or "".
     """
 
     address: str
@@ -38,26 +39,26 @@ class Access(NamedTuple):
     ca: str
 
     def connect(self, machine: Machine) -> Redis:
-        """Connect to the container. Raises as `Redis` does, and `AgentError` where it is somebody else."""
+        """Connect to the container. Raises as `Redis` does, and `AgentError` if another program listens."""
         peer = container_peer.find(machine, self.container, self.address)
         if peer is None:
             raise NotRunning("its container does not run")
-        # Its certificate names the address that it publishes: its own is another one at each start.
+        # The certificate names the published address. The container's own address changes at each start.
         name = self.address.rpartition(":")[0].strip("[]")
         return Redis(peer.address, self.ca, server_name=name, source=peer.source)
 
 
 def access(spec: RedisUserSpec) -> Access:
-    """The server of a spec."""
+    """Return how to reach the server of a spec."""
     return Access(spec.address, spec.container, spec.ops, spec.ca or "")
 
 
 @dataclass(frozen=True)
 class State:
-    """What a server has: its users as ``ACL LIST`` says them, and rules as this version spells them.
+    """What a server has: its users as in ``ACL LIST``, and rules as this version spells them.
 
-    `users` is None where nobody listens; `trouble` tells why it could not be asked, or is "". `untrusted` is
-    what is wrong with its certificate, or "".
+    `users` is None if no server runs. `trouble` says why the agent could not read the users, or is "".
+    `untrusted` says what is wrong with the server's certificate, or is "".
     """
 
     users: dict[str, list[str]] | None
@@ -67,7 +68,7 @@ class State:
 
 
 def credential(path: str) -> Login | None:
-    """The user and password in a file, apart by a space; None where there is none yet."""
+    """Return the user and password in a file, separated by a space; None if the file has none yet."""
     with disk.reading(Path(path)) as place:
         if place.look() is None:
             return None
@@ -80,14 +81,14 @@ def credential(path: str) -> Login | None:
 
 
 def enter(machine: Machine, server: Access, others: Iterable[Login]) -> Server:
-    """Log in with the credential on the host, or else with one of the others.
+    """Log in with the credential on the host, or with one of the others.
 
     Raises:
-        NotRunning: nobody listens.
-        Refused: for people; none of them lets us in.
-        AgentError: what listens is not the server that is meant.
+        NotRunning: no server runs.
+        Refused: the server refuses every login; the text is for people.
+        AgentError: another program listens in place of the server.
     """
-    server.connect(machine).close()  # whether anybody listens comes first: a new one has no file
+    server.connect(machine).close()  # check first that a server runs: a new one has no credential file
     lying = credential(server.ops)
     tries = [login for login in (lying, *others) if login]
     said = f"has no credential: {server.ops} holds no user and password"
@@ -100,7 +101,7 @@ def enter(machine: Machine, server: Access, others: Iterable[Login]) -> Server:
 
 
 def read(machine: Machine, server: Access, others: Iterable[Login], rules: Iterable[str]) -> State:
-    """What is there now. Raises `AgentError` where something else listens."""
+    """Read the server. Raises `AgentError` if another program listens there."""
     try:
         with contextlib.closing(enter(machine, server, others)) as entered:
             users = entered.users()
@@ -114,10 +115,10 @@ def read(machine: Machine, server: Access, others: Iterable[Login], rules: Itera
 
 
 class Server:
-    """A server that let us in; every method may raise `Refused` and `NotRunning`."""
+    """A server after the login. Every method may raise `Refused` and `NotRunning`."""
 
     def __init__(self, connection: Redis) -> None:
-        """Take a connection over; `close` ends it."""
+        """Take over a connection; `close` ends it."""
         self._connection = connection
 
     def close(self) -> None:
@@ -125,13 +126,13 @@ class Server:
         self._connection.close()
 
     def users(self) -> dict[str, list[str]]:
-        """Every user with its words."""
+        """Return every user with its words."""
         return _users(self._connection.call("ACL", "LIST"))
 
     def spelt(self, rules: str) -> list[str] | None:
-        """Rules in this server's own spelling, which differs between versions; None for none it knows.
+        """Return rules in this server's own spelling; None if the server refuses them.
 
-        Redis 7.0 writes ``-@dangerous`` as each command that it takes away, 7.2 as it was said.
+        Redis 7.0 replaces ``-@dangerous`` by each command that it removes. Redis 7.2 keeps it.
         """
         self._connection.call("MULTI")
         self._connection.call("ACL", "SETUSER", _PROBE, "reset", *rules.split())
@@ -143,22 +144,22 @@ class Server:
         return None if words is None else redis_acl.rules_of(words)
 
     def set(self, line: str) -> None:
-        """Give a user the line's password and rules, all or nothing; other sessions go on.
+        """Set a user's password and rules from a line, all or nothing. Other sessions continue.
 
-        Not by ``ACL LOAD``: up to 7.2 it ends every session of every user.
+        We do not use ``ACL LOAD``: up to Redis 7.2 it ends every session of every user.
         """
         self._connection.call("ACL", "SETUSER", *line.split()[1:])
 
     def drop(self, users: Iterable[str]) -> None:
-        """Take users away; Redis ends their sessions with them. Our own user's may be among them."""
+        """Delete users. Redis ends their sessions. The user of this connection may be among them."""
         for user in users:
             try:
                 self._connection.call("ACL", "DELUSER", user)
             except NotRunning:
-                return  # that was the one we are
+                return  # it was the user of this connection
 
     def end_sessions(self, user: str) -> None:
-        """End what a user has open, without this connection."""
+        """End all sessions of a user, except this connection."""
         self._connection.call("CLIENT", "KILL", "USER", user)
 
 

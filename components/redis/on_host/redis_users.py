@@ -1,7 +1,7 @@
-"""Users of Redis: one line of its file of users each, and the same in the server while it runs.
+"""Users of Redis: each is one line of the ACL file, and the same in the running server.
 
-What Redis refuses never reaches the file that it starts from: the running server is asked first. A server
-that does not run reads the file when it starts.
+The agent sets the running server first, so rules that Redis refuses never reach the ACL file. A server that
+does not run reads the file when it starts.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ _LIMIT = 1024 * 1024
 class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
     """Users of Redis.
 
-    One user of each server is its keeper: it answers for the user ``default``, for the file, and for every
-    user that nobody declared.
+    One user of each server is its keeper. Its resource also manages the user ``default``, the ACL file, and
+    every undeclared user.
     """
 
     spec_type = RedisUserSpec
@@ -58,18 +58,18 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
     facts_type = RedisUserFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the records, which tell who is declared."""
+        """Prepare the lock and the logins. The store's records tell which users are declared."""
         super().__init__(machine, store)
         self._alone = threading.Lock()
-        # What let us in where the credential on the host does not yet: it is written after the user is.
+        # Logins that worked before the credential was on the host: it is written after the user.
         self._worked: dict[Access, Login] = {}
 
     def claims(self, record: Record) -> Claims:
-        """The file of access rules: a user in it whom nobody declared is a line of its own."""
+        """Claim the ACL file. Reports have a line for each undeclared user in it."""
         return Claims(paths=(str(record.spec.get("acl", "")),))
 
     def facts(self, questions: Sequence[Question[RedisUserSpec]]) -> Answers[RedisUserFacts]:
-        """A server is asked once, whatever the number of its users."""
+        """Read each server once, whatever the number of its users."""
         states: dict[Access, State | AgentError] = {}
         for spec, _ in questions:
             server = redis_server.access(spec)
@@ -96,7 +96,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
             exists=in_file != ABSENT or spec.user in (state.users or ()),
             line=in_file,
             running=running,
-            # No step comes of it: an expired certificate is renewed by what follows in the same deployment.
+            # It gives no step: a later resource of the same deployment renews an expired certificate.
             certificate=(state.untrusted or TRUSTED) if spec.ca else None,
         )
         if not spec.keeper:
@@ -104,7 +104,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         default, undeclared = _default(text, state), self._undeclared(spec, text, state)
         return replace(
             found,
-            # A new keeper of a file that is as the one before keeps it takes nothing from anybody.
+            # A new keeper needs no `adopt` if the file is already as a keeper leaves it.
             exists=found.exists or bool(undeclared) or (status is not None and default != OFF),
             default=default,
             undeclared=undeclared,
@@ -112,7 +112,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         )
 
     def _undeclared(self, spec: RedisUserSpec, text: str, state: State) -> dict[str, str]:
-        """Users without a resource, each with where it is."""
+        """Return users without a resource, each with the place where it was found."""
         declared = {DEFAULT, spec.user}
         declared |= {
             str(r.spec["user"]) for r in self._store.all() if r.kind == KIND and r.spec["acl"] == spec.acl
@@ -125,7 +125,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
             (False, True): "in the running server",
         }
         return {
-            name or "(a line that is no user's)": where[name in in_file, name in live]
+            name or "(a line without a user)": where[name in in_file, name in live]
             for name in sorted(in_file | live)
         }
 
@@ -158,7 +158,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
                 trouble = str(refused)
             self._write(spec)
             if trouble:
-                raise _shut_out(spec, trouble)
+                raise _login_refused(spec, trouble)
             if server is not None:
                 self._clean(server, spec)
 
@@ -171,7 +171,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         return [self._worked[access]] if access in self._worked else []
 
     def _set(self, server: Server, spec: RedisUserSpec, own: Login) -> None:
-        """Bring the running server's user to its line, and prove that it can log in."""
+        """Set the user in the running server, and prove that it can log in."""
         line, user = _line(spec), spec.user
         before = server.users().get(user)
         try:
@@ -179,7 +179,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         except Refused as refused:
             raise AgentError(
                 "test-failed",
-                f"Redis at {spec.address} does not take this user: {refused}",
+                f"Redis at {spec.address} refuses this user: {refused}",
                 prop="rules",
                 hint="nothing was changed",
             ) from None
@@ -187,7 +187,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         if spec.keeper:
             self._worked[access] = own
         if before is not None and redis_acl.other_passwords(before, line):
-            server.end_sessions(user)  # any of them may have come in with what is no password any more
+            server.end_sessions(user)  # they may have logged in with a password that is no longer valid
         try:
             access.connect(self._machine).log_in(*own).close()
         except Refused as refused:
@@ -204,13 +204,13 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
             text = redis_acl.with_line(text, DEFAULT_OFF)
             text = redis_acl.without(text, set(self._names(self._undeclared(spec, text, _NO_STATE))))
         elif status is None:
-            text = redis_acl.with_line(text, DEFAULT_OFF)  # never a moment with a default user
+            text = redis_acl.with_line(text, DEFAULT_OFF)  # so that the default user is never open
         if status is not None and text == before and _ownership(status) == file_ownership(spec.gid):
             return
         disk.write(paths.checked(spec.acl), text.encode(), mode=FILE_MODE, uid=0, gid=int(spec.gid))
 
     def _clean(self, server: Server, spec: RedisUserSpec) -> None:
-        """Of a keeper: nobody is in the running server who is not declared, and ``default`` is off."""
+        """For a keeper: switch ``default`` off in the running server, and delete undeclared users."""
         if not spec.keeper:
             return
         users = server.users()
@@ -224,7 +224,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         return ["" if name.startswith("(") else name for name in undeclared]
 
     def remove(self, desired: RedisUserDesired, record: Record, folder: Path) -> str:
-        """The file first, so that a server which starts meanwhile does not know the user."""
+        """Change the file first, so that a server that starts meanwhile does not know the user."""
         spec = self.as_spec(record.spec)
         with self._alone, contextlib.ExitStack() as stack:
             trouble, server = "", None
@@ -241,14 +241,14 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
                 running = server is not None or trouble != ""
                 self._rewrite(paths.checked(spec.acl), left, status, running=running)
             if trouble:
-                raise _shut_out(spec, trouble)
+                raise _login_refused(spec, trouble)
             if server is not None:
                 server.drop([spec.user])
         return "removed" if left != text else "absent"
 
     @staticmethod
     def _rewrite(path: Path, text: str, status: os.stat_result, *, running: bool) -> None:
-        """Put the rest of the file back; with the last user the file goes."""
+        """Write the rest of the file, or remove the file with its last user."""
         if not running and redis_acl.lines(text) == [DEFAULT_OFF]:
             paths.remove_file(path)
             return
@@ -263,10 +263,10 @@ def _line(spec: RedisUserSpec) -> str:
 
 
 def _default(text: str, state: State) -> str:
-    """What the user ``default`` is, in the file and in the running server."""
+    """Describe the user ``default`` in the file and in the running server."""
     said = redis_acl.in_file(text, DEFAULT_OFF)
     if said != DECLARED:
-        return f"{'as Redis makes it: no password, all rights' if said == ABSENT else said} (in the file)"
+        return f"{'the default of Redis: no password, all rights' if said == ABSENT else said} (in the file)"
     words = (state.users or {}).get(DEFAULT)
     if words is None:
         return OFF
@@ -275,7 +275,7 @@ def _default(text: str, state: State) -> str:
 
 
 def _read(path: str) -> tuple[str, os.stat_result | None]:
-    """The file of users, or nothing where there is none. Raises `AgentError`."""
+    """Return the ACL file, or nothing if there is none. Raises `AgentError`."""
     with disk.reading(paths.checked(path)) as place:
         if place.look() is None:
             return "", None
@@ -292,10 +292,10 @@ def _ownership(status: os.stat_result | None) -> str:
     return f"{status.st_uid}:{status.st_gid} {paths.mode_text(status.st_mode)}"
 
 
-def _shut_out(spec: RedisUserSpec, trouble: str) -> AgentError:
+def _login_refused(spec: RedisUserSpec, trouble: str) -> AgentError:
     return AgentError(
         "invalid",
         f"Redis at {spec.address} {trouble}",
         prop="running",
-        hint=f"{spec.acl} is as declared: restart the container, which reads it when it starts",
+        hint=f"{spec.acl} has the declared users: restart the container, which reads it when it starts",
     )

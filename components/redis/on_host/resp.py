@@ -1,4 +1,4 @@
-"""A client of Redis' own protocol: enough to log in, and to read and set users.
+"""A client of Redis' own protocol. It can log in, and read and set users.
 
 https://redis.io/docs/latest/develop/reference/protocol-spec/ (RESP2, which every server starts with).
 """
@@ -15,22 +15,22 @@ from portcullis.agent.errors import AgentError
 TIMEOUT = 5.0  # seconds for each answer
 LIMIT = 4 * 1024 * 1024  # bytes of one answer
 _DEPTH = 8
-# Redis quotes the rule that it does not take, and a rule may be a hash.
+# Redis quotes the rule that it refuses, and a rule may be a hash.
 _HASH = re.compile(r"#[0-9A-Fa-f]{6,}")
 
 Reply = Union[str, int, None, List["Reply"], "Refused"]
 
 
 class Refused(Exception):
-    """Redis said no; its text is the server's message, without hashes."""
+    """Redis refused a command. The text is the server's message, without hashes."""
 
 
 class NotRunning(Exception):
-    """Nobody listens there."""
+    """No server runs there."""
 
 
 class Untrusted(NotRunning):
-    """What listens there shows a certificate that does not count, and is told nothing; why, for people."""
+    """The server's certificate is not valid, so we send nothing. The text says why, for people."""
 
 
 class Redis:
@@ -41,12 +41,14 @@ class Redis:
 
         Args:
             address: address and port.
-            ca: a file of certificates; with it the server has to show one that these vouch for.
-            server_name: whom that certificate has to name; without it the address.
-            source: the address of this host to come from. Where it has none such, nobody is reached.
+            ca: a file of certificate authorities. If it is given, one of them must have signed the server's
+                certificate.
+            server_name: the name that the certificate must have; the address by default.
+            source: the address of this host to connect from. If the host does not have it, the connection
+                fails.
 
         Raises:
-            NotRunning: nobody listens there, or nobody who is to be trusted.
+            NotRunning: no server listens there, or its certificate is not valid.
         """
         self.address = address
         host, _, port = address.rpartition(":")
@@ -73,7 +75,7 @@ class Redis:
         except ssl.SSLCertVerificationError as error:
             raise Untrusted(str(error.verify_message)) from None
         except OSError:
-            # Also before the first certificate is there, and while a server changes from plain to TLS.
+            # This also happens before the first certificate exists, and while a server changes to TLS.
             raise NotRunning(f"{self.address} does not speak TLS yet") from None
 
     def close(self) -> None:
@@ -82,7 +84,7 @@ class Redis:
             self._socket.close()
 
     def log_in(self, user: str, password: str) -> Redis:
-        """Log in, and return this connection. Where that fails it ends. Raises as `call` does."""
+        """Log in, and return this connection. It is closed if the login fails. Raises as `call` does."""
         try:
             self.call("AUTH", user, password)
         except BaseException:
@@ -94,9 +96,9 @@ class Redis:
         """Send a command and return its answer.
 
         Raises:
-            Refused: Redis' message.
+            Refused: Redis refused the command.
             NotRunning: the connection ended, as it does while a server starts or stops.
-            AgentError: ``unreadable``; it does not answer in time, or does not speak this protocol.
+            AgentError: ``unreadable``: the server does not answer in time, or does not speak this protocol.
         """
         try:
             self._socket.sendall(b"*%d\r\n" % len(words) + b"".join(map(_bulk, words)))
@@ -155,14 +157,14 @@ class Redis:
     def _unreadable(self, what: str) -> AgentError:
         return AgentError(
             "unreadable",
-            f"what listens at {self.address} {what}",
+            f"the program at {self.address} {what}",
             prop="address",
-            hint="`ss -ltnp` on the host tells what it is",
+            hint="`ss -ltnp` on the host shows which program it is",
         )
 
 
 def texts(reply: Reply) -> list[str]:
-    """The texts of an answer that is a list of them."""
+    """Return the texts of an answer that is a list."""
     return [part for part in reply if isinstance(part, str)] if isinstance(reply, list) else []
 
 

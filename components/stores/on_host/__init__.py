@@ -1,1 +1,1 @@
-"""What runs on the host for every store."""
+"""The code on the host that all stores share."""

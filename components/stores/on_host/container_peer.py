@@ -1,9 +1,9 @@
-"""Where a store's container is reached by the agent, which logs in only there.
+"""Find the address of a store's container. The agent logs in there and nowhere else.
 
-A published port is no proof of who listens: while the container is down, any local user may, unless the
-kernel keeps its ports for root. So a login goes to the address that Docker has given to the running
-container, on the network that is the container's own. No local user can have that address, and nobody else is
-in that network.
+A published port does not prove which program listens on it. While the container is down, any local user may
+listen there, unless the kernel keeps the port for root. So the agent logs in at the address that Docker gave
+to the running container, on the container's own network. No local user can have that address, and no other
+container is in that network.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Peer:
-    """A container that runs.
+    """A running container.
 
     Attributes:
-        address: address and port of its own, on its own network.
-        source: the host's address on that network. Who connects from it reaches nobody where the network is
-            gone: without it the packets might leave by the default route.
+        address: its own address and port, on its own network.
+        source: the host's address on that network, to connect from. If the network is gone, the connection
+            then fails. Without it, packets might leave by the default route.
     """
 
     address: str
@@ -42,16 +42,16 @@ class Peer:
 
 
 def find(machine: Machine, container: str, published: str) -> Peer | None:
-    """Return where a container is reached; None where it does not run, or is not in its own network.
+    """Return the address of a container; None if it does not run, or is not in its own network.
 
     Args:
         machine: the host.
-        container: its name, which is its own network's too.
+        container: its name. Its own network has the same name.
         published: address and port of the host that lead to it.
 
     Raises:
-        AgentError: ``impostor`` where it does not run and somebody else listens in its place; ``unreadable``
-            where Docker does not answer.
+        AgentError: ``impostor`` if it does not run and another program listens in its place; ``unreadable``
+            if Docker does not answer.
     """
     host, _, port = published.rpartition(":")
     peer = _peer(_inspected(machine, container), container, port)
@@ -61,7 +61,7 @@ def find(machine: Machine, container: str, published: str) -> Peer | None:
 
 
 def _inspected(machine: Machine, container: str) -> Mapping[str, Any]:
-    """What Docker says of a container; nothing where there is none."""
+    """Return Docker's description of a container; an empty map if there is none."""
     if not _NAME.fullmatch(container):
         raise AgentError("invalid", f"{container!r} is not the name of a container", prop="container")
     answer = ask(machine.docker, "GET", f"/containers/{container}/json", timeout=_TIMEOUT)
@@ -72,13 +72,13 @@ def _inspected(machine: Machine, container: str) -> Mapping[str, Any]:
             return {}
         if answer.status != 200:  # noqa: PLR2004 - HTTP
             why = answer.error()
-            raise AgentError("unreadable", f"Docker does not tell of the container {container}: {why}")
+            raise AgentError("unreadable", f"Docker cannot describe the container {container}: {why}")
         found = answer.document()
         return found if isinstance(found, dict) else {}
 
 
 def _peer(found: Mapping[str, Any], container: str, port: str) -> Peer | None:
-    """The container's own address, if it runs; `port` is the one that it publishes."""
+    """Return the container's own address, if it runs. `port` is its published port."""
     if not (found.get("State") or {}).get("Running"):
         return None
     network = ((found.get("NetworkSettings") or {}).get("Networks") or {}).get(container) or {}
@@ -95,7 +95,7 @@ def _peer(found: Mapping[str, Any], container: str, port: str) -> Peer | None:
 
 
 def _refuse_impostor(machine: Machine, container: str, host: str, port: int) -> None:
-    """Raise where somebody listens in a container's place who is not Docker."""
+    """Raise if a program other than Docker listens in the container's place."""
     inodes = [
         one.inode
         for family, name in (("4", "tcp"), ("6", "tcp6"))
@@ -105,13 +105,13 @@ def _refuse_impostor(machine: Machine, container: str, host: str, port: int) -> 
     held = socket_owners.holders(machine.proc, inodes)
     for inode in inodes:
         processes = held.get(inode, [])
-        # Docker's own goes with the container, a moment later, and comes before it.
+        # Docker's own listener ends a moment after the container, and starts before it.
         if not any(process.is_dockers for process in processes):
             raise _impostor(container, f"{host}:{port}", processes)
 
 
 def _takes(listens: str, host: str) -> bool:
-    """Whether a socket on an address takes connections to another."""
+    """Return whether a socket that listens on one address accepts connections to another."""
     found = ipaddress.ip_address(listens)
     found = getattr(found, "ipv4_mapped", None) or found
     return found.is_unspecified or found == ipaddress.ip_address(host)
@@ -119,17 +119,17 @@ def _takes(listens: str, host: str) -> bool:
 
 def _impostor(container: str, address: str, processes: List[Process]) -> AgentError:
     process = socket_owners.main_holder(processes)
-    who, how = "something", "`ss -ltnp` tells what it is"
+    who, how = "an unknown program", "`ss -ltnp` shows what it is"
     if process is not None:
         unit = f" in {process.unit}" if process.unit else ""
         who = f"process {process.name} of {process.user}{unit} (uid {process.uid}, pid {process.pid})"
-        how = f"`ps -fp {process.pid}` tells what it is"
+        how = f"`ps -fp {process.pid}` shows what it is"
     return AgentError(
         "impostor",
-        f"{who} listens at {address} in the place of the container {container}, which does not run; it was "
-        "told nothing, and no password",
+        f"{who} listens at {address} in place of the container {container}, which does not run; Portcullis "
+        "sent nothing to it, and no password",
         prop="address",
-        hint=f"{how}; end it, then `docker start {container}`. It has what others sent there meanwhile",
+        hint=f"{how}; stop it, then `docker start {container}`. It has what others sent there meanwhile",
     )
 
 

@@ -1,4 +1,4 @@
-"""Backup, by what it registers; its settings; and the verb that restores."""
+"""The component `Backup`, its settings, and the command that restores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def backup(*, stores: dict[str, BackupSource] = STORES, **args: Any) -> Backup:
     return Backup("web1-backup", BackupsArgs(**args), host=WEB1, stores=stores)
 
 
-def test_the_job_its_timer_and_the_proof(deploy: Deploy) -> None:
+def test_it_declares_the_job_its_timer_and_the_check(deploy: Deploy) -> None:
     engine = deploy(backup)
     files = {r.inputs["path"]: r.inputs for r in engine.of(":File")}
     assert files["/usr/local/sbin/portcullis-backup"]["mode"] == "0755"
@@ -60,7 +60,7 @@ def test_without_restic_nothing_is_installed_for_it(deploy: Deploy) -> None:
     assert "restic" not in str([r.inputs for r in engine.of(":File") if "library" not in r.name])
 
 
-def test_copies_need_a_generated_password_and_their_secrets_are_marked(deploy: Deploy) -> None:
+def test_copies_have_a_generated_password_and_marked_secrets(deploy: Deploy) -> None:
     def program() -> None:
         key = pulumi.Output.secret("hidden")
         environment = {"AWS_SECRET_ACCESS_KEY": key}
@@ -80,7 +80,7 @@ def test_copies_need_a_generated_password_and_their_secrets_are_marked(deploy: D
     assert "hidden" not in str(others)
 
 
-def test_a_repository_that_is_there_already_keeps_its_password(deploy: Deploy) -> None:
+def test_an_existing_repository_keeps_its_password(deploy: Deploy) -> None:
     engine = deploy(lambda: backup(restic=ResticArgs(repository="/srv/restic", password="known")))
     assert not engine.of(":GeneratedSecret")
     file = engine.one(":File", "web1-backup-restic-password")
@@ -88,7 +88,7 @@ def test_a_repository_that_is_there_already_keeps_its_password(deploy: Deploy) -
     assert "content" in file.secret
 
 
-def test_a_repository_on_the_host_is_a_folder_that_the_job_may_write(deploy: Deploy) -> None:
+def test_the_job_may_write_to_a_repository_on_the_host(deploy: Deploy) -> None:
     engine = deploy(lambda: backup(restic=ResticArgs(repository="/srv/restic")))
     assert engine.one(":Directory", "web1-backup-restic-folder").inputs["path"] == "/srv/restic"
     unit = engine.one(":File", "web1-backup-service").inputs["content"]
@@ -100,7 +100,7 @@ def test_a_repository_on_the_host_is_a_folder_that_the_job_may_write(deploy: Dep
     [
         (lambda: backup(keep=0, time="3:30"), ["BackupsArgs.keep", "BackupsArgs.time"]),
         (lambda: backup(stores={}), ["Backup.stores: names no store"]),
-        (lambda: backup(enabled=False), ["BackupsArgs.enabled: is false; leave the component out"]),
+        (lambda: backup(enabled=False), ["BackupsArgs.enabled: is false; leave out the component"]),
         (lambda: backup(stores={"a.b": STORES["redis"], "restic": STORES["redis"]}), ['"a.b"', '"restic"']),
         (
             lambda: BackupSource(kind="redis", container="a b", ca="x y"),
@@ -124,14 +124,16 @@ def test_a_repository_on_the_host_is_a_folder_that_the_job_may_write(deploy: Dep
         ),
     ],
 )
-def test_what_would_fail_on_the_host_is_refused_here(make: Callable[[], object], said: list[str]) -> None:
+def test_arguments_that_would_fail_on_the_host_are_refused(
+    make: Callable[[], object], said: list[str]
+) -> None:
     with pytest.raises(ValueError, match=r"\w+Args|Backup\.|BackupSource") as caught:
         make()
     for part in said:
         assert part in str(caught.value)
 
 
-def test_settings() -> None:
+def test_settings_are_read_and_their_faults_are_reported() -> None:
     assert read(BackupsArgs, {}, "").model_dump() == {
         "enabled": True, "keep": 14, "time": "03:30", "restic": None,
     }  # fmt: skip
@@ -156,7 +158,7 @@ def restored(arguments: list[str]) -> int:
 
 
 class Host:
-    """What ssh leads to."""
+    """A fake host behind ssh."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.asked: list[list[str]] = []
@@ -192,7 +194,7 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Host:
     return made
 
 
-def test_without_from_it_lists_what_there_is(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_from_it_lists_the_backups(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     assert restored(["--host", "web1"]) == 0
     said = capsys.readouterr().out
     assert "2026-11-24T03-30-00Z" in said
@@ -200,7 +202,7 @@ def test_without_from_it_lists_what_there_is(host: Host, capsys: pytest.CaptureF
     assert host.restored == []
 
 
-def test_it_asks_and_restores_only_after_the_right_answer(
+def test_it_asks_first_and_restores_only_after_the_right_answer(
     host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--host", "web1", "--from", "latest", "redis"]
@@ -211,10 +213,10 @@ def test_it_asks_and_restores_only_after_the_right_answer(
         monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
         assert restored(arguments) == code
         assert "2026-11-24T03-30-00Z (2 hours ago, 3 keys)" in capsys.readouterr().out
-    assert host.restored == ["restore redis 2026-11-24T03-30-00Z"], "the newest that has something in it"
+    assert host.restored == ["restore redis 2026-11-24T03-30-00Z"], "the newest backup with data in it"
 
 
-def test_yes_asks_nothing(host: Host) -> None:
+def test_with_yes_it_does_not_ask(host: Host) -> None:
     assert restored(["--host", "web1", "--yes", "--from", "2026-11-24T05-00-00Z", "redis"]) == 0
     assert host.restored == ["restore redis 2026-11-24T05-00-00Z"]
 
@@ -227,7 +229,7 @@ def test_yes_asks_nothing(host: Host) -> None:
         (["--stack", "prod"], ".portcullis/prod/ssh_config is missing"),
     ],
 )
-def test_what_cannot_be_done_says_so(
+def test_impossible_requests_are_refused(
     host: Host, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert restored(["--host", "web1", *arguments]) == 2
@@ -236,19 +238,19 @@ def test_what_cannot_be_done_says_so(
 
 
 @pytest.mark.parametrize("words", [["redis; reboot"], ["--from", "$(reboot)", "redis"]])
-def test_nothing_that_a_shell_would_run_reaches_the_host(host: Host, words: list[str]) -> None:
+def test_text_that_a_shell_would_run_never_reaches_the_host(host: Host, words: list[str]) -> None:
     with pytest.raises(SystemExit):
         restored(["--host", "web1", *words])
     assert host.asked == []
 
 
-def test_a_host_that_does_not_answer_is_named(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_names_a_host_that_does_not_answer(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     host.code, host.err = 255, "Connection refused"
     assert restored(["--host", "web1"]) == 2
     assert "web1 cannot be reached:\nConnection refused" in capsys.readouterr().err
 
 
-def test_nothing_that_a_host_lists_or_says_acts_on_a_terminal(
+def test_a_hosts_output_cannot_control_the_terminal(
     host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     host.add("\x1b]52;c;eA==\x07\n::stop-commands::x")
@@ -265,7 +267,7 @@ def test_nothing_that_a_host_lists_or_says_acts_on_a_terminal(
     assert capsys.readouterr().out == "redis: done\ufffd[2K\n\ufffd::add-mask::e\nx\n"
 
 
-def test_the_verb_of_make_says_the_same() -> None:
+def test_make_restore_runs_the_same_command() -> None:
     words = ["make", "-n", "restore", "STORE=mongo.shop", "FROM=latest", "YES=1", "SAFETY=no", "STACK=prod"]
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     command = said[said.index("portcullis restore") :].replace("\\\n", " ")
@@ -275,7 +277,7 @@ def test_the_verb_of_make_says_the_same() -> None:
     ]  # fmt: skip
 
 
-def test_a_preview_knows_all_but_secrets() -> None:
+def test_a_preview_does_not_know_secrets_and_knows_all_else() -> None:
     def program() -> None:
         environment = {"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("hidden")}
         backup(restic=ResticArgs(repository="/srv/restic", environment=environment))
@@ -286,6 +288,6 @@ def test_a_preview_knows_all_but_secrets() -> None:
 @pytest.mark.parametrize(
     "text", ["{}", "[3]", '[{"store": "redis"}]', "hello", "[" * 100_000, '[{"name": ["x"]}]']
 )
-def test_a_host_that_lists_something_else_is_told(text: str) -> None:
+def test_an_invalid_list_of_a_host_is_an_error(text: str) -> None:
     with pytest.raises(restore.Stopped, match="web1 is not a list of backups"):
         restore.listed(text, "web1")

@@ -1,4 +1,4 @@
-"""The half of backups that runs on the host: dumps, their names, their age, their copies, and restores."""
+"""The job on the host: dumps, their names and age, copies, and restores."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Clock:
 
 
 class FakeStore:
-    """A store whose dump is a number of items in text."""
+    """A fake store. Its dump is its number of items as text."""
 
     ending, holds = ".rdb", "keys"
 
@@ -96,7 +96,7 @@ def put(shelf: Shelf, items: int, store: str = "redis", note: str = "") -> str:
     return shelf.put(store, ".rdb", fake.dump, fake.check, note).path.name
 
 
-def test_a_dump_is_named_by_its_moment_and_what_is_in_it_for_root_alone(shelf: Shelf) -> None:
+def test_a_dumps_name_has_its_time_and_its_items_and_only_root_can_read_it(shelf: Shelf) -> None:
     assert put(shelf, 12) == "2026-11-24T03-30-00Z_12.rdb"
     (dump,) = shelf.dumps("redis")
     assert (dump.name, dump.items, dump.size, dump.taken) == ("2026-11-24T03-30-00Z", 12, 2, NOW)
@@ -108,12 +108,12 @@ def test_a_dump_is_named_by_its_moment_and_what_is_in_it_for_root_alone(shelf: S
     "name",
     ["dump.rdb", ".partial-1.rdb", "2026-11-24T03-30-00Z.rdb", "2026-13-24T03-30-00Z_1.rdb", "a_1.rdb"],
 )
-def test_what_has_another_name_is_nobodys_dump(name: str) -> None:
+def test_a_file_with_another_name_is_no_dump(name: str) -> None:
     assert read_name(Path(name)) is None
 
 
 @pytest.mark.parametrize("refused", ["dump", "check"])
-def test_of_a_dump_that_fails_or_is_not_whole_nothing_is_left(shelf: Shelf, refused: str) -> None:
+def test_a_failed_or_incomplete_dump_leaves_nothing(shelf: Shelf, refused: str) -> None:
     def write(out: IO[bytes]) -> None:
         out.write(b"half")
         if refused == "dump":
@@ -127,14 +127,14 @@ def test_of_a_dump_that_fails_or_is_not_whole_nothing_is_left(shelf: Shelf, refu
     assert list((shelf.folder / "redis").iterdir()) == []
 
 
-def test_what_a_killed_run_left_goes_with_the_next(shelf: Shelf) -> None:
+def test_the_next_run_removes_what_a_killed_run_left(shelf: Shelf) -> None:
     (shelf.folder / "redis").mkdir()
     (shelf.folder / "redis/.partial-7.rdb").write_text("half")
     put(shelf, 1)
     assert [path.name for path in (shelf.folder / "redis").iterdir()] == ["2026-11-24T03-30-00Z_1.rdb"]
 
 
-def test_those_go_that_are_older_than_the_days_and_never_the_newest(shelf: Shelf, clock: Clock) -> None:
+def test_dumps_older_than_the_days_are_removed_but_never_the_newest(shelf: Shelf, clock: Clock) -> None:
     for days in (20, 15, 14.1, 13.9, 1):
         clock.now = NOW - days * DAY
         put(shelf, int(days * 10))
@@ -155,7 +155,7 @@ def settings(folder: Path, *stores: FakeStore, copies: Any = None) -> config.Con
     return config.Config(folder, 14, {store.name: store for store in stores}, copies)  # type: ignore[dict-item]
 
 
-def test_one_stores_failure_keeps_no_other_from_its_turn_and_prunes_nothing(shelf: Shelf) -> None:
+def test_the_failure_of_one_store_stops_no_other_and_prunes_nothing(shelf: Shelf) -> None:
     old = shelf.folder / "redis/2020-01-01T00-00-00Z_5.rdb"
     old.parent.mkdir()
     old.write_text("5")
@@ -165,7 +165,7 @@ def test_one_stores_failure_keeps_no_other_from_its_turn_and_prunes_nothing(shel
     assert not job.run(settings(shelf.folder, broken, well), said.append)
     assert old.exists()
     assert said[0] == "redis: FAILED: no such container"
-    assert (broken.waited, well.waited) == (1, 1), "the job may be due when the host has just booted"
+    assert (broken.waited, well.waited) == (1, 1), "the job may run when the host has just booted"
     status = json.loads((shelf.folder / "status.json").read_text())
     assert status["redis"]["reason"] == "no such container"
     assert "success" not in status["redis"]
@@ -174,7 +174,7 @@ def test_one_stores_failure_keeps_no_other_from_its_turn_and_prunes_nothing(shel
 
 
 @pytest.mark.parametrize("fault", [IndexError("x"), RecursionError(), ValueError("x"), OSError(5, "x")])
-def test_whatever_a_store_sends_is_its_own_failure(
+def test_invalid_data_of_a_store_fails_only_its_own_backup(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     hostile, well = FakeStore("redis"), FakeStore("mongo")
@@ -190,20 +190,20 @@ def test_whatever_a_store_sends_is_its_own_failure(
     assert [path.name for path in (shelf.folder / "redis").iterdir()] == [], "nothing of it is left"
 
 
-def test_a_dump_is_no_larger_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dump_leaves_space_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "dump").open("wb") as file:
         assert programs._room(file) > 0
         assert programs.run(["echo", "12"], stdout=file).code == 0
     monkeypatch.setattr(programs, "_room", lambda _: 100_000)
     with (
         (tmp_path / "dump").open("wb") as file,
-        pytest.raises(Failed, match="yes had more to write than there is room for: 100000 bytes"),
+        pytest.raises(Failed, match="yes wrote more than there is space for: 100000 bytes"),
     ):
         programs.run(["yes"], stdout=file, timeout=5)
     assert (tmp_path / "dump").stat().st_size == 100_000
 
 
-def test_a_failure_keeps_the_last_success_known_and_a_success_clears_the_reason(
+def test_a_failure_keeps_the_last_success_and_a_success_clears_the_reason(
     tmp_path: Path, clock: Clock
 ) -> None:
     status = Status(tmp_path / "status.json", clock)
@@ -217,7 +217,7 @@ def test_a_failure_keeps_the_last_success_known_and_a_success_clears_the_reason(
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
 
 
-def test_a_store_that_is_suddenly_empty_has_no_backup_until_somebody_says_that_it_shall_be(
+def test_a_store_that_is_suddenly_empty_has_no_backup_until_somebody_accepts_that(
     shelf: Shelf,
 ) -> None:
     store = FakeStore("redis")
@@ -226,14 +226,14 @@ def test_a_store_that_is_suddenly_empty_has_no_backup_until_somebody_says_that_i
     assert job.run(plan, said.append)
     store.items = 0
     assert not job.run(plan, said.append)
-    assert "has no keys any more, and had 3 in the last backup" in said[-1]
+    assert "it has no keys, but had 3 in the last backup" in said[-1]
     assert [dump.items for dump in shelf.dumps("redis")] == [3]
     assert job.run(plan, said.append, accept_empty=True)
     assert job.run(plan, said.append), "it was empty before as well"
 
 
 class Copies:
-    """A repository in a list."""
+    """A fake repository: a list."""
 
     def __init__(self) -> None:
         self.kept: list[str] = []
@@ -254,7 +254,7 @@ class Copies:
         out.write(str(dump.items).encode())
 
 
-def test_copies_have_a_success_of_their_own_and_only_when_every_store_is_among_them(shelf: Shelf) -> None:
+def test_copies_succeed_only_if_they_include_every_store(shelf: Shelf) -> None:
     copies, broken = Copies(), FakeStore("redis")
     broken.fault = "gone"
     plan = settings(shelf.folder, FakeStore("mongo"), broken, copies=copies)
@@ -264,11 +264,11 @@ def test_copies_have_a_success_of_their_own_and_only_when_every_store_is_among_t
     copies.fault, broken.fault = "no such bucket", ""
     assert not job.run(plan, lambda _: None)
     assert Status(plan.status).read()["restic"]["reason"] == "no such bucket"
-    # A store that fails for weeks would lose its last copy to the others' new ones.
+    # The other stores' new copies would push out the last copy of a store that fails for weeks.
     assert copies.forgets == [False, True]
 
 
-def test_restore_sets_aside_what_is_there_and_takes_the_newest_that_has_something(
+def test_a_restore_sets_the_present_data_aside_and_takes_the_newest_dump_with_data(
     shelf: Shelf, clock: Clock
 ) -> None:
     for items in (0, 5, 7):
@@ -291,13 +291,13 @@ def test_restore_sets_aside_what_is_there_and_takes_the_newest_that_has_somethin
 @pytest.mark.parametrize(
     ("store", "which", "said"),
     [
-        ("mysql", "latest", "'mysql' is none of redis"),
-        ("redis.shop", "latest", "'redis.shop' is none of redis"),
+        ("mysql", "latest", "'mysql' is not a store of this host; it has redis"),
+        ("redis.shop", "latest", "'redis.shop' is not a store of this host; it has redis"),
         ("redis", "2020-01-01T00-00-00Z", "there is no backup 2020-01-01T00-00-00Z of redis"),
-        ("redis", "latest", "there is no backup of redis with anything in it"),
+        ("redis", "latest", "there is no backup of redis with data in it"),
     ],
 )
-def test_what_cannot_be_restored_changes_nothing(shelf: Shelf, store: str, which: str, said: str) -> None:
+def test_an_impossible_restore_changes_nothing(shelf: Shelf, store: str, which: str, said: str) -> None:
     put(shelf, 0)
     fake = FakeStore("redis")
     with pytest.raises(Failed, match=said):
@@ -306,7 +306,7 @@ def test_what_cannot_be_restored_changes_nothing(shelf: Shelf, store: str, which
     assert len(shelf.dumps("redis")) == 1
 
 
-def test_a_store_that_cannot_be_dumped_first_is_not_overwritten_unasked(shelf: Shelf) -> None:
+def test_a_store_that_cannot_be_dumped_first_is_overwritten_only_on_request(shelf: Shelf) -> None:
     put(shelf, 5)
     fake = FakeStore("redis")
     fake.fault = "it does not answer"
@@ -318,7 +318,7 @@ def test_a_store_that_cannot_be_dumped_first_is_not_overwritten_unasked(shelf: S
     assert fake.restored == ["5"]
 
 
-def test_a_dump_that_is_only_in_the_repository_is_fetched_and_leaves_nothing(shelf: Shelf) -> None:
+def test_a_dump_that_is_only_in_the_repository_is_fetched_and_removed_again(shelf: Shelf) -> None:
     copies, fake = Copies(), FakeStore("redis", 0)
     copies.there = [read_name(Path("/var/backups/x/redis/2026-11-23T03-30-00Z_8.rdb"), snapshot="abc")]
     plan = settings(shelf.folder, fake, copies=copies)
@@ -374,7 +374,7 @@ WHOLE = (
 )
 
 
-def test_documents_are_counted_by_database_and_the_servers_own_are_not(tmp_path: Path) -> None:
+def test_documents_are_counted_by_database_without_the_servers_own(tmp_path: Path) -> None:
     assert archive.documents(written(tmp_path, *WHOLE)) == {"shop": 3}
     assert archive.documents(written(tmp_path)) == {}
 
@@ -382,38 +382,38 @@ def test_documents_are_counted_by_database_and_the_servers_own_are_not(tmp_path:
 @pytest.mark.parametrize(
     ("blocks", "said"),
     [
-        (WHOLE[:1], "no end of shop.items"),
-        ((WHOLE[0][:-4],), "unpack|cut"),
-        ((WHOLE[0][:-9],), "cut|bytes"),
+        (WHOLE[:1], "the end of shop.items is missing"),
+        ((WHOLE[0][:-4],), "unpack|incomplete"),
+        ((WHOLE[0][:-9],), "incomplete|bytes"),
         ((b"\x04\0\0\0",), "a document of 4 bytes"),
         ((bson(db="shop") + END,), "collection"),
-        # Headers as no mongodump writes them: the end is missing, or a number reaches behind it.
-        ((struct.pack("<i", 8) + b"\x10a\0\0" + END,), "no whole archive"),
-        ((struct.pack("<i", 12) + b"\x02a\0\xff\xff\xff\x7f\0" + END,), "no whole archive"),
-        ((struct.pack("<i", 10) + b"\x08abcd\0" + END,), "no whole archive"),
+        # Headers that no mongodump writes: the end is missing, or a number reaches behind it.
+        ((struct.pack("<i", 8) + b"\x10a\0\0" + END,), "not a complete archive"),
+        ((struct.pack("<i", 12) + b"\x02a\0\xff\xff\xff\x7f\0" + END,), "not a complete archive"),
+        ((struct.pack("<i", 10) + b"\x08abcd\0" + END,), "not a complete archive"),
     ],
 )
-def test_an_archive_that_ends_early_is_not_whole(tmp_path: Path, blocks: Sequence[bytes], said: str) -> None:
+def test_an_archive_that_ends_early_is_refused(tmp_path: Path, blocks: Sequence[bytes], said: str) -> None:
     with pytest.raises(Failed, match=said):
         archive.documents(written(tmp_path, *blocks))
 
 
-def test_a_file_that_is_cut_or_changed_anywhere_is_not_whole(tmp_path: Path) -> None:
+def test_a_file_that_is_incomplete_or_changed_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, *WHOLE)
     whole = path.read_bytes()
     for broken in (b"", whole[:40], whole[:-1], whole[:-9] + b"\0" + whole[-8:], b"no archive at all"):
         path.write_bytes(broken)
         with pytest.raises(Failed):
             archive.documents(path)
-    with pytest.raises(Failed, match="begins with something else"):
+    with pytest.raises(Failed, match="does not begin like an archive"):
         archive.documents(written(tmp_path, magic=1))
 
 
-# --- the stores' own tools, as they answer
+# --- the tools of the stores, with fake answers
 
 
 class Tools:
-    """Programs with canned answers; `asked` keeps every command line."""
+    """Fake programs. `asked` keeps every command line."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: list[Any] = []
@@ -441,7 +441,7 @@ SNAPSHOT = b"REDIS0011" + b"some keys" + b"\xff" + b"8 bytes!"
 MARK = b"m" * 40
 
 
-def test_files_are_not_switched_under_a_server_that_an_up_brought_back(
+def test_the_files_of_a_server_that_an_up_started_are_not_switched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     ran: list[str] = []
@@ -455,15 +455,15 @@ def test_files_are_not_switched_under_a_server_that_an_up_brought_back(
     for module in (programs, redis, redis.containers):
         monkeypatch.setattr(module, "run", run)
     (tmp_path / "a.rdb").write_bytes(SNAPSHOT)
-    with pytest.raises(Failed, match="redis was started meanwhile"):
+    with pytest.raises(Failed, match="redis was started during the restore"):
         redis.Redis("redis", "redis").restore(tmp_path / "a.rdb", "", lambda _: None)
     assert not [words for words in ran if "dump.rdb" in words]
     assert ran[-1] == "docker start redis"
 
 
 @pytest.mark.parametrize("entry_point", [True, False])
-def test_a_snapshot_is_loaded_as_the_image_starts_its_server(tmp_path: Path, *, entry_point: bool) -> None:
-    """The entry point of Redis 8 loads modules, and a snapshot with their keys is refused without them."""
+def test_a_snapshot_is_loaded_with_the_entry_point_of_the_image(tmp_path: Path, *, entry_point: bool) -> None:
+    """The entry point of Redis 8 loads modules. Without them, Redis refuses a snapshot with their keys."""
     programs_here = tmp_path / "bin"
     programs_here.mkdir()
 
@@ -487,20 +487,20 @@ def test_a_snapshot_is_loaded_as_the_image_starts_its_server(tmp_path: Path, *, 
     assert asked.strip().endswith("rejson.so") == entry_point
 
 
-def test_a_switch_of_files_that_was_cut_off_gives_back_those_of_before(tmp_path: Path) -> None:
+def test_an_interrupted_switch_of_files_brings_the_old_files_back(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir.before").mkdir()
     (tmp_path / "restore-aof").mkdir()
     subprocess.run(["sh", "-c", redis._CLEAN.replace("/data", str(tmp_path))], check=True)
     assert [path.name for path in tmp_path.iterdir()] == ["appendonlydir"]
 
 
-def test_what_runs_beside_a_server_is_what_the_kernel_takes_when_memory_runs_out() -> None:
+def test_without_memory_the_kernel_kills_the_backup_and_not_the_server() -> None:
     argv = redis.containers.shell("redis", "exec cat /proc/self/oom_score_adj")
     done = subprocess.run(argv[argv.index("sh") :], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("1000", "")
 
 
-def test_a_store_that_has_just_been_started_is_given_its_time(
+def test_the_job_waits_for_a_store_that_has_just_been_started(
     tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
@@ -522,7 +522,7 @@ def test_a_store_that_has_just_been_started_is_given_its_time(
         (f"SYNC sent to master, writing {len(SNAPSHOT)} bytes to '-'", SNAPSHOT),
     ],
 )
-def test_a_snapshot_ends_where_redis_says(tools: Tools, said: str, data: bytes) -> None:
+def test_a_snapshot_has_the_length_that_redis_reports(tools: Tools, said: str, data: bytes) -> None:
     tools.answers = [(said, data)]
     out = io.BytesIO()
     redis.Redis("redis", "redis").dump(out)
@@ -533,12 +533,12 @@ def test_a_snapshot_ends_where_redis_says(tools: Tools, said: str, data: bytes) 
 @pytest.mark.parametrize(
     ("said", "data", "refusal"),
     [
-        (f"Transfer finished with success after {len(SNAPSHOT)} bytes", SNAPSHOT[:-1], "is cut"),
+        (f"Transfer finished with success after {len(SNAPSHOT)} bytes", SNAPSHOT[:-1], "but Redis sent"),
         (Done(1, "", "AUTH failed: WRONGPASS"), b"", "WRONGPASS"),
         ("nothing of a snapshot", b"", "sent no snapshot"),
     ],
 )
-def test_a_snapshot_that_is_cut_or_refused_is_none(
+def test_an_incomplete_or_refused_snapshot_is_an_error(
     tools: Tools, said: Any, data: bytes, refusal: str
 ) -> None:
     tools.answers = [(said, data)]
@@ -551,7 +551,7 @@ def test_a_snapshot_is_checked_by_redis_own_program(tools: Tools, tmp_path: Path
     store = redis.Redis("redis", "redis")
     for broken in (b"", b"REDIS0011", SNAPSHOT[:-1], b"X" + SNAPSHOT[1:]):
         path.write_bytes(broken)
-        with pytest.raises(Failed, match="no whole snapshot"):
+        with pytest.raises(Failed, match="not a complete snapshot"):
             store.check(path)
     assert tools.asked == []
     path.write_bytes(SNAPSHOT)
@@ -562,7 +562,7 @@ def test_a_snapshot_is_checked_by_redis_own_program(tools: Tools, tmp_path: Path
         store.check(path)
 
 
-def test_mongo_takes_back_every_document_or_it_fails(tools: Tools, tmp_path: Path) -> None:
+def test_a_restore_of_mongo_fails_unless_every_document_is_back(tools: Tools, tmp_path: Path) -> None:
     path = written(tmp_path, *WHOLE)
     store = mongo.Mongo("mongo", "mongo")
     tools.answers = [("3 document(s) restored successfully. 0 document(s) failed to restore.", b"")]
@@ -575,7 +575,7 @@ def test_mongo_takes_back_every_document_or_it_fails(tools: Tools, tmp_path: Pat
     assert "--nsInclude='shop.*'" in tools.asked[-1][-1]
     for told in ("2 document(s) restored successfully. 1 document(s) failed to restore.", "done"):
         tools.answers = [(told, b"")]
-        with pytest.raises(Failed, match="did not take all 3 documents back"):
+        with pytest.raises(Failed, match="did not get all 3 documents back"):
             store.restore(path, "", said.append)
     with pytest.raises(Failed, match="has no database other; it has shop"):
         store.restore(path, "other", said.append)
@@ -594,7 +594,7 @@ def copies(tmp_path: Path) -> repository.Repository:
     )
 
 
-def test_restic_makes_its_repository_once_and_only_if_there_is_none(
+def test_restic_creates_its_repository_only_if_there_is_none(
     tools: Tools, copies: repository.Repository
 ) -> None:
     dump = read_name(Path("/var/backups/portcullis/redis/2026-11-24T03-30-00Z_8.rdb"))
@@ -616,7 +616,7 @@ def test_restic_makes_its_repository_once_and_only_if_there_is_none(
 
 
 @pytest.mark.parametrize("day", range(7))
-def test_restic_reads_another_seventh_each_day_and_forgets_by_keep(
+def test_restic_reads_another_seventh_each_day_and_forgets_after_the_declared_days(
     tools: Tools, copies: repository.Repository, monkeypatch: pytest.MonkeyPatch, day: int
 ) -> None:
     dump = read_name(Path("/var/backups/portcullis/redis/2026-11-24T03-30-00Z_8.rdb"))
@@ -642,25 +642,25 @@ def test_restic_reads_another_seventh_each_day_and_forgets_by_keep(
 
 
 @pytest.mark.parametrize("verb", ["cat", "backup", "forget", "check"])
-def test_a_restic_that_fails_is_a_failed_run(tools: Tools, copies: repository.Repository, verb: str) -> None:
+def test_a_failure_of_restic_fails_the_run(tools: Tools, copies: repository.Repository, verb: str) -> None:
     dump = read_name(Path("/var/backups/portcullis/redis/2026-11-24T03-30-00Z_8.rdb"))
     assert dump is not None
     well, ill = (Done(0, "", ""), b""), (Done(3, "", "no such host"), b"")
     order = ["cat", "backup", "forget", "check"]
     tools.answers = [well] * order.index(verb) + [ill]
-    if verb == "cat":  # then it is made
+    if verb == "cat":  # the job then tries to create the repository
         tools.answers += [ill]
-        with pytest.raises(Failed, match="neither be opened nor made:\nno such host\nno such host"):
+        with pytest.raises(Failed, match="create the repository:\nno such host\nno such host"):
             copies.keep([dump], 14)
     else:
         with pytest.raises(Failed, match=rf"restic {verb} failed \(exit 3\):\nno such host"):
             copies.keep([dump], 14)
 
 
-def test_what_restic_says_is_told_without_what_is_secret(tools: Tools, copies: repository.Repository) -> None:
+def test_secrets_are_removed_from_the_output_of_restic(tools: Tools, copies: repository.Repository) -> None:
     quoting = "Fatal: rest:https://me:hunter22@example.com/ correcthorse battery=staple"
     tools.answers = [(Done(1, "", quoting), b""), (Done(1, "", quoting), b"")]
-    with pytest.raises(Failed, match="neither be opened nor made") as caught:
+    with pytest.raises(Failed, match="neither open nor create the repository") as caught:
         copies.keep([], 14)
     text = str(caught.value)
     assert "me:***@example.com/ *** ***" in text
@@ -668,7 +668,7 @@ def test_what_restic_says_is_told_without_what_is_secret(tools: Tools, copies: r
         assert secret not in text
 
 
-def test_snapshots_are_listed_by_the_dumps_in_them(tools: Tools, copies: repository.Repository) -> None:
+def test_the_dumps_in_restics_snapshots_are_listed(tools: Tools, copies: repository.Repository) -> None:
     paths = ["/a/redis/2026-11-24T03-30-00Z_8.rdb", "/a/mongo/2026-11-24T03-30-01Z_9.archive.gz", "/a/x"]
     tools.answers = [(Done(0, json.dumps([{"id": "abc", "paths": paths}]), ""), b"")]
     (dump,) = copies.dumps("mongo")
@@ -681,7 +681,7 @@ def test_snapshots_are_listed_by_the_dumps_in_them(tools: Tools, copies: reposit
     assert [dump.path.name for dump in copies.dumps("redis")] == [at[1], at[2], at[0]], "the newest first"
 
 
-def test_a_value_too_short_to_be_a_secret_is_left_in_what_restic_says(
+def test_a_value_too_short_for_a_secret_stays_in_the_output_of_restic(
     tools: Tools, copies: repository.Repository
 ) -> None:
     copies.environment.write_text("A=short\nB=longer\n")
@@ -713,15 +713,15 @@ def test_the_command_reads_its_settings_and_refuses_a_second_run(
         "mongo": mongo.Mongo("mongo", "m", "/ca"),
     }
     assert read.repository is not None
-    with main._alone(read):
+    with main._locked(read):
         assert main.main(["--config", str(path), "run"]) == 1
-    assert "another backup or restore is under way" in capfd.readouterr().out
+    assert "another backup or restore is running" in capfd.readouterr().out
     path.write_text("{")
     assert main.main(["--config", str(path), "list"]) == 1
     assert f"error: {path} cannot be used" in capfd.readouterr().out
 
 
-def test_what_runs_on_the_host_is_small_plain_and_needs_nothing() -> None:
+def test_the_job_needs_only_the_standard_library_of_python_3_9() -> None:
     import ast  # noqa: PLC0415
     import sys  # noqa: PLC0415
 
@@ -735,7 +735,7 @@ def test_what_runs_on_the_host_is_small_plain_and_needs_nothing() -> None:
                 assert name.partition(".")[0] in sys.stdlib_module_names, (path, name)
 
 
-def test_a_run_goes_on_when_nobody_listens_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_continues_when_nobody_reads_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
     def cut(_fd: int, _data: bytes) -> int:
         raise BrokenPipeError
 

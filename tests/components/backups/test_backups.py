@@ -1,4 +1,4 @@
-"""How fresh backups are, and the run that mends it, on a host made of files."""
+"""How fresh backups are, and the run that takes a new one, on a fake host."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DAY = 86400
 
 
 class Job:
-    """A host whose job is what a test says; `ran` counts its runs."""
+    """A fake host with a job. The test decides what the job does; `ran` counts its runs."""
 
     def __init__(self, machine: Machine, folder: Path) -> None:
         self.status = folder / "status.json"
@@ -73,7 +73,7 @@ def job(machine: Machine, tmp_path: Path) -> Iterator[Job]:
     made.client.close()
 
 
-def test_the_first_backup_is_taken_at_once_and_needs_no_second(job: Job) -> None:
+def test_the_first_backup_is_taken_at_once_and_only_once(job: Job) -> None:
     assert job.stores() == {"mongo": "never backed up", "redis": "never backed up"}
     done = job.put()
     assert [(step["property"], step["have"]) for step in done["steps"]] == [
@@ -102,14 +102,16 @@ def test_the_first_backup_is_taken_at_once_and_needs_no_second(job: Job) -> None
         ({"file": "", "success": -60}, "fresh"),
     ],
 )
-def test_what_is_not_fresh_says_since_when_and_why(job: Job, entry: dict[str, Any], said: str) -> None:
+def test_a_backup_that_is_not_fresh_says_since_when_and_why(
+    job: Job, entry: dict[str, Any], said: str
+) -> None:
     if isinstance(entry.get("success"), (int, float)):
         entry = {**entry, "success": time.time() + entry["success"]}
     job.note(90, mongo={}, redis=entry)
     assert job.stores() == {"mongo": "fresh", "redis": said.format(dump=job.dump)}
 
 
-def test_an_old_backup_is_drift_of_its_store_and_the_update_backs_up(job: Job) -> None:
+def test_an_old_backup_is_drift_and_the_update_takes_a_new_one(job: Job) -> None:
     job.put()
     job.note(3 * DAY, redis={})
     assert job.stores()["redis"].startswith("last success 3 days ago")
@@ -119,12 +121,12 @@ def test_an_old_backup_is_drift_of_its_store_and_the_update_backs_up(job: Job) -
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"redis": 7}'])
-def test_a_status_that_makes_no_sense_is_as_good_as_none(job: Job, text: str) -> None:
+def test_an_invalid_status_file_counts_as_none(job: Job, text: str) -> None:
     job.status.write_text(text)
     assert job.stores()["redis"] == "never backed up"
 
 
-def test_a_backup_that_fails_says_why_and_stays_a_difference(job: Job) -> None:
+def test_a_failed_backup_says_why_and_stays_drift(job: Job) -> None:
     job.code = 1
     error = job.refused()
     assert (error.code, error.prop) == ("failed", "stores")
@@ -132,14 +134,14 @@ def test_a_backup_that_fails_says_why_and_stays_a_difference(job: Job) -> None:
     assert job.stores()["redis"] == "never backed up"
 
 
-def test_one_that_takes_longer_than_a_deployment_waits_goes_on(job: Job) -> None:
+def test_a_backup_continues_when_the_deployment_stops_waiting(job: Job) -> None:
     job.fault = "timeout"
     error = job.refused()
-    assert "goes on" in error.message
+    assert "continues" in error.message
     assert f"journalctl -fu {UNIT}" in error.hint
 
 
-def test_a_store_that_the_job_does_not_know_stays_a_difference(job: Job) -> None:
+def test_a_store_that_the_job_does_not_know_stays_drift(job: Job) -> None:
     error = job.client.refused("put", "backups", UNIT, job.desired("other"))
     assert error.code == "not-converged"
 
@@ -152,5 +154,5 @@ def test_delete_keeps_the_dumps(job: Job) -> None:
 
 
 @pytest.mark.parametrize("success", [float("nan"), float("inf"), 10**400, -1, True])
-def test_a_time_that_is_none_is_no_success(success: float) -> None:
+def test_an_impossible_time_is_no_success(success: float) -> None:
     assert on_host._state({"success": success, "reason": "full"}, 48) == "never backed up: full"

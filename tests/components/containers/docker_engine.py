@@ -1,4 +1,4 @@
-"""A Docker that answers on a socket what a test has put there: documents by their target."""
+"""A fake Docker engine that answers on a socket with what a test has prepared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Engine:
-    """Its containers, as `docker container inspect` and the list of the API tell of them."""
+    """The fake engine's data, in the form of Docker's API."""
 
     containers: list[Json] = field(default_factory=list)
     services: list[Json] | None = None
@@ -38,9 +38,9 @@ class Engine:
         addresses: tuple[str, str] = ("", ""),
         id_: str = "",
     ) -> Json:
-        """Add a container; a port is ADDRESS:PORT/PROTOCOL on the host, and 0, 1, … inside.
+        """Add a container. Each of `ports` is ADDRESS:PORT/PROTOCOL on the host; inside they are 0, 1, ….
 
-        `addresses` are its own on each network, and the host's there.
+        `addresses` are the container's own address and the host's on each network.
         """
         bound = [port.rpartition("/") for port in ports]
         places = [(*place.rpartition(":")[::2], protocol) for place, _, protocol in bound]
@@ -89,7 +89,7 @@ class Engine:
 
 @contextlib.contextmanager
 def listening(path: Path) -> Iterator[Engine]:
-    """Let an engine answer on a socket."""
+    """Let a fake engine answer on a socket."""
     engine = Engine()
 
     class Handler(socketserver.StreamRequestHandler):

@@ -1,4 +1,4 @@
-"""A Docker that a test moves along: containers, their health, and what is asked of it."""
+"""A fake `docker` command: a test sets its containers and their health, and reads the calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Fake:
-    """One container; `after` is what each look at it changes, first to last."""
+    """One container. Each call to `answer` applies the next entry of `after` first."""
 
     name: str
     status: str = "running"
@@ -50,7 +50,7 @@ class Fake:
 
 
 class FakeDocker:
-    """Stands for `machine.run`."""
+    """Stands in for `machine.run`."""
 
     def __init__(self) -> None:
         self.containers: dict[str, Fake] = {}

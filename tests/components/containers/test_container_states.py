@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class State:
-    """A client for what one container is like."""
+    """A client for the state of one container."""
 
     client: Client
     docker: FakeDocker
@@ -53,7 +53,7 @@ def state(machine: Machine) -> Iterator[State]:
     client.close()
 
 
-def test_the_preview_key_is_shown_what_was_declared_without_a_secret_and_nothing_else(
+def test_the_preview_key_sees_only_declared_containers_without_a_secret(
     state: State, machine: Machine
 ) -> None:
     state.docker.add("api-1")
@@ -65,12 +65,12 @@ def test_the_preview_key_is_shown_what_was_declared_without_a_secret_and_nothing
     state.put()
     store = Store(machine.state)
     (record,) = store.all()
-    record.extra.clear()  # as a record was before notes were taken
+    record.extra.clear()  # an old record has no notes
     store.save(record)
     assert declared(machine, STACK) == set()
 
 
-def test_a_secret_is_noted_before_a_container_is_waited_for(state: State, machine: Machine) -> None:
+def test_a_secret_is_noted_before_the_wait_for_a_container(state: State, machine: Machine) -> None:
     state.docker.add("api-1")
     state.put()
     state.docker.add("api-1", health="starting")
@@ -89,7 +89,7 @@ def test_a_secret_is_noted_before_a_container_is_waited_for(state: State, machin
     assert declared(machine, STACK) == set()
 
 
-def test_the_limit_is_set_and_a_healthy_container_is_waited_for_no_longer(state: State) -> None:
+def test_the_limit_is_set_and_a_healthy_container_needs_no_wait(state: State) -> None:
     state.docker.add("api-1")
     done = state.put()
     assert [step["property"] for step in done["steps"]] == ["pids"]
@@ -107,7 +107,7 @@ def test_the_limit_is_set_and_a_healthy_container_is_waited_for_no_longer(state:
 OWN = {"networks": {"api": "joined", "redis-shared": "joined"}}
 
 
-def test_networks_that_somebody_changed_are_mended_while_it_runs(state: State) -> None:
+def test_changed_networks_are_restored_while_the_container_runs(state: State) -> None:
     fake = state.docker.add("api-1", networks=["api", "redis-shared"])
     state.put(**OWN)
     assert state.docker.did("connect") == state.docker.did("disconnect") == []
@@ -126,13 +126,13 @@ def test_networks_that_somebody_changed_are_mended_while_it_runs(state: State) -
     assert [words for words in state.docker.ran if words[0] in ("stop", "restart", "rm")] == []
 
 
-def test_networks_that_nobody_declares_are_left_alone(state: State) -> None:
+def test_undeclared_networks_are_left_alone(state: State) -> None:
     state.docker.add("api-1", networks=["bridge"])
     assert state.put()["facts"].get("networks") is None
     assert "networks" not in [step["property"].partition(".")[0] for step in state.put()["steps"]]
 
 
-def test_a_limit_that_somebody_changed_is_drift(state: State) -> None:
+def test_a_changed_limit_is_drift(state: State) -> None:
     fake = state.docker.add("api-1")
     state.put()
     fake.pids = -1
@@ -141,12 +141,12 @@ def test_a_limit_that_somebody_changed_is_drift(state: State) -> None:
     assert fake.pids == 256
 
 
-def test_it_waits_until_the_container_is_well(state: State) -> None:
+def test_it_waits_until_the_container_is_healthy(state: State) -> None:
     state.docker.add("api-1", health="starting", after=[{}, {}, {}, {"health": "healthy"}])
     assert [step["property"] for step in state.put()["steps"]] == ["pids", "status"]
 
 
-def test_a_container_that_does_not_get_well_says_why(state: State) -> None:
+def test_the_error_says_why_a_container_does_not_become_healthy(state: State) -> None:
     state.docker.add("api-1", health="unhealthy", said="refused\n", log="no database\nbye\n")
     error = state.refused()
     assert error.message == "the container api-1 is not healthy after 0 s: unhealthy"
@@ -154,7 +154,7 @@ def test_a_container_that_does_not_get_well_says_why(state: State) -> None:
     assert (error.code, error.prop) == ("unhealthy", "status")
 
 
-def test_the_evidence_is_bounded(state: State) -> None:
+def test_the_output_in_the_error_is_bounded(state: State) -> None:
     log = "".join(f"{number} {'x' * 400}\n" for number in range(100))
     state.docker.add("api-1", health="unhealthy", log=log)
     lines = state.refused().detail.splitlines()
@@ -166,41 +166,41 @@ def test_the_evidence_is_bounded(state: State) -> None:
 @pytest.mark.parametrize(
     ("fake", "words"),
     [
-        ({"status": "restarting", "code": 3, "restarts": 5}, "restarting 3; it was started again 5 times"),
+        ({"status": "restarting", "code": 3, "restarts": 5}, "restarting 3; Docker restarted it 5 times"),
         ({"status": "running", "health": "unhealthy", "oom": True}, "needed more memory than its limit"),
         ({"status": "paused"}, "paused"),
     ],
 )
-def test_what_is_wrong_is_told(state: State, fake: dict[str, Any], words: str) -> None:
+def test_the_error_says_what_is_wrong(state: State, fake: dict[str, Any], words: str) -> None:
     state.docker.add("api-1", **fake)
     assert words in state.refused().message
 
 
-def test_one_that_dies_again_and_again_is_given_up_before_its_time(state: State) -> None:
+def test_a_container_that_keeps_crashing_fails_before_the_time_is_over(state: State) -> None:
     state.docker.add("api-1", status="restarting", code=1, after=[{}, {}, {"restarts": 8}])
-    assert "started again 8 times" in state.refused(within="100").message
+    assert "restarted it 8 times" in state.refused(within="100").message
 
 
-def test_a_deployment_that_was_cut_off_does_not_keep_the_host_to_itself(state: State) -> None:
+def test_an_interrupted_deployment_stops_waiting(state: State) -> None:
     state.docker.add("api-1", health="starting")
     state.client.machine.alone.set()
     assert state.refused(within="100").code == "interrupted"
 
 
-def test_one_that_was_stopped_is_started(state: State) -> None:
+def test_a_stopped_container_is_started(state: State) -> None:
     state.docker.add("api-1", status="exited")
     state.put()
     assert state.docker.did("start") == [["start", "api-1"]]
 
 
-def test_a_container_that_is_gone_or_another_is_not_judged(state: State) -> None:
+def test_a_missing_container_or_another_one_of_its_name_is_refused(state: State) -> None:
     assert "there is no container api-1" in state.refused().message
     state.docker.add("api-1")
-    assert "another one than was declared" in state.refused(container_id="other").message
+    assert "is not the declared one" in state.refused(container_id="other").message
     assert state.docker.did("update") == []
 
 
-def test_absence_is_a_fact_and_silence_is_an_error(state: State) -> None:
+def test_a_missing_container_is_a_fact_and_a_silent_docker_is_an_error(state: State) -> None:
     assert state.facts() == {"exists": False}
     state.docker.down = True
     with pytest.raises(KeyError):
@@ -220,7 +220,7 @@ def test_absence_is_a_fact_and_silence_is_an_error(state: State) -> None:
     assert "Cannot connect" in found["error"]["detail"]
 
 
-def test_a_job_that_ended_well_needs_nothing_more(state: State) -> None:
+def test_a_job_that_ended_well_needs_no_further_step(state: State) -> None:
     state.docker.add("job-1", health="", after=[{}, {}, {}, {"status": "exited"}])
     done = state.put("job-1", **state.job())
     assert [step["property"] for step in done["steps"]] == ["pids", "status"]
@@ -229,13 +229,13 @@ def test_a_job_that_ended_well_needs_nothing_more(state: State) -> None:
     assert state.put("job-1", **state.job())["steps"] == []
 
 
-def test_a_job_that_ended_before_it_was_looked_at_is_not_run_again(state: State) -> None:
+def test_a_job_that_ended_before_the_first_look_is_not_run_again(state: State) -> None:
     state.docker.add("job-1", health="", status="exited")
     assert state.put("job-1", **state.job())["steps"] == []
     assert state.docker.did("start") == []
 
 
-def test_a_job_that_failed_says_why_and_goes_so_that_the_next_up_runs_it_anew(state: State) -> None:
+def test_a_failed_job_says_why_and_is_removed_so_that_the_next_up_repeats_it(state: State) -> None:
     state.docker.add("job-1", health="", status="exited", code=4, log="table is locked\n")
     error = state.refused("job-1", **state.job())
     assert error.message == "the job job-1 failed: exited 4"
@@ -244,7 +244,7 @@ def test_a_job_that_failed_says_why_and_goes_so_that_the_next_up_runs_it_anew(st
     assert state.docker.did("start") == []
 
 
-def test_a_job_that_takes_too_long_is_left_alone(state: State) -> None:
+def test_a_job_that_takes_too_long_is_not_removed(state: State) -> None:
     state.docker.add("job-1", health="")
     assert (
         "the container job-1 is not done after 0 s: running" in state.refused("job-1", **state.job()).message
@@ -252,7 +252,7 @@ def test_a_job_that_takes_too_long_is_left_alone(state: State) -> None:
     assert "job-1" in state.docker.containers
 
 
-def test_many_are_one_question(state: State) -> None:
+def test_many_containers_need_one_call_to_docker(state: State) -> None:
     for name in ("a", "b"):
         state.docker.add(name)
     items = [
@@ -264,7 +264,7 @@ def test_many_are_one_question(state: State) -> None:
     assert len(state.docker.did("inspect")) == 1
 
 
-def test_it_leaves_the_container_to_its_owner(state: State) -> None:
+def test_a_delete_leaves_the_container_to_its_owner(state: State) -> None:
     fake = state.docker.add("api-1")
     state.put()
     assert state.client.on("remove", "containers.container_states", "api", state.desired())["done"] == "kept"

@@ -37,7 +37,7 @@ def cpu(machine: Machine, tmp_path: Path) -> Iterator[Callable[[str], Client]]:
 @pytest.mark.parametrize(
     "text", ["processor\t: 0\nflags\t\t: fpu sse2 avx avx2\n", "processor\t: 0\nFeatures\t: fp asimd\n"]
 )
-def test_a_processor_with_the_feature_and_one_of_another_make_are_well(
+def test_a_processor_with_the_feature_or_of_another_architecture_passes(
     cpu: Callable[[str], Client], text: str
 ) -> None:
     client = cpu(text)
@@ -46,7 +46,7 @@ def test_a_processor_with_the_feature_and_one_of_another_make_are_well(
     assert client.on("remove", "containers.cpus", "mongo", AVX)["done"] == "kept"
 
 
-def test_a_missing_feature_is_said_with_what_to_do(cpu: Callable[[str], Client]) -> None:
+def test_the_error_names_the_missing_feature_and_what_to_do(cpu: Callable[[str], Client]) -> None:
     client = cpu("processor\t: 0\nflags\t\t: fpu sse2 avxlike\n")
     error: Any = client.refused("put", "containers.cpus", "mongo", AVX)
     assert error.message == "the host's CPU lacks AVX: MongoDB 5 and later needs it"
@@ -54,7 +54,7 @@ def test_a_missing_feature_is_said_with_what_to_do(cpu: Callable[[str], Client])
     assert client.look("containers.cpus", "mongo", {"features": ["avx"]})["features"] == {"avx": "missing"}
 
 
-def test_a_processor_that_cannot_be_read_is_an_error_of_its_own(cpu: Callable[[str], Client]) -> None:
+def test_an_unreadable_cpuinfo_is_an_error_of_its_own(cpu: Callable[[str], Client]) -> None:
     client = cpu("")
     (client.machine.proc_sys.parent / "cpuinfo").unlink()
     items = [{"kind": "containers.cpus", "id": "mongo", "spec": {"features": ["avx"]}}]

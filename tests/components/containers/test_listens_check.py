@@ -1,4 +1,4 @@
-"""The health check of an app that says nothing of its health: something listens, and others can reach it."""
+"""The health check of an app without `health`: the app listens, and other containers can reach it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_well(port: int) -> bool:
 @pytest.mark.parametrize(
     ("family", "address", "well"),
     [
-        (socket.AF_INET, "0.0.0.0", True),  # noqa: S104 - what an app does in its container
+        (socket.AF_INET, "0.0.0.0", True),  # noqa: S104 - apps do this in their containers
         (socket.AF_INET, "127.0.0.1", False),
         (socket.AF_INET, "127.0.0.53", False),
         (socket.AF_INET6, "::", True),
@@ -27,17 +27,17 @@ def is_well(port: int) -> bool:
         (socket.AF_INET6, "::ffff:127.0.0.1", False),
     ],
 )
-def test_who_listens_for_others_is_well(family: int, address: str, *, well: bool) -> None:
+def test_an_app_is_healthy_if_others_can_reach_its_listener(family: int, address: str, *, well: bool) -> None:
     with socket.socket(family) as server:
         server.bind((address, 0))
         port = server.getsockname()[1]
-        assert not is_well(port), "bound, and not listening yet"
+        assert not is_well(port), "it is bound but does not listen yet"
         server.listen()
         assert is_well(port) == well
     assert not is_well(port)
 
 
-def test_an_address_of_its_own_counts_and_another_port_does_not() -> None:
+def test_one_address_counts_and_another_port_does_not() -> None:
     own = socket.gethostbyname(socket.gethostname())
     if own.startswith("127."):
         own = "0.0.0.0"  # noqa: S104 - as above
@@ -47,7 +47,7 @@ def test_an_address_of_its_own_counts_and_another_port_does_not() -> None:
         assert not is_well(port ^ 1)
 
 
-def test_somebody_who_is_still_connected_is_nobody_who_listens() -> None:
+def test_an_open_connection_is_no_listener() -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:  # noqa: S104 - as above
         address = (socket.gethostbyname(socket.gethostname()), server.getsockname()[1])
         with socket.create_connection(address), server.accept()[0]:

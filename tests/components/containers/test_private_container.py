@@ -1,4 +1,4 @@
-"""A container with all that it may be given; what each part becomes."""
+"""A `PrivateContainer` with each of its arguments, and what each becomes in Docker."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TMP = "/tmp"  # noqa: S108 - inside a container
 
 
 def made(name: str) -> pulumi.Resource:
-    """Make anything that has to be there first."""
+    """Make any resource that others can depend on."""
     return docker.Network(name)
 
 
@@ -46,14 +46,14 @@ def test_it_joins_the_networks_of_others_beside_its_own(deploy: Deploy) -> None:
     assert "store" in engine.before("api-container")
 
 
-def test_who_uses_it_joins_a_network_that_leads_nowhere_else(deploy: Deploy) -> None:
-    """Else an app would go out by the store's interface, past the rules for its own."""
+def test_containers_that_use_it_join_an_internal_network(deploy: Deploy) -> None:
+    """Otherwise an app could send through the store's interface, past the rules for its own."""
 
     def program() -> None:
         store = container("redis", shared=True)
         assert store.networks == (store.network, store.shared)
         app = container("web", engine=store._engine, networks=(store.shared,))
-        with pytest.raises(ValueError, match="web has no network for others"):
+        with pytest.raises(ValueError, match="web has no shared network"):
             _ = app.shared
 
     engine = deploy(program)
@@ -68,7 +68,7 @@ def test_who_uses_it_joins_a_network_that_leads_nowhere_else(deploy: Deploy) -> 
     assert names == {"redis-container": ["redis", "redis-shared"], "web-container": ["web", "redis-shared"]}
 
 
-def test_secrets_are_a_folder_that_nobody_inside_can_write_to(deploy: Deploy) -> None:
+def test_secrets_are_a_folder_that_the_container_cannot_write_to(deploy: Deploy) -> None:
     def program() -> None:
         container(secrets=SecretFiles("api", {"token": "t"}, owner="999:999", host=WEB1))
 
@@ -84,10 +84,10 @@ def test_secrets_are_a_folder_that_nobody_inside_can_write_to(deploy: Deploy) ->
     ]
     assert "api-token" in engine.before("api-container")
     found = {"portcullis.command": "image", OWNER["label"]: OWNER["value"]}
-    assert labels(engine) == found, "whoever made it says what replaces it"
+    assert labels(engine) == found, "the creator of the folder decides what replaces the container"
 
 
-def test_secrets_that_it_is_given_are_files_and_another_content_is_another_container(deploy: Deploy) -> None:
+def test_secrets_become_files_and_changed_content_replaces_the_container(deploy: Deploy) -> None:
     def program() -> None:
         store = docker.Network("store", name="store")
         use = StoreUse((store,), {"redis_url": pulumi.Output.secret("planted-url")}, (made("user"),))
@@ -109,21 +109,21 @@ def labels(engine: Engine) -> dict[str, str]:
     return {label["label"]: label["value"] for label in engine.one("container:Container").inputs["labels"]}
 
 
-def test_it_runs_on_an_engine_that_is_there_already(deploy: Deploy) -> None:
+def test_it_runs_on_an_engine_that_the_host_already_has(deploy: Deploy) -> None:
     engine = deploy(lambda: container(engine=existing_engine(bind_address="10.9.0.1")))
     found = engine.one("container:Container")
     assert found.inputs["ports"][0]["ip"] == "10.9.0.1"
-    # Their daemon.json may name more of these; the provider would take each for a difference.
+    # Their daemon.json may add more entries. The provider would count each as a difference.
     assert "logOpts" in found.options.ignoreChanges
     assert "logOpts" not in deploy(container).one("container:Container").options.ignoreChanges
     assert {r.provider for r in engine.declared if r.type.startswith("docker:")} == {"their-docker-provider"}
-    # Nothing that somebody else looks after: the first only reads.
+    # We declare nothing that somebody else manages. The first resource only reads.
     found_on_host = [r.type.rpartition(":")[2] for r in engine.declared if r.is_on_host]
     assert found_on_host == ["EngineVersion", "ContainerState"]
 
 
-def test_networks_say_what_an_engine_that_is_there_adds_to_them(deploy: Deploy) -> None:
-    """Docker's provider replaces a network whose options read back as more than was said."""
+def test_networks_declare_the_options_that_an_existing_engine_adds(deploy: Deploy) -> None:
+    """Docker's provider replaces a network whose options read back as more than was declared."""
     theirs = {"com.docker.network.driver.mtu": "1450"}
     engine = deploy(lambda: container(engine=existing_engine(network_options=theirs), bridge="br-api"))
     assert engine.one("network:Network").inputs["options"] == {
@@ -135,7 +135,7 @@ def test_networks_say_what_an_engine_that_is_there_adds_to_them(deploy: Deploy) 
     assert set(ours) == {"com.docker.network.bridge.host_binding_ipv4"}
 
 
-def test_an_image_by_tag_is_asked_for_at_its_registry(
+def test_the_registry_is_asked_for_the_digest_of_a_tag(
     deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = {"acme/api:1.4": IMAGE}
@@ -154,7 +154,7 @@ def test_an_image_by_tag_is_asked_for_at_its_registry(
         container_on_nothing(image="acme/api:1.5")
 
 
-def test_volumes_outlive_the_container_and_the_stack(deploy: Deploy) -> None:
+def test_volumes_survive_the_container_and_the_stack(deploy: Deploy) -> None:
     engine = deploy(lambda: container(volumes={"api-data": "/data"}))
     volume = engine.one("volume:Volume", "api-volume-api-data")
     assert volume.inputs == {"name": "api-data"}
@@ -173,7 +173,7 @@ def test_volumes_can_be_protected(deploy: Deploy) -> None:
     assert engine.one("container:Container").options.protect is False
 
 
-def test_what_is_mounted_of_the_host_is_read_only_and_memory_is_bounded(deploy: Deploy) -> None:
+def test_mounts_of_the_host_are_read_only_and_folders_in_memory_have_a_size(deploy: Deploy) -> None:
     engine = deploy(lambda: container(binds={"/srv/ca.pem": "/ca.pem"}, tmpfs={TMP: 8, "/run/app": 1}))
     inputs = engine.one("container:Container").inputs
     assert inputs["mounts"] == [
@@ -181,16 +181,16 @@ def test_what_is_mounted_of_the_host_is_read_only_and_memory_is_bounded(deploy: 
         {"type": "tmpfs", "target": TMP, "tmpfsOptions": {"sizeBytes": 8 << 20}},
         {"type": "bind", "source": "/srv/ca.pem", "target": "/ca.pem", "readOnly": True},
     ]
-    assert not inputs.get("volumes"), "drift in volumes is not seen"
+    assert not inputs.get("volumes"), "drift in `volumes` would not show"
 
 
-def test_a_volume_can_take_the_place_of_tmp(deploy: Deploy) -> None:
+def test_a_volume_can_replace_the_folder_tmp(deploy: Deploy) -> None:
     engine = deploy(lambda: container(volumes={"scratch": TMP}))
     mounts = engine.one("container:Container").inputs["mounts"]
     assert mounts == [{"type": "volume", "source": "scratch", "target": TMP}]
 
 
-def test_it_is_given_time_to_end_by_the_engine_and_by_whoever_stops_it(deploy: Deploy) -> None:
+def test_the_provider_and_docker_stop_give_it_time_to_end(deploy: Deploy) -> None:
     inputs = deploy(lambda: container(stop_grace=45)).one("container:Container").inputs
     assert inputs["destroyGraceSeconds"] == inputs["stopTimeout"] == 45
 
@@ -205,7 +205,7 @@ def test_its_cpus_are_spelled_as_the_provider_reads_them_back(deploy: Deploy, cp
     assert release["defined_by"]["cpus"] == f'"{read}"', "1 and 1.0 are one release"
 
 
-def test_what_has_to_be_there_first(deploy: Deploy) -> None:
+def test_it_waits_for_its_dependencies_and_the_engine(deploy: Deploy) -> None:
     engine = deploy(lambda: container(opts=pulumi.ResourceOptions(depends_on=[made("store")])))
     assert {"store", "web1-docker-service"} <= engine.before("api-container")
 
@@ -219,14 +219,14 @@ def test_texts_that_replace_the_container_are_labels(deploy: Deploy) -> None:
     assert set(labels(deploy(container))) == {"portcullis.command", OWNER["label"]}
 
 
-def test_a_command_that_is_taken_back_is_another_container(deploy: Deploy) -> None:
-    """Docker's provider sees no difference between the image's command and one that was never set."""
+def test_removing_the_command_replaces_the_container(deploy: Deploy) -> None:
+    """Docker's provider sees no difference between the image's command and a command that was never set."""
     with_one, without = deploy(lambda: container(command=("x",))), deploy(container)
-    assert "command" not in without.one("container:Container").inputs, "the image's is not known here"
+    assert "command" not in without.one("container:Container").inputs, "we do not know the image's command"
     assert labels(with_one) != labels(without)
 
 
-def test_two_containers_of_one_host_are_apart(deploy: Deploy) -> None:
+def test_two_containers_of_one_host_have_different_names(deploy: Deploy) -> None:
     def program() -> None:
         engine = docker_engine()
         for name in ("a", "b"):
@@ -242,27 +242,27 @@ def test_two_containers_of_one_host_are_apart(deploy: Deploy) -> None:
         ({"volumes": {"a b": "/data"}}, "volumes.a b: .* is not a name for a volume"),
         ({"volumes": {"data": "data"}}, r"volumes.data: .* is not a path inside a container"),
         ({"volumes": {"data": "/data/../x"}}, r"volumes.data: .* is not a path inside a container"),
-        ({"volumes": {"data": "/usr/bin"}}, r"volumes.data: .* is the system's own"),
+        ({"volumes": {"data": "/usr/bin"}}, r"volumes.data: .* belongs to the system"),
         ({"volumes": {"aa": "/d", "bb": "/d"}}, "is mounted twice"),
         ({"volumes": {"aa": "/d"}, "tmpfs": {"/d": 1}}, "tmpfs./d: .* is mounted twice, by volumes too"),
-        ({"tmpfs": {"/run/secrets": 1}}, "tmpfs./run/secrets: .* is where a container finds its secrets"),
+        ({"tmpfs": {"/run/secrets": 1}}, "tmpfs./run/secrets: .* is reserved for the container's secrets"),
         ({"binds": {"/run/docker.sock": "/s"}}, "binds.* is a socket that gives root"),
-        ({"binds": {"/etc": "/s"}}, "binds.* is the system's own"),
+        ({"binds": {"/etc": "/s"}}, "binds.* belongs to the system"),
         ({"binds": {"/": "/s"}}, "binds.* is not a path on the host"),
-        ({"binds": {"/proc/sys": "/s"}}, "binds.* is the system's own"),
+        ({"binds": {"/proc/sys": "/s"}}, "binds.* belongs to the system"),
         ({"tmpfs": {"/x": 0}}, "tmpfs./x: 0 is not a size in MB"),
         ({"pids": 1}, "pids: 1 is not a number of processes"),
         ({"stop_grace": 0}, "stop_grace: 0 is not a number of seconds"),
         ({"volumes": {"a b": "data"}, "pids": 1}, "(?s)volumes.*volumes.*pids"),
     ],
 )
-def test_what_would_fail_on_the_host_is_refused(args: dict[str, Any], words: str) -> None:
+def test_arguments_that_would_fail_on_the_host_are_refused(args: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         container_args(**args)
 
 
 def container_on_nothing(**args: Any) -> None:
-    """Make one whose arguments are refused before the engine is looked at."""
+    """Make a container whose arguments are refused before the engine is needed."""
     container(engine="none", **args)
 
 
@@ -272,7 +272,7 @@ def container_on_nothing(**args: Any) -> None:
         ({"refresh": {"A B": "x"}}, r"PrivateContainer\.refresh\[0\]: .* is not a name for a label"),
         (
             {"user": "node", "secrets": {"a": "b"}},
-            r"PrivateContainerArgs\.user: .* is a name, which the host",
+            r"PrivateContainerArgs\.user: .* is a name, but the files",
         ),
         (
             {"user": "node", "uses": [StoreUse((), {"a": pulumi.Output.secret("b")}, ())]},
@@ -280,21 +280,21 @@ def container_on_nothing(**args: Any) -> None:
         ),
     ],
 )
-def test_what_the_container_is_given_has_to_fit_its_arguments(args: dict[str, Any], words: str) -> None:
+def test_what_the_container_gets_must_fit_its_arguments(args: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         container_on_nothing(**args)
 
 
-def test_a_folder_of_secrets_has_no_place_for_those_of_a_store(deploy: Deploy) -> None:
+def test_a_store_cannot_add_files_to_a_given_folder_of_secrets(deploy: Deploy) -> None:
     def program() -> None:
         folder = SecretFiles("api", {"token": "t"}, owner="999:999", host=WEB1)
-        with pytest.raises(ValueError, match=r"PrivateContainer\.secrets: is a folder of somebody else's"):
+        with pytest.raises(ValueError, match=r"PrivateContainer\.secrets: is a folder that this component"):
             container(secrets=folder, uses=[StoreUse((), {"a": pulumi.Output.secret("b")}, ())])
 
     deploy(program)
 
 
-def test_a_preview_knows_all_but_the_id_of_the_image() -> None:
+def test_a_preview_does_not_know_the_id_of_the_image_and_knows_all_else() -> None:
     def program() -> None:
         container(
             secrets=SecretFiles("api", {"token": "t"}, owner="999:999", host=WEB1),

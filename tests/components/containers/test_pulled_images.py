@@ -1,4 +1,4 @@
-"""Images that require a login, with a Docker that listens on a socket in a temporary folder."""
+"""Images that require a login, with a fake Docker engine that listens on a socket in a temporary folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DESIRED = {"image": IMAGE, **LOGIN}
 
 
 class Docker(socketserver.ThreadingUnixStreamServer):
-    """A Docker engine: what it has, what it was asked, and what it says against a pull."""
+    """A fake Docker engine: its images, the requests it got, and its answer to a pull."""
 
     has: set[str]
     asked: list[str]
@@ -65,7 +65,7 @@ class Handler(socketserver.StreamRequestHandler):
     def answer(self, status: int, *lines: dict[str, Any]) -> None:
         head = f"HTTP/1.0 {status} X\r\nContent-Type: application/json\r\n\r\n"
         body = "".join(json.dumps(line) + "\r\n" for line in lines)
-        with contextlib.suppress(BrokenPipeError):  # whoever only looks at the status is gone by then
+        with contextlib.suppress(BrokenPipeError):  # the client hangs up when it needs only the status
             self.wfile.write((head + body).encode())
 
 
@@ -102,7 +102,7 @@ def test_an_image_is_pulled_once_with_the_login(client: Client, docker: Docker) 
     assert docker.logins == [LOGIN]
 
 
-def test_the_login_is_written_nowhere(client: Client, docker: Docker, tmp_path: Path) -> None:
+def test_no_file_and_no_answer_holds_the_login(client: Client, docker: Docker, tmp_path: Path) -> None:
     said = json.dumps(put(client))
     assert docker.logins
     files = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
@@ -111,13 +111,13 @@ def test_the_login_is_written_nowhere(client: Client, docker: Docker, tmp_path: 
     assert not [text for text in [said, *files] if PASSWORD in text or header in text]
 
 
-def test_an_image_that_is_there_needs_no_login(client: Client, docker: Docker) -> None:
+def test_an_image_that_the_host_has_needs_no_login(client: Client, docker: Docker) -> None:
     docker.has.add(IMAGE)
     assert put(client)["steps"] == []
     assert docker.logins == []
 
 
-def test_one_that_went_is_drift(client: Client, docker: Docker) -> None:
+def test_a_removed_image_is_drift(client: Client, docker: Docker) -> None:
     put(client)
     docker.has.clear()
     assert client.look("containers.pulled_images", IMAGE, {"image": IMAGE}) == {"exists": False}
@@ -131,7 +131,7 @@ def test_one_that_went_is_drift(client: Client, docker: Docker) -> None:
         (500, "Get https://r.example.com:5000/v2/: dial tcp: no route to host", "reaches the registry"),
     ],
 )
-def test_a_refusal_says_why_and_not_the_password(
+def test_the_error_says_why_the_pull_failed_and_hides_the_password(
     client: Client, docker: Docker, status: int, refusal: str, hint: str
 ) -> None:
     docker.status, docker.refusal = status, refusal
@@ -144,13 +144,13 @@ def test_a_refusal_says_why_and_not_the_password(
     assert put(client.again())["facts"]["exists"] is True
 
 
-def test_without_docker_there_is_no_image_and_no_pull(client: Client) -> None:
+def test_without_docker_the_image_is_absent_and_a_pull_fails(client: Client) -> None:
     assert client.look("containers.pulled_images", IMAGE, {"image": IMAGE}) == {"exists": False}
-    assert "no Docker on the host" in refused(client).message
+    assert "no Docker runs on the host" in refused(client).message
 
 
-def test_a_docker_that_does_not_answer_is_not_absent(client: Client, machine: Machine) -> None:
-    Docker(str(machine.docker), Handler).server_close()  # the socket is there, and nobody listens
+def test_a_silent_docker_is_an_error_and_not_an_absent_image(client: Client, machine: Machine) -> None:
+    Docker(str(machine.docker), Handler).server_close()  # the socket is there, but nothing listens
     (found,) = client.ask(
         "survey", items=[{"kind": "containers.pulled_images", "id": IMAGE, "spec": {"image": IMAGE}}]
     )["items"]
@@ -159,7 +159,7 @@ def test_a_docker_that_does_not_answer_is_not_absent(client: Client, machine: Ma
 
 
 @pytest.mark.parametrize("name", ["redis", "redis:8", f"re dis@{DIGEST}", f"redis@{DIGEST}\r\nX: y"])
-def test_what_is_no_digest_is_not_pulled(client: Client, docker: Docker, name: str) -> None:
+def test_an_image_without_a_digest_is_not_pulled(client: Client, docker: Docker, name: str) -> None:
     error = client.refused("put", "containers.pulled_images", name, {**DESIRED, "image": name})
     assert error.code == "invalid"
     assert docker.asked == []

@@ -1,8 +1,9 @@
-"""What a container is given reads back as it was written, whatever its settings and its image say.
+"""The inputs of a container read back as they were written, for all settings and images.
 
-What differs would replace the container at every `up`. The way is that of a refresh: Check, what dockerd
-makes of a container that is created, what the docker plugin reads of it, and Diff. tests/contract shows that
-the stand-in does all that as the official plugin does, and that dockerd fills in as it is done here.
+An input that reads back differently would replace the container at every `up`. The test goes the way of a
+refresh: Check, then what dockerd makes of a new container, then what the docker plugin reads of it, and Diff.
+tests/contract shows that the stand-in does this like the official plugin, and that dockerd fills in values
+like `inspected` below.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 TMP = "/tmp"  # noqa: S108 - inside a container
 SECOND = 10**9
-# Settings from one end of what they may be to the other, and in each spelling.
+# The ends of the range of each setting, and each spelling.
 RANGE: list[Json] = [
     *({"cpus": cpus} for cpus in ("0.1", "0.50", ".5", "1", "1.0", "1.05", "10", "16.000", "100.5", "512")),
     *({"memory": megabytes} for megabytes in (6, 255, 256, 1024, 4_194_304)),
@@ -83,9 +84,9 @@ _TIMES = ("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries")
 
 
 def inspected(body: Json, image: Json) -> Json:
-    """What `docker inspect` tells of a container that was created with a body, out of an image.
+    """Return what `docker inspect` shows of a container that was created with a body, from an image.
 
-    An image fills in what is not said: `merge` in moby's daemon/commit.go, 26 to 28. The engine does too:
+    An image fills in missing values: `merge` in moby's daemon/commit.go, 26 to 28. The engine does too:
     `adaptContainerSettings` in daemon/daemon_unix.go.
     """
     config = {key: value for key, value in deepcopy(body).items() if key != "HostConfig"}
@@ -118,7 +119,7 @@ def inspected(body: Json, image: Json) -> Json:
 
 
 def differs(given: Json, image: Json) -> tuple[list[str], Json, Json]:
-    """What a refresh and a preview would show of a container: paths, the inputs before and after."""
+    """Return what a refresh and a preview show of a container: paths, and the inputs before and after."""
     inputs, problems = DockerPlugin(lambda *_, **__: None).check(
         Target("u", "docker:index/container:Container", "x"), {}, given
     )
@@ -134,7 +135,7 @@ def differs(given: Json, image: Json) -> tuple[list[str], Json, Json]:
 
 
 def whole(value: Any) -> Any:
-    """Numbers as the plugin gets them."""
+    """Return numbers as the plugin gets them."""
     if isinstance(value, dict):
         return {key: whole(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -156,7 +157,7 @@ def program() -> None:
 
 @pytest.fixture(scope="module")
 def declared() -> list[Registered]:
-    """All containers, jobs too."""
+    """All containers, with their jobs."""
     return declare(program, preview=False).of("container:Container")
 
 
@@ -181,8 +182,8 @@ def test_a_container_reads_back_as_it_was_written(declared: list[Registered], im
         ({"logOpts": {"max-size": "10m"}}, ""),
     ],
 )
-def test_it_shows_what_does_not(declared: list[Registered], other: Json, path: str) -> None:
-    """The trap that was found, and the next one."""
+def test_an_input_that_does_not_read_back_shows(declared: list[Registered], other: Json, path: str) -> None:
+    """The difference that we once met, and others of its kind."""
     found, _, _ = differs(whole(declared[0].inputs) | other, IMAGES["own"])
     assert path in found if path else not set(found) - {"healthcheck.startInterval"}
 

@@ -1,4 +1,4 @@
-"""Releases and the state of containers, as the engine sees them."""
+"""Releases and the state of containers, as Pulumi's engine sees them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def answers(**facts: Any) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     return answer
 
 
-def test_a_release_is_asked_for_with_a_token_of_its_own_and_without_what_it_is_made_of(
+def test_a_release_is_requested_with_a_new_token_and_without_its_definition(
     canned: Callable[..., CannedChannel],
 ) -> None:
     channel = canned(answers(exists=True, number=3, port=28002, container="absent"))
@@ -49,7 +49,7 @@ def test_a_release_is_asked_for_with_a_token_of_its_own_and_without_what_it_is_m
     assert SECRET not in str(channel.sent)
 
 
-def test_a_release_reads_number_and_port_and_what_is_wrong_with_its_container(
+def test_a_read_returns_number_port_and_the_fault_of_the_container(
     canned: Callable[..., CannedChannel],
 ) -> None:
     canned(answers(exists=True, number=3, port=28002, container="exited 137"))
@@ -58,7 +58,7 @@ def test_a_release_reads_number_and_port_and_what_is_wrong_with_its_container(
     assert found.outs == {**found.inputs, "number": 3, "port": 28002}
 
 
-def test_a_host_that_lost_its_records_leaves_number_and_port_to_the_state(
+def test_the_state_keeps_number_and_port_if_the_host_lost_its_records(
     canned: Callable[..., CannedChannel],
 ) -> None:
     canned(answers(exists=False))
@@ -67,14 +67,14 @@ def test_a_host_that_lost_its_records_leaves_number_and_port_to_the_state(
     assert found.outs == {**RELEASE, "number": 3.0, "port": 28002.0}
 
 
-def test_what_defines_a_release_may_be_unknown_in_a_preview() -> None:
+def test_the_definition_of_a_release_may_be_unknown_in_a_preview() -> None:
     news = {**RELEASE, "defined_by": {"labels": Unknown()}}
     checked = ReleaseProvider().check({}, news)
     assert checked.failures == []
     assert ReleaseProvider().diff("id", RELEASE, news).replaces == []
 
 
-def test_the_image_that_got_well_before_is_remembered_here_and_not_on_the_host(
+def test_the_state_and_not_the_host_remembers_the_previous_healthy_image(
     canned: Callable[..., CannedChannel],
 ) -> None:
     channel = canned(answers(exists=True, container_id="b", pids="256", status="healthy"))
@@ -94,12 +94,12 @@ def test_a_container_is_read_with_its_limit_and_status(canned: Callable[..., Can
     assert found.outs == {**found.inputs, "previous_image": "one"}
 
 
-def test_one_that_has_just_started_is_not_judged(canned: Callable[..., CannedChannel]) -> None:
+def test_a_container_that_has_just_started_is_not_judged(canned: Callable[..., CannedChannel]) -> None:
     canned(answers(exists=True, container_id="b", pids="256", status="starting"))
     assert ContainerStateProvider().read("id", STATE).inputs == STATE
 
 
-def test_a_job_that_ended_has_no_limit_to_differ(canned: Callable[..., CannedChannel]) -> None:
+def test_a_job_that_has_ended_has_no_limit_and_no_difference(canned: Callable[..., CannedChannel]) -> None:
     job = {**STATE, "expects": "exited", "status": "exited 0"}
     canned(answers(exists=True, container_id="b", pids="", status="exited 0"))
     assert ContainerStateProvider().read("id", job).inputs == job
@@ -110,6 +110,6 @@ def test_a_container_that_is_gone_shows(canned: Callable[..., CannedChannel]) ->
     assert ContainerStateProvider().read("id", STATE).inputs["status"] == "<absent>"
 
 
-def test_another_container_is_no_replacement_of_its_state() -> None:
+def test_another_container_does_not_replace_its_state() -> None:
     news = {**STATE, "container_id": Unknown(), "container": Unknown()}
     assert ContainerStateProvider().diff("id", STATE, news).replaces == []

@@ -67,7 +67,7 @@ def test_the_same_request_twice_is_one_release(app: Releases) -> None:
     assert again["steps"] == []
 
 
-def test_two_apps_never_have_one_port(app: Releases) -> None:
+def test_two_apps_never_get_the_same_port(app: Releases) -> None:
     app.client.owner = "urn:pulumi:prod::web::a:b:Release::one"
     assert app.next("one") == (1, 28000)
     app.client.owner = "urn:pulumi:prod::web::a:b:Release::two"
@@ -76,7 +76,7 @@ def test_two_apps_never_have_one_port(app: Releases) -> None:
     assert app.next("one") == (2, 28002)
 
 
-def test_a_port_that_anything_uses_is_left_out(app: Releases) -> None:
+def test_a_port_in_use_is_not_given(app: Releases) -> None:
     app.listen(28000)
     app.listen(28001, name="tcp6")
     app.docker.add("other", port=28002)
@@ -84,12 +84,14 @@ def test_a_port_that_anything_uses_is_left_out(app: Releases) -> None:
     assert app.next() == (1, 28004)
 
 
-def test_a_connection_is_no_listener(app: Releases) -> None:
+def test_an_open_connection_is_no_listener(app: Releases) -> None:
     app.listen(28000, state="01")
     assert app.next() == (1, 28000)
 
 
-def test_ports_begin_anew_at_the_end_of_the_range(app: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_the_last_port_the_first_ones_are_given_again(
+    app: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(releases, "PORTS", releases.PORTS[:3])
     app.docker.add("serving", port=28001)
     assert [app.next()[1] for _ in range(4)] == [28000, 28002, 28000, 28002]
@@ -104,12 +106,12 @@ def test_a_host_that_lost_its_records_gives_no_number_twice(app: Releases) -> No
     assert app.next(after=6) == (7, 28000)
 
 
-def test_one_that_is_not_published_has_a_number_and_no_port(app: Releases) -> None:
+def test_an_app_without_a_published_port_has_a_number_only(app: Releases) -> None:
     app.docker.down = True
     assert app.next(published=False) == (1, 0)
 
 
-def test_the_record_knows_nothing_of_what_is_deployed(app: Releases) -> None:
+def test_the_record_holds_no_definition_of_the_release(app: Releases) -> None:
     app.next()
     (record,) = app.client.machine.state.rglob("record.json")
     kept = json.loads(record.read_text())
@@ -127,7 +129,7 @@ def test_the_record_knows_nothing_of_what_is_deployed(app: Releases) -> None:
         ({"cpus": 2 * 10**9}, "running with 2 CPUs"),
     ],
 )
-def test_a_container_that_only_another_release_mends_is_drift(
+def test_a_fault_of_the_container_that_only_a_new_release_can_fix_is_drift(
     app: Releases, fake: dict[str, Any], said: str
 ) -> None:
     app.next()
@@ -137,9 +139,7 @@ def test_a_container_that_only_another_release_mends_is_drift(
 
 
 @pytest.mark.parametrize(("cpus", "number"), [("1.0", 1), ("0.5", 0.5), ("10.", 10)])
-def test_a_limit_is_declared_in_the_spelling_of_dockers_provider(
-    app: Releases, cpus: str, number: float
-) -> None:
+def test_a_limit_matches_in_the_spelling_of_dockers_provider(app: Releases, cpus: str, number: float) -> None:
     app.next()
     app.docker.add("api-1", cpus=int(number * 10**9))
     assert app.container(cpus=cpus) == "running"
@@ -151,7 +151,7 @@ def test_before_the_first_release_there_is_nothing(app: Releases) -> None:
     }
 
 
-def test_a_silent_docker_is_an_error_and_no_drift(app: Releases) -> None:
+def test_a_silent_docker_is_an_error_and_not_drift(app: Releases) -> None:
     app.next()
     app.docker.down = True
     items = [

@@ -1,4 +1,4 @@
-"""Releases, jobs and what nginx waits for: what is declared, in which order, under which name."""
+"""Releases, jobs and what nginx waits for: the declared resources, their order and their names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HERE = ProxiedApp("172.17.0.1", 2019)
 
 @pytest.fixture(autouse=True)
 def host_that_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the recording engine answer for the host."""
+    """Let the recording engine pick number and port, as a host would."""
     release = f"{made_up.HOST}:Release"
     monkeypatch.setitem(made_up._MADE_UP, release, {"number": float(NUMBER), "port": float(PORT)})
 
@@ -40,7 +40,7 @@ def rollout(**args: Any) -> PrivateContainer:
     return container(host_port=None, rollout=True, **args)
 
 
-def test_a_release_names_the_container_and_gives_it_its_port(deploy: Deploy) -> None:
+def test_a_release_gives_the_container_its_name_and_port(deploy: Deploy) -> None:
     engine = deploy(rollout)
     found = engine.one("r:Container")
     assert found.inputs["name"] == f"api-{NUMBER}"
@@ -49,13 +49,13 @@ def test_a_release_names_the_container_and_gives_it_its_port(deploy: Deploy) -> 
     assert engine.before("api-container") >= {"api-release", "api-image"}
 
 
-def test_the_next_one_comes_before_this_one_goes(deploy: Deploy) -> None:
+def test_the_next_container_starts_before_the_old_one_stops(deploy: Deploy) -> None:
     options = deploy(rollout).one("r:Container").options
     assert options.deleteBeforeReplace is False
-    assert options.deleteBeforeReplaceDefined, "the provider itself says true"
+    assert options.deleteBeforeReplaceDefined, "the provider's own default is true"
 
 
-def test_a_fixed_port_is_free_before_the_next_one_comes(deploy: Deploy) -> None:
+def test_with_a_fixed_port_the_old_container_stops_first(deploy: Deploy) -> None:
     engine = deploy(container)
     assert engine.one("r:Container").options.deleteBeforeReplace is True
     assert not engine.of(":Release")
@@ -83,7 +83,7 @@ def defined_by(deploy: Deploy, **args: Any) -> dict[str, Any]:
         ({"jobs": JobsArgs(before=("x",))}, "jobs"),
     ],
 )
-def test_whatever_needs_another_container_is_part_of_the_release(
+def test_each_argument_that_needs_a_new_container_is_part_of_the_release(
     deploy: Deploy, args: dict[str, Any], part: str
 ) -> None:
     before, after = defined_by(deploy), defined_by(deploy, **args)
@@ -92,14 +92,14 @@ def test_whatever_needs_another_container_is_part_of_the_release(
     )
 
 
-def test_what_docker_changes_in_place_is_not(deploy: Deploy) -> None:
+def test_arguments_that_docker_changes_in_place_make_no_new_release(deploy: Deploy) -> None:
     before = defined_by(deploy)
     assert defined_by(deploy, memory=512) == before
     assert defined_by(deploy, pids=99, healthy_within=5) == before
 
 
 def test_every_property_of_the_container_is_in_its_release_or_changes_in_place(deploy: Deploy) -> None:
-    """One that is forgotten would be replaced under its own name, which is taken."""
+    """A property in neither would replace the container under its own name, which is taken."""
     engine = deploy(lambda: rollout(command=("x",), refresh={"a": "b"}))
     snake = {"".join(part.capitalize() if n else part for n, part in enumerate(key.split("_"))): key
              for key in engine.one(":Release").inputs["defined_by"]}  # fmt: skip
@@ -135,7 +135,7 @@ def test_jobs_run_one_after_the_other_before_and_after_the_container(deploy: Dep
     assert "jobs" in release["defined_by"]
 
 
-def test_a_job_has_what_the_container_has_and_serves_nothing(deploy: Deploy) -> None:
+def test_a_job_has_the_properties_of_the_container_and_no_port(deploy: Deploy) -> None:
     engine = deploy(lambda: container(env={"A": "1"}, volumes={"data": "/d"}, jobs=JobsArgs(before=("x",))))
     job, app = (engine.one("r:Container", name).inputs for name in ("api-before-1", "api-container"))
     same = {
@@ -158,18 +158,18 @@ def use() -> StoreUse:
     return StoreUse((store,), {"redis_url": pulumi.Output.secret("x")}, (store,))
 
 
-def test_a_job_waits_for_the_stores_and_secrets(deploy: Deploy) -> None:
+def test_a_job_waits_for_stores_and_secrets(deploy: Deploy) -> None:
     engine = deploy(lambda: container(jobs=JobsArgs(before=("x",)), user="1", uses=[use()]))
     assert {"store", "api-secrets-redis_url"} <= engine.before("api-before-1")
 
 
-def test_a_secret_job_is_marked(deploy: Deploy) -> None:
+def test_the_command_of_a_secret_job_is_marked_secret(deploy: Deploy) -> None:
     engine = deploy(lambda: container(secret=True, jobs=JobsArgs(before=("mine",))))
     assert "command" in engine.one("r:Container", "api-before-1").secret
     assert "defined_by" in engine.one(":Release").secret
 
 
-def test_the_limit_of_processes_and_health_are_the_states(deploy: Deploy) -> None:
+def test_the_state_resource_has_the_process_limit_and_the_health(deploy: Deploy) -> None:
     engine = deploy(lambda: container(pids=99, healthy_within=30))
     state = engine.one(":ContainerState").inputs
     assert (state["pids"], state["within"], state["expects"]) == ("99", "30", "healthy")
@@ -179,7 +179,7 @@ def test_the_limit_of_processes_and_health_are_the_states(deploy: Deploy) -> Non
 
 
 def moving_and_fixed(**moving_has: Any) -> None:
-    """Declare nginx before an app whose port moves and one whose port stays."""
+    """Declare nginx before two apps: one whose port changes, and one with a fixed port."""
     engine = docker_engine()
     moving = container("api", engine=engine, host_port=None, rollout=True, **moving_has)
     fixed = container("old", engine=engine, host_port=2019)
@@ -194,7 +194,7 @@ def moving_and_fixed(**moving_has: Any) -> None:
     ReverseProxy("nginx", ReverseProxyArgs(drain=7), host=Host("web1"), sites=sites, apps=apps)
 
 
-def test_nginx_moves_when_the_next_one_is_well_and_then_drains(deploy: Deploy) -> None:
+def test_nginx_switches_when_the_next_container_is_healthy_and_then_drains(deploy: Deploy) -> None:
     engine = deploy(moving_and_fixed)
     site = engine.one(":File", "nginx-a.example")
     assert f"server 172.17.0.1:{PORT};" in site.inputs["content"]
@@ -206,7 +206,7 @@ def test_nginx_moves_when_the_next_one_is_well_and_then_drains(deploy: Deploy) -
     assert "nginx-served" in engine.before("nginx-drain")
 
 
-def test_without_a_moving_app_nothing_is_waited_for(deploy: Deploy) -> None:
+def test_without_an_app_whose_port_changes_there_is_no_drain(deploy: Deploy) -> None:
     given = {"sites": {"a.example": SiteArgs(app="api", tls="none")}, "apps": {"api": HERE}}
     engine = deploy(lambda: ReverseProxy("nginx", ReverseProxyArgs(), host=Host("web1"), **given))
     assert not engine.of(":Drain")
@@ -220,7 +220,7 @@ def test_an_image_may_come_from_another_resource(deploy: Deploy) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: container_args(rollout=True, port=1, host_port=2), "rollout: has no fixed port"),
+        (lambda: container_args(rollout=True, port=1, host_port=2), "rollout: does not work with a fixed"),
         (lambda: container_args(port=1, host_port=28500), "host_port: 28500 may be given to another app's"),
         (lambda: container_args(rollout=True), "rollout: needs the port that the app listens on"),
         (lambda: container_args(healthy_within=0), "healthy_within: 0 is not a number of seconds"),
@@ -234,12 +234,12 @@ def test_an_image_may_come_from_another_resource(deploy: Deploy) -> None:
         (lambda: ReverseProxyArgs(drain=-1), "drain: -1 is not a number of seconds"),
     ],
 )
-def test_what_cannot_be_is_refused(make: Any, words: str) -> None:
+def test_impossible_arguments_are_refused(make: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
 
 
-def test_a_preview_knows_all_but_number_and_port_and_what_they_name() -> None:
+def test_a_preview_does_not_know_number_and_port_and_knows_all_else() -> None:
     assert unknown_in(lambda: moving_and_fixed(jobs=JobsArgs(before=("x",), after=("y",)))) == {
         "api-after-1-state.container",
         "api-after-1.image",

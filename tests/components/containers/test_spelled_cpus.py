@@ -1,4 +1,4 @@
-"""A limit of CPUs is spelled as Docker's provider reads it back."""
+"""The spelling of a CPU limit, as Docker's provider reads it back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from portcullis.components.containers.render import spell_cpus
         ("512", "512.0"),
     ],
 )
-def test_a_limit_has_the_one_spelling_that_reads_back_as_itself(number: str, text: str) -> None:
+def test_the_spelling_of_a_limit_reads_back_unchanged(number: str, text: str) -> None:
     assert spell_cpus(number) == text
     assert spell_cpus(text) == text
 
@@ -55,7 +55,7 @@ def test_a_limit_has_the_one_spelling_that_reads_back_as_itself(number: str, tex
         ("0.000000001", "0.0"),
     ],
 )
-def test_a_limit_that_the_provider_reads_back_as_another_is_refused(number: str, read: str) -> None:
+def test_a_limit_that_the_provider_reads_back_as_another_number_is_refused(number: str, read: str) -> None:
     with pytest.raises(ValueError, match=f"is read back as {read} by Docker's provider"):
         spell_cpus(number)
 

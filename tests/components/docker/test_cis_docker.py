@@ -1,4 +1,4 @@
-"""The CIS Docker Benchmark as code: each item passes on a good host and finds its own fault."""
+"""The CIS Docker Benchmark as code: each item passes on a good host and finds only its own fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOCKET = {"/run/docker.sock": FileFact("root", "docker", 0o660)}
 
 
 def good() -> Facts:
-    """A host on which nothing is wrong, waived items included."""
+    """Return the facts of a host without any finding, not even of a waived item."""
     daemon = json.loads(daemon_json(DIALECTS["debian-13"], "172.17.0.1/16"))
     extra = {"default-ulimits": {"nofile": 1}, "authorization-plugins": ["x"], "userland-proxy": False}
     return Facts(
@@ -174,7 +174,7 @@ def test_a_good_host_has_no_finding() -> None:
     assert audit(good()) == []
 
 
-def test_every_item_is_seen_to_find_something() -> None:
+def test_every_item_has_a_bad_example() -> None:
     assert set(BAD) == set(ITEMS)
 
 
@@ -183,16 +183,16 @@ def test_an_item_finds_its_own_fault_and_nothing_else(number: str, facts: Facts)
     assert [finding.item for finding in audit(facts)] == [number]
 
 
-def test_a_file_that_is_not_there_is_no_fault() -> None:
+def test_a_missing_file_is_no_fault() -> None:
     assert audit(replace(good(), files={})) == []
 
 
-def test_apparmor_is_asked_for_only_where_the_kernel_has_it() -> None:
+def test_apparmor_is_required_only_if_the_kernel_has_it() -> None:
     facts = replace(container(AppArmorProfile=""), info={**good().info, "SecurityOptions": ["name=userns"]})
     assert audit(facts) == []
 
 
-def test_waivers_are_of_items_that_are_checked_and_are_needed() -> None:
+def test_each_waiver_names_an_existing_item_and_is_needed() -> None:
     assert set(WAIVED) <= set(ITEMS)
     assert unexplained(audit(good())) == [f"{number} is waived and finds nothing" for number in WAIVED]
     findings = [finding for number in WAIVED for facts in BAD[number][:1] for finding in audit(facts)]
@@ -202,7 +202,7 @@ def test_waivers_are_of_items_that_are_checked_and_are_needed() -> None:
     ]
 
 
-def test_the_facts_are_what_docker_says() -> None:
+def test_the_facts_come_from_the_output_of_commands() -> None:
     answers = {
         "docker ps -aq": "a\nb\n",
         "docker inspect a b": json.dumps([{"Name": "/a"}, {"Name": "/b"}]),

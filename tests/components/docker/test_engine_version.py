@@ -1,4 +1,4 @@
-"""Somebody else's engine: what it says of itself, and whether we can do with it."""
+"""An engine that we do not manage: its version, and whether we can use it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CLIENT = versions.CLIENT
 DESIRED = EngineDesired("shop/prod/docker", versions.OLDEST, CLIENT.api_from, CLIENT.api_to, CLIENT.name)
-# https://docs.docker.com/reference/api/engine/#api-version-matrix, and what each begins at.
+# The oldest and newest API of each release: https://docs.docker.com/reference/api/engine/#api-version-matrix.
 RELEASES = {
     "20.10.24": ("1.12", "1.41"), "24.0.9": ("1.12", "1.43"), "26.1.5": ("1.24", "1.45"),
     "28.5.2": ("1.24", "1.51"), "29.0.4": ("1.44", "1.52"), "29.8.2": ("1.40", "1.56"),
@@ -63,20 +63,20 @@ def says(version: str, oldest: str, newest: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_every_release_since_the_oldest_will_do(
+def test_every_release_since_the_oldest_supported_one_is_accepted(
     release: str, kind: Engines, docker: docker_engine.Engine
 ) -> None:
     docker.version = says(release, *RELEASES[release])
     found = facts(kind)
     assert found.version == release
     if release == "20.10.24":
-        why = "Docker 20.10.24 runs on the host, and 24.0 is the oldest that will do"
+        why = "Docker 20.10.24 on the host is too old: the oldest that we support is 24.0"
         assert found.unusable == why
         assert [step.have for step in kind.plan(DESIRED, found)] == [why]
         refusal = kind.obstacle(DESIRED, found)
         assert refusal is not None
         assert "which-versions-will-do" in refusal.hint
-        # Where we write no daemon.json, the API alone has to fit.
+        # If we write no daemon.json, only the API has to fit.
         assert facts(kind, dataclasses.replace(DESIRED, engine=versions.ANY)).unusable == ""
     else:
         assert (kind.plan(DESIRED, found), kind.obstacle(DESIRED, found)) == ([], None)
@@ -86,7 +86,7 @@ def test_every_release_since_the_oldest_will_do(
     ("oldest", "newest", "fits"),
     [("1.24", "1.40", True), ("1.24", "1.39", False), ("1.49", "1.60", True), ("1.50", "1.60", False)],
 )
-def test_an_api_that_the_client_does_not_speak(
+def test_an_engine_whose_api_the_client_does_not_speak_is_refused(
     kind: Engines, docker: docker_engine.Engine, oldest: str, newest: str, *, fits: bool
 ) -> None:
     docker.version = says("31.0.0", oldest, newest)
@@ -94,8 +94,8 @@ def test_an_api_that_the_client_does_not_speak(
         assert facts(kind).unusable == ""
         return
     words = (
-        f"Docker 31.0.0 on the host speaks its API from {oldest} to {newest}, and the docker plugin 5.x of "
-        "Pulumi from 1.40 to 1.49: they cannot talk"
+        "the docker plugin 5.x of Pulumi cannot talk to Docker 31.0.0 on the host: the plugin speaks "
+        f"Docker's API from 1.40 to 1.49, the host from {oldest} to {newest}"
     )
     with pytest.raises(AgentError, match=re.escape(words)) as caught:
         facts(kind)
@@ -109,20 +109,20 @@ def test_a_host_without_docker(kind: Engines) -> None:
 @pytest.mark.parametrize(
     "said", [[], {"Version": "29"}, says("\x1b[31m", "1.40", "1.56"), says("9" * 99, "1", "1")]
 )
-def test_what_is_no_version_is_unreadable(kind: Engines, docker: docker_engine.Engine, said: object) -> None:
+def test_an_answer_without_a_version_is_unreadable(
+    kind: Engines, docker: docker_engine.Engine, said: object
+) -> None:
     docker.version = said
-    with pytest.raises(AgentError, match="does not tell its version"):
+    with pytest.raises(AgentError, match="Docker's answer has no usable version"):
         facts(kind)
 
 
-def test_a_version_of_its_own_build_is_read_by_its_numbers(
-    kind: Engines, docker: docker_engine.Engine
-) -> None:
+def test_the_suffix_of_a_version_is_ignored(kind: Engines, docker: docker_engine.Engine) -> None:
     docker.version = says("29.9.0-rc.1+dfsg1", "1.40", "1.56")
     assert facts(kind).version == "29.9.0"
 
 
-def test_the_report_says_why() -> None:
+def test_the_report_says_why_the_engine_cannot_be_used() -> None:
     live, goal = {"unusable": "no Docker runs on the host"}, {"unusable": ""}
     change = Change("EngineVersion", "web1-docker-version", "update", goal, live, goal)
     (line,) = EngineVersionProvider().lines(change)
@@ -131,15 +131,15 @@ def test_the_report_says_why() -> None:
     )  # fmt: skip
 
 
-def test_the_table_is_about_the_plugin_that_we_require() -> None:
+def test_the_api_versions_are_those_of_the_required_plugin() -> None:
     assert f" {version('pulumi-docker').partition('.')[0]}.x " in CLIENT.name
 
 
 @pytest.mark.parametrize("os", DIALECTS)
-def test_each_source_has_its_version(os: str) -> None:
+def test_each_source_gives_its_version_of_docker(os: str) -> None:
     found: dict[versions.Source, str] = {"debian": DIALECTS[os].docker, "docker": "29.0", "present": "24.0"}
     assert {source: versions.dialect(os, source).docker for source in found} == found
 
 
-def test_two_stacks_may_ask_about_one_engine() -> None:
+def test_two_stacks_may_check_the_same_engine() -> None:
     assert dataclasses.replace(DESIRED, asks="shop/test/docker").id != DESIRED.id

@@ -1,10 +1,10 @@
-"""A MongoDB server as far as the agent can tell one: OP_MSG, SCRAM-SHA-256, users with roles, a replica set.
+"""A fake MongoDB server with what the agent needs: OP_MSG, SCRAM-SHA-256, users with roles, a replica set.
 
-It does what the official server does with users and logins, which no package of ours contains; `ferret` makes
-it lack what the lab's FerretDB lacks. pymongo talks to it too, as a second opinion.
+It treats users and logins like the official server, which no package registry has. With `ferret` it lacks
+what the lab's FerretDB lacks. pymongo talks to it too, as a second opinion.
 """
 
-# ruff: noqa: TRY301 - every command gets the same, and each is refused where it is read
+# ruff: noqa: TRY301 - every command is refused where it is read
 from __future__ import annotations
 
 import base64
@@ -39,7 +39,7 @@ _NAMES = {
 
 
 class No(Exception):
-    """A command that is refused."""
+    """The server refuses a command."""
 
     def __init__(self, code: int, message: str = "") -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ class No(Exception):
 
 @dataclass
 class User:
-    """A user; its number is another one after it was dropped and made again."""
+    """A user. Its number changes when it is dropped and created again."""
 
     password: str
     roles: list[Json]
@@ -59,17 +59,17 @@ class User:
 
 @dataclass
 class FakeMongo:
-    """The server. `asked` holds every command with the user that gave it, "" for nobody."""
+    """The fake server. `asked` holds every command with the user that sent it, "" without a login."""
 
     auth: bool = True
     ferret: bool = False
     replicas: bool = False
     lies: bool = False
-    "sends a wrong proof of its own at the end of a login"
+    "sends a wrong proof at the end of a login"
     sticky: bool = False
-    "lets users in with what they had before, changed or dropped"
+    "accepts logins with passwords that were changed and of users that were dropped"
     mute: bool = False
-    "refuses to drop anybody"
+    "refuses to drop a user"
     tls: ssl.SSLContext | None = None
     users: dict[tuple[str, str], User] = field(default_factory=dict)
     data: dict[str, list[Json]] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class FakeMongo:
 
 
 def sections(body: bytes) -> Json:
-    """The command of a message, with the documents that other clients send beside it."""
+    """Return the command of a message, with the documents that other clients send in other sections."""
     at, command, beside = 4, Json(), Json()
     while at < len(body):
         (size,) = struct.unpack_from("<i", body, at + 1)
@@ -150,7 +150,7 @@ def sections(body: bytes) -> Json:
 
 
 class Connection:
-    """One client, and who it is."""
+    """One client and its login."""
 
     def __init__(self, fake: FakeMongo, connected: socket.socket) -> None:
         self.fake = fake
@@ -203,7 +203,7 @@ class Connection:
                 return no.answer
 
     def logged_in(self) -> bool:
-        """Whether who logged in is still there, and not another one of that name."""
+        """Return whether the user of the login still exists, and is not a new one of the same name."""
         if self.me is None:
             return False
         user = self.fake.users.get(self.me[:2])

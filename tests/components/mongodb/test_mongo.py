@@ -1,4 +1,4 @@
-"""The administrator and the users of a MongoDB store, against a server that does what the official does."""
+"""The administrator and the users of a MongoDB store, against a server that behaves like the official one."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ USER_URN = "urn:pulumi:prod::web::portcullis:index:MongoUser::shop"
 
 @dataclass
 class Store:
-    """A deployment of one store: its server, its secret files, its volume."""
+    """A deployed store: its server, its secret files and its volume."""
 
     mongo: FakeMongo
     client: Deployment
     folder: Path
     docker: Engine
     runs: bool = True
-    "the container of the server, whose own address is that of loopback here"
+    "the server's container; in these tests its own address is a loopback address"
     gateway: str = "127.0.0.1"
     replica_set: str = ""
     container: str = ""
@@ -88,7 +88,7 @@ class Store:
         return without_revision(self.client.look("mongodb.mongo_roots", "mongo", self.root_spec()))
 
     def unreadable(self, kind: str, item: str, spec: Json) -> AgentError:
-        """What a preview says instead of facts."""
+        """Return the error that a preview shows instead of facts."""
         asked = [{"kind": kind, "id": item, "spec": spec}]
         (found,) = self.client.ask("survey", items=asked, index=False)["items"]
         told = found["error"]
@@ -140,7 +140,7 @@ class Store:
         return client
 
     def said(self) -> str:
-        """Everything that the agent keeps on the host."""
+        """Return everything that the agent keeps on the host."""
         return "".join(path.read_text() for path in self.client.machine.state.rglob("*") if path.is_file())
 
 
@@ -173,7 +173,7 @@ def store(machine: Machine, tmp_path: Path, volume: Path) -> Iterator[Store]:
 
 
 def without_revision(facts: Json) -> Json:
-    """What is on the server; the revision is of the host's record."""
+    """Return the facts of the server. The revision belongs to the host's record."""
     return {name: told for name, told in facts.items() if name != "revision"}
 
 
@@ -181,14 +181,14 @@ def steps(done: Json) -> list[str]:
     return [step["property"] for step in done["steps"]]
 
 
-def test_a_new_server_needs_nothing_and_says_so(store: Store) -> None:
+def test_a_new_server_needs_no_change(store: Store) -> None:
     assert steps(store.put_root()) == []
     assert store.root_facts() == {
         "exists": True, "server": "answers", "authentication": "required", "login": "works", "users": {},
     }  # fmt: skip
 
 
-def test_the_administrators_password_is_changed_with_the_one_before(store: Store) -> None:
+def test_the_administrators_password_is_changed_with_the_previous_one(store: Store) -> None:
     store.put_root()
     done = store.put_root(NEXT, previous=ROOT)
     assert steps(done) == ["login"]
@@ -198,16 +198,16 @@ def test_the_administrators_password_is_changed_with_the_one_before(store: Store
     assert steps(store.put_root(NEXT, previous=ROOT)) == []
 
 
-def test_sessions_of_the_administrator_end_with_its_password_and_at_no_other_time(store: Store) -> None:
+def test_the_administrators_sessions_end_only_when_its_password_changes(store: Store) -> None:
     store.put_root()
     store.put_root(NEXT, previous=ROOT)
     assert len(store.mongo.killed) == 1
     store.mongo.user("bob", "x", "shop", "read@shop")
     store.put_root(NEXT, previous=ROOT)
-    assert [{"user": "root", "db": "admin"}] not in store.mongo.killed[1:], "a backup may be under way"
+    assert [{"user": "root", "db": "admin"}] not in store.mongo.killed[1:], "a backup may be running"
 
 
-def test_a_run_that_ended_after_the_change_leaves_the_sessions_to_the_next(
+def test_after_an_interrupted_change_the_next_run_ends_the_sessions(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.put_root()
@@ -220,14 +220,14 @@ def test_a_run_that_ended_after_the_change_leaves_the_sessions_to_the_next(
     assert store.mongo.killed == [[{"user": "root", "db": "admin"}]]
 
 
-def test_a_rotation_whose_run_failed_is_made_good_by_what_state_had(store: Store) -> None:
+def test_after_a_failed_rotation_the_next_run_logs_in_with_the_password_in_the_state(store: Store) -> None:
     store.put_root()
-    # Rotated twice, and the run between never reached the server: `previous` was never its password.
+    # The second rotation. The first one never reached the server, so `previous` was never its password.
     store.put_root(NEXT, previous="never-arrived", before=ROOT)
     assert store.mongo.users["admin", "root"].password == NEXT
 
 
-def test_a_password_that_somebody_changed_is_shown_and_who_knows_it_is_asked(store: Store) -> None:
+def test_a_password_changed_by_hand_shows_and_the_user_must_declare_it(store: Store) -> None:
     store.put_root()
     store.mongo.users["admin", "root"].password = "by-hand"
     assert store.root_facts()["login"] == "refused"
@@ -238,12 +238,14 @@ def test_a_password_that_somebody_changed_is_shown_and_who_knows_it_is_asked(sto
     assert store.mongo.users["admin", "root"].password == ROOT
 
 
-def test_a_first_start_that_was_cut_off_is_said_and_nothing_is_touched(store: Store, volume: Path) -> None:
+def test_after_an_interrupted_first_start_the_error_says_so_and_nothing_changes(
+    store: Store, volume: Path
+) -> None:
     store.mongo.users.clear()
     (volume / "WiredTiger").write_text("")
     assert store.root_facts()["login"] == "the server has no such user"
     error = store.root_refused()
-    assert "data files and no user root: its first start was cut off" in error.message
+    assert "data files but no user root: its first start was interrupted" in error.message
     assert "docker volume rm mongo-data" in error.hint
     assert "createUser" in error.hint
     assert [path.name for path in volume.iterdir()] == ["WiredTiger"]
@@ -252,11 +254,11 @@ def test_a_first_start_that_was_cut_off_is_said_and_nothing_is_touched(store: St
 
 def test_a_server_without_auth_is_an_error_of_its_own(store: Store) -> None:
     store.mongo.auth = False
-    assert store.root_facts()["authentication"] == "nobody is asked for a password"
+    assert store.root_facts()["authentication"] == "not required"
     assert "--auth" in store.root_refused().hint
 
 
-def test_a_user_that_somebody_added_is_drift_by_name_and_is_dropped(store: Store) -> None:
+def test_an_undeclared_user_is_drift_by_name_and_is_dropped(store: Store) -> None:
     store.put_root()
     store.put_user()
     store.mongo.user("mallory", "x", "admin", "root@admin", "readWrite@shop")
@@ -268,7 +270,7 @@ def test_a_user_that_somebody_added_is_drift_by_name_and_is_dropped(store: Store
     assert set(store.mongo.users) == {("admin", "root"), ("shop", "shop-1")}
 
 
-def test_users_of_before_us_need_adopt(store: Store) -> None:
+def test_users_from_before_the_first_deploy_need_adopt(store: Store) -> None:
     store.mongo.user("bob", "x", "shop", "read@shop")
     error = store.root_refused()
     assert (error.code, error.prop) == ("differs", "users.bob@shop")
@@ -286,7 +288,9 @@ def test_users_that_only_the_former_password_shows_need_adopt_each_time(store: S
     assert set(store.mongo.users) == {("admin", "root")}
 
 
-def test_a_server_that_is_down_is_drift_and_waited_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_down_is_drift_and_up_waits_for_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.put_root()
     store.put_user()
     store.mongo.stop()
@@ -302,8 +306,8 @@ def test_a_server_that_is_down_is_drift_and_waited_for(store: Store, monkeypatch
     assert steps(store.put_root()) == []
 
 
-def test_who_listens_in_the_place_of_a_stopped_container_is_named_and_not_asked(store: Store) -> None:
-    """Its answers would be believed: SCRAM proves the server only after it was told who logs in."""
+def test_a_program_in_place_of_a_stopped_container_is_named_and_gets_no_login(store: Store) -> None:
+    """We must not ask it: SCRAM proves the server only after the client has sent the user's name."""
     store.put_root()
     store.put_user()
     store.runs = False
@@ -318,13 +322,13 @@ def test_who_listens_in_the_place_of_a_stopped_container_is_named_and_not_asked(
         error = ask()
         assert store.mongo.asked == []
         assert error.code == "impostor"
-        assert f"listens at {store.mongo.address} in the place of the container mongo" in error.message
+        assert f"listens at {store.mongo.address} in place of the container mongo" in error.message
         assert f"(uid 0, pid {os.getpid()})" in error.message
     store.mongo.stop()
     assert store.root_facts() == {"exists": True, "server": "does not answer: its container does not run"}
 
 
-def test_it_is_asked_from_the_hosts_end_of_its_network_alone(store: Store) -> None:
+def test_the_agent_connects_only_from_the_hosts_address_in_the_network(store: Store) -> None:
     store.put_root()
     store.mongo.asked.clear()
     store.gateway = "198.51.100.1"
@@ -346,13 +350,13 @@ def test_destroy_leaves_the_password_beside_the_data_and_the_next_stack_finds_it
     assert not kept.exists()
 
 
-def test_destroy_works_where_the_volume_is_gone(store: Store, volume: Path) -> None:
+def test_destroy_works_if_the_volume_is_gone(store: Store, volume: Path) -> None:
     store.put_root()
     volume.rmdir()
     assert store.remove_root() == "kept"
 
 
-def test_destroy_does_not_lose_the_password_when_docker_does_not_answer(store: Store, volume: Path) -> None:
+def test_destroy_keeps_the_password_if_docker_does_not_answer(store: Store, volume: Path) -> None:
     store.put_root()
     store.docker_is_down = True
     with pytest.raises(AgentError, match="does not say where the volume mongo-data is"):
@@ -362,7 +366,7 @@ def test_destroy_does_not_lose_the_password_when_docker_does_not_answer(store: S
     assert (volume / "portcullis-root-password").read_text() == f"{ROOT}\n"
 
 
-def test_a_user_is_let_go_of_when_its_server_is_gone_and_not_when_it_is_down(store: Store) -> None:
+def test_a_user_can_be_removed_without_its_server_only_if_the_container_is_gone(store: Store) -> None:
     store.put_root()
     store.put_user()
     store.mongo.stop()
@@ -374,7 +378,7 @@ def test_a_user_is_let_go_of_when_its_server_is_gone_and_not_when_it_is_down(sto
     assert store.on_user("remove", store.user())["done"] == "kept"
 
 
-def test_a_replica_set_is_initiated_and_read_back(store: Store) -> None:
+def test_a_replica_set_is_initiated_and_read(store: Store) -> None:
     store.mongo.replicas, store.replica_set = True, "rs0/mongo:27017"
     assert store.root_facts()["replica_set"] == "not initiated"
     assert steps(store.put_root()) == ["replica_set"]
@@ -383,7 +387,7 @@ def test_a_replica_set_is_initiated_and_read_back(store: Store) -> None:
     assert steps(store.put_root()) == []
 
 
-def test_a_member_under_another_name_is_renamed_and_other_members_are_left_alone(store: Store) -> None:
+def test_a_member_is_renamed_and_a_set_of_several_members_is_not_changed(store: Store) -> None:
     store.mongo.replicas, store.replica_set = True, "rs0/mongo:27017"
     store.put_root()
     assert store.mongo.config
@@ -394,12 +398,12 @@ def test_a_member_under_another_name_is_renamed_and_other_members_are_left_alone
     assert "several members" in store.root_refused().message
 
 
-def test_a_server_without_replica_sets_is_told_from_one_that_waits_for_it(store: Store) -> None:
+def test_a_server_without_replica_sets_gives_its_own_error(store: Store) -> None:
     store.replica_set = "rs0/mongo:27017"
     assert "without --replSet" in store.root_refused().hint
 
 
-def test_a_user_is_made_with_its_role_and_nothing_more(store: Store) -> None:
+def test_a_user_has_its_role_and_no_other(store: Store) -> None:
     store.put_root()
     assert steps(store.put_user()) == ["user"]
     assert store.user_facts() == {
@@ -417,7 +421,7 @@ def test_a_user_is_made_with_its_role_and_nothing_more(store: Store) -> None:
     app.__exit__(None, None, None)
 
 
-def test_a_password_set_by_hand_is_drift_and_is_mended(store: Store) -> None:
+def test_a_password_set_by_hand_is_drift_and_is_set_back(store: Store) -> None:
     store.put_root()
     store.put_user()
     store.mongo.users["shop", "shop-1"].password = "by-hand"
@@ -427,7 +431,7 @@ def test_a_password_set_by_hand_is_drift_and_is_mended(store: Store) -> None:
     assert store.mongo.killed == [[{"user": "shop-1", "db": "shop"}]]
 
 
-def test_roles_given_and_taken_by_hand_are_drift_by_name(store: Store) -> None:
+def test_roles_changed_by_hand_are_drift_by_name(store: Store) -> None:
     store.put_root()
     store.put_user()
     store.mongo.users["shop", "shop-1"].roles = [{"role": "dbOwner", "db": "shop"}]
@@ -438,7 +442,7 @@ def test_roles_given_and_taken_by_hand_are_drift_by_name(store: Store) -> None:
     assert store.mongo.users["shop", "shop-1"].roles == [{"role": "readWrite", "db": "shop"}]
 
 
-def test_a_user_that_was_dropped_by_hand_is_made_again(store: Store) -> None:
+def test_a_user_that_was_dropped_by_hand_is_created_again(store: Store) -> None:
     store.put_root()
     store.put_user()
     del store.mongo.users["shop", "shop-1"]
@@ -446,7 +450,7 @@ def test_a_user_that_was_dropped_by_hand_is_made_again(store: Store) -> None:
     assert steps(store.put_user()) == ["user"]
 
 
-def test_a_user_of_that_name_and_not_ours_needs_adopt(store: Store) -> None:
+def test_an_existing_user_of_the_same_name_needs_adopt(store: Store) -> None:
     store.put_root()
     store.mongo.user("shop-1", "theirs", "shop", "readWrite@shop")
     assert store.user_refused().code == "differs"
@@ -454,7 +458,7 @@ def test_a_user_of_that_name_and_not_ours_needs_adopt(store: Store) -> None:
     assert store.mongo.users["shop", "shop-1"].password == SHOP
 
 
-def test_rotation_makes_the_next_user_first_and_ends_the_old_ones_connections_last(store: Store) -> None:
+def test_rotation_creates_the_next_user_first_and_ends_the_old_connections_last(store: Store) -> None:
     store.put_root()
     store.put_user()
     old = store.logged_in("shop-1", SHOP)
@@ -475,16 +479,16 @@ def test_rotation_makes_the_next_user_first_and_ends_the_old_ones_connections_la
         app.__exit__(None, None, None)
 
 
-def test_a_server_that_lets_in_what_was_changed_or_dropped_is_not_believed(store: Store) -> None:
+def test_a_server_that_still_accepts_changed_or_dropped_users_is_an_error(store: Store) -> None:
     store.put_root()
     store.put_user()
     store.mongo.sticky = True
-    assert "still lets root in with the password of before" in store.root_refused(NEXT, previous=ROOT).message
-    with pytest.raises(AgentError, match="still lets shop-1 in"):
+    assert "still accepts the previous password of root" in store.root_refused(NEXT, previous=ROOT).message
+    with pytest.raises(AgentError, match="still accepts the login of shop-1"):
         store.on_user("remove", store.user())
 
 
-def test_a_server_that_refuses_to_drop_a_user_says_so(store: Store) -> None:
+def test_a_server_that_refuses_to_drop_a_user_is_an_error(store: Store) -> None:
     store.put_root()
     store.put_user()
     store.mongo.mute = True
@@ -492,7 +496,7 @@ def test_a_server_that_refuses_to_drop_a_user_says_so(store: Store) -> None:
         store.on_user("remove", store.user())
 
 
-def test_users_of_another_store_are_declared_there_only(store: Store) -> None:
+def test_users_of_another_store_are_undeclared_here(store: Store) -> None:
     store.put_root()
     other = {**store.user(), "store": "other"}
     (container,) = store.docker.containers
@@ -504,7 +508,7 @@ def test_users_of_another_store_are_declared_there_only(store: Store) -> None:
     assert store.root_facts()["users"] == {"shop-1@shop": "readWrite@shop"}
 
 
-def test_operations_of_a_dropped_user_are_killed_and_ours_is_not(store: Store) -> None:
+def test_operations_of_a_dropped_user_are_killed_and_the_agents_own_is_not(store: Store) -> None:
     store.put_root()
     store.put_user()
     store.mongo.running = [{"opid": 7, "client": "172.18.0.3:5"}, {"opid": 8, "client": "172.17.0.1:1"}]
@@ -523,7 +527,7 @@ def test_a_user_cannot_be_read_while_the_administrator_is_refused(store: Store) 
     assert "MongoRoot" in error.hint
 
 
-def test_a_server_without_such_sessions_and_replica_sets_is_managed_too(store: Store) -> None:
+def test_a_server_without_sessions_and_replica_sets_works_too(store: Store) -> None:
     store.mongo.ferret = True
     store.put_root()
     store.put_user()
@@ -535,7 +539,7 @@ def test_a_server_without_such_sessions_and_replica_sets_is_managed_too(store: S
     assert "replica_set=False" in store.root_refused(NEXT).hint
 
 
-def test_no_secret_is_in_facts_records_or_errors(store: Store) -> None:
+def test_facts_records_and_errors_hold_no_secret(store: Store) -> None:
     asked = json.dumps([store.put_root(), store.put_user(), store.root_facts(), store.user_facts()])
     # The server quotes the whole command.
     error = store.user_refused(roles={"no-such@shop": "granted"})

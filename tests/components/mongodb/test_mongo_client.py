@@ -1,4 +1,4 @@
-"""The agent's MongoDB client, against a server of our own and with pymongo's BSON as a second opinion."""
+"""The agent's MongoDB client, against our fake server, and with pymongo's BSON as a second opinion."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def mongo() -> Iterator[FakeMongo]:
         },
     ],
 )
-def test_documents_are_what_another_library_makes_of_them(document: dict[str, Any]) -> None:
+def test_documents_are_encoded_as_pymongo_encodes_them(document: dict[str, Any]) -> None:
     assert encode(document) == bson.encode(document)
     assert decode(encode(document)) == document
 
 
-def test_every_type_that_a_server_may_send_is_read_past() -> None:
+def test_every_type_that_a_server_may_send_can_be_read() -> None:
     sent = {
         "oid": bson.ObjectId(), "when": dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "nothing": None,
         "number": 1.5, "decimal": bson.Decimal128("1.5"), "stamp": bson.Timestamp(1, 2),
@@ -68,13 +68,13 @@ def test_every_type_that_a_server_may_send_is_read_past() -> None:
 
 
 @pytest.mark.parametrize("cut", range(40))
-def test_bytes_that_are_cut_off_are_malformed_and_nothing_worse(cut: int) -> None:
+def test_incomplete_bytes_are_malformed(cut: int) -> None:
     whole = encode({"a": {"b": "text"}, "c": [1, 2], "d": b"bytes"})
     with pytest.raises(Malformed):
         decode(whole[:cut])
 
 
-def test_bytes_that_are_changed_are_never_anything_but_malformed() -> None:
+def test_changed_bytes_are_malformed_at_worst() -> None:
     whole = encode({"a": {"b": "text"}, "c": [1, 2], "d": b"bytes", "e": 2**40})
     for index in range(len(whole)):
         for value in (0, 1, 3, 0x7F, 0xFF):
@@ -85,7 +85,7 @@ def test_bytes_that_are_changed_are_never_anything_but_malformed() -> None:
                 continue
 
 
-def test_documents_nested_without_end_are_refused() -> None:
+def test_documents_nested_too_deeply_are_refused() -> None:
     deep: dict[str, Any] = {}
     for _ in range(100):
         deep = {"a": deep}
@@ -93,7 +93,7 @@ def test_documents_nested_without_end_are_refused() -> None:
         decode(encode(deep))
 
 
-def test_the_proof_is_that_of_the_rfc() -> None:
+def test_the_proof_equals_the_one_in_the_rfc() -> None:
     # RFC 7677, section 3.
     talk = Conversation("user", "pencil", nonce="rOprNGfwEbeRWgbNEkqO")
     assert talk.first() == b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO"
@@ -110,7 +110,7 @@ def test_the_proof_is_that_of_the_rfc() -> None:
     "challenge",
     [
         b"r=somebody-elses,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
-        b"r=mine,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",  # adds nothing of its own
+        b"r=mine,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",  # the server adds nothing of its own
         b"r=mine-and-more,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=1",
         b"r=mine-and-more,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=99999999",
         b"r=mine-and-more,s=???,i=4096",
@@ -120,17 +120,17 @@ def test_the_proof_is_that_of_the_rfc() -> None:
         b"",
     ],
 )
-def test_a_challenge_that_makes_no_sense_gets_no_proof(challenge: bytes) -> None:
+def test_an_invalid_challenge_gets_no_proof(challenge: bytes) -> None:
     with pytest.raises(ServerUnproven):
         Conversation("user", "pencil", nonce="mine").final(challenge)
 
 
-def test_a_password_is_prepared_as_other_clients_prepare_it() -> None:
+def test_a_password_is_prepared_as_in_other_clients() -> None:
     assert prepared("I\u2168\u00a0x") == "IIX x"
     assert prepared("plain") == "plain"
 
 
-def test_a_login_works_and_commands_after_it(mongo: FakeMongo) -> None:
+def test_commands_work_after_a_login(mongo: FakeMongo) -> None:
     with Client(mongo.address) as client:
         with pytest.raises(Refused) as refused:
             client.command({"listDatabases": 1, "$db": "admin"})
@@ -140,7 +140,9 @@ def test_a_login_works_and_commands_after_it(mongo: FakeMongo) -> None:
 
 
 @pytest.mark.parametrize("ferret", [True, False])
-def test_wrong_passwords_and_unknown_users_are_told_apart(mongo: FakeMongo, *, ferret: bool) -> None:
+def test_a_wrong_password_and_an_unknown_user_give_different_errors(
+    mongo: FakeMongo, *, ferret: bool
+) -> None:
     mongo.ferret = ferret
     for user, unknown in (("root", False), ("nobody", True)):
         with Client(mongo.address) as client, pytest.raises(LoginRefused) as refused:
@@ -149,19 +151,19 @@ def test_wrong_passwords_and_unknown_users_are_told_apart(mongo: FakeMongo, *, f
         assert "wrong" not in str(refused.value)
 
 
-def test_a_server_that_does_not_prove_itself_is_not_believed(mongo: FakeMongo) -> None:
+def test_a_server_that_does_not_prove_itself_is_an_error(mongo: FakeMongo) -> None:
     mongo.lies = True
     with Client(mongo.address) as client, pytest.raises(Unanswered, match="does not prove"):
         client.log_in("root", PASSWORD, "admin")
 
 
-def test_no_password_is_ever_sent_at_a_login(mongo: FakeMongo) -> None:
+def test_a_login_sends_no_password(mongo: FakeMongo) -> None:
     with Client(mongo.address) as client:
         client.log_in("root", PASSWORD, "admin")
     assert PASSWORD not in str(mongo.asked)
 
 
-def test_another_client_gets_along_with_the_server_that_we_test_with(mongo: FakeMongo) -> None:
+def test_pymongo_works_with_our_fake_server(mongo: FakeMongo) -> None:
     mongo.user("shop-1", "secret", "shop", "readWrite@shop")
     options = {"directConnection": True, "serverSelectionTimeoutMS": 3000, "authMechanism": "SCRAM-SHA-256"}
     url = f"mongodb://shop-1:{{}}@{mongo.address}/?authSource=shop"
@@ -179,7 +181,7 @@ def test_another_client_gets_along_with_the_server_that_we_test_with(mongo: Fake
 
 @pytest.fixture
 def listen() -> Iterator[Callable[[bytes | None], str]]:
-    """Listeners that say one thing to whoever connects; None says nothing."""
+    """Start listeners that give every client the same answer; None is no answer."""
     opened: list[socket.socket] = []
 
     def start(says: bytes | None) -> str:
@@ -208,14 +210,14 @@ def listen() -> Iterator[Callable[[bytes | None], str]]:
 @pytest.mark.parametrize(
     ("says", "why"),
     [
-        (b"", "closes the connection"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no MongoDB server"),
-        (b"\xff\xff\xff\x7f" + b"\1\0\0\0" * 2 + b"\xdd\7\0\0", "no MongoDB server"),
-        (b"\x1a\0\0\0\7\0\0\0\1\0\0\0\xdd\7\0\0" + b"\0\0\0\0\0" + b"\5\0\0\0\7", "makes no sense"),
+        (b"", "closed the connection"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "not a MongoDB server"),
+        (b"\xff\xff\xff\x7f" + b"\1\0\0\0" * 2 + b"\xdd\7\0\0", "not a MongoDB server"),
+        (b"\x1a\0\0\0\7\0\0\0\1\0\0\0\xdd\7\0\0" + b"\0\0\0\0\0" + b"\5\0\0\0\7", "its answer is not valid"),
         (None, "no answer in time"),
     ],
 )
-def test_what_is_no_server_is_said_in_words(
+def test_the_error_says_why_an_answer_is_no_answer_of_mongodb(
     listen: Callable[[bytes | None], str], monkeypatch: pytest.MonkeyPatch, says: bytes | None, why: str
 ) -> None:
     monkeypatch.setattr(mongo_client, "ANSWER", 0.3)
@@ -224,7 +226,7 @@ def test_what_is_no_server_is_said_in_words(
 
 
 @pytest.mark.parametrize("code", [math.nan, math.inf])
-def test_a_refusal_by_a_number_that_is_none_is_a_refusal(
+def test_a_refusal_with_an_impossible_code_is_a_refusal(
     listen: Callable[[bytes | None], str], code: float
 ) -> None:
     body = b"\0\0\0\0\0" + bson.encode({"ok": 0, "code": code})
@@ -233,13 +235,13 @@ def test_a_refusal_by_a_number_that_is_none_is_a_refusal(
         client.command({"hello": 1, "$db": "admin"})
 
 
-def test_where_nobody_listens_is_said(mongo: FakeMongo) -> None:
+def test_the_error_says_that_nothing_listens(mongo: FakeMongo) -> None:
     mongo.stop()
     with pytest.raises(Unanswered, match="Connection refused"), Client(mongo.address):
         pass
 
 
-def test_tls_goes_only_to_the_server_of_that_name_and_authority(tmp_path: Path) -> None:
+def test_tls_needs_a_certificate_of_the_right_name_and_authority(tmp_path: Path) -> None:
     ca, pem = certificates(tmp_path, "mongo")
     other, _ = certificates(tmp_path / "other", "mongo")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -251,7 +253,7 @@ def test_tls_goes_only_to_the_server_of_that_name_and_authority(tmp_path: Path) 
             client.log_in("root", PASSWORD, "admin")
         for authority_, name in ((other, "mongo"), (ca, "elsewhere")):
             with (
-                pytest.raises(Unanswered, match="not to be trusted"),
+                pytest.raises(Unanswered, match="its certificate is not valid"),
                 Client(fake.address, str(authority_), name),
             ):
                 pass
@@ -262,7 +264,7 @@ def test_tls_goes_only_to_the_server_of_that_name_and_authority(tmp_path: Path) 
 
 
 def certificates(folder: Path, name: str) -> tuple[Path, Path]:
-    """A CA's certificate, and a server's certificate with its key."""
+    """Return a CA's certificate, and a server's certificate with its key."""
     from cryptography import x509  # noqa: PLC0415
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The component MongoDB by what it registers, its settings, and its resources' providers."""
+"""The component MongoDB: its resources, its settings, and the providers of its host resources."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def used(**args: Any) -> None:
     )
 
 
-def test_the_server_has_nothing_it_does_not_need_and_always_asks_for_a_password(deploy: Deploy) -> None:
+def test_the_container_has_only_the_rights_it_needs_and_requires_a_login(deploy: Deploy) -> None:
     inputs = deploy(store).one("container:Container").inputs
     assert inputs["command"] == ["mongod", "--auth", "--bind_ip_all", "--maxConns", "800"]
     assert inputs["user"] == "999:999"
@@ -77,7 +77,7 @@ def test_the_server_has_nothing_it_does_not_need_and_always_asks_for_a_password(
     assert mounts["/run/secrets"]["readOnly"] is True
 
 
-def test_no_secret_leaves_the_program_unmarked(deploy: Deploy) -> None:
+def test_every_secret_is_marked(deploy: Deploy) -> None:
     engine = deploy(lambda: store(tls=True, ca=Authority(), replica_set=True))
     for resource in engine.declared:
         marked = {key: value for key, value in resource.inputs.items() if key in resource.secret}
@@ -86,7 +86,7 @@ def test_no_secret_leaves_the_program_unmarked(deploy: Deploy) -> None:
         assert "KEY" not in rest, resource.name
 
 
-def test_each_database_has_a_user_named_by_the_generation_of_its_password(deploy: Deploy) -> None:
+def test_each_database_has_a_user_named_after_the_generation_of_its_password(deploy: Deploy) -> None:
     engine = deploy(store)
     shop = engine.one(":MongoUser", "mongo-shop").inputs
     assert shop["user"] == "shop-1"
@@ -96,14 +96,14 @@ def test_each_database_has_a_user_named_by_the_generation_of_its_password(deploy
     assert {r.inputs["database"] for r in engine.of(":MongoUser")} == {"crm", "shop"}
 
 
-def test_what_comes_before_what(deploy: Deploy) -> None:
+def test_the_order_of_the_resources(deploy: Deploy) -> None:
     engine = deploy(store)
     assert engine.before("mongo-container") >= {"mongo-cpu", "mongo-root-password", "web1-docker-service"}
     assert "mongo-container" in engine.before("mongo-root")
     assert engine.before("mongo-shop") >= {"mongo-root", "mongo-users-shop"}
 
 
-def test_an_app_gets_a_connection_string_for_its_database_alone(deploy: Deploy) -> None:
+def test_an_app_gets_a_connection_string_for_its_own_database_only(deploy: Deploy) -> None:
     engine = deploy(used)
     app = engine.one("container:Container", "app-container").inputs
     password = "generated-mongo-shop-secret"
@@ -116,7 +116,7 @@ def test_an_app_gets_a_connection_string_for_its_database_alone(deploy: Deploy) 
     assert "mongo-crm" not in engine.before("app-container")
 
 
-def test_a_replica_set_is_known_by_the_name_that_apps_use(deploy: Deploy) -> None:
+def test_a_replica_set_has_the_name_that_apps_use(deploy: Deploy) -> None:
     engine = deploy(lambda: used(replica_set=True))
     command = engine.one("container:Container", "mongo-container").inputs["command"]
     assert command[-4:] == ["--replSet", "rs0", "--keyFile", "/run/secrets/keyfile"]
@@ -127,7 +127,7 @@ def test_a_replica_set_is_known_by_the_name_that_apps_use(deploy: Deploy) -> Non
     assert "directConnection" not in url
 
 
-def test_with_an_authority_nothing_is_in_clear(deploy: Deploy) -> None:
+def test_with_tls_every_connection_is_encrypted(deploy: Deploy) -> None:
     engine = deploy(lambda: used(tls=True, ca=Authority()))
     container = engine.one("container:Container", "mongo-container").inputs
     assert container["command"][5:] == [
@@ -144,7 +144,7 @@ def test_with_an_authority_nothing_is_in_clear(deploy: Deploy) -> None:
     assert container["labels"][0]["label"] == "portcullis.refresh.certificate"
 
 
-def test_the_volume_stays_and_avx_is_asked_for_unless_it_is_said(deploy: Deploy) -> None:
+def test_the_volume_stays_and_avx_is_required_by_default(deploy: Deploy) -> None:
     engine = deploy(store)
     volume = engine.one("volume:Volume")
     assert (volume.inputs["name"], volume.options.retainOnDelete, volume.options.protect) == (
@@ -157,14 +157,14 @@ def test_the_volume_stays_and_avx_is_asked_for_unless_it_is_said(deploy: Deploy)
     assert engine.one("volume:Volume").options.protect is True
 
 
-def test_a_password_from_elsewhere_counts_until_the_first_rotation(deploy: Deploy) -> None:
+def test_a_former_password_is_used_until_the_first_rotation(deploy: Deploy) -> None:
     engine = deploy(lambda: store(former_password=pulumi.Output.secret("theirs")))
     root = engine.one(":MongoRoot")
     assert {"password", "previous"} <= root.secret
     assert root.inputs["previous"] == "theirs"
 
 
-def test_a_database_that_is_not_declared_cannot_be_used(deploy: Deploy) -> None:
+def test_an_undeclared_database_cannot_be_used(deploy: Deploy) -> None:
     def program() -> None:
         with pytest.raises(ValueError, match=r"has no database 'shpo', only \['crm', 'shop'\]"):
             store().uses("shpo")
@@ -172,7 +172,7 @@ def test_a_database_that_is_not_declared_cannot_be_used(deploy: Deploy) -> None:
     deploy(program)
 
 
-def test_all_faults_of_the_arguments_at_once() -> None:
+def test_all_faults_of_the_arguments_are_reported_at_once() -> None:
     with pytest.raises(ValueError, match="MongoDBArgs") as caught:
         MongoDBArgs(databases={"a/b": DatabaseArgs(), "admin": DatabaseArgs()}, memory=256, image="mongo")
     text = str(caught.value)
@@ -180,7 +180,7 @@ def test_all_faults_of_the_arguments_at_once() -> None:
         assert part in text, text
 
 
-def test_it_runs_alone_on_an_engine_that_is_there_already(deploy: Deploy) -> None:
+def test_it_runs_on_an_engine_that_the_host_already_has(deploy: Deploy) -> None:
     engine = deploy(lambda: store(engine=existing_engine(bind_address="10.9.0.1"), tls=True))
     assert engine.one(":MongoRoot").inputs["address"] == "10.9.0.1:27017"
     assert engine.one(":InternalCa").parent == "mongo"
@@ -197,7 +197,7 @@ def test_it_runs_alone_on_an_engine_that_is_there_already(deploy: Deploy) -> Non
         ("   0: 00000000:6989 020012AC:9F3A 01 00000000:00000000 00:00000000 00000000   999", False),
     ],
 )
-def test_the_health_check_waits_for_the_server_of_the_second_start(line: str, *, listens: bool) -> None:
+def test_the_health_check_ignores_the_server_of_the_first_start(line: str, *, listens: bool) -> None:
     assert LISTENS in HEALTH
     assert bool(re.search(LISTENS, line)) is listens
 
@@ -209,7 +209,7 @@ def settings(raw: Mapping[str, Any]) -> tuple[MongoDBArgs | None, list[str]]:
         return None, [str(fault) for fault in error.faults]
 
 
-def test_the_smallest_settings_are_a_name() -> None:
+def test_the_smallest_settings_name_one_database() -> None:
     found, faults = settings({"databases": {"shop": {}}})
     assert faults == []
     assert found
@@ -237,14 +237,14 @@ def test_the_smallest_settings_are_a_name() -> None:
         ("", "is not the name of a database"),
     ],
 )
-def test_names_that_no_database_can_have(name: str, reason: str) -> None:
+def test_impossible_names_of_databases_are_refused(name: str, reason: str) -> None:
     found, faults = settings({"databases": {name: {}}})
     assert found is None
     assert f"portcullis:stores.mongo.databases.{name[:50]}" in faults[0]
     assert reason in faults[0]
 
 
-def test_faults_of_settings_are_found_together() -> None:
+def test_faults_of_settings_are_reported_together() -> None:
     _, faults = settings({"databases": {"shop": {"rotat": "x"}, "Shop": {}}, "memory": 100, "tls": "maybe"})
     text = "\n".join(faults)
     for part in ("rotat: is not a known key", "capital letters only", "512 or more", "mongo.tls"):
@@ -258,7 +258,7 @@ USER = {
 }  # fmt: skip
 
 
-def test_another_generation_is_made_before_the_old_user_goes() -> None:
+def test_the_user_of_the_next_generation_is_created_before_the_old_one_is_dropped() -> None:
     found = MongoUserProvider().diff("x", USER, {**USER, "user": "shop-2"})
     assert (found.replaces, found.delete_before_replace) == (["user"], False)
     unknown = MongoUserProvider().diff("x", USER, {**USER, "user": pulumi.runtime.rpc.UNKNOWN})
@@ -266,27 +266,27 @@ def test_another_generation_is_made_before_the_old_user_goes() -> None:
     assert MongoUserProvider().diff("x", USER, {**USER, "password": "other"}).replaces == []
 
 
-def test_what_the_host_remembers_of_a_user_holds_no_secret() -> None:
+def test_the_host_remembers_no_secret_of_a_user() -> None:
     item = MongoUserProvider().item(USER)
     assert item.id == "mongo/shop/shop-1"
     assert "secret" not in str(item.spec)
 
 
-def test_no_password_shows_in_a_repr() -> None:
+def test_a_repr_shows_no_password() -> None:
     given = {**USER, "password": "secret-1", "previous": "secret-2", "before": "secret-3"}
     for provider in (MongoUserProvider(), MongoRootProvider()):
         assert "root_file='/r'" in str(provider.desired(given))
         assert "secret" not in str(provider.desired(given))
 
 
-def test_a_server_that_is_down_changes_one_line() -> None:
+def test_a_server_that_is_down_changes_one_line_only() -> None:
     said = "does not answer: Connection refused"
     user, root = MongoUserFacts(exists=True, server=said), MongoRootFacts(exists=True, server=said)
     assert MongoUserProvider().live_inputs(user) == {"server": said}
     assert MongoRootProvider().live_inputs(root) == {"server": said}
 
 
-def test_a_preview_knows_all_but_secrets_and_who_is_named_by_them() -> None:
+def test_a_preview_does_not_know_secrets_and_user_names_and_knows_all_else() -> None:
     assert unknown_in(lambda: used(tls=True, ca=Authority(), replica_set=True)) == {
         "app-container.envs[1]",
         "app-container.envs[2]",

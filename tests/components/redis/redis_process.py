@@ -18,13 +18,13 @@ from tests.agent.ports import free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The same binary: which of its programs it is, it sees by its name.
+# The package has one binary for several programs. The binary chooses by the name that it was started with.
 BINARY = shutil.which("redis-server") or shutil.which("redis-check-rdb")
 
 
 @dataclass
 class RedisProcess:
-    """A server that reads its users from `acl`. It is not started yet."""
+    """A server that reads its users from `acl`. A test starts it with `start`."""
 
     folder: Path
     lines: tuple[str, ...] = ()
@@ -67,12 +67,12 @@ class RedisProcess:
             self.process = None
 
     def enter(self, user: str, password: str) -> resp.Redis:
-        """A session of somebody's, which `stop` closes."""
+        """Return a session after a login. `stop` closes it."""
         self.sessions.append(resp.Redis(self.address).log_in(user, password))
         return self.sessions[-1]
 
     def enter_bare(self) -> resp.Redis:
-        """A session of nobody's."""
+        """Return a session without a login. `stop` closes it."""
         self.sessions.append(resp.Redis(self.address))
         return self.sessions[-1]
 
@@ -85,9 +85,9 @@ class RedisProcess:
 
 
 class StrangeServer:
-    """Something that listens and answers like this to every connection; not at all where it is empty.
+    """A program that sends the same answer to every connection, or nothing if the answer is empty.
 
-    `heard` holds what it is told.
+    `heard` holds what clients sent to it.
     """
 
     def __init__(self, answer: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Redis, by what it registers."""
+"""The resources that `Redis` declares."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ACL = "/etc/portcullis/redis/redis/users.acl"
 
 
 class Ca:
-    """An authority that certifies whatever is asked for."""
+    """An authority that signs every certificate that is requested."""
 
     def __init__(self, asked: list[tuple[Any, ...]]) -> None:
         self.asked = asked
@@ -47,7 +47,7 @@ def mounts(engine: Engine) -> dict[str, str]:
     return {mount["target"]: mount.get("source", mount["type"]) for mount in container(engine)["mounts"]}
 
 
-def test_its_users_come_before_its_credential_and_before_the_server(deploy: Deploy) -> None:
+def test_its_ops_user_comes_before_its_credential_and_before_the_server(deploy: Deploy) -> None:
     engine = deploy(redis)
     ops = engine.one(":RedisUser")
     assert (ops.inputs["acl"], ops.inputs["address"], ops.inputs["gid"]) == (ACL, "172.17.0.1:6379", "999")
@@ -61,7 +61,7 @@ def test_its_users_come_before_its_credential_and_before_the_server(deploy: Depl
     }  # fmt: skip
 
 
-def test_its_users_are_asked_for_while_docker_is_there_so_a_destroy_takes_them_first(deploy: Deploy) -> None:
+def test_a_destroy_removes_its_users_before_docker(deploy: Deploy) -> None:
     engine = deploy(lambda: redis().uses("api"))
     for user in ("redis-user-ops", "redis-user-api"):
         assert engine.before(user) >= {"web1-docker-packages", "web1-docker-service"}
@@ -97,7 +97,7 @@ def test_a_cache_keeps_nothing_and_makes_no_volume(deploy: Deploy) -> None:
     assert (ops["address"], ops["gid"]) == ("172.17.0.1:6400", "1000")
 
 
-def test_what_says_more_than_the_default(deploy: Deploy) -> None:
+def test_optional_arguments_reach_the_resources(deploy: Deploy) -> None:
     engine = deploy(lambda: redis(eviction="volatile-ttl", protect=True, overcommit=False, rotate="2026-12"))
     assert "maxmemory-policy volatile-ttl" in engine.one(":File", "redis-config").inputs["content"]
     assert engine.one(":Volume").options.protect
@@ -105,7 +105,7 @@ def test_what_says_more_than_the_default(deploy: Deploy) -> None:
     assert engine.one(":GeneratedSecret").inputs["rotate"] == "2026-12"
 
 
-def test_an_app_gets_a_user_of_its_own_and_files_that_tell_it(deploy: Deploy) -> None:
+def test_an_app_gets_its_own_user_and_files_with_its_login(deploy: Deploy) -> None:
     uses: list[StoreUse] = []
     found: dict[str, object] = {}
 
@@ -131,7 +131,7 @@ def test_an_app_gets_a_user_of_its_own_and_files_that_tell_it(deploy: Deploy) ->
     assert found["redis_url"] == (f"redis://api-1:{api.inputs['password']}@redis:6379/0", True)
 
 
-def test_with_an_authority_it_speaks_tls_alone(deploy: Deploy) -> None:
+def test_with_tls_it_speaks_tls_only(deploy: Deploy) -> None:
     asked: list[tuple[Any, ...]] = []
     names: list[str] = []
 
@@ -151,15 +151,15 @@ def test_with_an_authority_it_speaks_tls_alone(deploy: Deploy) -> None:
     assert sorted(names) == ["redis_ca.crt", "redis_password", "redis_url"]
 
 
-def test_with_tls_and_no_authority_it_has_one_of_its_own(deploy: Deploy) -> None:
+def test_with_tls_and_no_authority_it_makes_its_own(deploy: Deploy) -> None:
     engine = deploy(lambda: redis(tls=True))
     assert engine.one(":InternalCa").name == "redis-ca"
     assert engine.one(":InternalCa").parent == "redis"
     assert "redis-secrets-server.crt" in {file.name for file in engine.of(":File")}
-    assert not deploy(lambda: redis(ca=Ca([]))).of(":InternalCa"), "an authority alone is no TLS"
+    assert not deploy(lambda: redis(ca=Ca([]))).of(":InternalCa"), "an authority alone changes nothing"
 
 
-def test_it_runs_alone_on_an_engine_that_is_there_already(deploy: Deploy) -> None:
+def test_it_runs_on_an_engine_that_the_host_already_has(deploy: Deploy) -> None:
     engine = deploy(lambda: redis(engine=existing_engine(bind_address="10.9.0.1")))
     assert engine.one(":RedisUser").inputs["address"] == "10.9.0.1:6379"
     assert container(engine)["ports"][0]["ip"] == "10.9.0.1"
@@ -167,7 +167,9 @@ def test_it_runs_alone_on_an_engine_that_is_there_already(deploy: Deploy) -> Non
     assert not [r.name for r in engine.declared if str(r.inputs.get("path", "")).startswith("/etc/docker")]
 
 
-def test_its_image_by_tag_is_asked_for(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_registry_is_asked_for_the_digest_of_its_tag(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(images, "resolve", lambda asked, *_, **__: dict.fromkeys(asked, IMAGE))
     assert deploy(lambda: redis(image="redis:8")).one(":RemoteImage").inputs["name"] == IMAGE
 
@@ -179,7 +181,7 @@ def test_its_image_by_tag_is_asked_for(deploy: Deploy, monkeypatch: pytest.Monke
         Redis("redis", RedisArgs(), engine=cast("Any", None))
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_every_fault_is_reported_at_once() -> None:
     with pytest.raises(ValueError, match="memory") as caught:
         RedisArgs(image="redis", memory=8, persistence="rdb", eviction="lru", host_port=0, user="redis")
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
@@ -187,7 +189,7 @@ def test_every_fault_is_told_at_once() -> None:
     ]
 
 
-def test_a_preview_knows_all_but_secrets_and_who_is_named_by_them() -> None:
+def test_a_preview_does_not_know_secrets_and_user_names_and_knows_all_else() -> None:
     assert unknown_in(lambda: redis(tls=True, ca=Ca([])).uses("api")) == {
         "redis-container.image",
         "redis-container.labels[0].value",

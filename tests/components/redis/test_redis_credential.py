@@ -1,4 +1,4 @@
-"""How the ops user's password gets to redis-cli: in no command line and no environment."""
+"""The ops user's password reaches redis-cli through no command line and no environment."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def server(tmp_path: Path) -> Iterator[RedisProcess]:
     made.stop()
 
 
-def test_a_password_goes_to_redis_cli_by_its_input(server: RedisProcess, tmp_path: Path) -> None:
+def test_redis_cli_reads_a_password_from_its_input(server: RedisProcess, tmp_path: Path) -> None:
     (tmp_path / "ops").write_text(f"_ops-1 {PASSWORD}\n")
     seen = tmp_path / "seen"
-    # The real one, which says first how it was started.
+    # The real redis-cli, behind a script that notes its arguments and environment.
     fake = tmp_path / "bin" / "redis-cli"
     fake.parent.mkdir()
     note = f"tr '\\0' '\\n' </proc/$$/environ >>{seen}; echo \"$@\" >>{seen}"

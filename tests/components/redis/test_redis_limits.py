@@ -1,4 +1,4 @@
-"""What a real Redis does by the limits that its file gives it."""
+"""A real Redis respects the limits in our redis.conf."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from portcullis.components.redis.on_host.resp import Redis
 
-# These say where it runs, which is elsewhere in a test.
+# These say where the server runs. A test runs it elsewhere.
 _PLACES = ("port", "bind", "aclfile", "dir", "protected-mode")
 _PIECE = "x" * (1 << 20)
 
@@ -38,7 +38,7 @@ def limited(tmp_path: Path) -> Iterator[Callable[[str, render.Persistence], Redi
         server.stop()
 
 
-def test_where_data_are_kept_a_full_memory_refuses_writes_and_loses_none(
+def test_with_data_to_keep_a_full_memory_refuses_writes_and_loses_nothing(
     limited: Callable[[str, render.Persistence], Redis],
 ) -> None:
     session = limited("noeviction", "aof")
@@ -46,7 +46,7 @@ def test_where_data_are_kept_a_full_memory_refuses_writes_and_loses_none(
         try:
             session.call("SET", f"key:{written}", _PIECE)
         except Refused as refused:
-            assert "OOM" in str(refused)  # noqa: PT017 - which write it is depends on what the server itself takes
+            assert "OOM" in str(refused)  # noqa: PT017 - the server's own memory decides which write fails
             break
     assert isinstance(written, int)
     assert 0 < written < render.maxmemory(32)
@@ -54,7 +54,7 @@ def test_where_data_are_kept_a_full_memory_refuses_writes_and_loses_none(
     assert session.call("STRLEN", "key:0") == len(_PIECE)
 
 
-def test_a_full_cache_drops_what_was_used_least_recently(
+def test_a_full_cache_removes_the_least_recently_used_keys(
     limited: Callable[[str, render.Persistence], Redis],
 ) -> None:
     session = limited("allkeys-lru", "none")

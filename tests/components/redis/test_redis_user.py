@@ -34,21 +34,21 @@ def faults(**changes: Any) -> list[str]:
     return [f"{f.property}: {f.reason}" for f in RedisUserProvider().check({}, {**GIVEN, **changes}).failures]
 
 
-def test_check_has_one_spelling() -> None:
+def test_check_normalises_rules() -> None:
     checked = RedisUserProvider().check({}, {**GIVEN, "rules": "  ~*   +@all "})
     assert checked.failures == []
     assert checked.inputs == {**PROPS, "rules": "~* +@all"}
     assert RedisUserProvider().check({}, {**GIVEN, "keeper": True}).inputs == {**PROPS, **KEPT}
 
 
-def test_a_keeper_wants_what_the_agent_compares_with() -> None:
+def test_the_inputs_of_a_keeper_equal_what_the_agent_compares_with() -> None:
     desired = RedisUserProvider().desired({**PROPS, **KEPT})
     told = {name: held for name, held in KEPT.items() if name != "keeper"}
     facts = RedisUserFacts(exists=True, line=DECLARED, running=DECLARED, **told)
     assert RedisUsers.plan(None, desired, facts) == []  # type: ignore[arg-type]
 
 
-def test_neither_password_nor_hash_shows_in_a_repr() -> None:
+def test_a_repr_shows_neither_password_nor_hash() -> None:
     desired = RedisUserProvider().desired(PROPS)
     shown = f"{desired} {desired.spec()}"
     assert PROPS["user"] in shown
@@ -59,19 +59,19 @@ def test_neither_password_nor_hash_shows_in_a_repr() -> None:
 @pytest.mark.parametrize(
     "rules", [render.APP_RULES, render.OPS_RULES, "%R~log:* allchannels +get|x nocommands"]
 )
-def test_rules_of_ours_are_rules(rules: str) -> None:
+def test_our_rules_are_accepted(rules: str) -> None:
     assert faults(rules=rules) == []
 
 
 @pytest.mark.parametrize(
     "word", ["on", "off", "nopass", ">pw", "#ab", "reset", "resetpass", "(~* +get)", "~"]
 )
-def test_state_and_passwords_are_no_rules(word: str) -> None:
+def test_words_for_state_and_passwords_are_refused_as_rules(word: str) -> None:
     assert "is not a rule for keys, channels or commands" in faults(rules=f"~* {word}")[0]
 
 
-def test_what_could_not_be_a_user_is_refused() -> None:
-    assert "default is everybody who has not logged in" in faults(user="default")[0]
+def test_impossible_users_are_refused() -> None:
+    assert "default is the user of every client" in faults(user="default")[0]
     assert "is not a name for a user" in faults(user="a b")[0]
     assert "20 printable characters" in faults(password="short")[0]
     assert "20 printable characters" in faults(password="with space" * 5)[0]
@@ -81,14 +81,14 @@ def test_what_could_not_be_a_user_is_refused() -> None:
     assert "is not an absolute path" in faults(acl="users.acl")[0]
 
 
-def test_a_user_whose_name_is_not_known_yet_is_made_before_the_old_one_goes() -> None:
+def test_a_user_with_an_unknown_name_is_created_before_the_old_one_is_removed() -> None:
     for user in ("app-2", Unknown()):
         found = RedisUserProvider().diff("x", PROPS, {**PROPS, "user": user})
         assert (found.changes, found.replaces, found.delete_before_replace) == (None, ["user"], False)
     assert RedisUserProvider().diff("x", PROPS, {**PROPS, "rules": "~* +get"}).replaces == []
 
 
-def test_the_host_is_asked_with_a_hash_and_what_it_finds_is_read_back(
+def test_the_host_gets_a_hash_only_and_a_refresh_reads_what_differs(
     canned: Callable[..., CannedChannel],
 ) -> None:
     live = {"line": "as declared", "running": "on (another password) ~* &* +@all"}
@@ -100,7 +100,7 @@ def test_the_host_is_asked_with_a_hash_and_what_it_finds_is_read_back(
     assert PASSWORD not in str(channel.sent)
 
 
-def test_what_is_wrong_with_a_certificate_is_read_back_and_so_is_that_nothing_is(
+def test_a_refresh_reads_an_invalid_certificate_and_a_valid_one_again(
     canned: Callable[..., CannedChannel],
 ) -> None:
     ca = "/etc/portcullis/secrets/redis/ca.crt"
@@ -113,13 +113,13 @@ def test_what_is_wrong_with_a_certificate_is_read_back_and_so_is_that_nothing_is
         assert found.inputs == {**props, "certificate": said}
 
 
-def test_a_user_that_is_nowhere_shows_as_absent(canned: Callable[..., CannedChannel]) -> None:
+def test_a_missing_user_shows_as_absent(canned: Callable[..., CannedChannel]) -> None:
     canned(survey_answer({"exists": False}))
     found = RedisUserProvider().read("x", PROPS)
     assert found.inputs == {**PROPS, "line": "<absent>", "running": "<absent>"}
 
 
-def test_the_password_is_a_secret_whoever_declares_it_in_clear(deploy: Deploy) -> None:
+def test_a_plain_password_becomes_a_secret(deploy: Deploy) -> None:
     engine = deploy(
         lambda: RedisUser(
             "ops",

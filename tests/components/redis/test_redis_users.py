@@ -1,4 +1,4 @@
-"""Users of a real Redis, as the agent declares, reads and takes them away."""
+"""The agent declares, reads and removes users of a real Redis."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Users:
     docker: Engine
     ca: str = ""
     runs: bool = True
-    "the container of the server, whose own address is that of loopback here"
+    "the server's container runs; in these tests its own address is a loopback address"
     gateway: str = "127.0.0.1"
 
     @property
@@ -65,7 +65,7 @@ class Users:
         }  # fmt: skip
 
     def _contain(self) -> None:
-        """Let Docker tell of a container on the port that the server has now."""
+        """Let the fake Docker report a container on the server's present port."""
         self.docker.containers.clear()
         made = self.docker.run(
             "redis", f"{self.redis.address}/tcp", networks=("redis",), addresses=("127.0.0.1", self.gateway),
@@ -103,7 +103,7 @@ class Users:
         return self.client.look("redis.redis_users", self.item(user), self.spec(user))
 
     def unreadable(self, user: str) -> AgentError:
-        """What a preview says instead of facts."""
+        """Return the error that a preview shows instead of facts."""
         (found,) = self.client.ask(
             "survey",
             items=[{"kind": "redis.redis_users", "id": self.item(user), "spec": self.spec(user)}],
@@ -113,7 +113,7 @@ class Users:
         return AgentError(told["code"], told["message"], hint=told["hint"], prop=told["property"])
 
     def drift(self, user: str) -> dict[str, str]:
-        """What a plan would do, by property."""
+        """Return what a plan would change, by property."""
         plan = self.client.on(
             "plan", "redis.redis_users", self.item(user), self.desired(user), spec=self.spec(user)
         )
@@ -123,7 +123,7 @@ class Users:
         self.ops.write_text(f"{user} {PASSWORDS[user]}\n")
 
     def up(self, user: str = APP) -> Users:
-        """Everything as the first deployment leaves it: users, credential, then the server."""
+        """Set up everything as the first deployment does: users, credential, then the server."""
         self.put(OPS)
         self.put(user)
         self.write_credential()
@@ -131,7 +131,7 @@ class Users:
         return self
 
     def by_hand(self, *words: str) -> resp.Reply:
-        """As somebody who has the credential of the server's keeper."""
+        """Run a command by hand with the keeper's credential."""
         return self.redis.enter(OPS, PASSWORDS[OPS]).call(*words)
 
 
@@ -149,7 +149,7 @@ def users(machine: Machine, tmp_path: Path) -> Iterator[Users]:
 
 @pytest.fixture
 def stranger() -> Iterator[Callable[[bytes], int]]:
-    """Start something that is no Redis; returns its port."""
+    """Start a program that is not Redis; returns its port."""
     opened: list[StrangeServer] = []
 
     def start(answer: bytes) -> int:
@@ -163,7 +163,7 @@ def stranger() -> Iterator[Callable[[bytes], int]]:
 
 @pytest.fixture
 def impostor() -> Iterator[StrangeServer]:
-    """Somebody's program where the container's port would be; it says yes to everything."""
+    """A foreign program on the container's port. It answers +OK to everything."""
     server = StrangeServer(b"+OK\r\n")
     yield server
     server.close()
@@ -186,7 +186,7 @@ def test_before_the_server_runs_users_are_lines_of_a_file_without_passwords(user
     assert users.drift(OPS) == users.drift(APP) == {}
 
 
-def test_the_server_starts_on_that_file_and_lets_in_the_declared_users_alone(up: Users) -> None:
+def test_the_server_starts_with_that_file_and_accepts_only_declared_users(up: Users) -> None:
     redis = up.redis
     assert redis.lets_in(APP, PASSWORDS[APP])
     assert redis.lets_in(OPS, PASSWORDS[OPS])
@@ -212,7 +212,7 @@ def test_an_app_gets_no_admin_and_no_dangerous_commands(up: Users) -> None:
     assert "redis_version" in str(session.call("INFO", "server"))
 
 
-def test_the_keeper_reads_no_key(up: Users) -> None:
+def test_the_keeper_can_read_no_key(up: Users) -> None:
     for words in (("GET", "a"), ("CONFIG", "SET", "maxmemory", "1"), ("EVAL", "return 1", "0")):
         with pytest.raises(Refused, match="NOPERM"):
             up.by_hand(*words)
@@ -220,7 +220,7 @@ def test_the_keeper_reads_no_key(up: Users) -> None:
     assert "maxmemory" in resp.texts(up.by_hand("CONFIG", "GET", "maxmemory"))
 
 
-def test_rotation_leaves_the_sessions_of_the_old_user_alone_until_it_is_removed(up: Users) -> None:
+def test_rotation_keeps_the_sessions_of_the_old_user_until_it_is_removed(up: Users) -> None:
     old = up.redis.enter(APP, PASSWORDS[APP])
     up.put("app-2")
     assert up.drift(APP) == up.drift("app-2") == up.drift(OPS) == {}
@@ -236,7 +236,7 @@ def test_rotation_leaves_the_sessions_of_the_old_user_alone_until_it_is_removed(
     assert up.drift(OPS) == {}
 
 
-def test_a_removed_user_stays_away_over_a_restart(up: Users) -> None:
+def test_a_removed_user_stays_removed_after_a_restart(up: Users) -> None:
     up.put("app-2")
     up.remove(APP)
     up.redis.stop()
@@ -245,7 +245,7 @@ def test_a_removed_user_stays_away_over_a_restart(up: Users) -> None:
     assert not up.redis.lets_in(APP, PASSWORDS[APP])
 
 
-def test_rotation_of_the_keeper_goes_by_the_old_credential_and_then_by_the_new(up: Users) -> None:
+def test_rotation_of_the_keeper_uses_the_old_credential_and_then_the_new_one(up: Users) -> None:
     up.put("_ops-2")
     assert up.drift("_ops-2") == up.drift(APP) == {}
     up.write_credential("_ops-2")
@@ -255,13 +255,13 @@ def test_rotation_of_the_keeper_goes_by_the_old_credential_and_then_by_the_new(u
     assert not up.redis.lets_in(OPS, PASSWORDS[OPS])
 
 
-def test_users_by_hand_are_named_and_taken_away_with_their_sessions(up: Users) -> None:
+def test_undeclared_users_show_by_name_and_are_removed_with_their_sessions(up: Users) -> None:
     up.by_hand("ACL", "SETUSER", "mallory", "on", ">secret", "~*", "+@all")
     with up.redis.acl.open("a") as file:
         file.write("user trudy on nopass ~* +@all\n\nnonsense\n")
     session = up.redis.enter("mallory", "secret")
     assert up.facts(OPS)["undeclared"] == {
-        "(a line that is no user's)": "in the file",
+        "(a line without a user)": "in the file",
         "mallory": "in the running server",
         "trudy": "in the file",
     }
@@ -277,7 +277,7 @@ def test_users_by_hand_are_named_and_taken_away_with_their_sessions(up: Users) -
     assert up.drift(OPS) == {}
 
 
-def test_a_default_user_that_somebody_opened_is_shown_and_off_again(up: Users) -> None:
+def test_an_opened_default_user_shows_and_is_switched_off_again(up: Users) -> None:
     up.by_hand("ACL", "SETUSER", "default", "on", "nopass", "~*", "+@all")
     bare = up.redis.enter_bare()
     assert bare.call("PING") == "PONG"
@@ -288,12 +288,12 @@ def test_a_default_user_that_somebody_opened_is_shown_and_off_again(up: Users) -
         bare.call("PING")
     text = up.redis.acl.read_text()
     up.redis.acl.write_text(text.replace("user default reset off\n", ""))
-    assert up.drift(OPS) == {"default": "as Redis makes it: no password, all rights (in the file)"}
+    assert up.drift(OPS) == {"default": "the default of Redis: no password, all rights (in the file)"}
     up.put(OPS)
     assert up.redis.acl.read_text() == text
 
 
-def test_rights_and_passwords_given_by_hand_are_shown_without_a_hash_and_taken_back(up: Users) -> None:
+def test_rights_and_passwords_added_by_hand_show_without_a_hash_and_are_removed(up: Users) -> None:
     up.by_hand("ACL", "SETUSER", APP, ">another", "+flushall")
     session = up.redis.enter(APP, "another")
     found = up.drift(APP)["running"]
@@ -308,7 +308,7 @@ def test_rights_and_passwords_given_by_hand_are_shown_without_a_hash_and_taken_b
     assert up.redis.lets_in(APP, PASSWORDS[APP])
 
 
-def test_a_user_that_is_only_switched_off_or_gone_comes_back(up: Users) -> None:
+def test_a_user_that_was_switched_off_or_deleted_comes_back(up: Users) -> None:
     up.by_hand("ACL", "SETUSER", APP, "off")
     assert up.drift(APP)["running"].startswith("off")
     up.put(APP)
@@ -319,7 +319,7 @@ def test_a_user_that_is_only_switched_off_or_gone_comes_back(up: Users) -> None:
     assert up.drift(APP) == {}
 
 
-def test_an_edited_line_is_shown_and_mended_without_ending_a_session(up: Users) -> None:
+def test_an_edited_line_shows_and_is_restored_without_ending_a_session(up: Users) -> None:
     session = up.redis.enter(APP, PASSWORDS[APP])
     text = up.redis.acl.read_text()
     up.redis.acl.write_text(text.replace("-@dangerous ", ""))
@@ -342,7 +342,7 @@ def test_rules_that_redis_refuses_reach_neither_file_nor_server(up: Users) -> No
     assert up.redis.lets_in(APP, PASSWORDS[APP])
 
 
-def test_rules_in_any_order_are_read_back_in_the_servers_own_spelling(up: Users) -> None:
+def test_rules_in_any_order_read_back_in_the_servers_own_spelling(up: Users) -> None:
     rules = "%R~log:* ~cache:* &news +@read +set -get resetchannels +config|get -@scripting"
     up.put("app-2", rules=rules)
     plan = up.client.on(
@@ -356,7 +356,7 @@ def test_rules_in_any_order_are_read_back_in_the_servers_own_spelling(up: Users)
     assert "portcullis-probe" not in str(up.by_hand("ACL", "LIST"))
 
 
-def test_a_keeper_that_is_shut_out_says_what_brings_it_back(up: Users) -> None:
+def test_a_keeper_that_cannot_log_in_says_how_to_repair_that(up: Users) -> None:
     up.by_hand("ACL", "SETUSER", OPS, "resetpass", ">another")
     up.client = up.client.again()
     assert up.drift(APP) == {"running": f"refuses the login of {OPS}: {up_message()}"}
@@ -372,7 +372,7 @@ def up_message() -> str:
     return "WRONGPASS invalid username-password pair or user is disabled."
 
 
-def test_a_keeper_with_another_password_is_entered_before_its_credential_is_written(
+def test_a_keeper_with_a_new_password_can_log_in_before_its_credential_is_written(
     up: Users, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PASSWORDS, OPS, "a-second-password-0000000000")
@@ -380,13 +380,13 @@ def test_a_keeper_with_another_password_is_entered_before_its_credential_is_writ
     up.put("app-2")
     up.client = up.client.again()
     assert "refuses the login" in up.drift(APP)["running"]
-    up.put(OPS)  # cut off before the credential was written: its own password lets it in
+    up.put(OPS)  # interrupted before the credential was written: its own password still works
     up.write_credential()
     up.client = up.client.again()
     assert up.drift(OPS) == up.drift("app-2") == {}
 
 
-def test_what_differs_is_not_taken_over_unasked(up: Users, machine: Machine) -> None:
+def test_existing_users_that_differ_need_adopt(up: Users, machine: Machine) -> None:
     up.client.close()
     for record in (machine.state / "items").iterdir():
         (record / "record.json").unlink()
@@ -400,7 +400,7 @@ def test_what_differs_is_not_taken_over_unasked(up: Users, machine: Machine) -> 
     assert up.drift(OPS) == {}
 
 
-def test_the_file_goes_with_its_last_user(users: Users) -> None:
+def test_the_file_is_removed_with_its_last_user(users: Users) -> None:
     users.put(OPS)
     users.put(APP)
     assert users.remove(APP) == "removed"
@@ -408,7 +408,7 @@ def test_the_file_goes_with_its_last_user(users: Users) -> None:
     assert not list(users.redis.folder.iterdir())
 
 
-def test_a_record_of_another_version_keeps_nobody_from_leaving(users: Users, machine: Machine) -> None:
+def test_a_user_with_a_record_of_another_version_can_be_removed(users: Users, machine: Machine) -> None:
     users.put(APP)
     store = Store(machine.state)
     record = store.load("redis.redis_users", users.item(APP))
@@ -418,7 +418,7 @@ def test_a_record_of_another_version_keeps_nobody_from_leaving(users: Users, mac
     assert users.remove(APP) == "removed"
 
 
-def test_nothing_that_is_kept_or_said_holds_a_password(up: Users, machine: Machine) -> None:
+def test_records_and_answers_hold_no_password(up: Users, machine: Machine) -> None:
     up.put("app-2")
     said = json.dumps([up.facts(OPS), up.put(APP), up.drift("app-2")])
     kept = b"".join(path.read_bytes() for path in machine.state.rglob("*") if path.is_file()).decode()
@@ -427,7 +427,9 @@ def test_nothing_that_is_kept_or_said_holds_a_password(up: Users, machine: Machi
     assert not [digest for digest in map(sha256, PASSWORDS.values()) if digest in said]
 
 
-def test_something_else_at_the_address_is_named(users: Users, stranger: Callable[[bytes], int]) -> None:
+def test_the_error_names_a_foreign_program_at_the_address(
+    users: Users, stranger: Callable[[bytes], int]
+) -> None:
     users.write_credential()
     for answer, said in (
         (b"HTTP/1.1 400 Bad Request\r\n", "does not speak Redis' protocol"),
@@ -441,7 +443,7 @@ def test_something_else_at_the_address_is_named(users: Users, stranger: Callable
         assert users.redis.address in error.message
 
 
-def test_who_listens_in_the_place_of_a_stopped_container_is_named_and_told_nothing(
+def test_a_program_in_place_of_a_stopped_container_is_named_and_gets_no_password(
     users: Users, impostor: StrangeServer
 ) -> None:
     users.write_credential()
@@ -453,14 +455,14 @@ def test_who_listens_in_the_place_of_a_stopped_container_is_named_and_told_nothi
         assert error.prop == "address"
         who = f"(uid 0, pid {os.getpid()})"
         assert who in error.message
-        assert f"listens at 127.0.0.1:{impostor.port} in the place of the container redis" in error.message
+        assert f"listens at 127.0.0.1:{impostor.port} in place of the container redis" in error.message
         assert f"ps -fp {os.getpid()}" in error.hint
         assert "docker start redis" in error.hint
     assert impostor.heard == b"", impostor.heard
 
 
-def test_a_network_that_is_not_the_hosts_own_gets_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Docker's network is gone, its addresses may lead to somebody else, by the default route."""
+def test_an_address_outside_the_hosts_networks_gets_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Docker's network, its addresses may lead to another machine by the default route."""
     asked = []
 
     def connect(one: socket.socket, _: Any) -> None:
@@ -474,14 +476,14 @@ def test_a_network_that_is_not_the_hosts_own_gets_no_password(monkeypatch: pytes
     assert [place[0] for place in asked] == ["127.0.0.2"]
 
 
-def test_it_is_asked_from_the_hosts_end_of_its_network_alone(up: Users) -> None:
+def test_the_agent_connects_only_from_the_hosts_address_in_the_network(up: Users) -> None:
     up.by_hand("ACL", "DELUSER", APP)
     assert up.drift(APP) == {"running": GONE}
     up.gateway = "198.51.100.1"
-    assert up.drift(APP) == {}, "nobody was reached"
+    assert up.drift(APP) == {}, "the agent reached no server"
 
 
-def test_a_server_that_hangs_is_told_of(
+def test_the_error_says_that_a_server_hangs(
     users: Users, stranger: Callable[[bytes], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resp, "TIMEOUT", 0.2)
@@ -492,7 +494,7 @@ def test_a_server_that_hangs_is_told_of(
 
 @pytest.fixture(scope="module")
 def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, and a server's certificate of it for 127.0.0.1."""
+    """An authority, and a server certificate that it signed for 127.0.0.1."""
     folder = tmp_path_factory.mktemp("tls")
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     server = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1", "-addext",
@@ -518,7 +520,7 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_tls(users: Users, folder: Path) -> None:
-    """Declare everything for TLS from now on, on the same port."""
+    """Declare everything for TLS, on the same port."""
     users.ca = str(folder / "ca.crt")
     users.redis.lines = (
         f"tls-port {users.redis.port}", "port 0", f"tls-cert-file {folder / 'server.crt'}",
@@ -527,7 +529,7 @@ def with_tls(users: Users, folder: Path) -> None:
     )  # fmt: skip
 
 
-def test_with_tls_the_agent_asks_a_server_that_its_authority_vouches_for(
+def test_with_tls_the_agent_asks_a_server_whose_certificate_is_signed_by_the_authority(
     users: Users, certified: Path
 ) -> None:
     with_tls(users, certified)
@@ -548,9 +550,7 @@ def test_with_tls_the_agent_asks_a_server_that_its_authority_vouches_for(
     assert users.facts("app-2")["certificate"] == "self-signed certificate in certificate chain"
 
 
-def test_an_expired_certificate_shows_and_keeps_no_deployment_from_renewing_it(
-    users: Users, certified: Path
-) -> None:
+def test_an_expired_certificate_shows_and_does_not_stop_its_renewal(users: Users, certified: Path) -> None:
     with_tls(users, certified)
     users.redis.lines = tuple(line.replace("server.crt", "expired.crt") for line in users.redis.lines)
     users.up()
@@ -565,11 +565,11 @@ def test_an_expired_certificate_shows_and_keeps_no_deployment_from_renewing_it(
     assert users.drift("app-2") == {}
 
 
-def test_a_server_that_changes_to_tls_is_written_for_and_not_asked(
+def test_while_a_server_changes_to_tls_the_agent_writes_its_file_only(
     up: Users, certified: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its users come before its certificate, and both before the server that has it."""
-    monkeypatch.setattr(resp, "TIMEOUT", 0.5)  # a server without TLS waits for the rest of a handshake
+    """Users come before the certificate, and both come before the server that has it."""
+    monkeypatch.setattr(resp, "TIMEOUT", 0.5)  # a server without TLS waits for more of the handshake
     plain = up.redis.lines
     with_tls(up, certified)
     up.ca = str(certified / "not-yet.crt")
@@ -580,4 +580,4 @@ def test_a_server_that_changes_to_tls_is_written_for_and_not_asked(
     up.redis.start()
     assert up.drift(OPS) == up.drift("app-2") == {}
     up.ca, up.redis.lines = "", plain
-    up.put("app-2")  # and back
+    up.put("app-2")  # change back

@@ -1,4 +1,4 @@
-"""Where the agent logs in to a store, and whom it tells nothing; from a kernel of files and a Docker."""
+"""Where the agent logs in to a store, and where it does not; with files for a kernel and a fake Docker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PUBLISHED = "172.17.0.1:6380"
 OWN = ("172.20.0.2", "172.20.0.1")
-# As the kernel prints 172.17.0.1, the same of an IPv6 socket, and the address of another bridge.
+# 172.17.0.1 as the kernel prints it, the same address of an IPv6 socket, and an address of another bridge.
 DOCKER0, MAPPED, ELSEWHERE = "010011AC", "0000000000000000FFFF0000010011AC", "010014AC"
 ANY, ANY6 = "00000000", "0" * 32
 
@@ -52,10 +52,10 @@ def refused(world: World) -> AgentError:
     return caught.value
 
 
-def test_a_container_is_reached_at_its_own_address_on_its_own_network(world: World) -> None:
+def test_the_agent_uses_the_containers_own_address_on_its_own_network(world: World) -> None:
     redis(world)
     assert find(world) == Peer("172.20.0.2:6379", source="172.20.0.1")
-    # Whoever listens on the published port has nothing to do with it.
+    # A program that listens on the published port does not matter.
     world.listen("tcp", DOCKER0, 6380, 311, name="nc", uid=40000)
     assert find(world) == Peer("172.20.0.2:6379", source="172.20.0.1")
 
@@ -68,27 +68,27 @@ def test_a_container_is_reached_at_its_own_address_on_its_own_network(world: Wor
         {"network": "other"},
         {"address": ""},
         {"gateway": ""},
-        # Somebody's own of that name, which does not publish the declared port.
+        # Another container of that name, which does not publish the declared port.
         {"published": "172.17.0.1:7000"},
     ],
     ids=str,
 )
-def test_one_that_is_not_there_as_declared_is_not_reached(world: World, made: dict[str, str]) -> None:
+def test_a_container_that_is_not_as_declared_has_no_address(world: World, made: dict[str, str]) -> None:
     redis(world, **made)
     assert find(world) is None
     world.listen("tcp", DOCKER0, 6380, 311, name="nc", uid=40000)
     assert refused(world).code == "impostor"
 
 
-def test_without_docker_or_the_container_nobody_is_reached(world: World, tmp_path: Path) -> None:
+def test_without_docker_or_the_container_there_is_no_address(world: World, tmp_path: Path) -> None:
     assert find(world) is None
     world.docker.broken = True
-    assert refused(world).message == "Docker does not tell of the container redis: it is on fire"
+    assert refused(world).message == "Docker cannot describe the container redis: it is on fire"
     (tmp_path / "docker.sock").unlink()
     assert find(world) is None
 
 
-def test_a_name_that_is_none_is_not_asked_for(world: World) -> None:
+def test_an_invalid_name_is_refused_without_asking_docker(world: World) -> None:
     for name in ("../containers", "a/json?x=", "", "-x"):
         with pytest.raises(AgentError, match="is not the name of a container"):
             container_peer.find(world.machine, name, PUBLISHED)
@@ -102,18 +102,18 @@ def test_an_impostor_is_named(world: World, table: str, address: str) -> None:
     world.listen(table, address, 6380, 311, name="docker-proxy", uid=40000)
     error = refused(world)
     assert error.message == (
-        "process docker-proxy of 40000 (uid 40000, pid 311) listens at 172.17.0.1:6380 in the place of the "
-        "container redis, which does not run; it was told nothing, and no password"
+        "process docker-proxy of 40000 (uid 40000, pid 311) listens at 172.17.0.1:6380 in place of the "
+        "container redis, which does not run; Portcullis sent nothing to it, and no password"
     )
-    assert error.hint.startswith("`ps -fp 311` tells what it is; end it, then `docker start redis`")
+    assert error.hint.startswith("`ps -fp 311` shows what it is; stop it, then `docker start redis`")
     world.group(311, "0::/system.slice/backdoor.service\n")
     assert "of 40000 in backdoor.service (uid 40000, pid 311) listens" in refused(world).message
 
 
-def test_a_socket_that_no_process_holds_any_more_is_no_container_either(world: World) -> None:
+def test_a_socket_without_a_process_is_an_impostor_too(world: World) -> None:
     redis(world, "exited")
     world.listen("tcp", DOCKER0, 6380)
-    assert refused(world).message.startswith("something listens at 172.17.0.1:6380")
+    assert refused(world).message.startswith("an unknown program listens at 172.17.0.1:6380")
     assert "ss -ltnp" in refused(world).hint
 
 
@@ -121,13 +121,15 @@ def test_a_socket_that_no_process_holds_any_more_is_no_container_either(world: W
     ("table", "address", "port"),
     [("tcp", ELSEWHERE, 6380), ("tcp", DOCKER0, 6379), ("udp", DOCKER0, 6380), ("tcp6", "1" * 32, 6380)],
 )
-def test_who_listens_elsewhere_is_no_impostor(world: World, table: str, address: str, port: int) -> None:
+def test_a_program_that_listens_elsewhere_is_no_impostor(
+    world: World, table: str, address: str, port: int
+) -> None:
     redis(world, "exited")
     world.listen(table, address, port, 311, name="nc", uid=40000)
     assert find(world) is None
 
 
-def test_dockers_own_listener_goes_with_its_container_a_moment_later(world: World) -> None:
+def test_dockers_own_listener_is_no_impostor(world: World) -> None:
     redis(world, "exited")
     world.listen("tcp", DOCKER0, 6380, 311, name="docker-proxy", unit="docker.service")
     assert find(world) is None

@@ -261,7 +261,7 @@ def test_a_backup_that_fails_is_told_of_and_an_old_one_is_a_difference(standing:
         f"mount --bind {read_only} {read_only} && mount -o remount,ro,bind {read_only}; rm -f /var/log/told"
     )
     said = back_up(host, fails=True)
-    assert f"mongo: FAILED: {read_only} cannot be written: Read-only file system" in said
+    assert f"mongo: FAILED: cannot write to {read_only}: Read-only file system" in said
     wait_for("the failure to be told of", lambda: host.run("cat /var/log/told", check=False).stdout)
     assert host.read("/var/log/told") == f"{UNIT}\n", "once"
     assert re.search("^redis: [0-9]+ keys", said, re.MULTILINE), "the other store had its turn"
@@ -270,10 +270,10 @@ def test_a_backup_that_fails_is_told_of_and_an_old_one_is_a_difference(standing:
     known["mongo"]["success"] -= 3 * 86400
     host.write(f"{FOLDER}/status.json", json.dumps(known))
     standing.preview().has(
-        f'mongo: "last success 3 days ago: {read_only} cannot be written: Read-only file system" => "fresh"',
+        f'mongo: "last success 3 days ago: cannot write to {read_only}: Read-only file system" => "fresh"',
         "~ 1 to update",
     )
-    standing.up(fails=True).has("the backup failed", f"mongo: FAILED: {read_only} cannot be written")
+    standing.up(fails=True).has("the backup failed", f"mongo: FAILED: cannot write to {read_only}")
     host.run(["umount", read_only])
     standing.up().has("1 updated")
 

@@ -94,7 +94,7 @@ def test_without_the_rule_the_agent_tells_an_impostor_nothing(standing: Project)
     who = (
         "RedisUser",
         "process python3 of mallory in backdoor.service (uid 1002, pid",
-        "listens at 172.17.0.1:6379 in the place of the container redis",
+        "listens at 172.17.0.1:6379 in place of the container redis",
         "docker start redis",
     )
     try:

@@ -267,7 +267,7 @@ def test_a_first_start_that_was_cut_off_is_said_and_nothing_is_wiped(
     host.run(f"touch {folder}/WiredTiger {folder}/storage.bson && chown -R 999:999 {folder}")
     project = make_project().program(program("cut", port=27018))
     project.up(fails=True, timeout=200).has(
-        "has data files and no user root: its first start was cut off",
+        "has data files but no user root: its first start was interrupted",
         "docker volume rm cut-data",
         "createUser",
     )

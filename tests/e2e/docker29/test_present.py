@@ -50,8 +50,8 @@ def test_an_engine_that_is_there_keeps_its_packages_and_gets_our_settings(
     host.run(f"mkdir -p {DROP_IN.rpartition('/')[0]}")
     host.write(DROP_IN, "[Service]\nEnvironment=DOCKER_MIN_API_VERSION=1.53\n")
     host.run("systemctl daemon-reload; systemctl reset-failed docker; systemctl restart docker")
-    words = "speaks its API from 1.53 to 1.56, and the docker plugin 5.x of Pulumi from 1.40 to 1.49"
-    project.up(fails=True).has("web1: ", "Docker 29.8.2 on the host", words, "they cannot talk")
+    words = "the plugin speaks Docker's API from 1.40 to 1.49, the host from 1.53 to 1.56"
+    project.up(fails=True).has("web1: ", "cannot talk to Docker 29.8.2 on the host", words)
     host.run(
         f"rm {DROP_IN}; systemctl daemon-reload; systemctl reset-failed docker; systemctl restart docker"
     )
