@@ -1,4 +1,4 @@
-"""What is particular about a host's kernel settings."""
+"""The settings section for a host's kernel settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Key = Annotated[
     Text(
         "a kernel setting",
         rf"[a-z0-9_-]+(?:\.(?:\*|{STATIC}|[A-Za-z0-9_/-]+))+",
-        "write it with dots: net.ipv4.tcp_syncookies; * stands for every interface",
+        "write it with dots, such as net.ipv4.tcp_syncookies; * stands for every interface",
     ),
 ]
 Value = Annotated[
@@ -29,19 +29,20 @@ Prefix = Annotated[
 
 
 class KernelArgs(Section):
-    """What differs from our kernel settings."""
+    """How a host's kernel settings differ from our defaults."""
 
     what: ClassVar[str] = "kernel settings"
 
     values: MapOf[Key, Value | None] = Field(default_factory=dict)
-    """Single settings that differ from ours: `net.ipv4.conf.all.rp_filter: 2`. A setting without a value
-    leaves ours out. One of `net.ipv4.conf.all.…` counts for each interface too."""
+    """Values that replace our defaults, or that we do not set: `net.ipv4.conf.all.rp_filter: 2`. A setting
+    without a value removes our default. `net.ipv4.conf.all.…` applies to each interface too."""
     only: ListOf[Prefix] = ()
-    """Manage only settings that begin so, as where the kernel is shared: `[net.]`."""
+    """Manage only settings whose names begin like this: `[net.]`. For a host that is itself a container and
+    shares its kernel."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse values that would break Docker, or that something else sets back."""
+        """Refuse values that would break Docker, and values that ufw would overwrite."""
         _ports(written)
         only = written.get("only")
         managed = tuple(str(prefix) for prefix, _ in written.elements("only")) or ("",)
@@ -54,23 +55,25 @@ class KernelArgs(Section):
                 place.refuse(value, f"would not last: the firewall sets {ufw} at every start", "leave it out")
             elif not key.startswith(managed):
                 place.report(
-                    f"is not managed: only says {', '.join(managed)}", "leave it out, or add to only"
+                    f"is not managed: only lists {', '.join(managed)}", "leave it out, or add it to only"
                 )
         if not any(key.startswith(managed) for key in render.DEFAULTS):
-            written.at.field("only").refuse(only, "keeps none of our settings", "write net., or leave it out")
+            written.at.field("only").refuse(
+                only, "matches none of our settings", "write net., or leave it out"
+            )
 
 
 def _ports(written: Written) -> None:
-    """Refuse what would leave containers' ports to local users, and what the kernel refuses beside that."""
+    """Refuse values that let local users take containers' ports, and port ranges that the kernel refuses."""
     values = {key: (valid(Value, value), place) for key, value, place in written.items("values")}
     start, place = values.get(render.PORT_START, (str(render.FIRST_USER_PORT), written.at))
     first = whole(start)
     if start is not None and (first is None or first < render.FIRST_USER_PORT):
-        why = f"would let local users listen in the place of containers below port {render.FIRST_USER_PORT}"
-        place.refuse(start, why, "leave it out; docs/hardening/kernel.md has what a service does instead")
+        why = f"would let local users listen on containers' ports below {render.FIRST_USER_PORT}"
+        place.refuse(start, why, "leave it out; docs/hardening/kernel.md says what a service can do instead")
         return
     ports, place = values.get(render.PORT_RANGE, (None, written.at))
     least = whole((ports or "").partition(" ")[0])
     if first is not None and least is not None and least < first:
-        why = f"begins below {first}, where ports for local users begin: the kernel takes no such two"
+        why = f"begins below {first}, the first port for local users: the kernel refuses this range"
         place.refuse(ports, why, f'write "{first} 60999", or more')

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class KernelSettings(pulumi.ComponentResource):
-    """Kernel settings against forged packets, planted links and curious programs; what Docker needs stays.
+    """Kernel settings against forged packets, planted links and programs that spy on others.
+
+    They leave everything that Docker needs.
 
     Example:
         ```python
@@ -38,10 +40,10 @@ class KernelSettings(pulumi.ComponentResource):
 
         Args:
             name: the component's name, such as "web1-kernel".
-            args: what differs from our kernel settings.
+            args: how the settings differ from our defaults.
             host: the host.
-            opts: options of the component: `depends_on` names the firewall where ufw runs already, since its
-                own file of kernel settings says otherwise until the firewall is declared.
+            opts: options of the component. Where ufw already runs, name the firewall in `depends_on`: ufw
+                sets other values until the firewall is declared.
         """
         super().__init__("portcullis:index:KernelSettings", name, None, opts)
         values = render.settings(args.values, tuple(args.only))

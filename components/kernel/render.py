@@ -1,7 +1,7 @@
-"""Kernel settings: those of a host that runs containers and is reached from the internet, each with its why.
+"""Kernel settings for a host that runs containers and is reachable from the internet, each with its reason.
 
 Keys and values: the kernel's own documentation, https://docs.kernel.org/admin-guide/sysctl/ and
-https://docs.kernel.org/networking/ip-sysctl.html. docs/hardening/kernel.md has what is left out, and why.
+https://docs.kernel.org/networking/ip-sysctl.html. docs/hardening/kernel.md says what is left out, and why.
 """
 
 from __future__ import annotations
@@ -20,30 +20,31 @@ PATH = "/etc/sysctl.d/99-zz-portcullis.conf"
 FIRST_USER_PORT = 32768
 """The first port that a local user who is not root may listen on.
 
-It is the first one that the kernel gives to whoever asks for any port, see `ip_local_port_range` in ip(7);
-the kernel refuses a greater value for `PORT_START` than that.
+It is also the first port that the kernel gives to a program that asks for any free port, see
+`ip_local_port_range` in ip(7). The kernel refuses a greater value of `PORT_START`.
 """
 PORT_START, PORT_RANGE = "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_port_range"
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Settings that have one reason."""
+    """Settings that share one reason."""
 
     why: str
     values: tuple[tuple[str, str], ...]
 
 
 def _each(family: str, name: str, value: str) -> tuple[tuple[str, str], ...]:
-    """Say it for the host, for interfaces to come, and for those that are there."""
+    """Return the setting for the whole host, for future interfaces and for present ones."""
     return tuple((f"net.{family}.conf.{which}.{name}", value) for which in ("all", "default", "*"))
 
 
-# `all` alone is not enough: for rp_filter the greater of it and an interface's own value counts, which
-# Debian's linux-sysctl-defaults sets to 2; for IPv6 it does not count at all.
+# `all` alone is not enough. For rp_filter the kernel takes the greater of `all` and the interface's own
+# value, and Debian's linux-sysctl-defaults sets the latter to 2. For IPv6 `all` has no effect on present
+# interfaces.
 _GROUPS = (
     _Group(
-        "Links and files that somebody plants in a folder for all, such as /tmp, lead no program astray.",
+        "A link or file that somebody plants in a shared folder, such as /tmp, cannot mislead a program.",
         (
             ("fs.protected_fifos", "2"),
             ("fs.protected_hardlinks", "1"),
@@ -52,36 +53,36 @@ _GROUPS = (
         ),
     ),
     _Group(
-        "No memory image of a program that has changed its user: it may hold what that user must not read.",
+        "No core dump of a program that changed its user: it may hold data that the new user must not read.",
         (("fs.suid_dumpable", "0"), ("kernel.core_uses_pid", "1")),
     ),
     _Group(
-        "Addresses and messages of the kernel, which exploits are built on, are for root.",
+        "Only root reads kernel addresses and kernel messages: exploits are built on them.",
         (("kernel.dmesg_restrict", "1"), ("kernel.kptr_restrict", "2")),
     ),
-    _Group("Code and data are at other addresses in every process.", (("kernel.randomize_va_space", "2"),)),
+    _Group("Each process has its code and data at random addresses.", (("kernel.randomize_va_space", "2"),)),
     _Group(
-        "Programs without privileges load no code into the kernel and watch none of it. The first cannot be\n"
-        "taken back before a reboot.",
+        "Programs without privileges can neither load code into the kernel nor watch it. The first setting\n"
+        "stays until a reboot.",
         (
             ("kernel.unprivileged_bpf_disabled", "1"),
             ("net.core.bpf_jit_harden", "2"),
             ("kernel.perf_event_paranoid", "3"),
         ),
     ),
-    _Group("Only root looks into other processes.", (("kernel.yama.ptrace_scope", "2"),)),
-    _Group("No commands to the kernel from a console's keyboard.", (("kernel.sysrq", "0"),)),
+    _Group("Only root can trace other processes.", (("kernel.yama.ptrace_scope", "2"),)),
+    _Group("The console's keyboard sends no commands to the kernel.", (("kernel.sysrq", "0"),)),
     _Group(
-        "A terminal loads no module for a line discipline that nobody uses (CVE-2017-2636).",
+        "Opening a terminal loads no modules for rare line disciplines (CVE-2017-2636).",
         (("dev.tty.ldisc_autoload", "0"),),
     ),
     _Group(
-        "A packet whose answer would leave by another interface has a forged source. Set 2 where a host has\n"
-        "several uplinks, or policy routing as some VPNs use it.",
+        "If the answer to a packet would leave by another interface, the source is forged: the kernel drops\n"
+        "the packet. Set 2 for a host with several uplinks or with policy routing, which some VPNs use.",
         _each("ipv4", "rp_filter", "1"),
     ),
     _Group(
-        "Nobody outside chooses our routes, in a packet or by a redirect, and we choose none for others.",
+        "Nobody outside chooses our routes, by source routing or by redirects. We send no redirects either.",
         (
             *_each("ipv4", "accept_source_route", "0"),
             *_each("ipv6", "accept_source_route", "0"),
@@ -92,28 +93,29 @@ _GROUPS = (
         ),
     ),
     _Group(
-        "A neighbour that claims to be a router does not get our IPv6. Where a default route is configured,\n"
-        "nothing is learned from routers; elsewhere none counts for more than another (RFC 4191).",
+        "A neighbour that claims to be a router cannot redirect our IPv6. An interface with a configured\n"
+        "default route learns nothing from routers. On others, no router is preferred (RFC 4191).",
         (*_each("ipv6", "accept_ra_rtr_pref", "0"), (f"net.ipv6.conf.{STATIC}.accept_ra", "0")),
     ),
     _Group(
-        "Packets with impossible addresses are logged, a few a second at most.",
+        "The kernel logs packets with impossible addresses, a few per second at most.",
         _each("ipv4", "log_martians", "1"),
     ),
     _Group(
-        "No answer to pings of a whole network, no log of malformed ones.",
+        "No answer to pings that address a whole network. Malformed ICMP errors are not logged.",
         (
             ("net.ipv4.icmp_echo_ignore_broadcasts", "1"),
             ("net.ipv4.icmp_ignore_bogus_error_responses", "1"),
         ),
     ),
     _Group(
-        "While a container is down, no local user listens on its port in its place. It counts for UDP and\n"
-        "IPv6 too. Containers have a value of their own.",
+        "While a container is down, no local user can listen on its port instead. This applies to UDP and\n"
+        "IPv6 too. Containers have their own value.",
         ((PORT_START, str(FIRST_USER_PORT)),),
     ),
     _Group(
-        "A flood of half-open connections keeps nobody out, and a stray reset ends no closed one early.",
+        "A flood of half-open connections keeps nobody out. A stray reset does not end the waiting time of\n"
+        "a closed connection.",
         (("net.ipv4.tcp_syncookies", "1"), ("net.ipv4.tcp_rfc1337", "1")),
     ),
 )
@@ -130,23 +132,35 @@ OPTIONAL = frozenset(
         "net.ipv6.conf.default.accept_ra_rtr_pref",
     }
 )
-"""Settings of ours that are about parts which some providers' own kernels are built without."""
+"""Our settings for kernel features that some providers' own kernels lack."""
 
 DEFAULTS: Mapping[str, str] = {key: value for group in _GROUPS for key, value in group.values}
 
-# What must not be said on a host that runs containers; a pattern of keys, the value, and what it would break.
+# Values that a host with containers cannot have: a pattern of keys, the value, and what it would break.
 _REFUSED = (
-    ("net.ipv4.ip_forward", "0", "Docker's published ports and the containers' way out end with it"),
-    ("net.ipv4.conf.*.forwarding", "0", "Docker's published ports and the containers' way out end with it"),
+    ("net.ipv4.ip_forward", "0", "Docker's published ports and the containers' outgoing traffic stop"),
+    ("net.ipv4.conf.*.forwarding", "0", "Docker's published ports and the containers' outgoing traffic stop"),
     ("net.ipv6.conf.*.forwarding", "0", "containers with IPv6 lose their network"),
     (
         "net.bridge.bridge-nf-call-ip*tables",
         "0",
-        "containers that share a network are not kept apart any more",
+        "Docker no longer separates containers that share a network",
     ),
-    ("net.ipv4.conf.*.route_localnet", "1", "a container reaches what listens on 127.0.0.1 (CVE-2020-8558)"),
-    ("net.ipv6.conf.*.accept_ra", "0", "a host that learns its IPv6 route from the router loses it"),
-    ("net.ipv6.conf.*.autoconf", "0", "a host that learns its IPv6 address from the router loses it"),
+    (
+        "net.ipv4.conf.*.route_localnet",
+        "1",
+        "containers can reach services that listen on 127.0.0.1 (CVE-2020-8558)",
+    ),
+    (
+        "net.ipv6.conf.*.accept_ra",
+        "0",
+        "a host that learns its IPv6 route from the router loses the route",
+    ),
+    (
+        "net.ipv6.conf.*.autoconf",
+        "0",
+        "a host that learns its IPv6 address from the router loses the address",
+    ),
     ("user.max_user_namespaces", "0", "rootless and remapped containers do not start"),
     ("user.max_net_namespaces", "0", "no container starts"),
     ("kernel.modules_disabled", "1", "Docker and the firewall load modules when they start"),
@@ -155,13 +169,13 @@ _REFUSED = (
 
 _HOPS = ("net.ipv4.ip_default_ttl", "net.ipv6.conf.*.hop_limit")
 _FEWEST = 32
-"""Routers between two hosts of the internet are seldom more than 30."""
+"""Two hosts on the internet seldom have more than 30 routers between them."""
 
 
 def refusal(key: str, value: str) -> str:
-    """Return what a setting would break on a host that runs containers, or ""."""
+    """Return what a setting would break on a host that runs containers, "" for nothing."""
     if any(fnmatch.fnmatchcase(key, pattern) for pattern in _HOPS) and not _is_far(value):
-        return f"its packets end before they arrive, those of SSH too; {_FEWEST} is the least, 64 is usual"
+        return f"its packets, also of SSH, do not reach far hosts; the minimum is {_FEWEST}, 64 is usual"
     for pattern, refused, why in _REFUSED:
         if value == refused and STATIC not in key and fnmatch.fnmatchcase(key, pattern):
             return why
@@ -176,9 +190,9 @@ def settings(changes: Mapping[str, str | None], only: tuple[str, ...] = ()) -> d
     """Return all settings of a host, sorted.
 
     Args:
-        changes: what differs from `DEFAULTS`; None leaves a setting out. A change to `….all.…` counts for
-            `default` and `*` as well, unless they are changed themselves.
-        only: beginnings of the keys to keep; none keeps all.
+        changes: the values that differ from `DEFAULTS`. None leaves a setting out. A change to `….all.…`
+            applies to `default` and `*` too, unless they are changed themselves.
+        only: prefixes of the keys to keep. Empty keeps all keys.
     """
     wider: dict[str, str | None] = {}
     for key, value in changes.items():
@@ -195,17 +209,17 @@ def settings(changes: Mapping[str, str | None], only: tuple[str, ...] = ()) -> d
 
 
 def sysctl_conf(resource: str, values: Mapping[str, str]) -> str:
-    """Render the file with these settings, the reasons of our own ones beside them."""
+    """Render the file with these settings. Each group of our defaults has its reason above it."""
     parts = [
         header(resource, "Kernel settings, applied at boot and by `pulumi up`.")
-        + "# The name sorts last: of two files that set one key, systemd follows the later one. A dash\n"
-        + "# before a key: the kernel may have been built without it.\n"
+        + "# This file's name sorts last, because systemd uses the last value that it reads for a key. A\n"
+        + "# dash before a key means: the kernel may lack this setting.\n"
     ]
     left = dict(values)
     for group in _GROUPS:
         ours = {key: left.pop(key) for key, value in group.values if left.get(key) == value}
         parts += [_lines(group.why, ours)] if ours else []
-    parts += [_lines("What the settings of this host say.", left)] if left else []
+    parts += [_lines("Set by the settings of this host.", left)] if left else []
     return "\n".join(parts)
 
 
