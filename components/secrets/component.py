@@ -1,4 +1,4 @@
-"""Secrets for a container: files on the host that it alone can read."""
+"""Secrets for a container: files on the host that only this container can read."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from portcullis.host import Host
 
 FOLDER = "/etc/portcullis/secrets"
-"""Where they are on the host; root alone can enter."""
+"""The folder of all secrets on the host. Only root can enter it."""
 
 
 class SecretFiles(pulumi.ComponentResource):
     """A folder of secrets, `/etc/portcullis/secrets/NAME`, to be mounted read-only at `/run/secrets`.
 
-    They are on the disk, so that a container finds them when the host starts without us. Mount the folder
-    and never a single file: a change puts a new file in the place of the old one, and a container that was
-    given the old file itself would keep it.
+    The secrets are on the disk, so a container finds them when the host boots without a deploy. Mount the
+    folder, never a single file: a change replaces the file, and a container that mounts the old file would
+    keep it.
 
     Attributes:
         path: the folder on the host.
-        revisions: by file, a text that changes with every write. It is no secret and says nothing of one:
-            give it to what has to follow, such as a label of the container.
+        revisions: for each file, a text that changes with every write. It is not secret and reveals nothing.
+            Give it to resources that must follow a change, such as a label of the container.
 
     Example:
         ```python
@@ -61,17 +61,17 @@ class SecretFiles(pulumi.ComponentResource):
         host: Host,
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare them.
+        """Declare the secrets.
 
         Args:
-            name: the component's name, such as "web1-redis"; the folder bears it too.
-            files: what each file holds, by its name. Every content is a secret, marked or not.
-            owner: the container's user and group by number, such as "999:999"; never root.
-            host: the host. With `adopt`, files that are there and differ are taken over.
+            name: the component's name, such as "web1-redis". The folder has the same name.
+            files: file name to content. Every content becomes a secret, even if you did not mark it.
+            owner: the container's user and group as numbers, such as "999:999"; never root.
+            host: the host. With `adopt`, existing files with other content are taken over.
             opts: options of the component.
 
         Raises:
-            ArgumentsError: naming all that cannot be used.
+            ArgumentsError: the owner or a file name is invalid. The error names every fault.
         """
         faults = faults_in(Owner, owner, "SecretFiles.owner")
         faults += faults_in(ListOf[SecretName], files, "SecretFiles.files")
@@ -87,7 +87,7 @@ class SecretFiles(pulumi.ComponentResource):
             owner=user,
             group=group,
             mode="0500",
-            # The host may have a user of the same number, who is kept out by the folder above.
+            # The host may have a user with the same number. The parent folder keeps that user out.
             make_parents=True,
             opts=ResourceOptions(parent=self),
         )

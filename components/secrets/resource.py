@@ -1,6 +1,6 @@
-"""Passwords that nobody types: made once, kept in state as secrets, changed when the settings say so.
+"""Passwords that nobody types: generated once, kept in the state as secrets, rotated on request.
 
-They need no host: random bytes come from the machine that deploys.
+They need no host: the deploying machine generates the random bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class GeneratedSecretProvider(Provider):
     section = Section.DATA
 
     def check(self, olds: Props, news: Props) -> CheckResult:
-        """Refuse what would be a weak secret; the last net behind the constructor."""
+        """Refuse inputs that would make a weak secret. The constructor checks them too."""
         del olds
         inputs = {key: news[key] for key in _INPUTS if news.get(key) is not None}
         known = {key: value for key, value in inputs.items() if is_known(value)}
@@ -49,52 +49,53 @@ class GeneratedSecretProvider(Provider):
         return CheckResult(inputs, failures)
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Change only for another `rotate`; the outputs hold the word of the last rotation.
+        """Report a change only for another value of `rotate`. The outputs hold the last one.
 
-        Taking the word away makes no new secret, nor does another length: it counts from the next rotation.
-        Said with False the engine takes the new inputs over and leaves the outputs, which is just that.
+        Removing `rotate` makes no new secret. Another `length` applies from the next rotation on. With
+        changes=False the engine stores the new inputs and keeps the outputs, as both cases need.
         """
         del id_
         word = news.get("rotate")
         return DiffResult(changes=None if word is not None and word != olds.get("rotate") else False)
 
     def create(self, props: Props) -> CreateResult:
-        """Make the first secret."""
+        """Generate the first secret."""
         return CreateResult(secrets.token_hex(8), _outputs(props, previous="", generation=1))
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Rotate: the secret becomes the previous one."""
+        """Rotate: generate a new secret and keep the old one as `previous`."""
         del id_
         generation = int(olds["generation"]) + 1
         return UpdateResult(_outputs(news, previous=olds["value"], generation=generation))
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Return what state holds: it is the only place where the secret lives."""
+        """Return the secret from the state, which is its only place."""
         return ReadResult(id_, props, {key: props[key] for key in _INPUTS if key in props})
 
     def delete(self, id_: str, props: Props) -> None:
-        """Forget it: state is the only place that has it."""
+        """Do nothing: the secret goes with its state."""
 
     def import_(self, id_: str, urn: str) -> ReadResult | None:
-        """Refuse: the secret would stand in a command line.
+        """Refuse to import, because the secret would be visible in a command line.
 
         Raises:
             HostError: always.
         """
         del id_, urn
         raise HostError(
-            "GeneratedSecret cannot be imported: it would stand in a command line",
-            hint="declare it, so that a new one is made; a word of your own is a secret of the settings",
+            "GeneratedSecret cannot be imported: the secret would be visible in a command line",
+            hint="declare the resource, so that it generates a new secret; put a secret of your own into the "
+            "settings",
         )
 
     def lines(self, change: Change) -> list[Line]:
-        """Say that it is made, or made anew."""
+        """Report that the secret is generated, rotated or deleted."""
         subject = f"secret {change.name}"
         if change.op == "create":
             return [Line(subject, "new", "up makes it")]
         if change.op == "delete":
-            return [Line(subject, "no longer declared", "up forgets it")]
-        return [Line(subject, "to be rotated", "up makes another one")]
+            return [Line(subject, "no longer declared", "up removes it")]
+        return [Line(subject, "to be rotated", "up makes a new one")]
 
 
 def _outputs(props: Props, *, previous: str, generation: int) -> Props:
@@ -113,16 +114,16 @@ def _faults(*, length: float = _LONGEST, rotate: object = "") -> list[tuple[str,
 
 
 class GeneratedSecret(pulumi.CustomResource):
-    """A random secret of letters and digits, safe in URLs, YAML and shells; 40 of them are 238 bits.
+    """A random secret of letters and digits, safe in URLs, YAML and shells. 40 characters are 238 bits.
 
-    Another `rotate` makes a new one in place and keeps the one before as `previous`. In the preview of a
-    rotation all three outputs are unknown, so whatever depends on them shows that it will change.
+    Another value of `rotate` generates a new secret in place and keeps the old one as `previous`. In the
+    preview of a rotation all three outputs are unknown, so resources that depend on them show a change.
 
     Attributes:
         value: the secret.
-        previous: the one before; "" until the first rotation. A secret too.
-        generation: 1, and one more with each rotation. Not a secret. A number: put it into texts with
-            `pulumi.Output.format`, for `concat` takes texts only.
+        previous: the secret before the last rotation; "" until the first rotation. A secret too.
+        generation: the number of secrets so far: 1 at first, plus one with each rotation. Not a secret. Put
+            this number into texts with `pulumi.Output.format`, because `concat` takes only texts.
     """
 
     value: pulumi.Output[str]
@@ -141,19 +142,20 @@ class GeneratedSecret(pulumi.CustomResource):
 
         Args:
             name: the resource's name.
-            rotate: any word, such as "2026-12"; a new word makes a new secret, no word never does.
-            length: how many letters and digits, 20 to 128; another length counts from the next rotation.
+            rotate: any text, such as "2026-12". A new text generates a new secret. Without a text the secret
+                stays.
+            length: the number of characters, 20 to 128. Another length applies from the next rotation.
             opts: resource options.
 
         Raises:
-            ValueError: for a length that cannot be used.
+            ValueError: `length` or `rotate` is invalid.
         """
         faults = _faults(length=length, rotate="" if rotate is None else rotate)
         if faults:
             raise ValueError("\n".join(f"GeneratedSecret {name}: {key}: {fault}" for key, fault in faults))
         assert_plugin_is_named()
         outputs = dict.fromkeys(("value", "previous", "generation"))
-        # A plugin answers in clear, and the engine marks by itself only what was a secret input.
+        # A plugin answers in clear text, and the engine marks only outputs whose input was a secret.
         marked = pulumi.ResourceOptions(additional_secret_outputs=[*GeneratedSecretProvider.secrets])
         super().__init__(
             GeneratedSecretProvider.type_token(),
@@ -161,6 +163,6 @@ class GeneratedSecret(pulumi.CustomResource):
             {"length": length, "rotate": rotate, **outputs},
             pulumi.ResourceOptions.merge(opts, marked),
         )
-        # For previews, where they are unknown and so not marked by the engine, and for mocks.
+        # The engine marks neither unknown outputs in a preview nor the outputs of mocks.
         self.value = pulumi.Output.secret(self.value)
         self.previous = pulumi.Output.secret(self.previous)

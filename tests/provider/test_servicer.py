@@ -110,7 +110,7 @@ def test_a_thing_that_is_in_no_state_is_imported(engine: Engine, host: Host) -> 
 def test_an_import_that_cannot_be_is_one_message(engine: Engine) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         engine.read("GeneratedSecret", "a-secret")
-    assert message(refused).startswith("GeneratedSecret cannot be imported: it would stand in a command line")
+    assert message(refused).startswith("GeneratedSecret cannot be imported: the secret would be visible")
     assert "a-secret" not in message(refused)
 
 

@@ -22,7 +22,7 @@ def made(**inputs: Any) -> dict[str, Any]:
     return outs
 
 
-def test_a_secret_is_long_random_and_plain() -> None:
+def test_a_secret_is_long_random_and_alphanumeric() -> None:
     first, second = made(), made()
     assert first["value"] != second["value"]
     assert len(first["value"]) == 40
@@ -31,7 +31,7 @@ def test_a_secret_is_long_random_and_plain() -> None:
     assert (first["previous"], first["generation"]) == ("", 1)
 
 
-def test_a_new_word_rotates_and_keeps_the_one_before() -> None:
+def test_a_new_rotate_value_makes_a_new_secret_and_keeps_the_old_one() -> None:
     provider, old = GeneratedSecretProvider(), made(rotate="2026-11")
     news = {"length": 30.0, "rotate": "2026-12"}
     assert provider.diff("x", old, news).changes is None
@@ -42,18 +42,18 @@ def test_a_new_word_rotates_and_keeps_the_one_before() -> None:
 
 
 @pytest.mark.parametrize("news", [{"length": 40}, {"length": 50, "rotate": "a"}, {"length": 50}])
-def test_nothing_but_a_new_word_rotates(news: dict[str, Any]) -> None:
+def test_only_a_new_rotate_value_rotates(news: dict[str, Any]) -> None:
     assert GeneratedSecretProvider().diff("x", made(rotate="a"), news).changes is False
 
 
-def test_a_weak_secret_is_refused_by_constructor_and_check() -> None:
+def test_constructor_and_check_refuse_a_weak_secret() -> None:
     with pytest.raises(ValueError, match="GeneratedSecret x: length: 8 is not a whole number between 20"):
         GeneratedSecret("x", length=8)
     found = GeneratedSecretProvider().check({}, {"length": 8.0, "rotate": 12.0}).failures
     assert [failure.property for failure in found] == ["length", "rotate"]
 
 
-def test_only_secret_and_predecessor_are_marked(deploy: Deploy) -> None:
+def test_only_value_and_previous_are_marked_secret(deploy: Deploy) -> None:
     seen: dict[str, bool] = {}
 
     def program() -> None:
@@ -71,7 +71,7 @@ def test_only_secret_and_predecessor_are_marked(deploy: Deploy) -> None:
     assert seen == {"value": True, "previous": True, "generation": False}
 
 
-def test_secret_files_belong_to_the_container_and_are_marked(deploy: Deploy) -> None:
+def test_secret_files_belong_to_the_container_and_are_marked_secret(deploy: Deploy) -> None:
     found: list[SecretFiles] = []
 
     def program() -> None:
@@ -92,7 +92,7 @@ def test_secret_files_belong_to_the_container_and_are_marked(deploy: Deploy) -> 
     assert engine.outputs["web1-api"] == {"path": folder["path"], "files": ["plain", "redis_url"]}
 
 
-def test_every_fault_of_secret_files_is_told_at_once() -> None:
+def test_one_error_names_every_fault_of_secret_files() -> None:
     with pytest.raises(ValueError, match="owner") as caught:
         SecretFiles("web1-api", {"../x": "y", ".portcullis-": "z"}, owner="root", host=Host("web1"))
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
@@ -103,7 +103,7 @@ def test_every_fault_of_secret_files_is_told_at_once() -> None:
     assert "'y'" not in str(caught.value)
 
 
-def test_a_preview_knows_all_but_the_secret() -> None:
+def test_a_preview_knows_everything_but_the_secret() -> None:
     def program() -> None:
         files = {"redis_url": GeneratedSecret("pw").value, "plain": "x"}
         SecretFiles("web1-api", files, owner="999:998", host=Host("web1"))
