@@ -1,4 +1,4 @@
-"""How a host upgrades itself."""
+"""The settings section for a host's automatic upgrades."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class UpdatesArgs(Section):
     what: ClassVar[str] = "updates"
 
     reboot: Reboot = "04:00"
-    """When the host may reboot after an update that needs it (its own time zone), or `never`."""
+    """When the host may reboot after an update that needs a reboot, in the host's time zone, or `never`."""
     docker: DockerRule = "upgrade"
-    """Whether Docker is upgraded with the rest, which restarts the engine and leaves containers running, or
-    left to you (`hold`)."""
+    """`upgrade`: Docker is upgraded with the rest, which restarts the engine while containers keep running.
+    `hold`: you upgrade Docker yourself."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SystemUpdates(pulumi.ComponentResource):
-    """Security updates every day, services restarted on them, and a reboot at night when a kernel needs it.
+    """Security updates every day, restarts of the services they affect, and a reboot at night if needed.
 
     Example:
         ```python
@@ -41,13 +41,13 @@ class SystemUpdates(pulumi.ComponentResource):
         docker_source: Source = "debian",
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare them.
+        """Declare the updates.
 
         Args:
             name: the component's name, such as "web1-updates".
-            args: when the host may reboot, and what it leaves out.
-            host: the host, whose operating system decides where security updates come from.
-            docker_source: where its Docker comes from, as `DockerEngineArgs.source` says.
+            args: when the host may reboot, and whether it upgrades Docker.
+            host: the host. Its operating system decides where security updates come from.
+            docker_source: where the host's Docker comes from, see `DockerEngineArgs.source`.
             opts: options of the component.
         """
         super().__init__("portcullis:index:SystemUpdates", name, None, opts)
@@ -84,7 +84,7 @@ class SystemUpdates(pulumi.ComponentResource):
                 f"{name}-timer-folder",
                 host=host,
                 path=render.TIMER_FOLDER,
-                # Installing unattended-upgrades takes empty folders of units away.
+                # After the packages: installing unattended-upgrades deletes empty unit folders.
                 opts=after,
             )
             timer = [
@@ -99,7 +99,7 @@ class SystemUpdates(pulumi.ComponentResource):
         for unit, reads in (
             ("apt-daily.timer", []),
             ("apt-daily-upgrade.timer", timer),
-            # Lets an upgrade that is under way end before a shutdown does.
+            # A shutdown waits until this unit has finished a running upgrade.
             ("unattended-upgrades.service", []),
         ):
             Service(

@@ -1,4 +1,4 @@
-"""Unattended security upgrades: what apt, needrestart and the timer are told.
+"""The configuration of unattended security upgrades: for apt, needrestart and the timer.
 
 Keys: /etc/apt/apt.conf.d/50unattended-upgrades as the package ships it, and
 https://github.com/mvo5/unattended-upgrades#supported-options-reference.
@@ -11,7 +11,7 @@ from typing import Literal
 from portcullis.rendering import header, word
 
 NEVER = "never"
-# Last in the alphabet: apt follows the file that it reads last.
+# The name sorts last, because apt uses the value that it reads last.
 APT_PATH = "/etc/apt/apt.conf.d/99zz-portcullis-updates"
 NEEDRESTART_PATH = "/etc/needrestart/conf.d/50-portcullis.conf"
 TIMER_FOLDER = "/etc/systemd/system/apt-daily-upgrade.timer.d"
@@ -24,8 +24,8 @@ Unattended-Upgrade::Origins-Pattern {
     "origin=Debian,codename=${distro_codename}-security,label=Debian-Security";
 };
 """
-# The release itself as well, as Ubuntu has it: nothing in it ever changes, and a security update may need a
-# package from it.
+# Ubuntu's own default includes the release itself. Its packages never change, and a security update may need
+# one of them.
 _UBUNTU = """\
 #clear Unattended-Upgrade::Origins-Pattern;
 #clear Unattended-Upgrade::Allowed-Origins;
@@ -36,14 +36,15 @@ Unattended-Upgrade::Allowed-Origins {
     "${distro_id}ESM:${distro_codename}-infra-security";
 };
 """
-# Docker's own repository tells security updates from none: what its preferences let through is installed.
+# Docker's own repository does not mark security updates. So every version that our apt preferences allow is
+# installed.
 _DOCKERS = """\
 Unattended-Upgrade::Origins-Pattern {
     "origin=Docker,label=Docker CE";
 };
 """
 _HOLD = """
-# Docker is left out, as the settings say: upgrade it by hand, with
+# The settings leave Docker out. To upgrade it by hand:
 # `apt-get install --only-upgrade docker.io containerd runc`, or docker-ce docker-ce-cli containerd.io.
 Unattended-Upgrade::Package-Blacklist {
     "^docker\\.io$";
@@ -60,32 +61,32 @@ Unattended-Upgrade::Package-Blacklist {
 def apt_conf(
     resource: str, os: str, reboot: str, docker: Literal["hold", "upgrade"], *, docker_source: str = "debian"
 ) -> str:
-    """Render what apt and unattended-upgrades are told."""
+    """Render the configuration of apt and unattended-upgrades."""
     return (
-        header(resource, "Security upgrades, every day, without anybody at hand.")
+        header(resource, "Security upgrades that install themselves every day.")
         + """
 APT::Periodic::Update-Package-Lists "1";
 APT::Periodic::Unattended-Upgrade "1";
-# Packages that can no longer be downloaded are of no use on this disk.
+# Delete cached packages that can no longer be downloaded.
 APT::Periodic::AutocleanInterval "7";
 
-# Security updates and nothing else. The lists of other files are emptied first: apt adds to a list.
+# Security updates only. apt adds to a list, so the lists from other files are cleared first.
 """
         + (_UBUNTU if os.startswith("ubuntu-") else _DEBIAN)
         + (_HOLD if docker == "hold" else _DOCKERS if docker_source == "docker" else "")
         + """
-# A changed configuration file stays, and the new one is put beside it. Without this, an update that brings
-# another version of a file that was changed, by us or by hand, is never installed: it waits for an answer.
+# Keep a changed configuration file, and put the package's new version beside it. Without this, dpkg asks a
+# question that nobody answers, and the update is never installed.
 Dpkg::Options {
     "--force-confdef";
     "--force-confold";
 };
 
-# A full /boot keeps the next kernel from being installed.
+# Remove old kernels. In a full /boot the next kernel cannot be installed.
 Unattended-Upgrade::Remove-Unused-Kernel-Packages "true";
-# A few packages at a time: a shutdown in between leaves nothing half done.
+# Upgrade a few packages at a time, so that a shutdown leaves no package half installed.
 Unattended-Upgrade::MinimalSteps "true";
-# To the journal, where everything else is.
+# Log to the journal, like the rest of the host.
 Unattended-Upgrade::SyslogEnable "true";
 
 """
@@ -96,12 +97,12 @@ Unattended-Upgrade::SyslogEnable "true";
 def _reboot(reboot: str) -> str:
     if reboot == NEVER:
         return (
-            "# Never by itself, as the settings say: /run/reboot-required tells that a reboot is due.\n"
+            "# The settings forbid automatic reboots. A reboot is due when /run/reboot-required exists.\n"
             'Unattended-Upgrade::Automatic-Reboot "false";\n'
         )
     return (
-        "# A new kernel counts from the next boot on. At this time (the host's zone), also while somebody\n"
-        "# is logged in: a forgotten session would put it off for ever.\n"
+        "# A new kernel needs a reboot. The host reboots at this time (its own time zone), even while\n"
+        "# somebody is logged in: a forgotten session would delay the reboot for ever.\n"
         'Unattended-Upgrade::Automatic-Reboot "true";\n'
         'Unattended-Upgrade::Automatic-Reboot-WithUsers "true";\n'
         f'Unattended-Upgrade::Automatic-Reboot-Time "{word(reboot)}";\n'
@@ -109,17 +110,17 @@ def _reboot(reboot: str) -> str:
 
 
 def needrestart_conf(resource: str) -> str:
-    """Render what needrestart does after an upgrade."""
-    return header(resource, "Services run on the libraries that were upgraded.") + (
+    """Render the configuration of needrestart, which restarts services after an upgrade."""
+    return header(resource, "Restarts services after an upgrade of their libraries.") + (
         """
-# Restart them, without asking: nobody is there to answer.
+# Restart services without a question, because nobody could answer it.
 $nrconf{restart} = 'a';
-# The engine is restarted by an upgrade of its own, and containers have libraries of their own.
+# Docker's own upgrade restarts the engine. Containers bring their own libraries.
 $nrconf{override_rc}{qr(^(docker|containerd)\\.)} = 0;
-# What programs in Python, Perl and Ruby have loaded is not looked into: that is where needrestart's own holes
-# were (CVE-2024-48990, CVE-2024-48991, CVE-2024-48992, CVE-2024-11003).
+# Do not scan interpreters such as Python, Perl and Ruby: needrestart's own security holes were there
+# (CVE-2024-48990, CVE-2024-48991, CVE-2024-48992, CVE-2024-11003).
 $nrconf{interpscan} = 0;
-# No messages about kernels and microcode to people who are not there; the reboot has its own rule.
+# No hints about kernels and microcode: nobody reads them, and the reboot has its own setting.
 $nrconf{kernelhints} = 0;
 $nrconf{ucodehints} = 0;
 """
@@ -127,14 +128,14 @@ $nrconf{ucodehints} = 0;
 
 
 def timer_dropin(resource: str, reboot: str) -> str:
-    """Render when upgrades are installed: in the hour before the reboot, and not in the morning's traffic."""
+    """Render the time of upgrades: in the hour before the reboot, and not in the morning's traffic."""
     hour, minute = reboot.split(":")
     begin = f"{(int(hour) - 1) % 24:02}:{int(minute):02}"
     return header(resource, "When upgrades are installed.") + (
         f"""
 [Timer]
-# The hour before the reboot that they may need. By default it is after six in the morning: restarts of
-# services then meet the traffic, and a new kernel waits a day for its reboot.
+# The hour before the reboot. The system's default is after six in the morning. Services would then restart
+# during traffic, and a new kernel would wait a day for its reboot.
 OnCalendar=
 OnCalendar=*-*-* {begin}
 RandomizedDelaySec=20m

@@ -1,1 +1,1 @@
-"""Upkeep: journal, images, time, swap, and news of failed units."""
+"""Upkeep: journal, images, time, swap, and messages about failed units."""

@@ -1,4 +1,4 @@
-"""What keeps a host going for years."""
+"""The settings section for a host's upkeep."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ Prune = Annotated[Literal["daily", "weekly", "monthly", "never"], Choice("a rule
 
 
 class UpkeepArgs(Section):
-    """How much room things take, and who hears of failures."""
+    """Limits for disk space, the clock, swap, and who learns of failed units."""
 
     what: ClassVar[str] = "upkeep"
 
     journal: Size = "500M"
-    """How much room the journal may take."""
+    """How much disk space the journal may take."""
     image_prune: Prune = "weekly"
-    """How often container images that nothing uses are removed. Volumes never are."""
+    """How often the host removes container images that no container uses. It never removes volumes."""
     time_sync: bool = True
-    """Keep the clock right with systemd-timesyncd; `false` where another program does, and on a host that is
-    itself a container."""
+    """Whether systemd-timesyncd keeps the clock right. Write `false` where another program does, and on a
+    host that is itself a container."""
     swap: Swap = "none"
     """Size of the swap file, or `none`."""
     notify: ListOf[Argument] | None = None
-    """The command on the host that is told of a unit that failed; it gets the unit's name. Everybody on the
-    host can read it: a secret belongs in a file of root's that it reads."""
+    """A command that the host runs when a unit fails. Its last argument is the unit's name. Every user of the
+    host can read the command line, so put secrets into a file that only root can read."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Ask for a program by its whole path, as systemd wants it."""
+        """Require the program's whole path, which systemd needs."""
         command = [str(word) for word, _ in written.elements("notify")]
         if isinstance(written.get("notify"), list | tuple) and not is_program("".join(command[:1])):
             written.at.field("notify").refuse(
-                written.get("notify"), "begins with no program by its whole path", "write [/usr/…]"
+                written.get("notify"), "does not begin with the whole path of a program", "write [/usr/…]"
             )

@@ -1,4 +1,4 @@
-"""What keeps a host going for years: room, time, swap, and somebody who hears of what failed."""
+"""Upkeep of a host over years: disk space, time, swap, and messages about failed units."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from portcullis.components.upkeep.args import UpkeepArgs
     from portcullis.host import Host
 
-# A unit that nobody starts by name, and a drop-in for all services, are known to systemd after this only.
+# Only after a reload does systemd know a unit that no resource starts, or a drop-in for all services.
 _RELOAD = ("systemctl", "daemon-reload")
 
 
 class Upkeep(pulumi.ComponentResource):
-    """A journal with a limit, no old images, a clock that is right, swap if asked for, failures told of.
+    """A journal with a limit, no old images, a correct clock, swap if declared, and messages about failures.
 
     Example:
         ```python
@@ -39,14 +39,14 @@ class Upkeep(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: UpkeepArgs, *, host: Host, opts: ResourceOptions | None = None
     ) -> None:
-        """Declare it.
+        """Declare the upkeep.
 
         Args:
             name: the component's name, such as "web1-upkeep".
-            args: how much room things take, and who hears of failures.
+            args: limits for disk space, and who learns of failed units.
             host: the host.
-            opts: options of the component: `depends_on` names packages whose installation takes empty folders
-                of units away, such as `SystemUpdates`.
+            opts: options of the component. In `depends_on`, name components whose packages delete empty unit
+                folders when they are installed, such as `SystemUpdates`.
         """
         super().__init__("portcullis:index:Upkeep", name, None, opts)
         self._name, self._host = name, host
@@ -65,7 +65,7 @@ class Upkeep(pulumi.ComponentResource):
         own = f"{self._name}-journald"
         folder = self._folder(f"{own}-folder", render.JOURNALD_FOLDER)
         file = self._file(own, render.JOURNALD_PATH, render.journald_conf(own, limit), after=[folder])
-        # Streams of services that run are kept over its restart; it has no reload in Debian's releases.
+        # A restart keeps the log streams of running services. Debian's releases have no reload for it.
         self._service("systemd-journald.service", [file], enabled="static")
 
     def _prune(self, how_often: str) -> None:
@@ -97,16 +97,16 @@ class Upkeep(pulumi.ComponentResource):
 
     def _notify(self, command: Sequence[str]) -> None:
         own = f"{self._name}-notify"
-        teller = self._file(
+        notifier = self._file(
             own, f"{render.UNITS}/{render.NOTIFY}.service", render.notify_service(own, command), test=_RELOAD
         )
-        # Before the rule for all services, which counts for the teller as well.
+        # This exception comes before the rule for all services, which also applies to the notifier itself.
         without = f"{own}-not-itself"
         exception = self._file(
             without,
             render.NO_FAILURE_PATH,
             render.no_failure_dropin(without),
-            after=[teller, self._folder(f"{without}-folder", render.NO_FAILURE_FOLDER)],
+            after=[notifier, self._folder(f"{without}-folder", render.NO_FAILURE_FOLDER)],
         )
         rule = f"{own}-rule"
         self._file(

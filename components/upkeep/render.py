@@ -1,4 +1,4 @@
-"""systemd units of upkeep: the journal's limit, old images, swap, and who is told of a unit that failed.
+"""systemd files of upkeep: the journal's limit, old images, swap, and messages about failed units.
 
 Directives: systemd.service(5), systemd.exec(5), systemd.timer(5), journald.conf(5).
 """
@@ -20,7 +20,7 @@ SWAP = "portcullis-swap"
 NO_SWAP = "none"
 SWAP_FILE = "/var/swap.portcullis"
 NOTIFY = "portcullis-notify@"
-# For every service of the host (systemd.unit(5): a drop-in of a type).
+# A drop-in for every service of the host (systemd.unit(5): a drop-in for a unit type).
 FAILURE_FOLDER = f"{UNITS}/service.d"
 _FAILURE_NAME = "50-portcullis-notify.conf"
 FAILURE_PATH = f"{FAILURE_FOLDER}/{_FAILURE_NAME}"
@@ -31,13 +31,13 @@ _UNITS_OF_SIZE = {"M": 1024**2, "G": 1024**3}
 
 
 def journald_conf(resource: str, limit: str) -> str:
-    """Render how much room the journal takes."""
-    return header(resource, "The journal's room.") + (
+    """Render the limit of the journal."""
+    return header(resource, "Limits the disk space of the journal.") + (
         f"""
 [Journal]
-# Kept over a reboot: what led to it is what people look for.
+# Keep the journal over a reboot: people look for what caused the reboot.
 Storage=persistent
-# By default it takes a tenth of the disk, up to 4 GB.
+# The default is a tenth of the disk, up to 4 GB.
 SystemMaxUse={word(limit)}
 RuntimeMaxUse={word(limit)}
 """
@@ -45,19 +45,19 @@ RuntimeMaxUse={word(limit)}
 
 
 def prune_service(resource: str) -> str:
-    """Render what removes container images that nothing uses."""
-    return header(resource, "Removes container images that no container uses. Never volumes.") + (
+    """Render the unit that removes container images that no container uses."""
+    return header(resource, "Removes container images that no container uses. It removes no volumes.") + (
         """
 [Unit]
-Description=Portcullis: remove container images that nothing uses
+Description=Portcullis: remove container images that no container uses
 After=docker.service
 
 [Service]
 Type=oneshot
-# Where Docker does not run, there is nothing to do, and no failure to tell of.
+# Without a running Docker there is nothing to do. That is not a failure.
 ExecCondition=systemctl is-active --quiet docker.service
-# Not those of the last week: a deployment under way has pulled its image and not started it yet, and going
-# back to yesterday's version needs no registry. The age is that of the image, not of the download.
+# Keep the images of the last week. A deploy that is running has pulled its image but not started it yet, and
+# going back to yesterday's version needs no registry. The age counts from the build, not from the download.
 ExecStart=docker image prune --all --force --filter until=168h
 NoNewPrivileges=yes
 PrivateTmp=yes
@@ -68,16 +68,16 @@ ProtectSystem=strict
 
 
 def prune_timer(resource: str, how_often: str) -> str:
-    """Render when they are removed: `how_often` is daily, weekly or monthly."""
-    return header(resource, "When container images that no container uses are removed.") + (
+    """Render the timer that removes them: `how_often` is daily, weekly or monthly."""
+    return header(resource, "Schedules the removal of container images that no container uses.") + (
         f"""
 [Unit]
-Description=Portcullis: remove container images that nothing uses, {word(how_often)}
+Description=Portcullis: remove container images that no container uses, {word(how_often)}
 
 [Timer]
 OnCalendar={word(how_often)}
 RandomizedDelaySec=1h
-# A host that was off at the time does it when it boots.
+# A host that was off at that time removes them when it boots.
 Persistent=yes
 
 [Install]
@@ -87,9 +87,9 @@ WantedBy=timers.target
 
 
 def swap_service(resource: str, size: str) -> str:
-    """Render a swap file that is there while the unit runs; it takes no room after it is gone."""
+    """Render the unit of a swap file. The file exists, and takes disk space, only while the unit runs."""
     count = int(size[:-1]) * _UNITS_OF_SIZE[size[-1]]
-    return header(resource, "Swap in a file, for the moment in which memory is short.") + (
+    return header(resource, "A swap file, for moments when memory is short.") + (
         f"""
 [Unit]
 Description=Portcullis: swap file of {word(size)}
@@ -98,7 +98,7 @@ RequiresMountsFor={SWAP_FILE}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-# For root alone from the first moment: memory of every program goes there.
+# Only root may read the file, from the start: it holds memory of every program.
 UMask=0077
 ExecStartPre=rm -f {SWAP_FILE}
 ExecStartPre=fallocate --length {count} {SWAP_FILE}
@@ -114,11 +114,11 @@ WantedBy=multi-user.target
 
 
 def notify_service(resource: str, command: Sequence[str]) -> str:
-    """Render what tells of a unit that failed: the command, with the unit's name as its last word."""
-    return header(resource, "Tells of a unit that failed.") + (
+    """Render the unit that runs the command when a unit fails, with that unit's name as the last argument."""
+    return header(resource, "Runs a command when a unit has failed.") + (
         f"""
 [Unit]
-Description=Portcullis: tell that %i failed
+Description=Portcullis: notify that %i failed
 
 [Service]
 Type=oneshot
@@ -129,8 +129,8 @@ TimeoutStartSec=60
 
 
 def failure_dropin(resource: str) -> str:
-    """Render what every service of the host does when it fails."""
-    return header(resource, "Every service that fails is told of.") + (
+    """Render the drop-in that starts the notifier when any service of the host fails."""
+    return header(resource, "Starts the notifier when any service fails.") + (
         f"""
 [Unit]
 OnFailure={NOTIFY}%n.service
@@ -139,12 +139,14 @@ OnFailure={NOTIFY}%n.service
 
 
 def no_failure_dropin(resource: str) -> str:
-    """Render what keeps the telling from telling of its own failure, for ever."""
-    return header(resource, "Hides the drop-in of this name in service.d: a failure to tell is not told of.")
+    """Render the drop-in that keeps the notifier from reporting its own failure in an endless loop."""
+    return header(
+        resource, "Hides the drop-in of this name in service.d: the notifier must not start itself."
+    )
 
 
 def _quoted(argument: str) -> str:
-    """Return a word of a command line as systemd.service(5) reads it: without variables and specifiers."""
+    """Return an argument quoted for systemd.service(5), so that it holds no variables or specifiers."""
     escaped = argument.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return '"' + "".join(c if c.isprintable() else _bytes(c) for c in escaped) + '"'
 

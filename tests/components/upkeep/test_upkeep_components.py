@@ -1,4 +1,4 @@
-"""SystemUpdates and Upkeep, by what they register."""
+"""SystemUpdates and Upkeep: the resources that they register."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_updates(deploy: Deploy) -> None:
     assert set(timer["reads"]) == {"/etc/systemd/system/apt-daily-upgrade.timer.d/50-portcullis.conf"}
 
 
-def test_updates_wait_for_what_they_are_told(deploy: Deploy) -> None:
+def test_update_services_wait_for_their_configuration(deploy: Deploy) -> None:
     engine = deploy(updates)
     for unit in units(engine):
         assert engine.before(f"web1-updates-{unit}") >= {
@@ -55,7 +55,7 @@ def test_updates_wait_for_what_they_are_told(deploy: Deploy) -> None:
         }  # fmt: skip
 
 
-def test_a_host_that_never_reboots_keeps_the_systems_own_hour(deploy: Deploy) -> None:
+def test_a_host_that_never_reboots_keeps_the_systems_own_upgrade_time(deploy: Deploy) -> None:
     engine = deploy(lambda: updates(reboot="never", docker="hold"))
     assert not engine.of(":Directory")
     content = engine.one(":File", "web1-updates-apt").inputs["content"]
@@ -78,20 +78,20 @@ def test_upkeep(deploy: Deploy) -> None:
     assert {r.inputs["on_change"] for r in engine.of(":Service")} == {"restart"}
 
 
-def test_upkeep_of_a_container_touches_no_clock(deploy: Deploy) -> None:
+def test_upkeep_of_a_host_in_a_container_does_not_manage_the_clock(deploy: Deploy) -> None:
     engine = deploy(lambda: upkeep(time_sync=False, image_prune="never"))
     assert list(units(engine)) == ["systemd-journald.service"]
     assert not engine.of(":Packages")
 
 
-def test_swap_is_a_unit_of_its_own(deploy: Deploy) -> None:
+def test_swap_has_its_own_unit(deploy: Deploy) -> None:
     engine = deploy(lambda: upkeep(swap="2G"))
     assert units(engine)["portcullis-swap.service"] == "enabled"
     unit = engine.one(":File", "web1-upkeep-swap").inputs["content"]
     assert f"fallocate --length {2 * 1024**3} /var/swap.portcullis" in unit
 
 
-def test_the_rule_for_all_services_comes_after_what_keeps_the_teller_out(deploy: Deploy) -> None:
+def test_the_rule_for_all_services_comes_after_the_exception_for_the_notifier(deploy: Deploy) -> None:
     engine = deploy(lambda: upkeep(notify=("/usr/local/bin/tell", "-v")))
     assert engine.before("web1-upkeep-notify-rule") >= {
         "web1-upkeep-notify",
@@ -104,7 +104,7 @@ def test_the_rule_for_all_services_comes_after_what_keeps_the_teller_out(deploy:
     assert engine.one(":File", "web1-upkeep-notify-rule").inputs["test"] == ["systemctl", "daemon-reload"]
 
 
-def test_adopt_reaches_every_resource_that_can_take_over(deploy: Deploy) -> None:
+def test_adopt_reaches_every_resource_that_accepts_it(deploy: Deploy) -> None:
     def program() -> None:
         updates(adopt=True)
         upkeep(adopt=True, swap="1G", notify=("/bin/true",))
@@ -120,8 +120,8 @@ def test_adopt_reaches_every_resource_that_can_take_over(deploy: Deploy) -> None
         (lambda: UpdatesArgs(reboot="4:00"), "is not a time of day"),
         (lambda: UpdatesArgs(docker="x"), "is not a rule for Docker"),
         (lambda: UpkeepArgs(journal="1", swap="lots"), "journal: .*\n.*swap: "),
-        (lambda: UpkeepArgs(notify=("tell",)), "by its whole path"),
-        (lambda: UpkeepArgs(notify=()), "by its whole path"),
+        (lambda: UpkeepArgs(notify=("tell",)), "the whole path of a program"),
+        (lambda: UpkeepArgs(notify=()), "the whole path of a program"),
     ],
 )
 def test_arguments_are_checked_where_they_are_made(make: Callable[[], object], words: str) -> None:
@@ -129,7 +129,7 @@ def test_arguments_are_checked_where_they_are_made(make: Callable[[], object], w
         make()
 
 
-def test_a_preview_knows_everything() -> None:
+def test_a_preview_has_no_unknown_inputs() -> None:
     def program() -> None:
         updates()
         upkeep(swap="1G", notify=("/bin/true",))
