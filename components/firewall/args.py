@@ -1,4 +1,4 @@
-"""What reaches a host and its containers."""
+"""The settings section of the firewall: which packets reach a host and its containers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _rule(text: str) -> tuple[str, str] | None:
         return ("is not a port with its protocol", hint)
     first, last = int(found[1]), int(found[2] or found[1])
     if max(first, last) > LAST_PORT:
-        return (f"goes beyond {LAST_PORT}, the last port", hint)
+        return (f"is above {LAST_PORT}, the last port", hint)
     if found[2] and first >= last:
         return ("is a range that ends before it begins", hint)
     return None
@@ -29,7 +29,10 @@ def _rule(text: str) -> tuple[str, str] | None:
 
 def _outside(text: str) -> tuple[str, str] | None:
     if forward_filter.DOCKERS.fullmatch(text):
-        return ("is a bridge of Docker's, with containers behind it", "name bridges that lead to the world")
+        return (
+            "is a bridge that Docker made for containers",
+            "name only bridges that lead to the internet",
+        )
     return None
 
 
@@ -47,17 +50,20 @@ def _destination(text: str) -> tuple[str, str] | None:
 
 def _denied(text: str) -> tuple[str, str] | None:
     if not text.isprintable():
-        return ("is not what a rule matches", "write it on one line: any from 198.51.100.0/24, or 25/tcp")
+        return (
+            "is not a valid match for a rule",
+            "write it on one line: any from 198.51.100.0/24, or 25/tcp",
+        )
     try:
         normal_name(f"in {text}")
     except ValueError as error:
-        return (f"is not what a rule matches ({error})", "write any from 198.51.100.0/24, or 25/tcp")
+        return (f"is not a valid match for a rule ({error})", "write any from 198.51.100.0/24, or 25/tcp")
     return None
 
 
 def _why(text: str) -> tuple[str, str] | None:
     if not text.isprintable():
-        return ("cannot be the comment of a rule", "write plain words, on one line")
+        return ("cannot be the comment of a rule", "write plain words on one line")
     try:
         normal_value(f"deny # {text}")
     except ValueError as error:
@@ -71,8 +77,8 @@ OutsideBridge = Annotated[
     str, Text("the name of a network interface", forward_filter.INTERFACE, refused=_outside)
 ]
 Destination = Annotated[str, Text("a destination", refused=_destination)]
-"""Where a container may open connections to: `203.0.113.7:443/tcp`, `*:53/udp`."""
-Denied = Annotated[str, Text("what a rule matches", refused=_denied)]
+"""A destination that a container may open connections to: `203.0.113.7:443/tcp`, `*:53/udp`."""
+Denied = Annotated[str, Text("a match for a rule", refused=_denied)]
 Why = Annotated[str, Text("the comment of a rule", refused=_why)]
 LogLevel = Annotated[Literal["off", "low", "medium", "high", "full"], Choice("a level of ufw's log")]
 
@@ -83,34 +89,34 @@ class RuleArgs(Section):
     what: ClassVar[str] = "a rule of the firewall"
 
     from_: ListOf[Network] = ()
-    """The addresses and networks that may; without it everybody."""
+    """The addresses and networks that may use the port. Without it, everybody may."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse a rule for nobody."""
+        """Refuse a rule that allows nobody."""
         if written.is_nothing("from_"):
             written.at.field("from_").report(
                 "names nobody",
-                f"take the whole rule out, or leave {written.at.spell('from_')} out where everybody may: "
+                f"remove the whole rule, or leave {written.at.spell('from_')} out to allow everybody: "
                 "`8443/tcp: {}`",
             )
 
 
 class FirewallArgs(Section):
-    """What is open beside SSH and nginx. Ports are written with their protocol: "8443/tcp"."""
+    """What is open besides SSH and nginx. Write ports with their protocol: "8443/tcp"."""
 
     what: ClassVar[str] = "a firewall"
 
     allow: MapOf[OpenPort, RuleArgs] = Field(default_factory=dict)
-    """Ports of the host itself that are open beside those of SSH and nginx:
+    """Ports of the host itself that are open besides those of SSH and nginx:
     `"8443/tcp": {from: [203.0.113.0/24]}`."""
     deny: MapOf[Denied, Why] = Field(default_factory=dict)
-    """What is refused before all that is open, with the reason: `"any from 198.51.100.0/24": scanner`."""
+    """Packets to refuse, even to open ports, each with the reason: `"any from 198.51.100.0/24": scanner`."""
     public: MapOf[OpenPort, RuleArgs] = Field(default_factory=dict)
-    """Published ports of containers that the world may use. The forward filter drops every other one,
-    whatever Docker publishes."""
+    """Published ports of containers that are open to the internet. The forward filter drops packets to every
+    other port that Docker publishes."""
     outside: ListOf[OutsideBridge] = ()
-    """Interfaces that are bridges and lead to the world, as on hosts of virtual machines. Every other bridge
-    counts as one of containers."""
+    """Bridges that lead to the internet, as on hosts of virtual machines. The firewall takes every other
+    bridge for a network of containers."""
     logging: LogLevel = "low"
-    """How much ufw logs of what it refuses."""
+    """How much ufw logs about refused packets."""

@@ -1,4 +1,4 @@
-"""The firewall of a host: what packets reach the host itself, and what they reach of its containers."""
+"""The firewall of a host: which packets reach the host itself, and which reach its containers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Firewall(pulumi.ComponentResource):
-    """Nothing comes in but SSH and what is declared, by IPv4 and IPv6; everything goes out.
+    """Lets in only SSH and declared ports, over IPv4 and IPv6. Outgoing traffic is allowed.
 
-    ufw guards what the host serves itself; Docker's packets pass it by, and the forward filter guards those.
-    `SshAccess` opens its own port. Where the SSH server is not declared, its port belongs under `allow`: a
-    policy that would keep out whoever deploys is refused.
+    ufw guards the host's own services. Docker's packets bypass ufw, so the forward filter guards containers.
+    `SshAccess` opens its own port. If no `SshAccess` is declared, put SSH's port under `allow`: the host
+    refuses a policy that would lock out the deploying machine.
 
     Example:
         ```python
@@ -54,7 +54,7 @@ class Firewall(pulumi.ComponentResource):
     Attributes:
         policy: ufw's policy.
         forward: the forward filter.
-        service: what brings ufw's rules up at boot.
+        service: the unit that loads ufw's rules at boot.
     """
 
     policy: UfwPolicy
@@ -77,18 +77,21 @@ class Firewall(pulumi.ComponentResource):
 
         Args:
             name: the component's name, such as "web1-firewall".
-            args: what is open.
+            args: the open and the refused ports.
             host: the host.
-            web: open 80 and 443, where nginx serves sites.
-            ssh_port: the port that `SshAccess` opens. With it, what docker-proxy serves is closed without
-                ufw, too; without it, nobody knows which port that would leave open.
-            bind_address: docker0's address, which containers are published on for the host's own use.
-            egress: containers that may open connections to the listed destinations only, by the name of their
-                bridge or by address: `{"shop0": ["203.0.113.7:443/tcp", "*:53/udp"]}`. See `ForwardPolicy`.
-            opts: options of the component: `depends_on` names what opens SSH's port, such as `SshAccess`.
+            web: open ports 80 and 443, on which nginx serves sites.
+            ssh_port: the port that `SshAccess` opens. With it, the forward filter also closes the ports of
+                docker-proxy, even while ufw is off. Without it, the filter leaves them to ufw, because it
+                does not know which port SSH needs.
+            bind_address: docker0's address. Containers publish ports on it that only the host may use.
+            egress: the only destinations to which the named containers may open connections. A key is the
+                name of their bridge, or an address: `{"shop0": ["203.0.113.7:443/tcp", "*:53/udp"]}`. See
+                `ForwardPolicy`.
+            opts: options of the component. In `depends_on`, name the resource that opens SSH's port, such as
+                `SshAccess`.
 
         Raises:
-            ArgumentsError: naming everything that cannot be used.
+            ArgumentsError: a port, an address or a destination is invalid. The error names every fault.
         """
         table = forward_filter.table(
             _forward_policy(args, bind_address, egress, _host(args, ssh_port, web=web))
@@ -97,7 +100,7 @@ class Firewall(pulumi.ComponentResource):
         packages = Packages(
             f"{name}-packages",
             host=host,
-            # Debian's ufw breaks iptables-persistent: where the host is adopted, it may take its place.
+            # Debian's ufw conflicts with iptables-persistent. With `adopt`, apt may remove the latter.
             names=["nftables", "ufw"],
             on_delete="purge",
             opts=ResourceOptions(parent=self),
@@ -122,7 +125,7 @@ class Firewall(pulumi.ComponentResource):
             rules=ufw_rules.rules(args, web=web),
             opts=ResourceOptions(parent=self, depends_on=[packages, config]),
         )
-        # `ufw enable` starts the rules and not the unit, which is what brings them up at boot.
+        # `ufw enable` loads the rules but does not start the unit, and the unit loads the rules at boot.
         self.service = Service(
             f"{name}-service",
             host=host,
@@ -135,7 +138,7 @@ class Firewall(pulumi.ComponentResource):
 
 
 def _host(args: FirewallArgs, ssh_port: int | None, *, web: bool) -> dict[str, Sequence[str]] | None:
-    """Return what the host itself has open; None where SSH's port is not known."""
+    """Return the open ports of the host itself; None if SSH's port is not known."""
     if ssh_port is None:
         return None
     everybody = dict.fromkeys([f"{ssh_port}/tcp", *(ufw_rules.WEB if web else ())], ())

@@ -1,4 +1,4 @@
-"""What both halves of `ForwardFilter` and `UfwPolicy` exchange, and the words and paths that both use."""
+"""The data that both halves of `ForwardFilter` and `UfwPolicy` exchange, and the names that both use."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ INPUT = f"{TABLE} input"
 UNIT = "portcullis-filter.service"
 """The unit that loads the table at every boot."""
 ENABLED = "enabled"
-"""What systemd says of a unit that starts at boot."""
+"""systemd's word for a unit that starts at boot."""
 PERMISSIONS = "root root 0644"
 """Owner, group and mode of the table's file and of the unit."""
 
 
 def open_port(protocol: str, ports: str) -> str:
-    """Return the rule of `INPUT` that lets in a port or a range, from everywhere."""
+    """Return the rule of `INPUT` that opens a port or a range to everybody."""
     return f"{protocol} dport {ports} accept"
 
 
 UFW = "ufw"
 """The id of a host's one policy."""
 SHIPPED = ("after.init", "after.rules", "after6.rules", "before.init", "before.rules", "before6.rules")
-"""Files that the package brings and ufw never changes. Those in .init run at each start if executable."""
+"""Files that the package ships and ufw never changes. The .init files run at each start if executable."""
 DEFAULTS: Mapping[str, str] = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
 """What happens to packets that no rule matches, by direction, as the package installs it."""
-# Without IPV6, ufw closes IPv6 altogether, SSH too. With MANAGE_BUILTINS, it flushes what Docker wrote. The
-# kernel parameters are those that Firewall declares.
+# IPV6=no would make ufw block all IPv6, also SSH. MANAGE_BUILTINS=yes would make it flush Docker's rules.
+# IPT_SYSCTL names the file of kernel parameters that Firewall declares.
 SETTINGS: Mapping[str, str] = {
     "IPV6": "yes",
     "IPT_SYSCTL": "/etc/ufw/sysctl.conf",
@@ -43,12 +43,12 @@ SETTINGS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class ForwardFilterSpec(Spec):
-    """Nothing: a host has one filter."""
+    """An empty spec, because a host has only one filter."""
 
 
 @dataclass(frozen=True)
 class ForwardFilterDesired(Desired):
-    """The forward filter as it is declared.
+    """The declared forward filter.
 
     Attributes:
         table: the table as nft lists it.
@@ -66,25 +66,26 @@ class ForwardFilterDesired(Desired):
 
     @property
     def id(self) -> str:
-        """The table's name."""
+        """The name of the table."""
         return TABLE
 
     def spec(self) -> ForwardFilterSpec:
-        """Return nothing."""
+        """Return the empty spec."""
         return ForwardFilterSpec()
 
 
 @dataclass(frozen=True)
 class ForwardFilterFacts(Facts):
-    """The forward filter as it is; `wire.ABSENT` stands for a text that is not there.
+    """The forward filter on the host. `wire.ABSENT` stands for a missing text.
 
     Attributes:
-        table: the table as the kernel has it.
+        table: the table in the kernel.
         file: text of its file.
         unit: text of its unit.
-        boot: whether the unit starts at boot, in systemd's word.
-        permissions: owner, group and mode of file and unit, of the one that differs where one does.
-        conflict: what flushes the table, for people; "" where nothing does.
+        boot: systemd's word for whether the unit starts at boot.
+        permissions: owner, group and mode of the file and the unit. If one of them differs from
+            `PERMISSIONS`, its own.
+        conflict: the unit that would flush the table, as a text for people; "" if there is none.
     """
 
     table: str = ""
@@ -100,7 +101,7 @@ class UfwPolicySpec(Spec):
     """How to read the host's one policy.
 
     Attributes:
-        custom: those of `SHIPPED` that somebody else changes, sorted.
+        custom: the files of `SHIPPED` that somebody else manages, sorted.
     """
 
     custom: Sequence[str]
@@ -108,15 +109,15 @@ class UfwPolicySpec(Spec):
 
 @dataclass(frozen=True)
 class UfwPolicyDesired(Desired):
-    """ufw's policy as it is declared.
+    """The declared policy of ufw.
 
     Attributes:
         enabled: ufw runs, now and after a boot.
         logging: its log level.
         defaults: what happens to packets that no rule matches: direction to action.
-        rules: what a rule matches to what it does, in the spelling of `ufw_names`.
+        rules: each rule's match to its action, in the spelling of `ufw_names`.
         settings: `SETTINGS`.
-        custom_files: those of `SHIPPED` that somebody else changes; the others have to be as shipped.
+        custom_files: the files of `SHIPPED` that somebody else manages. The others have to be as shipped.
     """
 
     enabled: bool
@@ -128,27 +129,27 @@ class UfwPolicyDesired(Desired):
 
     @property
     def id(self) -> str:
-        """A host has one policy."""
+        """Always `UFW`: a host has one policy."""
         return UFW
 
     def spec(self) -> UfwPolicySpec:
-        """Return which files are custom."""
+        """Return the spec, which names the custom files."""
         return UfwPolicySpec(sorted(self.custom_files or ()))
 
 
 @dataclass(frozen=True)
 class UfwPolicyFacts(Facts):
-    """ufw's policy as it is.
+    """The policy of ufw on the host.
 
     Attributes:
-        enabled: ufw starts at boot, and believes that it runs.
+        enabled: ufw's configuration says that it runs and starts at boot.
         logging: its log level.
         defaults: what happens to packets that no rule matches: direction to action.
-        rules: what a rule matches to what it does, without the SSH server's.
-        settings: those of `SETTINGS`, as they are.
+        rules: each rule's match to its action, without the rules of the SSH server.
+        settings: the present values of the keys of `SETTINGS`.
         altered: files that are not as shipped: name to ``changed`` or ``absent``.
         order: ``ok``, or two rules in the wrong order.
-        live: ``ok``, or what the kernel has other than ufw's files.
+        live: ``ok``, or how the kernel's rules differ from ufw's files.
     """
 
     enabled: bool = False

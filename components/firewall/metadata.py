@@ -1,6 +1,7 @@
-"""Where clouds answer a machine about itself, and often hand out its credentials: nothing of a container's.
+"""The metadata addresses of clouds, where a machine asks about itself and often gets its credentials.
 
-The forward filter drops these addresses, the policy asks for that, and the packet tests try each of them.
+Containers must not reach them. The forward filter drops these addresses, the policy pack requires that, and
+the packet tests try each of them.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Service:
 
     Attributes:
         address: an address or a network.
-        cloud: whose.
-        source: the page that says so.
+        cloud: the cloud that serves the address.
+        source: the page that documents it.
     """
 
     address: str
@@ -41,7 +42,7 @@ class Service:
 
 
 LINK_LOCAL = Service("169.254.0.0/16", "clouds", "https://www.rfc-editor.org/rfc/rfc3927")
-"""Where most of these are. No host reaches another one there by way of a router."""
+"""The network of most of these addresses. No router forwards packets to it."""
 SERVICES = (
     Service("169.254.169.254", "AWS", _AWS),
     Service("fd00:ec2::254", "AWS", _AWS),
@@ -54,7 +55,7 @@ SERVICES = (
     Service("fd20:ce::254", "Google", _GOOGLE),
     Service("169.254.169.254", "Oracle", _ORACLE),
     Service("fd00:c1::a9fe:a9fe", "Oracle", _ORACLE),
-    # The boot volume by iSCSI, without a password.
+    # iSCSI serves the boot volume here, without a password.
     Service("169.254.0.2", "Oracle", _ORACLE_RULES),
     Service("169.254.2.0/24", "Oracle", _ORACLE_RULES),
     Service("100.100.100.200", "Alibaba", _ALIBABA),
@@ -66,11 +67,11 @@ SERVICES = (
     Service("169.254.169.254", "Hetzner", _HETZNER),
 )
 PORTS = (53, 123)
-"""What containers may reach there: DNS and NTP, which some clouds serve at the very same addresses."""
+"""The ports that containers may reach there: DNS and NTP, which some clouds serve at the same addresses."""
 
 
 def closed() -> list[Service]:
-    """Return what has to be closed: all of link-local, and what is elsewhere, each once."""
+    """Return the addresses to close: the whole link-local network, and each address outside it once."""
     local = ipaddress.IPv4Network(LINK_LOCAL.address)
     elsewhere = {
         service.address: service
@@ -82,6 +83,6 @@ def closed() -> list[Service]:
 
 
 def match(service: Service) -> str:
-    """Return what matches a packet to it, but for `PORTS`, as nft lists it."""
+    """Return the match for packets to this service, except to `PORTS`, in the spelling of nft."""
     family = "ip6" if ":" in service.address else "ip"
     return f"{family} daddr {service.address} " + " ".join(f"th dport != {port}" for port in PORTS)

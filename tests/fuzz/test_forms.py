@@ -31,7 +31,7 @@ FREE = {
     "a resource",
     "something on a host",
     "something that a host exposes",
-    "what a rule matches",
+    "a match for a rule",
     "a value of sshd_config",
     "a value of a kernel setting",
 }

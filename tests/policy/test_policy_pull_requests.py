@@ -103,7 +103,7 @@ def test_one_that_removes_the_filter(checkout: Checkout, config: dict[str, Any])
 
 
 def test_one_that_takes_a_line_out_of_the_filter(checkout: Checkout, config: dict[str, Any]) -> None:
-    comment = 'comment "published by hand, or the address of a container"'
+    comment = 'comment "a port that is not public, or the address of a container"'
     line = f"        f'\\t\\t{{bridge_out}} counter drop {comment}',\n"
     checkout.edit("components/firewall/render/forward_filter.py", line, "")
     said = stopped(checkout, config, "filter-closes-dockers-bypass")

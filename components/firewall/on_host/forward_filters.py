@@ -1,4 +1,4 @@
-"""The forward filter: one nftables table, live as declared, and a unit that loads it at every boot."""
+"""The forward filter: one nftables table in the kernel, and a unit that loads it at every boot."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _TEXTS = ("table", "file", "unit")
 
 @dataclass(frozen=True)
 class _Found(ForwardFilterFacts):
-    """What undo and removal need besides: the table in the kernel, "" where there is none."""
+    """The facts, and the text of the table in the kernel ("" if it has none), for undo and removal."""
 
     live: str = ""
 
@@ -53,14 +53,14 @@ class _Found(ForwardFilterFacts):
 class ForwardFilters(
     Guarded[ForwardFilterDesired, _Found], Kind[ForwardFilterSpec, ForwardFilterDesired, _Found]
 ):
-    """The kind ``firewall.forward_filters``; there is one item."""
+    """The kind ``firewall.forward_filters``. A host has one item of it."""
 
     spec_type = ForwardFilterSpec
     desired_type = ForwardFilterDesired
     facts_type = ForwardFilterFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for its paths and for running nft and systemctl."""
+        """Use the machine for its paths and to run nft and systemctl."""
         super().__init__(machine, store)
         self._files = Files(machine, store)
         self._file, self._unit = machine.filter_file, machine.units / UNIT
@@ -82,19 +82,19 @@ class ForwardFilters(
         return steps + compare(desired, facts, ("boot", "permissions"), "set")
 
     def obstacle(self, desired: ForwardFilterDesired, facts: _Found) -> AgentError | None:
-        """A unit that flushes our table, and ufw's and Docker's, is not ours to disable."""
+        """Refuse while nftables.service is enabled: it would flush our table, and we must not disable it."""
         if not facts.conflict:
             return None
         return AgentError(
             "invalid",
-            f"{_RIVAL} is enabled on the host: it flushes the whole ruleset when it starts and when it stops,"
-            " and this filter and the rules of ufw and Docker with it",
+            f"{_RIVAL} is enabled on the host. When it starts or stops, it flushes the whole ruleset: this"
+            " filter, and the rules of ufw and Docker",
             prop="conflict",
-            hint=f"`systemctl disable {_RIVAL}` (not --now: stopping it flushes), or mask it",
+            hint=f"run `systemctl disable {_RIVAL}` without --now, because a stop flushes too; or mask it",
         )
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        """Seldom anything: a table of this name from before."""
+        """Keep a table of this name from before, which seldom exists."""
         return {
             "type": "filter",
             "table": facts.live,
@@ -104,7 +104,7 @@ class ForwardFilters(
         }
 
     def apply(self, desired: ForwardFilterDesired, steps: list[Step], work: Work) -> None:
-        """The kernel takes the old table for the new one in one transaction."""
+        """Load the table. The kernel replaces the old one in one transaction."""
         if not steps:
             return
         for path in (self._file, self._unit):
@@ -114,11 +114,11 @@ class ForwardFilters(
         disk.write(self._unit, desired.unit.encode(), mode=0o644)
         self._systemctl("daemon-reload")
         self._systemctl("enable", UNIT)
-        # By the unit, not by nft: what boots the host is what was tried.
+        # The unit loads the table, not nft, so that this also tests the unit for the next boot.
         self._systemctl("reload-or-restart", UNIT)
 
     def remove(self, desired: ForwardFilterDesired, record: Record, folder: Path) -> str:
-        """Nothing else in the ruleset is touched."""
+        """Remove the table, its file and its unit. The rest of the ruleset stays."""
         kept = record.original
         there = self._facts()
         if there.unit != ABSENT:
@@ -147,20 +147,20 @@ class ForwardFilters(
         steps: list[Step],
         peer: Peer | None,
     ) -> AgentError | None:
-        """Nothing to tell: a session of this host's own sshd is never forwarded.
+        """Return None: the filter does not see sessions of the host's own sshd.
 
-        Whoever comes through a container or a virtual machine of this host finds out by the fresh login.
+        Sessions through a container or a virtual machine of this host depend on the fresh login.
         """
         return None
 
     def undo(self, desired: ForwardFilterDesired, facts: _Found, steps: list[Step]) -> Undo | None:
-        """Only a changed table can cut anybody off."""
+        """Return an undo only for a changed table, because nothing else can cut anybody off."""
         if all(step.prop != "table" for step in steps):
             return None
         return self._undo(facts)
 
     def undo_removal(self, desired: ForwardFilterDesired, record: Record, facts: _Found) -> Undo | None:
-        """Taking the filter away opens; only what was there before us could close."""
+        """Return an undo only if an earlier table comes back. Otherwise the removal only opens the host."""
         return self._undo(facts) if record.original["table"] else None
 
     def _undo(self, facts: _Found) -> Undo:
@@ -171,7 +171,7 @@ class ForwardFilters(
 
     @property
     def _link(self) -> Path:
-        """What `systemctl enable` makes."""
+        """The link that `systemctl enable` makes."""
         return self._machine.units / _WANTED_BY / UNIT
 
     def _facts(self) -> _Found:
@@ -193,7 +193,7 @@ class ForwardFilters(
         )
 
     def _live(self) -> tuple[str, str]:
-        """The table in the kernel, or "", and what to show of it."""
+        """The table in the kernel ("" for none), and the text to show for it."""
         try:
             done = self._machine.run(["nft", "-s", "list", "table", *TABLE.split()], timeout=_TIMEOUT)
         except AgentError as error:
@@ -204,10 +204,10 @@ class ForwardFilters(
             return done.out, done.out
         if "No such file or directory" in done.err:
             return "", ABSENT
-        raise AgentError("unreadable", "nft does not list the table", prop="table", detail=done.text)
+        raise AgentError("unreadable", "nft cannot list the table", prop="table", detail=done.text)
 
     def _text(self, path: Path) -> tuple[str, str]:
-        """What a file says, and its owner, group and mode; `ABSENT` and "" where there is none."""
+        """The text of a file, and its owner, group and mode. `ABSENT` and "" for a missing file."""
         answer = self._files.facts([(FileSpec(str(path)), None)])[0]
         if isinstance(answer, AgentError):
             raise answer
@@ -236,7 +236,7 @@ class ForwardFilters(
             pass
 
     def _remove_folder(self) -> None:
-        """Others may keep files in it."""
+        """Remove the folder if it is empty. Other parts may have files in it."""
         with disk.removing(self._file.parent) as place, contextlib.suppress(OSError):
             os.rmdir(place.name, dir_fd=place.folder)
 
@@ -255,12 +255,12 @@ class ForwardFilters(
     def _nft(self, command: str) -> Done:
         done = self._machine.run(["nft", command], timeout=_TIMEOUT)
         if done.code:
-            raise AgentError("nft", "nft refuses to take the table away", prop="table", detail=done.text)
+            raise AgentError("nft", "nft refuses to delete the table", prop="table", detail=done.text)
         return done
 
 
 def _reload(listing: str) -> str:
-    """What makes the table `listing` again, whatever stands there."""
+    """The commands that replace the present table, if any, with the table `listing`."""
     return f"table {TABLE}\ndelete table {TABLE}\n{listing}"
 
 

@@ -1,4 +1,4 @@
-"""ufw as one policy: defaults, logging and all rules, in its files and in the kernel."""
+"""ufw as one policy: its defaults, logging and all its rules, in its files and in the kernel."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ _NO_FILES = Files(
 
 @dataclass(frozen=True)
 class _Found(UfwPolicyFacts):
-    """What we need besides.
+    """The facts, and what the plan and the undo need besides.
 
     Attributes:
-        files: what ufw's files say.
-        found: what the kernel has other than they, by family.
-        details: how each altered file differs from the one shipped.
+        files: the content of ufw's files.
+        found: how the kernel differs from the files, by family.
+        details: how each altered file differs from the shipped one.
     """
 
     files: Files = _NO_FILES
@@ -72,28 +72,28 @@ class _Found(UfwPolicyFacts):
 
 
 class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPolicyDesired, _Found]):
-    """The kind ``firewall.ufw``; a host has one."""
+    """The kind ``firewall.ufw``. A host has one item of it."""
 
     spec_type = UfwPolicySpec
     desired_type = UfwPolicyDesired
     facts_type = UfwPolicyFacts
 
     def claims(self, record: Record) -> Claims:
-        """Rules and settings are read back; a file that somebody else changes is for the inventory."""
+        """Claim ufw's files, except custom ones, which the inventory reports."""
         custom = set(record.spec.get("custom", ()))
         own = [name for name in (*SHIPPED, *RULES, "ufw.conf") if name not in custom]
         folder = self._machine.ufw
         return Claims(paths=(*(str(folder / name) for name in own), str(folder.parent / "default" / "ufw")))
 
     def facts(self, questions: Sequence[Question[UfwPolicySpec]]) -> Answers[_Found]:
-        """Two short programs, and none where ufw is not installed."""
+        """Read ufw's files and the kernel's rules with two short programs, or with none without ufw."""
         return each(lambda spec, _: self._read(spec.custom), questions)
 
     def plan(self, desired: UfwPolicyDesired, facts: _Found) -> list[Step]:
-        """A step for each rule."""
+        """Return a step for each rule that differs."""
         if not facts.exists:
             return [Step("enabled", "absent", "ufw installed", "install")]
-        steps = []  # what people made by hand first: it is what a refusal names
+        steps = []  # rules come first, because a refusal names the first step
         have, want = facts.rules, desired.rules
         for name in sorted({*have, *want}):
             old, new = have.get(name), want.get(name)
@@ -115,7 +115,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         steps += compare(desired, facts, ("logging", "enabled"), "set")
         if facts.order != "ok":
             steps.append(Step("order", facts.order, "ok", "move"))
-        # Switching it on or off brings the kernel along.
+        # Switching ufw on or off also updates the kernel.
         if facts.live != "ok" and facts.enabled == desired.enabled:
             steps.append(Step("live", facts.live, "ok", "reload"))
         return steps
@@ -130,12 +130,12 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
                     "conflict",
                     f"{name} is the SSH server's own rule",
                     prop="rules",
-                    hint="leave it out here: the SshServer resource opens its port and moves with it",
+                    hint="remove it here: the SshServer resource declares this rule and updates its port",
                 )
         return None
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """Off and as the package left it, whatever the SSH server has written."""
+        """Whether ufw is off and as the package left it. Rules of the SSH server do not count."""
         return (
             not facts.enabled
             and not facts.rules
@@ -170,7 +170,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         }
 
     def apply(self, desired: UfwPolicyDesired, steps: list[Step], work: Work) -> None:
-        """Rules go in before anything is closed."""
+        """Add the rules before the defaults close anything."""
         if not steps:
             return
         with ALONE:
@@ -197,7 +197,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             self._mend()
 
     def remove(self, desired: UfwPolicyDesired, record: Record, folder: Path) -> str:
-        """Rules and settings of before, in their order; the SSH server's rule stays."""
+        """Restore the earlier rules and settings, in their order. The SSH server's rule stays."""
         custom = desired.custom_files or ()
         with ALONE:
             facts = self._read(custom)
@@ -228,14 +228,14 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
     def preflight(
         self, desired: UfwPolicyDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> AgentError | None:
-        """Evaluates the rules as they will be for the next login like this one."""
+        """Evaluate the new rules for the next login from the same address."""
         if peer is None or not desired.enabled or not facts.exists or not any(map(_can_cut, steps)):
             return None
         if peer.address.is_loopback:
             return None  # ufw accepts all of lo
         family = str(peer.address.version)
         ssh = [rule for rule in facts.files.rules[family] if rule.is_ssh]
-        # The port of our own rule, if there is one: sshd may have moved since this session came in.
+        # Take the port from the SSH server's rule if it exists: sshd may have moved since this session began.
         moved = [int(rule.match.dport) for rule in ssh if rule.match.dport.isdecimal()]
         if moved and peer.server_port not in moved:
             peer = replace(peer, server_port=moved[0])
@@ -246,12 +246,12 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         if taken is not None:
             if taken.is_ssh or taken.action == "allow":
                 return None
-            how = "lets in six connections in 30 s and no more" if taken.action == "limit" else "refuses it"
+            how = "lets in only six connections per 30 s" if taken.action == "limit" else "refuses it"
             return AgentError(
                 "lock-out",
                 f"{login}: the rule {taken.match} ({taken.action}) {how}",
                 prop="rules",
-                hint="this deployment comes from there: leave its address out of the rule",
+                hint="you deploy from this address: exclude it from the rule",
             )
         if desired.defaults["incoming"] == "allow" or any(
             name.startswith("before") for name in desired.custom_files or ()
@@ -259,19 +259,20 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             return None
         return AgentError(
             "no-ssh-rule",
-            f"{login}: no rule lets it in, and the default for incoming is {desired.defaults['incoming']}",
+            f"{login}: no rule lets it in, and the default for incoming packets is "
+            f"{desired.defaults['incoming']}",
             prop="rules",
             hint=f'declare the SshServer before the policy, or the rule "in {peer.server_port}/tcp": "allow"',
         )
 
     def undo(self, desired: UfwPolicyDesired, facts: _Found, steps: list[Step]) -> Undo | None:
-        """Ufw's files, and the kernel as it ran before."""
+        """Return an undo that restores ufw's files and the kernel's rules."""
         if not facts.exists or not desired.enabled or not any(map(_can_cut, steps)):
             return None
         return self._undo(facts)
 
     def undo_removal(self, desired: UfwPolicyDesired, record: Record, facts: _Found) -> Undo | None:
-        """Switching ufw off cuts nobody off."""
+        """Return an undo only if ufw stays on. Switching ufw off cuts nobody off."""
         if not facts.exists or not record.original.get("enabled"):
             return None
         return self._undo(facts)
@@ -286,8 +287,8 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             return Undo(paths, (("ufw", "--force", "disable"),))
         if ufw_kernel.may_reload(facts.files, facts.found, self._machine.peer):
             return Undo(paths, (("ufw", "reload"),))
-        # The files said more than the kernel did, and the session may have come in by that: the kernel is
-        # left open, and the files as they were. The next preview says so.
+        # The kernel differed from the files, and this session may depend on that. So the undo restores the
+        # files and leaves the kernel open. The next preview shows it.
         return Undo(paths, ((_INIT, "force-stop"),))
 
     # Steps --------------------------------------------------------------------------------------------------
@@ -316,7 +317,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         )
 
     def _mend(self) -> None:
-        """Bring the kernel to what the files say, where it is not."""
+        """Make the kernel's rules match the files, if they differ."""
         files = ufw_files.read(self._machine, ())
         found = ufw_kernel.differences(self._machine, files)
         if not any(findings.said for findings in found.values()):
@@ -324,7 +325,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         for family, findings in found.items():
             for words in findings.open:
                 ufw(self._machine, [_TABLES[family], "-D", "INPUT", *words])
-            # A reload keeps the chains that hang in INPUT and its like, and so never hangs them in again.
+            # A reload does not add jumps from INPUT, OUTPUT and FORWARD to chains that exist already.
             for hook, chain in findings.unhooked:
                 ufw(self._machine, [_TABLES[family], "-A", hook, "-j", chain])
         if files.enabled:
@@ -333,7 +334,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             self._ufw("--force", "disable")
 
     def _settle(self, facts: _Found, wanted: UfwPolicyDesired, *, changed: bool = False) -> None:
-        """Settings first, and the kernel as the files say: on chains that are gone, ufw's commands fail."""
+        """Write the settings, and make the kernel match the files: ufw's commands fail on missing chains."""
         different = {k: v for k, v in wanted.settings.items() if facts.settings[k] != v}
         if different:
             ufw_files.change_settings(self._machine, different)
@@ -355,7 +356,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
 
 
 def _policy_of(kept: Mapping[str, Any]) -> UfwPolicyDesired:
-    """The policy that a record keeps, without its rules; the package's where there was none."""
+    """The policy in a record, without its rules. The package's own policy if the record has none."""
     if kept.get("type") != "policy":
         return UfwPolicyDesired(enabled=False, logging="low", defaults=DEFAULTS, rules={}, settings=SETTINGS)
     return UfwPolicyDesired(
@@ -376,7 +377,7 @@ def _named(rule: Rule) -> str:
 
 
 def _can_cut(step: Step) -> bool:
-    """Whether it could close the way in: not a comment, a log level, or one more port that is open."""
+    """Whether a step could lock somebody out. A comment, a log level or another open port cannot."""
     if step.prop.startswith("rules["):
         old, new = step.have.split()[0], step.want.split()[0]
         return new not in (old, "allow") and (new, old) not in (("absent", "deny"), ("absent", "reject"))

@@ -1,4 +1,4 @@
-"""From the rules that are there to the rules that are wanted: the fewest ufw commands, and never a reset."""
+"""The fewest ufw commands that turn the present rules into the declared ones, without a reset."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _Lists = Dict[str, List["Rule"]]
 
 
 def commands(have: Rules, want: Rules, families: Sequence[Family]) -> Commands:
-    """Turn `have` into `want`, in order, so that what refuses stands before what allows.
+    """Return the commands that turn `have` into `want`, with refusing rules before allowing ones.
 
-    Rules of the SSH server in `have` stay where they are. Those in `want` have no order of their own.
+    Rules of the SSH server in `have` stay where they are. The order of `want` does not matter.
 
     Args:
         have: the rules in ufw's files.
         want: the declared rules.
-        families: what the host has; IPv6 may be missing.
+        families: the families of the host. It may lack IPv6.
     """
     plan = _Plan(have, families)
     wanted = {f: {str(rule.match): rule for rule in want[f]} for f in families}
@@ -38,7 +38,7 @@ def commands(have: Rules, want: Rules, families: Sequence[Family]) -> Commands:
 
 
 def restoration(have: Rules, original: Rules, families: Sequence[Family]) -> Commands:
-    """Turn `have` back into `original`, in its own order; rules of the SSH server stay."""
+    """Return the commands that turn `have` back into `original`, in its order. Rules for SSH stay."""
     plan = _Plan(have, families)
     theirs = {f: {str(rule.match) for rule in have[f] if rule.is_ssh} for f in families}
     kept = {f: [r for r in original[f] if str(r.match) not in theirs[f] and not r.is_ssh] for f in families}
@@ -52,7 +52,7 @@ def restoration(have: Rules, original: Rules, families: Sequence[Family]) -> Com
 
 
 def misplaced(rules: Sequence[Rule]) -> tuple[Rule, Rule] | None:
-    """The first two rules in the wrong order, where it matters: the earlier takes packets of the later."""
+    """The first two rules in a wrong order that matters: the earlier one takes packets of the later one."""
     found = None
     for number, later in enumerate(rules):
         if later.is_ssh or (found and found[1].rank <= later.rank):
@@ -65,17 +65,17 @@ def misplaced(rules: Sequence[Rule]) -> tuple[Rule, Rule] | None:
 
 
 def _is_doomed(rule: Rule, wanted: Rule | None) -> bool:
-    # Another rank needs another place, so it is taken out and put in again.
+    # A rule with another rank needs another place, so it is deleted and added again.
     return not rule.is_ssh and (wanted is None or wanted.rank != rule.rank)
 
 
 def _only(rule: Rule, family: Family) -> Family:
-    """The family to name in a command: none where the rule's addresses do so already."""
+    """The family to name in a command; "" if the rule's addresses already tell the family."""
     return family if len(rule.match.families) > 1 else ""
 
 
 class _Plan:
-    """The rules as they will be after `commands`."""
+    """The commands so far, and the rules as they will be after them."""
 
     def __init__(self, have: Rules, families: Sequence[Family]) -> None:
         self._lists: _Lists = {f: list(have[f]) for f in families}
@@ -94,7 +94,7 @@ class _Plan:
                 done.add(argv)
 
     def delete_repeated(self) -> None:
-        """Where somebody wrote a rule twice into the file, by hand."""
+        """Delete the second copy of a rule that somebody wrote into the file twice."""
         for family, rules in self._lists.items():
             seen: set[str] = set()
             for rule in list(rules):
@@ -104,7 +104,7 @@ class _Plan:
                 seen.add(str(rule.match))
 
     def change(self, wanted: dict[Family, dict[str, Rule]]) -> None:
-        """Action, logging or comment of rules that keep their place; ufw does so in place."""
+        """Change action, logging or comment of rules that keep their place. ufw changes them in place."""
         done: set[tuple[str, ...]] = set()
         for family, rules in self._lists.items():
             for number, rule in enumerate(rules):
@@ -141,7 +141,7 @@ class _Plan:
                     self._insert(rule, family)
 
     def sort(self) -> None:
-        """Bring what refuses before what allows; only where their order matters."""
+        """Move refusing rules before allowing ones, only where their order matters."""
         for family, rules in self._lists.items():
             for _ in range(2 * len(rules) + 1):
                 wrong = misplaced(rules)

@@ -1,4 +1,4 @@
-"""Running ufw: one command after the other, whichever resource asks."""
+"""Runs ufw's commands one after the other, for all resources."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
 
 ALONE = threading.RLock()
-"""Held over commands that belong together: rules are numbered, and two resources write them."""
+"""The lock for commands that belong together, because rules have numbers and two resources write them."""
 
 _TIMEOUT = 120.0
 
 
 def ufw(machine: Machine, argv: Sequence[str]) -> None:
-    """Run a command, ``ufw`` first or what else belongs to it. Raises `AgentError` (``ufw``)."""
+    """Run a command of ufw, or of a tool that it needs. Raises `AgentError` (``ufw``)."""
     with ALONE:
         done = machine.run(argv, timeout=_TIMEOUT)
     if done.code:

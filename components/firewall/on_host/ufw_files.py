@@ -1,4 +1,4 @@
-"""ufw's files: what they say, whether they are as the package ships them, and changing a setting in them."""
+"""ufw's files: reads them, compares them with the shipped ones, and changes settings in them."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _POLICIES = {"ACCEPT": "allow", "DROP": "deny", "REJECT": "reject"}
 
 @dataclass(frozen=True)
 class Files:
-    """What ufw's files say.
+    """The content of ufw's files.
 
     Attributes:
-        enabled: whether ufw starts at boot, and believes that it runs.
-        logging: its level.
+        enabled: whether ufw's configuration says that it runs and starts at boot.
+        logging: the log level.
         defaults: what happens to packets that no rule matches, by direction.
-        settings: those of `SETTINGS`, as they are.
+        settings: the present values of the keys of `SETTINGS`.
         altered: files that are not as shipped: name → ``changed`` or ``absent``.
-        rules: of each family, in order.
-        texts: the files that are loaded into the kernel, by name.
+        rules: the rules of each family, in order.
+        texts: the texts of the files that ufw loads into the kernel, by name.
     """
 
     enabled: bool
@@ -52,12 +52,12 @@ class Files:
     texts: Dict[str, str]
 
     def loaded(self, family: str) -> list[str]:
-        """The texts of one family in the order in which they are loaded."""
+        """The texts of one family in the order in which ufw loads them."""
         return [self.texts[f"{name}{SUFFIX[family]}.rules"] for name in ("before", "after", "user")]
 
 
 def read(machine: Machine, custom: Collection[str]) -> Files:
-    """Read them all. Raises `AgentError` (``unreadable``)."""
+    """Read all files. Raises `AgentError` (``unreadable``)."""
     conf = _settings(_text(machine.ufw / "ufw.conf"))
     defaults = _settings(_text(machine.ufw.parent / "default" / "ufw"))
     texts = {name: _text(machine.ufw / name) for name in (*SHIPPED, *RULES)}
@@ -72,9 +72,9 @@ def read(machine: Machine, custom: Collection[str]) -> Files:
     except ValueError as error:
         raise AgentError(
             "unreadable",
-            f"ufw's rule files cannot be read on the host: {error}",
+            f"the host has an invalid rule file of ufw: {error}",
             prop="rules",
-            hint=f"mend {machine.ufw}/user.rules or user6.rules by hand",
+            hint=f"repair {machine.ufw}/user.rules or user6.rules by hand",
         ) from None
     return Files(
         enabled=conf.get("ENABLED", "").lower() == "yes",
@@ -91,12 +91,12 @@ def read(machine: Machine, custom: Collection[str]) -> Files:
 
 
 def template(machine: Machine, name: str) -> Path:
-    """What the package's installation made the file from."""
+    """The package's own copy, from which the installation made the file."""
     return machine.ufw_shipped / name if name.endswith(".init") else machine.ufw_shipped / "iptables" / name
 
 
 def difference(machine: Machine, name: str, text: str) -> str:
-    """How a file differs from the one shipped, for people."""
+    """How a file differs from the shipped one, as a text for people."""
     return text_diff(text, _text(template(machine, name)), str(machine.ufw / name))
 
 
@@ -111,12 +111,12 @@ def put(machine: Machine, name: str, text: str) -> None:
 
 
 def change_settings(machine: Machine, wanted: Mapping[str, str]) -> None:
-    """Set variables in /etc/default/ufw and leave the rest of it alone. Raises `AgentError`."""
+    """Set variables in /etc/default/ufw and keep its other lines. Raises `AgentError`."""
     path = machine.ufw.parent / "default" / "ufw"
     text = _text(path)
     for key, value in wanted.items():
         pattern = re.compile(rf"^{key}=.*$", re.MULTILINE)
-        # The last one counts, for ufw and for the shell that starts it: all become the same.
+        # ufw, and the shell that starts it, use the last line of a variable. All its lines get the value.
         text, count = pattern.subn(f"{key}={value}", text)
         text += "" if count else f"{key}={value}\n"
     try:
@@ -130,14 +130,14 @@ def change_settings(machine: Machine, wanted: Mapping[str, str]) -> None:
 
 
 def _settings(text: str) -> dict[str, str]:
-    """``KEY="value"`` lines of a file that a shell sources."""
+    """The values of the ``KEY="value"`` lines in a file that a shell sources."""
     return {
         match[1]: match[3] for match in re.finditer(r"^(\w+)=([\"']?)([^\"'\n]*)\2\s*$", text, re.MULTILINE)
     }
 
 
 def _text(path: Path) -> str:
-    """A file's text, "" where there is none. Raises `AgentError` (``unreadable``)."""
+    """The text of a file, "" for a missing file. Raises `AgentError` (``unreadable``)."""
     try:
         return path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""ufw's rules in the kernel: whether they are what its files say, and what loading the files would do."""
+"""ufw's rules in the kernel: whether they match its files, and whether loading the files is safe."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _TIMEOUT = 30.0
 
 
 def families(machine: Machine) -> tuple[str, ...]:
-    """Those that the kernel has; ufw looks at the same place (ufw/backend.py, use_ipv6)."""
+    """The families that the kernel has. ufw checks the same path (ufw/backend.py, use_ipv6)."""
     return FAMILIES if (machine.proc_sys / "net" / "ipv6").exists() else FAMILIES[:1]
 
 
 def differences(machine: Machine, files: Files) -> dict[str, Findings]:
-    """What the kernel has other than `files`, by family. Raises `AgentError` (``unreadable``)."""
+    """How the kernel's rules differ from `files`, by family. Raises `AgentError` (``unreadable``)."""
     found = {}
     for family in families(machine):
         if family != FAMILIES[0] and not _filters(files, family):
@@ -35,38 +35,38 @@ def differences(machine: Machine, files: Files) -> dict[str, Findings]:
         done = machine.run([_SAVE[family], "-t", "filter"], timeout=_TIMEOUT)
         if done.code:
             raise AgentError(
-                "unreadable", "the kernel's rules cannot be read on the host", prop="live", detail=done.text
+                "unreadable", "the host cannot list the kernel's rules", prop="live", detail=done.text
             )
         if files.enabled:
             found[family] = ufw_live.compare(done.out, files.loaded(family), _PREFIX[family], files.defaults)
         else:
             found[family] = ufw_live.Findings()
             if f":{_PREFIX[family]}-user-input " in done.out:
-                found[family].said.append("ufw is off and its rules are in the kernel")
+                found[family].said.append("ufw is off, but its rules are in the kernel")
     return found
 
 
 def live_text(found: dict[str, Findings]) -> str:
-    """The property `live`: ``ok``, or what is wrong."""
+    """The property `live`: ``ok``, or the differences."""
     return "; ".join(f.text for f in found.values() if f.said) or "ok"
 
 
 def may_reload(files: Files, found: dict[str, Findings], peer: Peer | None) -> bool:
-    """Whether an undo may have ufw load `files`, as they stood before the change; `found` is from then too.
+    """Whether an undo may let ufw load `files`. Both `files` and `found` are from before the change.
 
-    It may where they are what the kernel had. Else whoever deploys may have come in by the difference, so
-    they have to let it in by themselves. What cannot be told counts as no.
+    It may if the kernel's rules matched the files. If they did not, the session may depend on the difference.
+    Then the files themselves have to let the deploying machine in. If that is uncertain, the answer is no.
     """
     if not any(findings.said for findings in found.values()):
         return True
-    # A reload closes INPUT and hangs in only chains that it makes: on a flushed INPUT nobody got in.
+    # A reload closes INPUT, and adds jumps only to chains that it makes. With a flushed INPUT nobody gets in.
     if any(findings.loose for findings in found.values()):
         return False
     return peer is not None and _admits(files, peer)
 
 
 def packet_of(peer: Peer) -> Match:
-    """The next login like this one."""
+    """The packet that begins the next login from the same address."""
     return Match(
         proto="tcp", dport=str(peer.server_port), dst=str(peer.server_address), src=str(peer.address)
     )
@@ -83,7 +83,7 @@ def _admits(files: Files, peer: Peer) -> bool:
         if overlap(match, packet_of(peer)):
             if rule.rank == RANKS["deny"]:
                 return False
-            if match == rule.match:  # by which interface it comes is not known
+            if match == rule.match:  # the interface of the packet is not known
                 return True
     return files.defaults["incoming"] == "allow"
 

@@ -1,6 +1,7 @@
-"""Whether the kernel has the rules that ufw's files say; pure text, from ``iptables-save`` and the files.
+"""Compares the kernel's rules with ufw's files. Pure: it compares the text of ``iptables-save`` with theirs.
 
-Somebody may have flushed a chain, set a policy, or let something in past ufw. `ufw status` does not tell.
+Somebody may have flushed a chain, set a policy, or added a rule that bypasses ufw. `ufw status` does not
+show that.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ if TYPE_CHECKING:
 Line = Tuple[Tuple[str, str], ...]
 
 _HOOKS = ("INPUT", "OUTPUT", "FORWARD")
-# The chains that ufw-init hooks into each built-in one, in order (ufw-init-functions).
+# ufw-init adds jumps to these chains to each built-in chain, in this order (ufw-init-functions).
 _PRIMARY = ("before-logging", "before", "after", "after-logging", "reject", "track")
 _POLICIES = {"allow": "ACCEPT", "deny": "DROP", "reject": "DROP"}
 _DIRECTIONS = {"INPUT": "incoming", "OUTPUT": "outgoing", "FORWARD": "routed"}
-# What tells one rule from another here. The rest (limits, types of ICMP messages, modules) is spelt
-# differently by each release of iptables, and is left out on both sides.
+# The options that are compared. Each release of iptables spells the others (limits, types of ICMP messages,
+# modules) differently, so they are left out on both sides.
 _TELLING = {
     "-s": "source", "-d": "destination", "-i": "in", "-o": "out", "-p": "protocol", "--dport": "to",
     "--dports": "to", "--sport": "from", "--sports": "from", "--ctstate": "state", "-j": "target",
 }  # fmt: skip
-# A host without /etc/protocols prints numbers where it was given some of these names.
+# A host without /etc/protocols prints numbers instead of some of these names.
 _PROTOCOLS = {
     "ah": "51", "esp": "50", "gre": "47", "icmp": "1", "icmpv6": "58", "igmp": "2", "ipv6": "41",
     "ipv6-icmp": "58", "tcp": "6", "udp": "17", "vrrp": "112",
@@ -36,7 +37,7 @@ _SHOWN = 3
 
 @dataclass
 class Saved:
-    """The filter table as ``iptables-save`` prints it."""
+    """The filter table in the output of ``iptables-save``."""
 
     policies: Dict[str, str] = field(default_factory=dict)
     chains: Dict[str, List[str]] = field(default_factory=dict)  # the rest of each rule, after its chain
@@ -44,16 +45,16 @@ class Saved:
 
 @dataclass
 class Findings:
-    """What the kernel has other than the files; all but `said` is what a reload does not mend."""
+    """How the kernel differs from the files. All attributes but `said` tell what a reload does not repair."""
 
     said: List[str] = field(default_factory=list)
-    loose: bool = False  # not all of ufw's chains hang in the built-in ones
+    loose: bool = False  # a built-in chain lacks a jump to one of ufw's chains
     unhooked: List[Tuple[str, str]] = field(default_factory=list)  # built-in chain, ufw's chain
-    open: List[Tuple[str, ...]] = field(default_factory=list)  # words of rules in INPUT that accept
+    open: List[Tuple[str, ...]] = field(default_factory=list)  # the words of each accepting rule in INPUT
 
     @property
     def text(self) -> str:
-        """The property `live`: ``ok``, or what is wrong in a line."""
+        """The property `live`: ``ok``, or the differences in one line."""
         if not self.said:
             return "ok"
         more = f"; and {len(self.said) - _SHOWN} more" if len(self.said) > _SHOWN else ""
@@ -61,7 +62,7 @@ class Findings:
 
 
 def parse_saved(text: str) -> Saved:
-    """The table ``filter`` of what ``iptables-save``, ``iptables-restore`` and ufw's files write."""
+    """The table ``filter`` in the format of ``iptables-save``, ``iptables-restore`` and ufw's files."""
     found, table = Saved(), ""
     for raw in text.splitlines():
         line = raw.strip()
@@ -70,7 +71,7 @@ def parse_saved(text: str) -> Saved:
         elif table != "filter":
             continue
         elif line.startswith(":"):
-            # Somebody may have written the file by hand: ufw refuses a line that is cut off, and it says so.
+            # Somebody may have edited the file and cut a line off. ufw itself refuses such a line.
             name, _, rest = line[1:].partition(" ")
             found.policies[name] = rest.partition(" ")[0]
             found.chains.setdefault(name, [])
@@ -98,7 +99,7 @@ def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str
         return found
     for hook in _HOOKS:
         want, have = _policy(defaults[_DIRECTIONS[hook]]), live.policies.get(hook, "ACCEPT")
-        # Docker closes FORWARD by itself: stricter than declared is no hole.
+        # Docker itself closes FORWARD. A policy stricter than the declared one is no difference.
         if have != want and (hook, want) != ("FORWARD", "ACCEPT"):
             found.said.append(f"{tool}: the policy of {hook} is {have}, not {want}")
         hooked = {dict(_line(rule)).get("target") for rule in live.chains.get(hook, ())}
@@ -113,7 +114,7 @@ def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str
         for rule in live.chains.get("INPUT", ()):
             if dict(_line(rule)).get("target") == "ACCEPT":
                 found.open.append(tuple(_words(rule)))
-                found.said.append(f"{tool}: INPUT lets in, past ufw: {rule}")
+                found.said.append(f"{tool}: a rule in INPUT bypasses ufw: {rule}")
     _compare_chains(live, files, prefix, found)
     return found
 
@@ -138,7 +139,7 @@ def _compare_chains(live: Saved, files: Sequence[str], prefix: str, found: Findi
         lacking = _without(want, have)
         besides = _without(have, want)
         found.said += [f"{chain} lacks {rule}" for rule in lacking]
-        found.said += [f"{chain} has {rule} besides" for rule in besides]
+        found.said += [f"{chain} has the extra rule {rule}" for rule in besides]
         if not lacking and not besides:
             found.said.append(f"{chain} has its rules in another order")
 
@@ -160,13 +161,13 @@ def _logs(line: Line) -> bool:
 
 
 def _policy(default: str) -> str:
-    """The kernel's word for a policy; a word that ufw does not know, written by hand, lets nothing in."""
+    """The kernel's word for a policy. An unknown word, which somebody wrote by hand, counts as DROP."""
     return _POLICIES.get(default, "DROP")
 
 
 def _line(rule: str) -> Line:
-    """What a rule matches and does, in one spelling."""
-    # Of the rules only those that log have quotes; splitting as a shell does costs ten times as much.
+    """The match and target of a rule, in one spelling."""
+    # Only rules that log have quotes. Splitting words as a shell does costs ten times as much.
     found, negated, words = [], "", _words(rule) if '"' in rule or "'" in rule else rule.split()
     for word, value in zip(words, [*words[1:], ""]):
         if word == "!":
@@ -180,7 +181,7 @@ def _line(rule: str) -> Line:
 
 
 def _words(rule: str) -> list[str]:
-    """The words of a rule with quotes; those of one that somebody broke as they stand."""
+    """The words of a rule with quotes. If the quotes are broken, the words between its spaces."""
     try:
         return shlex.split(rule)
     except ValueError:

@@ -1,6 +1,6 @@
-"""How people write a rule in a policy, and its one spelling.
+"""Parses the rules that people write in a policy, and gives each rule one spelling.
 
-The program's half checks with this, so that a name means the same on every machine that deploys.
+The program's half checks rules with this module, so that a name means the same on every deploying machine.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _PORTLESS = ("ah", "esp", "gre", "igmp", "ipv6", "vrrp")
 _PROTOCOLS = ("any", "tcp", "udp", *_PORTLESS)
 _MOST_PORTS = 15  # of one rule; a range counts as two (iptables-extensions(8), multiport)
 _LAST_PORT = 65535
-# As ufw itself has it (ufw/common.py, set_interface).
+# ufw's own pattern (ufw/common.py, set_interface).
 _INTERFACE = re.compile(r"[a-zA-Z0-9_\-.+,=%@]{1,15}\Z")
 
-# Not /etc/services: that of the machine that deploys may differ from the next one's.
+# Not from /etc/services, which may differ between deploying machines.
 SERVICES = {
     "domain": "53", "ftp": "21", "http": "80", "https": "443", "imap": "143", "imaps": "993", "ldap": "389",
     "ldaps": "636", "mongodb": "27017", "mysql": "3306", "ntp": "123", "pop3": "110", "pop3s": "995",
@@ -41,7 +41,7 @@ SERVICES = {
 
 
 def declared(name: str, value: str) -> Rules:
-    """The rules that an entry of a policy stands for. Raises ValueError, for people."""
+    """The rules for one entry of a policy. Raises ValueError with a text for people."""
     match, family = parse_name(name)
     action, log, comment = parse_value(value)
     rule = Rule(match, action, log, comment)
@@ -49,13 +49,13 @@ def declared(name: str, value: str) -> Rules:
 
 
 def normal_name(name: str) -> str:
-    """A name in its one spelling. Raises ValueError, for people."""
+    """A name in its one spelling. Raises ValueError with a text for people."""
     match, family = parse_name(name)
     return f"{match} (v{family})" if family and len(match.families) > 1 else str(match)
 
 
 def normal_value(value: str) -> str:
-    """A value in its one spelling. Raises ValueError, for people."""
+    """A value in its one spelling. Raises ValueError with a text for people."""
     action, log, comment = parse_value(value)
     return Rule(Match(), action, log, comment).value
 
@@ -67,22 +67,22 @@ def parse_value(value: str) -> tuple[str, str, str]:
     if not words or words[0] not in RANKS:
         raise ValueError(f"{value!r} does not begin with one of {', '.join(sorted(RANKS))}")
     if words[1:] and (len(words) > 2 or words[1] not in _LOGS):  # noqa: PLR2004 - action and logging
-        raise ValueError(f"{value!r}: after the action may stand log or log-all, then # and a comment")
+        raise ValueError(f"{value!r}: only log or log-all may follow the action, then # and a comment")
     if "'" in comment or not comment.isprintable():
-        raise ValueError(f"{value!r}: ufw takes no ' and no control characters in a comment")
+        raise ValueError(f"{value!r}: ufw accepts neither ' nor control characters in a comment")
     if comment.startswith(SSH):
         raise ValueError(f"{value!r}: comments that begin with {SSH!r} mark the SSH server's own rules")
     return words[0], words[1] if words[1:] else "", comment
 
 
 def parse_name(name: str) -> tuple[Match, Family]:
-    """What is matched, and the family it is restricted to or "". Words may come in any order.
+    """The match, and the only family that the rule is for, "" for both. Words may come in any order.
 
-    ``[in|out] [PORTS[/PROTO]] [on IF] [from ADDRESS [port P]] [to ADDRESS] [(v4)|(v6)]``; for packets that
-    pass through ``route [PORTS[/PROTO]] [in on IF] [out on IF] …``.
+    ``[in|out] [PORTS[/PROTO]] [on IF] [from ADDRESS [port P]] [to ADDRESS] [(v4)|(v6)]``. For forwarded
+    packets: ``route [PORTS[/PROTO]] [in on IF] [out on IF] …``.
 
     Raises:
-        ValueError: what is wrong, for people.
+        ValueError: the name is invalid. The text is for people.
     """
     family = ""
     text = name.strip()
@@ -105,7 +105,7 @@ def parse_name(name: str) -> tuple[Match, Family]:
         out_on=parts["out on"],
     )
     if not parts["what"] and match == Match(match.direction, in_on=match.in_on, out_on=match.out_on):
-        raise ValueError(f"{name!r} names no port and no address; say any if all is meant")
+        raise ValueError(f"{name!r} names no port and no address; write any to match every packet")
     _check(name, match)
     if family and family not in match.families:
         raise ValueError(f"{name!r} says (v{family}) and has an address or protocol of the other family")
@@ -113,7 +113,7 @@ def parse_name(name: str) -> tuple[Match, Family]:
 
 
 def _parts(name: str, words: list[str]) -> dict[str, str]:
-    """The clauses of a name by their word."""
+    """The clauses of a name, each by its first word."""
     parts = dict.fromkeys(
         ("direction", "what", "proto", "from", "port", "to", "to port", "in on", "out on"), ""
     )
@@ -121,7 +121,7 @@ def _parts(name: str, words: list[str]) -> dict[str, str]:
 
     def put(clause: str, value: str) -> None:
         if parts[clause] or not value:
-            raise ValueError(f"{name!r}: {clause!r} {'stands twice' if value else 'lacks what follows it'}")
+            raise ValueError(f"{name!r}: {clause!r} {'occurs twice' if value else 'needs a value after it'}")
         parts[clause] = value
 
     while queue:
@@ -164,7 +164,7 @@ def _check(name: str, match: Match) -> None:
         if not _INTERFACE.match(interface):
             raise ValueError(f"{name!r}: {interface!r} is not the name of a network interface")
     if match.direction != "route" and (match.out_on if match.direction == "in" else match.in_on):
-        raise ValueError(f"{name!r}: a rule on packets between two interfaces begins with route")
+        raise ValueError(f"{name!r}: a rule for packets between two interfaces begins with route")
     versions = {ipaddress.ip_network(a).version for a in (match.src, match.dst) if a != "any"}
     if len(versions) > 1:
         raise ValueError(f"{name!r} mixes IPv4 and IPv6")
@@ -176,7 +176,7 @@ def _address(name: str, text: str) -> str:
     if text in ("", "any"):
         return "any"
     try:
-        if "%" in text:  # Python takes any text at all behind it, for the name of an interface
+        if "%" in text:  # after %, Python accepts any text as the name of an interface
             raise ValueError  # noqa: TRY301 - as the library does
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -200,5 +200,5 @@ def _ports(name: str, text: str) -> str:
             raise ValueError(f"{name!r}: the range {part!r} ends before it begins")
         found[":".join(map(str, numbers))] = numbers
     if sum(map(len, found.values())) > _MOST_PORTS:
-        raise ValueError(f"{name!r}: a rule takes at most {_MOST_PORTS} ports, a range counts as two")
+        raise ValueError(f"{name!r}: a rule may have at most {_MOST_PORTS} ports; a range counts as two")
     return ",".join(sorted(found, key=lambda port: found[port]))

@@ -1,7 +1,7 @@
-"""ufw's rules: the tuples in its files, the one spelling they have here, the commands that make them.
+"""ufw's rules: the tuples in its files, their one spelling here, and the commands that make them.
 
-A rule is known by what it matches (``in 443/tcp``, ``in 53/udp on docker0 to 172.17.0.1``); what it does is
-the value (``allow``, ``deny log # why``). Pure text; the program's half uses it for its checks too.
+The match of a rule is its name (``in 443/tcp``, ``in 53/udp on docker0 to 172.17.0.1``). Its action is the
+value (``allow``, ``deny log # why``). This module is pure. The program's half uses it for its checks too.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ Rules = Dict[Family, Tuple["Rule", ...]]
 FAMILIES = ("4", "6")
 ANYWHERE = {"4": "0.0.0.0/0", "6": "::/0"}
 SSH = "portcullis ssh"
-"""How the comment of a rule begins that belongs to the SSH server's resource."""
+"""The comment of each rule of the SSH server's resource begins with this text."""
 
-# The first match wins. What refuses comes first; `limit` accepts below its limit, so it comes before `allow`.
+# ufw uses the first rule that matches, so refusing rules come first. `limit` accepts packets below its limit,
+# so it comes before `allow`.
 RANKS = {"deny": 0, "reject": 0, "limit": 1, "allow": 2}
 ONLY_4 = ("igmp", "ipv6")  # protocols that ufw has for IPv4 only
 _PORTS = re.compile(r"any|[0-9]{1,5}(?::[0-9]{1,5})?(?:,[0-9]{1,5}(?::[0-9]{1,5})?)*")
-_TUPLE_LENGTHS = (6, 7, 8, 9)  # older releases wrote no direction; two more words name application profiles
+_TUPLE_LENGTHS = (6, 7, 8, 9)  # old releases wrote no direction; application profiles are two more words
 
 
 @dataclass(frozen=True)
 class Match:
-    """What a rule matches; ``any`` where it does not say. `direction` is ``in``, ``out`` or ``route``."""
+    """What a rule matches; ``any`` matches everything. `direction` is ``in``, ``out`` or ``route``."""
 
     direction: str = "in"
     proto: str = "any"
@@ -46,7 +47,7 @@ class Match:
     app: str = ""
 
     def __str__(self) -> str:
-        """The one spelling; keys of the `rules` of a policy."""
+        """The one spelling of the match: a key in the `rules` of a policy."""
         words = [self.direction, self.dport if self.proto == "any" else f"{self.dport}/{self.proto}"]
         if self.direction == "route":
             words += ["in", "on", self.in_on] if self.in_on else []
@@ -65,7 +66,7 @@ class Match:
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """The families that it can match in: addresses decide, and some protocols have one only."""
+        """The families that the rule can match. Addresses decide, and some protocols exist in one only."""
         for address in (self.src, self.dst):
             if address != "any":
                 return (str(network(address).version),)
@@ -83,23 +84,23 @@ class Rule:
 
     @property
     def value(self) -> str:
-        """What it does, in one spelling; values of the `rules` of a policy."""
+        """The one spelling of the action: a value in the `rules` of a policy."""
         return " ".join([self.action, *filter(None, [self.log, self.comment and f"# {self.comment}"])])
 
     @property
     def rank(self) -> int:
-        """Its place among rules whose order matters."""
+        """The rank of the action, which orders the rules."""
         return RANKS[self.action]
 
     @property
     def is_ssh(self) -> bool:
-        """Whether it belongs to the SSH server's resource."""
+        """Whether the rule belongs to the SSH server's resource."""
         return self.comment.startswith(SSH)
 
     def argv(self, *verb: str, family: Family = "") -> tuple[str, ...]:
-        """The ufw command for it: `verb` is (), ("delete",) or ("insert", N).
+        """The ufw command for the rule: `verb` is (), ("delete",) or ("insert", N).
 
-        With `family` the command works on that family only; ufw takes it from the addresses.
+        With `family` the command changes that family only. ufw takes the family from the addresses.
         """
         match = self.match
         anywhere = ANYWHERE[family] if family else "any"
@@ -129,7 +130,7 @@ class Rule:
 
 
 def plain(address: str) -> str:
-    """An address or network in its shortest spelling; as it is where it is neither (any, a dotted mask)."""
+    """The shortest spelling of an address or network. Other texts (any, a dotted mask) stay unchanged."""
     try:
         found = ipaddress.ip_network(address, strict=False)
     except ValueError:
@@ -138,7 +139,7 @@ def plain(address: str) -> str:
 
 
 def network(address: str) -> Network:
-    """The addresses that are meant; all of IPv4 where the mask is one that no prefix can say."""
+    """The addresses of a network. All of IPv4 if no prefix length can express the mask."""
     try:
         return ipaddress.ip_network(address, strict=False)
     except ValueError:
@@ -146,7 +147,7 @@ def network(address: str) -> Network:
 
 
 def _apps(app: str) -> tuple[str, str]:
-    """Names of the source's and the destination's application profile."""
+    """The application profiles of the source and the destination."""
     source, _, destination = app.rpartition(" to ")
     return source, "" if destination == "-" else destination
 
@@ -155,7 +156,7 @@ def _apps(app: str) -> tuple[str, str]:
 
 
 def parse_tuples(text: str) -> tuple[Rule, ...]:
-    """The rules of user.rules or user6.rules, in order. Raises ValueError for a tuple that is none."""
+    """The rules of user.rules or user6.rules, in order. Raises ValueError for an invalid tuple."""
     return tuple(
         _tuple(line.partition("### tuple ###")[2])
         for line in text.splitlines()
@@ -171,7 +172,7 @@ def _tuple(text: str) -> Rule:
         raise ValueError(f"{text.strip()!r} is not a rule")
     action, proto, dport, dst, sport, src = words[:6]
     if not all(_PORTS.fullmatch(ports) for ports in (dport, sport)):
-        raise ValueError(f"{text.strip()!r} has a port that is no number")
+        raise ValueError(f"{text.strip()!r} has a port that is not a number")
     where = words[-1] if len(words) % 2 else "in"
     app = ""
     if len(words) > 7:  # noqa: PLR2004 - see above
@@ -204,10 +205,10 @@ def _decoded(encoded: str) -> str:
 
 
 def merged(rules: Rules, families: Iterable[Family]) -> dict[str, str]:
-    """Rules of both families as one map: what is matched → what is done.
+    """The rules of both families as one map: match → action.
 
-    A rule that could be in both `families` and is in one only, or differs between them, says ``(v4)`` or
-    ``(v6)``. The SSH server's are left out.
+    A rule gets ``(v4)`` or ``(v6)`` if it could be in both `families` but is in only one of them, or differs
+    between them. Rules of the SSH server are left out.
     """
     known = tuple(families)
     values: dict[str, dict[Family, str]] = {}
@@ -219,7 +220,7 @@ def merged(rules: Rules, families: Iterable[Family]) -> dict[str, str]:
                 continue
             name = str(rule.match)
             while name in seen:
-                name += " again"  # only where somebody wrote the file by hand
+                name += " again"  # happens only in a file that somebody edited by hand
             seen.add(name)
             values.setdefault(name, {})[family] = rule.value
             widths[name] = tuple(f for f in rule.match.families if f in known)
@@ -267,10 +268,10 @@ def _addresses_meet(one: str, other: str) -> bool:
 
 
 def verdict(rules: Iterable[Rule], packet: Match) -> Rule | None:
-    """The first rule that takes `packet`, which comes in and names its addresses, protocol and port.
+    """The first rule that matches `packet`, an incoming packet with its addresses, protocol and port.
 
-    By which interface it comes is not known. A rule that refuses on one is passed over and one that admits on
-    one counts: what cannot be told is left to the login that follows every change.
+    The packet's interface is not known. So a refusing rule for one interface is skipped, and an accepting
+    rule for one interface counts. The login that follows every change finds the truth.
     """
     for rule in rules:
         if rule.match.in_on and rule.rank == RANKS["deny"]:

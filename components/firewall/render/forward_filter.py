@@ -1,9 +1,9 @@
-"""The nftables table that decides what reaches containers, by whatever way, and what containers reach.
+"""The nftables table that decides which packets reach containers, and what containers reach.
 
-It is written as nft itself lists it (tabs, order of words, no sets), so that the live table can be compared
-with the declared one line by line. nft 1.0.6 (Debian 12) and 1.1.3 (Debian 13) list it alike.
+The table has the spelling of nft's own listing (tabs, order of words, no sets). So the live table can be
+compared with the declared one line by line. nft 1.0.6 (Debian 12) and 1.1.3 (Debian 13) list it alike.
 
-Every number and reason behind these rules: docs/hardening/firewall.md.
+docs/hardening/firewall.md gives every number and reason behind these rules.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ PATH = "/etc/portcullis/filter.nft"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# linux/if.h: IFNAMSIZ is 16, the last byte a zero. No quote, no star: nft's syntax.
+# linux/if.h: IFNAMSIZ is 16 and the last byte is zero. Quotes and stars have a meaning for nft.
 INTERFACE = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}"
 DOCKERS = re.compile(r"docker0|br-[0-9a-f]{12}")
-"""The bridges that Docker names itself: containers are behind them, and never the world."""
+"""The bridges that Docker names itself. They lead to containers, never to the internet."""
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?/(tcp|udp)")
 _DESTINATION = re.compile(
     r"(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[0-9./]+)|(?P<any>\*))(?::(?P<ports>[0-9-]+/[a-z]+))?"
@@ -37,24 +37,24 @@ _LAST_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class ForwardPolicy:
-    """What may pass through a host.
+    """Which packets may pass through a host.
 
     Attributes:
-        bind_address: the address that containers are published on for the host's own use.
-        public: published ports that the world may use, as PORT/PROTOCOL or FIRST-LAST/PROTOCOL: from which
-            networks, or from everywhere where none is named.
-        egress: sources whose new connections may go to the listed destinations only. A source is the name of
-            a bridge, or an address or network. A destination is an address or network, optionally with ports
-            (203.0.113.7:443/tcp, [2001:db8::/32]:443/tcp), or *:PORTS/PROTOCOL for any address.
-        outside: interfaces that are bridges and nevertheless lead to the world, as on hosts of virtual
-            machines; every other bridge counts as one of containers.
-        host: ports of the host itself that are open, SSH's among them, as PORT/PROTOCOL or
-            FIRST-LAST/PROTOCOL: from which networks, or from everywhere where none is named. All others are
-            closed to IPv6 and to containers, since docker-proxy may serve them. None: the table says nothing
-            of what reaches the host.
+        bind_address: the address on which containers publish ports for the host alone.
+        public: published ports that are open to the internet, as PORT/PROTOCOL or FIRST-LAST/PROTOCOL, each
+            with the networks that may use it. An empty list means everybody.
+        egress: sources of new connections, each with the only destinations that it may reach. A source is the
+            name of a bridge, an address or a network. A destination is an address or network, optionally with
+            ports (203.0.113.7:443/tcp, [2001:db8::/32]:443/tcp), or *:PORTS/PROTOCOL for any address.
+        outside: bridges that lead to the internet, as on hosts of virtual machines. Every other bridge counts
+            as a network of containers.
+        host: open ports of the host itself, SSH's among them, as PORT/PROTOCOL or FIRST-LAST/PROTOCOL, each
+            with the networks that may use it. An empty list means everybody. All other ports are closed to
+            IPv6 and to containers, because docker-proxy may serve them. None: the table does not filter
+            packets to the host itself.
 
     Raises:
-        ValueError: naming every part that cannot be used.
+        ValueError: a part is invalid. The error names every fault.
     """
 
     bind_address: str = "172.17.0.1"
@@ -64,13 +64,13 @@ class ForwardPolicy:
     host: Mapping[str, Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
-        """Try all of it."""
+        """Check every part."""
         faults = list(self.faults())
         if faults:
             raise ValueError("\n".join(faults))
 
     def faults(self) -> Iterable[str]:
-        """Yield what cannot be used, and why."""
+        """Yield each invalid part with the reason."""
         for attribute, texts, read in (
             ("bind_address", [self.bind_address], _address),
             ("outside", self.outside, _outside),
@@ -96,8 +96,8 @@ class ForwardPolicy:
 def table(policy: ForwardPolicy) -> str:
     """Render the table.
 
-    Established connections first: what was let in stays in. The chain `containers` sees everything that
-    comes from a bridge; what gets through it leaves the host or stays on its own bridge.
+    Established connections come first, so that accepted connections stay open. The chain `containers` sees
+    every packet from a bridge. A packet that passes it leaves the host or stays on its own bridge.
     """
     bridge_in = _bridges("iif", policy.outside)
     bridge_out = _bridges("oif", policy.outside)
@@ -108,11 +108,12 @@ def table(policy: ForwardPolicy) -> str:
         "\tchain forward {",
         "\t\ttype filter hook forward priority filter - 10; policy accept;",
         "\t\tct state established,related accept",
-        # Docker only redirects it: whoever can send us a packet for it would reach every published port.
+        # Docker only redirects this address. Without this rule, anybody who can send the host a packet for it
+        # would reach every port published there.
         f"\t\tct original ip daddr {policy.bind_address} ct status dnat counter drop {own}",
         *_public(policy.public),
         f"\t\t{bridge_in} goto containers",
-        f'\t\t{bridge_out} counter drop comment "published by hand, or the address of a container"',
+        f'\t\t{bridge_out} counter drop comment "a port that is not public, or the address of a container"',
         "\t}",
         "",
         "\tchain containers {",
@@ -121,9 +122,10 @@ def table(policy: ForwardPolicy) -> str:
             for service in metadata.closed()
         ),
         '\t\tct status dnat counter drop comment "ports that other containers publish"',
-        # With br_netfilter (Docker loads it for icc=false) neighbours on one bridge pass here too.
+        # With br_netfilter, which Docker loads for icc=false, packets between neighbours on one bridge pass
+        # this chain too.
         '\t\tfib daddr . iif oif exists accept comment "the same bridge"',
-        '\t\tfib daddr type multicast accept comment "the same bridge: nothing routes it on"',
+        '\t\tfib daddr type multicast accept comment "the same bridge: multicast is not routed"',
         f'\t\t{bridge_out} counter drop comment "containers of another bridge"',
         *_egress(policy.egress),
         "\t}",
@@ -134,9 +136,9 @@ def table(policy: ForwardPolicy) -> str:
 
 
 def file(resource: str, table_text: str) -> str:
-    """Render the file that loads a table in one transaction, whether it is there already or not."""
+    """Render the file that loads a table in one transaction, whether the kernel has the table or not."""
     return (
-        header(resource, "What may be forwarded to and from containers.")
+        header(resource, "Says which packets the host forwards to and from containers.")
         + f"table {TABLE}\ndelete table {TABLE}\n{table_text}"
     )
 
@@ -144,16 +146,16 @@ def file(resource: str, table_text: str) -> str:
 def unit(resource: str) -> str:
     """Render the unit that loads the file at boot.
 
-    Not Debian's nftables.service: that one flushes the whole ruleset when it starts and when it stops, and
-    ufw's and Docker's rules with it.
+    Debian's nftables.service cannot do this: when it starts or stops, it flushes the whole ruleset, also the
+    rules of ufw and Docker.
     """
     return (
-        header(resource, "Loads the forward filter before there is a network or a container.")
+        header(resource, "Loads the forward filter before any network or container is up.")
         + f"""\
 [Unit]
 Description=Forward filter of Portcullis
 Documentation=man:nft(8)
-# As early as ufw.service: no packet is forwarded before the filter stands.
+# As early as ufw.service, so that the host forwards no packet before the filter is loaded.
 DefaultDependencies=no
 After=local-fs.target
 Wants=network-pre.target
@@ -165,7 +167,7 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/sbin/nft -f {PATH}
 ExecReload=/usr/sbin/nft -f {PATH}
-# No ExecStop: stopping the unit opens nothing.
+# No ExecStop, so that stopping the unit opens nothing.
 
 [Install]
 WantedBy=sysinit.target
@@ -174,14 +176,14 @@ WantedBy=sysinit.target
 
 
 def _input(policy: ForwardPolicy) -> list[str]:
-    """Close what docker-proxy serves, which nothing tells from what the host serves itself.
+    """Close the ports of docker-proxy, whose sockets look like the host's own.
 
-    Docker redirects IPv4 from outside, and the chain `forward` sees it. To docker-proxy go IPv6, where
-    Docker writes no rules for it, and what containers send to an address of the host.
+    Docker redirects IPv4 packets from outside, and the chain `forward` filters them. docker-proxy gets IPv6
+    packets if Docker writes no rules for IPv6, and packets from containers to an address of the host.
     """
     if policy.host is None:
         return []
-    redirected = 'accept comment "Docker redirects it to the chain forward"'
+    redirected = 'accept comment "Docker redirects published ports to the chain forward"'
     return [
         "",
         "\tchain input {",
@@ -192,10 +194,11 @@ def _input(policy: ForwardPolicy) -> list[str]:
         *(f'\t\tmeta nfproto ipv4 iifname "{name}" {redirected}' for name in sorted(set(policy.outside))),
         *_open(policy.host),
         *_open(policy.public),
-        # RFC 8415, 5.1 and 7.2: a server's answer is to another address than the question was.
+        # RFC 8415, 5.1 and 7.2: clients ask a multicast address, so the answer comes from another address and
+        # is not part of an established connection.
         '\t\tip6 saddr fe80::/10 udp sport 547 udp dport 546 accept comment "DHCPv6"',
         *(
-            f'\t\tmeta l4proto {protocol} counter drop comment "docker-proxy may serve it"'
+            f'\t\tmeta l4proto {protocol} counter drop comment "docker-proxy may serve this port"'
             for protocol in ("tcp", "udp")
         ),
         "\t}",
@@ -212,13 +215,13 @@ def _open(ports: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _bridges(direction: str, outside: Sequence[str]) -> str:
-    """Match what comes from (or goes to) a bridge of containers, by kind: names are anybody's choice."""
+    """Match packets from (or to) a bridge of containers, by kind, because a bridge may have any name."""
     but = "".join(f' {direction}name != "{name}"' for name in sorted(set(outside)))
     return f'meta {direction}kind "bridge"{but}'
 
 
 def _public(public: Mapping[str, Sequence[str]]) -> list[str]:
-    """Accept by the port that was asked for: here the packet already carries the container's own."""
+    """Accept by the original port, because here the packet already carries the container's own port."""
     lines = []
     for text in sorted(public, key=_ports):
         protocol, ports = _ports(text)
@@ -233,7 +236,7 @@ def _from(network: Network) -> str:
 
 
 def _egress(egress: Mapping[str, Sequence[str]]) -> list[str]:
-    """One line a destination, so that one more is one line of difference; the narrowest source first."""
+    """One line for each destination, so that a new one adds one line. The narrowest source comes first."""
     lines: list[str] = []
     for source in sorted(egress, key=_narrowest_first):
         match = _source(source)
@@ -246,7 +249,7 @@ def _narrowest_first(source: str) -> tuple[int, str]:
     try:
         network = _network(source)
     except ValueError:
-        return 0, source  # a bridge holds more than any network on it
+        return 0, source  # a bridge is wider than any network on it
     return -network.prefixlen, source
 
 
@@ -262,7 +265,7 @@ def _destination(text: str) -> str:
     found = _DESTINATION.fullmatch(text)
     if found is None:
         try:
-            network = _network(text)  # an IPv6 one as it is, without ports
+            network = _network(text)  # an IPv6 address needs no brackets without ports
         except ValueError as error:
             raise ValueError(
                 f"{error}; with ports, write ADDRESS:PORT/tcp, [ADDRESS]:PORT/udp or *:PORT/tcp"
@@ -276,7 +279,7 @@ def _destination(text: str) -> str:
         protocol, numbers = _ports(found["ports"])
         ports = f" {protocol} dport {_range(numbers)}"
     if not where and not ports:
-        raise ValueError("everything may be reached without a list, too; name ports")
+        raise ValueError("allows every destination, which is the default; name ports")
     return where + ports
 
 
@@ -295,14 +298,13 @@ def _range(ports: tuple[int, int]) -> str:
 
 def _network(text: str) -> Network:
     try:
-        if "%" in text:  # Python takes any text at all behind it, for the name of an interface
+        if "%" in text:  # after %, Python accepts any text as the name of an interface
             raise ValueError  # noqa: TRY301 - as the library does
         network = ipaddress.ip_network(text)
     except ValueError:
-        how = "an address or network, with no bit set behind its prefix"
-        raise ValueError(f"is not {how}") from None
+        raise ValueError("is not an address or network, or has bits set after its prefix") from None
     if network.version == 6 and network.prefixlen and int(network.network_address) >> 48 == 0:  # noqa: PLR2004
-        raise ValueError("is an IPv4 address in IPv6 clothes; no packet carries it")
+        raise ValueError("is an IPv4 address written as IPv6; no packet carries such an address")
     return network
 
 
@@ -311,7 +313,7 @@ def _family(network: Network) -> str:
 
 
 def _spelled(network: Network) -> str:
-    """As nft lists it: one address has no prefix."""
+    """The spelling of nft: a single address has no prefix."""
     whole = network.prefixlen == network.max_prefixlen
     return str(network.network_address if whole else network)
 
@@ -332,7 +334,7 @@ def _interface(text: str) -> str:
 def _outside(text: str) -> str:
     if DOCKERS.fullmatch(_interface(text)):
         raise ValueError(
-            "is a bridge of Docker's, and its containers would be open to whoever forwards to them"
+            "is a bridge that Docker made for containers; anybody who forwards packets could reach them"
         )
     return text
 

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from portcullis.components.firewall.args import FirewallArgs, RuleArgs
 
 WEB: Mapping[str, str] = {"80/tcp": "HTTP and certificates", "443/tcp": "HTTPS"}
-"""What a host with sites opens beside SSH, and why."""
+"""The ports that a host with sites opens besides SSH, each with the reason."""
 
 
 def opened(allow: Mapping[str, RuleArgs]) -> list[str]:
-    """Return what each rule matches; one for each network that may."""
+    """Return the match of each rule: one rule for each network that may use a port."""
     return [
         f"{port} from {source}" if source else port
         for port, rule in allow.items()
@@ -23,10 +23,10 @@ def opened(allow: Mapping[str, RuleArgs]) -> list[str]:
 
 
 def rules(args: FirewallArgs, *, web: bool) -> dict[str, str]:
-    """Return the whole policy, as `UfwPolicy` takes it.
+    """Return all rules, as `UfwPolicy` takes them.
 
-    Public ports of containers are opened as well: docker-proxy serves IPv6, and other containers, by sockets
-    of the host.
+    ufw opens the public ports of containers too, because docker-proxy serves IPv6 and other containers
+    through sockets of the host.
     """
     allowed = {**(WEB if web else {}), **dict.fromkeys(opened(args.allow), "from the settings")}
     return {

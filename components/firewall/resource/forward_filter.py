@@ -1,4 +1,4 @@
-"""The nftables table of a host that decides what may be forwarded, live and after every boot."""
+"""The resource for a host's nftables table of forwarded packets, in the kernel and after every boot."""
 
 from __future__ import annotations
 
@@ -39,30 +39,30 @@ class ForwardFilterProvider(GuardedProvider):
     identity = ("host",)
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check that the table is one, and ours; the rest follows from it."""
+        """Check that the text is exactly our table. The other inputs follow from the table."""
         table = inputs.text("table")
         if table is not None and not (table.startswith(f"table {TABLE} {{\n") and table.endswith("\n}\n")):
             inputs.fail("table", f"must be the whole of table {TABLE}, as nft lists it")
         inputs.keep("file", "unit", "boot", "permissions")
 
     def live_inputs(self, facts: ForwardFilterFacts) -> Props:
-        """Add what flushes the table, only where something does."""
+        """Add `conflict` if a unit would flush the table."""
         conflict = {"conflict": facts.conflict} if facts.conflict else {}
         return super().live_inputs(facts) | conflict
 
     def absent_inputs(self) -> Props:
-        """Return a host that forwards everything."""
+        """Return the inputs of a host without the filter."""
         return {"table": ABSENT, "file": ABSENT, "unit": ABSENT, "boot": ABSENT}
 
     def lines(self, change: Change) -> list[Line]:
-        """Say whether packets are filtered; a table that is gone is the worst."""
+        """Report whether packets are filtered. A missing table is the worst difference."""
         if change.op == "update" and change.live.get("table") == ABSENT:
             opened = "is not loaded: containers can be reached"
             return [Line(_NAME, opened, "up loads it", Severity.OPEN, at=("table",), topic=_NAME)]
         return [replace(line, subject=_NAME) for line in super().lines(change)]
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say which part of it differs."""
+        """Report each part of the filter that differs."""
         found = [
             Line(
                 subject,
@@ -84,7 +84,7 @@ class ForwardFilterProvider(GuardedProvider):
             if change.changes(name)
         ]
         if change.changes("conflict"):
-            # The inventory tells that somebody enabled it.
+            # The inventory reports the enabled unit too.
             unit = str(change.live.get("conflict")).partition(" ")[0]
             remedy = f"{STAYS}; remove it yourself: systemctl disable --now {unit}"
             what = f"{change.live.get('conflict')}, which flushes all rules"
@@ -95,10 +95,10 @@ class ForwardFilterProvider(GuardedProvider):
 
 
 class ForwardFilter(HostResource):
-    """What may be forwarded through a host, to and from its containers: table `inet portcullis`.
+    """The filter for packets that a host forwards to and from its containers: table `inet portcullis`.
 
-    The kernel's table is compared with the declared one line by line. A unit of its own loads it at boot,
-    before the network and before Docker. A host has one.
+    A preview compares the kernel's table with the declared one line by line. A systemd unit loads the table
+    at boot, before the network and before Docker. A host has one filter.
 
     Attributes:
         table: the table as `nft -s list table inet portcullis` prints it.
@@ -117,13 +117,13 @@ class ForwardFilter(HostResource):
         adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the filter. nft has to be there: depend on the package nftables.
+        """Declare the filter. It needs nft, so depend on the package nftables.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
             table: the table in nft's own spelling; `firewall/render/forward_filter.py` writes it.
-            adopt: take over a table or file of this name that differs.
+            adopt: take over an existing table or file of this name that differs.
             opts: resource options.
         """
         super().__init__(

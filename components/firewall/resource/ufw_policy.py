@@ -1,4 +1,4 @@
-"""ufw on a host as one policy: whether it runs, its defaults, and every rule of it."""
+"""The resource for ufw's whole policy on a host: whether ufw runs, its defaults, and all its rules."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from portcullis.provider.changes import Change
 
 _ACTIONS = ("allow", "deny", "reject")
-# What is read back and always declared the same: a host where it differs shows it.
+# Properties that are read back and always declared with these values. A host with other values shows a
+# difference.
 _AS_IT_SHOULD = {"settings": dict(SETTINGS), "altered": {}, "order": "ok", "live": "ok"}
 
 _DONE = {"allow": "allowed", "deny": "denied", "reject": "rejected", "limit": "limited"}
-# How a report begins what the host says by itself.
+# What a report puts before the host's own text.
 _SAID = {"live": "the kernel has other rules: ", "order": "order of rules: "}
 
 
@@ -48,7 +49,7 @@ class UfwPolicyProvider(GuardedProvider):
     instead_of_import = "the id of a host's one policy is ALIAS:ufw, such as web1:ufw"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Bring rules into their one spelling, and check every one."""
+        """Check every rule, and normalise its spelling."""
         inputs.inputs["enabled"] = inputs.news.get("enabled", True)
         inputs.one_of("logging", "off", "low", "medium", "high", "full")
         _defaults(inputs)
@@ -66,15 +67,15 @@ class UfwPolicyProvider(GuardedProvider):
         return {"enabled": True, "logging": "low", "defaults": {}, "rules": {}, "settings": {}}
 
     def absent_inputs(self) -> Props:
-        """Return a host without ufw."""
+        """Return the inputs of a host without ufw."""
         return {"enabled": False, "rules": {}, "live": ABSENT}
 
     def subject(self, change: Change) -> str:
-        """Return the firewall."""
+        """Return "ufw"."""
         return UFW
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say it rule by rule; what opens a port, or turns ufw off, is the worst."""
+        """Report each rule that differs. An opened port, and a ufw that is off, are the worst differences."""
         found = []
         if change.changes("enabled"):
             severity = Severity.OPEN if change.by_hand(("enabled",)) else Severity.COSMETIC
@@ -103,14 +104,14 @@ class UfwPolicyProvider(GuardedProvider):
                 text = str(change.live.get(name))
                 for each in text.split("; ") if name == "live" else [text]:
                     what = f"{_SAID[name]}{each}" if name in _SAID else difference(change, name)
-                    # Exposure tells of such a rule too, by this name.
-                    topic = each.replace(": INPUT lets in, past ufw:", " INPUT:")
+                    # Exposure reports such a rule too, under this topic.
+                    topic = each.replace(": a rule in INPUT bypasses ufw:", " INPUT:")
                     found.append(Line(UFW, what, "", severity, at=(name,), topic=topic))
         return with_rest(change, subject, found)
 
 
 def _rule(name: str) -> str:
-    """Return a rule's name as people say it: what comes in needs no word."""
+    """Return a rule's name as people say it, without the word for incoming packets."""
     return name.removeprefix("in ")
 
 
@@ -145,15 +146,19 @@ def _rules(inputs: Normaliser) -> None:
         rules[normal] = rule
     for normal in rules:
         if f"{normal} (v4)" in rules or f"{normal} (v6)" in rules:
-            inputs.fail("rules", f"{normal!r} is for both families, and is declared for one of them again")
+            inputs.fail(
+                "rules",
+                f"{normal!r} is for IPv4 and IPv6, and another rule repeats it for one of them",
+            )
     inputs.inputs["rules"] = rules
 
 
 class UfwPolicy(HostResource):
-    """ufw's whole policy: whether it runs, defaults, logging, and all its rules, for IPv4 and IPv6.
+    """ufw's whole policy: whether ufw runs, defaults, logging, and all rules, for IPv4 and IPv6.
 
-    A rule that somebody added by hand is a difference, and `up` deletes it. The SSH server's own rule is left
-    to its `SshServer`. A host has one. Changes stay only after a fresh login (docs/hardening/firewall.md).
+    A rule that somebody added by hand shows as drift, and `up` deletes it. `SshServer` manages the rule for
+    SSH. A host has one policy. The host keeps a change only after a fresh login
+    (docs/hardening/firewall.md).
     """
 
     enabled: pulumi.Output[bool]
@@ -181,11 +186,11 @@ class UfwPolicy(HostResource):
             defaults: what happens to packets that no rule matches: `incoming` (deny), `outgoing` (allow),
                 `routed` (deny).
             logging: ufw's log level.
-            rules: what is matched → what is done, such as `{"in 443/tcp": "allow # web"}`. Order does not
-                matter here: on the host comes first what refuses, then `limit`, then `allow`.
-            custom_files: names of the package's rule files, such as before.rules, that are somebody else's.
+            rules: each rule's match to its action, such as `{"in 443/tcp": "allow # web"}`. Order does not
+                matter here: the host puts `deny` and `reject` first, then `limit`, then `allow`.
+            custom_files: names of the package's rule files, such as before.rules, that somebody else manages.
                 The others have to be as shipped.
-            adopt: replace a policy that is there and differs.
+            adopt: replace an existing policy that differs.
             opts: resource options.
         """
         super().__init__(

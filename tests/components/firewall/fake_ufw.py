@@ -1,4 +1,4 @@
-"""A ufw in a folder: it keeps tuples as the real one does, and a kernel that has what was loaded last."""
+"""A fake ufw in a folder. It keeps tuples like the real one, and a kernel with the rules loaded last."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PREFIX = {"4": "ufw", "6": "ufw6"}
 
 @dataclass
 class FakeUfw:
-    """`etc`, `shipped` and `proc_sys` are the places that the agent is pointed at."""
+    """A fake ufw. The agent under test gets its folders `etc`, `shipped` and `proc_sys`."""
 
     root: Path
     calls: list[str] = field(default_factory=list)
     kernel: dict[str, str] = field(default_factory=lambda: {"4": "", "6": ""})
-    fails: str = ""  # a command that begins like this ends with 1
+    fails: str = ""  # a command that begins with this text fails with exit code 1
 
     def __post_init__(self) -> None:
         self.etc, self.default = self.root / "etc" / "ufw", self.root / "etc" / "default" / "ufw"
@@ -70,12 +70,12 @@ class FakeUfw:
         elif argv[0] == "/lib/ufw/ufw-init":
             assert argv[1:] == ("force-stop",), argv
             self.kernel = {"4": "", "6": ""}
-        elif argv[0] not in ("systemd-run", "systemctl"):  # the guard's clock, which a test does not wait for
+        elif argv[0] not in ("systemd-run", "systemctl"):  # the guard's timer, which does not run in a test
             assert argv[0] == "ufw"
             self._ufw(list(argv[2:] if argv[1] == "--force" else argv[1:]))
         return Done(0, "", "")
 
-    # What people do by hand, too
+    # Tests also use these as changes by hand
 
     def run(self, line: str) -> None:
         for command in line.split(";"):
@@ -99,7 +99,7 @@ class FakeUfw:
             ]
             names = [f"{prefix}-{name}-{hook}" for hook in HOOKS.values() for name in (*PRIMARY, "user")]
             lines += [f":{name} - [0:0]" for name in names]
-            # As ufw-init does: its own chains are hung in once, and what others have there stays.
+            # ufw-init does the same: it adds jumps to its chains once, and keeps the rules of others.
             old = self.kernel[family]
             if f":{prefix}-before-input" in old:
                 lines += [

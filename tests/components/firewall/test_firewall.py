@@ -1,4 +1,4 @@
-"""The firewall's component and provider: what reaches the engine, in which order, in which spelling."""
+"""The firewall's component and provider: which inputs the engine gets, in which order and spelling."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def firewall(**args: Any) -> Firewall:
     return Firewall("web1-firewall", FirewallArgs(**args), host=Host("web1"), **wiring)
 
 
-def test_only_the_web_is_open_beside_ssh(deploy: Deploy) -> None:
+def test_by_default_only_the_web_is_open_besides_ssh(deploy: Deploy) -> None:
     engine = deploy(firewall)
     policy = engine.one(":UfwPolicy").inputs
     assert policy["rules"] == {"in 80/tcp": "allow # HTTP and certificates", "in 443/tcp": "allow # HTTPS"}
@@ -50,7 +50,7 @@ def test_only_the_web_is_open_beside_ssh(deploy: Deploy) -> None:
     assert {r.parent for r in engine.declared if r.name.startswith("web1-firewall-")} == {"web1-firewall"}
 
 
-def test_what_is_open_and_what_is_refused_says_why(deploy: Deploy) -> None:
+def test_each_rule_has_its_reason_as_comment(deploy: Deploy) -> None:
     reports = RuleArgs(from_=["203.0.113.0/24", "2001:db8::/32"])
     rules = {
         "allow": {"5432/tcp": reports, "25/tcp": RuleArgs()},
@@ -65,7 +65,7 @@ def test_what_is_open_and_what_is_refused_says_why(deploy: Deploy) -> None:
     }
 
 
-def test_nothing_is_closed_before_ssh_is_open(deploy: Deploy) -> None:
+def test_the_policy_comes_after_the_resource_that_opens_ssh(deploy: Deploy) -> None:
     def program() -> None:
         ssh = Packages("ssh", host="web1", names=["openssh-server"])
         firewall(opts=ResourceOptions(depends_on=[ssh]))
@@ -79,7 +79,7 @@ def test_nothing_is_closed_before_ssh_is_open(deploy: Deploy) -> None:
     assert "web1-firewall-policy" in engine.before("web1-firewall-service")
 
 
-def test_containers_are_shut_by_default(deploy: Deploy) -> None:
+def test_containers_are_closed_by_default(deploy: Deploy) -> None:
     engine = deploy(firewall)
     found = engine.one(":ForwardFilter").inputs
     assert found["table"] == forward_filter.table(ForwardPolicy())
@@ -88,7 +88,7 @@ def test_containers_are_shut_by_default(deploy: Deploy) -> None:
     assert engine.before("web1-firewall-forward") == {"web1-firewall-packages"}
 
 
-def test_a_public_port_of_a_container_is_open_in_both(deploy: Deploy) -> None:
+def test_a_public_port_of_a_container_is_open_in_ufw_and_in_the_forward_filter(deploy: Deploy) -> None:
     office = RuleArgs(from_=["203.0.113.0/24", "2001:db8::/32"])
     public = {"8443/tcp": RuleArgs(), "9000:9010/udp": office}
     engine = deploy(lambda: firewall(public=public, web=False, bind_address="10.200.0.1", outside=["vmbr0"]))
@@ -102,7 +102,7 @@ def test_a_public_port_of_a_container_is_open_in_both(deploy: Deploy) -> None:
     )
 
 
-def test_what_docker_proxy_serves_is_shut_without_ufw_too(deploy: Deploy) -> None:
+def test_the_forward_filter_closes_docker_proxys_ports_without_ufw(deploy: Deploy) -> None:
     office = RuleArgs(from_=["203.0.113.0/24", "2001:db8::/32"])
     allow = {"60000:61000/udp": office, "25/tcp": RuleArgs()}
     engine = deploy(lambda: firewall(allow=allow, public={"8443/tcp": RuleArgs()}, ssh_port=2222))
@@ -111,15 +111,16 @@ def test_what_docker_proxy_serves_is_shut_without_ufw_too(deploy: Deploy) -> Non
     assert table == forward_filter.table(ForwardPolicy(public={"8443/tcp": []}, host=host))
     chain = table.partition("chain input {")[2]
     for line in ("tcp dport 2222 accept", "ip6 saddr 2001:db8::/32 udp dport 60000-61000 accept",
-                 "tcp dport 8443 accept", 'meta l4proto tcp counter drop comment "docker-proxy may serve it"',
-                 'meta l4proto udp counter drop comment "docker-proxy may serve it"'):  # fmt: skip
+                 "tcp dport 8443 accept",
+                 'meta l4proto tcp counter drop comment "docker-proxy may serve this port"',
+                 'meta l4proto udp counter drop comment "docker-proxy may serve this port"'):  # fmt: skip
         assert f"\t\t{line}\n" in chain
-    # Where nobody knows the port of SSH, nothing is closed that it may be on.
+    # Without a known port of SSH, the filter closes no port of the host.
     engine = deploy(lambda: firewall(allow=allow))
     assert "chain input" not in engine.one(":ForwardFilter").inputs["table"]
 
 
-def test_faults_of_arguments_come_all_at_once() -> None:
+def test_one_error_names_all_faults_of_the_settings() -> None:
     with pytest.raises(ValueError, match="FirewallArgs") as caught:
         FirewallArgs(
             allow={"https/tcp": RuleArgs()}, deny={"1.2.3": "", "25/tcp": "it's"}, logging="much",
@@ -135,7 +136,7 @@ def test_faults_of_arguments_come_all_at_once() -> None:
     assert "cannot be the comment" in lines[2]
 
 
-def test_faults_of_what_it_is_wired_with_come_all_at_once(deploy: Deploy) -> None:
+def test_one_error_names_all_faults_of_the_other_arguments(deploy: Deploy) -> None:
     egress = {"shop0": ["x"], "a b": ["*:53/udp"]}
     with pytest.raises(ValueError, match="Firewall") as caught:
         deploy(lambda: firewall(bind_address="docker0", egress=egress))
@@ -149,7 +150,7 @@ def check(**inputs: Any) -> Any:
     return UfwPolicyProvider().check({}, {"host": "web1", "managed_by": OWNER, "logging": "low", **inputs})
 
 
-def test_check_has_one_spelling() -> None:
+def test_check_normalises_the_spelling() -> None:
     checked = check(
         rules={"https/tcp from 203.0.113.5/24": "allow", "in on docker0 53/udp": "deny   log # x"},
         defaults={"outgoing": "reject"},
@@ -178,16 +179,16 @@ def test_check_names_every_fault() -> None:
         "logging", "defaults", "defaults", "rules", "rules", "rules", "custom_files",
     ]  # fmt: skip
     reasons = " ".join(failure.reason for failure in checked.failures)
-    for part in ("loud", "maybe", "inward", "declared twice", "'open' does not begin", "both families"):
+    for part in ("loud", "maybe", "inward", "declared twice", "'open' does not begin", "IPv4 and IPv6"):
         assert part in reasons
 
 
-def test_what_a_preview_does_not_know_yet_passes() -> None:
+def test_check_accepts_values_that_a_preview_does_not_know() -> None:
     assert check(rules={"in 80/tcp": Unknown()}).failures == []
     assert check(rules=Unknown(), defaults=Unknown()).failures == []
 
 
-def test_what_is_read_back_is_what_can_be_declared() -> None:
+def test_facts_have_the_same_form_as_inputs() -> None:
     facts = {
         "exists": True, "enabled": True, "logging": "low", "defaults": {},
         "rules": {"in 80/tcp (v4)": "deny"}, **SHOULD,
@@ -199,7 +200,7 @@ def test_what_is_read_back_is_what_can_be_declared() -> None:
     assert (item.kind, item.id, item.spec) == ("firewall.ufw", "ufw", {"custom": ["before.rules"]})
 
 
-def test_a_preview_knows_everything() -> None:
+def test_a_preview_has_no_unknown_inputs() -> None:
     assert (
         unknown_in(lambda: firewall(public={"8443/tcp": RuleArgs()}, deny={"any from 198.51.100.9": ""}))
         == set()

@@ -32,23 +32,23 @@ def read(canned: Callable[..., CannedChannel], facts: dict[str, Any]) -> dict[st
     return found.inputs
 
 
-def test_check_has_one_spelling() -> None:
+def test_check_keeps_valid_inputs_unchanged() -> None:
     checked = ForwardFilterProvider().check({}, PROPS)
     assert checked.failures == []
     assert checked.inputs == PROPS
 
 
-def test_what_is_no_table_of_ours_is_refused() -> None:
+def test_a_text_that_is_not_exactly_our_table_is_refused() -> None:
     for table in ("<absent>", "table ip filter {\n}\n", TABLE + "flush ruleset\n"):
         (failure,) = ForwardFilterProvider().check({}, {**PROPS, "table": table}).failures
         assert failure.property == "table"
 
 
-def test_nothing_changed_is_no_difference(canned: Callable[..., CannedChannel]) -> None:
+def test_an_unchanged_host_shows_no_difference(canned: Callable[..., CannedChannel]) -> None:
     assert read(canned, FACTS) == PROPS
 
 
-def test_a_flushed_chain_shows_as_the_lines_that_are_gone(canned: Callable[..., CannedChannel]) -> None:
+def test_a_flushed_chain_shows_as_missing_lines(canned: Callable[..., CannedChannel]) -> None:
     live = TABLE.replace("\t\tct status dnat counter drop", "")
     assert read(canned, {**FACTS, "table": live}) == {**PROPS, "table": live}
 
@@ -58,16 +58,16 @@ def test_an_absent_filter_stays_in_state(canned: Callable[..., CannedChannel]) -
     assert {key for key in found if found[key] == "<absent>"} == {"table", "file", "unit", "boot"}
 
 
-def test_a_unit_that_flushes_it_shows_by_name(canned: Callable[..., CannedChannel]) -> None:
+def test_a_unit_that_flushes_the_table_shows_by_name(canned: Callable[..., CannedChannel]) -> None:
     found = read(canned, {**FACTS, "conflict": "nftables.service is enabled"})
     assert found == {**PROPS, "conflict": "nftables.service is enabled"}
-    # What is not declared goes out of the inputs again, which is an update, and the agent says what to do.
+    # check removes the undeclared input again. That makes an update, and the agent says what to do.
     assert ForwardFilterProvider().check(found, PROPS).inputs == PROPS
 
 
 @pytest.mark.parametrize(
     "where", [{"public": {"443/tcp": ["fe80::1%eth0; id"]}}, {"egress": {"br": ["fe80::1%eth0; id"]}}]
 )
-def test_an_address_brings_no_text_of_its_own_into_the_table(where: dict[str, dict[str, list[str]]]) -> None:
+def test_an_address_cannot_bring_other_text_into_the_table(where: dict[str, dict[str, list[str]]]) -> None:
     with pytest.raises(ValueError, match="fe80"):
         render.ForwardPolicy(**where)

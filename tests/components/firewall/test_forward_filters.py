@@ -1,4 +1,4 @@
-"""The forward filter in the agent, against a kernel and a systemd in memory."""
+"""The forward filter in the agent, with a kernel and a systemd that exist in memory only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ITEM = "inet portcullis"
 
 @dataclass
 class FakeHost:
-    """One table, and two units that may be enabled. nft lists what was last loaded."""
+    """One table, and two units that may be enabled. nft lists the table that was loaded last."""
 
     file: Path
     units: Path
@@ -87,7 +87,7 @@ class FakeHost:
 
 @dataclass
 class Filter:
-    """A client for the filter of a host."""
+    """A client for the forward filter of a host."""
 
     client: Client
     host: FakeHost
@@ -128,7 +128,7 @@ def properties(done: dict[str, Any]) -> list[str]:
     return [step["property"] for step in done["steps"]]
 
 
-def test_it_is_loaded_by_its_unit_enabled_and_then_left_alone(made: Filter) -> None:
+def test_the_unit_loads_the_table_once_and_is_enabled(made: Filter) -> None:
     done = made.put()
     assert made.host.live == TABLE
     assert made.host.calls == ["daemon-reload", f"enable {UNIT}", f"reload-or-restart {UNIT}"]
@@ -138,7 +138,7 @@ def test_it_is_loaded_by_its_unit_enabled_and_then_left_alone(made: Filter) -> N
     assert made.host.calls == []
 
 
-def test_what_the_kernel_has_is_read_and_not_what_the_file_says(made: Filter) -> None:
+def test_facts_come_from_the_kernel_and_not_from_the_file(made: Filter) -> None:
     made.put()
     made.host.live = TABLE.replace("drop", "accept")
     assert made.facts()["table"] == made.host.live
@@ -191,11 +191,11 @@ def test_a_table_that_nft_refuses_changes_nothing(made: Filter) -> None:
     assert TABLE in made.host.file.read_text()
 
 
-def test_debians_own_unit_is_refused_since_it_flushes_everything(made: Filter) -> None:
+def test_an_enabled_nftables_service_is_refused_because_it_flushes_everything(made: Filter) -> None:
     made.host.rival = "enabled"
     error = made.refused()
     assert "flushes the whole ruleset" in error.message
-    assert "not --now" in error.hint
+    assert "without --now" in error.hint
     assert made.host.live == ""
     made.host.rival = "disabled"
     made.put()
@@ -203,12 +203,12 @@ def test_debians_own_unit_is_refused_since_it_flushes_everything(made: Filter) -
     assert made.facts()["conflict"] == "nftables.service is enabled"
 
 
-def test_a_host_that_has_no_unit_of_that_name_is_fine(made: Filter) -> None:
+def test_a_host_without_nftables_service_is_accepted(made: Filter) -> None:
     made.host.rival = ""
     made.put()
 
 
-def test_what_stood_there_before_needs_adopt_and_comes_back(made: Filter) -> None:
+def test_an_earlier_table_needs_adopt_and_comes_back(made: Filter) -> None:
     before = TABLE.replace("bridge", "veth")
     made.host.live = before
     assert made.refused().code == "differs"
@@ -219,7 +219,7 @@ def test_what_stood_there_before_needs_adopt_and_comes_back(made: Filter) -> Non
     assert made.host.live == before
 
 
-def test_removal_leaves_nothing_and_touches_nothing_else(made: Filter) -> None:
+def test_removal_deletes_only_our_table_and_files(made: Filter) -> None:
     made.put()
     neighbour = made.host.file.parent / "other.conf"
     neighbour.write_text("")
@@ -233,13 +233,13 @@ def test_removal_leaves_nothing_and_touches_nothing_else(made: Filter) -> None:
     assert made.remove() == "absent"
 
 
-def test_removal_takes_an_empty_folder_along(made: Filter) -> None:
+def test_removal_deletes_an_empty_folder(made: Filter) -> None:
     made.put()
     made.remove()
     assert not made.host.file.parent.exists()
 
 
-def test_a_host_without_nft_is_no_host_without_a_filter(made: Filter) -> None:
+def test_a_missing_nft_does_not_read_as_an_absent_filter(made: Filter) -> None:
     made.put()
     made.host.nft = lambda _words: missing()  # type: ignore[method-assign]
     assert made.facts()["table"] == "<there is no nft on the host>"
@@ -249,7 +249,7 @@ def missing() -> Done:
     raise AgentError("invalid", "there is no program nft on the host")
 
 
-def test_an_answer_that_makes_no_sense_is_not_absence(made: Filter) -> None:
+def test_an_unknown_answer_of_nft_is_unreadable_and_not_absent(made: Filter) -> None:
     made.put()
     made.host.nft = lambda _words: Done(1, "", "Operation not permitted")  # type: ignore[method-assign]
     (found,) = made.client.ask(
@@ -265,10 +265,10 @@ def guarded(made: Filter, table: str) -> str:
     return str(result.get("guard", ""))
 
 
-def test_a_change_that_nobody_confirms_is_taken_back_as_it_was(made: Filter) -> None:
+def test_the_undo_of_an_unconfirmed_change_restores_the_live_table(made: Filter) -> None:
     made.put()
     drifted = TABLE.replace("drop", "counter")
-    made.host.live = drifted  # what was live comes back, whatever the file says
+    made.host.live = drifted  # the undo restores the live table, whatever the file says
     guard = guarded(made, TABLE.replace("bridge", "veth"))
     assert made.host.live != drifted
     made.client.ask("rollback", guard=guard)
@@ -276,7 +276,7 @@ def test_a_change_that_nobody_confirms_is_taken_back_as_it_was(made: Filter) -> 
     assert TABLE in made.host.file.read_text()
 
 
-def test_a_first_filter_that_nobody_confirms_leaves_nothing(made: Filter) -> None:
+def test_the_undo_of_an_unconfirmed_first_filter_leaves_nothing(made: Filter) -> None:
     guard = guarded(made, TABLE)
     made.client.ask("rollback", guard=guard)
     assert made.host.live == ""
@@ -285,7 +285,7 @@ def test_a_first_filter_that_nobody_confirms_leaves_nothing(made: Filter) -> Non
     assert not (made.host.units / "sysinit.target.wants" / UNIT).is_symlink()
 
 
-def test_what_cannot_cut_anybody_off_waits_for_nobody(made: Filter) -> None:
+def test_a_change_that_cannot_lock_anybody_out_needs_no_confirmation(made: Filter) -> None:
     made.put()
     made.host.disable(UNIT)
     assert guarded(made, TABLE) == ""

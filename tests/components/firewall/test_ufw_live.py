@@ -1,4 +1,4 @@
-"""The kernel's rules against ufw's files, both as Debian 12 and 13 wrote them (they are the same)."""
+"""Compares the kernel's rules with ufw's files. Both are as Debian 12 and 13 write them (they agree)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def kernel(family: str = "") -> str:
 
 
 @pytest.mark.parametrize("family", ["", "6"])
-def test_what_ufw_loaded_is_what_its_files_say(family: str) -> None:
+def test_rules_that_ufw_loaded_match_its_files(family: str) -> None:
     found = look(kernel(family), family)
     assert found.said == []
     assert found.text == "ok"
 
 
 @pytest.mark.parametrize("family", ["", "6"])
-def test_every_rule_that_accepts_or_refuses_is_missed(family: str) -> None:
+def test_every_missing_rule_that_accepts_or_refuses_is_reported(family: str) -> None:
     lines = kernel(family).splitlines()
     counted = [
         n for n, line in enumerate(lines)
@@ -59,32 +59,32 @@ def test_every_rule_that_accepts_or_refuses_is_missed(family: str) -> None:
         (
             "-A ufw-user-input -p esp",
             "-A ufw-user-input -p gre -j ACCEPT\n-A ufw-user-input -p esp",
-            "ufw-user-input has -p gre -j ACCEPT besides",
+            "ufw-user-input has the extra rule -p gre -j ACCEPT",
         ),
         ("RELATED,ESTABLISHED", "NEW,RELATED", "ufw-before-input lacks -m conntrack --ctstate RELATED,ESTA"),
         ("! --dport 9", "--dport 9", "ufw-before-input lacks -p tcp ! --dport 9"),
     ],
 )  # fmt: skip
-def test_a_change_is_named(old: str, new: str, said: str) -> None:
+def test_a_changed_rule_is_named(old: str, new: str, said: str) -> None:
     assert old in kernel()
     assert look(kernel().replace(old, new, 1)).text.startswith(said)
 
 
-def test_the_order_of_rules_counts() -> None:
+def test_another_order_of_rules_is_a_difference() -> None:
     lines = kernel().splitlines()
     chain = [line for line in lines if line.startswith("-A ufw-user-input")]
     swapped = [*(line for line in lines if line not in chain), *chain[::-1]]
     assert look("\n".join(["*filter", *swapped])).text == "ufw-user-input has its rules in another order"
 
 
-def test_what_a_reload_does_not_mend_is_told_apart() -> None:
+def test_differences_that_a_reload_does_not_repair_are_listed_separately() -> None:
     saved = kernel().replace("-A INPUT -j ufw-reject-input\n", "-A INPUT -s 203.0.113.5/32 -j ACCEPT\n")
     found = look(saved)
     assert found.unhooked == [("INPUT", "ufw-reject-input")]
     assert found.open == [("-s", "203.0.113.5/32", "-j", "ACCEPT")]
 
 
-def test_rules_of_others_are_left_alone() -> None:
+def test_rules_of_other_programs_are_no_difference() -> None:
     saved = kernel().replace(
         "-A INPUT",
         ":f2b-sshd - [0:0]\n-A INPUT -p tcp -j f2b-sshd\n-A INPUT -s 203.0.113.66/32 -j DROP\n-A INPUT",
@@ -94,23 +94,23 @@ def test_rules_of_others_are_left_alone() -> None:
     assert look(docker).text == "ok"
 
 
-def test_docker_may_close_forwarding_where_it_was_declared_open() -> None:
+def test_docker_may_close_forwarding_although_it_was_declared_open() -> None:
     open_ = {**DEFAULTS, "routed": "allow"}
     assert look(kernel(), defaults=open_).text == "ok"
 
 
 @pytest.mark.parametrize(("name", "number"), [("esp", "50"), ("tcp", "6"), ("icmp", "1")])
-def test_a_host_without_names_of_protocols_prints_numbers(name: str, number: str) -> None:
+def test_protocol_numbers_mean_the_same_as_names(name: str, number: str) -> None:
     assert look(kernel().replace(f"-p {name} ", f"-p {number} ")).text == "ok"
 
 
 @pytest.mark.parametrize("saved", ["", "*nat\n:ufw-user-input - [0:0]\nCOMMIT\n"])
-def test_a_kernel_without_ufw_is_said_once(saved: str) -> None:
+def test_a_kernel_without_rules_of_ufw_is_one_difference(saved: str) -> None:
     assert look(saved).text == "iptables has no rules of ufw"
     assert look(saved, "6").text == "ip6tables has no rules of ufw"
 
 
-def test_a_flushed_chain_is_shown_in_a_line() -> None:
+def test_a_flushed_chain_is_shown_in_one_line() -> None:
     lines = [line for line in kernel().splitlines() if not line.startswith("-A ufw-user-input")]
     text = look("\n".join(lines)).text
     assert text.count("lacks") == 3
@@ -121,7 +121,7 @@ def test_a_flushed_chain_is_shown_in_a_line() -> None:
 @pytest.mark.parametrize(
     "line", [":", ":ufw-user-input", '-A ufw-user-input -m comment --comment "open', "-A"]
 )
-def test_a_file_that_somebody_broke_is_read_as_far_as_it_goes(line: str) -> None:
+def test_valid_lines_of_a_broken_file_still_count(line: str) -> None:
     files = [(RECORDED / f"{name}.rules").read_text() for name in ("before", "after", "user")]
     broken = files[0].replace("COMMIT", f"{line}\nCOMMIT")
     assert compare(kernel(), [broken, *files[1:]], "ufw", DEFAULTS).said == [
@@ -129,7 +129,7 @@ def test_a_file_that_somebody_broke_is_read_as_far_as_it_goes(line: str) -> None
     ] * line.startswith("-A ")
 
 
-def test_a_policy_that_ufw_does_not_know_lets_nothing_in() -> None:
+def test_an_unknown_policy_counts_as_drop() -> None:
     said = look(
         kernel().replace(":INPUT DROP", ":INPUT ACCEPT"), defaults={**DEFAULTS, "incoming": "sometimes"}
     ).said

@@ -37,7 +37,7 @@ def policy(rules: dict[str, str] | None = None, **more: Any) -> Json:
 
 @dataclass
 class Firewall:
-    """A client for the policy of a host with an SSH server whose rule is there."""
+    """A client for the policy of a host whose SSH server already has its rule."""
 
     client: Client
     ufw: FakeUfw
@@ -81,7 +81,7 @@ def firewall(bare: Firewall) -> Firewall:
     return bare
 
 
-def test_without_ufw_nothing_is_read_and_the_fix_is_said(bare: Firewall) -> None:
+def test_without_ufw_nothing_is_read_and_the_error_says_what_to_do(bare: Firewall) -> None:
     assert bare.facts() == {"exists": False}
     error = bare.refused(policy())
     assert error.message == "ufw is not installed on the host"
@@ -92,7 +92,7 @@ def test_without_ufw_nothing_is_read_and_the_fix_is_said(bare: Firewall) -> None
     )  # fmt: skip
 
 
-def test_a_bare_host_is_closed_rules_first(firewall: Firewall) -> None:
+def test_on_a_fresh_host_the_rules_come_before_ufw_is_switched_on(firewall: Firewall) -> None:
     firewall.put(policy({"in 80/tcp": "allow # web", "in any from 203.0.113.9": "deny"}))
     assert firewall.ufw.calls == [
         "ufw insert 1 deny in from 203.0.113.9 to any",
@@ -112,12 +112,12 @@ def test_the_rule_of_the_ssh_server_is_neither_shown_nor_touched(firewall: Firew
     assert firewall.ufw.tuples("4") == before
 
 
-def test_a_rule_that_is_the_ssh_servers_cannot_be_declared(firewall: Firewall) -> None:
+def test_the_ssh_servers_rule_cannot_be_declared_in_the_policy(firewall: Firewall) -> None:
     error = firewall.refused(policy({"in 22/tcp": "allow"}))
     assert error.message == "in 22/tcp is the SSH server's own rule"
 
 
-def test_a_policy_that_somebody_made_needs_adopt_and_comes_back_in_its_own_order(firewall: Firewall) -> None:
+def test_an_earlier_policy_needs_adopt_and_comes_back_in_its_own_order(firewall: Firewall) -> None:
     firewall.ufw.run(
         "ufw allow in proto tcp from 203.0.113.5 to any port 3306;"
         "ufw deny in proto tcp from any to any port 3306 comment mine; ufw default reject incoming;"
@@ -135,7 +135,7 @@ def test_a_policy_that_somebody_made_needs_adopt_and_comes_back_in_its_own_order
     assert firewall.remove(policy()) == "absent"
 
 
-def test_removed_it_is_off_as_it_was(firewall: Firewall) -> None:
+def test_removal_switches_ufw_off_if_it_was_off_before(firewall: Firewall) -> None:
     firewall.put(policy())
     assert firewall.remove(policy()) == "restored"
     assert not firewall.ufw.is_enabled
@@ -143,14 +143,14 @@ def test_removed_it_is_off_as_it_was(firewall: Firewall) -> None:
     assert firewall.ufw.calls[0] == "ufw --force disable"
 
 
-def test_where_ufws_package_went_first_nothing_is_left_to_do(firewall: Firewall) -> None:
+def test_removal_does_nothing_if_ufws_package_is_already_gone(firewall: Firewall) -> None:
     firewall.put(policy())
     shutil.rmtree(firewall.ufw.shipped)
     assert firewall.remove(policy()) == "absent"
     assert firewall.ufw.calls == []
 
 
-def test_switched_off_it_is_off_with_one_command(firewall: Firewall) -> None:
+def test_one_command_switches_ufw_off(firewall: Firewall) -> None:
     firewall.put(policy())
     assert firewall.put(policy(enabled=False)) == ["enabled"]
     assert firewall.ufw.calls == ["ufw --force disable"]
@@ -175,7 +175,7 @@ BENT = {
 
 
 @pytest.mark.parametrize("command", BENT)
-def test_what_was_changed_with_ufw_is_drift_and_mended(firewall: Firewall, command: str) -> None:
+def test_a_change_made_with_ufw_is_drift_and_repaired(firewall: Firewall, command: str) -> None:
     firewall.put(policy())
     before = [firewall.ufw.tuples(family) for family in "46"]
     firewall.ufw.run(command)
@@ -183,7 +183,7 @@ def test_what_was_changed_with_ufw_is_drift_and_mended(firewall: Firewall, comma
     assert [sorted(firewall.ufw.tuples(family)) for family in "46"] == [sorted(rules) for rules in before]
 
 
-def test_each_step_says_what_is_done(firewall: Firewall) -> None:
+def test_each_step_names_its_action(firewall: Firewall) -> None:
     firewall.put(policy({"in 80/tcp": "allow", "in 81/tcp": "allow"}))
     wanted = policy(
         {"in 81/tcp": "limit", "in 82/tcp": "allow"}, logging="high", enabled=False,
@@ -208,19 +208,19 @@ def test_each_step_says_what_is_done(firewall: Firewall) -> None:
         "ufw enable",
     ],
 )  # fmt: skip
-def test_only_an_ufw_as_its_package_left_it_is_taken_without_adopt(firewall: Firewall, command: str) -> None:
+def test_only_ufw_as_its_package_left_it_needs_no_adopt(firewall: Firewall, command: str) -> None:
     firewall.put(policy({}, enabled=False))
     assert firewall.remove(policy({}, enabled=False)) == "restored"
     firewall.ufw.run(command)
     assert firewall.refused(policy()).code == "differs"
 
 
-def test_an_ufw_whose_settings_were_changed_is_not_taken_without_adopt(firewall: Firewall) -> None:
+def test_ufw_with_changed_settings_needs_adopt(firewall: Firewall) -> None:
     firewall.ufw.default.write_text(firewall.ufw.default.read_text().replace("IPV6=yes", "IPV6=no"))
     assert firewall.refused(policy({}, settings={**SETTINGS, "MANAGE_BUILTINS": "yes"})).code == "differs"
 
 
-def test_an_ufw_that_came_after_a_try_that_was_killed_goes_back_to_what_its_package_brings(
+def test_ufw_that_was_installed_after_a_killed_try_goes_back_to_its_packages_settings(
     bare: Firewall, tmp_path: Path
 ) -> None:
     wanted = policy(logging="high", defaults={**DEFAULTS, "outgoing": "reject"})
@@ -259,12 +259,16 @@ def test_only_the_difference_is_applied(firewall: Firewall) -> None:
             "ufw-user-input lacks -p tcp --dport 80 -j ACCEPT",
         ),
         ("-A INPUT -j ufw-before-input\n", "", "iptables: INPUT lacks -j ufw-before-input"),
-        ("-A INPUT", "-A INPUT -s 203.0.113.5/32 -j ACCEPT\n-A INPUT", "iptables: INPUT lets in, past ufw"),
+        (
+            "-A INPUT",
+            "-A INPUT -s 203.0.113.5/32 -j ACCEPT\n-A INPUT",
+            "iptables: a rule in INPUT bypasses ufw",
+        ),
         ("*filter", "*mangle", "iptables has no rules of ufw"),
     ],
 )
 @pytest.mark.parametrize("family", ["4", "6"])
-def test_what_was_done_behind_ufw_is_drift_and_mended(
+def test_a_change_in_the_kernel_past_ufw_is_drift_and_repaired(
     firewall: Firewall, family: str, old: str, new: str, shown: str
 ) -> None:
     if family == "6":
@@ -283,17 +287,17 @@ def test_what_was_done_behind_ufw_is_drift_and_mended(
     assert firewall.ufw.calls[-1] == "ufw reload"
 
 
-def test_rules_that_stand_while_ufw_is_off_are_drift(firewall: Firewall) -> None:
+def test_rules_in_the_kernel_while_ufw_is_off_are_drift(firewall: Firewall) -> None:
     firewall.put(policy(enabled=False))
     firewall.ufw.load()
-    assert firewall.facts()["live"].startswith("ufw is off and its rules are in the kernel")
+    assert firewall.facts()["live"].startswith("ufw is off, but its rules are in the kernel")
     assert firewall.put(policy(enabled=False)) == ["live"]
     assert firewall.ufw.calls == ["ufw --force disable"]
     firewall.ufw.load()
-    assert firewall.put(policy()) == ["enabled"]  # that brings the kernel along
+    assert firewall.put(policy()) == ["enabled"]  # switching ufw on also updates the kernel
 
 
-def test_a_rule_that_refuses_and_stands_too_late_is_moved(firewall: Firewall) -> None:
+def test_a_refusing_rule_that_comes_too_late_is_moved(firewall: Firewall) -> None:
     rules = {"in any from 203.0.113.9": "deny", "in 80/tcp": "allow # web"}
     firewall.put(policy(rules))
     firewall.ufw.run("ufw delete deny in from 203.0.113.9 to any; ufw deny in from 203.0.113.9 to any")
@@ -304,8 +308,8 @@ def test_a_rule_that_refuses_and_stands_too_late_is_moved(firewall: Firewall) ->
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_what_ufw_reads_at_its_start_alone_needs_one_reload(firewall: Firewall, enabled: bool) -> None:  # noqa: FBT001
-    """Neither a setting nor an .init file shows in the kernel, so nobody else would reload for it."""
+def test_settings_that_ufw_reads_only_at_its_start_need_one_reload(firewall: Firewall, enabled: bool) -> None:  # noqa: FBT001
+    """A setting and an .init file do not show in the kernel, so no other step reloads ufw for them."""
     reload = ["ufw reload"] if enabled else []
     init = firewall.ufw.etc / "before.init"
     init.write_text("#!/bin/sh\nexit 1\n")
@@ -322,7 +326,7 @@ def test_what_ufw_reads_at_its_start_alone_needs_one_reload(firewall: Firewall, 
     assert firewall.ufw.calls == (["ufw --force disable"] if enabled else [])
 
 
-def test_a_removal_that_brings_back_an_init_file_reloads_once(firewall: Firewall) -> None:
+def test_a_removal_that_restores_an_init_file_reloads_once(firewall: Firewall) -> None:
     (firewall.ufw.etc / "before.init").write_text("#!/bin/sh\nexit 1\n")
     (firewall.ufw.etc / "after.init").unlink()
     firewall.ufw.run("ufw enable")
@@ -332,14 +336,14 @@ def test_a_removal_that_brings_back_an_init_file_reloads_once(firewall: Firewall
     assert firewall.facts()["altered"] == {"before.init": "changed"}
 
 
-def test_an_ufw_that_is_off_needs_no_reload_before_it_is_switched_on(firewall: Firewall) -> None:
+def test_ufw_that_is_off_needs_no_reload_before_it_is_switched_on(firewall: Firewall) -> None:
     text = firewall.ufw.default.read_text()
     firewall.ufw.default.write_text(text.replace("BUILTINS=no", "BUILTINS=yes"))
     firewall.put(policy({}), adopt=True)
     assert firewall.ufw.calls == ["ufw --force enable"]
 
 
-def test_a_file_that_is_somebody_elses_is_no_reason_for_a_reload(firewall: Firewall) -> None:
+def test_a_change_in_a_custom_file_does_not_reload_ufw(firewall: Firewall) -> None:
     firewall.ufw.run("ufw enable")
     wanted = policy({}, custom_files=["before.init"])
     firewall.put(wanted, adopt=True)
@@ -350,7 +354,7 @@ def test_a_file_that_is_somebody_elses_is_no_reason_for_a_reload(firewall: Firew
     assert firewall.ufw.calls == []
 
 
-def test_a_removal_switches_an_ufw_on_that_was_on_before(firewall: Firewall) -> None:
+def test_a_removal_switches_ufw_on_if_it_was_on_before(firewall: Firewall) -> None:
     firewall.ufw.run("ufw enable")
     firewall.put(policy({}), adopt=True)
     firewall.ufw.run("ufw disable")
@@ -358,7 +362,7 @@ def test_a_removal_switches_an_ufw_on_that_was_on_before(firewall: Firewall) -> 
     assert firewall.ufw.calls == ["ufw --force enable"]
 
 
-def test_a_packaged_file_that_was_edited_is_drift_by_name_and_can_be_somebody_elses(
+def test_an_edited_packaged_file_is_drift_unless_it_is_declared_as_custom(
     firewall: Firewall,
 ) -> None:
     firewall.put(policy())
@@ -374,7 +378,7 @@ def test_a_packaged_file_that_was_edited_is_drift_by_name_and_can_be_somebody_el
     assert rules.read_text() == shipped
 
 
-def test_packaged_files_that_were_edited_before_us_come_back(firewall: Firewall) -> None:
+def test_packaged_files_that_were_edited_before_the_first_deploy_come_back(firewall: Firewall) -> None:
     rules = firewall.ufw.etc / "before.rules"
     mine = rules.read_text() + "# mine\n"
     rules.write_text(mine)
@@ -387,7 +391,7 @@ def test_packaged_files_that_were_edited_before_us_come_back(firewall: Firewall)
     assert rules.read_text() == mine
 
 
-def test_settings_that_would_let_go_of_ipv6_or_of_dockers_rules_are_drift(firewall: Firewall) -> None:
+def test_settings_that_would_block_ipv6_or_flush_dockers_rules_are_drift(firewall: Firewall) -> None:
     firewall.put(policy())
     text = firewall.ufw.default.read_text()
     firewall.ufw.default.chmod(0o644)
@@ -399,20 +403,20 @@ def test_settings_that_would_let_go_of_ipv6_or_of_dockers_rules_are_drift(firewa
     assert firewall.ufw.default.stat().st_mode & 0o777 == 0o644
 
 
-def test_a_host_without_ipv6_has_rules_of_one_family(firewall: Firewall) -> None:
+def test_a_host_without_ipv6_has_rules_for_ipv4_only(firewall: Firewall) -> None:
     (firewall.ufw.proc_sys / "net" / "ipv6").rmdir()
     firewall.put(policy())
     assert firewall.rules() == {"in 80/tcp": "allow # web"}
 
 
-def test_a_command_that_fails_is_shown_with_what_it_said(firewall: Firewall) -> None:
+def test_a_failed_command_is_shown_with_its_output(firewall: Firewall) -> None:
     firewall.ufw.fails = "ufw --force enable"
     error = firewall.refused(policy())
     assert (error.code, error.message) == ("ufw", "`ufw --force enable` failed")
     assert error.detail == "ERROR: problem running iptables"
 
 
-def test_rule_files_that_make_no_sense_are_unreadable_and_not_empty(firewall: Firewall) -> None:
+def test_invalid_rule_files_are_unreadable_and_not_empty(firewall: Firewall) -> None:
     with (firewall.ufw.etc / "user.rules").open("a") as file:
         file.write("### tuple ### allow what\n")
     (found,) = firewall.client.ask(
@@ -421,11 +425,11 @@ def test_rule_files_that_make_no_sense_are_unreadable_and_not_empty(firewall: Fi
     assert found["error"]["code"] == "unreadable"
 
 
-# Preflight: who could still log in
+# Preflight: whether the deploying machine could still log in
 
 US, OTHERS = "203.0.113.7", "2001:db8::7"
 ADMITTED = [
-    {"rules": {}},  # by the SSH server's rule
+    {"rules": {}},  # the SSH server's rule allows it
     {"rules": {"in 80/tcp": "allow"}},
     {"rules": {"in any from 198.51.100.0/24": "deny"}},
     {"rules": {"in 443/tcp from 203.0.113.0/24": "deny"}},
@@ -433,7 +437,7 @@ ADMITTED = [
     {"rules": {"in any/udp": "deny"}},
     {"rules": {"out any": "deny"}},
     {"rules": {"in any to 192.0.2.99": "deny"}},  # another address of the host
-    {"rules": {"in any on wg0": "deny"}},  # cannot be told: the login will
+    {"rules": {"in any on wg0": "deny"}},  # not known here: the fresh login decides
     {"rules": {"in any (v6)": "deny"}},
     {"rules": {"in any": "reject"}, "enabled": False},
     {"rules": {"route any": "deny"}},
@@ -466,28 +470,30 @@ def preflight(firewall: Firewall, desired: Json, address: str = US) -> AgentErro
 
 
 @pytest.mark.parametrize("declared", ADMITTED, ids=str)
-def test_a_policy_that_leaves_us_in_passes(firewall: Firewall, declared: Json) -> None:
+def test_a_policy_that_lets_the_deploying_machine_in_passes(firewall: Firewall, declared: Json) -> None:
     assert preflight(firewall, policy(**declared)) is None
 
 
 @pytest.mark.parametrize("declared", REFUSED, ids=str)
-def test_a_policy_that_would_lock_us_out_is_refused_beforehand(firewall: Firewall, declared: Json) -> None:
+def test_a_policy_that_would_lock_the_deploying_machine_out_is_refused(
+    firewall: Firewall, declared: Json
+) -> None:
     error = preflight(firewall, policy(**declared))
     assert error is not None
     assert error.code == "lock-out"
     assert f"{US} could not log in on port 22 any more: the rule in " in error.message
     (value,) = declared["rules"].values()
-    how = "lets in six connections in 30 s and no more" if value == "limit" else "refuses it"
+    how = "lets in only six connections per 30 s" if value == "limit" else "refuses it"
     assert error.message.endswith(f" ({value.split()[0]}) {how}")
 
 
-def test_the_rule_of_the_ssh_server_lets_us_in_when_it_counts_connections_too(bare: Firewall) -> None:
+def test_the_rule_of_the_ssh_server_lets_us_in_even_if_it_is_a_limit(bare: Firewall) -> None:
     bare.ufw.install()
     bare.ufw.run("ufw limit in proto tcp from any to any port 22 comment portcullis ssh")
     assert preflight(bare, policy()) is None
 
 
-def test_what_changes_nothing_is_not_looked_at(firewall: Firewall) -> None:
+def test_preflight_needs_a_step_a_session_and_an_installed_ufw(firewall: Firewall) -> None:
     kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
     wanted, facts = kind.as_desired(policy({"in any": "deny"})), found(kind)
     steps, peer = [Step("live", "gone", "ok", "reload")], Peer.parse(f"{US} 50000 192.0.2.1 22")
@@ -504,7 +510,7 @@ def test_closing_a_host_whose_ssh_rule_is_missing_is_refused(bare: Firewall) -> 
     error = preflight(bare, policy())
     assert error is not None
     assert error.code == "no-ssh-rule"
-    assert "no rule lets it in, and the default for incoming is deny" in error.message
+    assert "no rule lets it in, and the default for incoming packets is deny" in error.message
     assert preflight(bare, policy({"in 22/tcp from 203.0.113.0/24": "allow"})) is None
     assert preflight(bare, policy({"in 22/tcp on eth0": "allow"})) is None
     assert preflight(bare, policy(defaults={**DEFAULTS, "incoming": "allow"})) is None
@@ -513,8 +519,8 @@ def test_closing_a_host_whose_ssh_rule_is_missing_is_refused(bare: Firewall) -> 
     assert preflight(bare, policy(), "127.0.0.1") is None
 
 
-def test_a_session_from_before_the_ssh_server_moved_is_let_in_where_the_server_is_now(bare: Firewall) -> None:
-    """The first `up` of a host with a port of its own: it came in on 22, and sshd has moved since."""
+def test_after_the_ssh_server_moved_its_new_port_counts(bare: Firewall) -> None:
+    """In the first `up` with another SSH port, the session came in on port 22, and sshd has moved since."""
     bare.ufw.install()
     bare.ufw.run("ufw allow in proto tcp from any to any port 2222 comment portcullis ssh")
     assert preflight(bare, policy()) is None
@@ -526,14 +532,14 @@ def test_a_session_from_before_the_ssh_server_moved_is_let_in_where_the_server_i
         assert f"{US} could not log in on port 2222 any more: the rule in " in error.message
 
 
-def test_each_family_is_looked_at_by_itself(firewall: Firewall) -> None:
+def test_preflight_judges_each_family_separately(firewall: Firewall) -> None:
     firewall.ufw.run("ufw delete allow in proto tcp from ::/0 to any port 22")
     assert preflight(firewall, policy()) is None
     assert preflight(firewall, policy(), OTHERS) is not None
     assert preflight(firewall, policy({"in any (v4)": "deny"}), "::ffff:203.0.113.7") is not None
 
 
-def test_what_cuts_nobody_off_needs_no_guard(firewall: Firewall) -> None:
+def test_a_change_that_cannot_lock_anybody_out_needs_no_undo(firewall: Firewall) -> None:
     refused = {"in 25/tcp": "deny", "in 26/tcp": "reject # no"}
     firewall.put(policy({**WEB, **refused}))
     kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
@@ -547,7 +553,7 @@ def test_what_cuts_nobody_off_needs_no_guard(firewall: Firewall) -> None:
         policy({"in 80/tcp": "allow # other", **refused}),
         policy({"in 80/tcp": "allow log # web", **refused}),
         policy({"in 80/tcp": "allow # web", "in 443/tcp": "allow", **refused}),
-        policy(WEB),  # without what it refused
+        policy(WEB),  # without the refusing rules
         policy({**WEB, "in 25/tcp": "allow", "in 26/tcp": "reject log"}),
         policy({**WEB, **refused}, logging="high"),
         policy({**WEB, **refused}, defaults={**DEFAULTS, "incoming": "allow", "routed": "reject"}),
@@ -579,7 +585,7 @@ def test_what_cuts_nobody_off_needs_no_guard(firewall: Firewall) -> None:
         }  # fmt: skip
 
 
-def test_switching_it_on_can_cut_somebody_off(firewall: Firewall) -> None:
+def test_switching_ufw_on_can_lock_somebody_out(firewall: Firewall) -> None:
     firewall.put(policy())
     firewall.ufw.run("ufw disable")
     kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
@@ -591,7 +597,7 @@ def test_switching_it_on_can_cut_somebody_off(firewall: Firewall) -> None:
     assert done.commands == (("ufw", "--force", "disable"),)
 
 
-def test_undone_the_kernel_is_as_it_was(firewall: Firewall) -> None:
+def test_the_undo_restores_the_kernel(firewall: Firewall) -> None:
     kind = UfwPolicies(firewall.client.machine, Store(firewall.client.machine.state))
 
     def commands() -> Any:
@@ -604,7 +610,7 @@ def test_undone_the_kernel_is_as_it_was(firewall: Firewall) -> None:
     assert commands() == (("ufw", "--force", "disable"),)
     firewall.put(policy())
     assert commands() == (("ufw", "reload"),)
-    # On, and flushed by hand: the session may have come in by that, and a reload would close it.
+    # ufw is on, but flushed by hand. The session may depend on that, and a reload would lock it out.
     firewall.ufw.kernel["4"] = ""
     assert commands() == (("/lib/ufw/ufw-init", "force-stop"),)
 
@@ -626,20 +632,24 @@ def undone_from(firewall: Firewall, address: str, desired: Json | None = None) -
 
 
 @pytest.mark.parametrize("address", [US, OTHERS, "127.0.0.1"])
-def test_a_rule_too_many_in_the_kernel_does_not_leave_the_host_open(firewall: Firewall, address: str) -> None:
+def test_after_an_extra_rule_in_the_kernel_the_undo_does_not_leave_the_host_open(
+    firewall: Firewall, address: str
+) -> None:
     firewall.put(policy())
     firewall.ufw.run("iptables -I INPUT -s 192.0.2.66/32 -j ACCEPT")
-    assert "past ufw" in firewall.facts()["live"]
+    assert "bypasses ufw" in firewall.facts()["live"]
     assert undone_from(firewall, address) == RELOAD
 
 
-def test_where_the_kept_files_would_refuse_who_deploys_the_host_is_left_open(firewall: Firewall) -> None:
+def test_the_undo_leaves_the_host_open_if_its_files_would_refuse_the_deploying_machine(
+    firewall: Firewall,
+) -> None:
     firewall.put(policy())
     firewall.ufw.run(f"iptables -I INPUT -s {US}/32 -j ACCEPT")
     firewall.ufw.run("ufw delete allow in proto tcp from any to any port 22")
     assert undone_from(firewall, US) == FORCE_STOP
     firewall.ufw.run("ufw allow in on eth0 proto tcp from any to any port 22")
-    assert undone_from(firewall, US) == FORCE_STOP  # by which interface it comes is not known
+    assert undone_from(firewall, US) == FORCE_STOP  # the interface of the session is not known
     firewall.ufw.run("ufw allow in proto tcp from any to any port 20:30")
     assert undone_from(firewall, US) == RELOAD
     firewall.ufw.run("ufw insert 1 deny in from 203.0.113.0/24 to any")
@@ -651,7 +661,7 @@ def test_where_the_kept_files_would_refuse_who_deploys_the_host_is_left_open(fir
 
 
 def test_a_flushed_kernel_stays_open_even_if_the_files_let_us_in(firewall: Firewall) -> None:
-    """ufw's reload would close INPUT and not hang its chains in again: nobody got in."""
+    """ufw's reload would close INPUT without adding the jumps to its chains, so nobody would get in."""
     firewall.put(policy())
     lines = firewall.ufw.kernel["4"].splitlines()
     firewall.ufw.kernel["4"] = "\n".join(line for line in lines if not line.startswith("-A")).replace(
@@ -661,7 +671,7 @@ def test_a_flushed_kernel_stays_open_even_if_the_files_let_us_in(firewall: Firew
 
 
 @pytest.mark.parametrize("was", ["on", "off", "not installed"])
-def test_only_a_removal_that_leaves_ufw_on_can_cut_somebody_off(bare: Firewall, was: str) -> None:
+def test_only_a_removal_that_leaves_ufw_on_needs_an_undo(bare: Firewall, was: str) -> None:
     if was != "not installed":
         bare.ufw.install()
         bare.ufw.run("ufw allow in proto tcp from any to any port 22 comment portcullis ssh")

@@ -24,7 +24,7 @@ def recorded() -> Rules:
     return {f: parse_tuples((RECORDED / f"user{f.replace('4', '')}.rules").read_text()) for f in FAMILIES}
 
 
-def test_what_ufw_wrote_is_read_as_one_map() -> None:
+def test_ufws_files_are_read_as_one_map() -> None:
     assert merged(recorded(), FAMILIES) == {
         "in 80/tcp": "allow # web: http",
         "in 443/tcp from 203.0.113.0/24": "allow",
@@ -48,7 +48,7 @@ def test_what_ufw_wrote_is_read_as_one_map() -> None:
     }
 
 
-def test_a_rule_that_differs_between_the_families_says_which() -> None:
+def test_a_rule_that_differs_between_the_families_names_its_family() -> None:
     rules = {
         "4": parse_tuples("### tuple ### allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in\n"),
         "6": parse_tuples("### tuple ### deny tcp 80 ::/0 any ::/0 in\n"),
@@ -85,7 +85,9 @@ def test_a_rule_that_differs_between_the_families_says_which() -> None:
          "allow in proto tcp from any to any port 80"),
     ],
 )  # fmt: skip
-def test_a_rule_of_any_form_is_read_shown_and_made_again(words: str, name: str, argv: str) -> None:
+def test_every_form_of_a_rule_is_parsed_named_and_turned_into_its_command(
+    words: str, name: str, argv: str
+) -> None:
     why = " comment=" + b"why".hex()
     (rule,) = parse_tuples(f"### tuple ### {words}{why}\n")
     assert str(rule.match) == name
@@ -98,27 +100,27 @@ def test_a_rule_of_any_form_is_read_shown_and_made_again(words: str, name: str, 
     assert " ".join(rule.argv("insert", "3")) == made.replace(verb, f"{verb} insert 3", 1)
 
 
-def test_a_comment_that_is_no_text_is_shown_and_no_fault() -> None:
+def test_a_comment_that_is_not_valid_text_is_no_fault() -> None:
     text = "### tuple ### allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in comment={}\n"
     assert parse_tuples(text.format("by hand"))[0].comment == "by hand"
     assert parse_tuples(text.format("ff41"))[0].comment == "\ufffdA"
 
 
-def test_the_addresses_that_a_rule_means() -> None:
+def test_two_rules_overlap_if_they_share_addresses() -> None:
     def meet(one: str, other: str) -> bool:
         tuples = (f"### tuple ### allow any any 0.0.0.0/0 any {source} in\n" for source in (one, other))
         (a,), (b,) = map(parse_tuples, tuples)
         return overlap(a.match, b.match) and overlap(b.match, a.match)
 
-    assert meet("203.0.113.77/24", "203.0.113.5")  # as ufw reads what somebody wrote by hand
+    assert meet("203.0.113.77/24", "203.0.113.5")  # ufw reads such addresses in a file edited by hand
     assert not meet("203.0.113.77/24", "198.51.100.5")
-    assert meet("10.0.0.1/255.0.255.0", "203.0.113.5")  # no prefix says it: it may be any
+    assert meet("10.0.0.1/255.0.255.0", "203.0.113.5")  # no prefix expresses this mask: it may match any
     assert not meet("10.0.0.1/255.0.255.0", "2001:db8::5")
     assert not meet("203.0.113.5", "2001:db8::5")
     assert meet("::/0", "2001:db8::5")
 
 
-def test_tuples_of_old_releases_and_odd_ones_are_read() -> None:
+def test_tuples_of_old_releases_and_unusual_ones_are_read() -> None:
     old = parse_tuples("### tuple ### allow tcp 80 0.0.0.0/0 any 0.0.0.0/0\n")
     assert str(old[0].match) == "in 80/tcp"
     masked = parse_tuples("### tuple ### deny any any 0.0.0.0/0 any 10.0.0.1/255.0.255.0 in\n")
@@ -140,8 +142,8 @@ def test_tuples_of_old_releases_and_odd_ones_are_read() -> None:
         "### tuple ### allow tcp 80 0.0.0.0/0 x 0.0.0.0/0 in",
     ],
 )
-def test_a_line_that_is_no_tuple_is_a_fault(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not a rule|unknown action|a port that is no number"):
+def test_an_invalid_tuple_is_a_fault(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a rule|unknown action|a port that is not a number"):
         parse_tuples(text)
 
 
@@ -169,7 +171,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("normal", SPELLINGS)
-def test_every_spelling_is_brought_into_one(normal: str) -> None:
+def test_every_spelling_is_normalised_into_one(normal: str) -> None:
     assert normal_name(normal) == normal
     for spelling in SPELLINGS[normal]:
         assert normal_name(spelling) == normal, spelling
@@ -194,24 +196,24 @@ FAULTY = {
     "in any/igmp from 2001:db8::1": "IPv4 only",
     "in any/igmp (v6)": "the other family",
     "in 80/tcp from 203.0.113.1 (v6)": "the other family",
-    "in 80/tcp from": "lacks what follows",
-    "in 80/tcp on": "lacks what follows",
-    "in 80/tcp 81/tcp": "stands twice",
-    "in out 80/tcp": "stands twice",
+    "in 80/tcp from": "needs a value after it",
+    "in 80/tcp on": "needs a value after it",
+    "in 80/tcp 81/tcp": "occurs twice",
+    "in out 80/tcp": "occurs twice",
     "in 80/tcp on eth0;reboot": "is not the name of a network interface",
     "in 80/tcp on a-name-that-is-too-long": "is not the name of a network interface",
-    "in 1,2,3,4,5,6,7,8,9,10,11,12,13,14:15,16/tcp": "at most 15 ports",
+    "in 1,2,3,4,5,6,7,8,9,10,11,12,13,14:15,16/tcp": "may have at most 15 ports",
     "in 80/tcp from $(reboot)": "is not an address",
 }
 
 
 @pytest.mark.parametrize("name", FAULTY)
-def test_what_ufw_would_refuse_or_misunderstand_is_a_fault_that_says_what(name: str) -> None:
+def test_a_name_that_ufw_would_refuse_or_misread_is_a_fault_with_its_reason(name: str) -> None:
     with pytest.raises(ValueError, match=re.escape(FAULTY[name])):
         normal_name(name)
 
 
-def test_values_have_one_spelling() -> None:
+def test_every_value_is_normalised_into_one_spelling() -> None:
     assert normal_value(" allow  log#why not ") == "allow log # why not"
     assert normal_value("deny log-all") == "deny log-all"
     for wrong in (
@@ -228,7 +230,7 @@ def test_values_have_one_spelling() -> None:
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_what_is_declared_reads_back_as_declared(name: str, tmp_path: Path) -> None:
+def test_a_declared_rule_reads_back_as_declared(name: str, tmp_path: Path) -> None:
     ufw = FakeUfw(tmp_path).install()
     empty: Rules = {"4": (), "6": ()}
     for argv in ufw_changes.commands(empty, declared(name, "reject log # why"), FAMILIES):
@@ -259,9 +261,9 @@ VALUES = ["allow", "deny", "reject log", "limit", "allow # web", "deny # no"]
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_from_any_rules_to_any_rules(seed: int, tmp_path: Path) -> None:
-    """Whatever stands there, in whatever order: the result is what is declared, and refusals come first."""
-    chance = random.Random(seed)  # noqa: S311 - a test's choice
+def test_any_rules_become_the_declared_rules(seed: int, tmp_path: Path) -> None:
+    """From any rules in any order, the commands make the declared rules, with refusing rules first."""
+    chance = random.Random(seed)  # noqa: S311 - random test data
     ufw = FakeUfw(tmp_path).install()
     ssh = "ufw allow in proto tcp from any to any port 2222 comment portcullis ssh"
 
@@ -291,8 +293,8 @@ def test_from_any_rules_to_any_rules(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_back_to_any_rules_in_their_own_order(seed: int, tmp_path: Path) -> None:
-    chance = random.Random(seed)  # noqa: S311 - as above
+def test_earlier_rules_come_back_in_their_own_order(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)  # noqa: S311 - random test data
     ufw = FakeUfw(tmp_path).install()
     names = chance.sample(NAMES, 6)
     for name in names:
@@ -307,7 +309,7 @@ def test_back_to_any_rules_in_their_own_order(seed: int, tmp_path: Path) -> None
     assert ufw_changes.restoration(read(ufw), original, FAMILIES) == []
 
 
-def test_a_rule_that_was_written_twice_into_the_file_goes_once(tmp_path: Path) -> None:
+def test_the_second_copy_of_a_rule_in_the_file_is_deleted(tmp_path: Path) -> None:
     ufw = FakeUfw(tmp_path).install()
     line = "### tuple ### allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in"
     (ufw.etc / "user.rules").write_text(f"{line}\n{line}\n")
@@ -316,7 +318,7 @@ def test_a_rule_that_was_written_twice_into_the_file_goes_once(tmp_path: Path) -
     assert ufw.tuples("4") == [line]
 
 
-def test_where_the_ssh_servers_rule_stands_is_its_own_business() -> None:
+def test_the_position_of_the_ssh_servers_rule_does_not_matter() -> None:
     text = "### tuple ### {} any {} 0.0.0.0/0 any 0.0.0.0/0 in{}\n"
     ssh = text.format("limit", "22", " comment=" + b"portcullis ssh".hex())
     assert ufw_changes.misplaced(parse_tuples(text.format("allow", "any", "") + ssh)) is None

@@ -160,12 +160,16 @@ BEHIND = {
     # SSH's rule is put back: the preview has to come in.
     "iptables -F ufw-user-input; iptables -A ufw-user-input -p tcp --dport 22 -j ACCEPT;"
     "ip6tables -P INPUT ACCEPT; ip6tables -I ufw6-user-input -p tcp --dport 3306 -j ACCEPT": (
-        ["ufw-user-input lacks", "ip6tables: the policy of INPUT is ACCEPT", "ufw6-user-input has -p tcp"],
+        [
+            "ufw-user-input lacks",
+            "ip6tables: the policy of INPUT is ACCEPT",
+            "ufw6-user-input has the extra rule -p tcp",
+        ],
         (False, True),
     ),
     # A reload of ufw mends neither.
     "iptables -P INPUT ACCEPT; iptables -F INPUT; ip6tables -I INPUT -p tcp --dport 3306 -j ACCEPT": (
-        ["INPUT lacks -j ufw-before-logging-input and more", "INPUT lets in, past ufw: -p tcp"],
+        ["INPUT lacks -j ufw-before-logging-input and more", "a rule in INPUT bypasses ufw: -p tcp"],
         (True, True),
     ),
 }
