@@ -1,4 +1,4 @@
-"""fail2ban: who tries to log in again and again is banned, for longer each time."""
+"""fail2ban: bans addresses with repeated failed logins, for longer each time."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Fail2ban(pulumi.ComponentResource):
-    """fail2ban with a jail for the SSH server, and defaults for jails that are added.
+    """fail2ban with a jail for the SSH server, and defaults for other jails.
 
-    There is no jail `recidive`, which bans who was banned several times: bans that grow do the same, without
-    a second jail that reads fail2ban's own log.
+    There is no jail `recidive`, which bans addresses that were banned several times. Growing bans do the
+    same, without a second jail that reads fail2ban's own log.
 
     Example:
         ```python
@@ -40,7 +40,7 @@ class Fail2ban(pulumi.ComponentResource):
         ```
 
     Attributes:
-        ignoreip: addresses and networks that no jail bans; for jails beside this one.
+        ignoreip: addresses and networks that no jail bans. Pass them to your other jails.
     """
 
     ignoreip: list[str]
@@ -61,12 +61,12 @@ class Fail2ban(pulumi.ComponentResource):
             name: the component's name, such as "web1-fail2ban".
             args: who is banned, and for how long.
             host: the host.
-            ssh_port: where its SSH server listens.
-            accepted: files of others that may be in fail2ban's folder: path to the reason.
+            ssh_port: the port of its SSH server.
+            accepted: undeclared files that may stay in fail2ban's folder: path to the reason.
             opts: options of the component.
 
         Raises:
-            ArgumentsError: the port cannot be one.
+            ArgumentsError: `ssh_port` is not a port.
         """
         require(Port, ssh_port, "Fail2ban.ssh_port")
         super().__init__("portcullis:index:Fail2ban", name, None, opts)
@@ -75,12 +75,12 @@ class Fail2ban(pulumi.ComponentResource):
         packages = Packages(
             f"{name}-packages",
             host=host,
-            # The last two are only recommended: without them it reads no journal, and bans nobody.
+            # fail2ban only recommends the last two. Without them it reads no journal and bans nobody.
             names=["fail2ban", "nftables", "python3-systemd"],
             on_delete="purge",
             opts=ResourceOptions(parent=self),
         )
-        # First: with the packaged jail, Debian 12's configuration does not pass the test.
+        # This file comes first: with the packaged jail, Debian 12's configuration fails the test.
         defaults = File(
             f"{name}-defaults",
             host=host,
@@ -119,11 +119,11 @@ class Fail2ban(pulumi.ComponentResource):
 
 
 class ProxyJails(pulumi.ComponentResource):
-    """Jails for who tries passwords, runs into limits on end, or asks for host names that are no site.
+    """Jails for clients that guess passwords, keep exceeding limits, or request unknown host names.
 
-    fail2ban has to be there before, and nginx with its logs: a jail without its log file keeps the whole
-    server from starting. They ban from ports 80 and 443 only, for an hour at first. Behind a proxy a ban has
-    no effect: the packet filter sees the proxy's address, which is never banned.
+    They need fail2ban, and nginx with its logs: fail2ban does not start if a jail's log file is missing. They
+    close only ports 80 and 443 to a banned address, for an hour at first. Behind a proxy a ban has no effect,
+    because the packet filter sees the proxy's address, which is never banned.
 
     Example:
         ```python
@@ -159,7 +159,8 @@ class ProxyJails(pulumi.ComponentResource):
             name: the component's name, such as "web1-nginx-jails".
             args: the logs, who is never banned, and for how long others are.
             host: the host.
-            opts: options of the component: `depends_on` names fail2ban, and what makes the logs.
+            opts: options of the component. In `depends_on`, name fail2ban and the resources that create the
+                logs.
         """
         super().__init__("portcullis:index:ProxyJails", name, None, opts)
         never = ignored((*args.ignore, *args.proxies))

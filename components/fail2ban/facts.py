@@ -1,4 +1,4 @@
-"""What both halves of `Fail2banJail` exchange, and where a jail's file is."""
+"""The data that both halves of `Fail2banJail` exchange, and the path of a jail's file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from portcullis.agent.wire import Desired, Facts, Spec
 
 JAIL_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
-"""A name is part of a file's and of an nft set's name."""
+"""The form of a jail's name, which is a part of the names of its file and of its nft sets."""
 OURS = "zz-portcullis"
-"""How the names of our files in jail.d begin. fail2ban reads them after what people usually write."""
+"""The names of our files in jail.d begin with this, so that fail2ban reads them after other files."""
 NEVER = "never banned"
 """The value of each address in `ignoreip`."""
 
@@ -27,9 +27,9 @@ class JailSpec(Spec):
 
     Attributes:
         jail: its name.
-        options: the declared options, by name, in alphabetical order; only these are read.
+        options: the declared options, by name, in alphabetical order. Only these are read.
         whole: read the rest of fail2ban's folder as well.
-        accepted: files of others that may be there.
+        accepted: undeclared files that may stay in the folder.
     """
 
     jail: str
@@ -40,19 +40,19 @@ class JailSpec(Spec):
 
 @dataclass(frozen=True)
 class JailDesired(Desired):
-    """A jail as it is declared.
+    """A declared jail.
 
     Attributes:
         jail: its name.
-        path: its file.
+        path: the path of its file.
         content: text of the file.
-        enabled: it runs.
-        options: name to value, as jail.conf(5) has them; lengths of time in seconds.
-        ignoreip: addresses and networks that it never bans, each with `NEVER`.
-        whole: tell of the rest of fail2ban's folder as well; one jail of a host does.
-        broken: empty; in a state that was read back, the line by which fail2ban refused its configuration.
-        strangers: empty; in a state that was read back, what in the folder nobody declared.
-        accepted: files of others that may be there, each with the reason.
+        enabled: whether it runs.
+        options: name to value, as in jail.conf(5). Lengths of time are seconds.
+        ignoreip: addresses and networks that the jail never bans, each with `NEVER`.
+        whole: report on the rest of fail2ban's folder too. One jail of a host does.
+        broken: empty. After a refresh, the line with which fail2ban refuses its configuration.
+        strangers: empty. After a refresh, the undeclared files in the folder.
+        accepted: undeclared files that may stay in the folder, each with the reason.
     """
 
     jail: str
@@ -72,23 +72,24 @@ class JailDesired(Desired):
         return self.jail
 
     def spec(self) -> JailSpec:
-        """Return its name and its options, and what of the folder is asked."""
+        """Return its name and options, and whether to read the folder."""
         return JailSpec(self.jail, dict(sorted(self.options.items())), self.whole, sorted(self.accepted))
 
 
 @dataclass(frozen=True)
 class JailFacts(Facts):
-    """A jail as it is.
+    """A jail on the host.
 
     Attributes:
-        content: text of our file; "" where there is none.
-        enabled: it runs.
-        options: what it runs on; of a jail that does not run, what the files say.
-        ignoreip: whom it never bans, each with `NEVER`.
+        content: text of our file; "" if the file does not exist.
+        enabled: whether it runs.
+        options: the values that it runs with. For a jail that does not run, the values in the files.
+        ignoreip: addresses that the jail never bans, each with `NEVER`.
         overridden: options that files after ours set: name to value and file.
         enforced: the packet filter has each of its bans.
-        broken: the line by which fail2ban refuses its configuration; "" where it takes it.
-        strangers: what in fail2ban's folder is neither declared nor as its package brings it, by path.
+        broken: the line with which fail2ban refuses its configuration; "" if the configuration is valid.
+        strangers: files in fail2ban's folder that are neither declared nor as their package ships them, by
+            path.
     """
 
     content: str = ""

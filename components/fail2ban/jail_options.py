@@ -1,7 +1,7 @@
 """The options that a jail may have, each with its form, and the file of a jail.
 
-fail2ban ignores an option that it does not know, without a word: with ``maxretries = 3`` a jail runs, and
-counts to its default. So every option that may stand in a jail of ours is in `OPTIONS`, with its form.
+fail2ban silently ignores an option that it does not know: with ``maxretries = 3`` a jail runs and uses its
+default. So our jails accept only the options in `OPTIONS`, each with its form.
 
 Options: jail.conf(5); https://github.com/fail2ban/fail2ban/blob/1.1.0/config/jail.conf
 """
@@ -26,7 +26,7 @@ SSH_JOURNAL = "_SYSTEMD_UNIT=ssh.service _UID=0 + _COMM=sshd _UID=0 + _COMM=sshd
 LOOPBACK = ("127.0.0.0/8", "::1")
 
 Value = str | int | bool | Sequence[str]
-"""What people write for an option."""
+"""A value of an option, as people write it."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _NAMES = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
@@ -34,7 +34,7 @@ _NAMES = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("se
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of a jail: how its value is read into the one text for it, and why somebody sets it."""
+    """An option of a jail: how to turn its value into the text of the file, and why somebody sets it."""
 
     read: Callable[[object], str]
     why: str = ""
@@ -44,7 +44,8 @@ def jail_name(text: str) -> str:
     """Return the name of a jail, or raise ValueError; see `JAIL_NAME`."""
     if not JAIL_NAME.match(text):
         raise ValueError(
-            f"{text!r} is not a name for a jail; start with a letter, then small letters, digits, - and _"
+            f"{text!r} is not a name for a jail; write a lowercase letter, then lowercase letters, digits, - "
+            "and _"
         )
     return text
 
@@ -67,7 +68,7 @@ def ignored(addresses: Iterable[str]) -> list[str]:
     spelt = []
     for text in addresses:
         try:
-            if "%" in text:  # Python takes any text at all behind it, for the name of an interface
+            if "%" in text:  # after %, Python accepts any text as the name of an interface
                 raise ValueError  # noqa: TRY301 - as the library does
             network = ipaddress.ip_network(text, strict=False)
         except ValueError:
@@ -82,13 +83,13 @@ def ignored(addresses: Iterable[str]) -> list[str]:
 
 
 def options(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
-    """Return the options of a jail as texts, in the order of the file, and what is wrong with others."""
+    """Return the valid options as texts, in the order of the file, and the faults of the others."""
     texts, faults = {}, []
     for name, value in given.items():
         if name in _ELSEWHERE:
-            faults.append(f"{name} is no option here: {_ELSEWHERE[name]}")
+            faults.append(f"{name} is not an option here: {_ELSEWHERE[name]}")
         elif name not in OPTIONS:
-            faults.append(f"{name} is no option of a jail: {closest(name, OPTIONS)}")
+            faults.append(f"{name} is not an option of a jail: {closest(name, OPTIONS)}")
         else:
             try:
                 texts[name] = OPTIONS[name].read(value)
@@ -96,7 +97,7 @@ def options(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
                 faults.append(f"{name}: {value!r} {error}")
     if "filter" in given and "mode" in given:
         faults.append(
-            f"mode has no effect beside filter: write filter = {given['filter']}[mode={given['mode']}]"
+            f"mode has no effect together with filter: write filter = {given['filter']}[mode={given['mode']}]"
         )
     return {name: texts[name] for name in OPTIONS if name in texts}, faults
 
@@ -104,7 +105,7 @@ def options(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
 def jail(
     resource: str, name: str, texts: Mapping[str, str], ignoreip: Iterable[str], *, enabled: bool
 ) -> str:
-    """Render the file of one jail; `texts` are what `options` returned."""
+    """Render the file of one jail. `texts` is the first result of `options`."""
     lines = [f"[{jail_name(name)}]", f"enabled = {_flag(enabled)}"]
     for option, text in texts.items():
         why, kind = _PARTICULAR.get(text, OPTIONS[option].why), OPTIONS[option].read
@@ -114,14 +115,14 @@ def jail(
         value = "\n    ".join(text.split()) if kind is _paths else text
         lines.append(f"{option} = {value}")
     lines += [
-        "# Never banned: this host itself, and the addresses that are declared.",
+        "# Never banned: this host itself and the declared addresses.",
         f"ignoreip = {' '.join(ignoreip)}",
     ]
     return header(resource, f"fail2ban: the jail {name}") + "\n" + "\n".join(lines) + "\n"
 
 
 def in_words(count: int) -> str:
-    """Return seconds as people say them: 10 minutes, 1 week."""
+    """Return a number of seconds in words: 10 minutes, 1 week."""
     for name, unit in _NAMES:
         if count % unit == 0:
             return f"{count // unit} {name}{'s' if count != unit else ''}"
@@ -160,7 +161,7 @@ def _form(pattern: str, what: str) -> Callable[[object], str]:
 
 
 def _paths(value: object) -> str:
-    """Several as a list or in one text; the file has one a line."""
+    """Read several paths from a list or from one text. The file has one path a line."""
     texts = value.split() if isinstance(value, str) else value
     if isinstance(texts, list | tuple) and texts:
         plain = [
@@ -177,66 +178,71 @@ _WITH_PARAMETERS = r"[a-z][a-z0-9_-]*(?:\[[a-z0-9_]+=[A-Za-z0-9_:.-]+(?:, ?[a-z0
 OPTIONS: Mapping[str, Option] = {
     "filter": Option(
         _form(_WITH_PARAMETERS, "a filter, such as sshd[mode=aggressive]"),
-        "What counts as a failure: a file in filter.d.",
+        "What counts as a failure: the name of a file in filter.d.",
     ),
     "mode": Option(_form(r"[a-z][a-z0-9-]*", "a mode of a filter"), "Which failures count."),
     "backend": Option(
         _form(r"auto|systemd|pyinotify|polling", "auto, systemd, pyinotify or polling"),
-        "Where it looks: systemd means the journal, the others the files under logpath.",
+        "What the jail reads: systemd means the journal, other values mean the files in logpath.",
     ),
     "journalmatch": Option(
         _form(
             r"_?[A-Z_]+=[A-Za-z0-9@._-]+(?: (?:\+ )?_?[A-Z_]+=[A-Za-z0-9@._-]+)*",
             "fields of the journal, such as _SYSTEMD_UNIT=ssh.service; + between them means or",
         ),
-        "Entries of the journal that it reads; + means or.",
+        "The journal entries that the jail reads; + means or.",
     ),
-    "logpath": Option(_paths, "A jail without its log file keeps the whole server from starting."),
+    "logpath": Option(_paths, "If a log file is missing, the whole server does not start."),
     "logencoding": Option(_form(r"auto|[A-Za-z0-9-]+", "the name of an encoding")),
     "port": Option(
         _form(r"[a-z0-9-]+(?:[,:][a-z0-9-]+)*", "a port, or several with commas"),
-        "Where who is banned is refused.",
+        "The ports that are closed to a banned address.",
     ),
     "protocol": Option(_form(r"tcp|udp|tcp,udp", "tcp or udp")),
-    "banaction": Option(_form(_WITH_PARAMETERS, "an action, such as nftables"), "How: a file in action.d."),
-    "maxretry": Option(_number, "Failures until a ban."),
-    "findtime": Option(_span, "within which they count."),
-    "bantime": Option(_span, "the first ban."),
+    "banaction": Option(
+        _form(_WITH_PARAMETERS, "an action, such as nftables"), "How to ban: the name of a file in action.d."
+    ),
+    "maxretry": Option(_number, "The number of failures that leads to a ban."),
+    "findtime": Option(_span, "the time within which failures count."),
+    "bantime": Option(_span, "how long the first ban lasts."),
     "bantime.increment": Option(
         _flag, "Each further ban of the same address lasts twice as long as the one before."
     ),
     "bantime.factor": Option(
-        _form(r"[0-9]+(?:\.[0-9]+)?", "a factor, such as 2"), "A factor for the further bans."
+        _form(r"[0-9]+(?:\.[0-9]+)?", "a factor, such as 2"), "The factor for further bans."
     ),
     "bantime.multipliers": Option(
         _form(r"[0-9]+(?: [0-9]+)*", "numbers with spaces between them"),
-        "The first, second, … ban lasts so many times bantime.",
+        "How many times bantime the first, second, … ban lasts.",
     ),
-    "bantime.maxtime": Option(_span, "the longest ban."),
-    "bantime.rndtime": Option(_span, "up to this much longer, by chance: nobody knows when to come back."),
+    "bantime.maxtime": Option(_span, "how long a ban lasts at most."),
+    "bantime.rndtime": Option(
+        _span, "each ban lasts up to this much longer, at random, so that nobody can guess its end."
+    ),
     "bantime.overalljails": Option(_flag, "Bans by other jails count too."),
-    "maxmatches": Option(_number, "Matching lines that are kept of each address."),
+    "maxmatches": Option(_number, "How many matching lines fail2ban keeps for each address."),
     "maxlines": Option(_number),
     "usedns": Option(_form(r"yes|no|warn|raw", "yes, no, warn or raw")),
     "ignoreself": Option(_flag),
 }
-"""Every option that a jail of ours may have, in the order of the file."""
+"""Every option that our jails may have, in the order of the file."""
 
 _PARTICULAR = {
     "sshd[mode=aggressive]": (
-        "Where only keys let in, most of an attack is connections that just close: the normal mode does\n"
+        "If only keys are allowed, most attackers just open and close connections. The normal mode does\n"
         "# not count those."
     ),
     SSH_JOURNAL: (
-        "Since OpenSSH 9.8 it is sshd-session that logs a failed login; + means or. What is written before\n"
-        "# a login comes from root. Anybody may call a process sshd, and have it write whom to ban."
+        "Since OpenSSH 9.8, sshd-session logs a failed login; + means or. Before a login, only root writes\n"
+        "# such entries. Any user can call a process sshd and let it log addresses to ban, so entries of\n"
+        "# other users do not count."
     ),
 }
-"""Why a certain value is set, where there is more to say than of the option."""
+"""Comments for certain values, which say more than the comment of the option."""
 
 _ELSEWHERE = {
-    "enabled": "it is an argument of its own, enabled=",
-    "ignoreip": "it is an argument of its own, ignoreip=",
-    "action": "say how to ban with banaction",
+    "enabled": "use the argument enabled=",
+    "ignoreip": "use the argument ignoreip=",
+    "action": "choose how to ban with banaction",
     "dbpurgeage": "it belongs in fail2ban.local, not in a jail",
 }

@@ -1,4 +1,4 @@
-"""A jail of fail2ban on a host, with the values that the running server has for it."""
+"""The resource for a jail of fail2ban on a host, with the values of the running server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Fail2banJailProvider(TellsStrangers, GuardedProvider):
     reload = "systemctl reload fail2ban"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check names and values of the options, which fail2ban itself does not."""
+        """Check the names and values of the options, because fail2ban itself does not."""
         jail = inputs.text("jail")
         if jail is not None:
             try:
@@ -47,10 +47,11 @@ class Fail2banJailProvider(TellsStrangers, GuardedProvider):
         inputs.keep("enabled", "content", "ignoreip", "path", "whole")
         given = inputs.news.get("options") or {}
         inputs.inputs["options"] = given
-        # Read back as what somebody else's file sets instead, and as False where nftables knows no bans.
+        # A refresh reads back the options that other files set instead.
         inputs.inputs["overridden"] = {}
+        # A refresh reads back False if bans are missing in nftables.
         inputs.inputs["enforced"] = True
-        # Read back as the line by which fail2ban refuses its configuration.
+        # A refresh reads back the line with which fail2ban refuses its configuration.
         inputs.inputs["broken"] = ""
         check_accepted(inputs)
         if is_known(given):
@@ -66,15 +67,15 @@ class Fail2banJailProvider(TellsStrangers, GuardedProvider):
             inputs.fail("ignoreip", str(error))
 
     def absent_inputs(self) -> Props:
-        """Return a jail that is not there."""
+        """Return the inputs of a jail that does not exist."""
         return {"content": ABSENT, "enabled": False}
 
     def subject(self, change: Change) -> str:
-        """Return the jail."""
+        """Return "jail" and its name."""
         return f"jail {change.props.get('jail', change.name)}"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say whether it bans, and whom not; what options say needs no line about their file."""
+        """Report whether the jail bans, and whom. The file gets no line if its options have one."""
         found = []
         if change.changes("enabled"):
             what = "does not run" if not change.live.get("enabled") else "runs"
@@ -98,18 +99,18 @@ class Fail2banJailProvider(TellsStrangers, GuardedProvider):
 
 
 class Fail2banJail(HostResource):
-    """A jail: what is counted as a failure, and how long who has too many is banned.
+    """A jail: what counts as a failure, and how long an address with too many failures is banned.
 
-    It has a file of its own that wins over those of the package. fail2ban has to run already. After every
-    change the values that the running server has are read back, so an option that has no effect is a fault.
-    What would ban the address that we come from is refused, and a change stays only after a fresh login.
+    The jail has its own file, which overrides those of the package. fail2ban has to run already. After every
+    change the resource reads the values of the running server, and an option without effect is an error. It
+    refuses a change that would ban the deploying machine. The host keeps a change only after a fresh login.
 
     Attributes:
         jail: its name.
         enabled: whether it runs.
-        options: what it runs on, lengths of time in seconds.
-        ignoreip: whom it never bans.
-        strangers: what in fail2ban's folder nobody declared, by path; nothing without `whole`.
+        options: the values that it runs with. Lengths of time are seconds.
+        ignoreip: addresses that the jail never bans.
+        strangers: undeclared files in fail2ban's folder, by path. Empty without `whole`.
     """
 
     jail: pulumi.Output[str]
@@ -138,19 +139,19 @@ class Fail2banJail(HostResource):
             name: the resource's name.
             host: the host, or its alias.
             jail: name of the jail, such as "sshd".
-            options: as in jail.conf(5). A name that fail2ban would ignore is refused. Lengths of time are
-                seconds, or texts such as "10m" and "7d".
-            ignoreip: addresses and networks that it never bans, besides loopback.
-            enabled: whether it shall run.
-            whole: tell also of what else is in fail2ban's folder and not declared. One jail of a host does.
-            accepted: files of others that may be there: path to the reason.
-            adopt: take over a jail that somebody set up.
+            options: the options of jail.conf(5). A name that fail2ban would ignore is refused. Lengths of
+                time are seconds, or texts such as "10m" and "7d".
+            ignoreip: addresses and networks that the jail never bans, besides loopback.
+            enabled: whether the jail runs.
+            whole: also report undeclared files in fail2ban's folder. Set it on one jail of a host.
+            accepted: undeclared files that may stay in the folder: path to the reason.
+            adopt: take over an existing jail that somebody else set up.
             opts: resource options.
         """
         texts, faults = jail_options.options(options)
         path, content, never = "", "", list(ignoreip)
         if not faults:
-            # What raises here is told by the provider's check, with everything else that is wrong.
+            # The provider's check reports these errors, together with all other faults.
             with contextlib.suppress(ValueError):
                 never = jail_options.ignored(ignoreip)
                 path = jail_options.jail_path(jail)

@@ -31,7 +31,7 @@ def test_a_component_has_its_example_its_arguments_and_its_wiring() -> None:
     assert "| [`Fail2ban`](#fail2ban) | fail2ban with a jail for the SSH server, and" in page
     assert "```python\nfrom portcullis.components import Fail2ban, Fail2banArgs\n" in page
     assert "### Fail2banArgs\n" in page
-    assert "\n| `max_retry` | Failed logins until the ban. | `5` |\n" in page
+    assert "\n| `max_retry` | The number of failed logins that leads to a ban. | `5` |\n" in page
     assert "\n| `ssh_port` | `int` | where its SSH server listens. | `22` |\n" in page
     assert "| `name` |" not in page
 

@@ -1,4 +1,4 @@
-"""Who is banned: by fail2ban's database, and by the packet filter."""
+"""Banned addresses: those in fail2ban's database, and those in the packet filter."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _TIMEOUT = 30.0
 
 
 def remembered(path: Path, jails: list[str]) -> dict[str, list[str]]:
-    """Who would be banned again as soon as a jail starts: bans outlive a restart in fail2ban's database.
+    """The addresses that each jail bans again when it starts, from fail2ban's database.
 
-    A database that cannot be read restores nothing either.
+    An unreadable database counts as empty, because fail2ban cannot restore bans from it either.
     """
     found: dict[str, list[str]] = {jail: [] for jail in jails}
     if not path.exists():
@@ -38,31 +38,31 @@ def remembered(path: Path, jails: list[str]) -> dict[str, list[str]]:
 
 
 def enforced(machine: Machine, jail: str, action: str, banned: Callable[[], list[str]]) -> bool:
-    """Whether the packet filter has each of a jail's bans.
+    """Whether the packet filter has all bans of a jail.
 
-    ``nft flush ruleset`` takes them away unseen, and where somebody took the table fail2ban makes it anew for
-    the next ban, without those of before. Only of the action ``nftables`` is it known where to look.
+    fail2ban does not notice ``nft flush ruleset``. If somebody deleted the table, fail2ban creates it again
+    for the next ban, without the earlier ones. Only the action ``nftables`` can be checked.
     """
     if not action.startswith("nftables") or "name=" in action:
         return True
     missing = set(banned())
-    # A ban is in fail2ban's list a moment before it is in the filter.
+    # fail2ban's list has a new ban a moment before the packet filter has it, so look twice.
     for last in (False, True):
         if missing:
             missing -= _stopped(machine.run(_RULES, timeout=_TIMEOUT).out, jail)
         if missing and not last:
             time.sleep(machine.settle)
-    # Who was let go meanwhile is not missed.
+    # A ban that ended meanwhile is not missing.
     return not (missing and missing & set(banned()))
 
 
 def _stopped(listing: str, jail: str) -> set[str]:
-    """The addresses in the sets of a jail that a rule uses."""
+    """The addresses in those sets of a jail that a rule uses."""
     found: set[str] = set()
     for name in (f"addr-set-{jail}", f"addr6-set-{jail}"):
         if f'"@{name}"' not in listing:
             continue
-        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):  # it is not nft's
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):  # not nft's format
             for part in json.loads(listing)["nftables"]:
                 if part.get("set", {}).get("name") == name:
                     found.update(each for each in part["set"].get("elem", ()) if isinstance(each, str))

@@ -1,8 +1,8 @@
-"""Speaking with a running fail2ban over its own socket: some fifty questions in the time of a process start.
+"""Talks to a running fail2ban over its socket. Fifty questions take as long as one start of fail2ban-client.
 
-The protocol is that of fail2ban-client: a pickled list of words there, ``(0, answer)`` or ``(1, exception)``
-back, each ended by a mark. What comes back is unpickled without any code but `str`: fail2ban's own types, and
-its exceptions, become stand-ins.
+The protocol is the one of fail2ban-client. A request is a pickled list of words, the answer is a pickled
+``(0, answer)`` or ``(1, exception)``, and a mark ends each. The only type that is unpickled is `str`.
+fail2ban's own types and exceptions become stand-ins, so an answer cannot run code.
 
 https://github.com/fail2ban/fail2ban/blob/1.1.0/fail2ban/client/csocket.py
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _END = b"<F2B_END_COMMAND>"
 _TIMEOUT = 10.0
-_LIMIT = 8 * 1024 * 1024  # bytes of one answer: every address that is banned
+_LIMIT = 8 * 1024 * 1024  # bytes of one answer, which may list every banned address
 _OPTION = {"port": ("action", "port"), "protocol": ("action", "protocol")}
 _FLAGS = ("bantime.increment", "bantime.overalljails", "ignoreself")
 _PLAIN = (
@@ -32,10 +32,10 @@ _PLAIN = (
 
 
 class Server:
-    """One connection to the server. As a context manager it gives None where no server runs."""
+    """One connection to the server. As a context manager it gives None if no server runs."""
 
     def __init__(self, path: Path) -> None:
-        """Connect later."""
+        """Keep the path of the socket. `__enter__` connects."""
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX)
 
@@ -55,28 +55,28 @@ class Server:
         self._socket.close()
 
     def jails(self) -> list[str]:
-        """Names of the jails that run."""
+        """The names of the running jails."""
         listed = _pairs(self._list("status")).get("Jail list", "")
         return [name.strip() for name in str(listed).split(",") if name.strip()]
 
     def ignored(self, jail: str) -> list[str]:
-        """What a jail never bans."""
+        """The addresses that a jail never bans."""
         return [str(address) for address in self._list("get", jail, "ignoreip")]
 
     def banned(self, jail: str) -> list[str]:
-        """Who is banned by a jail now."""
+        """The addresses that a jail bans now."""
         return [str(address) for address in self._list("get", jail, "banip")]
 
     def failed(self, jail: str) -> int:
-        """How many failures a jail has counted since it started."""
+        """The number of failures that a jail has counted since it started."""
         facts = _pairs(self._list("status", jail)).get("Filter")
         total = _pairs(facts if isinstance(facts, list) else []).get("Total failed", 0)
         return total if isinstance(total, int) else 0
 
     def log(self) -> str:
-        """Where a jail tells that it has read the journal to its end: a path, or a word such as SYSLOG.
+        """The log with a jail's report that it has read the whole journal: a path, or a word such as SYSLOG.
 
-        "" where none does: fail2ban does so from 1.0 on, as an information.
+        "" if there is no such report. fail2ban writes it since 1.0, at level INFO.
         """
         talks = str(self._ask("get", "loglevel")).upper() in ("INFO", "DEBUG", "TRACEDEBUG", "HEAVYDEBUG")
         is_old = str(self._ask("version") or "0").startswith("0")
@@ -87,12 +87,12 @@ class Server:
         return [str(path) for path in self._list("get", jail, "logpath")]
 
     def option(self, jail: str, name: str) -> str | None:
-        """The value that a jail runs on, in one spelling; None for what the server does not tell."""
+        """The value that a jail runs with, in one spelling; None if the server does not tell it."""
         if name in _PLAIN:
             value = self._ask("get", jail, name)
             return None if value is None else str(value)
         if name in _FLAGS:
-            # Unset reads None, and what is no flag to the server comes back as it was written.
+            # An unset flag reads as None. A value that fail2ban does not parse as a flag reads as written.
             value = self._ask("get", jail, name)
             return str(str(value).lower() in ("true", "1", "yes", "on")).lower()
         if name == "journalmatch":
@@ -114,7 +114,7 @@ class Server:
         return answer
 
     def _ask(self, *words: str) -> Any:
-        """The answer, or None where the server refuses the question, such as one about a jail that went."""
+        """The answer; None if the server refuses the question, for example about a jail that has ended."""
         try:
             self._socket.sendall(pickle.dumps(list(words), protocol=4) + _END)
             said = bytearray()
@@ -127,13 +127,13 @@ class Server:
             raise _silent(error) from None
         try:
             failed, answer = _Plain(io.BytesIO(said[: -len(_END)])).load()
-        except Exception:  # noqa: BLE001 - any: "Security" in the library's page on pickle
+        except Exception:  # noqa: BLE001 - unpickling raises any error: "Security" in the page of pickle
             raise _nonsense() from None
         return None if failed else answer
 
 
 class _Plain(pickle.Unpickler):
-    """An unpickler that calls nothing of what it is told to call."""
+    """An unpickler that calls nothing that the data names."""
 
     def find_class(self, module: str, name: str) -> Any:
         return str if (module, name) == ("builtins", "str") else _StandIn
@@ -148,7 +148,7 @@ class _StandIn:
 
 
 def _pairs(answer: list[Any]) -> dict[str, Any]:
-    """The facts of an answer, each a name and a value; whatever else is in it is left out."""
+    """The pairs of name and value in an answer. Everything else in it is left out."""
     return {
         each[0]: each[1]
         for each in answer
@@ -157,7 +157,7 @@ def _pairs(answer: list[Any]) -> dict[str, Any]:
 
 
 def _nonsense() -> AgentError:
-    return AgentError("unreadable", "fail2ban answers with something that makes no sense")
+    return AgentError("unreadable", "fail2ban gives an invalid answer")
 
 
 def _silent(error: OSError) -> AgentError:
@@ -165,5 +165,5 @@ def _silent(error: OSError) -> AgentError:
     return AgentError(
         "unreadable",
         f"fail2ban runs on the host but does not answer: {why}",
-        hint="`systemctl restart fail2ban`, then run again",
+        hint="run `systemctl restart fail2ban` on the host, then try again",
     )

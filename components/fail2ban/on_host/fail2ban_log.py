@@ -1,4 +1,4 @@
-"""What fail2ban says in its log file; its socket does not tell how far a jail has read."""
+"""Reads fail2ban's log file, because its socket does not tell how far a jail has read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LIMIT = 1 << 24  # bytes
 
 
 class Log:
-    """What fail2ban logs from now on."""
+    """The lines that fail2ban logs from now on."""
 
     def __init__(self, path: str) -> None:
         """Take the server's log target: a path, or a word such as SYSLOG."""
@@ -18,10 +18,10 @@ class Log:
         self._since = self._size()
 
     def has(self, text: str) -> bool:
-        """Whether a line has it; True where that cannot be told, as of syslog."""
+        """Whether a line has this text. True if the log cannot be read, for example syslog."""
         with contextlib.suppress(OSError), self._path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(self._since if self._since <= size else 0)  # it was rotated
+            file.seek(self._since if self._since <= size else 0)  # a shorter file was rotated
             return text.encode() in file.read(_LIMIT)
         return True
 

@@ -1,4 +1,4 @@
-"""What in fail2ban's folder is neither ours nor as its package brings it, and what it does there."""
+"""Finds undeclared or changed files in fail2ban's folder, and says what each of them does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from portcullis.agent.strangers import Strangers
 
 _TIMEOUT = 60.0
-# Of each folder: what one of its files is, by its name.
+# What a file in each folder is. The braces stand for its name.
 _WORDS = {
     "filter.d": "the filter {}",
     "action.d": "the action {}, whose commands root runs",
@@ -26,7 +26,7 @@ _WORDS = {
 
 
 def read(machine: Machine, store: Store) -> Strangers:
-    """Look at the folder.
+    """Return the undeclared and the changed files of the folder.
 
     Raises:
         AgentError: ``unreadable``.
@@ -44,7 +44,7 @@ def read(machine: Machine, store: Store) -> Strangers:
         sections = jail_files.sections(path) if _is_of_jails(folder, path) else None
         is_told = all(path in later.get(jail, ()) for jail in sections) if sections else path in silenced
         if sections is not None and is_told and not one.changed:
-            # The declared jails tell of it and take it out of force, or did so.
+            # The declared jails already report this file and comment its lines out, or have done so.
             found[name] = replace(one, quiet=True)
             continue
         words = _sets(sections) if sections is not None else _what(folder, path)
@@ -53,11 +53,11 @@ def read(machine: Machine, store: Store) -> Strangers:
 
 
 def refusal(machine: Machine) -> str:
-    """Return the line by which fail2ban refuses its configuration, "" where it takes it or does not run."""
+    """Return the line with which fail2ban refuses its configuration; "" if it is valid or not testable."""
     try:
         done = machine.run(["fail2ban-client", "-t"], timeout=_TIMEOUT)
     except AgentError:
-        return ""  # its program is not there
+        return ""  # fail2ban-client is not installed
     if not done.code:
         return ""
     lines = [line.strip() for line in done.text.splitlines() if line.strip()]
@@ -83,5 +83,5 @@ def _what(folder: Path, path: Path) -> str:
     if path.suffix not in (".conf", ".local"):
         return "fail2ban does not read it"
     if path.parent == folder:
-        return "settings of the server" if path.stem == "fail2ban" else "what other files may include"
+        return "settings of the server" if path.stem == "fail2ban" else "other files may include it"
     return _WORDS.get(path.parent.name, "fail2ban does not read it").format(path.stem)

@@ -1,7 +1,7 @@
-"""The files that a jail is made of: ours, and others that have a section of the same name.
+"""The files that make up a jail: ours, and others with a section of the same name.
 
-fail2ban reads jail.conf, jail.d/*.conf, jail.local, jail.d/*.local, each in alphabetical order; what is read
-last wins (jail.conf(5), "CONFIGURATION FILES FORMAT").
+fail2ban reads jail.conf, jail.d/*.conf, jail.local and jail.d/*.local, each group in alphabetical order. The
+value that it reads last wins (jail.conf(5), "CONFIGURATION FILES FORMAT").
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OPTION = re.compile(r"([^\s:=#;\[][^:=]*?)\s*[:=]\s*(.*)")
 
 
 class Line(NamedTuple):
-    """A line of a file; `option` and `value` where it sets something in the section that was asked for."""
+    """A line of a file. It has `option` and `value` if it sets an option in the requested section."""
 
     text: str
     option: str = ""
@@ -30,14 +30,14 @@ class Line(NamedTuple):
 
 
 def path_of(folder: Path, jail: str) -> Path:
-    """Our file of a jail."""
+    """The path of our file for a jail."""
     return folder / jail_file(jail)
 
 
 def others(folder: Path, jail: str) -> list[Path]:
-    """Files of somebody else's that have a section for the jail, in the order in which they are read.
+    """Other files with a section for the jail, in the order in which fail2ban reads them.
 
-    jail.conf is left out: it has a section for everything, and enables nothing.
+    jail.conf is left out, because it has a section for every jail and enables none.
     """
     drop_ins = folder / "jail.d"
     found = [*sorted(drop_ins.glob("*.conf")), folder / "jail.local", *sorted(drop_ins.glob("*.local"))]
@@ -46,14 +46,14 @@ def others(folder: Path, jail: str) -> list[Path]:
 
 
 def later(folder: Path, jail: str) -> list[Path]:
-    """Those of `others` that win over our file."""
+    """Those of `others` that override our file."""
     ours = path_of(folder, jail)
     return [path for path in others(folder, jail) if path.suffix == ".local" and path.parent == ours.parent
             and str(path) > str(ours)]  # fmt: skip
 
 
 def lines(path: Path, jail: str) -> list[Line]:
-    """Every line of a file. A line that continues a value belongs to its option. Nothing where no file is."""
+    """Every line of a file, none for a missing file. A line that continues a value belongs to its option."""
     found: list[Line] = []
     inside, option = False, ""
     for text in _read(path).splitlines(keepends=True):
@@ -73,7 +73,7 @@ def lines(path: Path, jail: str) -> list[Line]:
 
 
 def options(paths: list[Path], jail: str) -> dict[str, str]:
-    """What files, read in this order, make of a jail; values with their words one space apart."""
+    """The options of a jail after reading the files in this order. One space separates words of a value."""
     merged: dict[str, str] = {}
     for path in paths:
         here: dict[str, list[str]] = {}
@@ -87,26 +87,26 @@ def options(paths: list[Path], jail: str) -> dict[str, str]:
 
 
 def silence(path: Path, jail: str) -> None:
-    """Make comments of what a file sets for the jail. Raises `AgentError`."""
+    """Comment out the lines with which a file sets options of the jail. Raises `AgentError`."""
     _rewrite(
         path, "".join(f"{mark(jail)}{line.text}" if line.option else line.text for line in lines(path, jail))
     )
 
 
 def silenced(folder: Path, jail: str) -> list[Path]:
-    """Return the files that have lines which `silence` took. Raises `AgentError`."""
+    """Return the files with lines that `silence` commented out. Raises `AgentError`."""
     return [path for path in sorted((folder / "jail.d").glob("*.local")) if mark(jail) in _read(path)]
 
 
 def unsilence(folder: Path, jail: str) -> None:
-    """Give every file back the lines that `silence` took. Raises `AgentError`."""
+    """Restore the lines that `silence` commented out, in every file. Raises `AgentError`."""
     for path in silenced(folder, jail):
         lines_ = _read(path).splitlines(keepends=True)
         _rewrite(path, "".join(line.removeprefix(mark(jail)) for line in lines_))
 
 
 def mark(jail: str) -> str:
-    """What stands before a line that was silenced."""
+    """The text that `silence` puts before a line."""
     return f"#portcullis:{jail}# "
 
 
@@ -120,7 +120,7 @@ def _read(path: Path) -> str:
 
 
 def _rewrite(path: Path, text: str) -> None:
-    """In place of the same file, with its owner and mode."""
+    """Replace the text of a file, and keep its owner and mode."""
     try:
         status = path.lstat()
     except OSError as error:
@@ -128,16 +128,16 @@ def _rewrite(path: Path, text: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise AgentError(
             "invalid",
-            f"{path} wins over the declared jail and is no plain file",
+            f"{path} overrides the declared jail and is not a regular file",
             prop="overridden",
-            hint="take it away",
+            hint="remove it from the host",
         )
     mode = stat.S_IMODE(status.st_mode)
     disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode, uid=status.st_uid, gid=status.st_gid)
 
 
 def sections(path: Path) -> list[str]:
-    """The sections in which a file sets something, in their order. Raises `AgentError`."""
+    """The sections in which a file sets an option, in their order. Raises `AgentError`."""
     found: dict[str, None] = {}
     section = ""
     for text in _read(path).splitlines():

@@ -1,4 +1,4 @@
-"""fail2ban's jails: a file each, and the values that the running server has made of it."""
+"""fail2ban's jails: the file of each jail, and its values in the running server."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record, Store
 
 _TEST = ("fail2ban-client", "-t")
-# After a reboot the undo may run before the server has read its configuration.
-# A reload leaves a jail alone that no file names any more: it goes on banning. The dump says which shall run.
+# A reload does not stop a jail that no file names any more, so that jail would go on banning. The dump lists
+# the jails that the files start.
 _TAKE_BACK = """\
 fail2ban-client reload --restart --unban --if-exists "$1"
 fail2ban-client --dump 2>/dev/null | grep -qF "['start', '$1']" && exit 0
 fail2ban-client stop "$1" >/dev/null 2>&1 || true
 """
+# After a reboot the undo may run before the server has read its configuration.
 _WAIT = """\
 for n in $(seq 100); do
     fail2ban-client ping && exit 0
@@ -50,21 +51,21 @@ exit 1
 """
 _TIMEOUT = 60.0
 _START_LIMIT = 20.0  # seconds from the start of the server until it answers
-_BACKLOG_LIMIT = 20.0  # seconds from then until it has read its log
+_BACKLOG_LIMIT = 20.0  # seconds from the start of a jail until it has read its log
 _UP_LIMIT = 10.0  # seconds from a reload until the jail runs
 
 
 @dataclass(frozen=True)
 class _Found(JailFacts):
-    """What we need besides.
+    """The facts, and what the plan and the undo need besides.
 
     Attributes:
-        has_file: our file is there.
-        others: files of others that have a section for the jail.
-        later: those of them that win over our file.
-        runs_without_us: the jail is on by files of others.
-        banned: who is banned, or will be as soon as the jail starts.
-        marks: of every stranger in the folder, whether it is told of or not.
+        has_file: our file exists.
+        others: other files with a section for the jail.
+        later: those of them that override our file.
+        runs_without_us: other files enable the jail.
+        banned: addresses that are banned, or will be as soon as the jail starts.
+        marks: the mark of every undeclared file in the folder, reported or not.
     """
 
     has_file: bool = False
@@ -76,20 +77,21 @@ class _Found(JailFacts):
 
 
 class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
-    """The kind ``fail2ban.jails``; an item is the name of a jail."""
+    """The kind ``fail2ban.jails``. The id of an item is the name of the jail."""
 
     spec_type = JailSpec
     desired_type = JailDesired
     facts_type = JailFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for where fail2ban is and for running its client."""
+        """Use the machine for fail2ban's paths and to run its client."""
         super().__init__(machine, store)
-        # The test is one of all jails: that of a good one must not see a bad one next to it.
+        # fail2ban tests all jails together. So only one jail changes at a time: the test of a good jail must
+        # not fail because of another one.
         self._one_at_a_time = threading.Lock()
 
     def facts(self, questions: Sequence[Question[JailSpec]]) -> Answers[_Found]:
-        """One connection to the server for all."""
+        """Read all jails over one connection to the server."""
         jails = [spec.jail for spec, _ in questions]
         bad = [jail for jail in jails if not JAIL_NAME.match(jail)]
         if bad:
@@ -112,7 +114,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         folder, jail = self._machine.fail2ban, spec.jail
         ours, later = jail_files.path_of(folder, jail), jail_files.later(folder, jail)
         content = _content(ours)
-        # What only the files tell: the filter, for one, is no more than its patterns to the server.
+        # The server does not tell every option. For example, it knows a filter only by its patterns.
         written = jail_files.options([ours, *later], jail)
         values = {name: written[name] for name in spec.options if name in written}
         ignored, banned, enforced = written.get("ignoreip", "").split(), remembered, True
@@ -156,7 +158,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
     def _with_strangers(self, spec: JailSpec, record: Record | None, facts: _Found) -> _Found:
         found = fail2ban_strangers.read(self._machine, self._store)
         told = strangers.told(found, record, spec.accepted)
-        # The test starts a Python: only where somebody else wrote something.
+        # The test is slow because it starts Python, so it runs only if there are undeclared files.
         broken = fail2ban_strangers.refusal(self._machine) if told else ""
         return replace(facts, broken=broken, strangers=told, marks=strangers.marks(found))
 
@@ -169,11 +171,11 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         return Claims(paths=(str(ours),), contents=tuple(left.items()))
 
     def redacted(self, record: Record, facts: _Found) -> _Found:
-        """A line of fail2ban's quotes its files, and not everybody may read each of them."""
+        """Hide the line of fail2ban, which may quote a file that not everybody may read."""
         return replace(facts, broken="fail2ban refuses its configuration") if facts.broken else facts
 
     def plan(self, desired: JailDesired, facts: _Found) -> list[Step]:
-        # Ours is right or about to be: what fail2ban refuses is a file of somebody else's.
+        # Our file is right, or about to be. So fail2ban refuses another file.
         broken = [Step("broken", facts.broken, "", WARN)] if facts.broken else []
         return self._steps(desired, facts) + broken + strangers.steps(facts.strangers)
 
@@ -189,7 +191,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         if not facts.exists:
             return steps
         steps += [
-            Step("overridden", f"{option} = {value}", "", "make a comment of it")
+            Step("overridden", f"{option} = {value}", "", "comment it out")
             for option, value in facts.overridden.items()
         ]
         if facts.enabled != desired.enabled:
@@ -208,7 +210,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         return steps
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """The package enables a jail; what somebody wrote about it is theirs."""
+        """Whether only files of the package, unchanged, set up the jail."""
         return not facts.has_file and all(is_as_shipped(self._machine, Path(path)) for path in facts.others)
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
@@ -218,7 +220,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
     def preflight(
         self, desired: JailDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> AgentError | None:
-        """A ban that the database remembers is in force again when the jail starts."""
+        """Refuse a jail that bans this session's address. A starting jail restores bans from the database."""
         del steps
         if peer is None or not desired.enabled or _in_any(peer.address, desired.ignoreip):
             return None
@@ -226,19 +228,19 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             return None
         return AgentError(
             "lock-out",
-            f"{peer.address}, where this session comes from, is banned by the jail {desired.jail}:"
-            " it would be refused as soon as the jail starts",
+            f"the jail {desired.jail} bans {peer.address}, the address of this session, and would refuse it"
+            " as soon as the jail starts",
             prop="ignoreip",
-            hint="declare it as never banned",
+            hint="declare this address as never banned",
         )
 
     def undo(self, desired: JailDesired, facts: _Found, steps: list[Step]) -> Undo | None:
-        """Lifts the jail's bans as well: one of them may be of the person who changed it."""
+        """Return an undo that also lifts the jail's bans, because one may hit the deploying machine."""
         del steps
         return self._undo(desired.jail, facts) if desired.enabled else None
 
     def undo_removal(self, desired: JailDesired, record: Record, facts: _Found) -> Undo | None:
-        """Only a jail that is somebody else's without us can ban anybody then."""
+        """Return an undo only if other files enable the jail. Otherwise it bans nobody after the removal."""
         del desired
         return self._undo(record.id, facts) if facts.runs_without_us else None
 
@@ -247,7 +249,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         return Undo(files, (("sh", "-c", _WAIT), ("sh", "-c", _TAKE_BACK, "sh", jail)))
 
     def apply(self, desired: JailDesired, steps: list[Step], work: Work) -> None:
-        """Tested before the server reads it; when anything fails, what stood there is back."""
+        """Write the file, test it, and reload the jail. Restore the earlier files if a step fails."""
         if not steps and "before" not in work.record.extra:
             return
         jail = work.record.id
@@ -257,7 +259,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             if desired.enabled:
                 self._ready(desired)
             disk.sweep(ours)
-            if "before" not in work.record.extra:  # else a run was cut off: what it replaced still counts
+            if "before" not in work.record.extra:  # an interrupted run has already kept the earlier file
                 work.record.extra["before"] = paths.keep(ours, copy)
                 work.save()
             try:
@@ -283,7 +285,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         self._client(_TEST)
         with Server(self._machine.fail2ban_socket) as server:
             if server is None:
-                return  # a jail that is off, on a server that is off
+                return  # the jail is declared off, and no server runs
             log = Log(server.log())
         self._client(_reload(jail))
         deadline = time.monotonic() + _UP_LIMIT
@@ -294,7 +296,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                     "systemd",
                     f"the jail {jail} {state}",
                     prop="enabled",
-                    hint="what stood there before is in place; /var/log/fail2ban.log tells why",
+                    hint="the earlier files are back in place; see /var/log/fail2ban.log for the reason",
                 )
             time.sleep(0.1)
         peer = self._machine.peer
@@ -302,10 +304,10 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             self._watch(jail, peer, log)
 
     def _watch(self, jail: str, peer: Peer, log: Log) -> None:
-        """Wait until the jail has read what was logged before it started: that may ban us after the fact.
+        """Wait until the jail has read the older log entries, because these may ban this session's address.
 
-        Were it left to the fresh login, it would come in just before the ban. A jail that reads the journal
-        says when it has come to its end; on a busy host it may not have begun after seconds.
+        The fresh login alone cannot detect that: it might come just before the ban. A jail that reads the
+        journal logs when it has reached the end. On a busy host it may take seconds until it begins.
         """
         settle, gave_up = 3 * self._machine.settle, time.monotonic() + _BACKLOG_LIMIT
         seen, since = -1, time.monotonic()
@@ -321,26 +323,25 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             if _in_any(peer.address, banned):
                 raise AgentError(
                     "lock-out",
-                    f"the jail {jail} bans {peer.address}, where this session comes from, for failures that"
+                    f"the jail {jail} bans {peer.address}, the address of this session, for failures that"
                     " were logged before",
                     prop="ignoreip",
-                    hint="declare it as never banned; what stood there before is in place",
+                    hint="declare this address as never banned; the earlier files are back in place",
                 )
             if failed != seen or reads_on:
                 seen, since = failed, time.monotonic()
             time.sleep(settle / 12)
 
     def _ready(self, desired: JailDesired) -> None:
-        """What a jail needs before it may be written: a server, and its log files."""
+        """Check that the server runs and the log files exist, which a jail needs."""
         for pattern in desired.options.get("logpath", "").split():
             journal = desired.options.get("backend") == "systemd"
             if not journal and not glob.glob(pattern):  # noqa: PTH207 - an absolute pattern
                 raise AgentError(
                     "invalid",
-                    f"no file is there for {pattern}, and a jail without its log file keeps the whole server"
-                    " from starting",
+                    f"no file matches {pattern}, and fail2ban does not start if a jail's log file is missing",
                     prop="options",
-                    hint="depend on the package or service that makes it",
+                    hint="depend on the package or service that creates the file",
                 )
         deadline = time.monotonic() + _START_LIMIT
         active = ["systemctl", "is-active", "--quiet", "fail2ban.service"]
@@ -359,7 +360,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             time.sleep(0.1)
 
     def remove(self, desired: JailDesired, record: Record, folder: Path) -> str:
-        """The jail is what it is without us: gone, or somebody else's."""
+        """Remove our file. The jail then ends, or runs on with the files of somebody else."""
         jail = record.id
         ours = jail_files.path_of(self._machine.fail2ban, jail)
         with self._one_at_a_time:
@@ -371,7 +372,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 jail_files.unsilence(self._machine.fail2ban, jail)
             with Server(self._machine.fail2ban_socket) as server:
                 running = server is not None
-            # Where the rest of the configuration is broken by now, the jail at least stops.
+            # If the rest of the configuration is broken, at least stop the jail.
             if running and not self._client(_reload(jail), quiet=True):
                 self._client(("fail2ban-client", "stop", jail), quiet=True)
         if record.original["type"] != "absent":
@@ -394,31 +395,31 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 "test-failed",
                 f"{' '.join(argv)} refuses the jail (exit code {done.code})",
                 prop="content",
-                hint="what stood there before is in place",
+                hint="the earlier files are back in place",
                 detail="\n".join(done.text.splitlines()[-20:]),
             )
         return done.code == 0
 
 
 def _reload(jail: str, *how: str) -> tuple[str, ...]:
-    """One jail anew, whether it was there or not, and gone if it is off.
+    """The command that restarts one jail, starts a new one, or stops one that is off.
 
-    Restarted and not only reloaded: a reload keeps an option that is gone from the file, and the firewall's
-    rule for the port that was (measured with 1.0.2 and 1.1.0). Bans come back from the database, failures
-    from the log.
+    A plain reload keeps an option that the file no longer has, and the firewall's rule for the old port
+    (measured with 1.0.2 and 1.1.0). After a restart, bans come back from the database and failures from the
+    log.
     """
     return ("fail2ban-client", "reload", "--restart", *how, "--if-exists", jail)
 
 
 def _told(server: Server, jail: str, name: str, declared: str) -> str | None:
-    """What the server runs on, in the words of the declaration where both mean the same."""
+    """The value that the server runs with. If it means the same as the declared one, the declared text."""
     if name == "logpath":
         files = set(server.files(jail))
         same = files == {path for pattern in declared.split() for path in glob.glob(pattern)}  # noqa: PTH207
         return declared if same else " ".join(sorted(files))
     value = server.option(jail, name)
     if name == "banaction" and value == declared.partition("[")[0]:
-        return None  # the name is all that the server tells; the file has the rest
+        return None  # the server tells only the name, and the file has the parameters
     return value
 
 

@@ -1,4 +1,4 @@
-"""A fail2ban in memory: its socket, its client, and what both make of the files in a temporary folder."""
+"""A fake fail2ban in memory: its socket and its client, which read the files in a temporary folder."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ logpath = /var/log/nothing.log
 
 
 class UnknownJailError(Exception):
-    """As fail2ban.exceptions has it: a type that is not on the other side."""
+    """Stands for the class in fail2ban.exceptions, which the agent's side does not have."""
 
 
 def listing(banned: Mapping[str, Sequence[str]]) -> str:
-    """What `nft -j list table inet f2b-table` says of these bans."""
+    """The output of `nft -j list table inet f2b-table` for these bans."""
     parts: list[object] = []
     for jail, addresses in banned.items():
         for name, mark in (("addr-set", "."), ("addr6-set", ":")):
@@ -53,7 +53,7 @@ def listing(banned: Mapping[str, Sequence[str]]) -> str:
 
 @dataclass
 class FakeFail2ban:
-    """`jails` is what runs, with the values that it runs on; `calls` what the client was started with."""
+    """A fake server. `jails` has the running jails with their values, `calls` the commands that were run."""
 
     folder: Path
     socket_path: Path
@@ -64,10 +64,10 @@ class FakeFail2ban:
     rules: str = ""
     failed: list[int] = field(default_factory=list)
     ignored_by_reload: bool = False
-    silent: bool = False  # says nothing of having read the journal to its end
+    silent: bool = False  # does not log that a jail has read the whole journal
     logtarget: str = ""
     loglevel: str = "INFO"
-    lets_go: list[tuple[str, str]] = field(default_factory=list)  # once the packet filter was looked at
+    lets_go: list[tuple[str, str]] = field(default_factory=list)  # bans that end when nft is called
     _listener: socket.socket | None = None
 
     def write(self) -> None:
@@ -108,7 +108,7 @@ class FakeFail2ban:
         return self.folder / "log"
 
     def say(self, jail: str) -> None:
-        """As a jail does that has read the journal to its end."""
+        """Log that a jail has read the whole journal."""
         with self.log.open("a") as log:
             log.write(f"INFO [{jail}] Jail is in operation now (process new journal entries)\n")
 
@@ -177,7 +177,7 @@ class FakeFail2ban:
                 connection.sendall(pickle.dumps(reply) + END)
 
     def answer(self, words: list[str]) -> Any:  # noqa: C901, PLR0911 - a case for each question
-        """As the server of 1.1.0 answers, types included."""
+        """Answer like the server of 1.1.0, with the same types."""
         if words == ["status"]:
             return [("Number of jail", len(self.jails)), ("Jail list", ", ".join(sorted(self.jails)))]
         if words[0] == "status":
@@ -210,7 +210,7 @@ class FakeFail2ban:
 
 
 class Address:
-    """Travels as fail2ban's IPAddr does: as a call of `str`."""
+    """Pickles like fail2ban's IPAddr: as a call of `str`."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -1,4 +1,4 @@
-"""The jails of fail2ban: what of an option is refused, and what the component declares."""
+"""The jails of fail2ban: which options are refused, and which resources the component declares."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ URN = "urn:pulumi:lab::web::portcullis:index:Fail2banJail::jail"
 @pytest.mark.parametrize(
     ("option", "value", "told"),
     [
-        ("maxretries", 3, "maxretries is no option of a jail: did you mean maxretry?"),
+        ("maxretries", 3, "maxretries is not an option of a jail: did you mean maxretry?"),
         ("bantime.max", "8w", "did you mean bantime.maxtime?"),
-        ("ignoreip", "192.0.2.1", "an argument of its own, ignoreip="),
+        ("ignoreip", "192.0.2.1", "use the argument ignoreip="),
         ("dbpurgeage", "8w", "belongs in fail2ban.local"),
-        ("action", "%(action_mwl)s", "say how to ban with banaction"),
+        ("action", "%(action_mwl)s", "choose how to ban with banaction"),
         ("maxretry", 0, "0 is not a number"),
         ("maxretry", True, "True is not a number"),
         ("maxretry", "5 ; x", "is not a number"),
@@ -42,18 +42,20 @@ URN = "urn:pulumi:lab::web::portcullis:index:Fail2banJail::jail"
         ("banaction", "nftables\nenabled = false", "is not an action"),
     ],
 )
-def test_an_option_that_fail2ban_would_take_for_something_else(option: str, value: object, told: str) -> None:
+def test_an_option_that_fail2ban_would_ignore_or_misread_is_refused(
+    option: str, value: object, told: str
+) -> None:
     texts, (fault,) = jail_options.options({option: value})
     assert texts == {}
     assert told in fault
 
 
-def test_a_mode_beside_a_named_filter_would_be_ignored() -> None:
+def test_a_mode_together_with_a_filter_is_refused() -> None:
     _, (fault,) = jail_options.options({"filter": "sshd", "mode": "aggressive"})
-    assert fault == "mode has no effect beside filter: write filter = sshd[mode=aggressive]"
+    assert fault == "mode has no effect together with filter: write filter = sshd[mode=aggressive]"
 
 
-def test_every_fault_is_told() -> None:
+def test_every_fault_is_reported() -> None:
     _, faults = jail_options.options({"maxretries": 3, "bantime": "x", "findtime": "10m"})
     assert len(faults) == 2
 
@@ -67,7 +69,7 @@ def test_lengths_of_time_are_seconds(text: str | int, count: int) -> None:
     assert jail_options.options({"bantime": text}) == ({"bantime": str(count)}, [])
 
 
-def test_addresses_are_spelt_as_fail2ban_prints_them() -> None:
+def test_addresses_have_the_spelling_that_fail2ban_prints() -> None:
     given = ["203.0.113.7/32", "10.1.2.3/8", "2001:DB8:0::1", "203.0.113.7", "::1"]
     assert jail_options.ignored(given) == ["127.0.0.0/8", "::1", "10.0.0.0/8", "2001:db8::1", "203.0.113.7"]
     for bad in ("example.com", "203.0.113.7 203.0.113.8", "0.0.0.0/0"):
@@ -76,7 +78,7 @@ def test_addresses_are_spelt_as_fail2ban_prints_them() -> None:
 
 
 @pytest.mark.parametrize("name", ["DEFAULT", "ssh d", "../x", "", "sshd]", "INCLUDES"])
-def test_a_name_of_a_jail_is_one_word(name: str) -> None:
+def test_an_invalid_name_of_a_jail_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="is not a name for a jail"):
         jail_options.jail_path(name)
 
@@ -89,14 +91,14 @@ def checked(**news: Any) -> Any:
     return Fail2banJailProvider().check({}, {**given, **news})
 
 
-def test_check_is_the_last_net() -> None:
+def test_check_refuses_what_the_constructor_let_through() -> None:
     assert checked().failures == []
     assert checked().inputs["overridden"] == {}
     failures = checked(options={"maxretries": 3}, jail="DEFAULT", ignoreip={"x": ""}).failures
     assert [failure.property for failure in failures] == ["jail", "options", "ignoreip"]
 
 
-def test_what_is_read_back_has_the_shape_of_the_inputs() -> None:
+def test_facts_have_the_same_form_as_inputs() -> None:
     provider = Fail2banJailProvider()
     inputs = checked().inputs
     facts = {
@@ -127,7 +129,7 @@ def test_the_component_starts_a_server_without_jails_and_then_its_jail(deploy: D
     assert all(r.inputs["test"] == ["fail2ban-client", "-t"] for r in engine.of(":File"))
     assert "[sshd]\nenabled = false" in engine.one(":File", "web1-fail2ban-defaults").inputs["content"]
     assert engine.one(":Service").inputs["unit"] == "fail2ban.service"
-    # Debian 12's test fails until the defaults have taken the packaged jail out.
+    # On Debian 12 the test fails until the defaults have switched the packaged jail off.
     assert "web1-fail2ban-defaults" in engine.before("web1-fail2ban-server")
     assert engine.before("web1-fail2ban-service") >= {"web1-fail2ban-server", "web1-fail2ban-packages"}
     assert "web1-fail2ban-service" in engine.before("web1-fail2ban-sshd")
@@ -154,8 +156,8 @@ def test_the_jail_of_the_component(deploy: Deploy) -> None:
     assert "adopt" not in jail
 
 
-def test_only_root_can_say_who_failed_to_log_in() -> None:
-    """journald knows whose process wrote an entry; its name is anybody's to choose."""
+def test_only_entries_of_root_count_as_failed_logins() -> None:
+    """journald records which user wrote an entry, but any user can choose the name of the process."""
     ways = jail_options.SSH_JOURNAL.split(" + ")
     assert len(ways) == 3
     assert all("_UID=0" in way.split() for way in ways)
@@ -175,7 +177,7 @@ def test_adopt_reaches_the_jail_and_the_files(deploy: Deploy) -> None:
     )
 
 
-def test_a_misspelt_option_reaches_the_check_and_no_file(deploy: Deploy) -> None:
+def test_a_misspelt_option_reaches_the_check_but_not_the_file(deploy: Deploy) -> None:
     def program() -> None:
         Fail2banJail("jail", host="web1", jail="web", options={"maxretries": 3}, ignoreip=["x"])
 
@@ -197,15 +199,15 @@ def test_arguments_are_checked_where_they_are_made(args: dict[str, Any], words: 
         Fail2banArgs(**args)
 
 
-def test_a_port_that_is_none_is_refused(deploy: Deploy) -> None:
+def test_an_invalid_port_is_refused(deploy: Deploy) -> None:
     with pytest.raises(ValueError, match=r"Fail2ban\.ssh_port: 0 is not a port; write a number from 1"):
         deploy(lambda: component(ssh_port=0))
 
 
-def test_a_preview_knows_everything() -> None:
+def test_a_preview_has_no_unknown_inputs() -> None:
     assert unknown_in(lambda: component(ssh_port=2222, ignore=("203.0.113.7",), adopt=True)) == set()
 
 
-def test_an_address_brings_no_other_one_with_it() -> None:
+def test_one_address_cannot_bring_a_second_one() -> None:
     with pytest.raises(ValueError, match="is not an address or network"):
         jail_options.ignored(["fe80::1%eth0 203.0.113.7"])

@@ -1,4 +1,4 @@
-"""What in fail2ban's folder nobody declared."""
+"""Undeclared files in fail2ban's folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["jail", "machine"]
 
 
 class Whole:
-    """A jail that tells of the folder, and what the package brings there."""
+    """A jail that reports on the folder, with the files that the package ships."""
 
     def __init__(self, jail: Jail) -> None:
         self.jail = jail
@@ -46,7 +46,7 @@ class Whole:
     def facts(self, *accepted: str) -> dict[str, object]:
         spec = {"jail": "sshd", "options": OPTIONS, "whole": True, "accepted": list(accepted)}
         facts = self.jail.client.look("fail2ban.jails", "sshd", spec)
-        facts["strangers"].pop(str(self.jail.server.log), None)  # where no real one is
+        facts["strangers"].pop(str(self.jail.server.log), None)  # only the fake server logs into this folder
         return facts
 
     def told(self, *accepted: str) -> object:
@@ -63,7 +63,7 @@ def whole(jail: Jail) -> Whole:
     return Whole(jail)
 
 
-def test_what_the_package_brings_and_what_is_declared_is_no_stranger(whole: Whole) -> None:
+def test_packaged_and_declared_files_are_not_reported(whole: Whole) -> None:
     assert whole.told() == {}
     whole.put()
     assert whole.jail.path.exists()
@@ -82,7 +82,7 @@ def test_what_the_package_brings_and_what_is_declared_is_no_stranger(whole: Whol
         ("jail.d/note.txt", "remember\n", "fail2ban does not read it"),
     ],
 )
-def test_a_file_of_somebody_else_s_is_told_with_what_it_does(
+def test_an_undeclared_file_is_reported_with_what_it_does(
     whole: Whole, name: str, text: str, said: str
 ) -> None:
     whole.put()
@@ -93,13 +93,13 @@ def test_a_file_of_somebody_else_s_is_told_with_what_it_does(
     assert path.read_text() == text, "it stays"
 
 
-def test_a_changed_filter_is_told(whole: Whole) -> None:
+def test_a_changed_filter_is_reported(whole: Whole) -> None:
     whole.put()
     whole.write("filter.d/sshd.conf", "[Definition]\nfailregex =\n")
     assert whole.told() == {str(whole.filter): "changed by hand: not as fail2ban brings it"}
 
 
-def test_a_file_that_the_declared_jail_takes_out_of_force_is_told_once(whole: Whole) -> None:
+def test_a_file_that_the_declared_jail_comments_out_is_reported_once(whole: Whole) -> None:
     whole.put()
     whole.write("jail.d/zzz.local", "[sshd]\nmaxretry = 99\n")
     facts = whole.facts()
@@ -107,17 +107,17 @@ def test_a_file_that_the_declared_jail_takes_out_of_force_is_told_once(whole: Wh
     assert facts["strangers"] == {}
     whole.put()
     assert whole.facts()["overridden"] == {}
-    assert whole.told() == {}, "what is left of it sets nothing"
+    assert whole.told() == {}, "the rest of the file sets nothing"
 
 
-def test_what_was_there_before_us_is_quiet(whole: Whole) -> None:
+def test_a_file_from_before_the_first_deploy_is_not_reported(whole: Whole) -> None:
     whole.write("jail.d/evil.conf", "[evil]\nenabled = true\n")
     assert whole.told()
     whole.put()
     assert whole.told() == {}
 
 
-def test_what_fail2ban_refuses_is_told_in_its_own_words(whole: Whole) -> None:
+def test_a_refused_configuration_is_reported_with_fail2bans_own_line(whole: Whole) -> None:
     whole.put()
     assert whole.facts()["broken"] == ""
     whole.write("jail.d/evil.conf", "[evil]\nenabled = true\n")
@@ -137,12 +137,12 @@ def test_a_reload_that_fails_after_a_change_by_hand_names_that_change_first(whol
     assert "Unable to read the filter" in caught.value.detail
 
 
-def test_a_jail_that_is_not_asked_tells_of_no_other_file(jail: Jail) -> None:
+def test_a_jail_without_whole_reports_no_other_file(jail: Jail) -> None:
     jail.drop_in("evil.conf", "[evil]\nenabled = true\n")
     assert jail.facts()["strangers"] == {}
 
 
-def test_a_file_that_sets_nothing_is_told_too(whole: Whole) -> None:
+def test_a_file_that_sets_nothing_is_reported_too(whole: Whole) -> None:
     whole.put()
     whole.write("jail.local", "[DEFAULT]\n")
     assert whole.told() == {str(whole.folder / "jail.local"): "nobody declared it; without effect"}

@@ -41,7 +41,7 @@ NEVER = {"127.0.0.0/8": "never banned", "::1": "never banned"}
 
 @dataclass
 class Jail:
-    """A client for the jail sshd."""
+    """A client that manages the jail sshd."""
 
     client: Client
     server: FakeFail2ban
@@ -90,7 +90,7 @@ class Jail:
 
 @pytest.fixture
 def machine(machine: Machine, tmp_path: Path) -> Iterator[Machine]:
-    """A short folder for the socket: a path of one has 108 bytes."""
+    """A machine whose fail2ban socket is in a short folder: the path of a socket has at most 108 bytes."""
     short = Path(tempfile.mkdtemp(prefix="f2b"))
     server = FakeFail2ban(tmp_path / "fail2ban", short / "sock")
     server.write()
@@ -138,7 +138,7 @@ def found(kind: jails_module.Jails, spec: JailSpec) -> Any:
     return facts
 
 
-def test_a_jail_is_tested_loaded_read_back_and_left_alone(jail: Jail) -> None:
+def test_a_jail_is_tested_loaded_and_read_back_and_a_second_put_changes_nothing(jail: Jail) -> None:
     done = jail.put()
     assert done["facts"]["options"] == OPTIONS
     assert done["facts"]["ignoreip"] == NEVER
@@ -152,7 +152,7 @@ def test_a_jail_is_tested_loaded_read_back_and_left_alone(jail: Jail) -> None:
     assert jail.server.calls == []
 
 
-def test_a_value_that_the_server_does_not_take_is_a_fault(jail: Jail) -> None:
+def test_a_value_that_the_server_ignores_is_an_error(jail: Jail) -> None:
     jail.server.ignored_by_reload = True
     error = jail.refused()
     assert error.code == "not-converged"
@@ -176,7 +176,9 @@ def test_a_value_that_the_server_does_not_take_is_a_fault(jail: Jail) -> None:
         (lambda jail: jail.drop_in("zzz.local", "[sshd]\nbantime = 1\n"), "overridden"),
     ],
 )
-def test_drift_is_shown_by_property_and_mended(jail: Jail, change: Callable[[Jail], Any], shown: str) -> None:
+def test_drift_is_shown_by_property_and_repaired(
+    jail: Jail, change: Callable[[Jail], Any], shown: str
+) -> None:
     jail.put()
     change(jail)
     assert shown in jail.steps()
@@ -190,9 +192,9 @@ def test_drift_is_shown_by_property_and_mended(jail: Jail, change: Callable[[Jai
     [
         "",
         listing({"sshd": ["192.0.2.7", "192.0.2.8"]}),
-        # fail2ban made its table anew for the last ban.
+        # fail2ban created its table again for the last ban.
         listing({"sshd": ["192.0.2.8", "2001:db8::7"]}),
-        # Filled sets that no rule uses.
+        # The sets have the addresses, but no rule uses the sets.
         listing({"sshd": ["192.0.2.7", "192.0.2.8", "2001:db8::7"]}).replace("@addr", "@other"),
     ],
 )
@@ -205,7 +207,7 @@ def test_bans_that_the_packet_filter_lost_are_shown_and_come_back(jail: Jail, le
     assert jail.steps(banaction="nftables") == []
 
 
-def test_who_is_let_go_while_it_is_looked_is_not_missed(jail: Jail) -> None:
+def test_a_ban_that_ends_during_the_check_is_not_missing(jail: Jail) -> None:
     jail.put(banaction="nftables")
     jail.server.banned["sshd"] = ["192.0.2.7", "192.0.2.8"]
     jail.server.rules = listing({"sshd": ["192.0.2.8"]})
@@ -213,7 +215,7 @@ def test_who_is_let_go_while_it_is_looked_is_not_missed(jail: Jail) -> None:
     assert jail.steps(banaction="nftables") == []
 
 
-def test_what_only_the_files_tell_is_read_from_the_one_that_wins(jail: Jail) -> None:
+def test_an_option_that_only_files_tell_comes_from_the_overriding_file(jail: Jail) -> None:
     jail.put()
     jail.drop_in("zzz.local", "[web]\nfilter = x\n[sshd]\nFilter : sshd[mode=normal]\n  continued\n")
     facts = jail.facts()
@@ -221,7 +223,7 @@ def test_what_only_the_files_tell_is_read_from_the_one_that_wins(jail: Jail) -> 
     assert list(facts["overridden"]) == ["filter"]
 
 
-def test_lines_that_win_become_comments_and_come_back(jail: Jail) -> None:
+def test_overriding_lines_become_comments_and_come_back(jail: Jail) -> None:
     theirs = "# kept\r\n[sshd]\nbantime = 1\n   2\nmaxretry=9\n\n[web]\nbantime = 1\n"
     jail.put()
     path = jail.drop_in("zzz.local", theirs)
@@ -236,13 +238,13 @@ def test_lines_that_win_become_comments_and_come_back(jail: Jail) -> None:
     assert path.read_bytes().decode() == theirs
 
 
-def test_a_file_that_is_read_earlier_does_not_win(jail: Jail) -> None:
+def test_a_file_that_is_read_earlier_does_not_override_the_jail(jail: Jail) -> None:
     jail.put()
     (jail.server.folder / "jail.local").write_text("[sshd]\nmaxretry = 50\n")
     assert jail.steps() == []
 
 
-def test_a_jail_that_somebody_set_up_is_not_taken_over_silently(jail: Jail) -> None:
+def test_an_existing_jail_of_somebody_else_needs_adopt(jail: Jail) -> None:
     (jail.server.folder / "jail.local").write_text("[sshd]\nenabled = true\nbantime = 99\n")
     jail.server.reload("sshd")
     (jail.server.folder / "jail.d" / "defaults-debian.conf").unlink()
@@ -253,10 +255,10 @@ def test_a_jail_that_somebody_set_up_is_not_taken_over_silently(jail: Jail) -> N
     jail.put(adopt=True)
     assert jail.server.jails["sshd"]["bantime"] == "604800"
     assert jail.remove() == "removed"
-    assert jail.server.jails["sshd"]["bantime"] == "99", "as it was before us"
+    assert jail.server.jails["sshd"]["bantime"] == "99", "as it was before the first deploy"
 
 
-def test_a_jail_that_the_server_refuses_leaves_everything_as_it_was(jail: Jail) -> None:
+def test_a_refused_jail_leaves_all_files_unchanged(jail: Jail) -> None:
     jail.put()
     before = jail.path.read_bytes()
     jail.drop_in("zzz.local", "[sshd]\nbantime = 1\n")
@@ -269,7 +271,7 @@ def test_a_jail_that_the_server_refuses_leaves_everything_as_it_was(jail: Jail) 
     assert "sshd" in jail.server.jails
 
 
-def test_a_first_jail_that_is_refused_leaves_no_file_and_no_record(jail: Jail, machine: Machine) -> None:
+def test_a_refused_first_jail_leaves_no_file_and_no_record(jail: Jail, machine: Machine) -> None:
     jail.server.broken = "no-such-filter"
     jail.refused(filter="no-such-filter", adopt=True)
     assert not jail.path.exists()
@@ -281,14 +283,14 @@ def test_a_jail_without_its_log_file_is_refused_before_anything_is_written(
 ) -> None:
     log = tmp_path / "error.log"
     error = jail.refused(jail="web", logpath=str(log))
-    assert f"no file is there for {log}" in error.message
+    assert f"no file matches {log}" in error.message
     assert not (jail.server.folder / "jail.d" / "zz-portcullis-web.local").exists()
     log.touch()
     done = jail.put(jail="web", logpath=str(log))
     assert done["facts"]["options"]["logpath"] == str(log)
 
 
-def test_without_a_server_it_says_what_to_declare(jail: Jail) -> None:
+def test_without_a_server_the_error_says_what_to_declare(jail: Jail) -> None:
     jail.server.stop()
     error = jail.refused()
     assert error.message == "fail2ban does not run on the host"
@@ -311,7 +313,7 @@ def test_a_jail_can_be_switched_off(jail: Jail) -> None:
     assert jail.steps(enabled=False) == []
 
 
-def test_removing_it_stops_the_jail(jail: Jail) -> None:
+def test_removal_stops_the_jail(jail: Jail) -> None:
     jail.put()
     assert jail.remove() == "removed"
     assert not jail.path.exists()
@@ -319,7 +321,7 @@ def test_removing_it_stops_the_jail(jail: Jail) -> None:
     assert jail.remove() == "absent"
 
 
-def test_removing_it_works_without_server_and_without_package(jail: Jail) -> None:
+def test_removal_works_without_server_and_without_package(jail: Jail) -> None:
     jail.put()
     jail.server.stop()
     assert jail.remove() == "removed"
@@ -330,11 +332,13 @@ def test_removing_it_works_without_server_and_without_package(jail: Jail) -> Non
     assert jail.remove() == "absent"
 
 
-def test_a_remembered_ban_of_our_own_address_is_refused(jail: Jail, machine: Machine) -> None:
+def test_a_jail_with_a_ban_of_our_own_address_in_the_database_is_refused(
+    jail: Jail, machine: Machine
+) -> None:
     remember(machine, "192.0.2.9")
     error = jail.refused()
     assert error.code == "lock-out"
-    assert "192.0.2.9, where this session comes from, is banned by the jail sshd" in error.message
+    assert "the jail sshd bans 192.0.2.9, the address of this session" in error.message
     assert not jail.path.exists()
 
 
@@ -346,12 +350,14 @@ def test_a_remembered_ban_of_our_own_address_is_refused(jail: Jail, machine: Mac
         {"address": "192.0.2.9", "ago": 700000},
     ],
 )
-def test_bans_that_do_not_concern_us(jail: Jail, machine: Machine, ban: dict[str, Any]) -> None:
+def test_bans_of_other_addresses_or_jails_and_ended_bans_do_not_matter(
+    jail: Jail, machine: Machine, ban: dict[str, Any]
+) -> None:
     remember(machine, **ban)
     jail.put()
 
 
-def test_a_ban_without_end_and_a_live_one_count(jail: Jail, machine: Machine) -> None:
+def test_a_present_ban_and_a_permanent_one_count(jail: Jail, machine: Machine) -> None:
     jail.put()
     jail.server.banned["sshd"] = ["192.0.2.0/24"]
     assert jail.refused(maxretry="4").code == "lock-out"
@@ -360,7 +366,7 @@ def test_a_ban_without_end_and_a_live_one_count(jail: Jail, machine: Machine) ->
     assert jail.refused(maxretry="4").code == "lock-out"
 
 
-def test_an_address_that_is_never_banned_may_be_remembered(jail: Jail, machine: Machine) -> None:
+def test_an_address_that_is_never_banned_may_be_in_the_database(jail: Jail, machine: Machine) -> None:
     remember(machine, "192.0.2.9")
     kind = jails_module.Jails(machine, Store(machine.state))
     banned = kind.as_desired(jail.desired())
@@ -371,10 +377,10 @@ def test_an_address_that_is_never_banned_may_be_remembered(jail: Jail, machine: 
     assert kind.preflight(banned, facts, [], None) is None
 
 
-def test_a_jail_that_bans_us_for_what_was_logged_before_is_taken_back(jail: Jail) -> None:
+def test_a_jail_that_bans_us_for_older_failures_is_rolled_back(jail: Jail) -> None:
     jail.put()
     before = jail.path.read_bytes()
-    # It reads on for a while, and finds our own failures at the end.
+    # The jail reads for a while and finds our own failures at the end.
     jail.server.failed = [1, 2, 3, 4]
     asked = jail.server.answer
 
@@ -387,14 +393,14 @@ def test_a_jail_that_bans_us_for_what_was_logged_before_is_taken_back(jail: Jail
     error = jail.refused(maxretry="4")
     assert error.code == "lock-out"
     assert (
-        "bans 192.0.2.9, where this session comes from, for failures that were logged before" in error.message
+        "bans 192.0.2.9, the address of this session, for failures that were logged before" in error.message
     )
     assert jail.path.read_bytes() == before
 
 
-def test_a_jail_that_has_not_come_to_the_journals_end_is_waited_for(jail: Jail) -> None:
+def test_a_change_waits_until_the_jail_has_read_the_whole_journal(jail: Jail) -> None:
     jail.server.silent = True
-    jail.server.failed = [0] * 20  # long after it would have been taken for quiet
+    jail.server.failed = [0] * 20  # longer than the time after which a jail without news counts as done
     asked = jail.server.answer
 
     def answer(words: list[str]) -> Any:
@@ -408,7 +414,7 @@ def test_a_jail_that_has_not_come_to_the_journals_end_is_waited_for(jail: Jail) 
 
 
 @pytest.mark.parametrize(("logtarget", "loglevel"), [("SYSLOG", "INFO"), ("", "NOTICE")])
-def test_a_jail_whose_server_does_not_tell_counts_by_its_silence(
+def test_without_a_readable_log_a_jail_counts_as_done_after_a_while(
     jail: Jail, logtarget: str, loglevel: str
 ) -> None:
     jail.server.silent = True
@@ -419,11 +425,11 @@ def test_a_jail_whose_server_does_not_tell_counts_by_its_silence(
 
 
 def test_a_broken_database_restores_nothing(jail: Jail, machine: Machine) -> None:
-    machine.fail2ban_database.write_text("this is no database, and long enough to be seen as one" * 99)
+    machine.fail2ban_database.write_text("not a database, but long enough to look like one" * 99)
     jail.put()
 
 
-def test_the_undo_lifts_bans_and_puts_back_every_file_it_touched(jail: Jail, machine: Machine) -> None:
+def test_the_undo_lifts_bans_and_restores_every_changed_file(jail: Jail, machine: Machine) -> None:
     kind = jails_module.Jails(machine, Store(machine.state))
     later = jail.drop_in("zzz.local", "[sshd]\nbantime = 1\n")
     desired = kind.as_desired(jail.desired())
@@ -441,7 +447,7 @@ def test_the_undo_lifts_bans_and_puts_back_every_file_it_touched(jail: Jail, mac
 
 
 @pytest.mark.parametrize("jail_local", ["", "[sshd]\nenabled = true\n"])
-def test_a_removal_needs_a_guard_only_where_somebody_elses_jail_takes_over(
+def test_a_removal_needs_an_undo_only_if_a_jail_of_somebody_else_takes_over(
     jail: Jail, machine: Machine, jail_local: str
 ) -> None:
     (jail.server.folder / "jail.d" / "defaults-debian.conf").unlink()
@@ -474,24 +480,24 @@ def test_an_answer_cannot_run_code(machine: Machine) -> None:
     "said",
     [
         pickle.dumps(7),
-        b"\x80\x04\x95" + b"\xff" * 8 + b".",  # a frame of more bytes than there are
-        b"\x80\x04h\x07.",  # what was never kept
+        b"\x80\x04\x95" + b"\xff" * 8 + b".",  # a frame with more bytes than the answer has
+        b"\x80\x04h\x07.",  # a reference to an object that was never stored
         b"\x80\x04r\xff\xff\xff\xff.",
     ],
 )
-def test_an_answer_that_makes_no_sense(machine: Machine, said: bytes) -> None:
+def test_an_invalid_answer_is_an_error(machine: Machine, said: bytes) -> None:
     server = machine.run
     assert isinstance(server, FakeFail2ban)
     server.start()
     server._speak = lambda connection: (connection.recv(99), connection.sendall(said + END))  # type: ignore[assignment,method-assign]
     with Server(machine.fail2ban_socket) as found:
         assert found is not None
-        with pytest.raises(AgentError, match="makes no sense"):
+        with pytest.raises(AgentError, match="invalid answer"):
             found.jails()
 
 
 @pytest.mark.parametrize("parts", [[()], [3], [None], [["Filter", 3]], [["Filter", [["Total failed", "x"]]]]])
-def test_an_answer_of_another_form_names_nothing(machine: Machine, parts: list[Any]) -> None:
+def test_an_answer_of_another_form_counts_as_empty(machine: Machine, parts: list[Any]) -> None:
     server = machine.run
     assert isinstance(server, FakeFail2ban)
     server.start()
@@ -502,14 +508,14 @@ def test_an_answer_of_another_form_names_nothing(machine: Machine, parts: list[A
 
 
 @pytest.mark.parametrize("name", ["DEFAULT", "../x", "a]b", ""])
-def test_a_name_of_a_jail_is_no_path(jail: Jail, name: str) -> None:
+def test_a_name_that_could_be_a_path_is_refused(jail: Jail, name: str) -> None:
     assert "is not a name for a jail" in jail.refused(jail=name).message
 
 
 @pytest.mark.parametrize(
     "rules", ["x @", "[@]", '{"x": @}', '{"nftables": [null, @]}', '{"nftables": [{"set": 1}, @]}']
 )
-def test_rules_that_are_not_nfts_ban_nobody(machine: Machine, rules: str) -> None:
+def test_rules_in_another_format_count_as_no_bans(machine: Machine, rules: str) -> None:
     server = machine.run
     assert isinstance(server, FakeFail2ban)
     server.rules = rules.replace("@", '"@addr-set-sshd"')

@@ -1,4 +1,4 @@
-"""The jails of nginx: what counts, who never does, and what the component declares."""
+"""The jails of nginx: which requests count, who is never banned, and what the component declares."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def component(*, adopt: bool = False, **args: Any) -> ProxyJails:
     return ProxyJails("web1-proxy-jails", ProxyJailsArgs(**args), host=Host("web1", adopt=adopt))
 
 
-def test_each_jail_reads_the_logs_that_it_is_about(deploy: Deploy) -> None:
+def test_each_jail_reads_its_own_logs(deploy: Deploy) -> None:
     engine = deploy(lambda: component(error_logs=LOGS, auth=True))
     jails = {r.inputs["jail"]: r.inputs["options"] for r in engine.of(":Fail2banJail")}
     sites = " ".join(sorted(LOGS))
@@ -47,24 +47,24 @@ def test_each_jail_reads_the_logs_that_it_is_about(deploy: Deploy) -> None:
 
 
 def test_no_log_is_named_by_a_pattern(deploy: Deploy) -> None:
-    """A pattern is looked up when the jail starts: the log of a new site would be missed."""
+    """fail2ban expands a pattern only when the jail starts, so it would miss the log of a new site."""
     engine = deploy(lambda: component(error_logs=LOGS, auth=True))
     assert not any("*" in r.inputs["options"]["logpath"] for r in engine.of(":Fail2banJail"))
 
 
-def test_without_passwords_or_sites_there_is_no_jail_for_them(deploy: Deploy) -> None:
+def test_a_host_without_passwords_or_sites_has_no_jail_for_them(deploy: Deploy) -> None:
     engine = deploy(lambda: component(error_logs=LOGS))
     assert {r.inputs["jail"] for r in engine.of(":Fail2banJail")} == {"nginx-limit-req", "nginx-unknown-host"}
     engine = deploy(component)
     assert {r.inputs["jail"] for r in engine.of(":Fail2banJail")} == {"nginx-unknown-host"}
 
 
-def test_nobody_is_banned_from_ssh_for_what_nginx_logged(deploy: Deploy) -> None:
+def test_the_jails_of_nginx_do_not_ban_from_ssh(deploy: Deploy) -> None:
     engine = deploy(lambda: component(error_logs=LOGS, auth=True))
     assert {r.inputs["options"]["port"] for r in engine.of(":Fail2banJail")} == {"http,https"}
 
 
-def test_proxies_in_front_are_as_little_banned_as_ourselves(deploy: Deploy) -> None:
+def test_proxies_in_front_of_the_host_are_never_banned(deploy: Deploy) -> None:
     engine = deploy(
         lambda: component(error_logs=LOGS, auth=True, ignore=("203.0.113.7",), proxies=("198.51.100.0/24",))
     )
@@ -72,7 +72,7 @@ def test_proxies_in_front_are_as_little_banned_as_ourselves(deploy: Deploy) -> N
         assert set(jail.inputs["ignoreip"]) == {"127.0.0.0/8", "::1", "203.0.113.7", "198.51.100.0/24"}
 
 
-def test_the_filter_is_there_before_its_jail_and_tested(deploy: Deploy) -> None:
+def test_the_filter_is_tested_and_comes_before_its_jail(deploy: Deploy) -> None:
     engine = deploy(lambda: component(adopt=True))
     file = engine.one(":File")
     assert file.inputs["path"] == "/etc/fail2ban/filter.d/portcullis-unknown-host.conf"
@@ -81,12 +81,12 @@ def test_the_filter_is_there_before_its_jail_and_tested(deploy: Deploy) -> None:
     assert all(r.inputs["adopt"] is True for r in [*engine.of(":File"), *engine.of(":Fail2banJail")])
 
 
-def test_passwords_without_a_log_would_be_a_jail_without_one() -> None:
+def test_passwords_need_a_log() -> None:
     with pytest.raises(ValueError, match="name them under error_logs"):
         ProxyJailsArgs(auth=True)
 
 
-def test_every_argument_that_cannot_be_used_is_told() -> None:
+def test_one_error_names_every_invalid_argument() -> None:
     with pytest.raises(
         ValueError, match=r"(?s)\.error_logs\[0\].*\.ignore.*\.max_ban_time.*\.proxies\[0\]: "
     ):
@@ -94,7 +94,7 @@ def test_every_argument_that_cannot_be_used_is_told() -> None:
 
 
 def counted(line: str) -> str:
-    """Whom the filter counts for a line, of which fail2ban has taken the time out."""
+    """The address that the filter counts for a line, after fail2ban has removed the time from it."""
     pattern = render.FAILURES.replace("<ADDR>", "(?P<address>[0-9a-f.:]+)")
     found = re.search(pattern, re.sub(r"\[[^]]*\+0000\]", "[]", line, count=1))
     return found["address"] if found else ""
@@ -117,9 +117,9 @@ TIME = "[25/Nov/2026:13:00:00 +0000]"
         (f'192.0.2.9 - 198.51.100.7 - - [] {TIME} "GET / HTTP/1.1" 444 0 "-" "-"', "192.0.2.9"),
     ],
 )
-def test_what_counts_as_a_request_for_no_site_and_whose_it_is(line: str, who: str) -> None:
+def test_the_filter_finds_the_address_of_a_request_for_an_unknown_host(line: str, who: str) -> None:
     assert counted(line) == who
 
 
-def test_a_preview_knows_everything() -> None:
+def test_a_preview_has_no_unknown_inputs() -> None:
     assert unknown_in(lambda: component(error_logs=LOGS, auth=True)) == set()

@@ -152,6 +152,6 @@ CHANGES: dict[str, Hostile] = {
     "a-jail-for-those-who-log-in": Hostile(
         "more", 'Fail2banJail("greedy", host="web1", jail="greedy", opts=last, options={"filter": "greedy",'
         ' "backend": "systemd", "maxretry": 1, "findtime": "1h", "bantime": "1h",'
-        ' "banaction": "nftables[type=allports]"})', ("Fail2banJail", "where this session comes from"),
+        ' "banaction": "nftables[type=allports]"})', ("Fail2banJail", "the address of this session"),
     ),
 }  # fmt: skip

@@ -283,7 +283,7 @@ Fail2banJail("other", host="web1", jail="other", options={"maxretries": 3, "find
 """
     standing.program(program(more=more))
     standing.preview(fails=True).has(
-        "maxretries is no option of a jail: did you mean maxretry?",
+        "maxretries is not an option of a jail: did you mean maxretry?",
         "findtime: '1 month' is not a length of time",
     )
     standing.program(program())
@@ -301,7 +301,7 @@ Fail2banJail("web", host="web1", jail="nginx-http-auth", ignoreip=fail2ban.ignor
 """
     standing.program(program(more=more.replace("{filter}", "nginx-http-auth")))
     standing.up(fails=True).has(
-        "no file is there for /var/log/nginx/error.log, and a jail without its log file keeps the whole"
+        "no file matches /var/log/nginx/error.log, and fail2ban does not start if a jail's log file is"
     )
     host.run("mkdir -p /var/log/nginx && touch /var/log/nginx/error.log")
     standing.program(program(more=more.replace("{filter}", "no-such-filter")))
@@ -375,8 +375,8 @@ def test_a_jail_that_would_ban_us_at_once_is_refused(standing: Project, mended: 
     # The database remembers the ban, and a jail that starts restores it.
     host.run(f"fail2ban-client set sshd banip {PEER}; fail2ban-client stop sshd")
     standing.up(fails=True).has(
-        f"{PEER}, where this session comes from, is banned by the jail sshd",
-        "declare it as never banned",
+        f"the jail sshd bans {PEER}, the address of this session",
+        "declare this address as never banned",
     )
     assert "Jail list:\t\n" in host.run("fail2ban-client status").stdout
     # A ban is forgotten only while its jail runs.
@@ -392,7 +392,7 @@ def test_a_jail_that_bans_us_for_what_we_did_before_is_taken_back(
     host = standing.host
     host.run("fail2ban-client stop sshd")
     fail_to_log_in(lab, host, wrong_key, PEER, times=6)
-    standing.up(fails=True).has(f"the jail sshd bans {PEER}, where this session comes from, for failures")
+    standing.up(fails=True).has(f"the jail sshd bans {PEER}, the address of this session, for failures")
     assert PEER not in in_the_packet_filter(host)
     # What was read once is not read again.
     mended()
