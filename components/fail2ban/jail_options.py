@@ -118,7 +118,7 @@ def jail(
         "# Never banned: this host itself and the declared addresses.",
         f"ignoreip = {' '.join(ignoreip)}",
     ]
-    return header(resource, f"fail2ban: the jail {name}") + "\n" + "\n".join(lines) + "\n"
+    return header(resource, f"fail2ban: the jail {name}.") + "\n" + "\n".join(lines) + "\n"
 
 
 def in_words(count: int) -> str:

@@ -83,8 +83,8 @@ class ForwardFilterFacts(Facts):
         file: text of its file.
         unit: text of its unit.
         boot: systemd's word for whether the unit starts at boot.
-        permissions: owner, group and mode of the file and the unit. If one of them differs from
-            `PERMISSIONS`, its own.
+        permissions: owner, group and mode of the file and the unit. If one of the two differs from
+            `PERMISSIONS`, the values of that one.
         conflict: the unit that would flush the table, as a text for people; "" if there is none.
     """
 

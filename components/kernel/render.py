@@ -168,22 +168,24 @@ _REFUSED = (
 
 
 _HOPS = ("net.ipv4.ip_default_ttl", "net.ipv6.conf.*.hop_limit")
-_FEWEST = 32
+_LEAST_HOPS = 32
 """Two hosts on the internet seldom have more than 30 routers between them."""
 
 
 def refusal(key: str, value: str) -> str:
     """Return what a setting would break on a host that runs containers, "" for nothing."""
-    if any(fnmatch.fnmatchcase(key, pattern) for pattern in _HOPS) and not _is_far(value):
-        return f"its packets, also of SSH, do not reach far hosts; the minimum is {_FEWEST}, 64 is usual"
+    if any(fnmatch.fnmatchcase(key, pattern) for pattern in _HOPS) and not _reaches_far(value):
+        return (
+            f"its packets do not reach distant hosts, SSH included; write at least {_LEAST_HOPS}, usually 64"
+        )
     for pattern, refused, why in _REFUSED:
         if value == refused and STATIC not in key and fnmatch.fnmatchcase(key, pattern):
             return why
     return ""
 
 
-def _is_far(value: str) -> bool:
-    return value.isdecimal() and int(value) >= _FEWEST
+def _reaches_far(value: str) -> bool:
+    return value.isdecimal() and int(value) >= _LEAST_HOPS
 
 
 def settings(changes: Mapping[str, str | None], only: tuple[str, ...] = ()) -> dict[str, str]:

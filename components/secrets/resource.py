@@ -55,8 +55,8 @@ class GeneratedSecretProvider(Provider):
         changes=False the engine stores the new inputs and keeps the outputs, as both cases need.
         """
         del id_
-        word = news.get("rotate")
-        return DiffResult(changes=None if word is not None and word != olds.get("rotate") else False)
+        rotate = news.get("rotate")
+        return DiffResult(changes=None if rotate is not None and rotate != olds.get("rotate") else False)
 
     def create(self, props: Props) -> CreateResult:
         """Generate the first secret."""

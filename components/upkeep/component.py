@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from portcullis.components.upkeep.args import UpkeepArgs
     from portcullis.host import Host
 
-# Only after a reload does systemd know a unit that no resource starts, or a drop-in for all services.
+# systemd does not know a new drop-in for all services, or a unit that no resource starts, before this reload.
 _RELOAD = ("systemctl", "daemon-reload")
 
 

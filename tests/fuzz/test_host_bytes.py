@@ -404,6 +404,6 @@ def test_an_archive_of_mongodb(
 )
 def test_the_packet_filters_sets(listing: Any) -> None:
     try:
-        bans._stopped(json.dumps(listing), "sshd")
+        bans._in_packet_filter(json.dumps(listing), "sshd")
     except AgentError:
         return

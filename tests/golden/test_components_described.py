@@ -32,7 +32,7 @@ def test_a_component_has_its_example_its_arguments_and_its_wiring() -> None:
     assert "```python\nfrom portcullis.components import Fail2ban, Fail2banArgs\n" in page
     assert "### Fail2banArgs\n" in page
     assert "\n| `max_retry` | The number of failed logins that leads to a ban. | `5` |\n" in page
-    assert "\n| `ssh_port` | `int` | where its SSH server listens. | `22` |\n" in page
+    assert "\n| `ssh_port` | `int` | the port of its SSH server. | `22` |\n" in page
     assert "| `name` |" not in page
 
 

@@ -49,14 +49,14 @@ def enforced(machine: Machine, jail: str, action: str, banned: Callable[[], list
     # fail2ban's list has a new ban a moment before the packet filter has it, so look twice.
     for last in (False, True):
         if missing:
-            missing -= _stopped(machine.run(_RULES, timeout=_TIMEOUT).out, jail)
+            missing -= _in_packet_filter(machine.run(_RULES, timeout=_TIMEOUT).out, jail)
         if missing and not last:
             time.sleep(machine.settle)
     # A ban that ended meanwhile is not missing.
     return not (missing and missing & set(banned()))
 
 
-def _stopped(listing: str, jail: str) -> set[str]:
+def _in_packet_filter(listing: str, jail: str) -> set[str]:
     """The addresses in those sets of a jail that a rule uses."""
     found: set[str] = set()
     for name in (f"addr-set-{jail}", f"addr6-set-{jail}"):

@@ -46,7 +46,7 @@ class Server:
         except (FileNotFoundError, ConnectionRefusedError):
             return None
         except OSError as error:
-            raise _silent(error) from None
+            raise _no_answer(error) from None
         return self
 
     def __exit__(
@@ -110,7 +110,7 @@ class Server:
         if answer is None:
             return []
         if not isinstance(answer, list):
-            raise _nonsense()
+            raise _invalid_answer()
         return answer
 
     def _ask(self, *words: str) -> Any:
@@ -124,11 +124,11 @@ class Server:
                     raise ConnectionResetError
                 said += piece
         except OSError as error:
-            raise _silent(error) from None
+            raise _no_answer(error) from None
         try:
             failed, answer = _Plain(io.BytesIO(said[: -len(_END)])).load()
         except Exception:  # noqa: BLE001 - unpickling raises any error: "Security" in the page of pickle
-            raise _nonsense() from None
+            raise _invalid_answer() from None
         return None if failed else answer
 
 
@@ -156,11 +156,11 @@ def _pairs(answer: list[Any]) -> dict[str, Any]:
     }
 
 
-def _nonsense() -> AgentError:
+def _invalid_answer() -> AgentError:
     return AgentError("unreadable", "fail2ban gives an invalid answer")
 
 
-def _silent(error: OSError) -> AgentError:
+def _no_answer(error: OSError) -> AgentError:
     why = "it takes too long" if isinstance(error, TimeoutError) else str(error.strerror or "connection lost")
     return AgentError(
         "unreadable",

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _TEST = ("fail2ban-client", "-t")
 # A reload does not stop a jail that no file names any more, so that jail would go on banning. The dump lists
 # the jails that the files start.
-_TAKE_BACK = """\
+_UNDO = """\
 fail2ban-client reload --restart --unban --if-exists "$1"
 fail2ban-client --dump 2>/dev/null | grep -qF "['start', '$1']" && exit 0
 fail2ban-client stop "$1" >/dev/null 2>&1 || true
@@ -119,7 +119,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         values = {name: written[name] for name in spec.options if name in written}
         ignored, banned, enforced = written.get("ignoreip", "").split(), remembered, True
         if live:
-            told = {name: _told(live, jail, name, value) for name, value in spec.options.items()}
+            told = {name: _running_value(live, jail, name, value) for name, value in spec.options.items()}
             values.update({name: value for name, value in told.items() if value is not None})
             ignored = live.ignored(jail)
             enforced = bans.enforced(
@@ -246,7 +246,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
 
     def _undo(self, jail: str, facts: _Found) -> Undo:
         files = (str(jail_files.path_of(self._machine.fail2ban, jail)), *facts.later)
-        return Undo(files, (("sh", "-c", _WAIT), ("sh", "-c", _TAKE_BACK, "sh", jail)))
+        return Undo(files, (("sh", "-c", _WAIT), ("sh", "-c", _UNDO, "sh", jail)))
 
     def apply(self, desired: JailDesired, steps: list[Step], work: Work) -> None:
         """Write the file, test it, and reload the jail. Restore the earlier files if a step fails."""
@@ -257,7 +257,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         copy = work.folder / "before"
         with self._one_at_a_time:
             if desired.enabled:
-                self._ready(desired)
+                self._assert_can_start(desired)
             disk.sweep(ours)
             if "before" not in work.record.extra:  # an interrupted run has already kept the earlier file
                 work.record.extra["before"] = paths.keep(ours, copy)
@@ -301,9 +301,9 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             time.sleep(0.1)
         peer = self._machine.peer
         if desired.enabled and peer is not None and not _in_any(peer.address, desired.ignoreip):
-            self._watch(jail, peer, log)
+            self._wait_for_backlog(jail, peer, log)
 
-    def _watch(self, jail: str, peer: Peer, log: Log) -> None:
+    def _wait_for_backlog(self, jail: str, peer: Peer, log: Log) -> None:
         """Wait until the jail has read the older log entries, because these may ban this session's address.
 
         The fresh login alone cannot detect that: it might come just before the ban. A jail that reads the
@@ -332,7 +332,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 seen, since = failed, time.monotonic()
             time.sleep(settle / 12)
 
-    def _ready(self, desired: JailDesired) -> None:
+    def _assert_can_start(self, desired: JailDesired) -> None:
         """Check that the server runs and the log files exist, which a jail needs."""
         for pattern in desired.options.get("logpath", "").split():
             journal = desired.options.get("backend") == "systemd"
@@ -411,7 +411,7 @@ def _reload(jail: str, *how: str) -> tuple[str, ...]:
     return ("fail2ban-client", "reload", "--restart", *how, "--if-exists", jail)
 
 
-def _told(server: Server, jail: str, name: str, declared: str) -> str | None:
+def _running_value(server: Server, jail: str, name: str, declared: str) -> str | None:
     """The value that the server runs with. If it means the same as the declared one, the declared text."""
     if name == "logpath":
         files = set(server.files(jail))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from portcullis.agent.run import Done
     from portcullis.agent.store import Record, Store
 
-_RIVAL = "nftables.service"
+_NFTABLES = "nftables.service"
 _WANTED_BY = "sysinit.target.wants"
 _TIMEOUT = 30.0
 _TEXTS = ("table", "file", "unit")
@@ -82,19 +82,19 @@ class ForwardFilters(
         return steps + compare(desired, facts, ("boot", "permissions"), "set")
 
     def obstacle(self, desired: ForwardFilterDesired, facts: _Found) -> AgentError | None:
-        """Refuse while nftables.service is enabled: it would flush our table, and we must not disable it."""
+        """Refuse while nftables.service is enabled. It would flush our table, and is not ours to disable."""
         if not facts.conflict:
             return None
         return AgentError(
             "invalid",
-            f"{_RIVAL} is enabled on the host. When it starts or stops, it flushes the whole ruleset: this"
+            f"{_NFTABLES} is enabled on the host. When it starts or stops, it flushes the whole ruleset: this"
             " filter, and the rules of ufw and Docker",
             prop="conflict",
-            hint=f"run `systemctl disable {_RIVAL}` without --now, because a stop flushes too; or mask it",
+            hint=f"run `systemctl disable {_NFTABLES}` without --now, because a stop flushes too; or mask it",
         )
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        """Keep a table of this name from before, which seldom exists."""
+        """Keep an earlier table of this name, which seldom exists."""
         return {
             "type": "filter",
             "table": facts.live,
@@ -177,7 +177,7 @@ class ForwardFilters(
     def _facts(self) -> _Found:
         live, shown = self._live()
         (file, of_file), (unit, of_unit) = (self._text(path) for path in (self._file, self._unit))
-        conflict = f"{_RIVAL} is enabled" if self._enabled(_RIVAL) == ENABLED else ""
+        conflict = f"{_NFTABLES} is enabled" if self._enabled(_NFTABLES) == ENABLED else ""
         if not live and file == unit == ABSENT:
             return _Found(exists=False, conflict=conflict)
         odd = [permissions for permissions in (of_file, of_unit) if permissions not in ("", PERMISSIONS)]

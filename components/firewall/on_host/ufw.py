@@ -186,7 +186,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
                 self._ufw("--force", "disable")
             for name in facts.altered:
                 ufw_files.ship(self._machine, name)
-            self._settle(facts, desired)
+            self._apply_settings(facts, desired)
             want = {family: tuple(_declared_in(desired, family)) for family in FAMILIES}
             have = ufw_files.read(self._machine, ()).rules
             for argv in ufw_changes.commands(have, want, ufw_kernel.families(self._machine)):
@@ -194,7 +194,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             self._set_defaults(desired, facts)
             if desired.enabled and not facts.enabled:
                 self._ufw("--force", "enable")
-            self._mend()
+            self._repair_kernel()
 
     def remove(self, desired: UfwPolicyDesired, record: Record, folder: Path) -> str:
         """Restore the earlier rules and settings, in their order. The SSH server's rule stays."""
@@ -212,7 +212,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
                     ufw_files.put(
                         self._machine, name, (folder / name).read_bytes().decode("utf-8", "surrogateescape")
                     )
-            self._settle(facts, before, changed=bool(kept.get("altered")))
+            self._apply_settings(facts, before, changed=bool(kept.get("altered")))
             tuples = kept.get("tuples", {})
             original: Rules = {f: parse_tuples("\n".join(tuples.get(f, ()))) for f in FAMILIES}
             have = ufw_files.read(self._machine, custom).rules
@@ -229,7 +229,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         self, desired: UfwPolicyDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> AgentError | None:
         """Evaluate the new rules for the next login from the same address."""
-        if peer is None or not desired.enabled or not facts.exists or not any(map(_can_cut, steps)):
+        if peer is None or not desired.enabled or not facts.exists or not any(map(_can_lock_out, steps)):
             return None
         if peer.address.is_loopback:
             return None  # ufw accepts all of lo
@@ -267,7 +267,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
 
     def undo(self, desired: UfwPolicyDesired, facts: _Found, steps: list[Step]) -> Undo | None:
         """Return an undo that restores ufw's files and the kernel's rules."""
-        if not facts.exists or not desired.enabled or not any(map(_can_cut, steps)):
+        if not facts.exists or not desired.enabled or not any(map(_can_lock_out, steps)):
             return None
         return self._undo(facts)
 
@@ -316,11 +316,11 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             details={name: ufw_files.difference(machine, name, files.texts[name]) for name in files.altered},
         )
 
-    def _mend(self) -> None:
+    def _repair_kernel(self) -> None:
         """Make the kernel's rules match the files, if they differ."""
         files = ufw_files.read(self._machine, ())
         found = ufw_kernel.differences(self._machine, files)
-        if not any(findings.said for findings in found.values()):
+        if not any(findings.differences for findings in found.values()):
             return
         for family, findings in found.items():
             for words in findings.open:
@@ -333,7 +333,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         else:
             self._ufw("--force", "disable")
 
-    def _settle(self, facts: _Found, wanted: UfwPolicyDesired, *, changed: bool = False) -> None:
+    def _apply_settings(self, facts: _Found, wanted: UfwPolicyDesired, *, changed: bool = False) -> None:
         """Write the settings, and make the kernel match the files: ufw's commands fail on missing chains."""
         different = {k: v for k, v in wanted.settings.items() if facts.settings[k] != v}
         if different:
@@ -342,7 +342,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         if running and (changed or different or facts.altered):
             self._ufw("reload")
         if running:
-            self._mend()
+            self._repair_kernel()
 
     def _set_defaults(self, wanted: UfwPolicyDesired, facts: _Found) -> None:
         for direction in DEFAULTS:
@@ -376,7 +376,7 @@ def _named(rule: Rule) -> str:
     return f"{rule.match} ({rule.action})"
 
 
-def _can_cut(step: Step) -> bool:
+def _can_lock_out(step: Step) -> bool:
     """Whether a step could lock somebody out. A comment, a log level or another open port cannot."""
     if step.prop.startswith("rules["):
         old, new = step.have.split()[0], step.want.split()[0]

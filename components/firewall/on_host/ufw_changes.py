@@ -27,7 +27,7 @@ def commands(have: Rules, want: Rules, families: Sequence[Family]) -> Commands:
     """
     plan = _Plan(have, families)
     wanted = {f: {str(rule.match): rule for rule in want[f]} for f in families}
-    plan.delete(lambda f, rule: _is_doomed(rule, wanted[f].get(str(rule.match))))
+    plan.delete(lambda f, rule: _must_go(rule, wanted[f].get(str(rule.match))))
     plan.delete_repeated()
     plan.change(wanted)
     plan.add(
@@ -64,7 +64,7 @@ def misplaced(rules: Sequence[Rule]) -> tuple[Rule, Rule] | None:
     return found
 
 
-def _is_doomed(rule: Rule, wanted: Rule | None) -> bool:
+def _must_go(rule: Rule, wanted: Rule | None) -> bool:
     # A rule with another rank needs another place, so it is deleted and added again.
     return not rule.is_ssh and (wanted is None or wanted.rank != rule.rank)
 
@@ -81,8 +81,8 @@ class _Plan:
         self._lists: _Lists = {f: list(have[f]) for f in families}
         self.commands: Commands = []
 
-    def delete(self, doomed: Callable[[Family, Rule], bool]) -> None:
-        going = {f: [rule for rule in rules if doomed(f, rule)] for f, rules in self._lists.items()}
+    def delete(self, must_go: Callable[[Family, Rule], bool]) -> None:
+        going = {f: [rule for rule in rules if must_go(f, rule)] for f, rules in self._lists.items()}
         done: set[tuple[str, ...]] = set()
         for family, rules in going.items():
             for rule in rules:

@@ -42,13 +42,13 @@ def differences(machine: Machine, files: Files) -> dict[str, Findings]:
         else:
             found[family] = ufw_live.Findings()
             if f":{_PREFIX[family]}-user-input " in done.out:
-                found[family].said.append("ufw is off, but its rules are in the kernel")
+                found[family].differences.append("ufw is off, but its rules are in the kernel")
     return found
 
 
 def live_text(found: dict[str, Findings]) -> str:
     """The property `live`: ``ok``, or the differences."""
-    return "; ".join(f.text for f in found.values() if f.said) or "ok"
+    return "; ".join(f.text for f in found.values() if f.differences) or "ok"
 
 
 def may_reload(files: Files, found: dict[str, Findings], peer: Peer | None) -> bool:
@@ -57,9 +57,10 @@ def may_reload(files: Files, found: dict[str, Findings], peer: Peer | None) -> b
     It may if the kernel's rules matched the files. If they did not, the session may depend on the difference.
     Then the files themselves have to let the deploying machine in. If that is uncertain, the answer is no.
     """
-    if not any(findings.said for findings in found.values()):
+    if not any(findings.differences for findings in found.values()):
         return True
-    # A reload closes INPUT, and adds jumps only to chains that it makes. With a flushed INPUT nobody gets in.
+    # If INPUT was flushed, a reload would lock everybody out: it closes INPUT, and adds jumps only to chains
+    # that it creates itself.
     if any(findings.loose for findings in found.values()):
         return False
     return peer is not None and _admits(files, peer)

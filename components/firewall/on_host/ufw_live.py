@@ -1,4 +1,4 @@
-"""Compares the kernel's rules with ufw's files. Pure: it compares the text of ``iptables-save`` with theirs.
+"""Compares the kernel's rules, as ``iptables-save`` prints them, with ufw's files. Pure functions of text.
 
 Somebody may have flushed a chain, set a policy, or added a rule that bypasses ufw. `ufw status` does not
 show that.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Line = Tuple[Tuple[str, str], ...]
 
 _HOOKS = ("INPUT", "OUTPUT", "FORWARD")
-# ufw-init adds jumps to these chains to each built-in chain, in this order (ufw-init-functions).
+# In each built-in chain, ufw-init adds jumps to these chains, in this order (ufw-init-functions).
 _PRIMARY = ("before-logging", "before", "after", "after-logging", "reject", "track")
 _POLICIES = {"allow": "ACCEPT", "deny": "DROP", "reject": "DROP"}
 _DIRECTIONS = {"INPUT": "incoming", "OUTPUT": "outgoing", "FORWARD": "routed"}
@@ -45,20 +45,27 @@ class Saved:
 
 @dataclass
 class Findings:
-    """How the kernel differs from the files. All attributes but `said` tell what a reload does not repair."""
+    """How the kernel differs from the files.
 
-    said: List[str] = field(default_factory=list)
-    loose: bool = False  # a built-in chain lacks a jump to one of ufw's chains
-    unhooked: List[Tuple[str, str]] = field(default_factory=list)  # built-in chain, ufw's chain
-    open: List[Tuple[str, ...]] = field(default_factory=list)  # the words of each accepting rule in INPUT
+    Attributes:
+        differences: each difference, as a text for people.
+        loose: a built-in chain lacks a jump to one of ufw's chains. A reload does not add it.
+        unhooked: the missing jumps to existing chains: built-in chain and ufw's chain.
+        open: the words of each accepting rule in INPUT. A reload does not remove it.
+    """
+
+    differences: List[str] = field(default_factory=list)
+    loose: bool = False
+    unhooked: List[Tuple[str, str]] = field(default_factory=list)
+    open: List[Tuple[str, ...]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
         """The property `live`: ``ok``, or the differences in one line."""
-        if not self.said:
+        if not self.differences:
             return "ok"
-        more = f"; and {len(self.said) - _SHOWN} more" if len(self.said) > _SHOWN else ""
-        return "; ".join(self.said[:_SHOWN]) + more
+        more = f"; and {len(self.differences) - _SHOWN} more" if len(self.differences) > _SHOWN else ""
+        return "; ".join(self.differences[:_SHOWN]) + more
 
 
 def parse_saved(text: str) -> Saved:
@@ -94,14 +101,14 @@ def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str
     live, found = parse_saved(saved), Findings()
     tool = "ip6tables" if prefix.endswith("6") else "iptables"
     if f"{prefix}-user-input" not in live.chains:
-        found.said.append(f"{tool} has no rules of ufw")
+        found.differences.append(f"{tool} has no rules of ufw")
         found.loose = True
         return found
     for hook in _HOOKS:
         want, have = _policy(defaults[_DIRECTIONS[hook]]), live.policies.get(hook, "ACCEPT")
         # Docker itself closes FORWARD. A policy stricter than the declared one is no difference.
         if have != want and (hook, want) != ("FORWARD", "ACCEPT"):
-            found.said.append(f"{tool}: the policy of {hook} is {have}, not {want}")
+            found.differences.append(f"{tool}: the policy of {hook} is {have}, not {want}")
         hooked = {dict(_line(rule)).get("target") for rule in live.chains.get(hook, ())}
         missing = [
             chain for chain in (f"{prefix}-{name}-{hook.lower()}" for name in _PRIMARY) if chain not in hooked
@@ -109,12 +116,14 @@ def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str
         found.unhooked += [(hook, chain) for chain in missing if chain in live.chains]
         if missing:
             found.loose = True
-            found.said.append(f"{tool}: {hook} lacks -j {missing[0]}" + (" and more" if missing[1:] else ""))
+            found.differences.append(
+                f"{tool}: {hook} lacks -j {missing[0]}" + (" and more" if missing[1:] else "")
+            )
     if _policy(defaults["incoming"]) != "ACCEPT":
         for rule in live.chains.get("INPUT", ()):
             if dict(_line(rule)).get("target") == "ACCEPT":
                 found.open.append(tuple(_words(rule)))
-                found.said.append(f"{tool}: a rule in INPUT bypasses ufw: {rule}")
+                found.differences.append(f"{tool}: a rule in INPUT bypasses ufw: {rule}")
     _compare_chains(live, files, prefix, found)
     return found
 
@@ -130,7 +139,7 @@ def _compare_chains(live: Saved, files: Sequence[str], prefix: str, found: Findi
     for chain, rules in sorted(wanted.items()):
         if chain not in live.chains:
             if rules:
-                found.said.append(f"{chain} is gone")
+                found.differences.append(f"{chain} is gone")
             continue
         want = [(line, rule) for line, rule in ((_line(rule), rule) for rule in rules) if not _logs(line)]
         have = [(line, rule) for line, rule in ((_line(r), r) for r in live.chains[chain]) if not _logs(line)]
@@ -138,10 +147,10 @@ def _compare_chains(live: Saved, files: Sequence[str], prefix: str, found: Findi
             continue
         lacking = _without(want, have)
         besides = _without(have, want)
-        found.said += [f"{chain} lacks {rule}" for rule in lacking]
-        found.said += [f"{chain} has the extra rule {rule}" for rule in besides]
+        found.differences += [f"{chain} lacks {rule}" for rule in lacking]
+        found.differences += [f"{chain} has the extra rule {rule}" for rule in besides]
         if not lacking and not besides:
-            found.said.append(f"{chain} has its rules in another order")
+            found.differences.append(f"{chain} has its rules in another order")
 
 
 def _without(these: list[tuple[Line, str]], those: list[tuple[Line, str]]) -> list[str]:

@@ -271,7 +271,7 @@ def verdict(rules: Iterable[Rule], packet: Match) -> Rule | None:
     """The first rule that matches `packet`, an incoming packet with its addresses, protocol and port.
 
     The packet's interface is not known. So a refusing rule for one interface is skipped, and an accepting
-    rule for one interface counts. The login that follows every change finds the truth.
+    rule for one interface counts. The fresh login after every change tests the rest.
     """
     for rule in rules:
         if rule.match.in_on and rule.rank == RANKS["deny"]:

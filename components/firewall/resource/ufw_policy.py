@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 _ACTIONS = ("allow", "deny", "reject")
 # Properties that are read back and always declared with these values. A host with other values shows a
 # difference.
-_AS_IT_SHOULD = {"settings": dict(SETTINGS), "altered": {}, "order": "ok", "live": "ok"}
+_EXPECTED = {"settings": dict(SETTINGS), "altered": {}, "order": "ok", "live": "ok"}
 
 _DONE = {"allow": "allowed", "deny": "denied", "reject": "rejected", "limit": "limited"}
 # What a report puts before the host's own text.
-_SAID = {"live": "the kernel has other rules: ", "order": "order of rules: "}
+_PREFIXES = {"live": "the kernel has other rules: ", "order": "order of rules: "}
 
 
 class UfwPolicyProvider(GuardedProvider):
@@ -44,7 +44,7 @@ class UfwPolicyProvider(GuardedProvider):
     section = Section.FIREWALL
     desired_type = UfwPolicyDesired
     facts_type = UfwPolicyFacts
-    live = ("enabled", "logging", "defaults", "rules", *_AS_IT_SHOULD)
+    live = ("enabled", "logging", "defaults", "rules", *_EXPECTED)
     identity = ("host",)
     instead_of_import = "the id of a host's one policy is ALIAS:ufw, such as web1:ufw"
 
@@ -58,7 +58,7 @@ class UfwPolicyProvider(GuardedProvider):
         for name in inputs.news.get("custom_files") or ():
             if is_known(name) and name not in SHIPPED:
                 inputs.fail("custom_files", f"{name!r} is none of {', '.join(SHIPPED)}")
-        inputs.inputs |= _AS_IT_SHOULD
+        inputs.inputs |= _EXPECTED
 
     def importable(self, item: str) -> Props | None:
         """Return the host's one policy."""
@@ -103,7 +103,7 @@ class UfwPolicyProvider(GuardedProvider):
                 severity = Severity.OPEN if opens else Severity.WRONG
                 text = str(change.live.get(name))
                 for each in text.split("; ") if name == "live" else [text]:
-                    what = f"{_SAID[name]}{each}" if name in _SAID else difference(change, name)
+                    what = f"{_PREFIXES[name]}{each}" if name in _PREFIXES else difference(change, name)
                     # Exposure reports such a rule too, under this topic.
                     topic = each.replace(": a rule in INPUT bypasses ufw:", " INPUT:")
                     found.append(Line(UFW, what, "", severity, at=(name,), topic=topic))
@@ -204,7 +204,7 @@ class UfwPolicy(HostResource):
                 "logging": logging,
                 "rules": dict(rules or {}),
                 "custom_files": sorted(custom_files) or None,
-                **_AS_IT_SHOULD,
+                **_EXPECTED,
             },
             outputs=(),
             opts=opts,

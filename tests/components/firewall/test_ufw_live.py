@@ -24,7 +24,7 @@ def kernel(family: str = "") -> str:
 @pytest.mark.parametrize("family", ["", "6"])
 def test_rules_that_ufw_loaded_match_its_files(family: str) -> None:
     found = look(kernel(family), family)
-    assert found.said == []
+    assert found.differences == []
     assert found.text == "ok"
 
 
@@ -38,7 +38,7 @@ def test_every_missing_rule_that_accepts_or_refuses_is_reported(family: str) -> 
     assert len(counted) > 15
     for number in counted:
         without = "\n".join(lines[:number] + lines[number + 1 :])
-        (said,) = look(without, family).said
+        (said,) = look(without, family).differences
         assert " lacks " in said
 
 
@@ -124,7 +124,7 @@ def test_a_flushed_chain_is_shown_in_one_line() -> None:
 def test_valid_lines_of_a_broken_file_still_count(line: str) -> None:
     files = [(RECORDED / f"{name}.rules").read_text() for name in ("before", "after", "user")]
     broken = files[0].replace("COMMIT", f"{line}\nCOMMIT")
-    assert compare(kernel(), [broken, *files[1:]], "ufw", DEFAULTS).said == [
+    assert compare(kernel(), [broken, *files[1:]], "ufw", DEFAULTS).differences == [
         f"ufw-user-input lacks {line.partition(' ')[2].partition(' ')[2]}"
     ] * line.startswith("-A ")
 
@@ -132,5 +132,5 @@ def test_valid_lines_of_a_broken_file_still_count(line: str) -> None:
 def test_an_unknown_policy_counts_as_drop() -> None:
     said = look(
         kernel().replace(":INPUT DROP", ":INPUT ACCEPT"), defaults={**DEFAULTS, "incoming": "sometimes"}
-    ).said
+    ).differences
     assert said == ["iptables: the policy of INPUT is ACCEPT, not DROP"]
