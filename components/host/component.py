@@ -129,15 +129,19 @@ class HardenedHost(pulumi.ComponentResource):
         add_declared(declared(name, args), pulumi.get_stack())
         super().__init__("portcullis:index:HardenedHost", name, None, opts)
         self._name, self._args, self._host = name, args, host
-        self._let_in(preview_key if args.preview else None)
-        self._close()
-        self._keep_up()
-        self.stores = self._stores() if args.stores else None
-        self.apps = {app: self._app(app, settings, secret=secret_apps) for app, settings in args.apps.items()}
-        self.tunnels = [self._tunnel(person, tunnel) for person, tunnel in sorted(args.tunnels.items())]
-        self.proxy = self._serve() if args.sites else None
-        self.exposure = self._look()
-        self.inventory = self._take_stock()
+        self._declare_logins(preview_key if args.preview else None)
+        self._declare_protection()
+        self._declare_maintenance()
+        self.stores = self._declare_stores() if args.stores else None
+        self.apps = {
+            app: self._declare_app(app, settings, secret=secret_apps) for app, settings in args.apps.items()
+        }
+        self.tunnels = [
+            self._declare_tunnel(person, tunnel) for person, tunnel in sorted(args.tunnels.items())
+        ]
+        self.proxy = self._declare_proxy() if args.sites else None
+        self.exposure = self._declare_exposure()
+        self.inventory = self._declare_inventory()
         self.register_outputs(
             {
                 "apps": {app: container.address for app, container in self.apps.items()},
@@ -147,7 +151,7 @@ class HardenedHost(pulumi.ComponentResource):
             }
         )
 
-    def _let_in(self, preview_key: pulumi.Input[str] | None) -> None:
+    def _declare_logins(self, preview_key: pulumi.Input[str] | None) -> None:
         """Declare who may log in: the users, the SSH server, and the preview key."""
         name, args, host = self._name, self._args, self._host
         is_shown = preview_key is not None
@@ -175,7 +179,7 @@ class HardenedHost(pulumi.ComponentResource):
             opts = self._after(self.access)
             PreviewAccess(f"{name}-preview", args.preview, host=host, key=preview_key, opts=opts)
 
-    def _close(self) -> None:
+    def _declare_protection(self) -> None:
         """Declare the firewall, the kernel settings, the Docker engine that needs both, and fail2ban."""
         name, args, host = self._name, self._args, self._host
         self.firewall = Firewall(
@@ -207,7 +211,7 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._after(self.access),
         )
 
-    def _keep_up(self) -> None:
+    def _declare_maintenance(self) -> None:
         """Declare the maintenance of the host: login policy, updates, disk space."""
         name, args, host = self._name, self._args, self._host
         LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=host, opts=self._after())
@@ -220,7 +224,7 @@ class HardenedHost(pulumi.ComponentResource):
         )
         Upkeep(f"{name}-upkeep", args.upkeep, host=host, opts=self._after(updates))
 
-    def _stores(self) -> Stores:
+    def _declare_stores(self) -> Stores:
         return Stores(
             f"{self._name}-stores",
             self._args.stores,
@@ -230,7 +234,7 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._after(),
         )
 
-    def _app(self, name: str, app: AppArgs, *, secret: bool) -> PrivateContainer:
+    def _declare_app(self, name: str, app: AppArgs, *, secret: bool) -> PrivateContainer:
         args = self._args
         return PrivateContainer(
             name,
@@ -244,7 +248,7 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._after(),
         )
 
-    def _tunnel(self, person: str, tunnel: TunnelArgs) -> SshTunnel:
+    def _declare_tunnel(self, person: str, tunnel: TunnelArgs) -> SshTunnel:
         return SshTunnel(
             f"{self._name}-tunnel-{person}",
             tunnel,
@@ -254,7 +258,7 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._after(self.access),
         )
 
-    def _serve(self) -> ReverseProxy:
+    def _declare_proxy(self) -> ReverseProxy:
         """Declare nginx with its sites, and the jails that read its logs."""
         name, args, host = self._name, self._args, self._host
         proxy = ReverseProxy(
@@ -279,7 +283,7 @@ class HardenedHost(pulumi.ComponentResource):
         port = cast("pulumi.Input[int]", app.port)
         return ProxiedApp(self.engine.bind_address, port, depends_on=[app])
 
-    def _look(self) -> HostExposure:
+    def _declare_exposure(self) -> HostExposure:
         """Declare the check of the result: the listeners, and the traffic that gets through."""
         args = self._args
         return HostExposure(
@@ -293,10 +297,10 @@ class HardenedHost(pulumi.ComponentResource):
             ports=wiring.host_ports(args),
             released=wiring.released(args),
             networks=wiring.docker_networks(args),
-            opts=self._after(*self._parts()),
+            opts=self._after(*self._observed_parts()),
         )
 
-    def _take_stock(self) -> HostInventory:
+    def _declare_inventory(self) -> HostInventory:
         """Declare the inventory, which shows everything undeclared as drift."""
         args = self._args
         return HostInventory(
@@ -306,10 +310,10 @@ class HardenedHost(pulumi.ComponentResource):
             containers=[*args.apps, *args.stores],
             networks=wiring.network_members(args),
             volumes=wiring.volumes(args),
-            opts=self._after(*self._parts()),
+            opts=self._after(*self._observed_parts()),
         )
 
-    def _parts(self) -> list[pulumi.Resource]:
+    def _observed_parts(self) -> list[pulumi.Resource]:
         """Return the parts that exposure and inventory wait for."""
         parts = [self.access, self.firewall, self.engine, self.stores, *self.apps.values(), self.proxy]
         return [part for part in parts if part is not None]

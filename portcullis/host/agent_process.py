@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _STDERR_KEPT = 8192
 """Bytes kept of the standard error of ssh and of the remote command. Error messages quote it."""
-_LEAVES = 5.0  # seconds that the ssh client gets to end by itself
+_TIME_TO_END = 5.0  # seconds that the ssh client gets to end by itself
 LIVES = 4.0
 """Seconds without a request after which the client sends an empty line, as a sign of life.
 
@@ -69,7 +69,7 @@ class AgentProcess:
         # A pipe that nobody reads blocks its writer, so a separate thread writes.
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._stderr = b""
-        self._abuse = ""
+        self._violation = ""
         self.ended = False
         self._threads = [
             threading.Thread(target=target, daemon=True, name=f"{target.__name__} {alias}")
@@ -115,7 +115,7 @@ class AgentProcess:
         """Close the session's input, and kill the client if it does not end in time."""
         self._outgoing.put(None)
         try:
-            self._child.wait(_LEAVES)
+            self._child.wait(_TIME_TO_END)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
@@ -144,7 +144,7 @@ class AgentProcess:
             said = 0
             while line := lines.readline(LONGEST_ANSWER + 1):
                 said += len(line)
-                if self._is_too_much(line, said):
+                if self._exceeds_limit(line, said):
                     break
                 if self._ready.done():
                     if line.strip() == ENDED.encode() or not self._answered(line):
@@ -156,7 +156,7 @@ class AgentProcess:
                     break
                 if word in (HAVE, NEED, NO_PYTHON):
                     self._ready.set_result(word)
-            if self._abuse:
+            if self._violation:
                 self._child.kill()
         self._threads[0].join(2)  # wait for the last lines of ssh, which hold the reason
         with self._lock:
@@ -169,15 +169,17 @@ class AgentProcess:
             self._ready.set_exception(failure)
         self._outgoing.put(None)
 
-    def _is_too_much(self, line: bytes, said: int) -> bool:
+    def _exceeds_limit(self, line: bytes, said: int) -> bool:
         """Tell whether the host exceeds a limit. A host is not trusted, and could fill our memory."""
         if not self._ready.done() and said > _LONGEST_GREETING:
-            self._abuse = f"the host sent more than {_LONGEST_GREETING >> 20} MB before it started the agent"
+            self._violation = (
+                f"the host sent more than {_LONGEST_GREETING >> 20} MB before it started the agent"
+            )
         elif len(line) > LONGEST_ANSWER:
-            self._abuse = f"an answer of the host is longer than {LONGEST_ANSWER >> 20} MB"
+            self._violation = f"an answer of the host is longer than {LONGEST_ANSWER >> 20} MB"
         elif said > MOST_OF_A_SESSION:
-            self._abuse = f"the host sent more than {MOST_OF_A_SESSION >> 20} MB in one session"
-        return bool(self._abuse)
+            self._violation = f"the host sent more than {MOST_OF_A_SESSION >> 20} MB in one session"
+        return bool(self._violation)
 
     def _answered(self, line: bytes) -> bool:
         """Give an answer to the thread that waits for it. Return False if the session must end."""
@@ -186,7 +188,7 @@ class AgentProcess:
             with self._lock:
                 future = self._waiting.pop(answer["id"], None)
         except RecursionError:
-            self._abuse = "an answer of the host is nested too deeply"
+            self._violation = "an answer of the host is nested too deeply"
             return False
         except (ValueError, KeyError, TypeError):
             return True
@@ -201,9 +203,9 @@ class AgentProcess:
                 self._stderr = (self._stderr + piece)[-_STDERR_KEPT:]
 
     def _failure(self) -> ConnectionFailed:
-        if self._abuse:
+        if self._violation:
             return ConnectionFailed(
-                self._abuse,
+                self._violation,
                 hint="no agent of Portcullis sends this, so somebody else may control the host: "
                 "check it at your provider's console",
             )

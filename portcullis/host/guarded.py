@@ -84,7 +84,7 @@ class GuardedProvider(HostProvider):
         """
         with _lock(props):
             channel.families_in_use()  # finds the families while the login still works
-            result = _asked(channel, lambda more: self.put(channel, item, props, **more))
+            result = _request_with_undo(channel, lambda more: self.put(channel, item, props, **more))
             confirm(channel, result, login)
         facts: Json = result["facts"]
         return facts
@@ -94,7 +94,7 @@ class GuardedProvider(HostProvider):
         with _lock(props):
             channel.families_in_use()
             ask = super().withdraw
-            result = _asked(channel, lambda guard: ask(channel, item, props, **guard, **more))
+            result = _request_with_undo(channel, lambda guard: ask(channel, item, props, **guard, **more))
             confirm(channel, result, self.login_after_removal(props, result))
         return result
 
@@ -105,7 +105,7 @@ def _lock(props: Props) -> threading.Lock:
         return _one_at_a_time.setdefault(f"{stack_name(props)} {props['host']}", threading.Lock())
 
 
-def _asked(channel: Channel, ask: Callable[[Json], Json]) -> Json:
+def _request_with_undo(channel: Channel, ask: Callable[[Json], Json]) -> Json:
     """Request a change with an armed undo. If the change breaks the session, find out what happened.
 
     Raises:
@@ -116,10 +116,10 @@ def _asked(channel: Channel, ask: Callable[[Json], Json]) -> Json:
     try:
         return ask({"guard": WINDOW, "attempt": attempt})
     except (SessionBroken, TimedOut) as error:
-        raise _after_the_break(channel, attempt, error) from None
+        raise _outcome_after_broken_session(channel, attempt, error) from None
 
 
-def _after_the_break(channel: Channel, attempt: str, broken: HostError) -> HostError:
+def _outcome_after_broken_session(channel: Channel, attempt: str, broken: HostError) -> HostError:
     """Log in until the host has undone the change, and return the error that says so."""
     why = f"the change broke the session that made it ({broken.cause})"
     gave_up = time.monotonic() + WINDOW + _MARGIN
@@ -130,15 +130,15 @@ def _after_the_break(channel: Channel, attempt: str, broken: HostError) -> HostE
             said = None
         if said and said["undone"] is not None:
             hint = "correct the declaration, then run again"
-            return RolledBack(f"{why}; {_BACK}", detail="\n".join(said["undone"]), hint=hint)
+            return RolledBack(f"{why}; {_UNDONE}", detail="\n".join(said["undone"]), hint=hint)
         if said and not said["armed"]:
             return broken
         time.sleep(_PAUSES[1])
-    return RolledBack(f"{why}; {_ALONE}, but no fresh login works", hint=_CONSOLE)
+    return RolledBack(f"{why}; {_UNDONE_BY_HOST}, but no fresh login works", hint=_CONSOLE)
 
 
-_BACK = "the change was undone, and the login works again"
-_ALONE = "the host should have undone the change by itself"
+_UNDONE = "the change was undone, and the login works again"
+_UNDONE_BY_HOST = "the host should have undone the change by itself"
 _CONSOLE = "log in at your provider's console: `journalctl -u 'portcullis-guard-*'` shows what happened"
 
 
@@ -151,13 +151,13 @@ def confirm(channel: Channel, result: Json, login: Login) -> None:
     guard = result.get("guard")
     if not guard:
         return
-    failure = _refused(lambda: channel.log_in_again("confirm", login, guard=guard))
-    error = _take_back(channel, guard, failure) if failure is not None else None
+    failure = _login_error(lambda: channel.log_in_again("confirm", login, guard=guard))
+    error = _undo(channel, guard, failure) if failure is not None else None
     if error is not None:
         raise error
 
 
-def _refused(attempt: Callable[[], object]) -> HostError | None:
+def _login_error(attempt: Callable[[], object]) -> HostError | None:
     """Try a login several times. Return None if it works, otherwise the error."""
     failure: HostError | None = None
     deadline = time.monotonic() + WINDOW / 3
@@ -176,7 +176,7 @@ def _refused(attempt: Callable[[], object]) -> HostError | None:
     return failure
 
 
-def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack | None:
+def _undo(channel: Channel, guard: str, failure: HostError) -> RolledBack | None:
     """Undo the change and verify that. Return the error that says so, or None if the change is confirmed."""
     refused = f"after the change, a fresh login failed: {failure.cause}"
     try:
@@ -194,7 +194,7 @@ def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack |
         if armed is False:
             break
         if time.monotonic() > gave_up:
-            undone = "the change was undone" if done else _ALONE
+            undone = "the change was undone" if done else _UNDONE_BY_HOST
             return RolledBack(
                 f"{refused}; {undone}, but no fresh login works",
                 detail=failure.detail,
@@ -203,7 +203,7 @@ def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack |
         time.sleep(_PAUSES[1])
     failed = done["failed"] if done else []
     return RolledBack(
-        f"{refused}; {_BACK}",
+        f"{refused}; {_UNDONE}",
         detail="\n".join([failure.detail, *failed]).strip(),
         hint=failure.hint or "correct the declaration, then run again",
     )

@@ -170,8 +170,8 @@ class Session:
         """
         families = self.families_in_use()
         for family in families[:-1]:
-            self._alone(login, family, "hello", {})
-        answer = self._alone(login, families[-1], op, arguments)
+            self._log_in_alone(login, family, "hello", {})
+        answer = self._log_in_alone(login, families[-1], op, arguments)
         if login.declared or login.port:
             self._alias = self.host  # the host may refuse the bootstrap login from now on
             self._is_first_contact(now=False)
@@ -182,7 +182,7 @@ class Session:
         remember_port(self._project / self._config, self.host, port)
         set_port(self._project / self._config, self.host, port)
 
-    def _alone(self, login: Login, family: tuple[str, ...], op: str, arguments: Json) -> Json:
+    def _log_in_alone(self, login: Login, family: tuple[str, ...], op: str, arguments: Json) -> Json:
         alias = self.host if login.declared or login.port else self._alias
         options = [*ALONE, *family]
         if login.port:
@@ -209,7 +209,7 @@ class Session:
             found: list[tuple[str, ...]] = []
             for family in (("-4",), ("-6",)) if both else ():
                 with contextlib.suppress(HostError):
-                    self._alone(Login(), family, "hello", {})
+                    self._log_in_alone(Login(), family, "hello", {})
                     found.append(family)
             self._families = found or [()]
         return self._families
@@ -370,11 +370,11 @@ class Session:
                 process.close()
                 raise
             else:
-                self._arrived(alias, process)
+                self._remember_login(alias, process)
                 return process, answer
         raise AssertionError("unreachable")  # pragma: no cover
 
-    def _arrived(self, alias: str, process: AgentProcess) -> None:
+    def _remember_login(self, alias: str, process: AgentProcess) -> None:
         """Remember the alias that worked, and if the declared port worked, do not try other ports again."""
         self._alias = alias
         config = self._project / self._config

@@ -299,7 +299,7 @@ def test_a_process_has_one_session_for_each_host(monkeypatch: pytest.MonkeyPatch
 def test_the_end_of_the_agent_is_noticed_although_the_shared_connection_stays(
     fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_process, "_LEAVES", 0.2)
+    monkeypatch.setattr(agent_process, "_TIME_TO_END", 0.2)
     session = fake_ssh("""
         print("have", flush=True)
         sys.stdin.readline()
@@ -328,7 +328,7 @@ def test_an_unreachable_host_is_tried_once_for_all_resources(
 def test_a_host_that_reads_nothing_blocks_no_other_request(
     fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_process, "_LEAVES", 0.2)
+    monkeypatch.setattr(agent_process, "_TIME_TO_END", 0.2)
     session = fake_ssh('print("have", flush=True)\ntime.sleep(60)')
     failures: list[BaseException] = []
 
