@@ -10,7 +10,7 @@ import lazy_loader
 
 if __name__ == "components":
     # A second import name would create each class a second time, and `isinstance` would fail between the two.
-    raise ImportError("import portcullis.components: the folder components/ is linked into the package")
+    raise ImportError("import portcullis.components instead: the package contains a link to components/")
 
 # Names load on first use: the provider needs one module of a part, but neither pulumi_docker nor pydantic.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -101,7 +101,7 @@ def _ascii(label: str) -> str:
 
 
 def server_name_fault(text: str) -> tuple[str, str] | None:
-    """Return reason and hint against the host name of a site, or None."""
+    """Return reason and hint if a text is not the host name of a site, otherwise None."""
     if re.fullmatch(r"[0-9.]+", text) or ":" in text:
         page = re.fullmatch(r"https?://([^/:?#@\[]+)(?:[/:?#][^@]*)?", text)
         name = _spelling(page[1]) if page else ""

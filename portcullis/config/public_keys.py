@@ -45,7 +45,7 @@ def _public_key(text: str, kinds: tuple[str, ...], what: str, how: str) -> tuple
         return (f"is not {what}: the part after the type is not base64", how)
     strings, rest = _strings(blob)
     if rest or len(strings) < 2 or strings[0] != parts[0].encode():  # noqa: PLR2004 - the type, then the key
-        return (f"is not a whole {parts[0]} key", how)
+        return (f"is not a complete {parts[0]} key", how)
     return None
 
 

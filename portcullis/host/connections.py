@@ -208,13 +208,13 @@ def _looks_for(block: str) -> re.Match[str] | None:
 
 
 def declared_port(ssh_config: str, alias: str) -> int:
-    """Return the port that the settings declare for a host, out of its `ssh_config`."""
+    """Return the port that the settings declare for a host, read from `ssh_config`."""
     found = re.search(r"^ +Port ([0-9]+)$", _block_of(ssh_config, alias), re.MULTILINE)
     return int(found.group(1)) if found else _DEFAULT_PORT
 
 
 def pinned_key_type(ssh_config: Path, alias: str) -> str:
-    """Return the type of the key that is pinned for a host, such as ssh-ed25519; "" where none is."""
+    """Return the type of the key that is pinned for a host, such as ssh-ed25519; "" if no key is pinned."""
     try:
         lines = ssh_config.with_name("known_hosts").read_text().splitlines()
     except OSError:
@@ -223,12 +223,12 @@ def pinned_key_type(ssh_config: Path, alias: str) -> str:
 
 
 def dials_several(ssh_config: Path, alias: str) -> bool:
-    """Return whether other ports than the declared one are tried for a host."""
+    """Tell whether ssh tries other ports of a host than the declared one."""
     return "ProxyCommand" in _block_of(ssh_config.read_text(), alias)
 
 
 def has_two_families(ssh_config: str, alias: str) -> bool:
-    """Return whether a host's name leads to both IPv4 and IPv6 addresses, and ssh chooses between them."""
+    """Tell whether a host's name has both IPv4 and IPv6 addresses, so that ssh chooses one of them."""
     block = _block_of(ssh_config, alias)
     name = re.search(r"^ +HostName (.+)$", block, re.MULTILINE)
     if not name or "ProxyJump" in block or "ProxyCommand" in block:

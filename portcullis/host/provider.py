@@ -136,7 +136,7 @@ class Normaliser:
         """Accept one of several words."""
         value = self.text(name)
         if value is not None and value not in choices:
-            self.fail(name, f"{value!r} is none of {', '.join(choices)}")
+            self.fail(name, f"{value!r} is not one of {', '.join(choices)}")
 
     def argv(self, name: str) -> None:
         """Accept a command: a list of words, or nothing."""
@@ -345,7 +345,7 @@ class HostProvider(Provider):
         host, _, item = id_.partition(":")
         if not host or not item:
             raise HostError(
-                f"{id_!r} is no id to import",
+                f"{id_!r} is not an id for an import",
                 hint="write the host's alias, a colon, and the thing, such as web1:/etc/motd",
             )
         wanted = self.importable(item)

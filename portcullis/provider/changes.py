@@ -170,7 +170,7 @@ class Change:
 
 
 def path_of(text: str) -> Path:
-    """Read a path of the engine's: `keys["a.b"]`, `mounts[0].target`."""
+    """Parse a path in the engine's form: `keys["a.b"]`, `mounts[0].target`."""
     return tuple(
         re.sub(r"\\(.)", r"\1", quoted) if quoted else index or name
         for quoted, index, name in _STEP.findall(text)

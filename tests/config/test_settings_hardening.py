@@ -120,7 +120,7 @@ def test_no_may_arrive_as_false(no: Any) -> None:
         ("ssh", {"rootlogin": "no"}, "did you mean rootLogin?"),
         ("users", {"deploy": {"keys": {"a": "-----BEGIN OPENSSH PRIVATE KEY-----"}}}, "is a private key"),
         ("users", {"deploy": {"keys": {"a": 'from="1.2.3.4" ' + KEY}}}, "is not a public key"),
-        ("users", {"deploy": {"keys": {"a": KEY[:-8]}}}, "is not a whole ssh-ed25519 key"),
+        ("users", {"deploy": {"keys": {"a": KEY[:-8]}}}, "is not a complete ssh-ed25519 key"),
         ("users", {"deploy": {"keys": {"a": rsa(2048)}}}, "is an RSA key of 2048 bits; make an Ed25519 key"),
         ("users", {"deploy": {"keys": {"a": KEY + "\n" + KEY}}}, "is not a public key"),
         ("users", {"deploy": {"keys": {"a": KEY, "b": KEY + " b"}}}, "keys.b: is the same key as a"),

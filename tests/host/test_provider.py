@@ -348,7 +348,7 @@ def test_a_missing_thing_cannot_be_imported(canned: Callable[..., CannedChannel]
 @pytest.mark.parametrize(
     ("provider", "id_", "said"),
     [
-        (FileProvider(), "/etc/motd", "'/etc/motd' is no id to import"),
+        (FileProvider(), "/etc/motd", "'/etc/motd' is not an id for an import"),
         (TreeProvider(), "web1:/srv/www", "Tree cannot be imported\n  → declare it with adopt=True"),
         (PackagesProvider(), "web1:nginx", "Packages cannot be imported\n  → declare it: packages that are"),
     ],
