@@ -1,4 +1,4 @@
-"""The host as a story: settings, connections, then each host with its engine, stores, apps and sites."""
+"""The Pulumi program: reads the settings, writes ssh_config, then declares each host with all its parts."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from portcullis.components.host.stack import stack_settings
 from portcullis.config.faults import SettingsError
 from portcullis.host import write_ssh_config
 
-# Exit code 32 tells Pulumi's language host that people have been told already: nothing is printed on top.
-_TOLD = 32
+# Pulumi's language host prints no error of its own after exit code 32: this program has reported the error.
+_REPORTED = 32
 
 
 def main() -> None:
     """Declare the stack."""
-    # A tag is what its registry says today: the preview shows it, the state keeps the digest.
+    # Replace tags by the digests that registries give today. A moved tag then shows in the preview.
     settings = resolved(stack_settings(), "portcullis:")
     write_ssh_config(connections(settings.hosts, PreviewLogin.from_environment(os.environ)))
     args = {alias: settings.host_args(alias) for alias in settings.hosts}
@@ -48,7 +48,7 @@ def main() -> None:
     }
     for alias, host in hosts.items():
         if args[alias].probe:
-            # Last of all: what was declared is what answers.
+            # The last step: scan the host from outside, where only declared ports may answer.
             OutsideProbe(
                 f"{alias}-outside",
                 declared=declared(alias, args[alias]),
@@ -57,42 +57,42 @@ def main() -> None:
             )
         backup = host.stores.backup if host.stores else None
         if backup is not None and backup.restic_password is not None:
-            # Without it nobody can read the copies: keep it outside of the host and of this state.
+            # Nobody can read the copies without this password. Keep it outside of the host and the state.
             pulumi.export(f"resticPassword-{alias}", backup.restic_password)
     for alias, here in args.items():
         if preview and here.preview:
-            # For the CI's store of secrets, the same for all hosts (docs/previews.md).
+            # For the secrets of your CI. The key is the same for all hosts (docs/previews.md).
             pulumi.export(f"previewKey-{alias}", preview.private_key)
     export_tunnels(tunnel for host in hosts.values() for tunnel in host.tunnels)
     pulumi.export("sites", addresses(settings.sites))
     for alias, host in hosts.items():
         if host.proxy and host.proxy.ca_pem is not None:
-            # Who is to trust sites with `tls: internal` installs this.
+            # Clients must install this certificate to trust sites with `tls: internal`.
             pulumi.export(f"sitesCa-{alias}", host.proxy.ca_pem)
 
 
-# Ctrl-C reaches every process of the terminal. The engine reports it; a traceback from here would hide that.
-signal.signal(signal.SIGINT, lambda *_: os._exit(_TOLD))
-# What was imported stays to the end, so the garbage collector need not go through it time and again.
+# Ctrl-C reaches every process of the terminal. The engine reports it. A traceback from here would hide that.
+signal.signal(signal.SIGINT, lambda *_: os._exit(_REPORTED))
+# Imported modules stay until the end, so the garbage collector need not visit their objects again.
 gc.freeze()
 if not os.environ.get("PORTCULLIS_DEBUG"):
-    # The SDK sends four for each resource, and waits each time until the engine has taken it.
+    # The SDK sends four debug messages for each resource, and waits for the engine after each of them.
     pulumi.log.debug = lambda *_, **__: None
 
 
 async def program() -> None:
-    """Declare the stack, or say why not."""
+    """Declare the stack, or report why that is not possible."""
     try:
         main()
     except (SettingsError, OSError, ValueError) as error:
-        # A ValueError is what the settings let pass and a component refuses.
+        # Components raise a ValueError for values that the checks of the settings did not refuse.
         if isinstance(error, ValueError) and os.environ.get("PORTCULLIS_DEBUG"):
             raise
         # Not pulumi.RunError: the language host would add "an unhandled error occurred" to it.
         pulumi.log.error(str(error))
-        sys.exit(_TOLD)
-    # Let the registrations begin: the SDK then waits for them one by one. Otherwise it looks through all
-    # outputs each time that one is known. That took a third of this program's time.
+        sys.exit(_REPORTED)
+    # Let the registrations begin now, so that the SDK waits for them one by one. Otherwise the SDK searches
+    # all outputs again whenever one becomes known. That took a third of this program's time.
     await asyncio.sleep(0)
 
 

@@ -1,16 +1,16 @@
-"""The components that a stack is composed of.
+"""The components that make up a stack.
 
-Each is a Pulumi component resource that takes a name and frozen arguments, validated where they are made.
-What they declare is done by the providers. None does I/O itself, with three exceptions: `HardenedHost` writes
-ssh_config before its first resource; where an image is named by tag, its registry is asked for the digest;
-`ReverseProxy` and `Certbot` read the certificates that arguments name by file.
+Each component is a Pulumi component resource. It takes a name and frozen arguments, which are validated when
+they are made. A component only declares resources; the providers do the work. Three exceptions do I/O:
+`HardenedHost` writes ssh_config before its first resource. It also asks the registry for the digest of each
+image that is named by tag. `ReverseProxy` and `Certbot` read the certificate files that their arguments name.
 """
 
 import lazy_loader
 
 if __name__ == "components":
-    # A second name would make a second class of each component, and `isinstance` would tell them apart.
-    raise ImportError("import portcullis.components: the folder components/ is linked into the package")
+    # A second import name would create each class a second time, and `isinstance` would fail between the two.
+    raise ImportError("import portcullis.components instead: the package contains a link to components/")
 
-# Loaded when first used: the provider needs one module of a part, and not pulumi_docker and pydantic.
+# Names load on first use: the provider needs one module of a part, but neither pulumi_docker nor pydantic.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""The policy pack: what no stack may do. It judges resources, whoever declares them."""
+"""The policy pack: rules for every stack. It checks all resources, of our components and of other code."""
 
 if __name__ == "policy":
-    raise ImportError("import portcullis.policy: the folder policy/ is linked into the package")
+    raise ImportError("import portcullis.policy instead: the package contains a link to policy/")

@@ -1,6 +1,6 @@
-"""The settings of the policies: how severe each is, and which resource is exempt until when.
+"""The settings of the policies: the severity of each, and the exemptions with their dates.
 
-The policies themselves judge resources and import nothing of the program.
+The policies themselves check resources and import nothing of the program.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ NAMES = (
     "site-has-tls",
     "hsts-floor",
 )
-"""Every policy of the pack; a test holds the two together."""
+"""The names of all policies of the pack. A test compares this list with the pack."""
 _SHORTEST_REASON = 10
 
 
 def today() -> dt.date:
-    """Return the day by which exemptions are judged."""
+    """Return the current day, on which exemptions are checked."""
     return dt.datetime.now(dt.UTC).date()
 
 
@@ -65,13 +65,13 @@ def _in_a_year() -> dt.date:
 
 
 class _Day(ValueType):
-    """A day, within a year from today: what holds for longer is no exemption.
+    """A day within a year from today. An exemption must not last longer.
 
-    YAML reads one without quotes as a moment, which arrives with its time.
+    YAML reads a date without quotes as a timestamp, so the value may contain a time of day.
     """
 
     def read(self, raw: Any) -> dt.date:
-        """Take year, month and day."""
+        """Accept year, month and day."""
         if isinstance(raw, dt.date):
             raw = raw.isoformat()[:10]
         found = (
@@ -88,7 +88,7 @@ class _Day(ValueType):
         return day
 
     def schema(self) -> dict[str, Any]:
-        """A date as text."""
+        """Return a string with a date."""
         return {"type": "string", "format": "date"}
 
 
@@ -98,55 +98,56 @@ def _policy(name: str) -> tuple[str, str] | None:
 
 def _reason(text: str) -> tuple[str, str] | None:
     if not text.isprintable() or len(text.strip()) < _SHORTEST_REASON:
-        return ("is not a reason", "write a sentence that somebody can judge it by, on one line")
+        return ("is not a reason", "write one line that explains the exemption to a reviewer")
     return None
 
 
-# The pattern is for editors; what people are told is the refusal.
+# The pattern is for editors. Messages to people come from `_policy`.
 PolicyName = Annotated[str, Text("a policy", "|".join(NAMES), refused=_policy)]
-ResourceName = Annotated[str, Text("a resource", r"\S+", "write the resource's name or URN, or stack")]
+ResourceName = Annotated[str, Text("a resource", r"\S+", 'write the resource\'s name or URN, or "stack"')]
 Severity = Annotated[Literal["stop", "warn", "off"], Choice("a severity")]
 WhyExempt = Annotated[str, Text("a reason", refused=_reason)]
 Day = Annotated[dt.date, _Day()]
 
 
 class ExemptionArgs(Section):
-    """One resource that a policy lets pass."""
+    """An exemption: a policy lets this resource pass until a date."""
 
     what: ClassVar[str] = "an exemption"
 
     reason: WhyExempt
-    """Why this one may, in a sentence."""
+    """The reason for the exemption, in one sentence."""
     until: Day
-    """The last day on which it holds, such as 2027-01-31; the policy applies again after it."""
+    """The last day of the exemption, such as 2027-01-31. After it, the policy applies again."""
 
 
 class PolicyArgs(Section):
-    """What is particular about the policies of a stack."""
+    """The severities and exemptions of a stack."""
 
     what: ClassVar[str] = "the policies"
 
     severity: MapOf[PolicyName, Severity] = Field(default_factory=dict)
-    """`stop` fails a preview, `warn` is only told, `off` is not judged; by policy (docs/policy.md)."""
+    """The severity of policies, by name: `stop` fails a preview, `warn` only prints a message, `off` disables
+    the policy (docs/policy.md)."""
     exempt: MapOf[PolicyName, MapOf[ResourceName, ExemptionArgs]] = Field(default_factory=dict)
-    """What a policy lets pass, by policy and then by the resource's name or URN; `stack` is the stack as a
+    """The exemptions, by policy and then by the resource's name or URN. `stack` exempts the stack as a
     whole."""
 
 
 def of_raw(raw: Any) -> PolicyArgs:
-    """Read what stands under `portcullis:policy`; nothing there is every policy as it is.
+    """Read the value of `portcullis:policy`. Without a value, every policy keeps its default.
 
     Raises:
-        SettingsError: naming every fault.
+        SettingsError: with every fault.
     """
     return read(PolicyArgs, raw or {}, f"{NAMESPACE}:policy")
 
 
 def of_config(text: str | None) -> PolicyArgs:
-    """Read the value of `portcullis:policy` as Pulumi hands it on: JSON in a text, or nothing.
+    """Read the value of `portcullis:policy` as Pulumi passes it: JSON in a text, or None.
 
     Raises:
-        SettingsError: naming every fault.
+        SettingsError: with every fault.
     """
     try:
         raw = json.loads(text) if text else {}

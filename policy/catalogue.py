@@ -1,4 +1,4 @@
-"""All policies, in the order in which they are told."""
+"""The list of all policies, in the order of reports."""
 
 from __future__ import annotations
 

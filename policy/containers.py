@@ -1,4 +1,4 @@
-"""What a container may not be given: an open port, the host's own powers, more than it needs."""
+"""Policies for containers: no open port, no powers of the host, no more rights than needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IMAGE = "docker:index/remoteImage:RemoteImage"
 _DIGEST = re.compile(r"(?:.*@)?sha256:[0-9a-f]{64}")
 _SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "crio.sock")
 _ABOVE_SOCKETS = ("/", "/run", "/var", "/var/run", "/run/docker", "/run/containerd")
-# Whoever has one of these, what is below or what is above it, has the host or its secrets.
+# A container that mounts one of these folders, or a folder above or below, controls the host or its secrets.
 _OF_THE_HOST = (
     "/boot", "/dev", "/etc/cron.d", "/etc/docker", "/etc/pam.d", "/etc/passwd", "/etc/shadow", "/etc/ssh",
     "/etc/sudoers.d", "/etc/systemd", "/proc", "/root", "/sys", "/usr/bin", "/usr/sbin",
@@ -46,13 +46,13 @@ def _public_bind(resource: Resource) -> Iterator[str]:
         address = port.get("ip")
         if address is UNKNOWN or (isinstance(address, str) and private(address)):
             continue
-        where = f"on {address}" if address else "on every address of the host (it names none)"
+        where = f"on {address}" if address else "on every address of the host, because it names no address"
         yield f"publishes port {_port(port, 'external')} {where}"
 
 
 def _swarm(resource: Resource) -> Iterator[str]:
     if resource.type == _SERVICE:
-        yield "is a Swarm service, whose containers no other policy sees"
+        yield "is a Swarm service, and no other policy can check its containers"
 
 
 def _port(port: Any, key: str) -> str:
@@ -67,14 +67,14 @@ def _privileged(resource: Resource) -> Iterator[str]:
         yield "runs privileged"
     for option in resource.texts("securityOpts"):
         if re.fullmatch(r"(?:seccomp|apparmor|systempaths)[=:]unconfined|label[=:]disable", option):
-            yield f"switches a protection off: {option}"
+            yield f"switches off a protection: {option}"
     for device in resource.items("devices"):
-        yield f"is given the device {device.get('hostPath', '?')}"
+        yield f"gets the device {device.get('hostPath', '?')}"
 
 
 def _docker_socket(resource: Resource) -> Iterator[str]:
     if resource.type == _VOLUME:
-        yield from _of_the_host(_device(resource.props.get("driverOpts")), "in every container that has it")
+        yield from _of_the_host(_device(resource.props.get("driverOpts")), "in every container that uses it")
     if not resource.is_container():
         return
     for mount in resource.items("mounts"):
@@ -88,22 +88,22 @@ def _docker_socket(resource: Resource) -> Iterator[str]:
 
 
 def _device(options: Any) -> Any:
-    """Give what a volume of Docker's own driver is mounted from."""
+    """Return the device that a volume of Docker's own driver mounts."""
     return options.get("device") if isinstance(options, dict) else None
 
 
 def _of_the_host(source: Any, target: Any) -> Iterator[str]:
     if not isinstance(source, str) or not source.startswith("/"):
         return
-    # Two slashes at the beginning are kept by normpath, and are one to Linux.
+    # normpath keeps two slashes at the beginning, but Linux treats them as one.
     folder = posixpath.normpath("/" + source.lstrip("/"))
     where = f"at {target}" if str(target).startswith("/") else target
     if folder.endswith(_SOCKETS):
         yield f"mounts {source} {where}"
     elif folder in _ABOVE_SOCKETS:
-        yield f"mounts {source} {where}, and Docker's socket with it"
+        yield f"mounts {source} {where}, which contains Docker's socket"
     elif any(_within(folder, own) or _within(own, folder) for own in _OF_THE_HOST):
-        yield f"mounts {source} {where}, which is the host itself"
+        yield f"mounts {source} {where}, which belongs to the host itself"
 
 
 def _within(path: str, folder: str) -> bool:
@@ -135,7 +135,7 @@ def _capabilities(resource: Resource) -> Iterator[str]:
     if not {"ALL", "CAP_ALL"} & {name.upper() for name in drops}:
         yield "does not drop all capabilities"
     if adds:
-        yield f"is given the capabilities {', '.join(sorted(adds))}"
+        yield f"gets the capabilities {', '.join(sorted(adds))}"
 
 
 def _known(value: Any) -> list[str]:
@@ -143,7 +143,7 @@ def _known(value: Any) -> list[str]:
 
 
 def _new_privileges(resource: Resource) -> Iterator[str]:
-    # Said twice, Docker takes one of the two.
+    # If the option is given twice, Docker uses only one of the two values.
     said = [option for option in resource.texts("securityOpts") if option.startswith("no-new-privileges")]
     if (
         resource.is_container()
@@ -155,7 +155,7 @@ def _new_privileges(resource: Resource) -> Iterator[str]:
 
 def _read_only(resource: Resource) -> Iterator[str]:
     if resource.is_container() and resource.props.get("readOnly") not in (True, UNKNOWN):
-        yield "may write to its own programs: its root is not read-only"
+        yield "can change its own programs, because its root file system is not read-only"
 
 
 _ROOT = r"root|[+-]?0+"
@@ -166,7 +166,7 @@ def _root_user(resource: Resource) -> Iterator[str]:
         return
     user = resource.text("user")
     if not user:
-        yield "runs as whatever user its image names, which is root in most"
+        yield "runs as the user of its image, which is root in most images"
     elif re.fullmatch(_ROOT, user.partition(":")[0]):
         yield f"runs as root (user {user})"
     elif re.fullmatch(_ROOT, user.partition(":")[2]):
@@ -179,98 +179,100 @@ def _digest(resource: Resource) -> Iterator[str]:
         return
     image = resource.props.get(key)
     if image is not UNKNOWN and not (isinstance(image, str) and _DIGEST.fullmatch(image)):
-        yield f"names the image {image} by a tag, which its registry may change"
+        yield f"names the image {image} by a tag, which the registry may change"
 
 
 def _memory(resource: Resource) -> Iterator[str]:
     memory = resource.props.get("memory")
     if resource.is_container() and memory is not UNKNOWN and not memory:
-        yield "may take all the memory of the host"
+        yield "may use all the memory of the host"
 
 
 POLICIES = (
     Policy(
         "no-public-bind",
-        "A container publishes its ports on docker0's address or on none.",
-        "Docker opens published ports past ufw: on 0.0.0.0 it is open to the Internet, whatever ufw says.",
-        "Take hostPort of portcullis:apps, or PrivateContainer, which bind to docker0's address; let people "
-        "in by a site or a tunnel.",
+        "Containers publish ports only on docker0's address, or on another private address.",
+        "ufw does not stop ports that Docker publishes: a port on 0.0.0.0 is open to the Internet.",
+        "Use hostPort in portcullis:apps, or PrivateContainer. Both bind to docker0's address. Let people in "
+        "through a site or a tunnel.",
         _public_bind,
     ),
     Policy(
         "no-swarm-service",
-        "No service of Docker's Swarm mode is declared.",
-        "What it mounts, runs as and publishes is not judged, and Swarm opens ports past the firewall.",
-        "Declare it under portcullis:apps, or by PrivateContainer.",
+        "No resource is a service of Docker's Swarm mode.",
+        "The policies cannot check its mounts, user and ports, and Swarm publishes ports past the firewall.",
+        "Declare it under portcullis:apps, or use PrivateContainer.",
         _swarm,
     ),
     Policy(
         "no-privileged-container",
-        "No container is privileged, unconfined, or given devices.",
-        "Whoever breaks into such a container is root on the host.",
-        "Take `privileged`, `devices` and options such as seccomp=unconfined out.",
+        "No container is privileged, is unconfined, or gets devices.",
+        "An attacker who breaks into such a container becomes root on the host.",
+        "Remove `privileged`, `devices`, and options such as seccomp=unconfined.",
         _privileged,
     ),
     Policy(
         "no-docker-socket",
-        "No container or volume mounts Docker's socket, a folder that holds it, or the host's own folders.",
-        "Who speaks to that socket can start a privileged container: it is root, as /etc and /proc are.",
-        "Do without it, or run that tool on the host as a service; data belongs in a volume.",
+        "No container or volume mounts Docker's socket, its folder, or the host's own folders.",
+        "A program with access to that socket can start a privileged container and become root. Access to "
+        "folders such as /etc or /proc is as dangerous.",
+        "Do not mount it, or run that tool on the host as a service. Keep data in a volume.",
         _docker_socket,
     ),
     Policy(
         "no-host-network",
         "No container uses the host's network.",
-        "It would listen on the host's own addresses, and reach what is bound to localhost.",
-        "Give it a network of its own and publish a port on docker0's address.",
+        "It would listen on the host's own addresses, and could reach services on localhost.",
+        "Give it its own network, and publish a port on docker0's address.",
         _host_network,
     ),
     Policy(
         "no-host-namespaces",
         "No container shares the host's processes, shared memory or user ids.",
         "It could see and signal the host's processes, and read their memory.",
-        "Take pidMode, ipcMode, usernsMode and cgroupnsMode out.",
+        "Remove pidMode, ipcMode, usernsMode and cgroupnsMode.",
         _host_namespaces,
     ),
     Policy(
         "drop-all-capabilities",
-        "A container drops all capabilities and is given none.",
-        "Each one is a piece of root's power, and few programs need any.",
+        "A container drops all capabilities and adds none.",
+        "Each capability is a part of root's power, and few programs need any.",
         'Write capabilities: {drops: ["ALL"]}, as PrivateContainer does, and listen on a port above 1023.',
         _capabilities,
     ),
     Policy(
         "no-new-privileges",
         "A container's programs cannot gain privileges.",
-        "A setuid program in the image would make any user root in it.",
+        "A setuid program in the image would make any user root in the container.",
         'Write securityOpts: ["no-new-privileges:true"].',
         _new_privileges,
     ),
     Policy(
         "read-only-root",
-        "A container's root is read-only.",
-        "An intruder can then leave nothing behind, and change no program.",
-        "Write readOnly: true, with a volume or tmpfs where it writes; an exemption states why it cannot be.",
+        "A container's root file system is read-only.",
+        "An intruder can then change no program and leave no files behind.",
+        "Write readOnly: true, with a volume or tmpfs for folders that it writes to. If that is impossible, "
+        "write an exemption with the reason.",
         _read_only,
     ),
     Policy(
         "no-root-user",
         "A container does not run as root.",
-        "A hole in the kernel or in a mount is worse when root finds it.",
-        "Set `user`, by number: portcullis:apps takes nobody (65534:65534) without it.",
+        "A security hole in the kernel or in a mount does more damage if the process is root.",
+        "Set `user` to a number. In portcullis:apps the default is nobody (65534:65534).",
         _root_user,
     ),
     Policy(
         "digest-pinned-image",
-        "An image is named by digest.",
-        "A tag is what its registry says today: the next pull may bring another program.",
+        "An image has a digest in its name.",
+        "A registry can move a tag: the next pull may bring another program.",
         "Write name@sha256:…; `docker buildx imagetools inspect NAME:TAG` prints it.",
         _digest,
     ),
     Policy(
         "memory-limit",
-        "A container has a limit of memory.",
-        "One that leaks takes the host with it, and everything on it.",
+        "A container has a memory limit.",
+        "A container with a memory leak can bring down the host and everything on it.",
         "Set `memory`, in MB.",
         _memory,
     ),

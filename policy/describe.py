@@ -1,4 +1,4 @@
-"""The policies described for people, from the same declaration that judges."""
+"""Describes the policies for people, from the same declarations that check resources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MARK, _END = "<!-- table: policies -->\n", "<!-- end -->\n"
 
 def table() -> str:
     """Return all policies as a table in Markdown."""
-    lines = ["| policy | what has to be so | why | what to do |", "|---|---|---|---|"]
+    lines = ["| policy | rule | why | fix |", "|---|---|---|---|"]
     for policy in POLICIES:
         cells = (policy.rule, policy.why, policy.fix)
         lines.append(
@@ -19,8 +19,8 @@ def table() -> str:
 
 
 def with_table(page: str) -> str:
-    """Return a page in Markdown with the table under its mark written anew."""
+    """Return a Markdown page with the table rewritten under its mark."""
     before, found, after = page.partition(_MARK)
     if not found or _END not in after:
-        raise ValueError("the page has no place for the table of policies")
+        raise ValueError("the page has no mark for the table of policies")
     return before + _MARK + table() + _END + after.partition(_END)[2]

@@ -1,4 +1,4 @@
-"""What a ufw rule opens, however it is spelt: `27017/tcp`, `in 443/tcp on eth0`, `redis from 192.0.2.7`."""
+"""Tells what a ufw rule opens, in any spelling: `27017/tcp`, `in 443/tcp on eth0`, `redis from 192.0.2.7`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _FOLLOWED = ("on", "from", "to", "port")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a rule lets in.
+    """The traffic that a rule admits.
 
     Attributes:
-        ports: ranges of ports, first and last.
-        everything: it names neither a port nor a protocol nor an interface.
-        everybody: it names nobody who alone may come, or a network so wide that it is no limit.
+        ports: ranges of ports, as first and last port.
+        everything: the rule names no port, no protocol and no interface.
+        everybody: the rule names no source, or a source network that is too wide to be a restriction.
     """
 
     ports: tuple[tuple[int, int], ...]
@@ -31,7 +31,7 @@ class Opened:
 
 
 def opened(name: str, value: Any) -> Opened | None:
-    """Read one rule of a UfwPolicy; None is one that lets nothing in."""
+    """Read one rule of a UfwPolicy. Return None if it admits no incoming traffic."""
     action = str(value).partition(" ")[0]
     words = re.sub(r"\s*\(v[46]\)$", "", name.strip()).split()
     if "out" in words[:1] or (value is not UNKNOWN and action not in ("allow", "limit")):

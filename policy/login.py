@@ -1,4 +1,4 @@
-"""Who gets in by SSH, and how."""
+"""Policies for SSH logins."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FOLDER = "/etc/ssh/sshd_config"
 
 
 def _lines(resource: Resource) -> list[tuple[str, str]]:
-    """Give keyword and value of each line of a file that sshd reads; none of another file."""
+    """Return keyword and value of each line, if the resource is a file that sshd reads."""
     if not resource.is_host("SshServer") and not (
         resource.is_host("File") and resource.text("path").startswith(_FOLDER)
     ):
@@ -49,25 +49,25 @@ def _passwords(resource: Resource) -> Iterator[str]:
         ):
             yield f"lets people log in without a key (AuthenticationMethods {value})"
     if resource.is_host("SshServer") and isinstance(resource.props.get("content"), str):
-        # What stands under a Match is for those whom it names.
+        # Lines after a Match apply to some clients only.
         said = {keyword for keyword, _ in takewhile(lambda line: line[0] != "match", lines)}
         for keyword, spelled in (
             ("passwordauthentication", "PasswordAuthentication no"),
             ("kbdinteractiveauthentication", "KbdInteractiveAuthentication no"),
         ):
             if keyword not in said:
-                yield f"does not say {spelled}, and sshd allows passwords by itself"
+                yield f"does not set {spelled}, and sshd allows passwords by default"
 
 
 def _narrow(resource: Resource) -> Iterator[str]:
     for keyword, value in _lines(resource):
         allowed = _NARROW.get(keyword)
         if allowed and value.lower() not in allowed:
-            yield f"opens SSH wider: {keyword} {value} (allowed: {' or '.join(allowed)})"
+            yield f"weakens SSH: {keyword} {value} (allowed: {' or '.join(allowed)})"
 
 
 def _options(line: str) -> list[str]:
-    """Give the options before a key; one in quotes may hold spaces and commas."""
+    """Return the options before a key. A quoted option may contain spaces and commas."""
     found = re.match(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")*', line.strip())
     first = found[0].lower() if found else ""
     if re.fullmatch(r"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+", first):
@@ -84,12 +84,12 @@ def _tunnels(resource: Resource) -> Iterator[str]:
             continue
         options = _options(line)
         if "port-forwarding" in options and not any(option.startswith("permitopen=") for option in options):
-            yield f"lets the key {name} reach every port of the host and behind it (no permitopen)"
+            yield f"lets the key {name} reach every port of the host, and of its network (no permitopen)"
         for option in options:
             if option.startswith("permitopen=") and "*" in option:
-                yield f"lets the key {name} reach more than a named port ({option})"
+                yield f"lets the key {name} reach more than one named port ({option})"
         if resource.text("shell").endswith(("nologin", "false")) and "restrict" not in options:
-            yield f"gives the key {name} of a user without a shell more than a tunnel (no `restrict`)"
+            yield f"lets the key {name} of a user without a shell do more than tunnel (no `restrict`)"
 
 
 def _no_server(resources: list[Resource]) -> Iterator[Found]:
@@ -97,7 +97,7 @@ def _no_server(resources: list[Resource]) -> Iterator[Found]:
     for host in hosts(resources):
         if host not in there:
             yield Found(
-                f"the host {host} has no SshServer: it lets in whom its distribution does, by password"
+                f"the host {host} has no SshServer: the default settings of the distribution allow passwords"
             )
 
 
@@ -108,12 +108,12 @@ def _pinned(resources: list[Resource]) -> Iterator[Found]:
             "pinned",
         ):
             yield Found(
-                f"believes the host key of {resource.name} at first sight ({resource.text('host_key')})",
+                f"trusts the host key of {resource.name} without a pinned key ({resource.text('host_key')})",
                 resource,
             )
         options = " ".join([*resource.texts("sshOpts"), resource.text("sshOpts")]).lower()
         if resource.type == "pulumi:providers:docker" and _TRUSTING.search(options):
-            yield Found("lets Docker's connection believe any host key", resource)
+            yield Found("lets Docker's connection trust any host key", resource)
         connection = resource.props.get("connection")
         if resource.type.startswith("command:remote:") and isinstance(connection, dict):
             for end in (connection, connection.get("proxy")):
@@ -124,36 +124,36 @@ def _pinned(resources: list[Resource]) -> Iterator[Found]:
 POLICIES = (
     Policy(
         "ssh-without-passwords",
-        "SSH lets people in by key only.",
-        "Passwords are guessed all day long, by machines.",
-        "Take the option out of ssh.options; give people keys under `users`.",
+        "SSH accepts logins by key only.",
+        "Machines guess passwords all day long.",
+        "Remove the option from ssh.options, and give people keys under `users`.",
         _passwords,
     ),
     Policy(
         "ssh-stays-narrow",
-        "sshd gives no one more than a login: no root by password, no tunnel device, no keys from elsewhere.",
-        "Each of these is a way in, or out, that nobody looks at any more.",
-        "Take the option out of ssh.options; for a tunnel to a store there is portcullis:tunnels.",
+        "sshd allows no root login by password, no tunnel devices, and no keys from other sources.",
+        "Each of these options opens a way in or out that nobody watches.",
+        "Remove the option from ssh.options. For a tunnel to a store, use portcullis:tunnels.",
         _narrow,
     ),
     Policy(
         "tunnels-are-limited",
-        "A key that is for tunnels reaches the named ports only.",
-        "It would reach every service on the host, and other machines behind it.",
+        "A key for tunnels reaches the named ports only.",
+        "Otherwise it reaches every service on the host, and other machines in its network.",
         'Declare it under portcullis:tunnels, or write restrict,permitopen="ADDRESS:PORT" before it.',
         _tunnels,
     ),
     Policy(
         "host-has-ssh-policy",
         "Every host that runs containers declares its SSH server.",
-        "A distribution's own settings let people in by password.",
+        "The default settings of distributions allow logins by password.",
         "Keep the component SshAccess (HardenedHost has it), or declare an SshServer for the host.",
         check_stack=_no_server,
     ),
     Policy(
         "host-key-pinned",
         "A host's public key is pinned before the first connection.",
-        "Whoever stands between could pose as the host, and be given every secret of it.",
+        "An attacker in the network could pose as the host and receive all its secrets.",
         "Write hostKey from `ssh-keyscan`, compared with the provider's console, instead of trustHostKey.",
         check_stack=_pinned,
     ),

@@ -1,4 +1,4 @@
-"""What a policy is, what it judges, and what it finds. Nothing here knows Pulumi's SDK."""
+"""The types of a policy, of the resources that it checks, and of its findings, without Pulumi's SDK."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 Severity = Literal["stop", "warn", "off"]
-"""`stop` fails a preview and an update, `warn` is only told, `off` is not judged."""
+"""`stop` fails a preview and an update, `warn` only prints a message, `off` disables the policy."""
 
 
 class _Unknown:
-    """A value that only a provider knows, in a preview. Nothing is judged by it; an update knows it."""
+    """A value that is not known in a preview. Policies ignore it until the update, which knows it."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -24,14 +24,14 @@ UNKNOWN: Final = _Unknown()
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource as the engine gives it to a policy pack.
+    """One resource as the engine passes it to a policy pack.
 
     Attributes:
         type: the type token, such as docker:index/container:Container.
         name: the resource's name in the program.
-        urn: its whole name.
-        props: its properties without the marks of secrets; what is not known yet is UNKNOWN.
-        protect: whether the engine is known to refuse its deletion.
+        urn: its URN.
+        props: its properties, without secret marks. A value that is not known yet is UNKNOWN.
+        protect: whether the engine refuses its deletion.
     """
 
     type: str
@@ -46,7 +46,7 @@ class Resource:
         return self.type.rpartition(":")[2]
 
     def is_container(self) -> bool:
-        """Tell whether it is a container of Docker's provider."""
+        """Tell whether it is a container of the docker provider."""
         return self.type == "docker:index/container:Container"
 
     def is_host(self, kind: str) -> bool:
@@ -54,27 +54,27 @@ class Resource:
         return self.type == f"portcullis:index:{kind}"
 
     def text(self, key: str) -> str:
-        """Give a property that is text, "" where it is something else, unknown or missing."""
+        """Return a property that is text; "" if it is unknown, missing or no text."""
         value = self.props.get(key)
         return value if isinstance(value, str) else ""
 
     def items(self, key: str) -> list[Mapping[str, Any]]:
-        """Give the objects of a list that is a property; what of it is unknown is left out."""
+        """Return the objects in a property that is a list, without unknown ones."""
         value = self.props.get(key)
         return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
     def texts(self, key: str) -> list[str]:
-        """Give the texts of a list that is a property; what of it is unknown is left out."""
+        """Return the texts in a property that is a list, without unknown ones."""
         value = self.props.get(key)
         return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
     def unknown(self, key: str) -> bool:
-        """Tell whether a property, or a part of it, is only known in an update."""
+        """Tell whether a property, or a part of it, is known only in an update."""
         return holds_unknown(self.props.get(key))
 
 
 def holds_unknown(value: object) -> bool:
-    """Tell whether a value is unknown, or anything in it."""
+    """Tell whether a value, or a part of it, is unknown."""
     if isinstance(value, dict):
         return any(map(holds_unknown, value.values()))
     return any(map(holds_unknown, value)) if isinstance(value, list) else value is UNKNOWN
@@ -82,7 +82,7 @@ def holds_unknown(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One thing that a policy does not allow: in which resource, and what. None is the stack as a whole."""
+    """One violation of a policy, and its resource. If `resource` is None, it is about the whole stack."""
 
     what: str
     resource: Resource | None = None
@@ -90,16 +90,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One rule, with what a newcomer needs to know about it.
+    """One rule, with explanations for people.
 
     Attributes:
-        name: how settings and messages call it.
-        rule: what has to be so, in one sentence.
-        why: what happens otherwise.
+        name: its name in settings and messages.
+        rule: the rule in one sentence.
+        why: the danger if the rule is broken.
         fix: what to write instead.
-        check: gives what is wrong with one resource; None for a policy about the stack as a whole.
-        check_stack: gives what is wrong with all resources together.
-        severity: what happens where the settings say nothing else.
+        check: yields the violations of one resource; None for a policy about the whole stack.
+        check_stack: yields the violations of all resources together.
+        severity: the default severity.
     """
 
     name: str
@@ -111,12 +111,12 @@ class Policy:
     severity: Severity = "stop"
 
     def __post_init__(self) -> None:
-        """A policy is about one resource or about all of them."""
+        """Require exactly one of `check` and `check_stack`."""
         if (self.check is None) == (self.check_stack is None):
             raise ValueError(f"{self.name} needs check or check_stack, and not both")
 
     def found(self, resources: list[Resource]) -> Iterator[Found]:
-        """Give everything that this policy does not allow in some resources."""
+        """Yield all violations of this policy."""
         if self.check_stack is not None:
             yield from self.check_stack(resources)
         elif self.check is not None:

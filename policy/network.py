@@ -1,4 +1,4 @@
-"""Firewall and forward filter: there, on, and closed by default."""
+"""Policies for firewall and forward filter: both exist, are on, and deny by default."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from portcullis.policy.model import Found, Policy, Resource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What leads to the world may be taken out, by its whole name; Docker's own bridges are never that.
+# A rule may except interfaces that lead to the outside, by their full names, but never Docker's own bridges.
 _BUT = r'(?: {} != "(?!docker0"|br-[0-9a-f]{{12}}")[\w.-]+")*'
 _BRIDGE_OUT = rf'meta oifkind "bridge"{_BUT.format("oifname")} counter drop\b'
 _BRIDGE_IN = rf'meta iifkind "bridge"{_BUT.format("iifname")} goto containers\b'
 _OWN = r"ct original ip daddr \S+ ct status dnat counter drop\b"
 _PUBLIC = r"ct status dnat meta l4proto \w+ ct original proto-dst [\d-]+(?: ip6? saddr \S+)? accept"
 _DROPS = (
-    # The chain, what a packet is about, and the line that stops it.
-    ("forward", "anything: no hook calls it", r"type filter hook forward\b"),
-    ("forward", "what is published for this host alone", _OWN),
-    ("forward", "who knows the address of a container", _BRIDGE_OUT),
-    ("forward", "what comes from containers", _BRIDGE_IN),
-    ("containers", "containers on their way to ports that others publish", r"ct status dnat counter drop\b"),
-    ("containers", "containers on their way to those of another network", _BRIDGE_OUT),
+    # The chain, the packets that must be stopped, and the line that stops them.
+    ("forward", "any packet, because no hook calls the chain", r"type filter hook forward\b"),
+    ("forward", "packets from outside to ports that are published for this host only", _OWN),
+    ("forward", "packets from outside to a container's own address", _BRIDGE_OUT),
+    ("forward", "packets from containers, because no line leads to the chain containers", _BRIDGE_IN),
+    ("containers", "packets from containers to published ports of others", r"ct status dnat counter drop\b"),
+    ("containers", "packets from containers to containers of another network", _BRIDGE_OUT),
     *(
         (
             "containers",
-            f"containers on their way to the metadata of {service.cloud}",
+            f"packets from containers to the metadata service of {service.cloud}",
             rf"{re.escape(metadata.match(service))} counter drop\b",
         )
         for service in metadata.closed()
     ),
 )
-# In the chain that every forwarded packet passes, these alone may let one through.
+# Every forwarded packet passes the chain `forward`. Only these lines may accept a packet there.
 _ACCEPTS = re.compile(rf"ct state established,related accept|{_PUBLIC}")
 _PASSES = re.compile(r"\b(?:accept|return|jump|goto|queue|vmap)\b")
-# What may stand before the last line that stops something, and let a packet pass by it.
+# Lines that let a packet pass and may nevertheless come before the last line that stops packets.
 _BEFORE = {
     "forward": re.compile(rf"{_ACCEPTS.pattern}|{_BRIDGE_IN}"),
     "containers": re.compile(r"fib daddr (?:\. iif oif exists|type multicast) accept"),
@@ -49,7 +49,7 @@ _BARE_ACCEPT = re.compile(r"(?:counter )?accept\b.*")
 
 
 def hosts(resources: list[Resource]) -> list[str]:
-    """Give the aliases of the hosts that run containers: whom Docker's providers speak to by SSH."""
+    """Return the aliases of the hosts that run containers: those that docker providers reach by SSH."""
     found = set()
     for resource in resources:
         address = re.fullmatch(r"ssh://(?:[^@]*@)?([^:/]+)(?::\d+)?/?", resource.text("host"))
@@ -61,7 +61,7 @@ def hosts(resources: list[Resource]) -> list[str]:
 def _without(kind: str, what: str, resources: list[Resource]) -> Iterator[Found]:
     there = {resource.text("host") for resource in resources if resource.is_host(kind)}
     yield from (
-        Found(f"the host {host} runs containers and has {what}")
+        Found(f"the host {host} runs containers but has {what}")
         for host in hosts(resources)
         if host not in there
     )
@@ -84,14 +84,14 @@ def _firewall(resource: Resource) -> Iterator[str]:
 
 
 def _no_firewall(resources: list[Resource]) -> Iterator[Found]:
-    yield from _without("UfwPolicy", "no firewall (UfwPolicy): whatever listens on it is open", resources)
+    yield from _without("UfwPolicy", "no firewall (UfwPolicy): every listening port is open", resources)
 
 
 def _chains(table: str) -> dict[str, list[str]]:
-    """Give the lines of each chain, as nft lists them, without their comments."""
+    """Return the lines of each chain as nft lists them, without comments."""
     chains: dict[str, list[str]] = {}
     for name, body in re.findall(r"^\tchain (\S+) \{\n(.*?)^\t\}$", table, re.MULTILINE | re.DOTALL):
-        # nft takes a second block of a chain for its end.
+        # nft appends the lines of a second block to the first block of the same chain.
         chains.setdefault(name, []).extend(
             re.sub(r' comment "[^"]*"$', "", line.strip()) for line in body.splitlines()
         )
@@ -116,9 +116,9 @@ def _filter(resource: Resource) -> Iterator[str]:
             early = at < last and _PASSES.search(line) and not line.startswith("type ")
             through = chain == "forward" and re.search(r"\baccept$", line) and not _ACCEPTS.fullmatch(line)
             if through or _BARE_ACCEPT.fullmatch(line) or (early and not _BEFORE[chain].fullmatch(line)):
-                yield f"lets through what is not declared ({line})"
+                yield f"accepts packets that nobody declared ({line})"
             elif chain == "forward" and at < _first(_OWN, lines) and re.fullmatch(_PUBLIC, line):
-                yield f"lets through what is published for this host alone ({line})"
+                yield f"accepts packets to ports that are published for this host only ({line})"
 
 
 def _first(form: str, lines: list[str]) -> int:
@@ -137,20 +137,20 @@ def _filters(resources: list[Resource]) -> Iterator[Found]:
             outside = set(re.findall(r'[io]ifname != "([^"]*)"', resource.text("table")))
             for name in sorted(outside.intersection(bridges)):
                 yield Found(
-                    f"takes the containers' own bridge {name} for one that leads to the world", resource
+                    f"treats the containers' own bridge {name} as an interface to the outside", resource
                 )
 
 
 def _no_filter(resources: list[Resource]) -> Iterator[Found]:
     yield from _without(
-        "ForwardFilter", "no forward filter (ForwardFilter): Docker's ports go past the firewall", resources
+        "ForwardFilter", "no forward filter (ForwardFilter): Docker's ports bypass the firewall", resources
     )
 
 
 def _engine(resource: Resource) -> Iterator[str]:
     address = resource.text("host")
     if resource.type == "pulumi:providers:docker" and re.match(r"(?:tcp|https?)://", address):
-        yield f"reaches Docker at {address}, where others reach it too"
+        yield f"reaches Docker at {address}, which other machines can reach too"
     if resource.is_host("File") and resource.text("path") == "/etc/docker/daemon.json":
         yield from _daemon_json(resource)
 
@@ -163,55 +163,56 @@ def _daemon_json(resource: Resource) -> Iterator[str]:
     except ValueError:
         return
     if not isinstance(settings, dict):
-        yield "gives Docker no settings: the file holds something else"
+        yield "has no settings for Docker: the file contains no JSON object"
         return
     listens = settings.get("hosts") or ()
     for address in [listens] if isinstance(listens, str) else listens:
-        # Without a scheme it is TCP.
+        # An address without a scheme is TCP.
         if not str(address).startswith(("unix://", "fd://")):
             yield f"lets Docker listen on {address}"
     for key in ("iptables", "ip6tables"):
         if settings.get(key) is False:
-            yield f"keeps Docker from its own rules of isolation ({key}: false)"
+            yield f"switches off Docker's own isolation rules ({key}: false)"
     if not private(str(settings.get("ip"))):
         where = settings.get("ip") or "every address (no `ip`)"
-        yield f"publishes ports on {where} where a container names no address"
+        yield f"publishes ports on {where} if a container names no address"
 
 
 POLICIES = (
     Policy(
         "firewall-denies-by-default",
-        "The firewall is on, denies what comes in, and opens single ports.",
-        "A program that listens by mistake is then reached by nobody.",
-        "Leave UfwPolicy's defaults, and open single ports in firewall.allow.",
+        "The firewall is on, denies incoming traffic by default, and opens single ports.",
+        "Otherwise a program that listens by mistake is open to the Internet.",
+        "Keep the defaults of UfwPolicy, and open single ports in firewall.allow.",
         _firewall,
     ),
     Policy(
         "host-has-firewall",
         "Every host that runs containers has a firewall policy.",
-        "Without one, whatever listens on the host is open to the Internet.",
+        "Without a firewall policy, every listening port of the host is open to the Internet.",
         "Keep the component Firewall (HardenedHost has it), or declare a UfwPolicy for the host.",
         check_stack=_no_firewall,
     ),
     Policy(
         "filter-closes-dockers-bypass",
-        "The forward filter drops what is not declared: published ports, containers, cloud metadata.",
-        "Docker forwards packets past ufw: a neighbour in the network reaches every container otherwise.",
-        "Take the table from Firewall, which renders it; open single ports in firewall.public.",
+        "The forward filter drops undeclared traffic: to published ports, containers and cloud metadata.",
+        "Docker forwards packets past ufw. Without the filter, a neighbour in the network reaches every "
+        "container.",
+        "Use the table that the component Firewall renders, and open single ports in firewall.public.",
         check_stack=_filters,
     ),
     Policy(
         "host-has-filter",
         "Every host that runs containers has a forward filter.",
-        "Docker forwards packets past ufw: what a container publishes is reached, whatever ufw says.",
+        "Docker forwards packets past ufw: published ports of containers are open, whatever ufw denies.",
         "Keep the component Firewall (HardenedHost has it), or declare a ForwardFilter for the host.",
         check_stack=_no_filter,
     ),
     Policy(
         "docker-engine-is-private",
         "The Docker engine listens on no network, isolates networks, and publishes on docker0's address.",
-        "Docker's API on the network is root for whoever reaches it.",
-        "Leave /etc/docker/daemon.json to the component DockerEngine; reach Docker by SSH.",
+        "Everybody who reaches Docker's API over the network becomes root on the host.",
+        "Leave /etc/docker/daemon.json to the component DockerEngine, and reach Docker by SSH.",
         _engine,
     ),
 )

@@ -1,4 +1,4 @@
-"""nginx's configuration as blocks: enough to ask which server serves what."""
+"""Parses nginx's configuration into blocks, far enough to find out what each server serves."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A quoted text, a comment, one of the three signs, or a word; ${name} is part of a word.
+# A quoted text, a comment, one of the signs {};, or a word. ${name} is part of a word.
 _TOKEN = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\#[^\n]*|[{};]|(?:\$\{\w+\}|\\.|[^\s{};])+""")
 
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """A directive: its words without quotes, and what stands in its block."""
+    """A directive: its words without quotes, and the directives in its block."""
 
     words: tuple[str, ...]
     block: tuple[Directive, ...] = ()
@@ -26,12 +26,12 @@ class Directive:
         return self.words[0] if self.words else ""
 
     def named(self, *names: str) -> list[Directive]:
-        """Give what stands directly in its block under some names."""
+        """Return the directives with these names directly in its block."""
         return [directive for directive in self.block if directive.name in names]
 
 
 def parse(text: str) -> tuple[Directive, ...]:
-    """Read a configuration. What does not close is taken as far as it goes: nginx itself tests the file."""
+    """Parse a configuration. An unclosed block ends with the text: nginx itself tests the file later."""
     return _block(match[0] for match in _TOKEN.finditer(text) if not match[0].startswith("#"))
 
 

@@ -1,4 +1,4 @@
-"""The policies as a policy pack of Pulumi's, served to the engine."""
+"""Serves the policies to the engine as a Pulumi policy pack."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _LEVELS = {
 
 
 class _Stack:
-    """What the engine said about the stack. Before it says anything, nobody is exempt."""
+    """The stack's settings of policies, as the engine passes them. Until then there are no exemptions."""
 
     def __init__(self) -> None:
         self.settings: PolicyArgs = policies.PolicyArgs()
         self.policies = {policy.name: self._official(policy) for policy in POLICIES}
 
     def configure(self, text: str | None) -> None:
-        """Take the severities and exemptions of the stack. What cannot be read, the program refuses, too."""
+        """Read the severities and exemptions of the stack. The program itself also refuses faulty ones."""
         try:
             self.settings = policies.of_config(text)
         except SettingsError as error:
-            pulumi.log.warn(f"No policy is changed, and nobody is exempt: {error}")
+            pulumi.log.warn(f"All policies keep their defaults, without exemptions: {error}")
             self.settings = policies.PolicyArgs()
         for policy in POLICIES:
             self.policies[policy.name].enforcement_level = _LEVELS[severity_of(policy, self.settings)]
@@ -74,7 +74,7 @@ class _Stack:
 
 
 def _resource(given: Any) -> Resource:
-    """Take what the SDK gives: properties behind a proxy that raises at what is unknown."""
+    """Convert a resource of the SDK, whose properties raise errors for unknown values."""
     return Resource(
         given.resource_type,
         given.name,
@@ -86,21 +86,21 @@ def _resource(given: Any) -> Resource:
 
 def serve() -> None:
     """Serve the pack until the engine ends it."""
-    # The SDK writes its port and never flushes it; not every language host starts Python unbuffered.
+    # The SDK writes its port without a flush, and not every language host starts Python unbuffered.
     sys.stdout = io.TextIOWrapper(io.FileIO(sys.stdout.fileno(), "w", closefd=False), write_through=True)
     stack = _Stack()
-    # Older engines hand the configuration on in the environment, newer ones by the call below.
+    # Older engines pass the configuration in the environment, newer engines by the call below.
     stack.configure(pulumi.runtime.get_config_env().get(_KEY) if "PULUMI_CONFIG" in os.environ else None)
 
     class Servicer(sdk._PolicyAnalyzerServicer):  # noqa: SLF001 - see below
-        """The SDK's own takes the stack's tags and drops its configuration. This one listens to it, too."""
+        """Also reads the stack's configuration, which the SDK's own class drops."""
 
         def ConfigureStack(self, request: Any, context: Any) -> Any:  # noqa: N802 - the name in the protocol
-            """Take the configuration before the engine asks how severe each policy is."""
+            """Read the configuration before the engine asks for the severities."""
             stack.configure(request.config.get(_KEY))
             return super().ConfigureStack(request, context)
 
-    # PolicyPack makes one by this name.
+    # PolicyPack creates its servicer by this name.
     vars(sdk)["_PolicyAnalyzerServicer"] = Servicer
     pulumi_policy.PolicyPack(
         NAME,

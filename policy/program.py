@@ -1,4 +1,4 @@
-"""The resources of a stack, without an engine and without a host: the program run with recorded resources."""
+"""Records the resources of a stack: runs its program without an engine and without a host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
-_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - what Pulumi marks secrets with, and none itself
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - Pulumi's mark of secrets, itself no secret
 _UNKNOWNS = frozenset(
     {
         rpc.UNKNOWN,
@@ -25,11 +25,11 @@ _UNKNOWNS = frozenset(
         "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
     }
 )
-"""What the engine writes in the place of a value that is not known yet, by its type."""
+"""The engine writes one of these texts for a value that is not known yet. There is one for each type."""
 _MADE_UP: dict[str, dict[str, Any]] = {
-    # A site's file names the port of a release, which its host picks: any will do to judge the rest by.
+    # A site's file contains the port of a release, which the host chooses. Any port is good enough here.
     f"{HOST_TYPES}Release": {"number": 1, "port": 20001, "previous_image": ""},
-    # One that is made for somebody's tunnel; what stands before it is what is judged.
+    # A key that is made for a person's tunnel. The policies check only the options before it.
     "tls:index/privateKey:PrivateKey": {
         "publicKeyOpenssh": "ssh-ed25519 "
         "AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq\n"
@@ -38,11 +38,11 @@ _MADE_UP: dict[str, dict[str, Any]] = {
 
 
 class NoResources(Exception):
-    """Why there is nothing to judge; for people."""
+    """There are no resources to check. The text tells people why."""
 
 
 def plain(value: Any) -> Any:
-    """Give a property without the marks of secrets, and UNKNOWN for what is not known yet."""
+    """Return a property without secret marks, with UNKNOWN in the place of unknown values."""
     if isinstance(value, str):
         return UNKNOWN if value in _UNKNOWNS else value
     if isinstance(value, dict):
@@ -61,16 +61,16 @@ def of_program(
     project: str = "portcullis",
     stack: str = "lab",
 ) -> list[Resource]:
-    """Run the program of the project in the working folder with a configuration and give what it declares.
+    """Run the program in the working folder with a configuration, and return the resources that it declares.
 
     Args:
-        config: full key to value in text, as Pulumi hands it to a program.
-        secret_keys: those of them that are encrypted.
+        config: the configuration as Pulumi passes it to a program: full key to value as text.
+        secret_keys: the encrypted keys of `config`.
         project: the project's name.
         stack: the stack's name.
 
     Raises:
-        NoResources: the program refused its settings; it has told why.
+        NoResources: the program refused its settings and has reported why.
     """
     recorder = Recorder(lambda type_, _name: _MADE_UP.get(type_, {}))
     try:
@@ -84,7 +84,7 @@ def of_program(
             secret_keys=secret_keys,
         )
     except SystemExit:
-        raise NoResources("the program refused these settings, as told above") from None
+        raise NoResources("the program refused these settings; its message is above") from None
     return [
         Resource(
             one.request.type,

@@ -1,4 +1,4 @@
-"""Where no secret may stand: everybody who may ask Docker for a container sees these."""
+"""Policies for secrets: none in places that everybody with access to Docker or to `ps` can read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# What is under such a name and is none: where the secret stands, how long it lasts, who it is, and what our
-# containers are labelled with. Vault's secret_id is one.
+# Names that match, but whose value is no secret: the path, lifetime or id of a secret, and a label of our own
+# containers. Vault's secret_id is a secret, though.
 _ABOUT = re.compile(
     r"[_.-](?:file|path|dir|ttl|expiry|expires|lifetime|length|rounds|name|url|policy"
     r"|issuer|audience|algorithm|header|type)$"
@@ -27,7 +27,7 @@ _ABOUT = re.compile(
     re.IGNORECASE,
 )
 _PATH = re.compile(r"(?:/[\w.@-]+)+/?")
-# A number of few digits counts something.
+# A short number is a count or a limit, not a secret.
 _COUNT = re.compile(r"[0-9]{1,4}")
 _HARMLESS = ("", "true", "false", "yes", "no", "none", "required", "optional")
 _VALUES = {
@@ -90,18 +90,18 @@ def _in_words(where: str, words: list[str]) -> Iterator[str]:
     yield from (f"has {what} in its {where}" for what, form in _VALUES.items() if form.search(line))
     for option in _OPTION.finditer(line):
         value = option["value"] or ""
-        # A variable of the shell, or a file, is not the secret itself.
+        # A shell variable or a path is not the secret itself.
         if value and not value.startswith(("$", '"$', "'$", "<", "-", "/")):
-            yield f"has a secret in its {where}, behind {option[0].split('=')[0].split()[0]}"
+            yield f"has a secret in its {where}, after {option[0].split('=')[0].split()[0]}"
 
 
 POLICIES = (
     Policy(
         "no-secret-in-plain-sight",
-        "No secret stands in a container's command, environment or labels, or in a command line.",
-        "`docker inspect` and `ps` show them, crash reports carry them, and child processes inherit them.",
-        "Put it under portcullis:secrets and name it in the app's `secrets`: it becomes a file in "
-        "/run/secrets that this container alone can read.",
+        "No secret is in a container's command, environment or labels, or in a command line.",
+        "`docker inspect` and `ps` show it, crash reports contain it, and child processes inherit it.",
+        "Put the secret under portcullis:secrets, and name it in the app's `secrets`. It becomes a file in "
+        "/run/secrets that only this container can read.",
         _plain_sight,
     ),
 )

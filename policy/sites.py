@@ -1,4 +1,4 @@
-"""What nginx serves: by TLS, and browsers are told to insist on it."""
+"""Policies for sites: they use TLS, and browsers insist on it (HSTS)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HSTS_FLOOR = 15_552_000
-"""Seconds for which browsers insist on HTTPS, at least: 180 days."""
+"""The shortest accepted time in seconds for which browsers insist on HTTPS: 180 days."""
 _HSTS = "strict-transport-security"
 _SERVES = ("proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "root", "alias", "try_files")
 _ACME = "/.well-known/acme-challenge/"
 
 
 def _servers(resource: Resource) -> list[Directive]:
-    """Give the server blocks of a file that nginx reads, but those that only this machine reaches."""
+    """Return the server blocks of a file that nginx reads, without those that listen only locally."""
     if not resource.is_host("File") or not resource.text("path").startswith("/etc/nginx/"):
         return []
     top = parse(resource.text("content"))
@@ -42,7 +42,7 @@ def _name(server: Directive) -> str:
 
 
 def _serves(block: Directive) -> bool:
-    """Tell whether a block answers with content, the authority's challenge aside."""
+    """Tell whether a block serves content, apart from the authority's challenge."""
     return any(
         directive.name in _SERVES or _serves(directive)
         for directive in block.block
@@ -71,7 +71,7 @@ def _hsts_floor(resource: Resource) -> Iterator[str]:
 
 
 def _weak(block: Directive, inherited: int | None) -> Iterator[str]:
-    """Give what is weak in a block. One header in a location takes away all that stand above it."""
+    """Yield the weaknesses of a block. If a location sets any header, it loses all headers from above."""
     headers = block.named("add_header")
     age = _age(headers) if headers else inherited
     answers = [directive for directive in block.block if directive.name in _SERVES]
@@ -79,9 +79,9 @@ def _weak(block: Directive, inherited: int | None) -> Iterator[str]:
         yield "does not tell browsers to insist on HTTPS (no Strict-Transport-Security)"
         return
     if answers and age is None:
-        yield f"loses Strict-Transport-Security in {' '.join(block.words)}: its own add_header takes it away"
+        yield f"loses Strict-Transport-Security in {' '.join(block.words)} by an add_header of its own"
     elif headers and age is not None and age < HSTS_FLOOR:
-        yield f"lets browsers forget HTTPS after {age} s; at least {HSTS_FLOOR} (180 days) are wanted"
+        yield f"lets browsers forget HTTPS after {age} s; the minimum is {HSTS_FLOOR} s (180 days)"
     for directive in block.block:
         if directive.block and _ACME not in directive.words:
             yield from _weak(directive, age)
@@ -98,16 +98,16 @@ def _age(headers: list[Directive]) -> int | None:
 POLICIES = (
     Policy(
         "site-has-tls",
-        "A site is served by HTTPS; by HTTP there are redirects and the authority's challenge.",
-        "Whoever is between reads along, and takes over sessions and passwords.",
-        "Take `tls: none` out of the site; behind a proxy that ends TLS, an exemption says so.",
+        "A site uses HTTPS. Over HTTP there are only redirects and the authority's challenge.",
+        "Without TLS, everybody on the way can read the traffic and steal sessions and passwords.",
+        "Remove `tls: none` from the site. If a proxy in front of the site ends TLS, write an exemption.",
         _site_has_tls,
     ),
     Policy(
         "hsts-floor",
-        f"A site tells browsers to insist on HTTPS, for {HSTS_FLOOR // 86400} days at least.",
-        "The first click on an http:// link can be intercepted otherwise.",
-        "Leave `hsts` of the site as it is without a word (two years), or write maxAge: 15552000 or more.",
+        f"A site tells browsers to insist on HTTPS for at least {HSTS_FLOOR // 86400} days.",
+        "Otherwise an attacker can intercept the first click on an http:// link.",
+        "Keep the default of the site's `hsts` (two years), or write maxAge: 15552000 or more.",
         _hsts_floor,
     ),
 )

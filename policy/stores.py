@@ -1,4 +1,4 @@
-"""What a database may not be: without authentication, open to the world, or gone by mistake."""
+"""Policies for databases: they authenticate, are not open to the Internet, and keep their data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PORTS = {
     27018: "MongoDB",
     27019: "MongoDB",
 }
-"""The ports of databases; what is published or let in on one of these is a database."""
+"""The usual ports of databases. A published or opened port of this list counts as a database."""
 _REDIS, _MONGO = (6379, 6380), (27017, 27018, 27019)
 _REDIS_SERVERS = ("redis-server", "valkey-server", "keydb-server")
 _EMPTY = ('""', "''")
@@ -61,7 +61,7 @@ def _authenticates(resource: Resource) -> Iterator[str]:
 def _container(resource: Resource) -> Iterator[str]:
     if resource.unknown("command"):
         return
-    # A line for the shell holds many words; an empty one is a value, too.
+    # A text may be a shell line with many words. An empty text counts as a word, too.
     command = [word for text in _line(resource) for word in text.split() or ['""']]
     by_image = not set(command) - {'""'}
     envs = dict(text.partition("=")[::2] for text in resource.texts("envs"))
@@ -73,12 +73,12 @@ def _container(resource: Resource) -> Iterator[str]:
     if programs & set(_REDIS_SERVERS) or (by_image and ports & set(_REDIS)):
         yield from _redis_command(command)
     if "mongod" in programs or (by_image and (ports & set(_MONGO) or "/data/db" in folders)):
-        # The official image switches it on where a root user is declared and no command says otherwise.
+        # The official image switches authentication on if a root user and no command are declared.
         switched_on = by_image and any(key.startswith("MONGO_INITDB_ROOT_PASSWORD") for key in envs)
         if not switched_on and not {"--auth", "--keyFile", "--config", "-f"} & set(command):
             yield f"starts MongoDB without --auth: {_OPEN}"
         for option in sorted({"--noauth", "--transitionToAuth"} & set(command)):
-            yield f"starts MongoDB with {option}, which lets in whoever has no password"
+            yield f"starts MongoDB with {option}, which admits clients without a password"
     for key, values in _WITHOUT.items():
         if envs.get(key, "").lower() in values:
             yield f"starts a database without a password ({key}={envs[key]})"
@@ -87,12 +87,12 @@ def _container(resource: Resource) -> Iterator[str]:
 def _redis_command(command: list[str]) -> Iterator[str]:
     following = dict(pairwise([*command, '""']))
     options = [option for option in ("--requirepass", "--aclfile") if option in following]
-    # A file of settings is judged as such: see _redis_conf.
+    # _redis_conf checks a configuration file.
     if not options and not any(word.endswith(".conf") for word in command):
-        yield f"starts Redis without a file of users: {_OPEN}"
+        yield f"starts Redis without users or a password: {_OPEN}"
     for option in options:
         if following[option] in _EMPTY:
-            yield f"starts Redis with {option} and nothing behind it: {_OPEN}"
+            yield f"starts Redis with an empty {option}: {_OPEN}"
     if following.get("--protected-mode", "").lower() == "no":
         yield "starts Redis with its protected mode off"
     if "--user" in command and "nopass" in command:
@@ -109,10 +109,10 @@ def _redis_conf(resource: Resource) -> Iterator[str]:
         return
     lines = _settings(content)
     if not any(words[0].lower() in ("aclfile", "requirepass", "user") for words in lines):
-        yield f"names no users: {_OPEN}"
+        yield f"declares no users: {_OPEN}"
     for words in lines:
         if words[0].lower() in ("aclfile", "requirepass") and words[1:2] in [[], *([e] for e in _EMPTY)]:
-            yield f"has nothing behind {words[0]}: {_OPEN}"
+            yield f"has an empty {words[0]}: {_OPEN}"
     if any([word.lower() for word in words[:2]] == ["protected-mode", "no"] for words in lines):
         yield "switches Redis's protected mode off"
     if any(map(_without_password, lines)):
@@ -120,13 +120,13 @@ def _redis_conf(resource: Resource) -> Iterator[str]:
 
 
 def _settings(content: str) -> list[list[str]]:
-    """Give the words of each line that is no comment."""
+    """Return the words of each line, without comments."""
     lines = (line.split() for line in content.splitlines())
     return [words for words in lines if words and not words[0].startswith("#")]
 
 
 def _without_password(words: list[str]) -> bool:
-    """Tell whether a line of Redis's users lets one in without a password; who is off never gets in."""
+    """Tell whether a line of a Redis ACL file admits a user without a password; a user may also be off."""
     switches = [word for word in words if word in ("on", "off")]
     return words[0].lower() == "user" and "nopass" in words and switches[-1:] != ["off"]
 
@@ -143,11 +143,11 @@ def _volumes(resources: list[Resource]) -> Iterator[Found]:
             continue
         name = resource.props.get("name") or resource.name
         if name is not UNKNOWN and name not in kept:
-            yield Found(f"the volume {name} is deleted with its resource, and its data with it", resource)
+            yield Found(f"the volume {name} and its data are deleted with the resource", resource)
 
 
 def open_database(ports: tuple[int, int]) -> str:
-    """Name the database of a range of ports, "" where there is none."""
+    """Return the name of the database in a range of ports; "" if there is none."""
     first, last = ports
     return next((name for port, name in PORTS.items() if first <= port <= last), "")
 
@@ -184,25 +184,25 @@ def _ufw_rule(name: str, value: Any) -> Iterator[str]:
 POLICIES = (
     Policy(
         "store-must-authenticate",
-        "Redis and MongoDB let nobody in without a password.",
-        "A container next door, or one wrong rule of the firewall, and every record can be read and deleted.",
+        "Redis and MongoDB accept nobody without a password.",
+        "Without passwords, another container or one wrong firewall rule exposes every record.",
         "Keep --auth of mongod and aclfile of redis.conf, as the components Redis and MongoDB write them.",
         _authenticates,
     ),
     Policy(
         "no-open-database-port",
-        "No rule lets the whole Internet reach a database's port.",
-        "Databases on the Internet are found within hours, and emptied for ransom.",
-        "Take the port out of firewall.allow and firewall.public; people reach a store by "
-        "portcullis:tunnels, another machine by an address under `from`.",
+        "No rule opens a database's port to the whole Internet.",
+        "Attackers find open databases within hours, delete the data and ask for ransom.",
+        "Remove the port from firewall.allow and firewall.public. Let people reach a store through "
+        "portcullis:tunnels, and other machines by an address under `from`.",
         _published,
     ),
     Policy(
         "data-volume-protected",
-        "A volume outlives the resource that declares it.",
-        "A renamed resource or `pulumi destroy` would delete the data.",
-        "Declare it by PrivateContainer, Redis or MongoDB, whose volumes stay; else protect it "
-        "(`protect: true` of a store, ResourceOptions(protect=True) of a volume).",
+        "A volume stays when its resource is deleted.",
+        "Otherwise a renamed resource or `pulumi destroy` deletes the data.",
+        "Use PrivateContainer, Redis or MongoDB, whose volumes stay. Otherwise protect the volume: "
+        "`protect: true` for a store, ResourceOptions(protect=True) for a volume.",
         check_stack=_volumes,
     ),
 )

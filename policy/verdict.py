@@ -1,4 +1,4 @@
-"""From what policies find to what is said about it: severity, exemptions, and words for people."""
+"""Turns the findings of policies into verdicts, with severity, exemptions and messages for people."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one policy says about one resource, or about the stack where `resource` is "".
+    """The verdict of one policy about one resource, or about the whole stack if `resource` is "".
 
     Attributes:
         policy: the policy's name.
         resource: the resource's name.
-        urn: its whole name.
+        urn: the resource's URN.
         what: what is wrong.
         severity: `stop` or `warn`.
-        exemption: what the settings say about exactly this, if anything.
-        expired: whether that does not hold any more.
+        exemption: the exemption of this resource from this policy, or None.
+        expired: whether the exemption has ended.
     """
 
     policy: str
@@ -39,42 +39,42 @@ class Verdict:
 
     @property
     def exempt(self) -> bool:
-        """Whether it is let pass."""
+        """Whether an exemption lets the resource pass."""
         return self.exemption is not None and not self.expired
 
     @property
     def finding(self) -> str:
-        """What is wrong."""
+        """What is wrong, as a sentence."""
         return f"{self.resource}: {self.what}." if self.resource else f"{self.what}."
 
     @property
     def ended(self) -> str:
-        """That an exemption does not hold any more, or ""."""
+        """A sentence about an exemption that has ended, or ""."""
         if self.exemption is None or not self.expired:
             return ""
         return (
             f'The exemption "{self.exemption.reason}" ended on {self.exemption.until}: '
-            "mend it, or renew the date."
+            "fix the resource, or renew the date."
         )
 
     @property
     def message(self) -> str:
-        """What a newcomer needs to know: what is wrong, why it matters, what to do."""
+        """The whole message: what is wrong, why it matters, what to do."""
         return "\n".join(filter(None, [self.finding, *advice(self.policy), self.ended]))
 
 
 def advice(policy: str) -> tuple[str, str]:
-    """Return why a policy is one, and what to do."""
+    """Return the reason for a policy, and what to do."""
     return f"Why: {BY_NAME[policy].why}", f"Fix: {BY_NAME[policy].fix}"
 
 
 def severity_of(policy: Policy, settings: PolicyArgs) -> Severity:
-    """Give what happens in this stack when a policy is violated."""
+    """Return the severity of a policy in this stack."""
     return settings.severity.get(policy.name, policy.severity)
 
 
 def verdict(policy: Policy, found: Found, settings: PolicyArgs, today: dt.date | None = None) -> Verdict:
-    """Judge one thing that a policy found."""
+    """Return the verdict about one finding of a policy."""
     resource = found.resource
     exemption = _exemption(settings, policy.name, resource)
     now = today or dt.datetime.now(dt.UTC).date()
@@ -85,20 +85,20 @@ def verdict(policy: Policy, found: Found, settings: PolicyArgs, today: dt.date |
         what=found.what,
         severity=severity_of(policy, settings),
         exemption=exemption,
-        # It holds on its last day, too.
+        # The exemption still holds on its last day.
         expired=exemption is not None and now > exemption.until,
     )
 
 
 def judge(resources: list[Resource], settings: PolicyArgs, today: dt.date | None = None) -> Iterator[Verdict]:
-    """Judge all resources of a stack by every policy that is not switched off."""
+    """Yield the verdicts about all resources of a stack, by every policy that is not off."""
     for policy in POLICIES:
         if severity_of(policy, settings) != "off":
             yield from (verdict(policy, found, settings, today) for found in policy.found(resources))
 
 
 def milder(settings: PolicyArgs) -> Iterator[tuple[str, Severity, Severity]]:
-    """Give each policy that the settings make less severe, how severe it is by them, and how by itself."""
+    """Yield each policy that the settings make less severe, with the severity there and the default."""
     order: tuple[Severity, ...] = ("off", "warn", "stop")
     for policy in POLICIES:
         severity = severity_of(policy, settings)
@@ -107,14 +107,14 @@ def milder(settings: PolicyArgs) -> Iterator[tuple[str, Severity, Severity]]:
 
 
 def unneeded(verdicts: Iterable[Verdict], settings: PolicyArgs) -> Iterator[tuple[str, str]]:
-    """Give policy and resource of each exemption that nothing made use of: it was mended, or is misspelt."""
+    """Yield policy and resource of each unused exemption: the resource was fixed, or its name is misspelt."""
     used = {(one.policy, name) for one in verdicts for name in (one.resource or "stack", one.urn)}
     for policy, exempt in settings.exempt.items():
         yield from ((policy, name) for name in exempt if (policy, name) not in used)
 
 
 def _exemption(settings: PolicyArgs, policy: str, resource: Resource | None) -> ExemptionArgs | None:
-    """Find the exemption of a resource by its name or URN; what is about the stack is named `stack`."""
+    """Return the exemption of a resource, by its name or URN. The name `stack` stands for the whole stack."""
     exempt = settings.exempt.get(policy, {})
     names = (resource.urn, resource.name) if resource else ("stack",)
     return next((exempt[name] for name in names if name in exempt), None)

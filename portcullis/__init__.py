@@ -1,3 +1,3 @@
-"""A hardened Docker host, declared and diffed in code: host state as Pulumi resources, and what uses it."""
+"""A hardened Docker host as Pulumi resources: every difference between code and host shows in a preview."""
 
 __version__ = "0.1.0"

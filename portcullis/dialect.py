@@ -1,6 +1,7 @@
-"""What each operating system's own packages can do; the settings declare which one a host runs.
+"""The package versions of each operating system, and the features that follow from them.
 
-Read from the host instead, these would be unknown in every first preview.
+The settings declare the operating system of a host. If we read the versions from the host instead, every
+first preview would show unknown values.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The versions that a system ships, and what follows from them for the files we write.
+    """The package versions of one operating system, and the features that the files we write may use.
 
     Versions are those of the release with its security updates, without epoch and Debian revision.
 
     Attributes:
         docker: version of the package docker.io.
-        docker_packages: what gives both the engine and the client; the docker provider's ssh:// transport
-            runs `docker system dial-stdio` on the host. Recommended packages are named where they are
-            needed: apparmor confines containers, ca-certificates lets registries be trusted.
+        docker_packages: packages with the engine and the client. The docker provider's ssh:// transport needs
+            the client: it runs `docker system dial-stdio` on the host. Two packages are only recommended by
+            Debian: apparmor confines containers, and ca-certificates lets Docker trust registries.
         nginx: version of the package nginx.
         openssh: version of the package openssh-server.
         openssl: version of the library that nginx runs with.
@@ -48,7 +49,7 @@ class Dialect:
 
     @property
     def docker_firewall_backend(self) -> bool:
-        """`firewall-backend` can be chosen: https://docs.docker.com/engine/release-notes/29/."""
+        """The option `firewall-backend`: https://docs.docker.com/engine/release-notes/29/."""
         return _version(self.docker) >= (29, 0)
 
     @property
@@ -68,12 +69,12 @@ class Dialect:
 
     @property
     def http2_directive(self) -> bool:
-        """`http2 on` since 1.25.1, else a parameter of `listen`: https://nginx.org/en/CHANGES."""
+        """`http2 on` since 1.25.1; earlier a parameter of `listen`: https://nginx.org/en/CHANGES."""
         return _version(self.nginx) >= (1, 25, 1)
 
     @property
     def rotates_ticket_keys(self) -> bool:
-        """Keys of session tickets change with a shared cache since 1.23.2: https://nginx.org/en/CHANGES."""
+        """Rotation of session ticket keys in a shared cache, since 1.23.2: https://nginx.org/en/CHANGES."""
         return _version(self.nginx) >= (1, 23, 2)
 
     @property
@@ -83,7 +84,7 @@ class Dialect:
 
     @property
     def certificate_profiles(self) -> bool:
-        """`certbot --preferred-profile`, and renewal by a share of the lifetime, since 4.0.
+        """`certbot --preferred-profile`, and renewal after a share of the lifetime, since 4.0.
 
         https://github.com/certbot/certbot/blob/main/certbot/CHANGELOG.md
         """
@@ -91,7 +92,7 @@ class Dialect:
 
 
 def _version(text: str) -> tuple[int, ...]:
-    """Return a version for comparing; OpenSSH's `p1` says nothing."""
+    """Return a version that can be compared, without OpenSSH's suffix `p1`."""
     return tuple(int(part) for part in text.partition("p")[0].split("."))
 
 
@@ -99,7 +100,7 @@ def _version(text: str) -> tuple[int, ...]:
 DIALECTS: Mapping[str, Dialect] = {
     "debian-12": Dialect(
         docker="20.10.24",
-        # https://packages.debian.org/bookworm/docker.io: the client is part of docker.io.
+        # The package docker.io contains the client: https://packages.debian.org/bookworm/docker.io.
         docker_packages=("apparmor", "ca-certificates", "docker.io"),
         nginx="1.22.1",
         openssh="9.2p1",
@@ -108,15 +109,16 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     "debian-13": Dialect(
         docker="26.1.5",
-        # https://packages.debian.org/trixie/docker.io: it only recommends docker-cli, so we name it.
+        # docker.io only recommends docker-cli, so we name it: https://packages.debian.org/trixie/docker.io.
         docker_packages=("apparmor", "ca-certificates", "docker-cli", "docker.io"),
         nginx="1.26.3",
         openssh="10.0p1",
         openssl="3.5",
         certbot="4.0.0",
     ),
-    # Ubuntu: rendered and unit-tested, not proven on a host. Its security pocket replaces Docker by a new
-    # upstream release; the client is part of docker.io (https://packages.ubuntu.com/source/jammy/docker.io-app).
+    # Ubuntu: rendered and unit-tested, but not tested on a real host. Its security updates replace Docker by
+    # a new upstream release. The package docker.io contains the client
+    # (https://packages.ubuntu.com/source/jammy/docker.io-app).
     "ubuntu-22.04": Dialect(
         docker="29.1.3",
         docker_packages=("apparmor", "ca-certificates", "docker.io"),

@@ -1,4 +1,4 @@
-"""The Pulumi project that somebody works in, and the plugin that it has to name."""
+"""Finds the Pulumi project of a folder, and the plugin that the project must name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FILES = ("Pulumi.yaml", "Pulumi.yml", "Pulumi.json")
 
 
 def project_file(folder: Path) -> Path | None:
-    """Return the file of the project that `folder` is in, as Pulumi finds it; None where there is none."""
+    """Return the project file for a folder, found as Pulumi finds it, or None if there is none."""
     return next(
         (above / name for above in (folder, *folder.parents) for name in _FILES if (above / name).is_file()),
         None,
@@ -20,21 +20,21 @@ def project_file(folder: Path) -> Path | None:
 
 
 def read_project(file: Path) -> dict[str, Any]:
-    """Return what a project file says; nothing where it is no mapping, which is for Pulumi to tell."""
-    import yaml  # noqa: PLC0415 - a pipeline finds the project with a bare Python
+    """Return the content of a project file. A file that is no mapping counts as empty: Pulumi reports it."""
+    import yaml  # noqa: PLC0415 - CI pipelines use `project_file` on a Python without PyYAML
 
     found = yaml.safe_load(file.read_text(encoding="utf-8"))
     return found if isinstance(found, dict) else {}
 
 
 def project_name(folder: Path) -> str:
-    """Return the name of the project that `folder` is in; "" where there is no project."""
+    """Return the name of the project for a folder; "" if there is no project."""
     file = project_file(folder)
     return str(read_project(file).get("name", "")) if file else ""
 
 
 def plugin_folder() -> Path:
-    """Return the folder with the plugin: where pip put it, or the checkout's own."""
+    """Return the folder with the plugin: the folder that pip installed it to, or the checkout's own."""
     beside = Path(sys.executable).parent
     schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
     installed = [Path(sysconfig.get_path("scripts", scheme)) for scheme in schemes]

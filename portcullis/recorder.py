@@ -1,6 +1,7 @@
-"""Runs a Pulumi program without an engine and without a host, and takes down what it registers.
+"""Runs a Pulumi program without an engine and without a host, and records the resources that it registers.
 
-`plan` asks the hosts about it, `policy` checks it against the policies, and the unit tests compare it.
+`portcullis plan` compares the recorded resources with the hosts. `portcullis policy` checks them against the
+policies, and the unit tests compare them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 HOST_TYPES = "portcullis:index:"
-"""What the type of every host resource starts with, as that of a component does; its kind follows."""
+"""The first part of the type of every host resource and every component. The name of the kind follows."""
 _STACK_TYPE = "pulumi:pulumi:Stack"
 
 
@@ -31,10 +32,10 @@ class Registered:
 
     Attributes:
         request: the message to the engine, with the type, the name and the options.
-        urn: the resource's whole name.
-        inputs: its properties as the SDK reads them: secrets are marked, and what is not
-            known yet is a `pulumi.output.Unknown`.
-        outputs: what a component says about itself at its end, in the same form.
+        urn: the resource's URN.
+        inputs: its properties as the SDK reads them. Secrets are marked. A value that is not known yet is a
+            `pulumi.output.Unknown`.
+        outputs: the outputs that a component registers, in the same form.
     """
 
     request: Any
@@ -44,23 +45,23 @@ class Registered:
 
 
 class Recorder(mocks.MockMonitor, mocks.Mocks):
-    """Takes every registration and creates nothing. A resource gives back what it declares."""
+    """Records every registration and creates nothing. The outputs of a resource are its inputs."""
 
     def __init__(self, made_up: Callable[[str, str], Mapping[str, Any]]) -> None:
-        """`made_up` gives, for a type and a name, the outputs that only a provider would know."""
+        """`made_up` returns further outputs for a type and a name, in the place of the provider."""
         super().__init__(self)
         self.registered: list[Registered] = []
         self._made_up = made_up
 
     def make_urn(self, parent: str, type_: str, name: str) -> str:
-        """Return the URN as the engine has it; the SDK's own keeps one parent only, the stack among them."""
+        """Return the URN as the engine makes it. The SDK's own method keeps only one parent in the type."""
         above = parent.split("::")[2].removeprefix(_STACK_TYPE).removeprefix("$") if parent else ""
         types = "$".join(filter(None, (above, type_)))
         return f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{types}::{name}"
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
-        """Take the registration down, with what `new_resource` is not told."""
-        # The SDK makes an event loop in each of its threads, and leaves it open.
+        """Record the registration. `new_resource` does not get the whole message."""
+        # The SDK opens an event loop in each of its threads and never closes it, so we give it one.
         with _event_loop():
             if request.type != _STACK_TYPE:
                 urn = self.make_urn(request.parent, request.type, request.name)
@@ -68,18 +69,18 @@ class Recorder(mocks.MockMonitor, mocks.Mocks):
             return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - as above
-        """Take down what a component says about itself."""
+        """Record the outputs of a component."""
         for one in self.registered:
             if one.urn == request.urn:
                 one.outputs.update(rpc.deserialize_properties(request.outputs))
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """Give back what was declared, and what is made up."""
+        """Return the inputs and the made-up outputs."""
         return f"{args.name}-id", {**args.inputs, **self._made_up(args.typ, args.name)}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        """Answer a look-up with nothing: no program of ours looks anything up."""
+        """Return an empty answer: no program of ours calls provider functions."""
         del args
         return {}, None
 
@@ -97,22 +98,23 @@ def record(
     """Run a program until everything is registered.
 
     Args:
-        recorder: what takes the registrations down.
-        program: the program. What it raises goes through.
+        recorder: records the registrations.
+        program: the program. Its exceptions pass through.
         project: the project's name.
         stack: the stack's name.
-        preview: whether what only a provider knows is unknown.
-        config: full key to value in text, as Pulumi hands it to a program.
-        secret_keys: those of them that are encrypted; a message about a fault does not quote these.
+        preview: whether outputs that only a provider knows are unknown.
+        config: the configuration as Pulumi passes it to a program: full key to value as text.
+        secret_keys: the encrypted keys of `config`. Messages about faults do not quote their values.
     """
-    # As Pulumi's language host does: a program that ends early leaves tasks that nobody waits for.
+    # Pulumi's language host does the same: asyncio would log the pending tasks of a program that ends early.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     with _event_loop() as loop:
         mocks.set_mocks(recorder, project=project, stack=stack, preview=preview, monitor=recorder)
         pulumi.runtime.set_all_config(dict(config), list(secret_keys))
-        # The mocks made a stack already. The one made below runs what the program gives to `pulumi.run`, too.
+        # set_mocks has made a stack. run_in_stack makes another one, which also runs the function that the
+        # program passes to `pulumi.run`.
         settings.ROOT.set(None)
-        # What an earlier program left belongs to its own event loop: nobody may wait for it here.
+        # Tasks of an earlier program belong to its own event loop, so this program must not wait for them.
         settings.SETTINGS.rpc_manager.clear()
         settings.SETTINGS.outputs.clear()
 
@@ -127,7 +129,7 @@ def record(
 
 
 def run_project() -> None:
-    """Run the program of the project in the working folder. It finds modules beside it, as under Pulumi."""
+    """Run the program of the project in the working folder. It can import modules beside it, as in Pulumi."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -135,7 +137,7 @@ def run_project() -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value without the marks of secrets, at any depth."""
+    """Return a value without secret marks, at any depth."""
     if rpc.is_rpc_secret(value):
         return plain(rpc.unwrap_rpc_secret(value))
     if isinstance(value, dict):
@@ -147,7 +149,7 @@ def plain(value: Any) -> Any:
 
 @contextmanager
 def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Give this thread an event loop, and close it."""
+    """Give this thread an event loop, and close the loop at the end."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:

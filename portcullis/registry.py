@@ -1,17 +1,17 @@
-"""From an image's tag to the digest that it stands for now; the machine that deploys asks the registry.
+"""Asks registries for the digests of tags. The deploying machine sends the requests.
 
-The digest goes into the name of the image, so state records what runs and a tag that was moved is a
-difference in the next preview. Asking is a HEAD request and a login or two (OCI Distribution Specification
-1.1, "Pulling manifests"), which takes the standard library.
+The digest becomes part of the image's name. So the state records which image runs, and a tag that was moved
+shows as a difference in the next preview. A question is one HEAD request and at most two login requests (OCI
+Distribution Specification 1.1, "Pulling manifests"). The standard library is enough for that.
 
 Two alternatives do less:
 
 - python-dxf 12.1 could replace the request and the login, 50 lines of this file. It follows a redirect to
-  HTTP and rewrites a token address without HTTPS instead of refusing it. It brings requests, which trusts its
-  own list of authorities, not the system's, and sends what ~/.netrc holds for a registry.
+  HTTP. If a token address lacks HTTPS, it rewrites the address instead of refusing it. It needs the library
+  requests, which trusts its own list of authorities instead of the system's, and sends logins from ~/.netrc.
 - pulumi-docker's `getRegistryImage` answers while the program runs, as an Output, and stops at the first
   failure. We report all faults of the settings at once, before the first resource. It takes logins from the
-  provider's inputs, which puts them into the state.
+  provider's inputs, which puts the logins into the state.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
     from portcullis.config.secret import Secret
 
 HUB = "docker.io"
-"""The registry of names without one."""
+"""The registry of image names that name no registry."""
 _HUB_HOST = "registry-1.docker.io"
 _HUB_NAMES = ("index.docker.io", _HUB_HOST)
 _TIMEOUT = 15.0  # seconds for one request
 _PARALLEL = 8
-_LARGEST = 4 * 1024 * 1024  # bytes of a manifest; the specification's own limit
+_LARGEST = 4 * 1024 * 1024  # bytes of a manifest: the limit in the specification
 _MANIFESTS = ", ".join(
     (
-        # An index first: the digest has to stand for the image on every architecture.
+        # Indexes come first: the digest must stand for the image on every architecture.
         "application/vnd.oci.image.index.v1+json",
         "application/vnd.docker.distribution.manifest.list.v2+json",
         "application/vnd.oci.image.manifest.v1+json",
@@ -54,15 +54,15 @@ _MANIFESTS = ", ".join(
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _UNAUTHORISED, _FORBIDDEN, _MISSING, _NO_HEAD, _TOO_MANY = 401, 403, 404, 405, 429
-_PIN = "pin the digest, NAME@sha256:…, which asks no registry"
+_PIN = "pin the digest: NAME@sha256:… needs no answer from the registry"
 
 
 class Login(Protocol):
-    """A login at a registry, as the settings have it."""
+    """A login at a registry from the settings."""
 
     @property
     def username(self) -> str:
-        """Who logs in."""
+        """The user name."""
 
     @property
     def secret(self) -> Secret:
@@ -74,7 +74,7 @@ L = TypeVar("L", bound=Login)
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image's name taken apart, as Docker does (distribution/reference)."""
+    """The parts of an image's name, split as Docker splits it (distribution/reference)."""
 
     registry: str
     repository: str
@@ -82,12 +82,12 @@ class Reference:
 
     @property
     def host(self) -> str:
-        """Where the registry answers."""
+        """The host name of the registry's API."""
         return _HUB_HOST if self.registry == HUB else self.registry
 
 
 def parse(name: str) -> Reference:
-    """Take a name with a tag apart."""
+    """Split an image name that has a tag."""
     first, slash, rest = name.partition("/")
     has_registry = bool(slash) and ("." in first or ":" in first or first == "localhost")
     registry, path = (first, rest) if has_registry else (HUB, name)
@@ -100,7 +100,7 @@ def parse(name: str) -> Reference:
 
 
 class _Refused(Exception):
-    """Why a digest is not had: a reason, and what to do about it."""
+    """A registry gave no digest: the reason, and a hint what to do."""
 
     def __init__(self, reason: str, hint: str = _PIN) -> None:
         super().__init__(reason)
@@ -109,7 +109,7 @@ class _Refused(Exception):
 
 
 class _Status(Exception):
-    """An answer that is none: its status, and the login that it asks for."""
+    """An HTTP error: its status, and the login challenge of the registry."""
 
     def __init__(self, code: int, challenge: str) -> None:
         super().__init__(str(code))
@@ -124,22 +124,23 @@ def resolve(
     place: str = "portcullis:registries",
     ca_file: str | None = None,
 ) -> dict[str, str]:
-    """Give each image that is named by tag its digest; one that has a digest already stays as it is.
+    """Add the digest to each image that is named by tag. An image with a digest stays as it is.
 
-    Registries are asked over HTTPS only, in parallel, each image once. CAs are those of the system, or of
-    the file or folder in SSL_CERT_FILE or SSL_CERT_DIR, which OpenSSL reads.
+    All requests use HTTPS and run in parallel, one for each image. The trusted authorities are those of the
+    system. The variables SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL reads, replace them.
 
     Args:
-        references: where each image stands in the settings, to its name: `NAME:TAG`, or one with a digest.
-        logins: registry, such as "ghcr.io" or "docker.io", to the login there.
-        place: where the logins stand, for people.
-        ca_file: CAs to trust beside those, in PEM.
+        references: the name of each image by its path in the settings: `NAME:TAG`, or a name with a digest.
+        logins: the logins by registry, such as "ghcr.io" or "docker.io".
+        place: the path of the logins in the settings, for messages.
+        ca_file: further authorities to trust, in PEM.
 
     Returns:
-        The same paths, to `NAME:TAG@sha256:…`.
+        The same paths with `NAME:TAG@sha256:…`.
 
     Raises:
-        SettingsError: with a fault for every image whose digest is not to be had. None quotes a credential.
+        SettingsError: with a fault for every image whose registry gives no digest. No fault quotes a
+            credential.
     """
     wanted = sorted({name for name in references.values() if "@" not in name})
     if not wanted:
@@ -158,24 +159,24 @@ def resolve(
 
 
 def login_of(image: str, logins: Mapping[str, L]) -> L | None:
-    """Return the login at an image's registry, if there is one; the image has a tag, a digest or both."""
+    """Return the login at an image's registry, or None. The image has a tag, a digest or both."""
     return _by_registry(logins).get(parse(image.partition("@")[0]).registry)
 
 
 def _by_registry(logins: Mapping[str, L]) -> dict[str, L]:
-    """Return them with the one name that `parse` has for Docker's own registry."""
+    """Return the logins under the one name that `parse` uses for Docker Hub."""
     return {HUB if name in _HUB_NAMES else name: login for name, login in logins.items()}
 
 
 class _Asking:
-    """Asks registries for digests. Safe for several threads."""
+    """Asks registries for digests. Several threads may use it at once."""
 
     def __init__(self, logins: Mapping[str, Login], place: str, ca_file: str | None) -> None:
         self._logins, self._place = _by_registry(logins), place
         context = ssl.create_default_context()
         if ca_file:
             context.load_verify_locations(ca_file)
-        # Proxies come from the environment, as everybody's; nothing but HTTPS is ever opened.
+        # Proxies come from the usual environment variables. No handler opens anything but HTTPS.
         self._opener = urllib.request.OpenerDirector()
         for handler in (
             urllib.request.ProxyHandler(),
@@ -188,7 +189,7 @@ class _Asking:
             self._opener.add_handler(handler)
 
     def digest(self, name: str) -> str | _Refused:
-        """Return the digest of an image, or why it is not had."""
+        """Return the digest of an image, or the reason why the registry gives none."""
         reference = parse(name)
         try:
             return self._digest(reference)
@@ -214,7 +215,10 @@ class _Asking:
         return found
 
     def _manifest(self, url: str, authorization: str) -> str:
-        """Return the digest of what is there; registries that do not say it, or know no HEAD, are read."""
+        """Return the digest of the manifest.
+
+        Some registries send no digest or do not support HEAD. We then read the manifest and hash it.
+        """
         try:
             with self._open("HEAD", url, authorization) as answer:
                 digest = answer.headers.get("Docker-Content-Digest")
@@ -227,11 +231,11 @@ class _Asking:
         with self._open("GET", url, authorization) as answer:
             body = answer.read(_LARGEST + 1)
         if len(body) > _LARGEST:
-            raise _Refused("its manifest is larger than a registry may serve")
+            raise _Refused("its manifest is larger than the specification allows")
         return "sha256:" + hashlib.sha256(body).hexdigest()
 
     def _login(self, reference: Reference, challenge: str) -> str:
-        """Return the header that a registry asks for (RFC 6750 in Docker's words, or RFC 7617)."""
+        """Return the Authorization header that a registry asks for (Docker's RFC 6750 form, or RFC 7617)."""
         login = self._logins.get(reference.registry)
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "basic":
@@ -241,7 +245,7 @@ class _Asking:
         asked = dict(re.findall(r'(\w+)="([^"]*)"', rest))
         realm = asked.get("realm", "")
         if scheme.lower() != "bearer" or urlsplit(realm).scheme != "https":
-            raise _Refused(f"the registry {reference.registry} asks for a login that is not understood")
+            raise _Refused(f"the registry {reference.registry} asks for an unknown kind of login")
         query = {
             "service": asked.get("service", reference.host),
             "scope": f"repository:{reference.repository}:pull",
@@ -261,7 +265,7 @@ class _Asking:
     def _open(self, method: str, url: str, authorization: str) -> Any:
         request = urllib.request.Request(url, method=method, headers={"Accept": _MANIFESTS})  # noqa: S310
         if authorization:
-            # Not sent along to wherever the registry redirects to.
+            # "Unredirected": the header is not sent to the host that the registry redirects to.
             request.add_unredirected_header("Authorization", authorization)
         try:
             return self._opener.open(request, timeout=_TIMEOUT)
@@ -273,36 +277,36 @@ class _Asking:
         registry = reference.registry
         if status in (_UNAUTHORISED, _FORBIDDEN) and registry in self._logins:
             return _Refused(
-                f"the registry {registry} refuses this login, or the login may not read it",
-                f"look at {self._place}.{registry}",
+                f"the registry {registry} refuses the login, or the login may not read this image",
+                f"check {self._place}.{registry}",
             )
         if status in (_UNAUTHORISED, _FORBIDDEN):
             return _Refused(
-                f"the registry {registry} has no such image for everybody",
-                f"correct the name, or give {self._place}.{registry} a login",
+                f"the registry {registry} has no public image of this name",
+                f"correct the name, or add a login under {self._place}.{registry}",
             )
         if status == _MISSING:
             return _Refused(f"the registry {registry} has no such image or tag", "correct the name")
         if status == _TOO_MANY:
-            return _Refused(f"the registry {registry} answers no more for now: too many requests")
+            return _Refused(f"the registry {registry} refuses further requests for now: too many requests")
         return _Refused(f"the registry {registry} answers with status {status}")
 
 
 def _basic(login: Login) -> str:
-    """Return the value of a header."""
+    """Return the value of an Authorization header with a user name and password."""
     if not login.secret.is_known:
-        raise _Refused("the password of its registry is known only later: it is an output")
+        raise _Refused("the password of its registry is an output, which is not known yet")
     return "Basic " + base64.b64encode(f"{login.username}:{login.secret.reveal()}".encode()).decode()
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect to HTTPS, and none to anything else."""
+    """Follows redirects to HTTPS only."""
 
     def redirect_request(self, req: urllib.request.Request, *args: Any) -> urllib.request.Request | None:
-        """Keep the method; the library turns a HEAD into a GET."""
+        """Keep the method of the request. The library would turn a HEAD into a GET."""
         if urlsplit(args[-1]).scheme != "https":
             args[0].close()
-            raise _Refused("its registry sends elsewhere without HTTPS")
+            raise _Refused("its registry redirects to an address without HTTPS")
         made = super().redirect_request(req, *args)
         if made is not None:
             made.method = req.get_method()
@@ -314,10 +318,10 @@ def _unreachable(reference: Reference, error: Exception) -> _Refused:
     if isinstance(cause, ssl.SSLCertVerificationError):
         why = cause.verify_message
         return _Refused(
-            f"the certificate of the registry {reference.registry} is not trusted here: {why}",
-            "SSL_CERT_FILE names a file of CAs to trust; or " + _PIN,
+            f"this machine does not trust the certificate of the registry {reference.registry}: {why}",
+            f"set SSL_CERT_FILE to a file with the authorities to trust, or {_PIN}",
         )
     if isinstance(cause, TimeoutError):
         return _Refused(f"the registry {reference.registry} did not answer within {_TIMEOUT:.0f} s")
     why = cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
-    return _Refused(f"the registry {reference.registry} cannot be asked: {why}")
+    return _Refused(f"this machine cannot reach the registry {reference.registry}: {why}")

@@ -1,4 +1,4 @@
-"""The table of versions, and what follows from it."""
+"""The table of versions and the features that follow from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from portcullis.dialect import DIALECTS
         ("rejects_handshakes", {"debian-12", "debian-13", "ubuntu-24.04"}),
     ],
 )
-def test_what_a_version_brings(property_: str, where: set[str]) -> None:
+def test_the_features_of_a_version(property_: str, where: set[str]) -> None:
     assert {os for os, dialect in DIALECTS.items() if getattr(dialect, property_)} == where
 
 
@@ -29,7 +29,7 @@ def test_sites_need_an_nginx_that_refuses_handshakes() -> None:
     assert "nginx 1.18.0 cannot refuse TLS" in NO_SITES["ubuntu-22.04"]
 
 
-def test_what_is_refused_is_not_in_the_table() -> None:
+def test_refused_systems_are_not_in_the_table() -> None:
     (choice,) = Os.__metadata__
     assert choice.refused
     assert not set(choice.refused) & set(DIALECTS)

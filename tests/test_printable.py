@@ -29,13 +29,13 @@ OSC52 = "\x1b]52;c;cm0gLXJmIC8=\x07"
         "##vso[task.setvariable variable=a]b",
     ],
 )
-def test_what_a_terminal_or_a_log_acts_on_is_broken(text: str) -> None:
+def test_control_sequences_of_terminals_and_logs_are_broken(text: str) -> None:
     shown = printable(text)
     assert MARK in shown
     assert shown == shown.encode("utf-8", "replace").decode()
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2028]|<{%|##[a-z]*\\[", shown)
     assert not re.search(r"^\s*::[\w-]+.*::", shown, re.MULTILINE)
-    # It is as good as new: nothing is left that a second pass would find.
+    # A second pass finds nothing more to replace.
     assert printable(shown) == shown
 
 
@@ -50,11 +50,11 @@ def test_what_a_terminal_or_a_log_acts_on_is_broken(text: str) -> None:
         "{{ .Name }} <%= x %>",
     ],
 )
-def test_what_nothing_acts_on_stays(text: str) -> None:
+def test_harmless_text_stays(text: str) -> None:
     assert printable(text) == text
 
 
-def test_every_character_that_controls_writing_is_taken_out() -> None:
+def test_every_control_character_is_replaced() -> None:
     kinds = ("Cc", "Cf", "Zl", "Zp", "Cs")
     controls = [
         letter for letter in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(letter) in kinds
@@ -62,11 +62,11 @@ def test_every_character_that_controls_writing_is_taken_out() -> None:
     assert [letter for letter in controls if printable(letter) == letter] == ["\t", "\n"]
 
 
-def test_one_line_is_one() -> None:
+def test_one_line_has_no_line_break() -> None:
     assert one_line("a\nb\tc\r\n\x0bd") == "a b c   d"
 
 
-def test_what_was_declared_is_told_as_it_is() -> None:
+def test_declared_texts_stay_unchanged() -> None:
     known = {"content": OSC52, "keys": {OSC52: "x"}, "argv": [OSC52]}
     assert printable_values(known, known) == known
     assert printable_values({"content": OSC52}) == {"content": printable(OSC52)}
@@ -76,7 +76,7 @@ def test_what_was_declared_is_told_as_it_is() -> None:
     assert printable_values({"n": 3, "yes": True, "none": None}) == {"n": 3, "yes": True, "none": None}
 
 
-def test_no_part_of_an_error_reaches_a_terminal_as_it_came() -> None:
+def test_every_part_of_an_error_is_made_printable() -> None:
     for part in ("hint", "prop", "detail"):
         assert "\x1b" not in str(HostError("cause", **{part: OSC52}))
     error = HostError("bad " + OSC52, detail="::stop-commands::x\n<{%fg 1%}>")

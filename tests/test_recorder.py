@@ -1,4 +1,4 @@
-"""A program without an engine: one run knows nothing of those before it in the same process."""
+"""Recorded programs: one run does not depend on earlier runs in the same process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(program: Callable[[], object]) -> list[str]:
 
 
 @pytest.mark.timeout(20)
-def test_an_output_of_before_is_not_waited_for() -> None:
+def test_a_run_does_not_wait_for_outputs_of_an_earlier_run() -> None:
     loop = asyncio.new_event_loop()
     pulumi.runtime.settings.SETTINGS.outputs.add(loop.create_future())
     try:

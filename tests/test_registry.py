@@ -1,4 +1,4 @@
-"""Tags become digests, asked of a registry that listens here with TLS."""
+"""Digests for tags, from a local registry with TLS."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MANIFEST = b'{"schemaVersion": 2}'
 PASSWORD = "registry-secret-9Wd4"
 BASIC = "Basic " + base64.b64encode(f"bot:{PASSWORD}".encode()).decode()
 
-# What each repository of the registry wants to see, asks for, and answers.
+# What each repository of the registry expects, requires and answers.
 WANTS = {
     "bearer": ("Bearer token-of-bot", "Bearer token-of-anyone"),
     "private": ("Bearer token-of-bot",),
@@ -45,7 +45,7 @@ STATUS = {"missing": 404, "busy": 429, "broken": 502}
 
 
 class Registry(ThreadingHTTPServer):
-    """What the registry was asked: method, path, authorization."""
+    """The requests to the registry: method, path, authorization."""
 
     asked: list[tuple[str, str, str | None]]
     port: int
@@ -150,23 +150,23 @@ def server(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> I
     made.server_close()
 
 
-def test_a_tag_becomes_tag_and_digest(server: Registry) -> None:
+def test_a_tag_gets_a_digest(server: Registry) -> None:
     assert server.resolve("public:1.2") == [f"public:1.2@{DIGEST}"]
     assert server.asked == [("HEAD", "/v2/public/manifests/1.2", None)]
 
 
-def test_a_digest_stays_and_asks_nobody() -> None:
+def test_a_digest_stays_without_a_request() -> None:
     references = {"a": f"nowhere.invalid/x@{DIGEST}", "b": f"nowhere.invalid/x:1@{DIGEST}"}
     assert resolve(references) == references
 
 
-def test_an_image_that_several_use_is_asked_for_once(server: Registry) -> None:
+def test_an_image_that_several_apps_use_costs_one_request(server: Registry) -> None:
     assert server.resolve("public:1", "public:1") == [f"public:1@{DIGEST}"] * 2
     assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("image", ["mute:1", "get-only:1"])
-def test_a_registry_that_does_not_say_the_digest_is_read(server: Registry, image: str) -> None:
+def test_without_a_digest_header_the_manifest_is_read(server: Registry, image: str) -> None:
     assert server.resolve(image) == [f"{image}@sha256:{hashlib.sha256(MANIFEST).hexdigest()}"]
 
 
@@ -181,7 +181,7 @@ def test_a_token_is_fetched_without_and_with_a_login(server: Registry) -> None:
     ]
 
 
-def test_a_login_is_not_sent_before_it_is_asked_for(server: Registry) -> None:
+def test_a_login_is_not_sent_before_the_registry_asks(server: Registry) -> None:
     assert server.resolve("basic:1", login=True) == [f"basic:1@{DIGEST}"]
     assert [authorization for _, _, authorization in server.asked] == [None, BASIC]
 
@@ -195,32 +195,30 @@ def test_a_redirect_is_followed_without_the_login(server: Registry) -> None:
     ("image", "login", "says"),
     [
         ("missing:1", False, 'missing:1": the registry 127.0.0.1:{port} has no such image or tag; correct'),
-        ("private:1", False, "give portcullis:registries.127.0.0.1:{port} a login"),
-        ("basic:1", False, "give portcullis:registries.127.0.0.1:{port} a login"),
+        ("private:1", False, "add a login under portcullis:registries.127.0.0.1:{port}"),
+        ("basic:1", False, "add a login under portcullis:registries.127.0.0.1:{port}"),
         ("busy:1", False, "too many requests; pin the digest"),
         ("broken:1", False, "answers with status 502"),
         ("odd:1", False, "gave no SHA-256 digest"),
-        ("clear-realm:1", True, "asks for a login that is not understood"),
-        ("clear-redirect:1", True, "sends elsewhere without HTTPS"),
+        ("clear-realm:1", True, "asks for an unknown kind of login"),
+        ("clear-redirect:1", True, "redirects to an address without HTTPS"),
     ],
 )
-def test_what_is_refused_says_why_and_what_to_do(
-    server: Registry, image: str, *, login: bool, says: str
-) -> None:
+def test_a_refusal_has_a_reason_and_a_hint(server: Registry, image: str, *, login: bool, says: str) -> None:
     assert says.format(port=server.port) in server.refuses(image, login=login)
 
 
-def test_a_refused_login_says_where_it_stands(server: Registry) -> None:
+def test_a_refused_login_names_its_setting(server: Registry) -> None:
     with pytest.raises(SettingsError) as caught:
         resolve(
             {"p": f"{server.name}/basic:1"},
             {server.name: RegistryArgs(username="bot", password="wrong-2Rf8")},
         )
-    assert f"look at portcullis:registries.{server.name}" in str(caught.value)
+    assert f"check portcullis:registries.{server.name}" in str(caught.value)
     assert "wrong-2Rf8" not in str(caught.value)
 
 
-def test_every_fault_is_told_at_once(server: Registry) -> None:
+def test_all_faults_are_reported_at_once(server: Registry) -> None:
     with pytest.raises(SettingsError) as caught:
         server.resolve("missing:1", "public:1", "busy:1", "missing:1")
     paths = [fault.path for fault in caught.value.faults]
@@ -230,7 +228,8 @@ def test_every_fault_is_told_at_once(server: Registry) -> None:
 def test_an_untrusted_certificate_is_refused(server: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     said = server.refuses("public:1", login=True)
-    assert "is not trusted here: self-signed certificate; SSL_CERT_FILE names" in said
+    assert "does not trust the certificate of the registry" in said
+    assert "self-signed certificate; set SSL_CERT_FILE" in said
     assert server.asked == []
 
 
@@ -242,16 +241,18 @@ def test_a_file_of_authorities_is_trusted(
     assert found == {"p": f"{server.name}/public:1@{DIGEST}"}
 
 
-def test_nobody_there_is_a_fault_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_port_is_a_fault_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with pytest.raises(SettingsError, match="cannot be asked: Connection refused; pin the digest"):
+    with pytest.raises(SettingsError, match=r"cannot reach .*: Connection refused; pin the digest"):
         resolve({"p": "127.0.0.1:1/x:1"})
 
 
-def test_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_registry_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_TIMEOUT", 0.2)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)  # accepts into its backlog, and says nothing
+    listener = ThreadingHTTPServer(
+        ("127.0.0.1", 0), Handler
+    )  # accepts connections into its backlog and never answers
     with pytest.raises(SettingsError, match="did not answer within"):
         resolve({"p": f"127.0.0.1:{listener.server_address[1]}/x:1"})
     listener.server_close()
@@ -269,7 +270,7 @@ def test_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         ("r.example.com:5000/a/b/c:1", Reference("r.example.com:5000", "a/b/c", "1")),
     ],
 )
-def test_names_are_taken_apart_as_docker_does(name: str, expected: Reference) -> None:
+def test_names_are_split_as_docker_does(name: str, expected: Reference) -> None:
     assert parse(name) == expected
     assert (parse(name).host == "registry-1.docker.io") == (expected.registry == "docker.io")
 

@@ -1,4 +1,4 @@
-"""What no renderer may do, whatever it is given; what they render is in tests/golden."""
+"""Renderers refuse dangerous values. The rendered files are in tests/golden."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVIL = ["a;b", "a b", "a{", "a}", "a\nb", 'a"', "a'", "a$b", "a\\b", "", "a#", "
 
 
 @pytest.mark.parametrize("text", EVIL)
-def test_a_word_that_would_break_out_of_its_place(text: str) -> None:
+def test_a_word_that_needs_quotes_is_refused(text: str) -> None:
     for render in (
         lambda: word(text),
         lambda: header(text, "why"),
@@ -30,12 +30,12 @@ def test_a_word_that_would_break_out_of_its_place(text: str) -> None:
         lambda: nginx.compression(text, brotli=False),
         lambda: nginx.packaged_site(text),
     ):
-        with pytest.raises(ValueError, match="cannot stand in a configuration file"):
+        with pytest.raises(ValueError, match="a configuration file cannot hold unquoted"):
             render()
 
 
 @pytest.mark.parametrize("path", ["healthz", "/a'b", "/a b", '/a"b', "/a$(id)", "/a`id`", "/a\nb", "/a;b"])
-def test_a_health_path_that_would_break_out_of_its_quotes(path: str) -> None:
+def test_a_health_path_that_would_end_its_quotes_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="is not a path"):
         http_check(80, path)
 
@@ -72,14 +72,14 @@ def test_the_health_check_uses_the_tool_that_the_image_has(
     assert done.stdout.splitlines() == arguments
 
 
-def test_the_health_check_says_what_to_do_without_any_tool(tmp_path: Path) -> None:
+def test_the_health_check_gives_advice_if_the_image_has_no_tool(tmp_path: Path) -> None:
     done = run_in_image(tmp_path)
     assert done.returncode == 1
     assert "set healthCommand" in done.stdout
 
 
 def run_in_image(path: Path) -> subprocess.CompletedProcess[str]:
-    """Run the check as Docker does, in an image whose PATH holds nothing else."""
+    """Run the check as Docker does, in an image whose PATH contains nothing else."""
     _, line = http_check(8080, "/healthz")
     return subprocess.run(
         ["/bin/sh", "-c", line],

@@ -1,1 +1,1 @@
-"""A whole host: puts the parts together."""
+"""A whole host: `HardenedHost` puts the parts together."""

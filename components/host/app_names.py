@@ -1,7 +1,7 @@
-"""What apps and stores of one host are called there: no two may come to the same name.
+"""Checks the names of apps and stores: on one host, no two may lead to the same container, network or volume.
 
-Docker takes a second volume of a name for the first one: two apps would share their data, and nobody would
-hear of it. A second container or network of a name it refuses, in the middle of a deployment.
+If two apps name the same volume, Docker gives them one: they would share their data, without any message.
+Docker does refuse a second container or network of the same name, but only in the middle of a deploy.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
     from portcullis.components.host.crosschecks import Declared
 
 _OPS = "ops"
-"""What the user of Redis that is ours is called among the resources of the users of apps."""
+"""The name of our own Redis user; each app that uses Redis has a user named after the app."""
 
 
 def check_names(declared: Declared, rolled_out: Collection[str]) -> None:
-    """Report apps whose names, or the names made of them, somebody else has.
+    """Report apps whose name, or a name made from it, is already taken.
 
     Args:
         declared: all sections.
-        rolled_out: the apps whose containers are named by release, `NAME-1`, `NAME-2`, ….
+        rolled_out: the apps whose containers are named after releases: `NAME-1`, `NAME-2`, ….
     """
     apps, stores = declared.apps, declared.stores
     volumes: dict[tuple[str, str], str] = {}
     for name, app in apps.items():
         host = str(declared.named(app) or declared.only)
         if name in {f"{store}-shared" for store in stores}:
-            app.at.report("has the name of a store's network", "give the app another name")
+            app.at.report("is the name of a store's network", "give the app another name")
         if name == _OPS and "redis" in [use for use, _ in app.elements("uses")]:
-            app.at.report("has the name of our own user of Redis", "give the app another name")
+            app.at.report("is the name of our own Redis user", "give the app another name")
         for other in () if name in rolled_out else rolled_out:
             its_host = str(declared.named(apps[other]) or declared.only)
             if re.fullmatch(rf"{re.escape(other)}-[0-9]+", name) and its_host == host:
-                app.at.report(f"is what a release of the app {other} is called", "give the app another name")
+                app.at.report(f"is a name that releases of the app {other} use", "give the app another name")
         for volume, _, place in app.items("volumes"):
             owner = volumes.setdefault((host, f"{name}-{volume}"), name)
             if owner != name:
                 place.report(
-                    f"is {name}-{volume} on the host, and so is a volume of the app {owner}",
-                    "give one of them another name: they would share their data",
+                    f"becomes {name}-{volume} on the host, which is already a volume of the app {owner}",
+                    "rename one of the two volumes, otherwise the apps would share their data",
                 )

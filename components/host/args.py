@@ -1,4 +1,4 @@
-"""What a host is and what it carries."""
+"""The arguments of a host and of everything that runs on it."""
 
 from __future__ import annotations
 
@@ -46,42 +46,42 @@ from portcullis.config.value_types import MapOf, SectionMap, valid
 
 
 class JumpArgs(Section):
-    """The host that a connection goes through. It is not managed."""
+    """A host that connections go through. Portcullis does not manage it."""
 
     what: ClassVar[str] = "a jump host"
 
     address: Address
     """IPv4 or IPv6 address, or a host name."""
     user: Login = "root"
-    """Who logs in; root, or a user with sudo that asks no password."""
+    """The user that logs in: root, or a user with sudo without a password."""
     port: Port = 22
     """The port of its SSH server."""
     host_key: HostKey | None = None
-    """Its public host key, pinned: `ssh-ed25519 AAAA…`; required without `trustHostKey`."""
+    """Its pinned public host key: `ssh-ed25519 AAAA…`. Required unless `trustHostKey` is true."""
     trust_host_key: bool = False
-    """Accept whatever key answers first; asked for here, never assumed."""
+    """Trust the key that the host shows on the first connection."""
     identity_file: LocalFile | None = None
-    """The private key to log in with; without it ssh's own keys and the agent serve."""
+    """The private key to log in with. By default ssh uses its own keys and the ssh-agent."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Ask for a key to pin."""
+        """Require either a pinned key or `trustHostKey`."""
         _check_pin(written)
 
 
 class BootstrapArgs(Section):
-    """The login that a bare host offers before the declared one exists."""
+    """The login of a bare host, used until the declared login exists."""
 
     what: ClassVar[str] = "a first login"
 
     user: Login = "root"
     """The user that the bare host offers."""
     port: Port = 22
-    """The port that its SSH server starts with."""
+    """The port of the bare host's SSH server."""
 
 
 class HostArgs(Section):
-    """One host: how it is reached, who gets in, and what keeps it so."""
+    """One host: how to reach it, who may log in, and how it is hardened and maintained."""
 
     what: ClassVar[str] = "a host"
 
@@ -90,55 +90,57 @@ class HostArgs(Section):
     os: Os
     """Its operating system: debian-12, debian-13, ubuntu-22.04 or ubuntu-24.04."""
     user: Login = "root"
-    """Who logs in; root, or a user with sudo that asks no password."""
+    """The user that logs in: root, or a user with sudo without a password."""
     port: Port = 22
     """The port of its SSH server."""
     host_key: HostKey | None = None
-    """Its public host key, pinned: `ssh-ed25519 AAAA…`; required without `trustHostKey`."""
+    """Its pinned public host key: `ssh-ed25519 AAAA…`. Required unless `trustHostKey` is true."""
     trust_host_key: bool = False
-    """Accept whatever key answers first; asked for here, never assumed."""
+    """Trust the key that the host shows on the first connection."""
     identity_file: LocalFile | None = None
-    """The private key to log in with; without it ssh's own keys and the agent serve."""
+    """The private key to log in with. By default ssh uses its own keys and the ssh-agent."""
     address_v6: AddressV6 | None = None
-    """Its IPv6 address, where `address` is an IPv4 one: `make scan` asks it, too."""
+    """Its IPv6 address, if `address` is an IPv4 address. `make scan` then scans both."""
     jump: JumpArgs | None = None
-    """The host that the connection goes through."""
+    """A jump host that connections to this host go through."""
     bootstrap: BootstrapArgs | None = None
-    """The login to use once, while the declared one does not exist yet."""
+    """The login of the bare host, used until the declared login exists."""
     adopt: bool = False
-    """Let the first run replace files and services that it finds different from what is declared. Without it
-    the run stops and shows them."""
+    """Let the first deploy replace files and services that differ from what is declared. By default that
+    deploy stops and lists them."""
     probe: bool = False
-    """At the end of `up`, ask all its ports from the machine that deploys, and fail if one is open that is
-    not declared, or closed that is; for machines that reach its public addresses."""
+    """End `up` with a scan of all ports of this host. `up` fails if an undeclared port is open, or a declared
+    port is closed. The deploying machine must reach the host's public addresses."""
     ssh: SshArgs = Field(default_factory=SshArgs)
     """Its SSH server."""
     users: MapOf[Login, UserArgs] = Field(default_factory=dict)
-    """The people and machines that log in, by user name. Root has no key unless it stands here or deploys."""
+    """The people and machines that log in, by user name. Root has no key unless it is listed here or is the
+    user that deploys."""
     preview: PreviewArgs | None = None
-    """Lets the stack's preview key look at the host, and neither read a secret nor change anything: `{}`."""
+    """Let the stack's preview key read the state of this host: `{}`. The key reads no secret and changes
+    nothing."""
     firewall: FirewallArgs = Field(default_factory=FirewallArgs)
-    """What is open beside SSH, 80 and 443."""
+    """The ports that are open in addition to SSH, 80 and 443."""
     fail2ban: Fail2banArgs = Field(default_factory=Fail2banArgs)
-    """Who is banned, and for how long."""
+    """Which clients are banned, and for how long."""
     updates: UpdatesArgs = Field(default_factory=UpdatesArgs)
     """Unattended security upgrades."""
     kernel: KernelArgs = Field(default_factory=KernelArgs)
     """Kernel settings."""
     upkeep: UpkeepArgs = Field(default_factory=UpkeepArgs)
-    """Logs, images, swap, and who is told when a unit fails."""
+    """Logs, old images, swap, and the notification when a unit fails."""
     docker_engine: DockerEngineArgs = Field(default_factory=DockerEngineArgs)
-    """What is particular about its Docker engine."""
+    """Settings of its Docker engine."""
     proxy: ReverseProxyArgs = Field(default_factory=ReverseProxyArgs)
-    """What holds for all its sites."""
+    """Settings that apply to all its sites."""
     exposure: ExposureArgs = Field(default_factory=ExposureArgs)
-    """What it may expose beside what is declared."""
+    """Undeclared listeners and rules that you accept on this host."""
     inventory: InventoryArgs = Field(default_factory=InventoryArgs)
-    """What may be on it beside what is declared."""
+    """Undeclared files, accounts, packages and so on that you accept on this host."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse what would keep out whoever deploys, and addresses that containers would take."""
+        """Refuse settings that would lock out the deploying user or make addresses unreachable."""
         _check_pin(written)
         _check_reached(written)
         _check_login(written)
@@ -154,7 +156,7 @@ class StoreMap(TypedDict, total=False):
 
 
 class HardenedHostArgs(HostArgs):
-    """A whole host: the host itself, and the stores, apps and sites that it carries."""
+    """A whole host: the host itself, with its stores, apps and sites."""
 
     what: ClassVar[str] = "a hardened host"
 
@@ -165,19 +167,20 @@ class HardenedHostArgs(HostArgs):
     apps: MapOf[AppName, AppArgs] = Field(default_factory=dict)
     """The apps that it runs, by name."""
     acme: AcmeArgs | None = None
-    """Who issues the certificates of sites; without it Let's Encrypt does, for an account without e-mail."""
+    """The authority that issues the certificates of sites. The default is Let's Encrypt, with an account
+    without e-mail."""
     sites: MapOf[ServerName, SiteArgs] = Field(default_factory=dict)
-    """What it serves, by host name."""
+    """The sites that nginx serves, by host name."""
     tunnels: MapOf[Person, TunnelArgs] = Field(default_factory=dict)
-    """Who reaches which stores from home, by person."""
+    """The people who reach stores through an SSH tunnel, by name, with the stores of each."""
     secrets: MapOf[SecretName, SecretValue] = Field(default_factory=dict, repr=False)
-    """What apps and sites need and nobody may read, by name."""
+    """The secrets that apps and sites need, by name."""
     registries: MapOf[RegistryName, RegistryArgs] = Field(default_factory=dict, repr=False)
-    """Logins at image registries, by the registry's name as it stands before images."""
+    """Logins at image registries, by the registry's name as in the names of images."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse names that nothing has, and ports that two things want."""
+        """Refuse references to undeclared names, and ports that are used twice."""
         super().check(written)
         crosschecks.of_host(written)
 
@@ -189,18 +192,18 @@ def _check_pin(written: Written) -> None:
         at.field("host_key").report(
             "is missing",
             "write the host's public key (`ssh-keyscan -t ed25519 ADDRESS`, compared with your "
-            f"provider's console), or {trust}: true to accept whatever answers the first time",
+            f"provider's console), or {trust}: true to trust the key that the first connection shows",
         )
     if pinned and trusting:
         at.field("trust_host_key").report(
-            f"contradicts {at.spell('host_key')}", f"a pinned key is all it takes: drop {trust}"
+            f"contradicts {at.spell('host_key')}", f"a pinned key is enough: remove {trust}"
         )
 
 
 def _check_reached(written: Written) -> None:
-    """Check that no network of containers holds an address that a host has, or is reached from."""
+    """Check that no container network contains the host's address, or an address it is reached from."""
     read = declared_networks(written.section("docker_engine"))
-    if read is None:  # what is wrong in itself has been reported already
+    if read is None:  # the fault in the networks themselves is already reported
         return
     bip, pools = read
     owners = {str(written.get("address")): "the address of this host"}
@@ -212,14 +215,14 @@ def _check_reached(written: Written) -> None:
     engine = written.at.field("docker_engine")
     try:
         found = list(networks.swallowed(bip, pools, list(owners)))
-    except ValueError:  # docker0's network is too wide, which has been reported too
+    except ValueError:  # docker0's network is too wide, which is already reported
         return
     for taken, text in found:
         is_own = taken == networks.docker0(bip)
         where = f"{taken} for containers" if pools or is_own else f"{taken}, the default,"
         engine.field("bip" if is_own else "address_pools").report(
-            f"{where} holds {text}, {owners[text]}: it could not be reached any more",
-            f"take others: `{{bip: 192.168.240.1/24, {engine.spell('address_pools')}: "
+            f"{where} contains {text}, {owners[text]}: this address would become unreachable",
+            f"choose other networks: `{{bip: 192.168.240.1/24, {engine.spell('address_pools')}: "
             "[{base: 192.168.224.0/20}]}`",
         )
 
@@ -228,16 +231,16 @@ def _check_login(written: Written) -> None:
     at, user, users = written.at, str(written.get("user", "root")), written.entries("users")
     if preview.ACCOUNT in (user, *users):
         at.field("users").report(
-            f"names {preview.ACCOUNT}, which is the preview key's own account", "write preview: {} instead"
+            f"names {preview.ACCOUNT}, which is the account of the preview key", "write preview: {} instead"
         )
     if user == "root" and written.section("ssh").get("root_login") in ("no", False):
         at.field("ssh").field("root_login").refuse(
-            "no", "keeps out the user that logs in", "name another user, with keys and sudo, under users"
+            "no", "locks out the user that deploys", "name another user, with keys and sudo, under users"
         )
     if user not in users and user != "root" and valid(Login, user):
-        # Its keys and its place in the group docker are the host's state like anybody's.
+        # The keys and groups of the deploying user are state of the host, like those of every user.
         at.field("users").report(
-            f"declares no {user}, who logs in",
+            f"does not declare {user}, the user that deploys",
             f"write {user}: {{keys: {{laptop: ssh-ed25519 AAAA…}}, sudo: true}}",
         )
     check_root(users)
@@ -245,6 +248,6 @@ def _check_login(written: Written) -> None:
         return
     mine = users[user]
     if not mine.get("keys"):
-        mine.at.field("keys").report("names no key, and this user logs in", "name the one you log in with")
+        mine.at.field("keys").report("has no key, but this user deploys", "add the key you log in with")
     if user != "root" and mine.get("sudo") is not True:
-        mine.at.field("sudo").report("is missing, and this user logs in to work as root", "write sudo: true")
+        mine.at.field("sudo").report("is missing, but this user deploys as root", "write sudo: true")

@@ -1,4 +1,4 @@
-"""A whole host: who gets in, what is open, what keeps it so; the Docker engine, its apps, and nginx."""
+"""A whole host: logins, firewall, bans, updates, the Docker engine with its apps and stores, and nginx."""
 
 from __future__ import annotations
 
@@ -48,13 +48,14 @@ if TYPE_CHECKING:
 
 
 class HardenedHost(pulumi.ComponentResource):
-    """One host, by its alias.
+    """A hardened Docker host with its stores, apps and sites.
 
-    Before the first resource it asks registries for the digests of images that are named by tag, and adds the
-    host to the stack's ssh_config and to what `portcullis scan` expects.
+    Before its first resource, the component asks registries for the digests of images that are named by tag.
+    It also adds the host to the stack's ssh_config and to the list that `portcullis scan` checks.
 
-    First contact is whoever the bare host lets in. The users come first, then the SSH server is narrowed to
-    them, each proven by a fresh login; then what is open is closed, and only then does a container start.
+    The first connection uses the login of the bare host. The component creates the users first. It then
+    restricts the SSH server to these users, and proves each change by a fresh login. It closes the firewall
+    next, and starts containers only after that.
 
     Example:
         ```python
@@ -77,14 +78,14 @@ class HardenedHost(pulumi.ComponentResource):
 
     Attributes:
         access: its SSH server.
-        firewall: what is open on it, and what may reach its containers.
+        firewall: its firewall, with the rules for containers.
         engine: its Docker engine.
         stores: its Redis and MongoDB, or None.
-        apps: its containers, by name.
-        tunnels: ways to its stores, one for each person.
-        proxy: its nginx, or None where it serves no site.
-        exposure: what it exposes, read back.
-        inventory: what is on it and nobody declared, read back.
+        apps: the containers of its apps, by name.
+        tunnels: SSH tunnels to its stores, one for each person.
+        proxy: its nginx, or None if it serves no site.
+        exposure: its listeners, publications and rules, as read from the host.
+        inventory: the undeclared things on it, as read from the host.
     """
 
     access: SshAccess
@@ -110,14 +111,14 @@ class HardenedHost(pulumi.ComponentResource):
 
         Args:
             name: its alias in ssh_config, such as "web1".
-            args: the host and what it carries.
-            preview_key: the public key that may look at the host, where its `preview` says so.
-            secret_apps: the apps hold a secret somewhere; what a container is given of them is marked.
+            args: the host, with its stores, apps and sites.
+            preview_key: the public key that may read the host's state, if `args.preview` is set.
+            secret_apps: the settings of apps contain a secret; values that containers get are marked secret.
             opts: options of the component.
 
         Raises:
-            ArgumentsError: the name cannot be an alias, or a registry does not give an image's digest.
-            OSError: ssh_config cannot be written, or the file of a certificate not be read.
+            ArgumentsError: the name cannot be an alias, or a registry gives no digest for an image.
+            OSError: the program cannot write ssh_config, or cannot read a certificate file.
         """
         host = Host(name, os=args.os, adopt=args.adopt)
         try:
@@ -128,26 +129,30 @@ class HardenedHost(pulumi.ComponentResource):
         add_declared(declared(name, args), pulumi.get_stack())
         super().__init__("portcullis:index:HardenedHost", name, None, opts)
         self._name, self._args, self._host = name, args, host
-        self._let_in(preview_key if args.preview else None)
-        self._close()
-        self._keep_up()
-        self.stores = self._stores() if args.stores else None
-        self.apps = {app: self._app(app, settings, secret=secret_apps) for app, settings in args.apps.items()}
-        self.tunnels = [self._tunnel(person, tunnel) for person, tunnel in sorted(args.tunnels.items())]
-        self.proxy = self._serve() if args.sites else None
-        self.exposure = self._look()
-        self.inventory = self._take_stock()
+        self._declare_logins(preview_key if args.preview else None)
+        self._declare_protection()
+        self._declare_maintenance()
+        self.stores = self._declare_stores() if args.stores else None
+        self.apps = {
+            app: self._declare_app(app, settings, secret=secret_apps) for app, settings in args.apps.items()
+        }
+        self.tunnels = [
+            self._declare_tunnel(person, tunnel) for person, tunnel in sorted(args.tunnels.items())
+        ]
+        self.proxy = self._declare_proxy() if args.sites else None
+        self.exposure = self._declare_exposure()
+        self.inventory = self._declare_inventory()
         self.register_outputs(
             {
                 "apps": {app: container.address for app, container in self.apps.items()},
                 "sites": addresses(args.sites),
-                # For the policy pack, which sees no connection: they are not in the state.
+                # For the policy pack: connections are not in the state, so it cannot see the key itself.
                 "host_key": _host_key(args),
             }
         )
 
-    def _let_in(self, preview_key: pulumi.Input[str] | None) -> None:
-        """Declare who gets in: users, the SSH server, and the preview key."""
+    def _declare_logins(self, preview_key: pulumi.Input[str] | None) -> None:
+        """Declare who may log in: the users, the SSH server, and the preview key."""
         name, args, host = self._name, self._args, self._host
         is_shown = preview_key is not None
         users = Users(
@@ -170,12 +175,12 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._after(users),
         )
         if args.preview and preview_key is not None:
-            # sshd's own block for the account stands before the account does.
+            # sshd must have its block for this account before the account exists.
             opts = self._after(self.access)
             PreviewAccess(f"{name}-preview", args.preview, host=host, key=preview_key, opts=opts)
 
-    def _close(self) -> None:
-        """Declare what keeps all others out: firewall, kernel, the engine that starts behind them, bans."""
+    def _declare_protection(self) -> None:
+        """Declare the firewall, the kernel settings, the Docker engine that needs both, and fail2ban."""
         name, args, host = self._name, self._args, self._host
         self.firewall = Firewall(
             f"{name}-firewall",
@@ -193,8 +198,8 @@ class HardenedHost(pulumi.ComponentResource):
             args.docker_engine,
             host=host,
             reached=wiring.reached(args),
-            # The docker provider logs in as declared. No container starts before the filter stands and its
-            # port is root's alone.
+            # The docker provider uses the declared login. Before a container starts, the forward filter must
+            # be active, and the kernel must keep the container's port from unprivileged users.
             opts=self._after(self.access, self.firewall, kernel),
         )
         self._fail2ban = Fail2ban(
@@ -206,8 +211,8 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._after(self.access),
         )
 
-    def _keep_up(self) -> None:
-        """Declare what the host is and stays: logins, updates, room."""
+    def _declare_maintenance(self) -> None:
+        """Declare the maintenance of the host: login policy, updates, disk space."""
         name, args, host = self._name, self._args, self._host
         LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=host, opts=self._after())
         updates = SystemUpdates(
@@ -219,7 +224,7 @@ class HardenedHost(pulumi.ComponentResource):
         )
         Upkeep(f"{name}-upkeep", args.upkeep, host=host, opts=self._after(updates))
 
-    def _stores(self) -> Stores:
+    def _declare_stores(self) -> Stores:
         return Stores(
             f"{self._name}-stores",
             self._args.stores,
@@ -229,13 +234,13 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._after(),
         )
 
-    def _app(self, name: str, app: AppArgs, *, secret: bool) -> PrivateContainer:
+    def _declare_app(self, name: str, app: AppArgs, *, secret: bool) -> PrivateContainer:
         args = self._args
         return PrivateContainer(
             name,
             container_of(name, app, serves=name in wiring.served(args)),
             engine=self.engine,
-            # An output is known only later, and with it whose registry it is.
+            # If the image is an output, its registry is not known yet.
             login=login_of(app.image, args.registries) if isinstance(app.image, str) else None,
             uses=[self.stores.use(use, name) for use in app.uses] if self.stores else (),
             secrets={each: Secret.of(args.secrets[each]).output for each in app.secrets},
@@ -243,7 +248,7 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._after(),
         )
 
-    def _tunnel(self, person: str, tunnel: TunnelArgs) -> SshTunnel:
+    def _declare_tunnel(self, person: str, tunnel: TunnelArgs) -> SshTunnel:
         return SshTunnel(
             f"{self._name}-tunnel-{person}",
             tunnel,
@@ -253,8 +258,8 @@ class HardenedHost(pulumi.ComponentResource):
             opts=self._after(self.access),
         )
 
-    def _serve(self) -> ReverseProxy:
-        """Declare nginx with its sites, and who is banned for what it logs."""
+    def _declare_proxy(self) -> ReverseProxy:
+        """Declare nginx with its sites, and the jails that read its logs."""
         name, args, host = self._name, self._args, self._host
         proxy = ReverseProxy(
             f"{name}-nginx",
@@ -265,21 +270,21 @@ class HardenedHost(pulumi.ComponentResource):
             acme=args.acme,
             secrets=args.secrets,
             accepted=wiring.accepted(args, *wiring.NGINX),
-            # An authority comes by port 80.
+            # The certificate authority connects to port 80, so the firewall must open it first.
             opts=self._after(self.firewall),
         )
-        # A jail wants its log files there, which nginx makes.
+        # A jail starts only if its log files exist, and nginx creates them.
         opts = self._after(self._fail2ban, proxy)
         ProxyJails(f"{name}-nginx-jails", wiring.proxy_jails(args), host=host, opts=opts)
         return proxy
 
     def _proxied(self, app: PrivateContainer) -> ProxiedApp:
-        # The settings refuse a site whose app has no port.
+        # The settings refuse sites whose app has no port.
         port = cast("pulumi.Input[int]", app.port)
         return ProxiedApp(self.engine.bind_address, port, depends_on=[app])
 
-    def _look(self) -> HostExposure:
-        """Declare last what all of it comes to: who listens, and what is let through."""
+    def _declare_exposure(self) -> HostExposure:
+        """Declare the check of the result: the listeners, and the traffic that gets through."""
         args = self._args
         return HostExposure(
             f"{self._name}-exposure",
@@ -292,11 +297,11 @@ class HardenedHost(pulumi.ComponentResource):
             ports=wiring.host_ports(args),
             released=wiring.released(args),
             networks=wiring.docker_networks(args),
-            opts=self._after(*self._parts()),
+            opts=self._after(*self._observed_parts()),
         )
 
-    def _take_stock(self) -> HostInventory:
-        """Declare that there is nothing else."""
+    def _declare_inventory(self) -> HostInventory:
+        """Declare the inventory, which shows everything undeclared as drift."""
         args = self._args
         return HostInventory(
             f"{self._name}-inventory",
@@ -305,25 +310,25 @@ class HardenedHost(pulumi.ComponentResource):
             containers=[*args.apps, *args.stores],
             networks=wiring.network_members(args),
             volumes=wiring.volumes(args),
-            opts=self._after(*self._parts()),
+            opts=self._after(*self._observed_parts()),
         )
 
-    def _parts(self) -> list[pulumi.Resource]:
-        """Return what makes all that is read back at the end."""
+    def _observed_parts(self) -> list[pulumi.Resource]:
+        """Return the parts that exposure and inventory wait for."""
         parts = [self.access, self.firewall, self.engine, self.stores, *self.apps.values(), self.proxy]
         return [part for part in parts if part is not None]
 
     def _after(self, *parts: pulumi.Resource) -> ResourceOptions:
-        """Return the options of a part that comes after others."""
+        """Return the options of a part that depends on others."""
         return ResourceOptions(parent=self, depends_on=parts)
 
 
 def _host_key(host: HostArgs) -> str:
-    """Say how the host's key, and that of the host on the way to it, are known."""
+    """Tell whether the keys of the host and of its jump host are pinned."""
     pinned = host.host_key is not None and (host.jump is None or host.jump.host_key is not None)
     return "pinned" if pinned else "trusted on first use"
 
 
 def addresses(sites: Mapping[str, SiteArgs]) -> dict[str, str]:
-    """Return the address of each site, as people type it, by its name: one more is one line of difference."""
+    """Return the URL of each site by its name, so that a new site is one new line in the preview."""
     return {name: f"{'http' if site.plain else 'https'}://{name}" for name, site in sorted(sites.items())}

@@ -1,4 +1,4 @@
-"""From hosts as they are declared to the connections that ssh_config is written from."""
+"""Turns declared hosts into the connections that ssh_config is written from."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _ACCESS, _KEY_FILE = "PORTCULLIS_ACCESS", "PORTCULLIS_PREVIEW_KEY_FILE"
 
 @dataclass(frozen=True, slots=True)
 class PreviewLogin:
-    """Whoever runs the program only looks at its hosts. `key_file` None leaves the key to ssh."""
+    """The read-only login that previews use. If `key_file` is None, ssh chooses the key."""
 
     key_file: str | None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> PreviewLogin | None:
-        """Return it where PORTCULLIS_ACCESS says so, with the key that PORTCULLIS_PREVIEW_KEY_FILE names.
+        """Return the preview login if PORTCULLIS_ACCESS is "preview"; PORTCULLIS_PREVIEW_KEY_FILE is its key.
 
         Raises:
-            ValueError: PORTCULLIS_ACCESS says something else.
+            ValueError: PORTCULLIS_ACCESS is neither "preview" nor "deploy".
         """
         access = environment.get(_ACCESS, "")
         if access in ("", "deploy"):
@@ -39,11 +39,11 @@ class PreviewLogin:
 
 
 def connections(hosts: Mapping[str, HostArgs], preview: PreviewLogin | None = None) -> dict[str, Connection]:
-    """Return every connection by alias; a jump host gets an alias of its own, with its own pin.
+    """Return every connection by alias. A jump host gets its own alias and its own pinned key.
 
     Args:
         hosts: the hosts by alias.
-        preview: hosts are only looked at, with the preview key; nothing else differs.
+        preview: log in to the hosts with this read-only login.
     """
     found = {}
     for alias, host in hosts.items():
@@ -82,7 +82,7 @@ def _connection(
         address=host.address,
         user=host.user,
         port=host.port,
-        # The comment after a key is for people; known_hosts has no place for it.
+        # known_hosts has no field for the comment after a key.
         host_key=" ".join(host.host_key.split()[:2]) if host.host_key else None,
         trust_first_use=host.trust_host_key,
         identity_file=host.identity_file,

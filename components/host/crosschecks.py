@@ -1,7 +1,7 @@
-"""What is wrong between sections: names that nothing has, ports that two things want.
+"""Checks between sections: references to undeclared names, ports that are used twice.
 
-A stack's file and a `HardenedHost` of a program are checked by the same rules. Every check reads what was
-written, so that a fault inside an entry hides none of these.
+The same rules check a stack's file and a `HardenedHost` in a program. Every check reads the raw values, so a
+fault inside one entry does not hide a fault between entries.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _THIS = "this host"
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """All sections that were written, of a stack or of one host.
+    """All sections of a stack or of one host, as written.
 
     Attributes:
         hosts: the hosts by alias.
-        root: where the other sections stand.
+        root: the section that holds all other sections.
     """
 
     hosts: Mapping[str, Written]
@@ -58,16 +58,16 @@ class Declared:
 
     @property
     def secrets(self) -> dict[str, Any]:
-        """What the secrets hold, by name."""
+        """The values of the secrets, by name."""
         return {name: value for name, value, _ in self.root.items("secrets")}
 
     @property
     def only(self) -> str:
-        """The host that is meant where none is named."""
+        """The default host, for entries that name none: the first one."""
         return next(iter(self.hosts), "")
 
     def host_of(self, site: Written) -> str | None:
-        """Return the host that a site, or the first app of it that does, names."""
+        """Return the host that a site names, or else the host that one of its apps names."""
         apps = self.apps
         named = [self.named(site)]
         named += [self.named(apps[app]) for app, _ in site_checks.apps_of(site) if app in apps]
@@ -80,23 +80,23 @@ class Declared:
         return site_checks.Server(alias, host.get("os"), host.section("proxy")) if host else None
 
     def named(self, entry: Written) -> Any:
-        """Return the host that an app, a store or a site names; of one host, it is on that one."""
+        """Return the host that an app, a store or a site names. Entries of a single host name none."""
         return entry.get("host") if self.whole == "stack" else None
 
     @property
     def whole(self) -> str:
-        """What the sections are part of: a stack, or a host."""
+        """The word for what the sections are part of: "stack" or "host"."""
         return "host" if _THIS in self.hosts else "stack"
 
     def how_to_add(self, secret: str) -> str:
-        """Return how a secret is declared."""
+        """Return a hint that says how to declare a secret."""
         if self.whole == "stack":
             return f"`pulumi config set --secret --path {NAMESPACE}:secrets.{secret}` asks for it"
         return f"add it to {self.root.at.field('secrets')}"
 
 
 def of_host(written: Written) -> None:
-    """Check one host that a program declares with all that it carries."""
+    """Check one host that a program declares, with its stores, apps and sites."""
     declared = Declared({_THIS: written}, written)
     for check in (
         rules,
@@ -135,7 +135,10 @@ def of_stack(written: Written) -> None:
 
 
 def rules(declared: Declared) -> None:
-    """What SSH and nginx need is opened with them, and closed with them: a second rule would outlive that."""
+    """Refuse firewall rules for the ports of SSH and nginx.
+
+    These parts open and close their own ports. A second rule would keep a port open after its part is gone.
+    """
     served = {declared.host_of(site) for site in declared.sites.values()}
     for alias, host in declared.hosts.items():
         port = whole(host.get("port", 22))
@@ -143,7 +146,9 @@ def rules(declared: Declared) -> None:
         if alias in served or (served and len(declared.hosts) == 1):
             opened |= {80: "nginx", 443: "nginx"}
         if opened[port] == "nginx":
-            host.at.field("port").refuse(port, "is nginx's, which serves sites here", "choose another")
+            host.at.field("port").refuse(
+                port, "is a port of nginx, which serves sites on this host", "choose another"
+            )
         firewall = host.section("firewall")
         for section in ("allow", "public"):
             for rule, _, place in firewall.items(section):
@@ -155,7 +160,7 @@ def _rule(rule: str, opened: Mapping[int | None, str], at: SettingPath) -> None:
     first, _, last = ports.partition(":")
     for port, owner in opened.items():
         if protocol == "tcp" and _within(port, first, last or first):
-            at.report(f"holds {port}, which is opened for {owner}", "leave it out")
+            at.report(f"covers port {port}, which is already open for {owner}", "remove it")
 
 
 def _within(port: int | None, first: str, last: str) -> bool:
@@ -164,7 +169,7 @@ def _within(port: int | None, first: str, last: str) -> bool:
 
 
 def hosts_of(section: str) -> Callable[[Declared], None]:
-    """Return the check that every app, or store, names a host that is declared."""
+    """Return a check that each app or store of a section names a declared host."""
 
     def check(declared: Declared) -> None:
         hosts = declared.hosts
@@ -173,13 +178,13 @@ def hosts_of(section: str) -> Callable[[Declared], None]:
             if isinstance(host, str) and host not in hosts:
                 place.refuse(host, "is not a host of this stack", closest(host, hosts))
             if host is None and len(hosts) > 1:
-                place.report("is missing", f"this stack has several: {', '.join(sorted(hosts))}")
+                place.report("is missing", f"this stack has several hosts: {', '.join(sorted(hosts))}")
 
     return check
 
 
 def ports(declared: Declared) -> None:
-    """No two programs can listen on one port; sshd and nginx listen on every address, docker0's included."""
+    """Check that no two programs listen on one port. sshd and nginx listen on docker0's address too."""
     taken: dict[tuple[str, int | None], str] = {}
     for alias, host in declared.hosts.items():
         logins = [host, host.section("bootstrap")] if "bootstrap" in host else [host]
@@ -195,32 +200,34 @@ def ports(declared: Declared) -> None:
             continue
         owner = taken.setdefault((alias, port), what)
         if owner != what:
-            entry.at.field("host_port").refuse(port, f"is taken on {alias} by {owner}", "choose another")
+            entry.at.field("host_port").refuse(
+                port, f"is already used on {alias} by {owner}", "choose another"
+            )
 
 
 def names_of_apps(declared: Declared) -> None:
-    """No two apps, nor an app and a store, may have something of one name on the host."""
+    """Check that the containers, networks and volumes of apps and stores have different names."""
     served = {app for site in declared.sites.values() for app, _ in site_checks.apps_of(site)}
     rolled_out = [name for name, app in declared.apps.items() if name in served and "host_port" not in app]
     check_names(declared, rolled_out)
 
 
 def stores_of_apps(declared: Declared) -> None:
-    """An app uses stores that are declared, on its own host: their networks do not reach further."""
+    """Check that each app uses declared stores of its own host: a store's network does not leave the host."""
     stores = declared.stores
     known = [name for name in stores if name != "mongo"]
     if "mongo" in stores:
         known += [f"mongo.{name}" for name, _, _ in stores["mongo"].items("databases")]
     for name, app in declared.apps.items():
         if name in stores:
-            app.at.report(f"has the name of the store {name}", "give the app another name")
+            app.at.report("is also the name of a store", "give the app another name")
         for use, place in app.elements("uses"):
             if use == "mongo" and "mongo" in stores:
                 databases = ", ".join(use for use in known if use.startswith("mongo."))
                 hint = f"write one of {databases}" if databases else "declare one"
                 place.refuse(use, "names no database", hint)
             elif valid(StoreUse, use) is None:
-                continue  # that has been said already
+                continue  # this fault is already reported
             elif use not in known:
                 hint = closest(use, known) if known else f"declare it: {declared.root.at.field('stores')}"
                 place.refuse(use, f"is not a store of this {declared.whole}", hint)
@@ -228,27 +235,27 @@ def stores_of_apps(declared: Declared) -> None:
                 store = stores[use.partition(".")[0]]
                 theirs, ours = (declared.named(entry) or declared.only for entry in (store, app))
                 if theirs != ours:
-                    place.refuse(use, f"runs on {theirs}", f"an app on {ours} uses the stores of {ours}")
+                    place.refuse(use, f"runs on {theirs}", f"an app on {ours} can only use stores on {ours}")
 
 
 def secrets_of_apps(declared: Declared) -> None:
-    """An app gets secrets that the stack has."""
+    """Check that each app names declared secrets."""
     secrets = declared.secrets
     for app in declared.apps.values():
         for secret, place in app.elements("secrets"):
             if not isinstance(secret, str):
-                continue  # that is said where its form is checked
+                continue  # the form's own check reports this fault
             if secret.startswith(_STORE_FILES):
-                place.refuse(secret, "is what a store's own file is called", "give the secret another name")
+                place.refuse(secret, "is a file name that the stores use", "give the secret another name")
             if secret not in secrets:
-                # Somebody may have written the secret itself where its name belongs.
+                # Somebody may have written the secret itself in the place of its name.
                 added = declared.how_to_add("NAME" if place.is_secret else secret)
                 hint = closest(secret, secrets) if secrets else added
                 place.refuse(secret, f"is not a secret of this {declared.whole}", hint)
 
 
 def apps_of_sites(declared: Declared) -> None:
-    """A site needs apps that are declared, listen on a port, and run on one host."""
+    """Check that the apps of each site are declared, listen on a port, and run on the same host."""
     apps = declared.apps
     for site in declared.sites.values():
         first = None
@@ -257,29 +264,31 @@ def apps_of_sites(declared: Declared) -> None:
                 place.refuse(app, f"is not an app of this {declared.whole}", closest(app, apps))
                 continue
             if "port" not in apps[app]:
-                hint = f"give {apps[app].at} the port that it listens on, so that nginx can reach it"
-                place.refuse(app, "is not published", hint)
+                hint = f"write the port that it listens on under {apps[app].at}.port"
+                place.refuse(app, "has no port that nginx could reach", hint)
             host = declared.named(apps[app])
             first = first or host
             if host != first:
-                place.refuse(app, f"runs on {host}, and this site's other app on {first}", "use one host")
+                place.refuse(app, f"runs on {host}, but the site's other app runs on {first}", "use one host")
             if declared.named(site) not in (None, host) and host is not None:
-                place.refuse(app, f"runs on {host}, not on {declared.named(site)}", "leave host out")
+                place.refuse(
+                    app, f"runs on {host}, not on {declared.named(site)}", "remove host from the site"
+                )
 
 
 def hosts_of_sites(declared: Declared) -> None:
-    """A site needs a host that is declared."""
+    """Check that each site has a declared host."""
     hosts = declared.hosts
     for site in declared.sites.values():
         host, place = declared.named(site), site.at.field("host")
         if isinstance(host, str) and host not in hosts:
             place.refuse(host, "is not a host of this stack", closest(host, hosts))
         if declared.host_of(site) is None and len(hosts) > 1 and not list(site_checks.apps_of(site)):
-            place.report("is missing", f"this stack has several: {', '.join(sorted(hosts))}")
+            place.report("is missing", f"this stack has several hosts: {', '.join(sorted(hosts))}")
 
 
 def tunnels(declared: Declared) -> None:
-    """Tunnels lead to stores that are declared, from accounts that are nobody else's."""
+    """Check that tunnels lead to declared stores, and that no user has the name of a tunnel account."""
     people, stores = declared.root.entries("tunnels"), declared.stores
     for person in people.values():
         for store, place in person.elements("to"):
@@ -289,13 +298,13 @@ def tunnels(declared: Declared) -> None:
         for user, _, place in host.items("users"):
             if user.startswith(PREFIX):
                 place.report(
-                    f"begins with {PREFIX}, as the accounts do that only tunnel",
+                    f"begins with {PREFIX}, which only tunnel accounts may",
                     "give the user another name",
                 )
 
 
 def shut_out(declared: Declared) -> None:
-    """A host's SSH server lets in everybody who tunnels or previews there."""
+    """Check that the options of each SSH server admit the tunnel accounts and the preview account."""
     for alias, host in declared.hosts.items():
         accounts = [
             account(person)
@@ -312,7 +321,7 @@ def shut_out(declared: Declared) -> None:
 
 
 def _reached(declared: Declared, tunnel: Written) -> set[str]:
-    """Return the hosts whose stores somebody tunnels to."""
+    """Return the hosts of the stores that a tunnel leads to."""
     stores = declared.stores
     named = [store for store, _ in tunnel.elements("to") if isinstance(store, str) and store in stores]
     hosts = (declared.named(stores[store]) or declared.only for store in named)
@@ -320,14 +329,14 @@ def _reached(declared: Declared, tunnel: Written) -> set[str]:
 
 
 def digests(declared: Declared) -> None:
-    """Where the stack wants digests, every image must have one."""
+    """Check that every image has a digest, if the stack requires digests."""
     if declared.root.section("images").get("digests") != "required":
         return
     for section, default in (("apps", ""), ("stores", ":")):
         for entry in declared.root.entries(section).values():
             image = entry.get("image", default)
             if isinstance(image, str) and image and "@" not in image:
-                what = "is the default, a tag" if image == default else f'"{image}" is a tag'
+                what = "defaults to a tag" if image == default else f'"{image}" is a tag'
                 entry.at.field("image").report(
-                    f"{what}, and images.digests is required", "write NAME@sha256:…"
+                    f"{what}, but images.digests is required", "write NAME@sha256:…"
                 )

@@ -1,4 +1,4 @@
-"""What the settings declare to be open on a host. Pure."""
+"""The ports that the settings of a host declare as open. Pure."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _HTTP, _HTTPS = 80, 443
 
 @dataclass(frozen=True)
 class Opening:
-    """Ports that are declared to be open.
+    """A range of ports that are declared open.
 
     Attributes:
-        first: the first of them.
-        last: the last; the same where it is one.
-        why: what for, for people.
-        place: where the settings say so.
-        sources: who may, as addresses and networks; nobody named means everybody.
-        answers: that it has to answer: on `every` address, on `any`, or on `none`, as with a range of ports
-            and with what only others may reach.
+        first: the first port.
+        last: the last port; for a single port the same as `first`.
+        why: the purpose, for people.
+        place: the path of the setting that opens the ports.
+        sources: the addresses and networks that may connect; empty means everybody.
+        answers: where a port must answer: on `every` address, on `any`, or on `none`. A range of ports has
+            `none`, and so have ports that only other machines may reach.
     """
 
     first: int
@@ -41,22 +41,23 @@ class Opening:
     answers: str = "every"
 
     def covers(self, port: int) -> bool:
-        """Tell whether a port is one of them."""
+        """Tell whether a port is in this range."""
         return self.first <= port <= self.last
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What one host is to answer.
+    """Everything that one host must answer.
 
     Attributes:
         host: its alias.
-        addresses: where it is asked, as the settings name it: addresses, or a name.
+        addresses: the addresses or host names to scan, as in the settings.
         ssh: the port of its SSH server.
-        openings: what is open.
-        sites: host names that show a certificate.
-        page: a host name to ask port 80 for, "" where there is none.
-        authority: who signs, by name: `public`, whose chain everybody can follow, or why nobody can.
+        openings: its open ports.
+        sites: the host names that show a certificate.
+        page: a host name to request on port 80; "" if there is none.
+        authority: the signer of each certificate, by host name: `public` if browsers trust it, otherwise the
+            reason why they do not.
     """
 
     host: str
@@ -68,16 +69,16 @@ class Declared:
     authority: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> dict[str, Any]:
-        """Return it as it travels."""
+        """Return it as JSON values."""
         return asdict(self)
 
     def without_addresses(self) -> str:
-        """Return it as one text that tells of every change but that of an address, which no state holds."""
+        """Return it as one text for the state, without addresses: no state holds an address."""
         return json.dumps({**self.json(), "addresses": []}, sort_keys=True)
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Declared:
-        """Take it back from JSON."""
+        """Rebuild it from JSON values."""
         openings = tuple(
             Opening(**{**opening, "sources": tuple(opening["sources"])}) for opening in found["openings"]
         )
@@ -86,7 +87,7 @@ class Declared:
 
 
 _added: dict[Path, dict[str, Declared]] = {}
-"""By file, every host of the running program."""
+"""The hosts of the running program, by file and then by alias."""
 PUBLIC = "public"
 _NOT_PUBLIC = {
     "staging": "of Let's Encrypt's staging, which nobody trusts",
@@ -96,14 +97,14 @@ _NOT_PUBLIC = {
 
 
 def declared_path(stack: str) -> Path:
-    """Return where a stack's program leaves what is declared, relative to the project folder."""
+    """Return the file with the declared ports of a stack, relative to the project folder."""
     return Path(".portcullis") / stack / "declared.json"
 
 
 def add_declared(host: Declared, stack: str) -> None:
-    """Write what is declared of one more host of the running program, for looks from outside.
+    """Add one host of the running program to the file that scans from outside read.
 
-    Git ignores the folder.
+    Git ignores the folder of this file.
     """
     path = declared_path(stack)
     hosts = _added.setdefault(path.absolute(), {})
@@ -117,7 +118,7 @@ def add_declared(host: Declared, stack: str) -> None:
 
 
 def declared(alias: str, args: HardenedHostArgs) -> Declared:
-    """Return what is declared to be open on a host."""
+    """Return everything that a host must answer."""
     authority = {
         name: _authority(args, site)
         for site_name, site in args.sites.items()
@@ -175,7 +176,7 @@ def _sites(names: list[str]) -> str:
 
 
 def _opening(at: str, text: str, rule: RuleArgs) -> Opening | None:
-    """Read one rule. Datagrams are not asked for: most of what takes them answers its own protocol only."""
+    """Read one rule. UDP ports are not scanned: most UDP services answer only their own protocol."""
     ports, _, protocol = text.partition("/")
     if protocol != "tcp":
         return None

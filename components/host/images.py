@@ -1,4 +1,4 @@
-"""From the tags of a stack's images, or of a host's, to the digests that they stand for now."""
+"""Replaces the tags of images, of a stack or of a host, by the digests that they stand for now."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ A = TypeVar("A", "StackArgs", "HardenedHostArgs")
 
 
 def resolved(args: A, root: str) -> A:
-    """Return arguments with a digest in each image; where all have one, nobody is asked.
+    """Return the arguments with a digest in each image.
 
-    An image that is an output stays as it is.
+    Only images without a digest cost a request to their registry. An image that is an output stays as it is.
 
     Args:
-        args: what names images, and has the logins at their registries.
-        root: where it stands, for people: `portcullis:`, `HardenedHostArgs.`.
+        args: the arguments, with images and the logins at their registries.
+        root: the beginning of paths in messages: `portcullis:`, `HardenedHostArgs.`.
 
     Raises:
-        SettingsError: with a fault for every image whose digest is not to be had.
+        SettingsError: with a fault for every image whose registry gives no digest.
     """
     images = resolve(named(args, root), args.registries, place=f"{root}registries")
-    # pydantic copies without a look: an image with its digest is one that was read.
+    # model_copy does not validate, and need not: a valid image stays valid with its digest.
     changed = {
         section: {
             name: _with(part, images.get(f"{root}{section}.{name}.image")) for name, part in parts.items()
@@ -44,7 +44,7 @@ def resolved(args: A, root: str) -> A:
 
 
 def named(args: StackArgs | HardenedHostArgs, root: str) -> dict[str, str]:
-    """Return every image that is known by now, by where it stands."""
+    """Return every image that is already known, by its path in the settings."""
     return {
         f"{root}{section}.{name}.image": part.image
         for section, parts in _parts(args).items()

@@ -1,4 +1,4 @@
-"""A look at a host from outside, at the very end of a deployment."""
+"""A scan of a host from outside, at the end of a deploy."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _MINUTES = "30m"
 
 
 class OutsideProbe(pulumi.ComponentResource):
-    """All ports of a host, asked from the machine that deploys: what answers is what is declared.
+    """A scan of all ports of a host from the deploying machine: only declared ports may answer.
 
-    It runs on each `up` that changed what is declared, the firewall, SSH, nginx or a container, after
-    everything else. Where something differs, `up` fails with the table, and everything stands as deployed.
+    It runs as the last step of each `up` that changed the declared ports, the firewall, SSH, nginx or a
+    container. If something differs, `up` fails and prints the table. The deployed changes stay.
 
     Example:
         ```python
@@ -59,17 +59,17 @@ class OutsideProbe(pulumi.ComponentResource):
         triggers: Sequence[pulumi.Input[Any]] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare the scan.
 
         Args:
             name: the component's name, such as "web1-outside".
-            declared: what the host is to answer. Its addresses are read from `declared_path` when the probe
-                runs, and are in no state.
-            triggers: what changes with what the host lets in, listens with or shows.
-            opts: options of the component; it depends on everything of the host.
+            declared: everything that the host must answer. The probe reads the addresses from `declared_path`
+                when it runs; they are not in the state.
+            triggers: outputs whose change starts a new scan, see `changes_of`.
+            opts: options of the component; make it depend on the whole host.
 
         Raises:
-            ArgumentsError: the host's alias cannot be one.
+            ArgumentsError: the host's alias is not valid.
         """
         if wrong := faults_in(Alias, declared.host, "OutsideProbe.declared.host"):
             raise ArgumentsError(wrong)
@@ -77,11 +77,11 @@ class OutsideProbe(pulumi.ComponentResource):
         told = declared.without_addresses()
         probe = local.Command(
             f"{name}-scan",
-            # The project's own Python where there is one: the machine's may know nothing of Portcullis.
+            # Prefer the project's own Python: Portcullis may not be installed for the machine's.
             create=(
                 'PATH=".venv/bin:$PATH" exec python3 -m portcullis scan '
                 f"--declared {declared_path(pulumi.get_stack())} --host {declared.host} "
-                # What it prints is in the state, where no address of a host is.
+                # The state keeps what the command prints, and no address of a host may be in the state.
                 "--quiet"
             ),
             logging=local.Logging.NONE,
@@ -96,7 +96,7 @@ class OutsideProbe(pulumi.ComponentResource):
 
 
 def changes_of(host: HardenedHost) -> list[pulumi.Input[Any]]:
-    """Return what changes when a host may answer something else: revisions of parts, ids of containers."""
+    """Return the outputs that change whenever a host may answer differently: revisions and container ids."""
     parts: list[pulumi.Resource] = [host.access.server]
     parts += [host.firewall.forward, host.firewall.policy, host.firewall.service]
     parts += [host.proxy.served] if host.proxy else []
@@ -108,7 +108,7 @@ def changes_of(host: HardenedHost) -> list[pulumi.Input[Any]]:
 
 def _changes(parts: Iterable[pulumi.Resource]) -> Iterable[pulumi.Input[Any]]:
     for part in parts:
-        # A container's state knows its id, nginx's sites the revisions of what they read.
+        # A container's state has its id; the served sites have the revisions of the files that nginx reads.
         for name in ("revision", "container_id", "reads"):
             if isinstance(value := getattr(part, name, None), pulumi.Output):
                 yield value

@@ -1,4 +1,4 @@
-"""A whole stack, as its file declares it: hosts, and what runs on which of them."""
+"""The settings of a whole stack: its hosts, and the apps, stores and sites with the host of each."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ if TYPE_CHECKING:
     from portcullis.config.faults import SettingPath
 
 _CREDENTIAL = re.compile("KEY|SECRET|PASSWORD|TOKEN", re.IGNORECASE)
-"""Variables of a backend that hold a secret: AWS_SECRET_ACCESS_KEY, B2_ACCOUNT_KEY, RESTIC_REST_PASSWORD."""
+"""Matches variables of a restic backend that hold a secret: AWS_SECRET_ACCESS_KEY, RESTIC_REST_PASSWORD."""
 
 
 class StackApp(AppArgs):
     """An app of a stack."""
 
     host: Alias = ""
-    """The host that runs it; may be left out where there is only one."""
+    """The host that runs it. Optional if the stack has only one host."""
 
 
 class StackSite(SiteArgs):
     """A site of a stack."""
 
     host: Alias = ""
-    """The host that serves it, where no app says so."""
+    """The host that serves it. By default the host of its app."""
 
 
 class StackRedis(RedisArgs):
     """A Redis of a stack."""
 
     host: Alias = ""
-    """The host that runs it; may be left out where there is only one."""
+    """The host that runs it. Optional if the stack has only one host."""
 
 
 class StackMongoDB(MongoDBArgs):
     """A MongoDB of a stack."""
 
     host: Alias = ""
-    """The host that runs it; may be left out where there is only one."""
+    """The host that runs it. Optional if the stack has only one host."""
 
 
 class StackStores(TypedDict, total=False):
@@ -78,30 +78,30 @@ class StackArgs(Section):
     hosts: MapOf[Alias, HostArgs] = Field(default_factory=dict)
     """The hosts, by alias."""
     images: ImagesArgs = Field(default_factory=ImagesArgs)
-    """How images may be named."""
+    """Rules for the names of images."""
     registries: MapOf[RegistryName, RegistryArgs] = Field(default_factory=dict, repr=False)
-    """Logins at image registries, by the registry's name as it stands before images; encrypted."""
+    """Encrypted logins at image registries, by the registry's name as in the names of images."""
     secrets: MapOf[SecretName, SecretValue] = Field(default_factory=dict, repr=False)
-    """What apps and sites need and nobody may read, by name; encrypted."""
+    """The encrypted secrets that apps and sites need, by name."""
     stores: Annotated[StackStores, SectionMap("stores")] = Field(default_factory=StackStores)
     """Redis and MongoDB."""
     backups: BackupsArgs = Field(default_factory=BackupsArgs)
-    """When the stores are backed up, for how long, and where copies go."""
+    """When the stores are backed up, how long backups are kept, and where copies go."""
     apps: MapOf[AppName, StackApp] = Field(default_factory=dict)
-    """Containers that run on a host, by name."""
+    """The containers that run on a host, by name."""
     acme: AcmeArgs | None = None
-    """Who issues the certificates of sites."""
+    """The authority that issues the certificates of sites."""
     sites: MapOf[ServerName, StackSite] = Field(default_factory=dict)
-    """What nginx serves, by host name."""
+    """The sites that nginx serves, by host name."""
     tunnels: MapOf[Person, TunnelArgs] = Field(default_factory=dict)
-    """Who reaches which stores from home, by person."""
+    """The people who reach stores through an SSH tunnel, by name, with the stores of each."""
     policy: PolicyArgs = Field(default_factory=PolicyArgs)
-    """How severe each policy is, and who is exempt."""
+    """The severity of each policy, and the resources that are exempt."""
 
     _secret: frozenset[str] = PrivateAttr(default=frozenset())
 
     def model_post_init(self, context: Any, /) -> None:
-        """Keep which keys hold an encrypted value."""
+        """Remember which keys hold an encrypted value."""
         if context is not None:
             self._secret = context.secret
 
@@ -112,20 +112,20 @@ class StackArgs(Section):
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse names that nothing has, ports that two things want, and secrets in clear."""
+        """Refuse references to undeclared names, ports that are used twice, and unencrypted secrets."""
         at = written.at
         if not written.get("hosts"):
-            at.field("hosts").report("declares no host", "docs/configuration.md shows one")
+            at.field("hosts").report("declares no host", "docs/configuration.md shows an example")
         if "policy" in at.source.secret:
-            why = "write it in clear, where who reviews it can read it"
+            why = "write it unencrypted, so that reviewers can read it"
             at.field("policy").report("is encrypted", why)
         for key in ("registries", "secrets"):
             if written.get(key) and key not in at.source.secret:
                 place = at.field(key)
                 path = f"'{place}[\"NAME\"].password'" if key == "registries" else f"{place}.NAME"
                 how = f"`pulumi config set --secret --path {path}` asks for each value"
-                # Pulumi tells of a whole key only whether something in it is encrypted: one clear value
-                # beside an encrypted one is not seen.
+                # Pulumi only says whether a key contains any encrypted value. An unencrypted value beside an
+                # encrypted one goes unnoticed.
                 place.report("is not encrypted", how)
         for place in _passwords_in_clear(written):
             how = f"`pulumi config set --secret --path {place}` asks for it"
@@ -155,7 +155,7 @@ class StackArgs(Section):
         return {name: site for name, site in self.sites.items() if self._server(site) == host}
 
     def tunnels_on(self, host: str) -> dict[str, TunnelArgs]:
-        """Return who tunnels to stores of one host, each with those only."""
+        """Return the people who tunnel to stores of one host, each with the stores of that host only."""
         here = self.stores_on(host)
         reached = {
             person: tunnel.model_copy(update={"to": tuple(store for store in tunnel.to if store in here)})
@@ -164,7 +164,7 @@ class StackArgs(Section):
         return {person: tunnel for person, tunnel in reached.items() if tunnel.to}
 
     def host_args(self, host: str) -> HardenedHostArgs:
-        """Return one host with all that it carries."""
+        """Return the arguments of one host, with its stores, apps and sites."""
         declared = self.hosts[host]
         return HardenedHostArgs(
             **{field: getattr(declared, field) for field in declared.model_fields_set},
@@ -188,10 +188,10 @@ class StackArgs(Section):
 
 
 def load(written: Mapping[str, Any], secret: Collection[str] = (), others: Collection[str] = ()) -> StackArgs:
-    """Validate the configuration of one stack; see `portcullis.config.load.load`.
+    """Validate the configuration of one stack; `portcullis.config.load.load` explains the arguments.
 
     Raises:
-        SettingsError: with every fault that can be found without the host.
+        SettingsError: with every fault that shows without a connection to a host.
     """
     return config.load(StackArgs, written, secret, others)
 
@@ -200,13 +200,13 @@ def stack_settings() -> StackArgs:
     """Validate the configuration of the stack that the running program belongs to.
 
     Raises:
-        SettingsError: with every fault that can be found without the host.
+        SettingsError: with every fault that shows without a connection to a host.
     """
     return sources.of_program(StackArgs)
 
 
 def _passwords_in_clear(written: Written) -> list[SettingPath]:
-    """Return the places of passwords in clear, under keys that hold other things too."""
+    """Return the paths of unencrypted passwords, under keys that need not be encrypted as a whole."""
     found = []
     if "stores" not in written.at.source.secret:
         mongo = written.section("stores").section("mongo")

@@ -1,4 +1,4 @@
-"""The stores of a host, and what each gives to the apps that use it."""
+"""The stores of a host, and the access that apps and tunnels get to them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 REDIS: Final = "redis"
 MONGO: Final = "mongo"
-"""Names of the stores in the settings; their containers bear them too."""
+"""Names of the stores in the settings. Their containers have the same names."""
 _CA = {REDIS: f"{SECRETS}/ca.crt", MONGO: f"{SECRETS}/ca.pem"}
 
 
 def reachable(stores: StoreMap, bind_address: str) -> dict[str, TunnelTarget]:
-    """Return where a tunnel to each store leads. Known before there is a store: sshd's settings need it."""
+    """Return the target of a tunnel to each store. sshd's settings need it before the stores exist."""
     return {name: TunnelTarget(port, bind_address) for name, port in store_ports(stores).items()}
 
 
@@ -43,9 +43,9 @@ class Stores(pulumi.ComponentResource):
     """The stores of a host, with their backups.
 
     Attributes:
-        redis: the Redis, or None.
-        mongo: the MongoDB, or None.
-        backup: their backups, or None.
+        redis: the Redis, or None if the host has none.
+        mongo: the MongoDB, or None if the host has none.
+        backup: the backups of the stores, or None if there are none.
     """
 
     redis: Redis | None
@@ -62,14 +62,14 @@ class Stores(pulumi.ComponentResource):
         overcommit: bool = True,
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare them.
+        """Declare the stores.
 
         Args:
             name: the component's name, such as "web1-stores".
             stores: the stores that this host runs.
-            engine: what runs them.
-            backups: how they are backed up.
-            overcommit: whether vm.overcommit_memory may be set on this host.
+            engine: the Docker engine that runs them.
+            backups: the settings of their backups.
+            overcommit: whether Portcullis may set vm.overcommit_memory on this host.
             opts: options of the component.
         """
         super().__init__("portcullis:index:Stores", name, None, opts)
@@ -92,7 +92,7 @@ class Stores(pulumi.ComponentResource):
             self.mongo = MongoDB(
                 MONGO, mongo, engine=engine, ca=authority, bridge=bridge(MONGO), opts=self._own
             )
-        # By app, what it uses: each use of Redis is a user of its own.
+        # The stores that each app uses, by app and store. Each app that uses Redis gets its own Redis user.
         self._uses: dict[tuple[str, str], StoreUse] = {}
         sources = self._sources()
         if backups.enabled and sources:
@@ -108,14 +108,14 @@ class Stores(pulumi.ComponentResource):
         self.register_outputs({"stores": sorted(sources)})
 
     def use(self, store: str, app: str) -> StoreUse:
-        """Return what an app needs to use a store.
+        """Return the access of an app to a store.
 
         Args:
-            store: as the settings have it: "redis", or "mongo.shop".
+            store: the store's name as in the settings: "redis", or "mongo.shop".
             app: the app's name.
 
         Raises:
-            ValueError: there is no such store here.
+            ValueError: this host has no such store.
         """
         kind, _, database = store.partition(".")
         if kind == REDIS and self.redis:
@@ -128,7 +128,7 @@ class Stores(pulumi.ComponentResource):
         return use
 
     def tunnels(self) -> Mapping[str, TunnelTarget]:
-        """Return where a tunnel to each store leads, and the users of the apps that log in there."""
+        """Return the target of a tunnel to each store, with the logins of the apps that use the store."""
         redis, mongo = self._declared.get(REDIS), self._declared.get(MONGO)
         found = {}
         if redis and self.redis:
@@ -157,7 +157,7 @@ class Stores(pulumi.ComponentResource):
         return TunnelTarget(declared.host_port, bind, scheme, logins, tls=declared.tls, ca=store.ca_pem)
 
     def _sources(self) -> dict[str, BackupSource]:
-        """Return what there is to back up: a Redis that keeps nothing is not."""
+        """Return the stores to back up: MongoDB, and Redis if it persists its data."""
         found = {}
         redis, mongo = self._declared.get(REDIS), self._declared.get(MONGO)
         if redis and redis.persistence == "aof":

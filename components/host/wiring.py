@@ -1,4 +1,4 @@
-"""What the parts of a host need to know of each other, worked out of the host's arguments. Pure."""
+"""Derives what the parts of a host need to know of each other from the host's arguments. Pure."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ SSHD = ("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d")
 
 
 def accounts(args: HostArgs) -> UsersArgs:
-    """Return the users of a host. Whoever deploys speaks to Docker's socket, which is its group's."""
+    """Return the users of a host. The user that deploys joins the group `docker`, to use Docker's socket."""
     deploys = args.user in args.users and args.user != "root"
     return UsersArgs(users=args.users, login=args.user, groups={args.user: ("docker",)} if deploys else {})
 
 
 def reached(args: HostArgs) -> list[str]:
-    """Return the addresses that no network of containers may hold."""
+    """Return the addresses that no container network may contain."""
     return [args.address, *([args.jump.address] if args.jump else []), *args.fail2ban.ignore]
 
 
 def egress(args: HardenedHostArgs) -> dict[str, Sequence[str]]:
-    """Return the destinations that containers may reach, by interface; stores reach none."""
+    """Return the destinations that containers may reach, by interface. Stores may reach none."""
     apps = {bridge(name): app.egress for name, app in args.apps.items() if app.egress is not None}
     return {**{bridge(store): () for store in args.stores}, **apps}
 
 
 def overcommit(args: HostArgs) -> bool:
-    """Tell whether vm.overcommit_memory, which Redis wants, may be set on a host."""
+    """Tell whether the settings let Portcullis set vm.overcommit_memory, which Redis needs."""
     return not args.kernel.only or "vm.overcommit_memory".startswith(tuple(args.kernel.only))
 
 
@@ -61,17 +61,20 @@ def served(args: HardenedHostArgs) -> list[str]:
 
 
 def released(args: HardenedHostArgs) -> list[str]:
-    """Return the apps whose releases take a port of their own: a fixed one is taken until the app is gone."""
+    """Return the apps whose releases each get their own port: served apps without a fixed `host_port`."""
     return [app for app in served(args) if args.apps[app].host_port is None]
 
 
 def docker_networks(args: HardenedHostArgs) -> list[str]:
-    """Return the networks of Docker that apps and stores have."""
+    """Return the Docker networks of apps and stores."""
     return [*args.apps, *args.stores, *(f"{store}-shared" for store in args.stores)]
 
 
 def network_members(args: HardenedHostArgs) -> dict[str, Sequence[str]]:
-    """Return who is in each network of Docker: its own container, and in a store's second one who uses it."""
+    """Return the containers in each Docker network.
+
+    Each app and store is alone in its own network. A store's shared network holds the store and its users.
+    """
     own: dict[str, Sequence[str]] = {name: [name] for name in (*args.apps, *args.stores)}
     users = {
         f"{store}-shared": [store, *(name for name, app in args.apps.items() if _uses(app, store))]
@@ -85,7 +88,7 @@ def _uses(app: AppArgs, store: str) -> bool:
 
 
 def volumes(args: HardenedHostArgs) -> list[str]:
-    """Return the volumes of Docker that apps and stores keep their data on."""
+    """Return the Docker volumes with the data of apps and stores."""
     redis = args.stores.get("redis")
     kept = [
         f"{store}-data" for store in args.stores if store != "redis" or (redis and redis.persistence == "aof")
@@ -94,7 +97,10 @@ def volumes(args: HardenedHostArgs) -> list[str]:
 
 
 def accepted(args: HostArgs, *places: str) -> dict[str, str]:
-    """Return what may be in a part's own folders, by path: the part tells of them, and not the inventory."""
+    """Return the accepted files in a part's own folders, by path, with the reasons.
+
+    The part reports undeclared files there, not the inventory.
+    """
     files = {
         key.partition(" ")[2]: reason
         for key, reason in args.inventory.accept.items()
@@ -105,13 +111,13 @@ def accepted(args: HostArgs, *places: str) -> dict[str, str]:
 
 
 def accepted_elsewhere(args: HardenedHostArgs) -> dict[str, str]:
-    """Return what may be on a host outside of the folders of the parts that it has."""
+    """Return everything accepted on a host outside the folders that its parts report on."""
     mine = accepted(args, *(NGINX if args.sites else ()), *FAIL2BAN, *SSHD)
     return {key: reason for key, reason in args.inventory.accept.items() if key.partition(" ")[2] not in mine}
 
 
 def proxy_jails(args: HardenedHostArgs) -> ProxyJailsArgs:
-    """Return who is banned for what nginx logs."""
+    """Return the settings of the jails that read nginx's logs."""
     return ProxyJailsArgs(
         error_logs=[nginx.error_log(name) for name in args.sites],
         auth=any(site.basic_auth for site in args.sites.values()),

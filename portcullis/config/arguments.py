@@ -1,4 +1,4 @@
-"""Validation of arguments that are no section yet, with the same forms as the settings."""
+"""Validates single arguments outside of sections, with the same types as the settings."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from portcullis.config.faults import ArgumentsError, Fault, SettingPath, fault, 
 
 
 def require(form: Any, value: object, root: str) -> None:
-    """Check one argument, which stands at `root`, such as `Fail2ban.ssh_port`.
+    """Check one argument. `root` is its path in messages, such as `Fail2ban.ssh_port`.
 
     Raises:
-        ArgumentsError: it is not of the form.
+        ArgumentsError: the value does not have this type.
     """
     if faults := faults_in(form, value, root):
         raise ArgumentsError(faults)
 
 
 def faults_in(form: Any, value: object, root: str) -> list[Fault]:
-    """Return what is wrong with one value, which stands at `root`."""
+    """Return the faults of one value. `root` is its path in messages."""
     is_map = get_origin(get_args(form)[0]) is Mapping if get_args(form) else False
     raw = list(value) if isinstance(value, Mapping) and not is_map else value
     try:
@@ -33,10 +33,10 @@ def faults_in(form: Any, value: object, root: str) -> list[Fault]:
 
 
 def refuse_faults(at: SettingPath) -> None:
-    """End the making of a component where checks of its arguments have found something.
+    """Raise the faults that the checks of a component's arguments have reported, if any.
 
     Raises:
-        ArgumentsError: with all that was reported at a place, or below it.
+        ArgumentsError: with every fault reported at `at` or below.
     """
     if not at.found:
         return

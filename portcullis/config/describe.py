@@ -1,4 +1,4 @@
-"""Settings described for editors and for people, from the same declaration that reads them."""
+"""Describes settings for editors and people, from the same declarations that read the settings."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _REQUIRED = object()
 
 
 class _Schema(GenerateJsonSchema):
-    """Without titles, without null, and with the sentence about each field."""
+    """Generates schemas without titles and null, but with the description of each field."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """No: a title would repeat the key."""
+        """Omit the title, which would only repeat the key."""
         return False
 
     def nullable_schema(self, schema: Any) -> dict[str, Any]:
-        """Describe the value: null is the same as nothing written."""
+        """Describe only the value: null means the same as a missing key."""
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: Any) -> dict[str, Any]:
-        """Add a default only where it fits on a line."""
+        """Add the default only if it is a plain value."""
         found, default = self.generate_inner(schema["schema"]), schema.get("default")
         return {**found, "default": default} if isinstance(default, str | int) and default != "" else found
 
     def dict_schema(self, schema: Any) -> dict[str, Any]:
-        """Describe keys by the form of a name."""
+        """Describe the keys of a map by the pattern of their names."""
         pattern = self.generate_inner(schema["keys_schema"]).get("pattern")
         names = {"propertyNames": {"type": "string", "pattern": pattern}} if pattern else {}
         values = self.generate_inner(schema["values_schema"])
@@ -68,7 +68,7 @@ class _Schema(GenerateJsonSchema):
 def json_schema(stack: type[Section]) -> str:
     """Return the JSON Schema of a stack file, `Pulumi.<stack>.yaml`, for editors.
 
-    It knows our own keys only: whatever else Pulumi allows in such a file passes.
+    It describes only the keys of Portcullis, and accepts everything else in such a file.
     """
     described = stack.model_json_schema(schema_generator=_Schema)
     keys = described["properties"]
@@ -89,12 +89,12 @@ def json_schema(stack: type[Section]) -> str:
 
 
 def table(kind: type[Section], *, python: bool = False) -> str:
-    """Return the fields of a section as a table in Markdown, as YAML or Python writes them.
+    """Return the fields of a section as a table in Markdown, with their names in YAML or Python.
 
-    Python's names the class of each section inside, with a link to the heading of that name.
+    The table for Python also links the class of each inner section to its heading.
     """
     spell = in_python if python else in_yaml
-    lines = [f"| {'argument' if python else 'key'} | what it is | without it |", "|---|---|---|"]
+    lines = [f"| {'argument' if python else 'key'} | description | default |", "|---|---|---|"]
     sentences, defaults = meanings(kind), _defaults(kind, python=python)
     for name, annotation in fields_of(kind).items():
         meaning = sentences[name].replace("|", "\\|")
@@ -106,13 +106,13 @@ def table(kind: type[Section], *, python: bool = False) -> str:
 
 
 def _in_python(meaning: str, kind: type[Section]) -> str:
-    """Return a sentence about a field with other fields named as Python does."""
+    """Return a field's description with the names of other fields as in Python."""
     names = {in_yaml(name): name for name in fields_of(kind)}
     return re.sub(r"`(\w+)`", lambda found: f"`{names.get(found[1], found[1])}`", meaning)
 
 
 def sections(kind: type[Section]) -> dict[str, type[Section]]:
-    """Return every section inside of one by its first path: `hosts`, `hosts.*.ssh`, `stores.redis`."""
+    """Return every inner section of a section, by its first path: `hosts`, `hosts.*.ssh`, `stores.redis`."""
     found: dict[type, str] = {}
     for path, inner in _sections(kind, ""):
         found.setdefault(inner, path)
@@ -128,7 +128,7 @@ def _sections(kind: type, path: str) -> Iterator[tuple[str, type]]:
 
 
 def with_tables(page: str, stack: type[Section]) -> str:
-    """Return a page in Markdown with each table under its mark, `<!-- table: hosts -->`, written anew.
+    """Return a Markdown page with each table rewritten under its mark, such as `<!-- table: hosts -->`.
 
     Raises:
         ValueError: a section has no mark.
@@ -137,24 +137,24 @@ def with_tables(page: str, stack: type[Section]) -> str:
         mark, end = f"<!-- table: {path} -->\n", "<!-- end -->\n"
         before, found, after = page.partition(mark)
         if not found or end not in after:
-            raise ValueError(f"the page has no place for the table of {path}")
+            raise ValueError(f"the page has no mark for the table of {path}")
         page = before + mark + table(kind) + end + after.partition(end)[2]
     return page
 
 
 def inner_sections(kind: type[Section]) -> list[type[Section]]:
-    """Return every section inside of one, at any depth, each once."""
+    """Return every inner section of a section, at any depth, without duplicates."""
     inner = (found for _, found in _sections(kind, ""))
     return list(dict.fromkeys(found for found in inner if issubclass(found, Section)))
 
 
 def anchor(heading: str) -> str:
-    """Return where a heading of one word is within its page."""
+    """Return the link to a heading of one word on the same page."""
     return f"#{heading.lower()}"
 
 
 def _nearest(annotation: Any) -> Iterator[type[Section]]:
-    """Give the sections in a type, and those in a `TypedDict` that is read like one."""
+    """Yield the sections in a type, and those in a `TypedDict` that is read like a section."""
     for _, found in _inside(annotation):
         if issubclass(found, Section):
             yield found
@@ -164,7 +164,7 @@ def _nearest(annotation: Any) -> Iterator[type[Section]]:
 
 
 def _inside(annotation: Any) -> Iterator[tuple[str, type]]:
-    """Give the sections in a type, each with what a path says for the maps around it."""
+    """Yield the sections in a type, each with a `.*` in its path for every map around it."""
     if isinstance(annotation, type) and (issubclass(annotation, Section) or hasattr(annotation, "__total__")):
         yield "", annotation
         return

@@ -1,4 +1,4 @@
-"""What is wrong with settings or arguments: each fault with its place, its reason and a remedy."""
+"""The faults of settings and arguments. Each fault has a path, a reason and a remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 NAMESPACE = "portcullis"
-"""What the keys of this program begin with in a stack's file."""
+"""The namespace of this program's keys in a stack's file."""
 _LONGEST_VALUE = 60
 _LONGEST_LINE = 2000
 _TYPE = "fault"
@@ -23,23 +23,23 @@ _TYPE = "fault"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong: where it stands, what is wrong with it, and what would be right."""
+    """One fault: the path of the setting, the reason, and a hint that says what would be right."""
 
     path: str
     reason: str
     hint: str = ""
 
     def __str__(self) -> str:
-        """`path: reason; hint`, on one line: names in it are whatever somebody wrote, or pasted."""
+        """Return `path: reason; hint` on one line. Names in it may contain anything that people pasted."""
         line = one_line(f"{self.path}: {self.reason}" + (f"; {self.hint}" if self.hint else ""))
         return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
 
 
 class SettingsError(Exception):
-    """The settings of a stack cannot be used. The text names every fault and is meant for people."""
+    """The settings of a stack have faults. The message is for people and lists every fault."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        """Keep the faults in the order in which they were found."""
+        """Keep the faults in their order."""
         self.faults = tuple(faults)
         count = "a fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
         super().__init__(
@@ -48,24 +48,24 @@ class SettingsError(Exception):
 
 
 class ArgumentsError(ValueError):
-    """The arguments of a component cannot be used. The text names every fault, one a line."""
+    """The arguments of a component have faults. The message lists every fault, one on each line."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        """Keep the faults in the order in which they were found."""
+        """Keep the faults in their order."""
         self.faults = tuple(faults)
         super().__init__("\n".join(map(str, self.faults)))
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with one value, without its place.
+    """A fault of one value, still without its path.
 
     Attributes:
-        reason: why it cannot be used.
+        reason: why Portcullis cannot use the value.
         hint: what would be right.
         shows_value: put the value before the reason.
-        is_secret: the value stands where secrets do, and its place has to do.
-        meant: the word to show, where YAML made something else of it: `yes` becomes true.
+        is_secret: the value may be a secret, so the message must not show it.
+        meant: the word to show if YAML changed it: people write `yes`, YAML reads true.
     """
 
     reason: str
@@ -78,23 +78,23 @@ class Finding:
 def refusal(
     reason: str, hint: str = "", *, shows_value: bool = True, meant: str | None = None
 ) -> PydanticCustomError:
-    """Return the error that a form raises: `reason` follows the value, as in `70000 is not a port`."""
+    """Return the error that a value type raises: `reason` follows the value, as in `70000 is not a port`."""
     return PydanticCustomError(_TYPE, _TYPE, {_TYPE: Finding(reason, hint, shows_value, meant)})
 
 
 def line(finding: Finding, loc: tuple[int | str, ...], raw: Any) -> InitErrorDetails:
-    """Return a finding as pydantic takes it, so that it adds what stands around `loc`."""
+    """Return a finding in pydantic's form. pydantic then completes `loc` with the path around it."""
     return InitErrorDetails(type=PydanticCustomError(_TYPE, _TYPE, {_TYPE: finding}), loc=loc, input=raw)
 
 
 def found_in(error: Any) -> Finding | None:
-    """Return the finding in one of pydantic's `errors()`, or None where pydantic itself found it."""
+    """Return the finding in one of pydantic's `errors()`, or None if the error is pydantic's own."""
     finding = error["ctx"][_TYPE] if error["type"] == _TYPE else None
     return finding if isinstance(finding, Finding) else None
 
 
 def fault(error: Any, path: str, *, secret: bool = False) -> Fault:
-    """Return one of pydantic's `errors()` as a fault. A secret value is not shown."""
+    """Return one of pydantic's `errors()` as a fault. The fault never shows a secret value."""
     finding = found_in(error) or Finding(str(error["msg"]))
     if not finding.shows_value:
         return Fault(path, finding.reason, finding.hint)
@@ -104,18 +104,18 @@ def fault(error: Any, path: str, *, secret: bool = False) -> Fault:
 
 
 def shown(raw: Any) -> str:
-    """Return a value as people wrote it, cut where it is long."""
+    """Return a value as people wrote it, shortened if it is long."""
     try:
         text = json.dumps(raw, ensure_ascii=False, default=lambda value: f"<{type(value).__name__}>")
     except RecursionError:
-        return "a value that is nested without end"
+        return "an endlessly nested value"
     cut = _cut(text)
     return f'{cut}"' if cut != text and text.startswith('"') else cut
 
 
 def dotted(loc: Iterable[int | str]) -> str:
-    """Return a place as people write it: `.apps.api.uses[0]`."""
-    # pydantic marks the name of an entry, as opposed to its value, with [key].
+    """Return a location as people write it: `.apps.api.uses[0]`."""
+    # pydantic adds [key] if the fault is in the name of an entry and not in its value.
     parts = (part for part in loc if part != "[key]")
     return "".join(f"[{part}]" if isinstance(part, int) else f".{_cut(part)}" for part in parts)
 
@@ -125,29 +125,29 @@ def _cut(text: str) -> str:
 
 
 def path(root: str, loc: Iterable[int | str]) -> str:
-    """Return a whole path: `portcullis:apps.api`, `HardenedHostArgs.apps.api`."""
+    """Return the full path of a setting: `portcullis:apps.api`, `HardenedHostArgs.apps.api`."""
     inside = dotted(loc)
     return root + (inside.removeprefix(".") if root.endswith(":") else inside)
 
 
 def in_yaml(name: str) -> str:
-    """Return how YAML writes a field: `host_port` is `hostPort`, and `from_` is `from`."""
+    """Return the name of a field in YAML: `host_port` becomes `hostPort`, and `from_` becomes `from`."""
     first, *more = name.rstrip("_").split("_")
     return first + "".join(part.capitalize() for part in more)
 
 
 def in_python(name: str) -> str:
-    """Return how Python writes a field."""
+    """Return the name of a field in Python, unchanged."""
     return name
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where raw values come from: a stack's file, or a program.
+    """The source of raw values: a stack's file or a program.
 
     Attributes:
-        root: what every path begins with: `portcullis:`, or the name of a class.
-        spell: how a field is written there, by its name in Python.
+        root: the beginning of every path: `portcullis:`, or the name of a class.
+        spell: turns a field's name in Python into its name in this source.
         secret: the top-level keys that hold an encrypted value.
     """
 
@@ -158,31 +158,31 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class SettingPath:
-    """Where a check found something, and the list that it reports to."""
+    """The path of a setting, and the list that collects the faults of all its checks."""
 
     source: Source
     loc: tuple[int | str, ...] = ()
     found: list[InitErrorDetails] = field(default_factory=list)
 
     def spell(self, name: str) -> str:
-        """Return how a field is written here, by its name in Python."""
+        """Return the name of a field in this source, for its name in Python."""
         return self.source.spell(name)
 
     def field(self, name: str) -> SettingPath:
-        """Return the place of a section's field, by its name in Python."""
+        """Return the path of a section's field, for its name in Python."""
         return self._at(self.spell(name))
 
     def key(self, name: str) -> SettingPath:
-        """Return the place of the entry `name` of a map."""
+        """Return the path of the entry `name` of a map."""
         return self._at(name)
 
     def item(self, index: int) -> SettingPath:
-        """Return the place of one element of a list."""
+        """Return the path of one element of a list."""
         return self._at(index)
 
     @property
     def is_secret(self) -> bool:
-        """Whether it stands under a key that holds an encrypted value."""
+        """Whether the path is below a key that holds an encrypted value."""
         return bool(self.loc) and self.loc[0] in self.source.secret
 
     def refuse(self, raw: Any, reason: str, hint: str = "") -> None:
@@ -194,7 +194,7 @@ class SettingPath:
         self.found.append(line(Finding(reason, hint, shows_value=False), self.loc, None))
 
     def __str__(self) -> str:
-        """The whole path."""
+        """Return the full path."""
         return path(self.source.root, self.loc)
 
     def _at(self, part: int | str) -> SettingPath:
@@ -202,10 +202,10 @@ class SettingPath:
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """Return a hint for a word that is none of the known ones: the one probably meant, or all of them."""
+    """Return a hint for an unknown word: the known word that was probably meant, or all known words."""
     names = sorted(known)
     folded = {name.lower(): name for name in names}
     near = difflib.get_close_matches(word[:_LONGEST_VALUE].lower(), folded, n=1)
     if near:
         return f"did you mean {folded[near[0]]}?"
-    return f"known are {', '.join(names)}" if names else "there are none"
+    return f"choose from {', '.join(names)}" if names else "none is declared"

@@ -1,8 +1,8 @@
-"""The forms that values must have wherever they stand, as types: `port: Port`.
+"""The types of setting values that several parts share, such as `port: Port`.
 
-What ends up in a configuration file or a command line has a form here that leaves no room for the syntax of
-that file: no quotes, spaces, semicolons, braces, dollars or line ends. Renderers rely on it. A form that only
-one part needs is in that part's `args.py`.
+Some values end up in a configuration file or on a command line. Their types here allow no character with a
+meaning there: no quotes, spaces, semicolons, braces, dollars or line ends. Renderers rely on this. A type
+that only one part needs is in that part's `args.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ else:
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_NAME = rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+"
-# A file name has 255 bytes at most, and a site's log and the temporary name of its file add to it.
+# A file name may have 255 bytes. The names of a site's log and of its temporary file are longer than its own.
 _LONGEST_SITE = 200
 # The grammar of references: https://pkg.go.dev/github.com/distribution/reference
 _TAG = r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -43,12 +43,12 @@ _IMAGE_NAME = (
     rf"(?:{_LABEL}(?:\.{_LABEL})*(?::[1-9][0-9]{{0,4}})?/)?{_IMAGE_PART}(?:/{_IMAGE_PART})*(?:{_TAG})?"
 )
 PRIVATE = [ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
-"""Private networks, RFC 1918, 3; Python's is_private means more than these."""
+"""Private networks (RFC 1918, section 3). Python's is_private covers more than these."""
 LAST_PORT = 65535
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = 260
 _DIGEST_HOW = (
-    "pin what you tested: `docker buildx imagetools inspect NAME:TAG` prints the digest, "
+    "pin the image that you tested: `docker buildx imagetools inspect NAME:TAG` prints the digest, "
     "then write NAME@sha256:…"
 )
 
@@ -57,7 +57,7 @@ def _address(text: str) -> tuple[str, str] | None:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        # Of some letters the small form is another one: that of the Kelvin sign is k.
+        # Only ASCII: lower() maps some other letters to ASCII letters, such as the Kelvin sign to k.
         if (
             text.isascii()
             and re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})*", text.lower())
@@ -65,7 +65,7 @@ def _address(text: str) -> tuple[str, str] | None:
         ):
             return None
     else:
-        # A link-local address with its interface means something on one machine only.
+        # A link-local address with an interface is valid on one machine only.
         if "%" not in text:
             return None
     return ("is neither an IP address nor a host name", "write it without port, user or brackets")
@@ -77,12 +77,12 @@ def _address_v6(text: str) -> tuple[str, str] | None:
     except ValueError:
         return ("is not an IPv6 address", "write it as in 2001:db8::10, without prefix or brackets")
     if "%" in text:
-        return ("is the address of an interface", "write the one that others reach")
-    return None if text == spelling else ("is not spelt as the host shows it", f"write {spelling}")
+        return ("names an interface", "write the address that other machines reach")
+    return None if text == spelling else ("is not in its normal form", f"write {spelling}")
 
 
 def _spelling(name: str) -> str:
-    """Return the one spelling of a host name: small ASCII letters, no dot at the end."""
+    """Return the normal form of a host name: lower-case ASCII letters, no dot at the end."""
     plain = name.lower().rstrip(".")
     try:
         return ".".join(map(_ascii, plain.split(".")))
@@ -91,22 +91,22 @@ def _spelling(name: str) -> str:
 
 
 def _ascii(label: str) -> str:
-    """Return a label in ASCII. Python's own codec is IDNA 2003, to which straße.de is strasse.de."""
+    """Return a label in ASCII. Python's own codec is IDNA 2003, which turns straße.de into strasse.de."""
     if label.isascii():
         return label
-    # RFC 5894, 7.2: names of their own since IDNA 2008, and browsers ask for those.
+    # Since IDNA 2008 these letters make names of their own, which browsers ask for (RFC 5894, 7.2).
     if set(label) & set("ßς\u200c\u200d"):
         return f"xn--{label.encode('punycode').decode()}"
     return label.encode("idna").decode()
 
 
 def server_name_fault(text: str) -> tuple[str, str] | None:
-    """Return reason and hint against the host name of a site, or None."""
+    """Return reason and hint if a text is not the host name of a site, otherwise None."""
     if re.fullmatch(r"[0-9.]+", text) or ":" in text:
         page = re.fullmatch(r"https?://([^/:?#@\[]+)(?:[/:?#][^@]*)?", text)
         name = _spelling(page[1]) if page else ""
         is_host = re.fullmatch(_DNS_NAME, name) and not re.fullmatch(r"[0-9.]+", name)
-        way = f"write {name}" if is_host else "a site needs a host name, so that several fit on one host"
+        way = f"write {name}" if is_host else "write the host name of the site, such as www.example.com"
         return ("is an address", way)
     if "*" in text:
         return ("is a wildcard", "name each site")
@@ -114,16 +114,16 @@ def server_name_fault(text: str) -> tuple[str, str] | None:
     if not re.fullmatch(_DNS_NAME, spelling):
         return ("is not a host name", "write it as in DNS: www.example.com")
     if text != spelling:
-        return ("is not spelt as DNS and nginx compare it", f"write {spelling}")
+        return ("is not in its normal form", f"write {spelling}")
     if len(text) > _LONGEST_SITE:
-        return (f"is longer than {_LONGEST_SITE} characters", "its log files could not be named after it")
+        return (f"is longer than {_LONGEST_SITE} characters", "the names of its log files would be too long")
     return None
 
 
 def _image(text: str) -> tuple[str, str] | None:
     name, _, digest = text.partition("@")
     if re.fullmatch(_IMAGE_NAME, name) and not digest:
-        return ("is not pinned: the registry may serve other content tomorrow", _DIGEST_HOW)
+        return ("is not pinned: the registry may change what this name stands for", _DIGEST_HOW)
     if not re.fullmatch(_IMAGE_NAME, name) or not re.fullmatch("sha256:[0-9a-f]{64}", digest):
         return ("is not an image with a digest", "write NAME@sha256: and 64 hexadecimal digits")
     return None
@@ -136,7 +136,7 @@ def _image_by_tag(text: str) -> tuple[str, str] | None:
     if not re.fullmatch(_IMAGE_NAME, text):
         return ("is not an image", how)
     if not re.fullmatch(_TAG, text[text.rfind(":") :]) or "/" in text[text.rfind(":") :]:
-        return ("names no tag: what it stands for changes with every release", how)
+        return ("names no tag, so each new release would change the image", how)
     return None
 
 
@@ -145,20 +145,20 @@ def _container_user(text: str) -> tuple[str, str] | None:
         return ("is not a user", "write a name or a number, with :group where needed")
     user, _, group = text.partition(":")
     if _is_root(user):
-        return ("is root", "a container runs as a user of its own: write a name the image has, or a number")
+        return ("is root", "write another user that the image has, or a number")
     if _is_root(group):
-        return ("is in root's group, which the files of many images are open to", "write another group")
+        return ("is in root's group, which can write files in many images", "write another group")
     return None
 
 
 def _is_root(name: str) -> bool:
-    """Tell whether Docker takes a name for root: it reads digits as a number, so 00 is 0."""
+    """Tell whether Docker takes a name for root. Docker reads digits as a number, so 00 is 0."""
     return name == "root" or (name.isdecimal() and int(name) == 0)
 
 
 def _network(text: str) -> tuple[str, str] | None:
     hint = "write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
-    # Python takes any text at all behind a %, for the name of an interface.
+    # Python accepts any text after a %, as the name of an interface.
     if "%" in text:
         return ("is not an address or network", hint)
     try:
@@ -168,7 +168,7 @@ def _network(text: str) -> tuple[str, str] | None:
     one = network.prefixlen == network.max_prefixlen
     spelling = str(network.network_address if one else network)
     if text != spelling:
-        return ("is not spelt as the host shows it", f"write {spelling}")
+        return ("is not in its normal form", f"write {spelling}")
     return None
 
 
@@ -176,12 +176,12 @@ def _duration(text: str) -> tuple[str, str] | None:
     found = re.fullmatch(r"([0-9]{1,9})([smhdw]?)", text)
     seconds = int(found[1]) * _SECONDS[found[2] or "s"] if found else 0
     if seconds > _LONGEST * _SECONDS["w"]:
-        return (f"is longer than {_LONGEST} weeks, five years", "write less, such as 52w")
+        return (f"is longer than {_LONGEST} weeks (five years)", "write less, such as 52w")
     return None
 
 
 def is_program(text: str) -> bool:
-    """Tell whether a text is the whole path of a program, as systemd wants it: of a file, and plain."""
+    """Tell whether systemd accepts a text as the path of a program: absolute, without spaces, `.` or `..`."""
     return re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[^/\s]+)+", text) is not None
 
 
@@ -189,20 +189,20 @@ Alias = Annotated[
     str,
     Text(
         "a name for a host",
-        # The two endings are aliases that we add: for the first login and for the jump host.
+        # Portcullis adds aliases with these two endings, for the first login and for the jump host.
         r"(?!.*-(?:bootstrap|jump)$)[a-z][a-z0-9-]{0,30}",
-        "start with a letter, then letters, digits and dashes, all small, not ending in -bootstrap or -jump; "
-        "it becomes the alias in ssh_config",
+        "start with a lower-case letter, then lower-case letters, digits and dashes, not ending in "
+        "-bootstrap or -jump; the name becomes the alias in ssh_config",
     ),
 ]
 AppName = Annotated[
     str,
     Text(
         "a name for an app",
-        # Docker's own networks: the network of an app is named after it.
+        # An app's network has the app's name, and Docker has networks with these four names.
         r"(?!(?:host|bridge|none|default)$)[a-z][a-z0-9-]{0,30}",
-        "start with a letter, then letters, digits and dashes, all small, and not host, bridge, none or "
-        "default, which are networks of Docker's own; it becomes the name of container and network",
+        "start with a lower-case letter, then lower-case letters, digits and dashes, but not host, bridge, "
+        "none or default, which are Docker's own networks",
     ),
 ]
 Address = Annotated[str, Text("the address of a host", refused=_address)]
@@ -216,13 +216,13 @@ LocalFile = Annotated[
 LoginKey = Annotated[str, Text("a public key", refused=public_keys.login_key)]
 KeyName = Annotated[
     str,
-    Text("a name for a key", r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "name whose it is, such as laptop or ci"),
+    Text("a name for a key", r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "name its owner, such as laptop or ci"),
 ]
 Login = Annotated[str, Text("a user name", r"[a-z_][a-z0-9_-]{0,31}", "write the name as in /etc/passwd")]
 Reason = Annotated[
-    str, Text("a reason", r"[^\x00-\x1f]*\S[^\x00-\x1f]*", "write in a line why it may be there")
+    str, Text("a reason", r"[^\x00-\x1f]*\S[^\x00-\x1f]*", "write on one line why you accept it")
 ]
-# As fail2ban and systemd both read it; months and years are not of one length.
+# Only the units that fail2ban and systemd read alike. Months and years differ in length.
 Duration = Annotated[
     str,
     NumberOrText(
@@ -239,24 +239,24 @@ _BY_TAG = Text("an image", refused=_image_by_tag, hint="write NAME:TAG or NAME@s
 Image = Annotated[str, _BY_TAG]
 """An image by tag or by digest."""
 ImageInput = Annotated[TextInput, OrOutput(_BY_TAG)]
-"""The same, or an output."""
+"""An image by tag or by digest, or an output."""
 PinnedImage = Annotated[str, Text("an image", refused=_image, hint="write NAME@sha256:…")]
 """An image by digest."""
 EnvName = Annotated[
     str, Text("a name for an environment variable", r"[A-Za-z_][A-Za-z0-9_]*", "write LIKE_THIS")
 ]
 Argument = Annotated[str, Literally()]
-"""Text that is passed on as it is."""
+"""Text that is passed on unchanged."""
 ArgumentInput = Annotated[TextInput, OrOutput(Literally())]
-"""The same, or an output."""
+"""Text that is passed on unchanged, or an output."""
 ContainerUser = Annotated[str, NumberOrText(Text("a user", refused=_container_user))]
 Owner = Annotated[
     str,
     Text(
-        "an owner by numbers",
+        "a numeric owner",
         r"[1-9][0-9]{0,9}:[0-9]{1,10}",
-        "write user and group inside the container as numbers, such as 999:999: the host has no names for "
-        "them",
+        "write the numbers of user and group inside the container, such as 999:999: the host does not know "
+        "their names",
     ),
 ]
 SecretName = Annotated[
@@ -264,25 +264,26 @@ SecretName = Annotated[
     Text(
         "a name for a secret",
         r"[A-Za-z][A-Za-z0-9._-]{0,62}",
-        "start with a letter, then letters, digits, dots, dashes and underscores; it becomes a file's name",
+        "start with a letter, then letters, digits, dots, dashes and underscores; it becomes a file name",
     ),
 ]
 SecretValue = Annotated[SecretInput, SecretText()]
-"""A text or an output; it is kept as a `Secret`, which is never shown."""
+"""A secret text or output. It becomes a `Secret`, which no message shows."""
 StoreName = Annotated[
-    str, Text("a name for a store", r"[a-z][a-z0-9-]{0,30}", "write small letters, digits and dashes: redis")
+    str,
+    Text("a name for a store", r"[a-z][a-z0-9-]{0,30}", "write lower-case letters, digits and dashes: redis"),
 ]
 Os = Annotated[
     Literal["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04"],
-    # Ubuntu: rendered and unit-tested, not proven on a host.
+    # Ubuntu: rendered and unit-tested, but not tested on a real host.
     Choice(
-        "an operating system that is known",
+        "a supported operating system",
         refused={
             "debian-10": "it gets no security updates any more",
             "debian-11": "it gets no security updates any more",
             "ubuntu-18.04": "its standard support has ended, and its Python is too old",
             "ubuntu-20.04": "its standard support has ended, and its Python is too old",
-            "ubuntu-26.04": "it has not been looked at yet",
+            "ubuntu-26.04": "nobody has tested it yet",
         },
     ),
 ]

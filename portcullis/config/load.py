@@ -1,4 +1,4 @@
-"""From a stack's configuration to validated settings, with every fault at once."""
+"""Turns a stack's configuration into validated settings, and reports every fault at once."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def load(
     Args:
         model: the section whose fields are the keys of the namespace.
         config: the values under this program's namespace, by key without the namespace.
-        secret: the keys that hold an encrypted value somewhere; faults under them show no values.
-        others: the whole keys of other namespaces. One that looks like ours is a misspelt one, and what
-            stands under it would be taken for removed.
+        secret: the keys that contain an encrypted value; faults under them show no values.
+        others: the full keys of other namespaces. A key whose namespace resembles ours counts as misspelt;
+            otherwise the settings under it would silently count as removed.
 
     Raises:
-        SettingsError: with every fault that can be found without the host.
+        SettingsError: with every fault that shows without a connection to a host.
     """
     misspelt = [
-        Fault(key, "is not read", f"this program's keys begin with {NAMESPACE}:")
+        Fault(key, "has an unknown namespace", f"the keys of this program begin with {NAMESPACE}:")
         for key in others
         if difflib.get_close_matches(key.partition(":")[0].lower(), [NAMESPACE], cutoff=0.75)
     ]
-    # The project file gives an empty map to what nobody wrote.
+    # The project file gives an empty map to each key that the stack does not set.
     known = {in_yaml(name) for name in model.model_fields}
     written = {key: value for key, value in config.items() if key not in known or value not in (None, {})}
     try:
@@ -52,13 +52,13 @@ def load(
 
 
 def read(model: type[S], raw: Any, root: str, secret: Collection[str] = ()) -> S:
-    """Validate one section by its names in YAML.
+    """Validate one section whose fields have their names in YAML.
 
     Args:
         model: the section.
-        raw: what was written.
-        root: what every path begins with.
-        secret: its keys that hold an encrypted value somewhere.
+        raw: the raw value.
+        root: the beginning of every path.
+        secret: its keys that contain an encrypted value.
 
     Raises:
         SettingsError: with every fault.
@@ -69,7 +69,7 @@ def read(model: type[S], raw: Any, root: str, secret: Collection[str] = ()) -> S
         )
     except ValidationError as error:
         errors = error.errors(include_url=False)
-    # What a section says of another one stands with that one.
+    # List the faults in the order of the keys, whichever section found them.
     order = [in_yaml(name) for name in model.model_fields]
     errors.sort(key=lambda each: order.index(str(each["loc"][0])) if _is_known(each, order) else -1)
     raise SettingsError(

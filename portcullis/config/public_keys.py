@@ -1,4 +1,4 @@
-"""Public keys in the settings: of a host, which is pinned, and of people, which let them in."""
+"""Checks the public keys in the settings: pinned keys of hosts, and keys that people log in with."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import base64
 import binascii
 
 _HOST_KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
-# Keys that stay in a security token (https://man.openbsd.org/ssh-keygen#FIDO_AUTHENTICATOR).
+# Keys whose private part never leaves a security token
+# (https://man.openbsd.org/ssh-keygen#FIDO_AUTHENTICATOR).
 _TOKEN_KEYS = ("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com")
-# What the SSH server accepts, RequiredRSASize: a shorter key would be declared and never let in.
+# RequiredRSASize of the SSH server. A shorter key could be declared, but the server would refuse it.
 _SHORTEST_RSA = 3072
 
 
 def host_key(text: str) -> tuple[str, str] | None:
-    """Return reason and hint against the public key of a host, or None."""
+    """Return reason and hint if a text is not the public key of a host, otherwise None."""
     how = "`ssh-keyscan -t ed25519 ADDRESS` prints it; compare it with what your provider's console shows"
     return _public_key(text, _HOST_KEYS, "the public key of a host", how)
 
 
 def login_key(text: str) -> tuple[str, str] | None:
-    """Return reason and hint against a public key that lets somebody in, or None."""
+    """Return reason and hint if a text is not a public key to log in with, otherwise None."""
     how = "write the line of the .pub file, `ssh-ed25519 AAAA… you@laptop`, without options before it"
     if "PRIVATE KEY" in text:
-        return ("is a private key: take it out of this file and make a new one", how)
+        return ("is a private key: remove it from this file and make a new key pair", how)
     if fault := _public_key(text, (*_HOST_KEYS, *_TOKEN_KEYS), "a public key", how):
         return fault
     kind, blob = text.split()[:2]
@@ -31,7 +32,7 @@ def login_key(text: str) -> tuple[str, str] | None:
     bits = int.from_bytes(_strings(base64.b64decode(blob))[0][2]).bit_length()
     if bits >= _SHORTEST_RSA:
         return None
-    return (f"is an RSA key of {bits} bits", f"{_SHORTEST_RSA} are needed; better, make an Ed25519 key")
+    return (f"is an RSA key of {bits} bits", f"make an Ed25519 key, or RSA with {_SHORTEST_RSA} bits or more")
 
 
 def _public_key(text: str, kinds: tuple[str, ...], what: str, how: str) -> tuple[str, str] | None:
@@ -44,12 +45,15 @@ def _public_key(text: str, kinds: tuple[str, ...], what: str, how: str) -> tuple
         return (f"is not {what}: the part after the type is not base64", how)
     strings, rest = _strings(blob)
     if rest or len(strings) < 2 or strings[0] != parts[0].encode():  # noqa: PLR2004 - the type, then the key
-        return (f"is not a whole {parts[0]} key", how)
+        return (f"is not a complete {parts[0]} key", how)
     return None
 
 
 def _strings(blob: bytes) -> tuple[list[bytes], bytes]:
-    """Take a key apart: strings, each after its length in 4 bytes, the first its type (RFC 4253, 6.6)."""
+    """Split a key into its strings; the first one is its type (RFC 4253, 6.6).
+
+    A length of 4 bytes stands before each string. Bytes that form no string are the second result.
+    """
     strings = []
     while len(blob) >= 4 + int.from_bytes(blob[:4], "big") > 4:  # noqa: PLR2004 - as above
         length = int.from_bytes(blob[:4], "big")

@@ -1,4 +1,4 @@
-"""The reference of the components in Markdown, from the declarations and docstrings that programs use."""
+"""Writes the Markdown reference of the components from their declarations and docstrings."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MARK, _END = "<!-- components -->\n", "<!-- end -->\n"
-# Every component has them, and they mean the same everywhere.
+# Every component has these parameters, with the same meaning.
 _COMMON = ("self", "name", "opts")
 
 
 def with_reference(page: str, public: Mapping[str, object]) -> str:
-    """Return a page in Markdown with the reference under its mark, `<!-- components -->`, written anew.
+    """Return a Markdown page with the reference rewritten under its mark, `<!-- components -->`.
 
     Args:
         page: the page.
-        public: the public names of the components' package, with what they stand for.
+        public: the public names of the components' package, with their objects.
 
     Raises:
-        ValueError: the page has no mark, or a component has an argument that its docstring does not describe.
+        ValueError: the page has no mark, or the docstring of a component does not describe an argument.
     """
     before, found, after = page.partition(_MARK)
     if not found or _END not in after:
-        raise ValueError("the page has no place for the components")
+        raise ValueError("the page has no mark for the components")
     return before + _MARK + _reference(public) + _END + after.partition(_END)[2]
 
 
 def example(component: type) -> str:
-    """Return the program in a component's docstring, under `Example:`; "" where there is none."""
+    """Return the program under `Example:` in a component's docstring; "" if there is none."""
     fenced = re.fullmatch(r"```python\n(.*)```\s*", _part(_doc(component), "Example"), re.DOTALL)
     return fenced[1] if fenced else ""
 
@@ -53,7 +53,7 @@ def components(public: Mapping[str, object]) -> dict[str, type]:
 
 def _reference(public: Mapping[str, object]) -> str:
     kinds = components(public)
-    lines = ["| component | what it is |", "|---|---|"]
+    lines = ["| component | description |", "|---|---|"]
     lines += [f"| [`{name}`]({anchor(name)}) | {_summary(kind)} |" for name, kind in kinds.items()]
     texts = ["\n".join(lines) + "\n"]
     shown: set[type[Section]] = set()
@@ -63,7 +63,7 @@ def _reference(public: Mapping[str, object]) -> str:
     for each in sorted(shown, key=lambda kind: kind.__name__):
         inside += [one for one in inner_sections(each) if one not in shown and one not in inside]
     if inside:
-        texts.append("\n## Arguments inside of others\n")
+        texts.append("\n## Arguments inside other arguments\n")
     texts += [_arguments(kind) for kind in sorted(inside, key=lambda kind: kind.__name__)]
     return "".join(texts)
 
@@ -82,11 +82,11 @@ def _component(kind: type, public: Mapping[str, object], shown: set[type[Section
         else:
             wiring.append((name, parameter))
     if wiring:
-        texts.append(f"What `{kind.__name__}` is wired with:\n\n" + _wiring(kind, wiring))
+        texts.append(f"Other arguments of `{kind.__name__}`:\n\n" + _wiring(kind, wiring))
     if given := _entries(told, "Attributes"):
         lines = [f"| `{name}` | {_cell(text)} |" for name, text in given.items()]
-        head = ["| attribute | what it is |", "|---|---|"]
-        texts.append("What others take from it:\n\n" + "\n".join(head + lines))
+        head = ["| attribute | description |", "|---|---|"]
+        texts.append(f"Attributes of `{kind.__name__}`:\n\n" + "\n".join(head + lines))
     return "\n\n".join(texts) + "\n"
 
 
@@ -98,7 +98,7 @@ def _wiring(kind: type, wiring: list[tuple[str, inspect.Parameter]]) -> str:
     described = _entries(inspect.getdoc(kind.__init__) or "", "Args")  # type: ignore[misc]
     if missing := [name for name, _ in wiring if name not in described]:
         raise ValueError(f"{kind.__name__}: the docstring does not describe {', '.join(missing)}")
-    lines = ["| argument | type | what it is | without it |", "|---|---|---|---|"]
+    lines = ["| argument | type | description | default |", "|---|---|---|---|"]
     for name, parameter in wiring:
         default = "required" if parameter.default is parameter.empty else _default(parameter.default)
         lines.append(
@@ -129,7 +129,7 @@ def _cell(text: str) -> str:
 
 
 def _part(doc: str, title: str) -> str:
-    """Return what stands under a title of a docstring in Google's style."""
+    """Return the text under a title of a docstring in Google's style."""
     found = re.search(rf"^{title}:\n+((?:(?: {{4}}.*)?\n)+)", doc + "\n", re.MULTILINE)
     return textwrap.dedent(found[1]) if found else ""
 

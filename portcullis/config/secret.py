@@ -1,4 +1,4 @@
-"""A secret from the settings or from a program, on its way to a resource."""
+"""`Secret` holds a secret of the settings or of a program until a resource takes it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class Secret:
-    """A text that is never shown: neither in a message nor in an f-string, a log or a state in clear.
+    """A text that no message, f-string or log shows, and that no state holds unencrypted.
 
-    It wraps a text, or an output of another resource. `Output.secret` cannot be made while settings are
-    read, because Pulumi's event loop may be gone by then; `output` makes it where a resource takes it.
+    It wraps a text or an output of another resource. The code that reads settings cannot call `Output.secret`
+    yet, because Pulumi's event loop may be gone when a resource takes the secret. `output` calls it then.
     """
 
     __slots__ = ("_value",)
 
     def __init__(self, value: pulumi.Input[str]) -> None:
-        """Keep a text, or an output."""
+        """Wrap a text or an output."""
         self._value = value
 
     @classmethod
@@ -36,44 +36,44 @@ class Secret:
     @property
     def output(self) -> pulumi.Output[str]:
         """The secret for a resource: encrypted in the state, hidden in previews."""
-        import pulumi  # noqa: PLC0415 - what only reads settings does without it
+        import pulumi  # noqa: PLC0415 - programs that only read settings work without Pulumi
 
         return pulumi.Output.secret(self._value)
 
     @property
     def is_known(self) -> bool:
-        """Whether it is a text, which `reveal` can give."""
+        """Whether it holds a text, which `reveal` can return."""
         return isinstance(self._value, str)
 
     def reveal(self) -> str:
-        """Return the text in clear. Whoever calls this keeps it out of argv, logs and messages.
+        """Return the plain text. The caller must keep it out of argv, logs and messages.
 
         Raises:
-            TypeError: it is an output, known only to resources.
+            TypeError: it is an output, whose value only resources know.
         """
         if not isinstance(self._value, str):
             raise TypeError("this secret is an output: give it to a resource")
         return self._value
 
     def __eq__(self, other: object) -> bool:
-        """Two secrets are equal where their values are."""
+        """Compare the values of two secrets."""
         return isinstance(other, Secret) and self._value == other._value
 
     def __hash__(self) -> int:
-        """By the value."""
+        """Hash the value."""
         return hash(self._value)
 
     def __repr__(self) -> str:
-        """Only that it is one."""
+        """Return a text without the value."""
         return "Secret(…)"
 
     def __str__(self) -> NoReturn:
-        """Refuse to become a text by accident.
+        """Refuse the conversion, which would show the secret by accident.
 
         Raises:
             TypeError: always.
         """
-        raise TypeError("a secret is no text: write .output for a resource, or .reveal()")
+        raise TypeError("a Secret cannot become text: use .output for a resource, or .reveal()")
 
     def __format__(self, spec: str) -> NoReturn:
         """Refuse as `__str__` does.
@@ -85,32 +85,32 @@ class Secret:
 
 
 def is_output(value: Any) -> bool:
-    """Tell whether a value is known to resources only. Without Pulumi in this process there is none."""
+    """Tell whether a value is an output. Without Pulumi in this process no value is."""
     loaded = sys.modules.get("pulumi")
     return loaded is not None and isinstance(value, loaded.Output)
 
 
 class HasSecrets(Protocol):
-    """What is declared, with the secrets that its parts name."""
+    """Settings that declare secrets."""
 
     @property
     def secrets(self) -> Mapping[str, Any]:
-        """What the secrets hold, by name."""
+        """The values of the secrets, by name."""
 
     @property
     def whole(self) -> str:
-        """What the secrets are part of: "stack", "host" or a component."""
+        """The word for what the secrets belong to: "stack", "host" or a component."""
 
     def how_to_add(self, secret: str) -> str:
-        """Return how a secret is declared."""
+        """Return a hint that says how to declare a secret."""
 
 
 def named_secret(declared: HasSecrets, name: object, at: SettingPath) -> Secret | None:
-    """Return the secret that is named at a place, or None after reporting that there is none of that name."""
+    """Return the secret with a name. If it is not declared, report that at `at` and return None."""
     if not isinstance(name, str):
         return None
     if name not in declared.secrets:
-        # Somebody may have written the secret itself where its name belongs.
+        # Somebody may have written the secret itself in the place of its name.
         added = declared.how_to_add("NAME" if at.is_secret else name)
         hint = closest(name, declared.secrets) if declared.secrets else added
         at.refuse(name, f"is not a secret of this {declared.whole}", hint)

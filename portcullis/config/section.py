@@ -1,6 +1,7 @@
-"""The base of every settings section, which is also what a component takes as its arguments.
+"""`Section`, the base class of all settings. A component takes a section as its arguments.
 
-YAML writes a field as `hostPort`, Python as `host_port`: each knows its own spelling only, and errors use it.
+A field is `hostPort` in YAML and `host_port` in Python. Each accepts only its own spelling. Errors use
+the spelling of the source.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ _FLAG = Finding("is neither true nor false", "write true or false, without quote
 
 
 class Section(BaseModel):
-    """A map with known keys, and the arguments of a component: one declaration for both.
+    """A map with known keys in YAML, and the arguments of a component in Python: one declaration for both.
 
-    The docstring under a field says what it means; JSON Schema and the reference tables come from it. None is
-    the same as nothing written.
+    The docstring under a field is its description in the JSON Schema and in the reference tables. None means
+    the same as a missing key.
 
-    A field with `repr=False` holds secrets: no message shows a value of it, whatever its form.
+    A field with `repr=False` holds secrets: no message shows its value.
 
     Raises:
-        ArgumentsError: with every fault, each naming the argument, the value and what would be right.
+        ArgumentsError: with every fault; each names the argument, the value and what would be right.
     """
 
     model_config = ConfigDict(
@@ -62,7 +63,7 @@ class Section(BaseModel):
     )
 
     what: ClassVar[str]
-    """What it describes, with its article: "an SSH server"."""
+    """What the section describes, with an article: "an SSH server"."""
 
     def __init__(self, **values: Any) -> None:
         """Validate the arguments."""
@@ -74,14 +75,14 @@ class Section(BaseModel):
                 fault(each, path(name, each["loc"])) for each in error.errors(include_url=False)
             ) from None
 
-    # pydantic builds sections inside of sections by this without calling it.
+    # With this mark, pydantic builds inner sections without a call of this method.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Report what is wrong between the fields, at `written.at`.
+        """Report faults between fields, at `written.at`.
 
-        It sees what was written and not what was read: a fault in one field hides no other.
+        The check sees the raw values, so a fault in one field does not hide a fault between others.
         """
 
     @model_validator(mode="wrap")
@@ -91,15 +92,15 @@ class Section(BaseModel):
 
 
 def read_fields(kind: type, what: str, raw: Any, handler: Any, context: Source | None) -> Any:
-    """Let pydantic read the fields, then report all that it found in our words, with what a check finds.
+    """Let pydantic read the fields, then report its faults in our words, along with the faults of `check`.
 
     Args:
-        kind: a section, or a `TypedDict` that is read like one.
-        what: what it describes.
-        raw: what was written.
-        handler: pydantic's own reading.
-        context: where the value comes from. A program builds sections without one, and pydantic then takes
-            fields by their names in Python.
+        kind: a section, or a `TypedDict` that is read like a section.
+        what: what it describes, with an article.
+        raw: the raw value.
+        handler: pydantic's own reader.
+        context: the source of the value. A program builds sections without a source; pydantic then expects
+            the names of fields in Python.
     """
     source = context or Source(kind.__name__, in_python)
     fields = kind.model_fields if issubclass(kind, Section) else kind.__annotations__
@@ -115,7 +116,7 @@ def read_fields(kind: type, what: str, raw: Any, handler: Any, context: Source |
         made = handler({name: value for name, value in raw.items() if value is not None})
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        # A misspelt key first: what it was meant to be is then missing.
+        # Misspelt keys come first: they explain why another key is missing.
         errors.sort(key=lambda each: not _is_unknown(each))
         lines = [line(_finding(each, kind, names), each["loc"], each["input"]) for each in errors]
     at = SettingPath(source)
@@ -127,20 +128,20 @@ def read_fields(kind: type, what: str, raw: Any, handler: Any, context: Source |
 
 
 class Written:
-    """A section as it stands in the file or in a call, before anything was validated.
+    """A section as written in the file or in a call, before validation.
 
     Attributes:
-        raw: a map, or a section that was validated already; anything else counts as an empty map.
-        at: its place.
+        raw: a map, or a section that is already validated. Any other value counts as an empty map.
+        at: the path of the section.
     """
 
     def __init__(self, raw: Any, at: SettingPath) -> None:
-        """Keep what was written and where."""
+        """Keep the raw value and its path."""
         self.raw = raw if isinstance(raw, Mapping | Section) else {}
         self.at = at
 
     def get(self, field: str, default: Any = None) -> Any:
-        """Return what was written for a field, by its name in Python; `default` where nothing was."""
+        """Return the raw value of a field, by its name in Python, or `default` if the field is not set."""
         if isinstance(self.raw, Section):
             found = getattr(self.raw, field, None) if field in self.raw.model_fields_set else None
         else:
@@ -148,11 +149,11 @@ class Written:
         return default if found is None else found
 
     def __contains__(self, field: str) -> bool:
-        """Whether a field was written, and not as nothing."""
+        """Tell whether a field has a value other than null."""
         return self.get(field) is not None
 
     def is_nothing(self, field: str) -> bool:
-        """Tell whether a field was written as nothing, or as a list of nobody."""
+        """Tell whether a field is set, but to null or to an empty list."""
         if isinstance(self.raw, Section):
             return field in self.raw.model_fields_set and not getattr(self.raw, field)
         name = self.at.spell(field)
@@ -163,7 +164,7 @@ class Written:
         return Written(self.get(field), self.at.field(field))
 
     def entries(self, field: str) -> dict[str, Written]:
-        """Return the entries of a map of sections; what is no map counts as declared and empty."""
+        """Return the entries of a map of sections. An entry that is no map counts as an empty section."""
         found, at = self.get(field), self.at.field(field)
         if not isinstance(found, Mapping):
             return {}
@@ -174,14 +175,14 @@ class Written:
         return [Written(value, place) for value, place in self.elements(field)]
 
     def items(self, field: str) -> Iterator[tuple[str, Any, SettingPath]]:
-        """Give name, value and place of each entry of a map."""
+        """Yield the name, value and path of each entry of a map."""
         found, at = self.get(field), self.at.field(field)
         if isinstance(found, Mapping):
             for name, value in found.items():
                 yield str(name), value, at.key(str(name))
 
     def elements(self, field: str) -> Iterator[tuple[Any, SettingPath]]:
-        """Give value and place of each element of a list."""
+        """Yield the value and path of each element of a list."""
         found, at = self.get(field), self.at.field(field)
         if isinstance(found, Sequence) and not isinstance(found, str):
             for index, value in enumerate(found):
@@ -190,9 +191,9 @@ class Written:
 
 @cache
 def meanings(section: type) -> Mapping[str, str]:
-    """Return what each field of a section means, by its name: the text under it in the source.
+    """Return the description of each field of a section by name: the docstring under it in the source.
 
-    Not pydantic's `use_attribute_docstrings`, which reads the source of every section at import.
+    pydantic's `use_attribute_docstrings` would read the source of every section at import, which takes time.
     """
     found: dict[str, str] = {}
     for base in reversed(section.__mro__):
@@ -222,9 +223,9 @@ def _is_unknown(error: Any) -> bool:
 
 
 def _finding(error: Any, kind: type, names: Mapping[str, str]) -> Finding:
-    """Say in our words what pydantic found. `names` are the fields by how they are written."""
+    """Return one of pydantic's errors in our words. `names` maps a field's spelling to its name in Python."""
     finding, loc = _in_words(error, kind, names), error["loc"]
-    # The name of an entry is in the path, and no secret.
+    # A fault in the name of an entry may show it: the name is no secret, and the path contains it anyway.
     if loc and loc[-1] != "[key]" and issubclass(kind, Section):
         field = kind.model_fields.get(names.get(str(loc[0]), ""))
         if field is not None and not field.repr:
@@ -242,10 +243,10 @@ def _in_words(error: Any, kind: type, names: Mapping[str, str]) -> Finding:
         return Finding("is not a known key", closest(own, names), shows_value=False)
     if what in ("bool_type", "bool_parsing"):
         return _FLAG
-    return Finding(f"cannot be used: {error['msg'][:1].lower()}{error['msg'][1:]}")
+    return Finding(f"is not valid: {error['msg'][:1].lower()}{error['msg'][1:]}")
 
 
 def _as_hint(meaning: str) -> str:
-    """Return the sentence about a field as the second half of a line."""
+    """Return a field's description in the form of a hint: lower case, no full stop."""
     plain = meaning.rstrip(".")
     return plain[:1].lower() + plain[1:] if plain[1:2].islower() else plain

@@ -1,4 +1,4 @@
-"""Where a stack's configuration is had: from the program that runs, or from Pulumi's command line."""
+"""Reads a stack's configuration from the running program or from the output of `pulumi config`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PREFIX = f"{NAMESPACE}:"
 def of_program(model: type[S]) -> S:
     """Validate the configuration of the stack that the running Pulumi program belongs to.
 
-    It takes every key of the namespace and not only the known ones, which is more than pulumi.Config offers:
-    a key that nobody reads is a misspelt one.
+    It reads every key of the namespace, because an unknown key is a misspelt key. pulumi.Config cannot list
+    the keys.
 
     Raises:
-        SettingsError: with every fault that can be found without the host.
+        SettingsError: with every fault that shows without a connection to a host.
     """
-    import pulumi  # noqa: PLC0415 - who asks the command line does without it
+    import pulumi  # noqa: PLC0415 - `of_json` works without Pulumi
     from pulumi.runtime.config import CONFIG  # noqa: PLC0415 - as above
 
     texts = {key.removeprefix(_PREFIX): text for key, text in CONFIG.get().items() if key.startswith(_PREFIX)}
@@ -35,7 +35,7 @@ def of_program(model: type[S]) -> S:
 
 
 def of_json(model: type[S], config: Mapping[str, Any]) -> S:
-    """Validate what `pulumi config --json --show-secrets` prints.
+    """Validate the output of `pulumi config --json --show-secrets`.
 
     Raises:
         SettingsError: with every fault.
@@ -43,7 +43,7 @@ def of_json(model: type[S], config: Mapping[str, Any]) -> S:
     ours = {key.removeprefix(_PREFIX): found for key, found in config.items() if key.startswith(_PREFIX)}
     return load(
         model,
-        # Structured values come as they are, or as JSON in a text; plain ones as text.
+        # A structured value is an objectValue or JSON in a text. A plain value is a text.
         {key: found.get("objectValue", _decoded(found.get("value", ""))) for key, found in ours.items()},
         [key for key, found in ours.items() if found.get("secret")],
         [key for key in config if not key.startswith(_PREFIX)],
@@ -51,8 +51,8 @@ def of_json(model: type[S], config: Mapping[str, Any]) -> S:
 
 
 def _decoded(text: str) -> Any:
-    """Pulumi hands structured values on as JSON, and plain ones as they are."""
+    """Decode a value: Pulumi passes structured values as JSON, and plain values unchanged."""
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):  # what is nested without end is no structure that we know
+    except (ValueError, RecursionError):  # endlessly nested JSON is no valid setting either
         return text

@@ -1,10 +1,10 @@
-"""The kinds of values that settings are made of, as metadata: `Annotated[int, Number("a port", 1, 65535)]`.
+"""The types of setting values, used as metadata: `Annotated[int, Number("a port", 1, 65535)]`.
 
-A kind does two things: it reads a raw value, or says what is wrong with it, and it describes itself as JSON
-Schema. Editors, documentation and the program never disagree.
+A value type reads a raw value or reports what is wrong with it. It also describes itself as JSON Schema, so
+editors, documentation and the program always agree.
 
-Raw values come from YAML by way of Pulumi's JSON. Both lose type information that people rely on: a number
-may arrive as a float, and an unquoted `yes`, `1.10` or `010` is not the text that somebody typed.
+Raw values come from YAML and then pass through Pulumi's JSON. Both lose type information that people rely on.
+A number may arrive as a float, and an unquoted `yes`, `1.10` or `010` arrives as another value.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
-_LONGEST_SECRET = 65_536  # bytes: a key with its chain, with much room
+_LONGEST_SECRET = 65_536  # bytes: far more than a private key with its certificate chain needs
 _ENCRYPTED = {
     "type": "object",
     "required": ["secure"],
     "additionalProperties": False,
     "properties": {"secure": {"type": "string"}},
 }
-"""What Pulumi writes in the place of a text that it has encrypted."""
+"""The form of a text that Pulumi has encrypted."""
 
-# Half a pair stands for no character and cannot be written; the others act on whatever shows them.
+# Half of a surrogate pair is no character, and no file can hold it. Terminals act on the control characters.
 _HALVES = re.compile("[\ud800-\udfff]")
 _ACTS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
 
@@ -46,14 +46,14 @@ K = TypeVar("K")
 
 
 class ValueType(ABC):
-    """How one value is read and described."""
+    """A type of value: how to read and how to describe it."""
 
     @abstractmethod
     def read(self, raw: Any) -> Any:
         """Return the value.
 
         Raises:
-            PydanticCustomError: it cannot be used; see `refusal`.
+            PydanticCustomError: the raw value is not valid; made by `refusal`.
         """
 
     @abstractmethod
@@ -63,19 +63,19 @@ class ValueType(ABC):
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Let pydantic read by `read`."""
+        """Let pydantic use `read`."""
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Let pydantic describe by `schema`."""
+        """Let pydantic use `schema`."""
         return self.schema()
 
 
 @dataclass(frozen=True, slots=True)
 class Text(ValueType):
-    """Text in a form of its own. `refused` gives the reason and hint against a text, or None."""
+    """Text with a pattern or a check. `refused` returns reason and hint for a wrong text, otherwise None."""
 
     what: str
     pattern: str = ""
@@ -83,7 +83,7 @@ class Text(ValueType):
     refused: Callable[[str], tuple[str, str] | None] | None = None
 
     def read(self, raw: Any) -> str:
-        """Take the text unchanged."""
+        """Accept the text unchanged."""
         if not isinstance(raw, str):
             raise refusal(f"is not {self.what}", self.hint or "write it in quotes")
         _assert_text(raw)
@@ -91,37 +91,37 @@ class Text(ValueType):
         if fault is None and self.pattern and not re.fullmatch(self.pattern, raw):
             fault = (f"is not {self.what}", self.hint)
         if fault is None and _ACTS.search(raw):
-            fault = ("holds a control character", "write it without")
+            fault = ("contains a control character", "remove it")
         if fault is not None:
             raise refusal(*fault)
         return raw
 
     def schema(self) -> dict[str, Any]:
-        """Text with its pattern, anchored as JSON Schema wants it."""
+        """Return a string with its pattern. JSON Schema needs explicit anchors."""
         return {"type": "string", **({"pattern": f"^(?:{self.pattern})$"} if self.pattern else {})}
 
 
 @dataclass(frozen=True, slots=True)
 class NumberOrText(ValueType):
-    """Text that may also be written as a whole number without quotes, such as a user id."""
+    """Text that people may also write as a whole number without quotes, such as a user id."""
 
     text: Text
 
     def read(self, raw: Any) -> str:
-        """Take a whole number as its digits."""
+        """Turn a whole number into its digits."""
         return self.text.read(raw if whole(raw) is None else str(whole(raw)))
 
     def schema(self) -> dict[str, Any]:
-        """A text or a whole number."""
+        """Return a string or a whole number."""
         return {"anyOf": [self.text.schema(), {"type": "integer", "minimum": 0}]}
 
 
 @dataclass(frozen=True, slots=True)
 class Literally(ValueType):
-    """Text that is passed on as it is, so it has to be text: see the YAML traps at the top."""
+    """Text that is passed on unchanged."""
 
     def read(self, raw: Any) -> str:
-        """Refuse what YAML has already turned into something else."""
+        """Refuse values that YAML no longer holds as text, such as an unquoted `yes`."""
         if raw is None:
             raise refusal("has no value", 'write "" for empty text', shows_value=False)
         if isinstance(raw, bool | int | float):
@@ -129,23 +129,23 @@ class Literally(ValueType):
         if not isinstance(raw, str):
             raise refusal("is not text")
         if "\0" in raw:
-            raise refusal("holds a zero byte", "no program can be given one")
+            raise refusal("contains a zero byte", "remove it: no program can receive a zero byte")
         _assert_text(raw)
         return raw
 
     def schema(self) -> dict[str, Any]:
-        """Any text, or what Pulumi writes in its place when it is encrypted."""
+        """Return any string, or the form that Pulumi gives to an encrypted text."""
         return {"anyOf": [{"type": "string"}, _ENCRYPTED]}
 
 
 @dataclass(frozen=True, slots=True)
 class SecretText(ValueType):
-    """A secret; it is never shown, encrypted or not. `may_be_empty` lets an empty text pass."""
+    """A secret text, encrypted or not, which no message shows. `may_be_empty` accepts an empty text."""
 
     may_be_empty: bool = False
 
     def read(self, raw: Any) -> Secret:
-        """Take the text unchanged, line ends included."""
+        """Accept the text unchanged, with its line ends."""
         if isinstance(raw, Secret):
             return raw
         if is_output(raw):
@@ -154,31 +154,32 @@ class SecretText(ValueType):
             how = "put it in quotes, so that YAML keeps it as you typed it"
             raise refusal("is not text", how, shows_value=False)
         if not raw and not self.may_be_empty:
-            raise refusal("is empty", "no value is not a secret", shows_value=False)
+            raise refusal("is empty", "give the secret a value", shows_value=False)
         if "\0" in raw:
-            raise refusal("holds a zero byte", "no program can be given one", shows_value=False)
+            how = "remove it: no program can receive a zero byte"
+            raise refusal("contains a zero byte", how, shows_value=False)
         if len(raw.encode("utf-8", "surrogatepass")) > _LONGEST_SECRET:
             why = f"has more than {_LONGEST_SECRET} bytes"
             raise refusal(why, "a secret is a key or a password", shows_value=False)
         return Secret(raw)
 
     def schema(self) -> dict[str, Any]:
-        """A text, encrypted or not."""
+        """Return a string, encrypted or not."""
         return {"anyOf": [{"type": "string"}, _ENCRYPTED]}
 
 
 @dataclass(frozen=True, slots=True)
 class OrOutput(ValueType):
-    """A value of another kind, or an output of a resource, which is known only later."""
+    """A value of another type, or an output of a resource, whose value is not known yet."""
 
     kind: ValueType
 
     def read(self, raw: Any) -> Any:
-        """Pass an output on as it is."""
+        """Return an output unchanged; read any other value."""
         return raw if is_output(raw) else self.kind.read(raw)
 
     def schema(self) -> dict[str, Any]:
-        """The other kind: a file has no outputs."""
+        """Return the schema of the other type: a file contains no outputs."""
         return self.kind.schema()
 
 
@@ -192,7 +193,7 @@ class Number(ValueType):
     hint: str = ""
 
     def read(self, raw: Any) -> int:
-        """Take a whole number, also when it arrives as a float or as its digits in quotes."""
+        """Accept a whole number, even if it arrives as a float or as digits in quotes."""
         number = whole(raw)
         if number is None or not self.least <= number <= self.most:
             how = self.hint or f"write a number from {self.least} to {self.most}"
@@ -200,13 +201,13 @@ class Number(ValueType):
         return number
 
     def schema(self) -> dict[str, Any]:
-        """A whole number with its bounds."""
+        """Return a whole number with its bounds."""
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
 @dataclass(frozen=True, slots=True)
 class Fraction(ValueType):
-    """A decimal number within bounds, kept as its shortest text. `refused` is as in `Text`."""
+    """A decimal number within bounds, kept as its shortest text. `refused` works as in `Text`."""
 
     what: str
     least: Decimal
@@ -214,7 +215,7 @@ class Fraction(ValueType):
     refused: Callable[[Decimal], tuple[str, str] | None] | None = None
 
     def read(self, raw: Any) -> str:
-        """Return the shortest spelling, so that 1, 1.0 and "1" are the same value and never a difference."""
+        """Return the shortest text, so that 1, 1.0 and "1" are the same value and never show as a change."""
         try:
             number = Decimal(str(raw)) if isinstance(raw, str | int | float) and raw is not True else None
         except InvalidOperation:
@@ -226,27 +227,27 @@ class Fraction(ValueType):
         return f"{number.normalize():f}"
 
     def schema(self) -> dict[str, Any]:
-        """A number with its bounds."""
+        """Return a number with its bounds."""
         return {"type": "number", "minimum": float(self.least), "maximum": float(self.most)}
 
 
 class Choice:
     """One of the words of a `Literal`, or of `words`.
 
-    `refused` holds words that are understood but not accepted, with the reason.
+    `refused` maps words that we know but do not accept to the reason.
     """
 
     def __init__(
         self, what: str, words: Sequence[str] = (), *, refused: Mapping[str, str] | None = None
     ) -> None:
-        """Keep what the words are, and those that are refused."""
+        """Keep the words, the refused words, and what they name: `what`."""
         self.what, self.words, self.refused = what, words, refused or {}
 
     def read(self, words: Sequence[str], raw: Any) -> str:
-        """Take one of the words; YAML 1.1 reads some of them as booleans.
+        """Accept one of the words. YAML 1.1 reads some words as booleans, such as `yes` and `off`.
 
         Raises:
-            PydanticCustomError: it is none of them.
+            PydanticCustomError: the value is none of the words.
         """
         if isinstance(raw, bool):
             meant = ("yes", "on") if raw else ("no", "off")
@@ -270,18 +271,18 @@ class Choice:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """The words."""
+        """Return an enum of the words."""
         return {"enum": schema["metadata"]["words"]}
 
 
 @dataclass(frozen=True, slots=True)
 class OrFalse:
-    """A value of the union's first type, or false for having none."""
+    """A value of the union's first type, or false for "none"."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Let pydantic read false as itself."""
+        """Let pydantic accept false beside the first type."""
         return core_schema.no_info_wrap_validator_function(
             lambda raw, read: False if raw is False else read(raw),
             handler.generate_schema(get_args(source)[0]),
@@ -290,12 +291,12 @@ class OrFalse:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Either."""
+        """Return the first type or false."""
         return {"anyOf": [handler(schema), {"const": False}]}
 
 
 class _AsTuple:
-    """A list of YAML, or any sequence but a text; kept as a tuple."""
+    """A list in YAML, or in Python any sequence except text. The value is kept as a tuple."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -308,7 +309,7 @@ class _AsTuple:
 
 
 class _AsMap:
-    """A map from names to one type. Nothing after the colon is an empty map, as YAML gives it."""
+    """A map from names to one type. An empty value in YAML counts as an empty map."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -322,14 +323,14 @@ class _AsMap:
 
 @dataclass(frozen=True, slots=True)
 class SectionMap:
-    """A `TypedDict` whose keys are sections, read as a section is; `what` it describes."""
+    """A `TypedDict` whose values are sections. It is read like a section; `what` names what it describes."""
 
     what: str
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Let pydantic read every key, and none that is not known."""
+        """Let pydantic read every known key and refuse unknown keys."""
         fields = {
             name: core_schema.typed_dict_field(handler.generate_schema(kind), required=False)
             for name, kind in fields_of(source).items()
@@ -341,20 +342,20 @@ class SectionMap:
 
 
 ListOf = Annotated[Sequence[T], _AsTuple()]
-"""A list of one type: `ListOf[Network]`. Python takes any sequence."""
+"""A list of one type: `ListOf[Network]`. Programs may pass any sequence."""
 MapOf = Annotated[Mapping[K, T], _AsMap()]
 """A map from names to one type: `MapOf[EnvName, Argument]`."""
 
 
 def _assert_text(raw: str) -> None:
     if _HALVES.search(raw):
-        raise refusal("holds half a character", "write the whole one")
+        raise refusal("contains half of a surrogate pair", "write the whole character")
 
 
 def _elements(raw: Any) -> Any:
     how = "write - and a space before each element"
     if isinstance(raw, Mapping):
-        # Not the map itself: somebody may have written secrets where their names belong.
+        # The message does not show the map: somebody may have written secrets in the place of their names.
         raise refusal("is a map and not a list", how, shows_value=False)
     if isinstance(raw, str | bytes) or not isinstance(raw, Sequence):
         raise refusal("is not a list", how)
@@ -365,24 +366,24 @@ def _entries(raw: Any) -> Any:
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
-        raise refusal("is not a map", "write name: value, one a line")
+        raise refusal("is not a map", "write name: value, one on each line")
     return raw
 
 
 def fields_of(kind: type) -> dict[str, Any]:
-    """Return the type of each field of a section, or of a `TypedDict` that is read like one."""
+    """Return the type of each field of a section, or of a `TypedDict` that is read like a section."""
     if issubclass(kind, Section):
         return {name: field.annotation for name, field in kind.model_fields.items()}
     return get_type_hints(kind, include_extras=True)
 
 
 def kind_of(form: Any) -> ValueType:
-    """Return the kind in a type such as `Port`."""
+    """Return the value type in an annotated type such as `Port`."""
     return next(each for each in form.__metadata__ if isinstance(each, ValueType))
 
 
 def valid(form: Any, raw: Any) -> Any:
-    """Return a raw value as a type such as `Port` reads it, or None where it cannot be used."""
+    """Return a raw value as a type such as `Port` reads it, or None if the value is not valid."""
     try:
         return kind_of(form).read(raw)
     except PydanticCustomError:
@@ -390,7 +391,7 @@ def valid(form: Any, raw: Any) -> Any:
 
 
 def whole(raw: Any) -> int | None:
-    """Return the whole number that a raw value means, or None."""
+    """Return the whole number that a raw value stands for, or None."""
     if isinstance(raw, bool):
         return None
     if isinstance(raw, int):

@@ -1,6 +1,7 @@
-"""What every host resource stands on: connections, the session with a host, and the resource's life.
+"""The base of every host resource: connections, the session with a host, and the provider's operations.
 
-Usable without the rest of Portcullis: write_ssh_config(), then resources. See examples/one-file.
+It works without the rest of Portcullis: call write_ssh_config(), then declare resources. examples/one-file is
+an example.
 """
 
 from portcullis.host.connections import Connection, add_connections, ssh_config_path, write_ssh_config

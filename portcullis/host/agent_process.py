@@ -1,4 +1,4 @@
-"""One ssh process with the agent at its other end: bytes, threads, and the end of either side."""
+"""One ssh process that runs the agent on a host. It handles pipes, threads, and the end of the process."""
 
 from __future__ import annotations
 
@@ -22,40 +22,43 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STDERR_KEPT = 8192
-"""Bytes of what ssh and the remote side said last, out of which an error is explained."""
-_LEAVES = 5.0  # seconds that the client has to end by itself
+"""Bytes kept of the standard error of ssh and of the remote command. Error messages quote it."""
+_TIME_TO_END = 5.0  # seconds that the ssh client gets to end by itself
 LIVES = 4.0
-"""Seconds after which a client with nothing to say sends an empty line: the agent ends, and lets go of the
-deployment's lock, where it hears nothing for longer (`portcullis.agent.main.IDLE_LIMIT`)."""
+"""Seconds without a request after which the client sends an empty line, as a sign of life.
+
+The agent ends and releases the lock of the deploy if it hears nothing for longer
+(`portcullis.agent.main.IDLE_LIMIT`).
+"""
 LONGEST_ANSWER = 64 << 20
-"""Bytes of one answer. A survey of 600 files of the largest size that a file may have fits."""
+"""The largest size of one answer in bytes. A survey of 600 files of maximum size fits."""
 MOST_OF_A_SESSION = 512 << 20
-"""Bytes of all that a host may say in one session."""
+"""The largest number of bytes that a host may send in one session."""
 _LONGEST_GREETING = 1 << 20
-"""Bytes that may come before the first word of ours: banners and noisy shell profiles."""
+"""The largest number of bytes before the agent's first word: banners and output of shell profiles."""
 _PIECE = 1 << 16
 
 Json = dict[str, Any]
 
-# The session is the master of the shared connection, never one that would outlive it.
+# The session itself is the master of the shared connection. No background process may outlive it.
 SHARED = ("-o", "ControlMaster=yes", "-o", "ControlPersist=no")
-# A connection of its own, which proves that one can be made.
+# A new connection, which proves that a fresh login works.
 ALONE = ("-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ConnectTimeout=10")
 
 
 class AgentProcess:
-    """One ssh process with the agent at its other end."""
+    """One ssh process that runs the agent on a host."""
 
     def __init__(self, alias: str, config: Path, project: Path, options: Sequence[str] = SHARED) -> None:
-        """Start it. `options` are ssh's own, before those of the configuration.
+        """Start the process. `options` are options of ssh, which override the configuration file.
 
-        With the preview key the host starts an agent of its own, whatever this program brings along.
+        With the preview key, the host starts its own copy of the agent and ignores the one of this program.
         """
         path = project / config
         looks = path.exists() and only_looks(path.read_text(), alias)
         command = LOOK if looks else agent_command(agent_bundle().digest)
         argv = ["ssh", "-F", str(config), *options, "-T", alias, command]
-        # Its own process group: Ctrl-C in the terminal must not cut a write in the middle.
+        # Its own process group, so that Ctrl-C in the terminal does not stop a change halfway.
         self._child = subprocess.Popen(
             argv, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             process_group=0,
@@ -63,10 +66,10 @@ class AgentProcess:
         self._waiting: dict[int, Future[Json]] = {}
         self._lock = threading.Lock()
         self._ready: Future[str] = Future()
-        # A pipe that nobody reads blocks its writer: only a thread of its own may be blocked by it.
+        # A pipe that nobody reads blocks its writer, so a separate thread writes.
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._stderr = b""
-        self._abuse = ""
+        self._violation = ""
         self.ended = False
         self._threads = [
             threading.Thread(target=target, daemon=True, name=f"{target.__name__} {alias}")
@@ -76,7 +79,7 @@ class AgentProcess:
             thread.start()
 
     def wait_ready(self, timeout: float) -> None:
-        """Wait until the host has the agent or takes it."""
+        """Wait until the host has the agent; send the agent if the host needs it."""
         try:
             word = self._ready.result(timeout)
         except FutureTimeout:
@@ -88,7 +91,7 @@ class AgentProcess:
             self._outgoing.put(f"{AGENT_HEADER} {len(bundle.data)}\n".encode() + bundle.data)
 
     def post(self, message: Json) -> Future[Json]:
-        """Send one request and return the promise of its answer; never blocks."""
+        """Send one request and return a future of its answer. This method never blocks."""
         answer: Future[Json] = Future()
         with self._lock:
             if self.ended:
@@ -99,20 +102,20 @@ class AgentProcess:
 
     @property
     def said(self) -> str:
-        """What ssh and the remote side wrote to standard error last."""
+        """The last output of ssh and of the remote command on standard error."""
         return self._stderr.decode(errors="replace")
 
     def abandon(self, number: int) -> bool:
-        """Stop waiting for an answer; return whether nobody waits for another one."""
+        """Stop waiting for an answer. Return whether no other answer is pending."""
         with self._lock:
             self._waiting.pop(number, None)
             return not self._waiting
 
     def close(self) -> None:
-        """Close the session's input; kill the client if it does not go."""
+        """Close the session's input, and kill the client if it does not end in time."""
         self._outgoing.put(None)
         try:
-            self._child.wait(_LEAVES)
+            self._child.wait(_TIME_TO_END)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
@@ -121,14 +124,14 @@ class AgentProcess:
 
     def _write(self) -> None:
         assert self._child.stdin is not None  # noqa: S101
-        # A broken pipe is no news: the reader sees the end of the process, and knows the reason better.
+        # Ignore a broken pipe: the reading thread sees the end of the process and can explain it better.
         with contextlib.suppress(OSError), self._child.stdin as pipe:
             while (data := self._next()) is not None:
                 pipe.write(data)
                 pipe.flush()
 
     def _next(self) -> bytes | None:
-        """What is to be sent next; None at the end."""
+        """Return the next bytes to send, or None at the end."""
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._outgoing.get(timeout=LIVES)
@@ -141,7 +144,7 @@ class AgentProcess:
             said = 0
             while line := lines.readline(LONGEST_ANSWER + 1):
                 said += len(line)
-                if self._is_too_much(line, said):
+                if self._exceeds_limit(line, said):
                     break
                 if self._ready.done():
                     if line.strip() == ENDED.encode() or not self._answered(line):
@@ -153,9 +156,9 @@ class AgentProcess:
                     break
                 if word in (HAVE, NEED, NO_PYTHON):
                     self._ready.set_result(word)
-            if self._abuse:
+            if self._violation:
                 self._child.kill()
-        self._threads[0].join(2)  # the reason stands in what ssh said last
+        self._threads[0].join(2)  # wait for the last lines of ssh, which hold the reason
         with self._lock:
             self.ended = True
             waiting, self._waiting = self._waiting, {}
@@ -166,24 +169,26 @@ class AgentProcess:
             self._ready.set_exception(failure)
         self._outgoing.put(None)
 
-    def _is_too_much(self, line: bytes, said: int) -> bool:
-        """Whether the host says more than it may. What it says is not trusted, and would fill our memory."""
+    def _exceeds_limit(self, line: bytes, said: int) -> bool:
+        """Tell whether the host exceeds a limit. A host is not trusted, and could fill our memory."""
         if not self._ready.done() and said > _LONGEST_GREETING:
-            self._abuse = f"the host said more than {_LONGEST_GREETING >> 20} MB before its first word to us"
+            self._violation = (
+                f"the host sent more than {_LONGEST_GREETING >> 20} MB before it started the agent"
+            )
         elif len(line) > LONGEST_ANSWER:
-            self._abuse = f"an answer of the host is longer than {LONGEST_ANSWER >> 20} MB"
+            self._violation = f"an answer of the host is longer than {LONGEST_ANSWER >> 20} MB"
         elif said > MOST_OF_A_SESSION:
-            self._abuse = f"the host said more than {MOST_OF_A_SESSION >> 20} MB in one session"
-        return bool(self._abuse)
+            self._violation = f"the host sent more than {MOST_OF_A_SESSION >> 20} MB in one session"
+        return bool(self._violation)
 
     def _answered(self, line: bytes) -> bool:
-        """Hand an answer to who waits for it; False where the host is not to be listened to any more."""
+        """Give an answer to the thread that waits for it. Return False if the session must end."""
         try:
             answer = json.loads(line)
             with self._lock:
                 future = self._waiting.pop(answer["id"], None)
         except RecursionError:
-            self._abuse = "an answer of the host is nested too deep"
+            self._violation = "an answer of the host is nested too deeply"
             return False
         except (ValueError, KeyError, TypeError):
             return True
@@ -198,22 +203,22 @@ class AgentProcess:
                 self._stderr = (self._stderr + piece)[-_STDERR_KEPT:]
 
     def _failure(self) -> ConnectionFailed:
-        if self._abuse:
+        if self._violation:
             return ConnectionFailed(
-                self._abuse,
-                hint="what a host says is bounded, and this one says what no agent of ours does: "
-                "look at it at your provider's console, as at one that somebody else runs",
+                self._violation,
+                hint="no agent of Portcullis sends this, so somebody else may control the host: "
+                "check it at your provider's console",
             )
         if self._ready.done() and not self._ready.exception() and self._ready.result() == NO_PYTHON:
             return PythonMissing(
                 "python3 is missing on the host",
-                hint="`pulumi up` installs it before its first change; to see drift now, install it by hand",
+                hint="`pulumi up` installs it before the first change; to see drift now, install it by hand",
             )
         said = self.said
         if self._ready.done() and not self._ready.exception():
             last = said.strip().splitlines()[-1:]
             return SessionBroken(
                 ": ".join(["the session broke before the answer came", *last]),
-                hint="look whether the host is up and has memory left, then run again: every run reads first",
+                hint="check that the host is up and has free memory, then run again: every run reads first",
             )
         return explain(said, exit_code=self._child.poll())

@@ -1,4 +1,4 @@
-"""The form of an agent's answers. A host is not trusted: whatever else it sends is refused here."""
+"""Checks the form of an agent's answers. A host is not trusted, so every other answer is refused."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Form = Callable[[Any], bool]
 
 
 def check(op: str, result: Json) -> Json:
-    """Return the answer to an operation, with what it says for people made printable.
+    """Return the answer to an operation. Its texts for people become safe to print.
 
     Raises:
-        HostError: no agent of ours would say that.
+        HostError: no agent of Portcullis gives this answer.
     """
     for name, form in _FORMS.get(op, {}).items():
         if not form(result.get(name)):
-            raise not_ours(f"{name} of {op} is missing or of another form")
+            raise not_ours(f"{name} of {op} is missing or has another form")
     return result | {name: printable_values(result[name]) for name in _SPOKEN if name in result}
 
 
@@ -58,7 +58,7 @@ def _item(value: Any) -> bool:
 
 
 _SPOKEN = ("steps", "refusal")
-"""What is said for people."""
+"""The fields with texts for people."""
 _FORMS: Mapping[str, Mapping[str, Form]] = {
     "hello": {"os": _text},
     "survey": {"items": _list(_item), "host": _or_nothing(_HOST)},

@@ -1,8 +1,8 @@
-"""The first words spoken with a host: plain sh, then a few lines of Python, then the agent.
+"""Starts the agent on a host: a shell script starts a few lines of Python, which load the agent.
 
-The agent is cached on the host by its hash. The client does not wait to learn whether it is
-there: it sends its first request at once, so a host that has the agent costs no extra round trip.
-A host without it answers `need`, and takes the bytes after the lines that came before them.
+The host caches the agent under its hash. The client sends its first request at once, without waiting to learn
+whether the host has the agent. So a host with the agent costs no extra round trip. A host without it answers
+`need`, keeps the requests that have arrived, and reads the agent's bytes next.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ HAVE = "have"
 AGENT_HEADER = "agent"
 ENDED = "ended"
 
-# /run serves when /var/lib is full or read-only: the agent must be able to say so.
-# Python keeps nothing of what it compiles out of a zip, which took longer than the answer: what the zip holds
-# is compiled once, into a folder beside it. Both are for root alone. Each is written under the name of its
-# process and renamed; what a killed one left goes at the next start.
+# /run is the fallback if /var/lib is full or read-only: the agent must be able to report that.
+# Python does not keep the byte code of modules in a zip, and compiling took longer than answering. So the
+# loader compiles the modules once, into a folder beside the zip. Only root can read both. Each is written
+# under a temporary name with the process id and then renamed. The next start removes leftovers of killed
+# processes.
 _LOADER = """\
 import hashlib, os, shutil, sys
 want = sys.argv[1]
@@ -104,20 +105,20 @@ _AS_ROOT = 'if [ "$(id -u)" = 0 ]; then as_root=; else as_root="sudo -n"; fi'
 def agent_command(digest: str) -> str:
     """Return the remote command that starts the agent with this hash, as root.
 
-    It is quoted for any login shell: `sh -c` with one single-quoted word.
+    The quoting works in any login shell: `sh -c` with one single-quoted word.
     """
     script = "\n".join(
         [
-            "export LC_ALL=C",  # the client reads what sudo says
+            "export LC_ALL=C",  # the client matches sudo's English messages
             _AS_ROOT,
             f"command -v python3 >/dev/null || {{ echo {NO_PYTHON}; exit 0; }}",
-            # -I: neither the user's site-packages nor the working directory may stand in for the library.
-            # One malloc arena: with one for each thread, every large answer would leave its memory behind.
-            # sudo keeps no environment, so where we come from travels as an argument.
+            # -I: neither the user's site-packages nor the working directory may replace library modules.
+            # One malloc arena: with one for each thread, the memory of large answers would stay allocated.
+            # sudo drops the environment, so the client's address is passed as an argument.
             'from="$SSH_CONNECTION"',
             f'$as_root env MALLOC_ARENA_MAX=1 python3 -I -c {shlex.quote(_LOADER)} {digest} "$from"',
-            # The client is the master of a shared connection and lives on while others use it: the end of
-            # the agent has to be said, it cannot be seen.
+            # The ssh client is the master of a shared connection and does not end while others use it. So a
+            # line on standard output must tell that the agent has ended.
             f"echo {ENDED}",
         ]
     )
@@ -125,12 +126,12 @@ def agent_command(digest: str) -> str:
 
 
 LOOK = "portcullis-preview agent"
-"""What asks for the agent that only looks. The host knows it and starts its own; see
+"""The remote command for a read-only session. The host starts its own agent; see
 components/previews/render.py."""
 
 
 def install_python_command() -> str:
-    """Return the remote command that installs python3 where it is missing (minimal images)."""
+    """Return the remote command that installs python3, which minimal images lack."""
     script = "\n".join(
         [
             "set -e",

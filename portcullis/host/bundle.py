@@ -1,4 +1,4 @@
-"""The agent as one file: a zip of its modules that Python imports from, the same bytes everywhere."""
+"""Builds the agent as one zip file, from which Python imports. The bytes are the same on every machine."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-# What runs on a host, below the folder of this package. Everything else there stays here.
+# The modules that run on a host, below the folder of this package.
 _ON_HOST = ("agent/*.py", "*/*/on_host.py", "*/*/on_host/*.py", "*/*/facts.py")
-# zip cannot hold an earlier time; a fixed one keeps the hash the same on every machine.
+# The earliest time that a zip can hold. With a fixed time, the hash is the same on every machine.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The agent's zip and its SHA-256 in hex, under which the host caches it."""
+    """The agent's zip, and its SHA-256 in hexadecimal digits, which names the copy on the host."""
 
     data: bytes
     digest: str
@@ -25,7 +25,7 @@ class Bundle:
 
 @functools.cache
 def agent_bundle() -> Bundle:
-    """Build the agent's zip; parents are empty packages, since the host has no Pulumi to import."""
+    """Build the agent's zip. Parent packages get an empty `__init__.py`, because the host has no Pulumi."""
     package = Path(__file__).parent.parent
     members = {
         f"portcullis/{path.relative_to(package).as_posix()}": path.read_bytes()

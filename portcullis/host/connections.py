@@ -1,9 +1,8 @@
-"""How to reach each host: one OpenSSH client configuration, made from the settings.
+"""Writes one OpenSSH client configuration per stack, which tells how to reach each host.
 
-Everybody uses the same file: the host session, the docker provider, probes and people
-(`ssh -F .portcullis/prod/ssh_config web1`). Because resources name only the alias, no resource has an
-address, path or key in its state, and a changed address changes no resource. Each stack has a file of
-its own: two stacks may call different hosts web1, and must never reach each other's.
+The host session, the docker provider, probes and people (`ssh -F .portcullis/prod/ssh_config web1`) all use
+this file. Resources name only the alias. So no state contains an address, path or key, and a changed address
+changes no resource. Each stack has its own file, because two stacks may give one alias to different hosts.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ _REACHED = "reached.json"
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 BOOTSTRAP_SUFFIX = "-bootstrap"
 STRICT_SUFFIX = "-declared"
-"""Of the alias that dials the declared port only, where the plain alias tries others too."""
+"""The suffix of an alias that connects to the declared port only; the plain alias tries other ports too."""
 _DEFAULT_PORT = 22
 
-# OpenSSH has no place for it, and the provider's process has no other file from the program.
+# OpenSSH has no keywords for these two facts. The provider process gets no other file from the program.
 _OS_COMMENT = "# os: "
-_LOGIN_COMMENT = "# looks, and changes nothing; declared to log in: "
+_LOGIN_COMMENT = "# read-only preview login; the user that deploys is "
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 _WORD = re.compile(r"[^\s\"'\\#%*?!,\x00-\x1f]+\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?\Z")
@@ -56,32 +55,33 @@ _FORMS = (
 )
 _HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+=*\Z")
 _MAX_PORT = 65535
-# By the path of a stack's ssh_config, what this process wrote, and what its hosts added.
+# The hosts that this process wrote, and the hosts that were added later, by the path of a stack's ssh_config.
 _written: dict[Path, Mapping[str, Connection]] = {}
 _added: dict[Path, dict[str, Connection]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One host's address and how to log in; every part ends up in `ssh_config` only.
+    """The address of one host and the login there. All of it is written to `ssh_config` only.
 
     Attributes:
         address: IPv4 or IPv6 address, or a DNS name.
-        user: login user; root, or one that may `sudo -n`.
+        user: login user: root, or a user that may run `sudo -n`.
         port: TCP port of sshd.
-        host_key: the pinned public key, `ssh-ed25519 AAAA…`, without comment. None is allowed only
-            together with `trust_first_use`.
-        trust_first_use: accept and remember whatever key the host shows at first contact.
-        identity_file: private key to use; without it ssh's own defaults and the agent serve.
-        jump: alias of another host of this configuration to go through, or `user@address[:port]`.
-        bootstrap_user: user to try once when the declared login fails, as on a VPS that is new.
-        bootstrap_port: port for the same.
-        os: operating system that is declared, such as "debian-13"; another one is refused before anything
-            is changed. None accepts any.
-        looks_for: the user that deploys, where `user` is another one that only looks, with the preview key.
+        host_key: the pinned public key, `ssh-ed25519 AAAA…`, without comment. It may be None only together
+            with `trust_first_use`.
+        trust_first_use: trust and remember the key that the host shows on the first connection.
+        identity_file: private key to use. By default ssh uses its own keys and the ssh-agent.
+        jump: the jump host: an alias in this configuration, or `user@address[:port]`.
+        bootstrap_user: user to try if the declared login fails, for example on a new VPS.
+        bootstrap_port: port to try if the declared login fails.
+        os: the declared operating system, such as "debian-13". If the host runs another one, nothing is
+            changed. None accepts any.
+        looks_for: the user that deploys, if `user` is the read-only account of the preview key.
 
     Raises:
-        ValueError: naming the attribute, the value, and what would be right.
+        ValueError: an attribute is not valid. The message names the attribute, the value, and what would be
+            right.
     """
 
     address: str
@@ -97,11 +97,11 @@ class Connection:
     looks_for: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse whatever could not stand in an ssh_config line of its own."""
+        """Refuse values that ssh_config cannot hold."""
         for name, form, wanted in _FORMS:
             value = getattr(self, name)
             if value is not None and (not form.match(value) or value.startswith("-")):
-                raise ValueError(f"{name}: {value!r} cannot stand in an ssh_config; write {wanted}")
+                raise ValueError(f"{name}: ssh_config cannot hold {value!r}; write {wanted}")
         for name in ("port", "bootstrap_port"):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= _MAX_PORT:
@@ -112,11 +112,11 @@ class Connection:
             )
         if self.host_key is not None and not _HOST_KEY.match(self.host_key):
             raise ValueError(
-                "host_key: not a public key; write `ssh-ed25519 AAAA…`, as `ssh-keyscan ADDRESS` prints it"
+                "host_key: is not a public key; write `ssh-ed25519 AAAA…`, as `ssh-keyscan ADDRESS` prints it"
             )
         if self.host_key is None and not self.trust_first_use:
             raise ValueError(
-                "host_key: missing; pin it, or set trust_first_use to accept the first key shown"
+                "host_key: is missing; pin it, or set trust_first_use to trust the first key shown"
             )
 
 
@@ -129,19 +129,19 @@ def render_ssh_config(
 ) -> str:
     """Return the OpenSSH client configuration for these hosts.
 
-    A host whose declared port nobody has reached yet is dialled on the ports that it may still listen on, so
-    that a port can be moved, and a move that was undone leaves everything working.
+    Until a login on the declared port of a host has worked, ssh also tries the ports on which the host may
+    still listen. So a deploy can change the port, and the host stays reachable if the change is undone.
 
     Args:
         connections: alias to connection.
         folder: absolute folder that holds `known_hosts` and `known_hosts.first-use`.
         sockets: absolute folder for the sockets of shared connections.
-        reached: alias to the port on which the last confirmed login came in.
+        reached: alias to the port of the last confirmed login.
 
     Raises:
-        ValueError: an alias that cannot be one.
+        ValueError: an alias is not valid.
     """
-    parts = ["# Written by Portcullis from the settings at every run; edits are lost.\n"]
+    parts = ["# Portcullis writes this file from the settings at every run and overwrites your changes.\n"]
     for alias, connection in sorted(connections.items()):
         if not _ALIAS.match(alias) or alias.endswith((BOOTSTRAP_SUFFIX, STRICT_SUFFIX)):
             raise ValueError(
@@ -163,7 +163,7 @@ def render_ssh_config(
 
 
 def _other_ports(connection: Connection, reached: int | None) -> list[int]:
-    """Return the ports to try besides the declared one, while that one has not been reached."""
+    """Return the ports to try in addition to the declared port, until a login on that port has worked."""
     if reached == connection.port:
         return []
     known = [reached, connection.bootstrap_port, _DEFAULT_PORT]
@@ -171,13 +171,13 @@ def _other_ports(connection: Connection, reached: int | None) -> list[int]:
 
 
 def remember_port(ssh_config: Path, alias: str, port: int) -> None:
-    """Note beside a stack's `ssh_config` on which port a host was reached."""
+    """Save the port of a working login, in a file beside the stack's `ssh_config`."""
     path = ssh_config.with_name(_REACHED)
     _replace(path, json.dumps({**_remembered(path), alias: port}, indent=1, sort_keys=True) + "\n")
 
 
 def set_port(ssh_config: Path, alias: str, port: int) -> None:
-    """Make a host's alias lead to a port until the program writes the file again: it listens there now."""
+    """Change the port of a host's alias in `ssh_config`, until the program writes the file again."""
     text = ssh_config.read_text()
     block = _block_of(text, alias)
     _replace(ssh_config, text.replace(block, re.sub(r"(?m)^( +Port )[0-9]+$", rf"\g<1>{port}", block), 1))
@@ -187,19 +187,19 @@ def _remembered(path: Path) -> dict[str, int]:
     try:
         read = json.loads(path.read_text())
     except (OSError, ValueError):
-        return {}  # only a hint: without it, more ports are tried
+        return {}  # this file only saves time: without it, ssh tries more ports
     return {alias: port for alias, port in read.items() if isinstance(port, int)}
 
 
 def declared_user(ssh_config: str, alias: str) -> str:
-    """Return the user that the settings declare for a host, out of its `ssh_config`; "" without one."""
+    """Return the user that the settings declare for a host, read from `ssh_config`; "" if there is none."""
     block = _block_of(ssh_config, alias)
     found = _looks_for(block) or re.search(r"^ +User (.+)$", block, re.MULTILINE)
     return found.group(1) if found else ""
 
 
 def only_looks(ssh_config: str, alias: str) -> bool:
-    """Return whether a host is reached with the preview key, which changes nothing."""
+    """Tell whether connections to a host use the preview key, which can only read."""
     return _looks_for(_block_of(ssh_config, alias)) is not None
 
 
@@ -208,13 +208,13 @@ def _looks_for(block: str) -> re.Match[str] | None:
 
 
 def declared_port(ssh_config: str, alias: str) -> int:
-    """Return the port that the settings declare for a host, out of its `ssh_config`."""
+    """Return the port that the settings declare for a host, read from `ssh_config`."""
     found = re.search(r"^ +Port ([0-9]+)$", _block_of(ssh_config, alias), re.MULTILINE)
     return int(found.group(1)) if found else _DEFAULT_PORT
 
 
 def pinned_key_type(ssh_config: Path, alias: str) -> str:
-    """Return the type of the key that is pinned for a host, such as ssh-ed25519; "" where none is."""
+    """Return the type of the key that is pinned for a host, such as ssh-ed25519; "" if no key is pinned."""
     try:
         lines = ssh_config.with_name("known_hosts").read_text().splitlines()
     except OSError:
@@ -223,12 +223,12 @@ def pinned_key_type(ssh_config: Path, alias: str) -> str:
 
 
 def dials_several(ssh_config: Path, alias: str) -> bool:
-    """Return whether other ports than the declared one are tried for a host."""
+    """Tell whether ssh tries other ports of a host than the declared one."""
     return "ProxyCommand" in _block_of(ssh_config.read_text(), alias)
 
 
 def has_two_families(ssh_config: str, alias: str) -> bool:
-    """Return whether a host's name leads to both IPv4 and IPv6 addresses, and ssh chooses between them."""
+    """Tell whether a host's name has both IPv4 and IPv6 addresses, so that ssh chooses one of them."""
     block = _block_of(ssh_config, alias)
     name = re.search(r"^ +HostName (.+)$", block, re.MULTILINE)
     if not name or "ProxyJump" in block or "ProxyCommand" in block:
@@ -250,20 +250,20 @@ def _block_of(ssh_config: str, alias: str) -> str:
 
 
 def declared_os(ssh_config: str, alias: str) -> str | None:
-    """Return the operating system that the settings declare for a host, out of its `ssh_config`."""
+    """Return the operating system that the settings declare for a host, read from `ssh_config`."""
     found = re.search(rf"^Host {re.escape(alias)}\n\s*{_OS_COMMENT}(\S+)$", ssh_config, re.MULTILINE)
     return found.group(1) if found else None
 
 
 def missing_identity(ssh_config: str, alias: str) -> Path | None:
-    """Return the private key that the settings name for a host, if there is no such file."""
+    """Return the path of the private key that the settings name for a host, if that file is missing."""
     named = re.search(r'IdentityFile "(.+)"', _block_of(ssh_config, alias))
     path = Path(named.group(1)) if named else None
     return path if path and not path.exists() else None
 
 
 def render_known_hosts(connections: Mapping[str, Connection]) -> str:
-    """Return the pinned keys, one line a host, by alias so that a changed address keeps the pin."""
+    """Return the pinned keys, one line per alias. A changed address therefore keeps its pinned key."""
     return "".join(f"{alias} {c.host_key}\n" for alias, c in sorted(connections.items()) if c.host_key)
 
 
@@ -285,11 +285,11 @@ def _block(
         f"User {connection.user}",
         f"Port {connection.port}",
         f"HostKeyAlias {alias}",
-        # The user's own known_hosts must neither vouch for a host nor refuse one that is pinned here.
+        # The user's own known_hosts must neither accept nor refuse a host that is pinned here.
         f'UserKnownHostsFile "{folder / ("known_hosts" if pinned else "known_hosts.first-use")}"',
         "GlobalKnownHostsFile /dev/null",
         f"StrictHostKeyChecking {'yes' if pinned else 'accept-new'}",
-        # Nobody sits at a terminal of a provider process: fail instead of asking.
+        # A provider process has no terminal, so ssh must fail instead of asking a question.
         "BatchMode yes",
         "ConnectTimeout 15",
         "ServerAliveInterval 15",
@@ -297,13 +297,13 @@ def _block(
         "ForwardAgent no",
         "ForwardX11 no",
         "LogLevel ERROR",
-        # The session is the master (it passes ControlMaster=yes); everybody else uses it while it is there.
+        # The session is the master: it passes ControlMaster=yes. Other ssh processes share its connection.
         "ControlMaster no",
-        # Whoever only looks must not come in over the connection of a deployment, nor the other way round.
+        # A preview must not share the connection of a deploy, and a deploy not that of a preview.
         f'ControlPath "{sockets / _socket_name(folder, alias + suffix + (" looks" if looks else ""))}"',
     ]
     if connection.identity_file:
-        # Without IdentitiesOnly an agent full of keys runs into MaxAuthTries before the right one.
+        # Without IdentitiesOnly, ssh tries all keys of the ssh-agent first and may reach MaxAuthTries.
         lines += [f'IdentityFile "{Path(connection.identity_file).expanduser()}"', "IdentitiesOnly yes"]
     if other_ports:
         lines.append(f"ProxyCommand {_dial_command(folder, connection.jump, other_ports)}")
@@ -313,7 +313,7 @@ def _block(
 
 
 def _dial_command(folder: Path, jump: str | None, other_ports: Sequence[int]) -> str:
-    """Return the command that stands in for ssh's own connecting; ssh hands it to a shell, after `exec`."""
+    """Return the ProxyCommand that connects in the place of ssh. ssh passes it to a shell, after `exec`."""
     through = ["--through", str(folder / "ssh_config"), jump] if jump else []
     words = [sys.executable, "-I", os.path.abspath(dial.__file__), *through]  # noqa: PTH100 - links are kept
     quoted = " ".join(shlex.quote(word).replace("%", "%%") for word in words)
@@ -321,22 +321,22 @@ def _dial_command(folder: Path, jump: str | None, other_ports: Sequence[int]) ->
 
 
 def ssh_config_path(stack: str) -> Path:
-    """Return a stack's OpenSSH configuration, relative to the project folder: the same on every machine."""
+    """Return the path of a stack's OpenSSH configuration, relative to the project folder."""
     return CONFIG_FOLDER / stack / "ssh_config"
 
 
 def write_ssh_config(
     connections: Mapping[str, Connection], *, stack: str | None = None, project: Path | None = None
 ) -> Path:
-    """Write the stack's `ssh_config` and the pinned keys under the project folder; return its path.
+    """Write the stack's `ssh_config` and the pinned keys under the project folder; return the file's path.
 
-    Call it before the first resource is declared. Files are replaced only when they differ, and
-    atomically, since ssh processes of a running operation read them.
+    Call it before you declare the first resource. It replaces a file only if the content differs. The
+    replacement is atomic, because ssh processes of a running operation read the files.
 
     Args:
         connections: alias to connection, as the settings declare them.
-        stack: the stack's name; the running program's by default.
-        project: the folder that holds Pulumi.yaml; the working directory by default.
+        stack: the stack's name. The default is the stack of the running program.
+        project: the folder with Pulumi.yaml. The default is the working directory.
     """
     config = _config(stack, project)
     _written[config] = {**connections}
@@ -346,7 +346,7 @@ def write_ssh_config(
 
 
 def add_connections(connections: Mapping[str, Connection]) -> None:
-    """Add hosts to the running stack's `ssh_config`. One that `write_ssh_config` has put there stays so.
+    """Add hosts to the running stack's `ssh_config`. Hosts from `write_ssh_config` stay as they are.
 
     Args:
         connections: alias to connection.
@@ -370,19 +370,19 @@ def _write(config: Path, connections: Mapping[str, Connection]) -> None:
 
 
 def _socket_folder() -> Path:
-    """Make a private folder with a short path: a socket's path is limited to about 100 bytes."""
+    """Make a private folder with a short path. The path of a socket may have only about 100 bytes."""
     base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
     folder = base / f"portcullis-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
-    # In a shared /tmp somebody else could have made it first, and would then own our connections.
+    # In a shared /tmp, another user could have made the folder first and would then control our connections.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:  # noqa: PLR2004
-        raise PermissionError(f"{folder} exists and is not a private folder of yours; remove it")
+        raise PermissionError(f"{folder} exists, but is not your private folder (mode 0700); remove it")
     return folder
 
 
 def _socket_name(folder: Path, alias: str) -> str:
-    """Return a name that no other project's host has, and that is short whatever the alias."""
+    """Return a short name that is unique to this project and host."""
     return hashlib.sha256(f"{folder} {alias}".encode()).hexdigest()[:16]
 
 

@@ -1,8 +1,8 @@
-"""Connect to the first of several ports that answers: `dial.py [--through CONFIG JUMP] HOST PORT…`.
+"""Connects to the first of several ports that answers: `dial.py [--through CONFIG JUMP] HOST PORT…`.
 
-OpenSSH's own client knows one port a host. While a port is being moved, nobody can know which one the host
-listens on, and the pinned host key makes it safe to try. A ProxyCommand: standard input and output are the
-connection. It runs with nothing but the standard library.
+OpenSSH knows one port per host. While a deploy changes the port, nobody knows on which port the host listens.
+The pinned host key makes it safe to try several. This script is a ProxyCommand: its standard input and output
+are the connection. It uses the standard library only.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import threading
 TIMEOUT = 8.0
 """Seconds for all ports together."""
 _STAGGER = 1.5
-"""Seconds of silence after which the next port is tried too: a firewall that drops says nothing."""
+"""Seconds without an answer before the next port is tried too. A firewall may drop packets silently."""
 ELSEWHERE = "the host listens on port"
-"""Begins what is said where another port than the first one answered."""
+"""The beginning of the message if another port than the first one answered."""
 _PIECE = 1 << 16
 
 
@@ -36,7 +36,7 @@ def direct(host: str, ports: list[int]) -> tuple[int, int, int] | None:
                 connection.close()  # sshd would wait for a login on it
             answers.put((port, connection))
         except OSError as error:
-            # In the words of ssh, out of which an error is explained to people.
+            # The same words as ssh uses, because `portcullis.host.ssh_errors` matches them.
             why = error.strerror or "Connection timed out"
             print(f"ssh: connect to host {host} port {port}: {why}", file=sys.stderr)  # noqa: T201
             answers.put((port, None))
@@ -62,7 +62,7 @@ def direct(host: str, ports: list[int]) -> tuple[int, int, int] | None:
 
 
 def through(config: str, jump: str, host: str, ports: list[int]) -> tuple[int, int, int] | None:
-    """Connect by way of a jump host; return the same as `direct`."""
+    """Connect through a jump host; return the same as `direct`."""
     for port in ports:
         ends = _through(config, jump, host, port)
         if ends is not None:
@@ -71,7 +71,7 @@ def through(config: str, jump: str, host: str, ports: list[int]) -> tuple[int, i
 
 
 def _through(config: str, jump: str, host: str, port: int) -> tuple[int, int] | None:
-    """A server speaks first, so its first byte shows that it is there."""
+    """Try one port through a jump host. An SSH server sends first: its first byte proves the connection."""
     address = f"[{host}]" if ":" in host else host
     child = subprocess.Popen(
         ["ssh", "-F", config, "-W", f"{address}:{port}", jump],
@@ -100,7 +100,7 @@ def carry(source: int, sink: int) -> None:
             for key, _ in ready.select():
                 data = os.read(key.fd, _PIECE)
                 if not data:
-                    return  # either side: ssh closes its own only when it is done
+                    return  # either side has ended; ssh closes its side only when it is done
                 _write(key.data, data)
 
 
@@ -111,7 +111,7 @@ def _write(sink: int, data: bytes) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Dial the ports in their order; exit code 1 when none answers."""
+    """Try the ports in their order. The exit code is 1 if none answers."""
     if arguments[0] == "--through":
         config, jump, host, *rest = arguments[1:]
         ports = [int(port) for port in rest]

@@ -1,17 +1,17 @@
-"""Every error that the host layer raises, as one tree.
+"""All errors of the host layer, as one tree.
 
 HostError
-├── ConnectionFailed      no session could be opened, or it broke
+├── ConnectionFailed      no session could be opened, or the session broke
 │   ├── Unreachable       nothing answers at the address
-│   ├── HostKeyRefused    another host key than the pinned one
-│   ├── LoginRefused      no key of ours is accepted
-│   ├── SudoRefused       the login works, becoming root does not
-│   ├── SessionBroken     it ended while an answer was waited for
-│   └── PythonMissing     no python3 on the host
+│   ├── HostKeyRefused    the host shows another key than the pinned one
+│   ├── LoginRefused      the host accepts none of our keys
+│   ├── SudoRefused       the login works, but sudo does not
+│   ├── SessionBroken     the session ended before an answer came
+│   └── PythonMissing     the host has no python3
 ├── OtherSystem           the host runs another operating system than the declared one
-├── RolledBack            a change cut us off, and the host has taken it back
+├── RolledBack            a change broke the login, and the host has undone it
 ├── TimedOut              the host did not answer within the time limit
-└── AgentRefused          the agent on the host refused or failed; carries its code
+└── AgentRefused          the agent on the host refused or failed; it has an error code
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from portcullis.printable import printable
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What an error is about: a host, and if known the resource and the thing on the host."""
+    """The subject of an error: a host, and if known the resource and the thing on the host."""
 
     host: str
     resource: str = ""
     thing: str = ""
 
     def __str__(self) -> str:
-        """Render as `web1: File "motd" (/etc/motd)`, with the parts that are known."""
+        """Return `web1: File "motd" (/etc/motd)`, with the parts that are known."""
         if not self.resource:
             return self.host
         return f"{self.host}: {self.resource}" + (f" ({self.thing})" if self.thing else "")
@@ -39,9 +39,8 @@ class Subject:
 class HostError(Exception):
     """One message for people: subject, property, cause, and what to do.
 
-    The text never holds a secret: causes come from tools' messages and from our own words,
-    and the agent leaves out file content that is marked secret. All of it can be printed,
-    whatever the host said.
+    The text never contains a secret. Causes are messages of tools or our own words, and the agent omits
+    secret file content. All texts from the host are made safe to print.
     """
 
     def __init__(self, cause: str, *, hint: str = "", prop: str = "", detail: str = "") -> None:
@@ -53,13 +52,13 @@ class HostError(Exception):
         self.subject: Subject | None = None
 
     def about(self, subject: Subject) -> HostError:
-        """Name the host and resource; the first, most exact subject stays."""
+        """Set the subject, unless the error already has one: the first subject is the most exact."""
         if self.subject is None:
             self.subject = subject
         return self
 
     def __str__(self) -> str:
-        """Render the whole message; detail such as a diff or a tool's output is indented."""
+        """Return the whole message. Details, such as a diff or a tool's output, are indented."""
         head = ": ".join(part for part in (str(self.subject or ""), self.prop, self.cause) if part)
         lines = [head, *("    " + line for line in self.detail.splitlines())]
         if self.hint:
@@ -68,10 +67,10 @@ class HostError(Exception):
 
 
 class ConnectionFailed(HostError):
-    """No session could be opened, or it broke."""
+    """No session could be opened, or the session broke."""
 
     def again(self) -> ConnectionFailed:
-        """Return the same error for another resource: several threads name their own subject in it."""
+        """Return a copy for another resource, since each thread sets its own subject."""
         return type(self)(self.cause, hint=self.hint, prop=self.prop, detail=self.detail)
 
 
@@ -84,19 +83,19 @@ class HostKeyRefused(ConnectionFailed):
 
 
 class LoginRefused(ConnectionFailed):
-    """The host answered and accepted none of our keys."""
+    """The host answered but accepted none of our keys."""
 
 
 class SudoRefused(ConnectionFailed):
-    """The login works, becoming root without a password does not."""
+    """The login works, but sudo without a password does not."""
 
 
 class SessionBroken(ConnectionFailed):
-    """The session ended while an answer was waited for; what was asked for may have happened."""
+    """The session ended before an answer came. The host may or may not have done what was asked."""
 
 
 class PythonMissing(ConnectionFailed):
-    """The host has no python3; a write installs it, a read only says so."""
+    """The host has no python3. A change installs it first; a read only reports it."""
 
 
 class OtherSystem(HostError):
@@ -104,7 +103,7 @@ class OtherSystem(HostError):
 
 
 class RolledBack(HostError):
-    """Nobody could log in after a change, so the host took it back; the resource is as it was."""
+    """No login worked after a change, so the host undid the change. The resource is as before."""
 
 
 class TimedOut(HostError):
@@ -120,9 +119,9 @@ class AgentRefused(HostError):
 
 
 def not_ours(what: str) -> HostError:
-    """Return the error about an answer that no agent of this version gives: a host is not trusted."""
+    """Return the error about an answer that no agent of this version gives. A host is not trusted."""
     return HostError(
-        f"the host's answer is not what an agent of ours says: {what}",
-        hint="preview with the version that was deployed, or deploy this one first; if it is this one, look "
-        "at the host at your provider's console, as at one that somebody else runs",
+        f"no agent of this version gives such an answer: {what}",
+        hint="preview with the version that was deployed, or deploy this version first; if the versions are "
+        "the same, somebody else may control the host: check it at your provider's console",
     )

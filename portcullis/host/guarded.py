@@ -1,8 +1,8 @@
-"""Resources whose changes can cut us off: applied as confirmed commits.
+"""Applies changes that could break the login as confirmed commits.
 
-The agent arms an undo, changes, and answers with the undo's id. We log in again from outside, over a
-connection of its own, and only that login confirms. If it fails, the change is taken back: by the session
-that is still open, or by the host itself when the window ends.
+The agent arms an undo, makes the change, and answers with the id of the undo. We then log in again from
+outside, over a new connection. Only this login confirms the change. If the login fails, the open session
+undoes the change. If that session is broken too, the host undoes the change by itself after a time window.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def _window() -> float:
 
 
 WINDOW = _window()
-"""Seconds until a host restores itself."""
+"""The time window: seconds until a host undoes an unconfirmed change by itself."""
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between tries of the fresh login: sshd may be restarting, and fail2ban counts what is refused."""
+"""Seconds between tries of the fresh login: sshd may be restarting, and fail2ban counts refused logins."""
 _MARGIN = 60.0
-"""Seconds after the undo in which a login must work: sshd lets wait whom it refused (PerSourcePenalties)."""
+"""Seconds after the undo for a login to work: sshd delays clients that it refused (PerSourcePenalties)."""
 
 _one_at_a_time: dict[str, threading.Lock] = {}
 _locks = threading.Lock()
@@ -58,70 +58,70 @@ class GuardedProvider(HostProvider):
     """A provider whose changes stay only after a fresh login."""
 
     def login(self, props: Props) -> Login:
-        """Return which login has to work after the change; the session's own unless a kind knows better."""
+        """Return the login that must work after the change. The default is the login of the session."""
         del props
         return Login()
 
     def login_after_removal(self, props: Props, result: Json) -> Login:
-        """Return which login has to work once the thing is removed."""
+        """Return the login that must work after the removal of the thing."""
         del props, result
         return Login()
 
     def desired(self, props: Props) -> Any:
-        """Add who logs in afterwards, so that the agent can tell whether the change refuses them."""
+        """Add the user that logs in afterwards, so that the agent can check that the change admits it."""
         login = declared_login(props["host"], stack_name(props)) or props.get("login", "")
         return super().desired({**props, "login": login})
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
-        """Change, and keep the change once a fresh login has worked."""
+        """Make the change, and keep it after a fresh login has worked."""
         return self.commit(channel, item, props, self.login(props))
 
     def commit(self, channel: Channel, item: Item, props: Props, login: Login) -> Json:
         """Make one confirmed commit and return the facts after it. A kind may need several in a row.
 
         Raises:
-            RolledBack: the login failed, and everything is as it was.
+            RolledBack: the login failed, and the host is as before.
         """
         with _lock(props):
-            channel.families_in_use()  # while all of them still work
-            result = _asked(channel, lambda more: self.put(channel, item, props, **more))
+            channel.families_in_use()  # finds the families while the login still works
+            result = _request_with_undo(channel, lambda more: self.put(channel, item, props, **more))
             confirm(channel, result, login)
         facts: Json = result["facts"]
         return facts
 
     def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
-        """Undo the thing, and let it stay undone once a fresh login has worked."""
+        """Remove the thing, and keep the removal after a fresh login has worked."""
         with _lock(props):
             channel.families_in_use()
             ask = super().withdraw
-            result = _asked(channel, lambda guard: ask(channel, item, props, **guard, **more))
+            result = _request_with_undo(channel, lambda guard: ask(channel, item, props, **guard, **more))
             confirm(channel, result, self.login_after_removal(props, result))
         return result
 
 
 def _lock(props: Props) -> threading.Lock:
-    """Return the lock of a host: of two changes at once, a failing login could not tell which was wrong."""
+    """Return the lock of a host. If two changes ran at once, a failed login would not tell which is wrong."""
     with _locks:
         return _one_at_a_time.setdefault(f"{stack_name(props)} {props['host']}", threading.Lock())
 
 
-def _asked(channel: Channel, ask: Callable[[Json], Json]) -> Json:
-    """Ask for a change under a guard; where the session does not outlive it, find out what became of it.
+def _request_with_undo(channel: Channel, ask: Callable[[Json], Json]) -> Json:
+    """Request a change with an armed undo. If the change breaks the session, find out what happened.
 
     Raises:
-        RolledBack: the change cut the session off, and the host took it back.
-        HostError: as the request says; a guard was never armed.
+        RolledBack: the change broke the session, and the host undid the change.
+        HostError: the request failed before an undo was armed.
     """
     attempt = secrets.token_hex(8)
     try:
         return ask({"guard": WINDOW, "attempt": attempt})
     except (SessionBroken, TimedOut) as error:
-        raise _after_the_break(channel, attempt, error) from None
+        raise _outcome_after_broken_session(channel, attempt, error) from None
 
 
-def _after_the_break(channel: Channel, attempt: str, broken: HostError) -> HostError:
-    """Log in until the host has taken the change back, and return the error that says so."""
-    why = f"the change cut off the session that made it ({broken.cause})"
+def _outcome_after_broken_session(channel: Channel, attempt: str, broken: HostError) -> HostError:
+    """Log in until the host has undone the change, and return the error that says so."""
+    why = f"the change broke the session that made it ({broken.cause})"
     gave_up = time.monotonic() + WINDOW + _MARGIN
     while time.monotonic() < gave_up:
         try:
@@ -129,36 +129,36 @@ def _after_the_break(channel: Channel, attempt: str, broken: HostError) -> HostE
         except HostError:
             said = None
         if said and said["undone"] is not None:
-            hint = "correct what is declared, then run again"
-            return RolledBack(f"{why}; {_BACK}", detail="\n".join(said["undone"]), hint=hint)
+            hint = "correct the declaration, then run again"
+            return RolledBack(f"{why}; {_UNDONE}", detail="\n".join(said["undone"]), hint=hint)
         if said and not said["armed"]:
             return broken
         time.sleep(_PAUSES[1])
-    return RolledBack(f"{why}; {_ALONE}, and still no fresh login works", hint=_CONSOLE)
+    return RolledBack(f"{why}; {_UNDONE_BY_HOST}, but no fresh login works", hint=_CONSOLE)
 
 
-_BACK = "the change was taken back, and the login works again"
-_ALONE = "the host should have taken it back by itself"
-_CONSOLE = "log in at your provider's console: `journalctl -u 'portcullis-guard-*'` tells"
+_UNDONE = "the change was undone, and the login works again"
+_UNDONE_BY_HOST = "the host should have undone the change by itself"
+_CONSOLE = "log in at your provider's console: `journalctl -u 'portcullis-guard-*'` shows what happened"
 
 
 def confirm(channel: Channel, result: Json, login: Login) -> None:
-    """Confirm what a put or remove answered, if it waits for that.
+    """Confirm a put or remove by a fresh login, if its answer names an armed undo.
 
     Raises:
-        RolledBack: nobody could log in, and the host is as it was before.
+        RolledBack: no login worked, and the host is as before.
     """
     guard = result.get("guard")
     if not guard:
         return
-    failure = _refused(lambda: channel.log_in_again("confirm", login, guard=guard))
-    error = _take_back(channel, guard, failure) if failure is not None else None
+    failure = _login_error(lambda: channel.log_in_again("confirm", login, guard=guard))
+    error = _undo(channel, guard, failure) if failure is not None else None
     if error is not None:
         raise error
 
 
-def _refused(attempt: Callable[[], object]) -> HostError | None:
-    """Try a login until it works, which gives None, or until there is no more point in it."""
+def _login_error(attempt: Callable[[], object]) -> HostError | None:
+    """Try a login several times. Return None if it works, otherwise the error."""
     failure: HostError | None = None
     deadline = time.monotonic() + WINDOW / 3
     for pause in (*_PAUSES, 0.0):
@@ -167,7 +167,7 @@ def _refused(attempt: Callable[[], object]) -> HostError | None:
         except (Unreachable, TimedOut) as error:
             failure = error
         except (ConnectionFailed, AgentRefused) as error:
-            return error  # the server spoke: it will say the same again
+            return error  # the server refused the login: another try would not help
         else:
             return None
         if time.monotonic() > deadline:
@@ -176,15 +176,15 @@ def _refused(attempt: Callable[[], object]) -> HostError | None:
     return failure
 
 
-def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack | None:
-    """Have the change undone and verify that; return the error that says so, None where it was confirmed."""
+def _undo(channel: Channel, guard: str, failure: HostError) -> RolledBack | None:
+    """Undo the change and verify that. Return the error that says so, or None if the change is confirmed."""
     refused = f"after the change, a fresh login failed: {failure.cause}"
     try:
         done = channel.request("rollback", timeout=READ_TIMEOUT, write=True, guard=guard)
     except HostError:
-        done = None  # the session is cut off too: the host restores itself
+        done = None  # the session is broken too: the host undoes the change by itself
     if done and done["confirmed"]:
-        return None  # it worked, and only its answer was lost
+        return None  # the login had worked, and only its answer was lost
     gave_up = time.monotonic() + _MARGIN + (0 if done else WINDOW)
     while True:
         try:
@@ -194,16 +194,16 @@ def _take_back(channel: Channel, guard: str, failure: HostError) -> RolledBack |
         if armed is False:
             break
         if time.monotonic() > gave_up:
-            undone = "the change was taken back" if done else _ALONE
+            undone = "the change was undone" if done else _UNDONE_BY_HOST
             return RolledBack(
-                f"{refused}; {undone}, and still no fresh login works",
+                f"{refused}; {undone}, but no fresh login works",
                 detail=failure.detail,
                 hint=_CONSOLE,
             )
         time.sleep(_PAUSES[1])
     failed = done["failed"] if done else []
     return RolledBack(
-        f"{refused}; {_BACK}",
+        f"{refused}; {_UNDONE}",
         detail="\n".join([failure.detail, *failed]).strip(),
-        hint=failure.hint or "correct what is declared, then run again",
+        hint=failure.hint or "correct the declaration, then run again",
     )

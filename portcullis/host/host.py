@@ -1,4 +1,4 @@
-"""A host, as every part of it needs to know it."""
+"""`Host`: the facts about a host that all its parts need."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host: what all its resources and components have in common.
+    """A host: the arguments that all its resources and components share.
 
     Attributes:
         alias: its name in the settings and in ssh_config; never an address.
-        os: its operating system, such as "debian-13": what is rendered follows it, and the host is asked.
-        adopt: the first `up` may take over what stands there and differs.
+        os: its operating system, such as "debian-13". Rendered files depend on it. If the host runs another
+            one, every change is refused.
+        adopt: let the first `up` replace existing things that differ from their declaration.
 
     Raises:
-        ArgumentsError: the alias or the operating system cannot be used.
+        ArgumentsError: the alias or the operating system is not valid.
     """
 
     alias: str
@@ -23,8 +24,8 @@ class Host:
     adopt: bool = False
 
     def __post_init__(self) -> None:
-        """Check what every resource would fail on later."""
-        # The provider makes no Host, and does without pydantic.
+        """Check the values now, because every resource would fail on them later."""
+        # Not at the top: the provider imports this module, but needs no pydantic.
         from portcullis.config.arguments import faults_in  # noqa: PLC0415
         from portcullis.config.faults import ArgumentsError  # noqa: PLC0415
         from portcullis.config.forms import Alias, Os  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The life of every host resource: check, diff, read, create, update, delete, import."""
+"""The operations of every host resource: check, diff, read, create, update, delete, import."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from portcullis.host.agent_process import Json
     from portcullis.provider.changes import Change
 
-# The output that is no input, over all kinds; everything else in a resource's state is an input.
+# An output of many kinds that is no input. Other outputs are inputs, `chosen` or `remembered`.
 _REVISION = "revision"
 WITHHELD = "<changed on the host, and not shown to the preview key>"
-"""Stands for a content that is not the one that was written, and may be a secret."""
+"""Replaces content that differs from the written content, because it may be a secret."""
 ABSENT = wire.ABSENT
-"""Stands for a property of a thing that somebody removed from the host."""
+"""The value of a property of a thing that somebody removed from the host."""
 
 _TYPE_WORDS = {
     "bool": "true or false",
@@ -55,35 +55,36 @@ _TYPE_WORDS = {
     "Sequence[str]": "a list of texts",
     "Sequence": "a list",
 }
-"""How the types of `facts.py` begin, and what each is for people."""
+"""The beginnings of type annotations in `facts.py`, with words for people."""
 
 _BY_ADOPTION = (
-    "declare it with adopt=True: the first `up` takes over what stands there, and a delete gives it back"
+    "declare it with adopt=True: the first `up` takes over the existing thing, and a delete restores it"
 )
 _AT_DELETE = {
-    "restore": "up brings back what was there before",
+    "restore": "up restores what was there before",
     "keep": f"{STAYS} on the host",
 }
 """What `up` does to a thing that is no longer declared, by its `on_delete`."""
 
-# The owner before an update, where an alias changed it; on its way to the host only.
+# The former owner, if an alias of the resource changed the owner. Only the host gets this property.
 _FORMER = "__former"
 
 
 def is_known(value: object) -> bool:
-    """Return whether a property has its value yet; in a preview it may come from a resource not made yet."""
+    """Tell whether the value of a property is known. In a preview it may come from a future resource."""
     return not isinstance(value, Unknown) and value != pulumi.runtime.rpc.UNKNOWN
 
 
 def mode_text(mode: str) -> str:
-    """Return permission bits in the spelling that the host reads back: four octal digits."""
+    """Return permission bits as the host reports them: four octal digits."""
     return mode.rjust(4, "0")
 
 
 class Normaliser:
-    """Collects a resource's inputs in their one spelling, and every fault among them at once.
+    """Collects a resource's inputs in their normal form, and all their faults at once.
 
-    One spelling matters: whatever `check` writes differently from what `read` returns is a diff for ever.
+    The form matters: if `check` writes a value in another form than `read` returns it, every preview shows a
+    difference.
     """
 
     def __init__(self, news: Props) -> None:
@@ -92,15 +93,15 @@ class Normaliser:
         self.failures: list[CheckFailure] = []
 
     def fail(self, prop: str, reason: str) -> None:
-        """Note a fault of one property."""
+        """Report a fault of one property."""
         self.failures.append(CheckFailure(prop, reason))
 
     def keep(self, *names: str) -> None:
-        """Take properties over as they are, without those that are None."""
+        """Accept properties unchanged, except those that are None."""
         self.inputs |= {name: self.news[name] for name in names if self.news.get(name) is not None}
 
     def text(self, name: str) -> str | None:
-        """Take a text over and return it if it is known."""
+        """Accept a text, and return it if it is known."""
         value = self.news.get(name)
         if not is_known(value):
             self.inputs[name] = value
@@ -114,7 +115,7 @@ class Normaliser:
         return value
 
     def path(self, name: str) -> None:
-        """Take an absolute, normal path over."""
+        """Accept an absolute path in its shortest form."""
         value = self.text(name)
         if value is not None and (
             not value.startswith("/") or os.path.normpath(value) != value or "\0" in value
@@ -122,7 +123,7 @@ class Normaliser:
             self.fail(name, f"{value!r} is not an absolute path in its shortest form, such as /etc/motd")
 
     def mode(self, name: str) -> None:
-        """Take permission bits over as four octal digits in text."""
+        """Accept permission bits, as a text of four octal digits."""
         value = self.text(name)
         if value is None:
             return
@@ -132,13 +133,13 @@ class Normaliser:
         self.inputs[name] = digits
 
     def one_of(self, name: str, *choices: str) -> None:
-        """Take a choice over."""
+        """Accept one of several words."""
         value = self.text(name)
         if value is not None and value not in choices:
-            self.fail(name, f"{value!r} is none of {', '.join(choices)}")
+            self.fail(name, f"{value!r} is not one of {', '.join(choices)}")
 
     def argv(self, name: str) -> None:
-        """Take a command over: a list of words, or nothing."""
+        """Accept a command: a list of words, or nothing."""
         value = self.news.get(name)
         if value is None:
             return
@@ -147,50 +148,51 @@ class Normaliser:
         self.inputs[name] = value
 
     def result(self) -> CheckResult:
-        """Return what the engine gets."""
+        """Return the result for the engine."""
         return CheckResult(self.inputs, self.failures)
 
 
 class HostProvider(Provider):
-    """A kind of thing on a host; subclasses say how its inputs, spec and facts correspond.
+    """A kind of thing on a host. Subclasses tell how its inputs, spec and facts correspond.
 
-    The agent does the work; this class never touches the host itself.
+    The agent does the work. This class never touches the host itself.
     """
 
     kind: ClassVar[str]
     """The agent's name of the kind."""
     desired_type: ClassVar[type[Desired]]
-    """What is declared, as both halves know it."""
+    """The type of the declaration, which both halves share."""
     facts_type: ClassVar[type[Facts]]
-    """What is on the host, as both halves know it."""
+    """The type of the facts on the host, which both halves share."""
     live: ClassVar[tuple[str, ...]] = ()
-    """Inputs that are read back; each is one of the facts."""
+    """Inputs that `read` takes from the host. Each is one of the facts."""
     identity: ClassVar[tuple[str, ...]]
-    """Inputs that cannot change without becoming another thing."""
+    """Inputs that identify the thing: a change of one replaces the resource."""
     chosen: ClassVar[tuple[str, ...]] = ()
-    """Outputs that the host chooses; each is one of the facts."""
+    """Outputs that the host chooses. Each is one of the facts."""
     remembered: ClassVar[tuple[str, ...]] = ()
-    """Outputs that only the state knows."""
+    """Outputs that only the state holds."""
     instead_of_import: ClassVar[str] = _BY_ADOPTION
-    """What to do with a thing of a kind that cannot be imported."""
+    """A hint for kinds that cannot be imported."""
 
     @abstractmethod
     def normalise(self, inputs: Normaliser) -> None:
-        """Take the inputs of this kind over; common ones are done by `check`."""
+        """Accept the inputs of this kind. `check` accepts the inputs that all kinds share."""
 
     def desired(self, props: Props) -> Any:
-        """Return what is declared. Not in `check` and `diff`: there a value may be unknown.
+        """Return the declaration. `check` and `diff` cannot call this, because a value may be unknown there.
 
         Raises:
-            HostError: the state is of another version.
+            HostError: another version of Portcullis wrote the state.
         """
         names = {field.name for field in fields(self.desired_type)}
         try:
-            # A state of another version may have inputs that are gone by now.
+            # A state of another version may have inputs that this version does not know.
             return decode(self.desired_type, {key: value for key, value in props.items() if key in names})
         except Malformed as error:
             raise HostError(
-                f"the state of this resource is of another version: {error}", hint="run `pulumi up` first"
+                f"another version of Portcullis wrote the state of this resource: {error}",
+                hint="run `pulumi up` first",
             ) from None
 
     def item(self, props: Props) -> Item:
@@ -199,16 +201,16 @@ class HostProvider(Provider):
         return Item(self.kind, wanted.id, encode(wanted.spec()))
 
     def live_inputs(self, facts: Any) -> Props:
-        """Return those inputs whose live value the facts tell. None: it cannot be told, or is not managed."""
+        """Return the inputs with a live value in the facts. A fact that is None is unknown or not managed."""
         told = {name: encode(getattr(facts, name)) for name in self.live}
         return {name: value for name, value in told.items() if value is not None}
 
     @abstractmethod
     def absent_inputs(self) -> Props:
-        """Return those inputs that tell people that the thing is not there."""
+        """Return inputs that show people that the thing is missing on the host."""
 
     def asked(self, item: Item, props: Props) -> Json:
-        """Return what every request about the thing says of it."""
+        """Return the fields that every request about the thing contains."""
         return {
             "stack": stack_of(props), "kind": item.kind, "item": item.id, "spec": item.spec,
             "desired": encode(self.desired(props)), "owner": props["managed_by"], "who": who(),
@@ -222,18 +224,18 @@ class HostProvider(Provider):
     def put(
         self, channel: Channel, item: Item, props: Props, *, timeout: float = WRITE_TIMEOUT, **more: Any
     ) -> Json:
-        """Ask the agent to bring the thing to its desired state; return its answer."""
+        """Ask the agent to bring the thing to its desired state, and return the answer."""
         return channel.request(
             "put", timeout=timeout, write=True, adopt=bool(props.get("adopt")),
             former=props.get(_FORMER, ""), **self.asked(item, props), **more,
         )  # fmt: skip
 
     def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
-        """Ask the agent to undo the thing; return its answer."""
+        """Ask the agent to remove or restore the thing, and return the answer."""
         return channel.request("remove", timeout=WRITE_TIMEOUT, write=True, **self.asked(item, props), **more)
 
     def check(self, olds: Props, news: Props) -> CheckResult:
-        """Bring inputs into their one spelling; the last net behind settings and arguments."""
+        """Bring inputs into their normal form. This is the last check after settings and arguments."""
         del olds
         try:
             sets = {name: _by_member(news[name], word) for name, word in self.sets.items() if name in news}
@@ -244,7 +246,7 @@ class HostProvider(Provider):
                 inputs.keep("adopt")
             self.normalise(inputs)
         except (AttributeError, TypeError):
-            # Such as a number where a map belongs. As they are, the inputs tell which.
+            # An input has a wrong type, for example a number instead of a map. Check the types of all inputs.
             inputs = Normaliser(news)
             inputs.keep(*(set(news) - set(self.sets)))
             for name in self.sets:
@@ -258,7 +260,7 @@ class HostProvider(Provider):
         return inputs.result()
 
     def _check_types(self, inputs: Normaliser) -> None:
-        """Refuse what `desired` would not take, while it is still a preview."""
+        """Refuse values that `desired` would refuse, so that the preview already reports them."""
         faulty = {failure.property.partition(".")[0] for failure in inputs.failures}
         for name, value in inputs.inputs.items():
             if name in faulty or not _is_known_throughout(value):
@@ -269,7 +271,7 @@ class HostProvider(Provider):
                 inputs.fail(name, f"must be {_type_words(self.desired_type, name)}")
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Replace on a changed identity only; `changes` stays None, so the engine prints property diffs."""
+        """Replace only if the identity changed. `changes` stays None, so the engine prints property diffs."""
         del id_
         changed = [
             key for key in self.identity if is_known(news.get(key)) and olds.get(key) != news.get(key)
@@ -277,7 +279,7 @@ class HostProvider(Provider):
         return DiffResult(replaces=changed, delete_before_replace=True)
 
     def create(self, props: Props) -> CreateResult:
-        """Create the thing, or take over what stands there if it is equal or `adopt` is set."""
+        """Create the thing, or take over an existing one that is equal. With `adopt`, it may differ."""
         outs = self._put(props)
         return CreateResult(f"{props['host']}:{self.item(props).id}", outs)
 
@@ -288,16 +290,16 @@ class HostProvider(Provider):
         return UpdateResult(self._put(news if former == news["managed_by"] else {**news, _FORMER: former}))
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Return live facts as outputs and as inputs: the engine shows drift by comparing inputs.
+        """Return live facts as outputs and as inputs. The engine compares inputs to show drift.
 
-        What somebody removed from the host is drift too, and not gone from the state: the engine would then
-        never call `delete` for it, and what stood there before us would stay lost after a destroy.
+        A thing that somebody removed from the host is drift too, and stays in the state. Otherwise the engine
+        would never call `delete` for it, and a destroy would not restore the original.
         """
         with _Errors(self, props):
             facts = self._facts(props)
             typed = self._typed(told(facts, props))
             live = self.live_inputs(typed) if typed.exists else self.absent_inputs()
-        # Declared by number is read back by number: the host may have a name for it by now.
+        # An owner that is declared by number is read by number, even if the host now has a name for it.
         live |= {
             key: facts[f"{key}_id"]
             for key in ("owner", "group")
@@ -317,7 +319,7 @@ class HostProvider(Provider):
         return ReadResult(id_, outs, inputs)
 
     def delete(self, id_: str, props: Props) -> None:
-        """Restore, remove or keep, as `on_delete` says; nothing when the thing has another owner by now."""
+        """Restore, remove or keep the thing, as `on_delete` says. If it has another owner now, do nothing."""
         del id_
         with _Errors(self, props):
             channel = session(props["host"], stack_name(props))
@@ -326,24 +328,24 @@ class HostProvider(Provider):
             survey(channel, stack_of(props)).changed(item)
 
     def importable(self, item: str) -> Props | None:
-        """Return the inputs of a thing to import that the host does not tell; None if that cannot be done.
+        """Return the inputs of an import that the host cannot tell, or None if the kind cannot be imported.
 
         Args:
-            item: what follows the alias in the id, such as /etc/motd.
+            item: the part of the id after the alias, such as /etc/motd.
         """
         del item
         return None
 
     def import_(self, id_: str, urn: str) -> ReadResult | None:
-        """Read what stands on a host. Nothing is written there: who imports becomes owner with a change.
+        """Read a thing for an import. This writes nothing: the resource becomes owner with its first change.
 
         Raises:
-            HostError: the id is none, the kind cannot be imported, or the host could not be read.
+            HostError: the id is not valid, the kind cannot be imported, or the host cannot be read.
         """
         host, _, item = id_.partition(":")
         if not host or not item:
             raise HostError(
-                f"{id_!r} is no id to import",
+                f"{id_!r} is not an id for an import",
                 hint="write the host's alias, a colon, and the thing, such as web1:/etc/motd",
             )
         wanted = self.importable(item)
@@ -353,8 +355,8 @@ class HostProvider(Provider):
         with _Errors(self, props):
             facts = self._facts(props)
             if printable_values(facts) != facts:
-                # It would be imported as something else, and the next `up` would write that.
-                raise HostError("it holds characters that cannot be printed", hint=_BY_ADOPTION)
+                # The state would hold the printable form, and the next `up` would write that form.
+                raise HostError("it contains characters that are not safe to print", hint=_BY_ADOPTION)
         if not facts["exists"]:
             return None
         revision = {_REVISION: facts[_REVISION]} if _REVISION in facts else {}
@@ -362,25 +364,25 @@ class HostProvider(Provider):
         return ReadResult(f"{host}:{self.item(props).id}", inputs | revision, inputs)
 
     def subject(self, change: Change) -> str:
-        """Return what people call the thing: its path, its unit, its user."""
+        """Return the name of the thing for people: its path, its unit, its user."""
         return str(_thing(change.props) or change.name)
 
     def lines(self, change: Change) -> list[Line]:
-        """Say for people what is different; a kind says in `differing` how the thing itself differs."""
+        """Describe a change for people. Kinds override `differing` to tell how the thing itself differs."""
         subject = self.subject(change)
         whole = changes.plain(change, subject)
         if change.op == "delete":
             return [replace(whole, remedy=_AT_DELETE.get(change.live.get("on_delete", ""), whole.remedy))]
         if change.op == "update" and ABSENT in change.live.values():
-            return [Line(subject, "is gone", "up makes it", Severity.WRONG)]
+            return [Line(subject, "is gone", "up creates it", Severity.WRONG)]
         return self.differing(change, subject) if change.op == "update" else [whole]
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say how a thing that is there differs from its declaration."""
+        """Describe how an existing thing differs from its declaration."""
         return [changes.plain(change, subject)]
 
     def _typed(self, facts: Json) -> Any:
-        """Return facts in their class. What a host answers is not trusted, and may be of another version."""
+        """Return facts as an object of their class. A host is not trusted and may run another version."""
         try:
             return decode(self.facts_type, dict(facts))
         except Malformed as error:
@@ -419,55 +421,60 @@ def _is_known_throughout(value: Any) -> bool:
 
 
 def _type_words(declared: type[Desired], name: str) -> str:
-    """Say for people of what type a field is."""
+    """Return the type of a field in words for people."""
     (spelt,) = (str(field.type) for field in fields(declared) if field.name == name)
     spelt = spelt.removeprefix("Optional[")
     return next((words for start, words in _TYPE_WORDS.items() if spelt.startswith(start)), "of another type")
 
 
 def _is_set(held: Any) -> bool:
-    """Return whether something is a set of texts, in one of its two spellings."""
+    """Tell whether a value is a set of texts: a list, or a map by member."""
     return isinstance(held, list | dict) and all(isinstance(member, str) for member in held)
 
 
 def _by_member(members: Any, word: str) -> Any:
-    """Return a set that is given as a list as the map that stands for it."""
+    """Return a set as a map by member, if it is given as a list."""
     if not isinstance(members, list):
         return members
     return dict.fromkeys(members, word) if all(map(is_known, members)) else pulumi.output.UNKNOWN
 
 
 def told(facts: Json, props: Props) -> Json:
-    """Return facts with what the preview key is not shown: as the state has it while the host says unchanged.
+    """Return facts, and fill in the values that the host withholds from the preview key.
+
+    If the host says that a withheld value is unchanged, the value of the state takes its place. Otherwise
+    `WITHHELD` does.
 
     Raises:
-        HostError: the host's agent is of another version and does not tell what is needed.
+        HostError: the host's agent has another version and omits a needed fact.
     """
     withheld = facts.get("withheld") or {}
     if not isinstance(withheld, dict):
         raise not_ours("withheld is no map")
     kept = {name: props.get(name) if said == UNCHANGED else WITHHELD for name, said in withheld.items()}
-    return _Told({**facts, **kept})
+    return _Facts({**facts, **kept})
 
 
-class _Told(dict[str, Any]):
+class _Facts(dict[str, Any]):
+    """Facts that raise an error for people if one is missing."""
+
     def __missing__(self, name: str) -> Any:
-        raise not_ours(f"it does not tell {name!r}")
+        raise not_ours(f"{name!r} is missing")
 
 
 def stack_name(props: Props) -> str:
-    """Return the stack's name out of the owner's URN."""
+    """Return the stack's name from the owner's URN."""
     return stack_of(props).rpartition("/")[2]
 
 
 def stack_of(props: Props) -> str:
-    """Return `project/stack` out of the owner's URN, urn:pulumi:STACK::PROJECT::TYPE::NAME."""
+    """Return `project/stack` from the owner's URN, urn:pulumi:STACK::PROJECT::TYPE::NAME."""
     head, project, _ = props["managed_by"].split("::", 2)
     return f"{project}/{head.rsplit(':', 1)[1]}"
 
 
 def message_of_current_exception() -> str:
-    """Return one message for people about the exception that is being handled."""
+    """Return one message for people about the current exception."""
     error = sys.exception()
     if isinstance(error, HostError):
         return str(error)
@@ -475,7 +482,7 @@ def message_of_current_exception() -> str:
         return "".join(traceback.format_exception(error))
     frame = traceback.extract_tb(error.__traceback__)[-1] if error and error.__traceback__ else None
     place = f" at {os.path.basename(frame.filename)}:{frame.lineno}" if frame else ""  # noqa: PTH119
-    # The exception's text is left out: it may quote a value.
+    # The message omits the exception's text, which may quote a secret value.
     return (
         f"a fault in Portcullis itself: {type(error).__name__}{place}; PORTCULLIS_DEBUG=1 shows the traceback"
     )
@@ -486,7 +493,7 @@ def _thing(props: Mapping[str, Any]) -> Any:
 
 
 class _Errors:
-    """Names the resource in every error that leaves the block."""
+    """Sets the resource as the subject of every error that leaves the block."""
 
     def __init__(self, provider: HostProvider, props: Props) -> None:
         kind = provider.type_name()

@@ -1,4 +1,4 @@
-"""What all host resources have in common on the program's side."""
+"""`HostResource`, the base class of all host resources in a program."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class HostResource(pulumi.CustomResource):
 
     Attributes:
         host: alias of the host.
-        revision: changes with every write, so that services which read the thing follow it.
-            Unknown in a preview that will write.
+        revision: changes with every write, so that a service that reads the thing can depend on it.
+            In a preview it is unknown if `up` will write the thing.
     """
 
     host: pulumi.Output[str]
@@ -43,7 +43,7 @@ class HostResource(pulumi.CustomResource):
         if isinstance(host, Host):
             adopt = host.adopt if adopt is None else adopt
             host = host.alias
-        # A plugin cannot mark them: it gets plain values, and the engine marks what was a secret input.
+        # The plugin gets plain values and cannot mark secrets. The engine marks outputs of secret inputs.
         secrets = {
             key: pulumi.Output.secret(inputs[key]) for key in provider.secrets if inputs.get(key) is not None
         }
@@ -51,7 +51,7 @@ class HostResource(pulumi.CustomResource):
             **inputs,
             **secrets,
             "host": host,
-            # Only when set: taking it out again should not show on every resource.
+            # Only if it is set: to remove `adopt` later must not show as a change of every resource.
             **({"adopt": True} if adopt else {}),
             **dict.fromkeys(outputs),
         }
@@ -59,15 +59,16 @@ class HostResource(pulumi.CustomResource):
 
 
 def is_secret(value: pulumi.Input[str]) -> Awaitable[bool | None] | None:
-    """Return whether a value is marked secret, as an input of its own: plugins get plain values.
+    """Tell whether a value is marked secret. Plugins get plain values, so resources pass this as an input.
 
-    None instead of False: what `check` takes out of the inputs again shows as a change in every refresh.
+    It returns None instead of False, because an input that `check` drops would show as a change in every
+    refresh.
     """
     return is_any_secret([value])
 
 
 def is_any_secret(values: Iterable[pulumi.Input[str]]) -> Awaitable[bool | None] | None:
-    """Return whether one of them is marked secret, as `is_secret` does of one."""
+    """Tell whether any of several values is marked secret; `is_secret` explains the result."""
     outputs = [value for value in values if isinstance(value, pulumi.Output)]
     return _true_or_none(outputs) if outputs else None
 
@@ -80,5 +81,5 @@ async def _true_or_none(outputs: list[pulumi.Output[str]]) -> bool | None:
 
 
 def local_folder(path: str | os.PathLike[str]) -> str:
-    """Return a folder's path relative to the project, the same text on every machine."""
+    """Return a folder's path relative to the project, so that the state is the same on every machine."""
     return os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)  # noqa: PTH117

@@ -1,9 +1,9 @@
-"""One OpenSSH client process per host, speaking JSON lines with the agent as root.
+"""One OpenSSH client process per host, which exchanges JSON lines with the agent. The agent runs as root.
 
-All threads of the provider share it: each sends a request with a number and waits for the answer
-with that number. The process is also the master of the shared connection, so pulumi-docker's own
-ssh processes ride on it. It ends when its standard input closes, which happens even when this
-process is killed, and the agent ends with it.
+All threads of the provider share the process. Each thread sends a request with a number and waits for the
+answer with that number. The process is also the master of the shared connection, so that pulumi-docker's own
+ssh processes use the same connection. It ends when its standard input closes, which also happens if the
+provider is killed. The agent ends with it.
 """
 
 from __future__ import annotations
@@ -62,36 +62,36 @@ _INSTALL_TIMEOUT = 600.0
 _IDENTITY = "correct identityFile of the host; in a program of your own it is identity_file"
 _LOGIN_TIMEOUT = 40.0
 _REFUSAL_HOLDS = 60.0
-"""Seconds for which an unreachable host is not tried again: hundreds of resources would each wait."""
+"""Seconds before an unreachable host is tried again; otherwise each of hundreds of resources would wait."""
 
 
 class Channel(Protocol):
-    """Something that answers requests for a host: a session, or canned answers in tests."""
+    """Answers requests to a host: a session, or recorded answers in tests."""
 
     def request(self, op: str, *, timeout: float, write: bool = False, **arguments: Any) -> Json:
-        """Send one request and return the agent's result; raises HostError."""
+        """Send one request and return the agent's result. Raises HostError."""
         ...
 
     def families_in_use(self) -> Sequence[tuple[str, ...]]:
-        """Find out over which address families the host can be reached now."""
+        """Return the address families over which the host is reachable now."""
         ...
 
     def log_in_again(self, op: str, login: Login, **arguments: Any) -> Json:
-        """Send one request over a new connection and return the agent's result; raises HostError."""
+        """Send one request over a new connection and return the agent's result. Raises HostError."""
         ...
 
     def reached(self, port: int) -> None:
-        """Note the port on which the host is to be found from now on."""
+        """Remember the port on which the host listens from now on."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A login that has to work.
+    """A login that must work.
 
     Attributes:
-        declared: as the declared user, and not as whoever the session came in as.
-        port: on this port and no other, as the declared user.
+        declared: log in as the declared user, even if the session uses another user.
+        port: log in as the declared user on this port only.
     """
 
     declared: bool = False
@@ -99,9 +99,9 @@ class Login:
 
 
 class Session:
-    """A connection to one host; opened by the first request, reopened once when a read finds it broken.
+    """A connection to one host. The first request opens it. If a read finds it broken, it is reopened once.
 
-    Thread-safe. `requests` and `connections` count what was sent and opened, for tests and `make bench`.
+    Thread-safe. `requests` and `connections` count requests and connections, for tests and `make bench`.
     """
 
     def __init__(self, host: str, stack: str, *, project: Path | None = None) -> None:
@@ -119,7 +119,7 @@ class Session:
         self._system = threading.Lock()
         self._system_is_right = False
         self._closed = False
-        # Who waits for a free worker of the agent waits here, where no time limit runs yet.
+        # Requests wait here for a free worker of the agent. Their time limit starts only after that.
         self._turns = threading.BoundedSemaphore(AT_ONCE)
 
     def request(
@@ -129,14 +129,14 @@ class Session:
 
         Args:
             op: an operation of the agent.
-            timeout: seconds until the whole session is given up.
-            write: the operation changes the host. It is never sent twice, and may first install python3.
+            timeout: seconds until the request gives up the session.
+            write: the operation changes the host. It is never sent twice, and may install python3 first.
             arguments: the operation's own fields.
 
         Raises:
-            ConnectionFailed: no session, or it broke.
-            TimedOut: no answer in time; the agent finishes or not, the next read tells.
-            AgentRefused: the agent said no.
+            ConnectionFailed: the session did not open, or it broke.
+            TimedOut: no answer came in time. Only the next read tells whether the agent has finished.
+            AgentRefused: the agent refused or failed.
             OtherSystem: the host runs another operating system than the declared one.
         """
         try:
@@ -153,36 +153,36 @@ class Session:
         return result
 
     def log_in_again(self, op: str, login: Login, **arguments: Any) -> Json:
-        """Send one request over connections of their own, one for each address family in use.
+        """Log in over a new connection for each address family in use, and send the request over the last.
 
         Args:
             op: an operation of the agent.
-            login: as whom and where to log in.
+            login: the user and port to log in with.
             arguments: the operation's own fields.
 
         Returns:
-            What the last of them answered; the others only had to let us in.
+            The answer to the request. On the other connections only the login counts.
 
         Raises:
             ConnectionFailed: a login did not work.
-            TimedOut: no answer in time.
-            AgentRefused: the agent said no.
+            TimedOut: no answer came in time.
+            AgentRefused: the agent refused or failed.
         """
         families = self.families_in_use()
         for family in families[:-1]:
-            self._alone(login, family, "hello", {})
-        answer = self._alone(login, families[-1], op, arguments)
+            self._log_in_alone(login, family, "hello", {})
+        answer = self._log_in_alone(login, families[-1], op, arguments)
         if login.declared or login.port:
-            self._alias = self.host  # whoever came in first may be refused from now on
+            self._alias = self.host  # the host may refuse the bootstrap login from now on
             self._is_first_contact(now=False)
         return answer
 
     def reached(self, port: int) -> None:
-        """Note the port that a login has just worked on; the next run finds the host there."""
+        """Remember the port on which a login has just worked, also for the next run."""
         remember_port(self._project / self._config, self.host, port)
         set_port(self._project / self._config, self.host, port)
 
-    def _alone(self, login: Login, family: tuple[str, ...], op: str, arguments: Json) -> Json:
+    def _log_in_alone(self, login: Login, family: tuple[str, ...], op: str, arguments: Json) -> Json:
         alias = self.host if login.declared or login.port else self._alias
         options = [*ALONE, *family]
         if login.port:
@@ -200,22 +200,22 @@ class Session:
             process.close()
 
     def families_in_use(self) -> list[tuple[str, ...]]:
-        """Return ssh's switches for each family that the host's name leads to and that works from here.
+        """Return ssh's option for each address family that works from this machine.
 
-        An address has one; a name may have both. Asked once, before the first change can break one.
+        A host name may have addresses of both families. The check runs once, before the first change.
         """
         if self._families is None:
             both = has_two_families((self._project / self._config).read_text(), self._alias)
             found: list[tuple[str, ...]] = []
             for family in (("-4",), ("-6",)) if both else ():
                 with contextlib.suppress(HostError):
-                    self._alone(Login(), family, "hello", {})
+                    self._log_in_alone(Login(), family, "hello", {})
                     found.append(family)
             self._families = found or [()]
         return self._families
 
     def close(self) -> None:
-        """End the session for good; the agent finishes what is under way and goes."""
+        """End the session for good. The agent finishes running operations and then ends."""
         self._closed = True
         with self._lock:
             process, self._process = self._process, None
@@ -223,7 +223,7 @@ class Session:
             process.close()
 
     def _assert_may_write(self) -> None:
-        """Say it here already: the host would refuse it, too."""
+        """Refuse a change with the preview key before it reaches the host, which would refuse it as well."""
         config = self._project / self._config
         if config.exists() and only_looks(config.read_text(), self.host):
             raise AgentRefused(
@@ -233,7 +233,7 @@ class Session:
             )
 
     def _assert_system(self) -> None:
-        """Ask once, before the first change: a first `up` has read nothing yet."""
+        """Check the operating system once before the first change: a first `up` has read nothing yet."""
         with self._system:
             if not self._system_is_right and self._declared_system():
                 said = answers.check("hello", self._request("hello", READ_TIMEOUT, True, {}))  # noqa: FBT003
@@ -244,9 +244,9 @@ class Session:
         declared = self._declared_system()
         if declared and declared != found:
             raise OtherSystem(
-                f"the host runs {found}, the settings declare {declared}",
+                f"the host runs {found}, but the settings declare {declared}",
                 prop="os",
-                hint=f"write os: {found} for this host; what is rendered for it follows that",
+                hint=f"write os: {found} for this host, since its rendered files depend on it",
             )
 
     def _declared_system(self) -> str | None:
@@ -262,25 +262,25 @@ class Session:
                 try:
                     return _result(answer.result(timeout))
                 except FutureTimeout:
-                    # Others may wait for an answer that takes its time, such as an installation.
+                    # Keep the session if other threads still wait, for example for a slow installation.
                     if process.abandon(number):
                         self._forget(process)
                     raise TimedOut(
                         f"no answer to {op!r} within {timeout:.0f} s",
-                        hint="the host may be overloaded; look at it, then run again",
+                        hint="the host may be overloaded: check it, then run again",
                     ) from None
                 except ConnectionFailed:
                     self._forget(process)
-                    # A read can be asked again; a write may have happened, so a person decides.
+                    # A read can be repeated. A write may have happened already, so a person must decide.
                     if write or attempt == 2:  # noqa: PLR2004
                         raise
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _post(self, message: Json, *, write: bool) -> tuple[AgentProcess, Future[Json]]:
-        """Send a request on the open process, or open one with it."""
+        """Send a request to the open process, or open a process with this request."""
         with self._lock:
             if self._closed:
-                raise ConnectionFailed("the deployment is being ended")
+                raise ConnectionFailed("the deploy has been cancelled")
             if self._process is None or self._process.ended:
                 if self._refused and time.monotonic() < self._refused[0] + _REFUSAL_HOLDS:
                     raise self._refused[1].again()
@@ -305,15 +305,15 @@ class Session:
         config = self._project / self._config
         if not config.exists():
             raise ConnectionFailed(
-                f"{self._config} is missing, so nobody knows how to reach it",
-                hint="the program writes it: run `portcullis preview` once "
+                f"{self._config} is missing, so the address of the host is unknown",
+                hint="the program writes this file: run `portcullis preview` once "
                 "before a destroy or an import, which read the hosts before they run the program",
             )
         aliases = [self.host]
         text = config.read_text()
         if f"\nHost {self.host}\n" not in text:
             raise ConnectionFailed(
-                "the settings declare no host of that name", hint="add it under portcullis:hosts"
+                "the settings declare no host with this alias", hint="add it under portcullis:hosts"
             )
         if f"\nHost {self.host}{BOOTSTRAP_SUFFIX}\n" in text:
             aliases.append(self.host + BOOTSTRAP_SUFFIX)
@@ -326,9 +326,9 @@ class Session:
             except Unreachable as error:
                 failures[alias] = error
             except LoginRefused as error:
-                # ssh itself goes on without a key that is not there, and only the login fails.
+                # If a key file is missing, ssh itself continues without it, and only the login fails.
                 lost = missing_identity(text, alias)
-                absent = LoginRefused(f"the key {lost} does not exist here", hint=_IDENTITY)
+                absent = LoginRefused(f"the key {lost} does not exist on this machine", hint=_IDENTITY)
                 failures[alias] = absent if lost else error
             else:
                 self._is_first_contact(now=alias != self.host)
@@ -337,12 +337,16 @@ class Session:
 
     @property
     def _first_contact(self) -> Path:
-        """Whose existence says that the declared login was not there yet when we last came."""
+        """The file that exists if the last session needed the bootstrap login."""
         return (self._project / self._config).with_name(f"{self.host}.first-contact")
 
     def _is_first_contact(self, *, now: bool) -> None:
-        """Remember who was let in: each try as a user who is not there counts with fail2ban, for minutes."""
-        with contextlib.suppress(OSError):  # it only saves a try
+        """Remember whether the bootstrap login was needed.
+
+        fail2ban counts each login as a user that does not exist yet, so the next session tries the bootstrap
+        login first.
+        """
+        with contextlib.suppress(OSError):  # the file only saves a failed login
             if now:
                 self._first_contact.touch()
             else:
@@ -353,8 +357,8 @@ class Session:
             self.connections += 1
             process = AgentProcess(alias, self._config, self._project)
             try:
-                # Sent before the host has said a word: that saves the round trip. An agent that never
-                # starts never reads it, so sending it again to the next alias is safe.
+                # Send the request before the host answers, which saves a round trip. An agent that does not
+                # start does not read it, so it is safe to send the request again to the next alias.
                 answer = process.post(first)
                 process.wait_ready(OPEN_TIMEOUT)
             except PythonMissing:
@@ -366,12 +370,12 @@ class Session:
                 process.close()
                 raise
             else:
-                self._arrived(alias, process)
+                self._remember_login(alias, process)
                 return process, answer
         raise AssertionError("unreachable")  # pragma: no cover
 
-    def _arrived(self, alias: str, process: AgentProcess) -> None:
-        """Remember as whom we came in, and that the declared port leads there: no other is tried again."""
+    def _remember_login(self, alias: str, process: AgentProcess) -> None:
+        """Remember the alias that worked, and if the declared port worked, do not try other ports again."""
         self._alias = alias
         config = self._project / self._config
         if alias == self.host and ELSEWHERE not in process.said and dials_several(config, alias):
@@ -388,20 +392,20 @@ class Session:
             raise TimedOut(f"installing python3 took longer than {_INSTALL_TIMEOUT:.0f} s") from None
         if done.returncode:
             raise PythonMissing(
-                "python3 is missing and could not be installed",
+                "python3 is missing, and apt could not install it",
                 detail="\n".join((done.stdout + done.stderr).splitlines()[-10:]),
                 hint="install python3 on the host by hand, then run again",
             )
 
 
 def _assert_protocol(result: Json) -> None:
-    """Refuse to guess what an agent of another version means; the deploy key brings its own agent."""
+    """Refuse an agent with another protocol. Only previews meet one: a deploy sends its own agent."""
     found = result.get("protocol", PROTOCOL)
     if found != PROTOCOL:
         raise AgentRefused(
             "version",
             f"the host has an agent of another version: protocol {found}, where this program has {PROTOCOL}",
-            hint="preview with the version that was deployed, or deploy this one first",
+            hint="preview with the version that was deployed, or deploy this version first",
         )
 
 
@@ -410,12 +414,12 @@ def _result(answer: Json) -> Json:
         raise refusal(answer.get("error"))
     result = answer.get("result")
     if not isinstance(result, dict):
-        raise ConnectionFailed("the host's answer is not what an agent of ours says")
+        raise ConnectionFailed("no agent of this version gives such an answer: the result is no map")
     return result
 
 
 def refusal(error: object) -> AgentRefused:
-    """Turn the agent's error object into an exception. What a host says is not trusted to be one."""
+    """Turn the agent's error object into an exception. A host is not trusted to send a valid one."""
     said = error if isinstance(error, dict) else {}
     return AgentRefused(
         str(said.get("code", "internal")),
@@ -431,11 +435,11 @@ _sessions_lock = threading.Lock()
 
 
 def session(host: str, stack: str) -> Session:
-    """Return this process's session with a host of a stack, opened when first used.
+    """Return this process's session with a host of a stack. The first request opens the session.
 
     Args:
         host: the alias.
-        stack: the stack's name, whose `ssh_config` says where the host is.
+        stack: the stack's name. Its `ssh_config` has the address of the host.
     """
     key = (Path.cwd(), stack, host)
     with _sessions_lock:
@@ -445,13 +449,13 @@ def session(host: str, stack: str) -> Session:
 
 
 def declared_login(host: str, stack: str) -> str:
-    """Return the user that the settings declare for a host, "" where nothing says."""
+    """Return the user that the settings declare for a host; "" if there is no `ssh_config` yet."""
     config = Path.cwd() / ssh_config_path(stack)
     return declared_user(config.read_text(), host) if config.exists() else ""
 
 
 def close_sessions() -> None:
-    """End every session of this process, all at once: each may take its time."""
+    """End every session of this process in parallel, because each may take a few seconds."""
     with _sessions_lock:
         closing = [threading.Thread(target=one.close) for one in _sessions.values()]
     for thread in closing:
@@ -461,7 +465,7 @@ def close_sessions() -> None:
 
 
 def who() -> str:
-    """Return who deploys, for the message that a second deployment gets."""
+    """Return the user, machine and process of this deploy, for the message that a second deploy gets."""
     user = os.environ.get("GITHUB_ACTOR") or _login() or str(os.getuid())
     return f"{user}@{os.uname().nodename} (pid {os.getpid()})"
 
@@ -469,5 +473,5 @@ def who() -> str:
 def _login() -> str | None:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
+    except (KeyError, OSError):  # in a container, the user may have no name
         return None

@@ -1,7 +1,7 @@
-"""What OpenSSH and sudo say when they refuse, turned into our own errors. Pure text to data.
+"""Turns the messages of OpenSSH and sudo into our own errors. Pure.
 
-OpenSSH exits with 255 for failures of its own and for a remote command that exits with 255, so
-the text decides. The texts are stable: they have been the same from OpenSSH 7 to 10.
+OpenSSH exits with 255 for its own failures, and also if the remote command exits with 255. So only the text
+tells the cause. The texts are stable: they are the same in OpenSSH 7 to 10.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from portcullis.host.errors import (
     Unreachable,
 )
 
-_CHECK_ADDRESS = "check that it is up, and the address and port that the settings declare for it"
+_CHECK_ADDRESS = "check that the host is up, and check its address and port in the settings"
 
 _UNREACHABLE = re.compile(
     r"(?<=connect to host )[^\n]*|Connection refused|timed out"
@@ -36,34 +36,34 @@ def explain(stderr: str, *, exit_code: int | None) -> ConnectionFailed:
     """Return the error for an ssh process that ended before the agent answered.
 
     Args:
-        stderr: what ssh and the remote side wrote; only its known phrases reach the message.
-        exit_code: the ssh client's, None when it was killed.
+        stderr: the standard error of ssh and of the remote command. The message quotes only known phrases.
+        exit_code: the exit code of ssh, or None if it still runs.
     """
     if "REMOTE HOST IDENTIFICATION HAS CHANGED" in stderr or "Host key verification failed" in stderr:
         shown = re.search(r"SHA256:[A-Za-z0-9+/]+", stderr)
         return HostKeyRefused(
-            "the host key that it shows is not the pinned one"
+            "the host shows another host key than the pinned one"
             + (f" (it shows {shown.group()})" if shown else ""),
-            hint="if the host was reinstalled, compare the new key at the provider's console and change "
-            "hostKey; if not, somebody may stand in between",
+            hint="if you reinstalled the host, compare the new key with your provider's console and change "
+            "hostKey; if not, somebody may intercept the connection",
         )
-    # The host's own words, before any that sudo or ssh add to them.
+    # Our own message comes before the messages that sudo or ssh add.
     if found := _PREVIEW.search(stderr):
         return LoginRefused(
-            f"the login works with the preview key, and the host says: {found.group(1)}",
+            f"the login with the preview key works, but the host says: {found.group(1)}",
             hint="`up` needs the deploy key; docs/previews.md says what a preview needs",
         )
     if found := _SUDO.search(stderr):
         return SudoRefused(
             f"the login works, but sudo refuses: {found.group().strip()}",
-            hint="the login user must be root or may run everything with `sudo -n` (NOPASSWD)",
+            hint="log in as root, or as a user that may run everything with `sudo -n` (NOPASSWD)",
         )
     if found := _DENIED.search(stderr):
         missing = _NO_IDENTITY.search(stderr)
         return LoginRefused(
-            f"no key of ours is accepted: {found.group()}"
+            f"the host accepts none of our keys: {found.group()}"
             + (f"; {missing.group(1)} does not exist" if missing else ""),
-            hint="put the right key in the ssh agent or name it as identityFile, and check the user",
+            hint="add the right key to the ssh-agent or set identityFile, and check the user",
         )
     if found := _UNREACHABLE.search(stderr):
         return Unreachable(f"not reachable: {found.group().strip()}", hint=_CHECK_ADDRESS)

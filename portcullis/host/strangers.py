@@ -1,4 +1,7 @@
-"""What every resource has in common that tells of strangers in its part's own folder. They stay there."""
+"""The base of resources that report undeclared files ("strangers") in their part's own folder.
+
+Portcullis only reports these files. It never removes them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from portcullis.provider.changes import Change
 
 _STEP = re.compile(r'strangers\["(.*)"\]', re.DOTALL)
-# How `portcullis.agent.strangers` begins its texts. A name of a package as Debian Policy, 5.6.7 has it.
+# The beginnings of the texts of `portcullis.agent.strangers`. Names of packages follow Debian Policy, 5.6.7.
 _BRINGS = rf"(?P<package>[a-z0-9][a-z0-9+.-]+|{SOME_PACKAGE}) brings"
 _PACKAGED = re.compile(
     rf"(?:changed by hand: not as|gone;|(?P<folder>a directory, where)|[a-z ]+, where) {_BRINGS}"
@@ -32,24 +35,28 @@ EXTRACT = (
     'cd "$(mktemp -d)" && apt-get download {package} && dpkg-deb --fsys-tarfile {package}_*.deb'
     " | tar -xC / .{path}"
 )
-"""Takes one file out of its package; its path is quoted. What is there stays until the package is.
+"""A shell command that extracts one file from its package. `path` is the quoted path of the file.
 
-To install the package again would stop the program, and leave a .dpkg-old behind.
+The command replaces the present file only after the download has worked. Reinstalling the package instead
+would stop the program and leave a .dpkg-old file.
 """
 FROM_UCF = "cp --remove-destination /var/lib/ucf/cache/{cached} {path}"
-"""Puts back what ucf(1) has put there last; `cached` is the quoted path with colons for its slashes."""
+"""A shell command that restores the file that ucf(1) installed last.
+
+`cached` is the quoted path with colons in place of slashes.
+"""
 
 
 class TellsStrangers(HostProvider):
-    """Mixed into a provider whose facts have `strangers`: a report has a line for each, an `up` a warning."""
+    """Base of providers whose facts have `strangers`. A report has a line for each file, and `up` warns."""
 
-    # What a change leaves in the state is what is there, not what should be.
+    # After a change, the state holds the undeclared files that are really there.
     chosen = ("strangers",)
     reload: ClassVar[str]
-    """The command that makes the part take up its files."""
+    """The command that makes the part read its files again."""
 
     def put(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
-        """Change what is declared, and warn of what nobody declared."""
+        """Make the declared change, and warn about undeclared files."""
         answer = super().put(channel, item, props, **more)
         for step in answer["steps"]:
             if step["action"] != WARN:
@@ -60,7 +67,7 @@ class TellsStrangers(HostProvider):
         return answer
 
     def strange(self, change: Change) -> list[Line]:
-        """Return a line for each stranger, with the command by which a person ends it."""
+        """Return a line for each undeclared file, with a command that removes or repairs it."""
         return [
             Line(
                 path,
@@ -74,25 +81,25 @@ class TellsStrangers(HostProvider):
         ]
 
     def refused(self, change: Change, program: str) -> list[Line]:
-        """Return the line of a program that refuses its configuration, in its own words."""
+        """Return a line for a program that refuses its configuration, with the program's own message."""
         said = str(change.live.get("broken") or "")
         if not said or not change.changes("broken"):
             return []
-        stays_so = "no reload works until it is mended"
+        stays_so = "no reload works until you repair it"
         return [Line(program, said, stays_so, Severity.WRONG, at=("broken",))]
 
 
 def remedy(path: str, text: str, reload: str) -> str:
-    """Return what a person can do about a stranger, by its text; ready to paste.
+    """Return what a person can do about an undeclared file, as a command to paste.
 
     Args:
-        path: where it is.
-        text: what `portcullis.agent.strangers` says of it.
-        reload: the command that makes its part take up its files.
+        path: the path of the file.
+        text: the text of `portcullis.agent.strangers` about the file.
+        reload: the command that makes the part read its files again.
     """
     at = shlex.quote(path)
     if text == WITHOUT_EFFECT:
-        return f"{STAYS}; take it out of the settings"
+        return f"{STAYS}; remove it from the settings"
     if text.startswith((UNKNOWN, LINK)):
         return f"{STAYS}; remove it yourself: rm {at} && {reload}"
     if packaged := _PACKAGED.match(text):
@@ -101,28 +108,28 @@ def remedy(path: str, text: str, reload: str) -> str:
         else:
             back = EXTRACT.format(package=packaged["package"], path=at)
         removed = f"rm -r {at} && " if packaged["folder"] else ""
-        return f"{STAYS}; put it back yourself: {removed}{back} && {reload}"
+        return f"{STAYS}; restore it yourself: {removed}{back} && {reload}"
     access = _ACCESS.match(text)
     changes = []
     if access and access["owner"]:
         changes.append(f"chown root:root {at}")
     if access and access["mode"]:
         changes.append(f"chmod {access['mode']} {at}")
-    return f"{STAYS}; mend it yourself: {' && '.join([*changes, reload])}" if changes else STAYS
+    return f"{STAYS}; repair it yourself: {' && '.join([*changes, reload])}" if changes else STAYS
 
 
 def severity(text: str) -> Severity:
-    """Return how bad a stranger is, by its text."""
+    """Return the severity of an undeclared file, by its text."""
     access = _ACCESS.match(text)
     if access and access[0]:
-        return Severity.OPEN  # somebody else may write what root reads
+        return Severity.OPEN  # another user can write a file that root reads
     if _NO_EFFECT.search(text) or text == WITHOUT_EFFECT:
         return Severity.COSMETIC
     return Severity.WRONG if _PACKAGED.match(text) and not _DOES.search(text) else Severity.OPEN
 
 
 def check_accepted(inputs: Normaliser) -> None:
-    """Take over what may be there, and note that nothing else should be."""
+    """Accept the input `accepted`, and declare that there are no other undeclared files."""
     accepted = inputs.news.get("accepted")
     inputs.inputs |= {"accepted": accepted if accepted is not None else {}, "strangers": {}}
     for path, reason in (accepted or {}).items() if is_known(accepted) else ():

@@ -1,7 +1,7 @@
-"""What is on a host now: one question answers every read of an operation.
+"""Reads the facts of a host: one request answers every read of an operation.
 
-The first read asks the agent for all that this stack manages there; the others are answered from
-that. The list on the host is only a hint: an item that it lacks is asked for by itself.
+The first read asks the agent for everything that this stack manages on the host. That answer serves the other
+reads too. The list on the host may be incomplete: an item that it lacks gets a request of its own.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Item:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Identity among the things of one host."""
+        """The identity of the thing on its host."""
         return self.kind, self.id
 
     def message(self) -> Json:
-        """Return the item as the protocol has it."""
+        """Return the item in the form of the protocol."""
         return {"kind": self.kind, "id": self.id, "spec": self.spec}
 
 
 class Survey:
-    """The facts of one host and stack, as far as they are known and still hold.
+    """The facts of one host and stack that are known and still valid.
 
-    Thread-safe: while one thread asks for everything, the others wait for its answer.
+    Thread-safe: while one thread asks for everything, the other threads wait for its answer.
     """
 
     def __init__(self, channel: Channel, stack: str) -> None:
@@ -49,10 +49,10 @@ class Survey:
         self._listed = False
 
     def facts(self, item: Item) -> Json:
-        """Return what is there now for one item.
+        """Return the facts of one item.
 
         Raises:
-            HostError: it could not be read; absence is a fact and no error.
+            HostError: the agent could not read the item. A missing thing is no error: its facts say so.
         """
         with self._lock:
             known = self._known.get(item.key)
@@ -60,16 +60,16 @@ class Survey:
                 self._ask(item)
                 known = self._known.get(item.key)
         if known is None:
-            raise not_ours(f"it tells nothing of the {item.kind} {item.id}")
+            raise not_ours(f"the {item.kind} {item.id} is missing in it")
         if "error" in known:
             raise refusal(known["error"])
         facts: Json = known["facts"]
         return facts
 
     def changed(self, item: Item) -> None:
-        """Forget what a write to this item may have changed.
+        """Forget all facts that a write to this item may have changed.
 
-        A file changes whether services run on their present files; a package or service may change anything.
+        A written file can make services stale. A package or service can change any other fact.
         """
         with self._lock:
             if item.kind in ("packages", "service"):
@@ -87,13 +87,16 @@ class Survey:
         self._listed = True
         for found in result["items"]:
             key = (found["kind"], found["id"])
-            # An answer for just this spec wins over the one the host's list asked for.
+            # An answer for exactly this spec replaces the answer for the spec in the host's list.
             if key != item.key or _answers(found, item):
                 self._known[key] = found
 
 
 def _answers(found: Json, item: Item) -> bool:
-    """Whether facts are about just this spec. The preview key gets those of the recorded one, untold."""
+    """Tell whether facts are about exactly this spec.
+
+    The preview key gets facts about the recorded spec, and such facts name no spec.
+    """
     return "spec" not in found or bool(found["spec"] == item.spec)
 
 

@@ -1,4 +1,4 @@
 """The provider plugin `pulumi-resource-portcullis`: it serves every host resource to Pulumi's engine.
 
-`base` says what a provider of one kind is, `servicer` puts all of them on the wire, `schema` describes them.
+`base` defines the provider of one kind, `servicer` serves all kinds over gRPC, and `schema` describes them.
 """

@@ -1,4 +1,4 @@
-"""The plugin itself: a gRPC server on loopback whose port is the first line on standard output."""
+"""The plugin: a gRPC server on the loopback address. It prints its port as the first line."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ from portcullis.provider.engine import end_with_engine
 from portcullis.provider.servicer import Servicer
 
 WORKERS = 64
-"""Calls at once, over all hosts. Each only waits for its host, and a host answers its requests side by side.
-A worker costs a thread that sleeps; with fewer than what the engine asks for at once, one slow host would
-keep the others waiting."""
+"""The number of simultaneous calls over all hosts.
+
+Each call only waits for its host, and a host answers several requests at once. A worker costs one sleeping
+thread. With fewer workers than calls, one slow host would delay the other hosts.
+"""
 _OPTIONS = (
     ("grpc.max_receive_message_length", 400 * 1024 * 1024),  # the engine's own limit
-    # A call may wait in the queue for as long as the calls before it take; gRPC gives up after 30 seconds.
+    # A call may have to wait for the calls before it. By default gRPC drops it after 30 seconds.
     ("grpc.server_max_unrequested_time_in_server", 30 * 60),
 )
 
 NOT_OURS = ("PULUMI_CONFIG", "PULUMI_CONFIG_SECRET_KEYS", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN")
-"""What the engine has in its environment, or adds for a plugin, and ours needs not: settings, decrypted, and
-what decrypts them. The launcher of a checkout leaves them out already."""
+"""Environment variables from the engine that our plugin does not need: decrypted settings and passphrases.
+
+The launcher script of a checkout removes them as well.
+"""
 
 
 def serve(servicer: Servicer) -> tuple[grpc.Server, int]:
-    """Start the server; return it and its port."""
+    """Start the server, and return it with its port."""
     server = grpc.server(ThreadPoolExecutor(WORKERS), options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -41,14 +45,14 @@ def serve(servicer: Servicer) -> tuple[grpc.Server, int]:
 
 
 def keep_secrets() -> None:
-    """Leave no secret to what this process starts, such as ssh, nor to a core dump."""
+    """Keep secrets out of child processes such as ssh, and out of core dumps."""
     for name in NOT_OURS:
         os.environ.pop(name, None)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main() -> None:
-    """Serve until the engine ends us by SIGINT or SIGTERM, or is gone itself."""
+    """Serve until the engine sends SIGINT or SIGTERM, or ends itself."""
     keep_secrets()
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -58,10 +62,10 @@ def main() -> None:
     sys.stdout.flush()
     end_with_engine()
     done.wait()
-    # The agents finish what is under way on their hosts, and end.
+    # The agents finish their running operations and end.
     close_sessions()
     sys.stdout.flush()
-    os._exit(0)  # a call that still waits for a host must not keep us
+    os._exit(0)  # a call that still waits for a host must not delay the exit
 
 
 if __name__ == "__main__":

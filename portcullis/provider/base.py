@@ -1,4 +1,4 @@
-"""What the provider of one kind of resource is, and what its answers are."""
+"""`Provider`, the base class for the provider of one kind of resource, and the types of its answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CheckFailure:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The inputs in their one spelling, and every fault among them."""
+    """The inputs in their normal form, and all their faults."""
 
     inputs: Props
     failures: list[CheckFailure] = field(default_factory=list)
@@ -42,12 +42,13 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class DiffResult:
-    """What a difference means.
+    """The result of a comparison.
 
     Attributes:
-        changes: whether there is one; None lets the engine compare the inputs, which prints best.
-        replaces: inputs whose change makes another thing.
-        delete_before_replace: delete the old thing before the new one is made.
+        changes: whether there is a difference. If it is None, the engine compares the inputs itself, and
+            prints each difference.
+        replaces: changed inputs that require a replacement.
+        delete_before_replace: delete the old thing before creating the new one.
     """
 
     changes: bool | None = None
@@ -65,11 +66,11 @@ class CreateResult:
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """What is there now, as outputs and as inputs. The engine shows drift by comparing inputs.
+    """The live values, as outputs and as inputs. The engine compares inputs to show drift.
 
     Attributes:
-        secrets: those of both that are secret. Only for a thing that is in no state yet: of any other the
-            engine marks again what the state has as a secret.
+        secrets: the names of secret outputs and inputs. Only an import needs them: for a thing in the state,
+            the engine marks the same properties as in the state.
     """
 
     id: str
@@ -86,19 +87,19 @@ class UpdateResult:
 
 
 class Provider(ABC):
-    """The provider of one kind of resource. Its methods run in many threads at once; it has no state.
+    """The provider of one kind of resource. It has no state, and many threads may call it at once.
 
-    The resource's class stands in the same module. `FileProvider` serves the class `File`, which the engine
-    knows as `portcullis:index:File`.
+    The resource's class is in the same module. `FileProvider` serves the class `File`, which the engine calls
+    `portcullis:index:File`.
     """
 
     secrets: ClassVar[tuple[str, ...]] = ()
     """Inputs and outputs that are always secret."""
     sets: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Inputs that are sets. In state each is a map from its members to this word: one more is one line."""
+    """Inputs that are sets. The state maps each member to this word, so that a new member is one line."""
 
     section: ClassVar[Section] = Section.REST
-    """What a report sorts its differences under."""
+    """The section of a report that lists the differences of this kind."""
 
     @classmethod
     def type_name(cls) -> str:
@@ -112,15 +113,15 @@ class Provider(ABC):
 
     @abstractmethod
     def check(self, olds: Props, news: Props) -> CheckResult:
-        """Bring inputs into their one spelling; some may be unknown. Never connects."""
+        """Bring inputs into their normal form. Some may be unknown. Never connects."""
 
     @abstractmethod
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Compare the state's outputs with checked inputs; some may be unknown. Never connects."""
+        """Compare the state's outputs with checked inputs. Some may be unknown. Never connects."""
 
     @abstractmethod
     def create(self, props: Props) -> CreateResult:
-        """Make the thing."""
+        """Create the thing."""
 
     @abstractmethod
     def read(self, id_: str, props: Props) -> ReadResult:
@@ -132,26 +133,26 @@ class Provider(ABC):
 
     @abstractmethod
     def delete(self, id_: str, props: Props) -> None:
-        """Take the thing away."""
+        """Delete the thing."""
 
     @abstractmethod
     def import_(self, id_: str, urn: str) -> ReadResult | None:
-        """Read a thing that is in no state yet, for `pulumi import`; None where there is none of that id.
+        """Read a thing for `pulumi import`. Return None if there is no thing with this id.
 
         Raises:
             Exception: this kind, or this id, cannot be imported.
         """
 
     def lines(self, change: Change) -> list[Line]:
-        """Say for people what is different about a resource, one line for each thing. Never connects."""
+        """Describe the changes of a resource for people, one line for each thing. Never connects."""
         return [plain(change, change.name)]
 
 
 def import_kinds(*packages: str) -> None:
-    """Import every module that has kinds: `resource`, a module or a package, in the folder of each part.
+    """Import every module with kinds: the module or package `resource` in the folder of each part.
 
     Args:
-        packages: the folders of parts; all of them by default.
+        packages: the packages with parts. The default is all of them.
     """
     for package in packages or (GENERAL_KINDS, f"{PACKAGE}.components"):
         for part in pkgutil.iter_modules(importlib.import_module(package).__path__):

@@ -1,4 +1,4 @@
-"""What a preview finds about one resource, and how the resource's kind says it to people.
+"""Describes the changes of one resource in a preview, in lines for people.
 
 The report (portcullis/cli/report) reads the engine's events, and asks each kind for its lines.
 """
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 Props = Mapping[str, Any]
 Path = tuple[str, ...]
-"""Where a value stands in the properties of a resource: names, keys of maps, places in lists."""
+"""The path of a value in the properties of a resource: names, keys of maps, indexes of lists."""
 Op = Literal["create", "update", "replace", "delete"]
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""What the engine writes where a value is known only after `up`."""
-SECRET = "[secret]"  # noqa: S105 - what the engine writes instead of a secret
+"""The engine writes this text for a value that is known only after `up`."""
+SECRET = "[secret]"  # noqa: S105 - the engine writes this text for a secret
 STAYS = "stays"
-"""How a remedy begins where `up` changes nothing: what nobody declared is told, and left to people."""
+"""The first word of a remedy if `up` changes nothing: people must deal with undeclared things."""
 
 _STEP = re.compile(r"""\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[]+)""")
 
 
 class Severity(Enum):
-    """How bad a difference is. The value is the mark in front of its line."""
+    """The severity of a difference. The value is the mark before its line."""
 
     OPEN = "!!"
     """It opens the host, or loses data."""
@@ -39,12 +39,12 @@ class Severity(Enum):
 
     @property
     def rank(self) -> int:
-        """0 for the worst."""
+        """The position in the order of severities; 0 is the worst."""
         return list(Severity).index(self)
 
 
 class Section(IntEnum):
-    """What a difference is about. Lines of the same severity stand in this order."""
+    """The subject area of a difference. Lines of the same severity are in this order."""
 
     ACCESS = 0
     FIREWALL = 1
@@ -58,16 +58,16 @@ class Line:
     """A difference in one line for people: `deploy: key "evil" added — up removes it`.
 
     Attributes:
-        subject: the thing by its human name.
-        what: what is different about it.
-        remedy: what `up` will do about it; "" leaves the words to the report. It begins with `STAYS` where
-            `up` changes nothing, followed by what a person can do, ready to paste.
-        severity: how bad it is.
-        section: what it is about; None: what the kind is about.
-        at: the value that it is about; () is the whole resource.
-        topic: what several kinds may tell of, such as `9200/tcp`.
-        echo: left out where a line without this mark has the same topic on the same host.
-        follows: left out where there is any other difference: it comes from one, and goes with it.
+        subject: the name of the thing for people.
+        what: the difference.
+        remedy: what `up` will do about it; with "" the report chooses the words. If `up` changes nothing, it
+            begins with `STAYS`, followed by a command or a step for a person.
+        severity: how bad the difference is.
+        section: the subject area; None means that of the kind.
+        at: the path of the value; () means the whole resource.
+        topic: a subject that several kinds may report, such as `9200/tcp`.
+        echo: omit this line if another line on the same host has the same topic and no `echo`.
+        follows: omit this line if there is any other difference, because it results from one.
     """
 
     subject: str
@@ -82,24 +82,24 @@ class Line:
 
     @property
     def stays(self) -> bool:
-        """Whether `up` leaves it as it is."""
+        """Whether `up` changes nothing."""
         return self.remedy.startswith(STAYS)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is different about one resource.
+    """The changes of one resource.
 
     Attributes:
-        kind: such as `File`.
+        kind: the kind, such as `File`.
         name: the resource's name.
-        op: what `up` does to it.
-        before: its inputs as the last `up` left them; empty for a new one.
-        live: its inputs as they are on the host; empty where it is gone.
-        goal: its inputs after `up`; empty where it is deleted.
-        hand: where the host differs from the last `up`.
-        up: where `up` will change something.
-        host: the host's alias, "" where it is on none.
+        op: what `up` does to the resource.
+        before: its inputs after the last `up`; empty for a new resource.
+        live: its inputs on the host; empty if the thing is missing there.
+        goal: its inputs after the next `up`; empty if `up` deletes it.
+        hand: the paths at which the host differs from the last `up`.
+        up: the paths that `up` will change.
+        host: the host's alias; "" if the resource is on no host.
     """
 
     kind: str
@@ -114,12 +114,12 @@ class Change:
 
     @property
     def props(self) -> Props:
-        """Its inputs, from wherever they are known."""
+        """Its inputs: those after `up`, else the live ones, else those of the last `up`."""
         return self.goal or self.live or self.before
 
     @property
     def gone(self) -> bool:
-        """Whether somebody took it away since the last `up`."""
+        """Whether somebody removed the thing since the last `up`."""
         return bool(self.before) and not self.live and self.op in ("create", "replace")
 
     def changes(self, *names: str) -> bool:
@@ -127,7 +127,7 @@ class Change:
         return any(path[:1] == (name,) for path in self.up for name in names)
 
     def names(self) -> list[str]:
-        """Return the properties that `up` changes, but for those that only follow other changes."""
+        """Return the properties that `up` changes, except those that only follow from other changes."""
         found = sorted({path[0] for path in self.up if path})
         return [name for name in found if not self._is_unknown(name)]
 
@@ -135,14 +135,14 @@ class Change:
         return all(at(self.goal, path) == UNKNOWN for path in self.up if path[:1] == (name,))
 
     def by_hand(self, where: Path = ()) -> bool:
-        """Whether what `up` changes there was changed on the host since the last `up`."""
+        """Tell whether somebody changed a value on the host that `up` will change at this path."""
         if self.gone:
             return True
         here = [path for path in self.up if _overlap(path, where)] if self.up else [where]
         return any(_overlap(path, found) for path in here for found in self.hand)
 
     def mine(self, where: Path = ()) -> bool:
-        """Whether the code asks for something else there than at the last `up`."""
+        """Tell whether the code declares another value at this path than at the last `up`."""
         if self.gone:
             return any(self.before.get(key) != value for key, value in self.goal.items() if known(value))
         if self.op in ("create", "delete"):
@@ -155,7 +155,7 @@ class Change:
         )
 
     def entries(self, name: str) -> Iterator[tuple[str, Any, Any]]:
-        """Yield what differs of a map: key, value on the host, value after `up`; None for an absent one."""
+        """Yield the differences of a map: key, value on the host, value after `up`. None means no value."""
         live, goal = self.live.get(name), self.goal.get(name)
         if (
             not self.changes(name)
@@ -170,7 +170,7 @@ class Change:
 
 
 def path_of(text: str) -> Path:
-    """Read a path of the engine's: `keys["a.b"]`, `mounts[0].target`."""
+    """Parse a path in the engine's form: `keys["a.b"]`, `mounts[0].target`."""
     return tuple(
         re.sub(r"\\(.)", r"\1", quoted) if quoted else index or name
         for quoted, index, name in _STEP.findall(text)
@@ -178,7 +178,7 @@ def path_of(text: str) -> Path:
 
 
 def at(props: Any, path: Path) -> Any:
-    """Return the value at a path, None where there is none."""
+    """Return the value at a path, or None if there is none."""
     for step in path:
         if isinstance(props, Mapping):
             props = props.get(step)
@@ -190,7 +190,7 @@ def at(props: Any, path: Path) -> Any:
 
 
 def known(value: Any) -> bool:
-    """Return whether a value has no part that is known only after `up`."""
+    """Tell whether a value contains no part that is known only after `up`."""
     if isinstance(value, Mapping):
         return all(map(known, value.values()))
     return all(map(known, value)) if isinstance(value, list) else value != UNKNOWN
@@ -206,11 +206,11 @@ def words(name: str) -> str:
 
 
 _LONG = 48
-"""Characters of a value that a line quotes; of a longer one it says only that it differs."""
+"""The largest number of characters that a line quotes. For a longer value it only says that it differs."""
 
 
 def quoted(value: Any) -> str:
-    """Return a value as a line quotes it, "" where it cannot be quoted."""
+    """Return a value in the form that a line quotes; "" if a line cannot quote it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None or isinstance(value, Mapping | list) or value in (SECRET, UNKNOWN):
@@ -220,7 +220,7 @@ def quoted(value: Any) -> str:
 
 
 def difference(change: Change, name: str) -> str:
-    """Say how one property differs: `mode 0777, declared 0644`; of a map, its keys."""
+    """Describe how one property differs: `mode 0777, declared 0644`. For a map, name its keys."""
     if isinstance(change.live.get(name) or {}, Mapping) and isinstance(change.goal.get(name) or {}, Mapping):
         entries = list(change.entries(name))
         told = [
@@ -240,18 +240,18 @@ def difference(change: Change, name: str) -> str:
 
 
 def plain(change: Change, subject: str, names: Sequence[str] | None = None, **more: Any) -> Line:
-    """Return the line that serves where a kind has no better words.
+    """Return the line for kinds without words of their own.
 
     Args:
-        change: what is different.
-        subject: the thing by its human name.
-        names: the properties to tell of; all that differ by default.
+        change: the changes of the resource.
+        subject: the name of the thing for people.
+        names: the properties to describe. The default is all that differ.
         more: attributes of the line.
     """
     if change.gone:
-        return Line(subject, "is gone", "up makes it", **{"severity": Severity.WRONG, **more})
+        return Line(subject, "is gone", "up creates it", **{"severity": Severity.WRONG, **more})
     if change.op == "create":
-        return Line(subject, "new", "up makes it", **more)
+        return Line(subject, "new", "up creates it", **more)
     if change.op == "delete":
         return Line(subject, "no longer declared", "up removes it", **more)
     names = change.names() if names is None else names
@@ -265,13 +265,13 @@ def plain(change: Change, subject: str, names: Sequence[str] | None = None, **mo
 
 
 def with_rest(change: Change, subject: str, found: list[Line], *told: str) -> list[Line]:
-    """Return lines with one more for what none of them is about: no change may be hidden by another.
+    """Return lines, with another line for all changed properties that they do not mention.
 
     Args:
-        change: what is different.
-        subject: the thing by its human name.
-        found: the lines so far; each tells of the property that it is about.
-        told: properties that they tell of besides.
+        change: the changes of the resource.
+        subject: the name of the thing for people.
+        found: the lines so far. Each describes the property at its path.
+        told: further properties that the lines describe.
     """
     covered = {*told, *(line.at[0] for line in found if line.at)}
     rest = [name for name in change.names() if name not in covered]

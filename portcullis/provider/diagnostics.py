@@ -1,4 +1,4 @@
-"""What a provider tells people while it works: warnings that stand in the engine's own diagnostics."""
+"""Warnings from a provider to people, which the engine shows among its own diagnostics."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TIMEOUT = 5.0  # seconds
 
 
 def warn(urn: str, message: str) -> None:
-    """Show a warning beside the resource; it changes neither the outcome nor the exit code.
+    """Show a warning beside the resource. It changes neither the outcome nor the exit code.
 
-    `pulumi.log` serves programs: in a provider's process it has no engine. The engine gives its own address
-    to every plugin that it starts, as the first argument.
+    `pulumi.log` works in programs only: in a provider process it has no engine. The engine passes its own
+    address to every plugin as the first argument.
     """
     message = printable(message)
     address = sys.argv[1] if len(sys.argv) > 1 else ""

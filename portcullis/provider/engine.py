@@ -1,4 +1,4 @@
-"""Notice that Pulumi's engine is gone: a plugin that outlived it would keep its hosts locked for ever."""
+"""Ends the plugin when Pulumi's engine ends: a plugin that stays would keep its hosts locked forever."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @functools.cache
 def end_with_engine() -> None:
-    """End this process when the engine that started it ends, killed or not.
+    """End this process when the engine that started it ends, even if the engine was killed.
 
-    The engine holds the other end of a plugin's standard output, and its death closes that end. Our parent
-    process need not be the engine: a script may stand between.
+    The engine holds the other end of a plugin's standard output, which closes when the engine ends. We cannot
+    watch the parent process instead, because it may be a script between the engine and us.
     """
     output = sys.__stdout__.fileno() if sys.__stdout__ else -1
     if output >= 0 and stat.S_ISFIFO(os.fstat(output).st_mode):
@@ -37,6 +37,6 @@ def wait_for_reader(pipe: int, gone: Callable[[], None]) -> None:
 
 
 def _leave() -> None:
-    # The agents finish what is under way on their hosts, and end.
+    # The agents finish their running operations and end.
     close_sessions()
     os._exit(1)

@@ -1,4 +1,4 @@
-"""What a program under a real engine needs first: the plugin by name, and an end without a traceback."""
+"""Prepares a program for a real engine: checks that the project names the plugin, and handles Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from portcullis.provider.base import PACKAGE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_TOLD = 32
-"""The exit code that tells Pulumi's language host that the error has been shown."""
+_REPORTED = 32
+"""The exit code after which Pulumi's language host prints no error of its own."""
 _MESSAGE = """\
-{project} does not name the plugin that serves Portcullis' resources; write there:
+{project} does not name the plugin for the resources of Portcullis; add these lines:
 
 plugins:
   providers:
@@ -34,7 +34,7 @@ plugins:
 
 
 def assert_plugin_is_named() -> None:
-    """End the program with one message where the engine would not find the plugin. Mocks need none.
+    """End the program with one message if the engine would not find the plugin. Mocks need no plugin.
 
     Raises:
         SystemExit: the project does not name the plugin, and it is not installed.
@@ -49,29 +49,30 @@ def _assert_plugin_is_named() -> None:
     fault = missing(Path.cwd(), os.environ)
     if fault:
         pulumi.log.error(fault)
-        sys.exit(_TOLD)
+        sys.exit(_REPORTED)
 
 
 def end_without_traceback() -> None:
-    """Let Ctrl-C end the program at once, unless it handles that itself.
+    """Let Ctrl-C end the program at once, unless the program handles it.
 
-    It reaches every process of the terminal. The engine reports it; a traceback from here would hide that.
+    Ctrl-C reaches every process of the terminal. The engine reports it, and a traceback from here would hide
+    that report.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(_TOLD))
+        signal.signal(signal.SIGINT, lambda *_: os._exit(_REPORTED))
 
 
 def missing(folder: Path, environ: Mapping[str, str]) -> str:
-    """Return what to tell people where the engine will not find the plugin, "" where it will.
+    """Return a message if the engine will not find the plugin; "" if it will.
 
     Args:
-        folder: the program's working folder; the project is there or above.
+        folder: the program's working folder. The project file is there or above.
         environ: the program's environment.
     """
     project = project_file(folder)
     if project is None:
-        return ""  # the engine knows of a project that we do not see
+        return ""  # the engine has a project elsewhere, which we cannot check
     declared = read_project(project)
     if _names_plugin(declared) or _is_installed(declared, environ):
         return ""
@@ -89,7 +90,7 @@ def _is_installed(project: dict[str, Any], environ: Mapping[str, str]) -> bool:
         return True
     path = environ.get("PATH", "").split(os.pathsep)
     if _is_activated_by_engine(project) and path and Path(path[0]) == Path(sys.prefix) / "bin":
-        # The engine put the environment there for this program, and does not look into it itself.
+        # The engine added this folder for the program. It does not search the folder for plugins.
         path = path[1:]
     return shutil.which(PLUGIN, path=os.pathsep.join(path)) is not None
 

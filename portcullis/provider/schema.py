@@ -1,7 +1,7 @@
-"""The package's schema: what `pulumi package get-schema` prints and what `pulumi import` writes programs by.
+"""Generates the package's schema. `pulumi package get-schema` prints it, and `pulumi import` uses it.
 
-All of it comes from the declarations: constructors and annotations of the resources' classes, and their
-docstrings. https://www.pulumi.com/docs/iac/extending-pulumi/schema/ says what a schema is.
+All of it comes from the classes of resources: constructors, annotations and docstrings.
+https://www.pulumi.com/docs/iac/extending-pulumi/schema/ explains schemas.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def schema_text(version: str) -> str:
             "name": PACKAGE,
             "displayName": "Portcullis",
             "version": version,
-            "description": "Linux host state as resources that read back.",
+            "description": "The state of a Linux host as resources that previews read back from the host.",
             "resources": {token: _resource(kind) for token, kind in sorted(kinds().items())},
         },
         indent=1,
@@ -51,7 +51,7 @@ def schema_text(version: str) -> str:
 
 
 def resource_class(kind: type[Provider]) -> type[pulumi.CustomResource]:
-    """Return the class that people declare, which stands in the same module as its provider."""
+    """Return the resource class, which is in the same module as its provider."""
     found: type[pulumi.CustomResource] = getattr(sys.modules[kind.__module__], kind.type_name())
     return found
 
@@ -120,7 +120,7 @@ def _type(annotation: Any) -> Json:
 
 
 def _type_of(node: ast.expr) -> Json:
-    found = _ANY  # a class of ours, such as what a service reads
+    found = _ANY  # for example a class of our own
     match node:
         case ast.BinOp():
             found = _union(_members(node))
@@ -159,7 +159,7 @@ def _summary(declared: type) -> str:
 
 
 def _section(documented: Any, title: str) -> dict[str, str]:
-    """Return what a docstring says of each name in one of its sections."""
+    """Return the descriptions in one section of a docstring, by name."""
     text = inspect.cleandoc(documented.__doc__ or "")
     found = re.search(rf"^{title}:\n((?:(?: .*)?\n?)*)", text, re.MULTILINE)
     told: dict[str, str] = {}

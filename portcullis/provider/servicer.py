@@ -1,4 +1,4 @@
-"""The gRPC service that the engine calls: messages to plain Python, exceptions to one message each."""
+"""The gRPC service that the engine calls. It turns requests into plain Python, and exceptions into errors."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _DIFF = {
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
-    """Serves every kind whose module is imported. Each call runs in a thread of its own."""
+    """Serves all kinds. Each call runs in its own thread."""
 
     def __init__(self, close: Callable[[], None]) -> None:
-        """`close` ends the connections to the hosts; it is called once after the engine cancels."""
+        """`close` ends the connections to the hosts. It is called once, after the engine cancels."""
         self._providers = _served(GENERAL_KINDS)
         self._close = close
         self._lock, self._importing = threading.Lock(), threading.Lock()
         self._writes = 0
         self._cancelled = False
 
-    # The names below are the protocol's.
+    # The protocol defines the names of these methods.
     def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        # With a handshake the engine takes it for granted that a preview may call Create and Update.
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "there is no handshake; Configure tells it all")
+        # After a handshake, the engine would call Create and Update in previews too.
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "there is no handshake; use Configure")
 
     def Attach(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return Empty()
@@ -57,21 +57,21 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.GetSchemaResponse(schema=schema_text(__version__))
 
     def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        # The engine passes all settings portcullis:*, which are the program's. Taken over, they would stand
-        # in the state, addresses included.
+        # The engine passes all settings portcullis:*, which only the program needs. If we returned them, the
+        # state would contain them, with all addresses.
         return provider_pb2.CheckResponse()
 
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        # No secrets: the engine then marks what was secret in our answers again. No previews: what a change
-        # gives is not known before it.
+        # acceptSecrets=False: the engine itself marks secrets in our answers.
+        # supportsPreview=False: we cannot know the outputs before a change.
         return provider_pb2.ConfigureResponse(acceptSecrets=False, supportsPreview=False)
 
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         with self._answering(context):
-            # The host remembers who owns each thing, so that a renamed resource keeps what it just wrote.
+            # The host remembers the owner of each thing, so that a renamed resource does not delete it.
             news = {**from_struct(request.news), "managed_by": request.urn}
             found = self._provider(request).check(from_struct(request.olds), news)
             response = provider_pb2.CheckResponse(inputs=to_struct(found.inputs))
@@ -123,18 +123,18 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return Empty()
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Let changes that are under way end, and nothing begin. The engine sends it at every end, too."""
+        """Finish running changes, and refuse new ones. The engine also calls this at the end of every run."""
         with self._lock:
             idle = not self._cancelled and not self._writes
             self._cancelled = True
         if idle:
-            # The engine waits for this answer, and a connection that is being opened takes its time to end.
+            # The engine waits for this answer, and it may take long to end a connection that is being opened.
             threading.Thread(target=self._close, daemon=True, name="close").start()
         return Empty()
 
     def _provider(self, request: Any) -> Provider:
         token = request.type or request.urn.split("::")[2].rpartition("$")[2]
-        # The kinds of all parts take a while to import, and a program of a few files needs none of them.
+        # The import of all parts takes time, and simple programs need only the general kinds.
         with self._importing:
             if token not in self._providers:
                 self._providers = _served()
@@ -154,7 +154,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             context.abort(grpc.StatusCode.CANCELLED, _CANCELLED)
         except _UnknownType as error:
             message = str(error)
-        except Exception:  # noqa: BLE001 - whatever it is, the engine gets a message and no traceback
+        except Exception:  # noqa: BLE001 - the engine must get a message and no traceback
             message = _CANCELLED if self._cancelled and not self._writes else message_of_current_exception()
         else:
             return
@@ -162,9 +162,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Count a change: connections stay open until the last one has ended."""
+        """Count a running change: connections stay open until the last change has ended."""
         with self._lock:
-            if self._cancelled:  # since it was looked at: nothing begins once the connections end
+            if self._cancelled:  # the engine has cancelled meanwhile, and connections may already be closed
                 raise _Cancelled(_CANCELLED)
             self._writes += 1
         try:
@@ -183,7 +183,7 @@ def _served(*packages: str) -> dict[str, Provider]:
 
 
 class _Cancelled(Exception):
-    """The engine has cancelled, and a change was about to begin."""
+    """The engine cancelled before a change began."""
 
 
 class _UnknownType(Exception):
@@ -192,4 +192,4 @@ class _UnknownType(Exception):
         name = token.rpartition(":")[2]
         near = difflib.get_close_matches(name, names, 1)
         meant = f"; did you mean {PACKAGE}:index:{near[0]}?" if near else ""
-        super().__init__(f"there is no resource type {token}{meant}\n  → known are {', '.join(names)}")
+        super().__init__(f"there is no resource type {token}{meant}\n  → known types: {', '.join(names)}")

@@ -1,8 +1,8 @@
-"""Property values on the wire.
+"""Converts property values between gRPC messages and plain Python.
 
-A value that is not known yet is one of a few reserved texts, and a secret is a map with a reserved key; both
-are defined in Pulumi's sdk/go/common/resource/plugin/rpc.go. We tell the engine that we take no secrets, so
-it sends them in clear, over loopback, and marks the same properties of our answers again.
+An unknown value is one of a few reserved texts, and a secret is a map with a reserved key. Pulumi defines
+both in sdk/go/common/resource/plugin/rpc.go. We tell the engine that we accept no secret marks. So it sends
+plain values over the loopback interface, and marks the same properties of our answers itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270
 
 
 def from_struct(struct: Struct) -> Props:
-    """Return properties as plain Python, without nulls. JSON has one kind of number: whole ones are int."""
+    """Return properties as plain Python, without nulls. JSON numbers that are whole become int."""
     found = {key: _from_value(value) for key, value in struct.fields.items()}
     return {key: value for key, value in found.items() if value is not None}
 
@@ -63,8 +63,8 @@ def to_struct(properties: Mapping[str, Any], secrets: Collection[str] = ()) -> S
     """Return plain Python as a message.
 
     Args:
-        properties: by name.
-        secrets: names of those that are marked secret; the engine reads such marks in any answer.
+        properties: the values by name.
+        secrets: names of the properties to mark as secret. The engine reads such marks in any answer.
     """
     struct = Struct()
     _fill(

@@ -1,4 +1,4 @@
-"""Arguments of components, as a program writes them: declared once with the settings, in Python's names."""
+"""Arguments of components in a program. They share their declaration with the settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.config.test_settings import IMAGE, KEY, smallest
 
 
 def host(**more: Any) -> HardenedHostArgs:
-    """The twelve lines of the README, with more or other arguments."""
+    """Return the host of the README's twelve lines, with more or other arguments."""
     args: dict[str, Any] = {
         "address": "203.0.113.10",
         "os": "debian-13",
@@ -50,7 +50,7 @@ def test_twelve_lines_are_a_whole_host() -> None:
     assert args.fail2ban == Fail2banArgs()
 
 
-def test_all_faults_at_once_in_pythons_names() -> None:
+def test_all_faults_at_once_with_names_in_python() -> None:
     with pytest.raises(ArgumentsError) as caught:
         Fail2banArgs(ignore=["0.0.0.0/0", "me"], max_retry=0, ban_tim="7d")  # type: ignore[call-arg]
     assert str(caught.value).splitlines() == [
@@ -65,7 +65,7 @@ def test_all_faults_at_once_in_pythons_names() -> None:
     assert isinstance(caught.value, ValueError)
 
 
-def test_a_name_of_yaml_is_none_of_python() -> None:
+def test_python_does_not_accept_the_name_in_yaml() -> None:
     with pytest.raises(ArgumentsError, match="maxRetry: is not a known key; did you mean max_retry"):
         Fail2banArgs(maxRetry=3)  # type: ignore[call-arg]
 
@@ -74,23 +74,23 @@ def test_a_name_of_yaml_is_none_of_python() -> None:
     ("more", "line"),
     [
         ({"host_key": None}, "HardenedHostArgs.host_key: is missing; "),
-        ({"host_key": None}, "or trust_host_key: true to accept"),
+        ({"host_key": None}, "or trust_host_key: true to trust"),
         ({"trust_host_key": True}, "HardenedHostArgs.trust_host_key: contradicts host_key; "),
-        ({"user": "deploy"}, "HardenedHostArgs.users: declares no deploy"),
-        ({"user": "deploy", "users": {"deploy": UserArgs(sudo=True)}}, "users.deploy.keys: names no key"),
+        ({"user": "deploy"}, "HardenedHostArgs.users: does not declare deploy"),
+        ({"user": "deploy", "users": {"deploy": UserArgs(sudo=True)}}, "users.deploy.keys: has no key"),
         ({"ssh": SshArgs(root_login="no")}, "HardenedHostArgs.ssh.root_login: "),
         ({"jump": "x"}, 'HardenedHostArgs.jump: "x" does not describe a jump host; write JumpArgs(…)'),
         ({"stores": {}}, 'apps.api.uses[0]: "redis" is not a store of this host'),
         ({"stores": {"redi": RedisArgs()}}, "stores.redi: is not a known key; did you mean redis?"),
-        ({"port": 80}, "HardenedHostArgs.port: 80 is nginx's"),
+        ({"port": 80}, "HardenedHostArgs.port: 80 is a port of nginx"),
         ({"apps": {}}, 'sites.api.example.com.app: "api" is not an app of this host'),
         (
             {"apps": {"api": AppArgs(image=IMAGE, health_command=["true"])}},
-            "give HardenedHostArgs.apps.api the port that it listens on",
+            "write the port that it listens on under HardenedHostArgs.apps.api.port",
         ),
         (
             {"apps": {"api": AppArgs(image=IMAGE, port=8080, host_port=22)}},
-            "HardenedHostArgs.apps.api.host_port: 22 is taken on this host by the SSH server",
+            "HardenedHostArgs.apps.api.host_port: 22 is already used on this host by the SSH server",
         ),
         (
             {"sites": {"a.example.com": SiteArgs(app="api", basic_auth={"alice": "pw"})}},
@@ -107,7 +107,7 @@ def test_a_host_of_a_program_is_checked_like_a_stack(more: dict[str, Any], line:
     assert any(line in fault for fault in faults(**more)), faults(**more)
 
 
-def test_a_host_of_a_stack_is_one_of_a_program() -> None:
+def test_a_host_of_a_stack_equals_a_host_of_a_program() -> None:
     config = smallest()
     config["stores"] = {"redis": {}, "mongo": {"databases": {"shop": {}}, "host": "web1"}}
     config["apps"]["api"]["uses"] = ["redis", "mongo.shop"]
@@ -135,7 +135,7 @@ def test_each_section_is_checked_where_it_is_made(make: Any, line: str) -> None:
     assert line in str(caught.value)
 
 
-def test_values_that_are_known_only_later_pass_as_they_are() -> None:
+def test_outputs_pass_unchanged() -> None:
     async def program() -> None:  # an output needs an event loop
         image, password = pulumi.Output.from_input("x"), pulumi.Output.from_input("pw")
         app = AppArgs(image=image, port=8080, env={"URL": password})
@@ -180,7 +180,7 @@ def test_no_secret_is_in_a_fault_or_a_text() -> None:
         ),
     ],
 )
-def test_a_secret_in_a_wrong_shape_is_not_shown(more: dict[str, Any], line: str) -> None:
+def test_a_secret_of_a_wrong_type_is_not_shown(more: dict[str, Any], line: str) -> None:
     found = faults(**more)
     assert any(fault.startswith(f"HardenedHostArgs{line}") for fault in found), found
     assert "sk-1" not in "".join(found)
@@ -193,11 +193,11 @@ def test_the_name_of_a_secret_is_shown() -> None:
 
 def test_a_host_is_checked_where_it_is_made() -> None:
     with pytest.raises(
-        ArgumentsError, match=r"Host\.alias: \"a b\" is not .*\nHost\.os: \"debian\" is not an op"
+        ArgumentsError, match=r"Host\.alias: \"a b\" is not .*\nHost\.os: \"debian\" is not a supp"
     ):
         Host("a b", os="debian")
 
 
-def test_a_section_stays_as_it_was_checked() -> None:
+def test_a_section_cannot_change_after_its_check() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Fail2banArgs().max_retry = 6  # type: ignore[misc]

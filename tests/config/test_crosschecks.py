@@ -1,4 +1,4 @@
-"""What is wrong between sections, on one host and on several: each fault with its place, and no other."""
+"""Checks between sections, on one host and on several: every fault is found, and each only once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.config.test_settings import IMAGE, KEY, smallest
 
 
 def two(**sections: Any) -> dict[str, Any]:
-    """A stack of two hosts, with an app that serves a site on the first."""
+    """Return a stack of two hosts; the first has an app with a site."""
     made = smallest()
     other = {"address": "203.0.113.11", "os": "debian-13", "hostKey": KEY}
     return made | {"hosts": {**made["hosts"], "web2": other}, "apps": {"api": app("web1")}} | sections
@@ -24,12 +24,12 @@ def app(host: str | None, **more: Any) -> dict[str, Any]:
 
 
 def whole(error: SettingsError) -> list[str]:
-    """What a person reads of faults, without the quotes of values."""
+    """Return the messages of faults without the quotes around values."""
     return [str(fault).removeprefix("portcullis:").replace('"', "") for fault in error.faults]
 
 
 def found(config: dict[str, Any]) -> list[str]:
-    """The faults of settings: place and reason, without what to do."""
+    """Return the faults of settings: path and reason, without the hint."""
     try:
         load(config)
     except SettingsError as error:
@@ -46,16 +46,16 @@ def allowed(host: str, *rules: str, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("host", "rule", "said"),
     [
-        ("web1", "22/tcp", "22, which is opened for the SSH server"),
-        ("web1", "20:22/tcp", "22, which is opened for the SSH server"),
-        ("web1", "22:30/tcp", "22, which is opened for the SSH server"),
-        ("web1", "80/tcp", "80, which is opened for nginx"),
-        ("web1", "443/tcp", "443, which is opened for nginx"),
-        ("web2", "22/tcp", "22, which is opened for the SSH server"),
+        ("web1", "22/tcp", "port 22, which is already open for the SSH server"),
+        ("web1", "20:22/tcp", "port 22, which is already open for the SSH server"),
+        ("web1", "22:30/tcp", "port 22, which is already open for the SSH server"),
+        ("web1", "80/tcp", "port 80, which is already open for nginx"),
+        ("web1", "443/tcp", "port 443, which is already open for nginx"),
+        ("web2", "22/tcp", "port 22, which is already open for the SSH server"),
     ],
 )
-def test_a_port_that_is_opened_already(host: str, rule: str, said: str) -> None:
-    assert found(allowed(host, rule)) == [f"hosts.{host}.firewall.allow.{rule}: holds {said}"]
+def test_a_rule_for_a_port_that_is_already_open(host: str, rule: str, said: str) -> None:
+    assert found(allowed(host, rule)) == [f"hosts.{host}.firewall.allow.{rule}: covers {said}"]
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_a_port_that_is_opened_already(host: str, rule: str, said: str) -> None:
         ("web2", "80/tcp"),
     ],
 )
-def test_a_port_that_is_nobodys(host: str, rule: str) -> None:
+def test_a_rule_for_a_free_port(host: str, rule: str) -> None:
     assert found(allowed(host, rule)) == []
 
 
-def test_the_only_host_serves_whatever_site_is_there() -> None:
+def test_the_only_host_serves_every_site() -> None:
     config = smallest()
     config["hosts"]["web1"]["firewall"] = {"allow": {"443/tcp": {}}}
-    said = "hosts.web1.firewall.allow.443/tcp: holds 443, which is opened for nginx"
+    said = "hosts.web1.firewall.allow.443/tcp: covers port 443, which is already open for nginx"
     assert found(config) == [said]
     config["sites"] = {"a.example.com": {"redirect": "https://b.example.com"}}
     assert found(config) == [said]
@@ -83,12 +83,12 @@ def test_the_only_host_serves_whatever_site_is_there() -> None:
     assert found(config) == []
 
 
-def test_ssh_on_nginxs_port() -> None:
+def test_ssh_on_a_port_of_nginx() -> None:
     config = two()
     config["hosts"]["web2"]["port"] = 443
     assert found(config) == []
     config["hosts"]["web1"]["port"] = 443
-    assert found(config) == ["hosts.web1.port: 443 is nginx's, which serves sites here"]
+    assert found(config) == ["hosts.web1.port: 443 is a port of nginx, which serves sites on this host"]
 
 
 @pytest.mark.parametrize(
@@ -108,11 +108,11 @@ def test_ssh_on_nginxs_port() -> None:
         ({"sites": {"a.example.com": {"redirect": "https://b.example.com", "host": "web2"}}}, []),
     ],
 )  # fmt: skip
-def test_on_which_host_something_is(sections: dict[str, Any], said: list[str]) -> None:
+def test_the_host_of_an_app_or_a_store(sections: dict[str, Any], said: list[str]) -> None:
     assert sorted(found(two(**sections))) == sorted(said)
 
 
-def test_of_one_host_nobody_has_to_name_it() -> None:
+def test_with_one_host_its_name_is_optional() -> None:
     config = smallest() | {"stores": {"redis": {}}}
     config["sites"]["a.example.com"] = {"redirect": "https://b.example.com"}
     assert found(config) == []
@@ -122,13 +122,15 @@ def test_of_one_host_nobody_has_to_name_it() -> None:
     ("name", "port", "owner"),
     [("a", 22, "the SSH server"), ("a", 80, "nginx"), ("a", 443, "nginx"), ("a", 6379, "store redis")],
 )
-def test_a_host_port_that_is_taken(name: str, port: int, owner: str) -> None:
+def test_a_host_port_that_is_already_used(name: str, port: int, owner: str) -> None:
     config = two(stores={"redis": {"host": "web1"}})
     config["apps"][name] = app("web1", hostPort=port)
-    assert found(config) == [f"apps.{name}.hostPort: {port} is taken on web1 by {owner}"]
+    assert found(config) == [f"apps.{name}.hostPort: {port} is already used on web1 by {owner}"]
     config["apps"][name]["host"] = "web2"
     same = port != 6379
-    assert found(config) == ([f"apps.{name}.hostPort: {port} is taken on web2 by {owner}"] if same else [])
+    assert found(config) == (
+        [f"apps.{name}.hostPort: {port} is already used on web2 by {owner}"] if same else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,20 +142,20 @@ def test_a_host_port_that_is_taken(name: str, port: int, owner: str) -> None:
         ({"port": 2222, "bootstrap": {"port": 2200}}, {2200, 2222}),
     ],
 )
-def test_the_ports_of_ssh_are_those_of_every_login(login: dict[str, Any], taken: set[int]) -> None:
+def test_the_ports_of_ssh_include_the_bootstrap_port(login: dict[str, Any], taken: set[int]) -> None:
     for port in (22, 2200, 2222):
         config = two()
         config["hosts"]["web1"] |= login
         config["apps"]["a"] = app("web1", hostPort=port)
-        said = [f"apps.a.hostPort: {port} is taken on web1 by the SSH server"]
+        said = [f"apps.a.hostPort: {port} is already used on web1 by the SSH server"]
         assert found(config) == (said if port in taken else [])
 
 
-def test_the_ports_of_stores_are_their_own_or_the_declared_one() -> None:
+def test_the_port_of_a_store_is_its_default_or_the_declared_one() -> None:
     config = two(stores=STORES | {"redis": {"host": "web1", "hostPort": 7000}})
     for port, owner in ((27017, "store mongo"), (7000, "store redis"), (6379, None)):
         config["apps"]["a"] = app("web1", hostPort=port)
-        said = f"apps.a.hostPort: {port} is taken on web1 by {owner}"
+        said = f"apps.a.hostPort: {port} is already used on web1 by {owner}"
         assert found(config) == ([said] if owner else [])
 
 
@@ -169,14 +171,14 @@ STORES: dict[str, Any] = {
         (STORES, "redis", "web1", None),
         (STORES, "mongo.shop", "web1", None),
         (STORES, "mongo.other", "web1", "mongo.other is not a store of this stack; did you mean mongo.shop?"),
-        (STORES, "redis", "web2", "redis runs on web1; an app on web2 uses the stores of web2"),
-        (STORES, "mongo.blog", "web2", "mongo.blog runs on web1; an app on web2 uses the stores of web2"),
+        (STORES, "redis", "web2", "redis runs on web1; an app on web2 can only use stores on web2"),
+        (STORES, "mongo.blog", "web2", "mongo.blog runs on web1; an app on web2 can only use stores on web2"),
         ({}, "mongo.shop", "web1", "mongo.shop is not a store of this stack; declare it: portcullis:stores"),
         ({"mongo": {"host": "web1", "databases": {}}}, "mongo.shop", "web1",
          "mongo.shop is not a store of this stack; declare it: portcullis:stores"),
     ],
 )  # fmt: skip
-def test_what_an_app_uses(stores: dict[str, Any], use: str, host: str, said: str | None) -> None:
+def test_the_stores_that_an_app_uses(stores: dict[str, Any], use: str, host: str, said: str | None) -> None:
     config = two(stores=stores)
     config["apps"]["job"] = app(host, uses=[use], hostPort=9000)
     try:
@@ -187,7 +189,7 @@ def test_what_an_app_uses(stores: dict[str, Any], use: str, host: str, said: str
     assert [text.removeprefix("apps.job.uses[0]: ") for text in told] == ([] if said is None else [said])
 
 
-def test_a_use_that_is_none_hides_no_other() -> None:
+def test_a_wrong_use_does_not_hide_others() -> None:
     config = two(stores={"redis": {"host": "web1"}})
     config["apps"]["job"] = app("web1", uses=["mongo", 3, "mongo.shop", "redis"], hostPort=9000)
     config["apps"]["redis"] = app("web1", hostPort=9001)
@@ -195,18 +197,18 @@ def test_a_use_that_is_none_hides_no_other() -> None:
         "apps.job.uses[0]: mongo is not a store",
         "apps.job.uses[1]: 3 is not a store",
         "apps.job.uses[2]: mongo.shop is not a store of this stack",
-        "apps.redis: has the name of the store redis",
+        "apps.redis: is also the name of a store",
     ]
 
 
-def test_a_secret_that_is_none_hides_no_other() -> None:
+def test_a_wrong_secret_does_not_hide_others() -> None:
     config = two()
     config["apps"]["job"] = app("web1", secrets=[3, "redis_x", "mongo_x", "key"], hostPort=9000)
     assert found(config) == [
         "apps.job.secrets[0]: 3 is not a name for a secret",
-        "apps.job.secrets[1]: redis_x is what a store's own file is called",
+        "apps.job.secrets[1]: redis_x is a file name that the stores use",
         "apps.job.secrets[1]: redis_x is not a secret of this stack",
-        "apps.job.secrets[2]: mongo_x is what a store's own file is called",
+        "apps.job.secrets[2]: mongo_x is a file name that the stores use",
         "apps.job.secrets[2]: mongo_x is not a secret of this stack",
         "apps.job.secrets[3]: key is not a secret of this stack",
     ]
@@ -229,30 +231,30 @@ WRONG_FORM: list[tuple[dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("sections", "said"), WRONG_FORM)
-def test_what_has_the_wrong_form_or_no_place_is_told_once(sections: dict[str, Any], said: list[str]) -> None:
+def test_a_wrong_type_or_a_missing_host_is_one_fault(sections: dict[str, Any], said: list[str]) -> None:
     assert found(two(**sections)) == said
 
 
-def test_ports_of_the_wrong_form_are_told_once() -> None:
+def test_a_wrong_port_is_one_fault() -> None:
     config = allowed("web1", "443/tcp", "x:y/tcp", "443:y/tcp", "1:/tcp", port="ssh")
     assert found(config) == [
         "hosts.web1.port: ssh is not a port",
         "hosts.web1.firewall.allow.x:y/tcp: x:y/tcp is not a port with its protocol",
         "hosts.web1.firewall.allow.443:y/tcp: 443:y/tcp is not a port with its protocol",
         "hosts.web1.firewall.allow.1:/tcp: 1:/tcp is not a port with its protocol",
-        "hosts.web1.firewall.allow.443/tcp: holds 443, which is opened for nginx",
+        "hosts.web1.firewall.allow.443/tcp: covers port 443, which is already open for nginx",
     ]
     assert found(allowed("web2", "443/tcp", port=443)) == [
-        "hosts.web2.firewall.allow.443/tcp: holds 443, which is opened for the SSH server"
+        "hosts.web2.firewall.allow.443/tcp: covers port 443, which is already open for the SSH server"
     ]
     config = two()
     config["hosts"]["web1"]["firewall"] = {"public": {"22/tcp": {}}}
     assert found(config) == [
-        "hosts.web1.firewall.public.22/tcp: holds 22, which is opened for the SSH server"
+        "hosts.web1.firewall.public.22/tcp: covers port 22, which is already open for the SSH server"
     ]
 
 
-def test_options_of_sshd_of_the_wrong_form_and_who_previews() -> None:
+def test_an_sshd_option_that_refuses_the_preview_account() -> None:
     config = two()
     config["hosts"]["web1"]["ssh"] = {"options": {"AllowUsers": "root"}}
     config["hosts"]["web2"]["preview"] = {}
@@ -279,14 +281,14 @@ def test_an_app_that_uses_mongodb_and_no_database(databases: dict[str, Any], hin
     ("apps", "site", "said"),
     [
         ({}, {"app": "ap"}, ["app: ap is not an app of this stack"]),
-        ({"b": app("web1", port=None)}, {"app": "b"}, ["app: b is not published"]),
+        ({"b": app("web1", port=None)}, {"app": "b"}, ["app: b has no port that nginx could reach"]),
         ({"b": app("web2")}, {"app": "api", "paths": {"/b/": "b"}},
-         ["paths./b/: b runs on web2, and this site's other app on web1"]),
+         ["paths./b/: b runs on web2, but the site's other app runs on web1"]),
         ({}, {"app": "api", "host": "web2"}, ["app: api runs on web1, not on web2"]),
         ({}, {"app": "api", "host": "web1"}, []),
     ],
 )  # fmt: skip
-def test_which_apps_a_site_names(apps: dict[str, Any], site: dict[str, Any], said: list[str]) -> None:
+def test_the_apps_that_a_site_names(apps: dict[str, Any], site: dict[str, Any], said: list[str]) -> None:
     config = two()
     for name, entry in apps.items():
         config["apps"][name] = {key: value for key, value in entry.items() if value is not None}
@@ -305,19 +307,19 @@ def test_a_site_is_served_by_the_host_of_its_app(host: str, fits: bool) -> None:
     assert (told == []) if fits else any(text.startswith(said) for text in told)
 
 
-def test_whose_tunnels_lead_where() -> None:
+def test_the_stores_and_accounts_of_tunnels() -> None:
     person = {"to": ["redis", "kafka"]}
     config = two(stores={"redis": {"host": "web1"}}, tunnels={"alice": person})
     config["hosts"]["web2"]["users"] = {"tunnel-bob": {"keys": {"a": KEY}}}
     assert sorted(found(config)) == [
-        "hosts.web2.users.tunnel-bob: begins with tunnel-, as the accounts do that only tunnel",
+        "hosts.web2.users.tunnel-bob: begins with tunnel-, which only tunnel accounts may",
         "tunnels.alice.to[1]: kafka is not a store of this stack",
     ]
     del config["tunnels"]
     assert found(config) == []
 
 
-def test_whom_sshd_shuts_out_counts_where_they_come_in() -> None:
+def test_sshd_must_admit_tunnels_on_the_hosts_that_they_reach() -> None:
     config = two(stores={"redis": {"host": "web1"}}, tunnels={"alice": {"to": ["redis"]}})
     for host in config["hosts"].values():
         host["ssh"] = {"options": {"AllowUsers": "root"}}
@@ -330,8 +332,8 @@ def test_whom_sshd_shuts_out_counts_where_they_come_in() -> None:
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        (None, ["stores.redis.image: is the default, a tag, and images.digests is required"]),
-        ("redis:8", ["stores.redis.image: redis:8 is a tag, and images.digests is required"]),
+        (None, ["stores.redis.image: defaults to a tag, but images.digests is required"]),
+        ("redis:8", ["stores.redis.image: redis:8 is a tag, but images.digests is required"]),
         (IMAGE, []),
         (3, ["stores.redis.image: 3 is not an image"]),
     ],
@@ -341,7 +343,7 @@ def test_the_image_of_a_store_without_a_digest(image: Any, said: list[str]) -> N
     assert found(smallest() | {"images": {"digests": "required"}, "stores": {"redis": store}}) == said
 
 
-def test_an_app_without_an_image_lacks_that_and_no_digest() -> None:
+def test_a_missing_image_is_no_missing_digest() -> None:
     config = smallest() | {"images": {"digests": "required"}}
     del config["apps"]["api"]["image"]
     assert found(config) == ["apps.api.image: is missing"]
@@ -350,7 +352,7 @@ def test_an_app_without_an_image_lacks_that_and_no_digest() -> None:
 @pytest.mark.parametrize(
     ("policy", "image", "said"),
     [
-        ("required", "redis:8", ["apps.api.image: redis:8 is a tag, and images.digests is required"]),
+        ("required", "redis:8", ["apps.api.image: redis:8 is a tag, but images.digests is required"]),
         ("required", IMAGE, []),
         ("optional", "redis:8", None),
     ],

@@ -1,4 +1,4 @@
-"""What a form refuses, with its reason and what to write instead."""
+"""The values that a type of settings refuses, with reason and hint."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ DIGEST = "@sha256:" + "5f" * 32
 NO_ADDRESS = ("is neither an IP address nor a host name", "write it without port, user or brackets")
 NO_V6 = ("is not an IPv6 address", "write it as in 2001:db8::10, without prefix or brackets")
 NO_NAME = ("is not a host name", "write it as in DNS: www.example.com")
-NEEDS_NAME = ("is an address", "a site needs a host name, so that several fit on one host")
+NEEDS_NAME = ("is an address", "write the host name of the site, such as www.example.com")
 NO_IMAGE = ("is not an image with a digest", "write NAME@sha256: and 64 hexadecimal digits")
 HOW = "write NAME:TAG, such as redis:8, or NAME@sha256:…"
 NO_NAME_OF_IMAGE = ("is not an image", HOW)
-NO_TAG = ("names no tag: what it stands for changes with every release", HOW)
+NO_TAG = ("names no tag, so each new release would change the image", HOW)
 NO_USER = ("is not a user", "write a name or a number, with :group where needed")
-ROOT = ("is root", "a container runs as a user of its own: write a name the image has, or a number")
-ROOTS_GROUP = ("is in root's group, which the files of many images are open to", "write another group")
+ROOT = ("is root", "write another user that the image has, or a number")
+ROOTS_GROUP = ("is in root's group, which can write files in many images", "write another group")
 NO_NETWORK = (
     "is not an address or network",
     "write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32",
@@ -31,11 +31,11 @@ NO_NETWORK = (
 
 
 def spelt(what: str) -> tuple[str, str]:
-    return ("is not spelt as the host shows it", f"write {what}")
+    return ("is not in its normal form", f"write {what}")
 
 
 def named(what: str) -> tuple[str, str]:
-    return ("is not spelt as DNS and nginx compare it", f"write {what}")
+    return ("is not in its normal form", f"write {what}")
 
 
 def page(what: str) -> tuple[str, str]:
@@ -59,7 +59,7 @@ def test_an_address(text: str, said: Refused) -> None:
     ("text", "said"),
     [
         ("2001:db8::10", None), ("203.0.113.10", NO_V6), ("2001:db8::/32", NO_V6), ("[::1]", NO_V6),
-        ("fe80::1%eth0", ("is the address of an interface", "write the one that others reach")),
+        ("fe80::1%eth0", ("names an interface", "write the address that other machines reach")),
         ("2001:DB8::10", spelt("2001:db8::10")), ("2001:db8:0::10", spelt("2001:db8::10")),
     ],
 )  # fmt: skip
@@ -91,11 +91,11 @@ def test_the_name_of_a_site(text: str, said: Refused) -> None:
     assert forms.server_name_fault(text) == said
 
 
-def test_the_name_of_a_site_is_the_name_of_files_too() -> None:
+def test_the_name_of_a_site_also_fits_into_file_names() -> None:
     longest = ".".join(["a" * 49] * 4) + "a"
     assert len(longest) == 200
     assert forms.server_name_fault(longest) is None
-    said = ("is longer than 200 characters", "its log files could not be named after it")
+    said = ("is longer than 200 characters", "the names of its log files would be too long")
     assert forms.server_name_fault(f"a{longest}") == said
 
 
@@ -104,7 +104,7 @@ def test_the_name_of_a_site_is_the_name_of_files_too() -> None:
     [
         (f"redis{DIGEST}", None), (f"redis:8{DIGEST}", None), (f"ghcr.io/acme/api{DIGEST}", None),
         (f"localhost:5000/a/b_c{DIGEST}", None),
-        ("redis:8", ("is not pinned: the registry may serve other content tomorrow", forms._DIGEST_HOW)),
+        ("redis:8", ("is not pinned: the registry may change what this name stands for", forms._DIGEST_HOW)),
         ("redis@sha256:5f", NO_IMAGE), (f"redis{DIGEST}0", NO_IMAGE), (f"Redis{DIGEST}", NO_IMAGE),
         (f"redis{DIGEST.upper()}", NO_IMAGE), ("Redis", NO_IMAGE), ("", NO_IMAGE), (DIGEST, NO_IMAGE),
     ],
@@ -190,7 +190,7 @@ PATTERNS = {
         *[(form, text, False) for form, (_, wrong) in PATTERNS.items() for text in wrong],
     ],
 )
-def test_what_the_pattern_of_a_form_takes(form: str, text: str, fits: bool) -> None:  # noqa: FBT001
+def test_the_values_that_a_pattern_accepts(form: str, text: str, fits: bool) -> None:  # noqa: FBT001
     _, kind = get_args(getattr(forms, form))
     assert (re.fullmatch(kind.pattern, text) is not None) is fits
     assert kind.hint.startswith(("write", "start", "name"))
@@ -203,16 +203,16 @@ def test_what_the_pattern_of_a_form_takes(form: str, text: str, fits: bool) -> N
         ("157248000s", "157248001s"), ("157248000", "157248001"),
     ],
 )  # fmt: skip
-def test_a_length_of_time_is_five_years_at_most(longest: str, too_long: str) -> None:
+def test_a_length_of_time_is_at_most_five_years(longest: str, too_long: str) -> None:
     assert forms._duration(longest) is None
-    said = ("is longer than 260 weeks, five years", "write less, such as 52w")
+    said = ("is longer than 260 weeks (five years)", "write less, such as 52w")
     assert forms._duration(too_long) == said
     assert valid(forms.Duration, longest) == longest
     assert valid(forms.Duration, too_long) is None
 
 
 @pytest.mark.parametrize("text", ["", "0", "01m", "1y", "1M", "-1", "1.5h", "1 h", "1234567890"])
-def test_what_is_no_length_of_time(text: str) -> None:
+def test_values_that_are_no_length_of_time(text: str) -> None:
     assert valid(forms.Duration, text) is None
 
 
@@ -225,11 +225,11 @@ SYSTEMS = ("debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04")
 OLD = ("debian-10", "debian-11", "ubuntu-18.04", "ubuntu-20.04")
 
 
-def test_the_systems_that_are_known_and_those_that_are_refused_with_a_reason() -> None:
+def test_supported_systems_and_refused_systems_with_a_reason() -> None:
     words, kind = get_args(forms.Os)
     assert get_args(words) == SYSTEMS
     assert set(kind.refused) == {*OLD, "ubuntu-26.04"}
 
 
-def test_private_networks_are_those_of_rfc_1918() -> None:
+def test_the_private_networks_are_those_of_rfc_1918() -> None:
     assert list(map(str, forms.PRIVATE)) == ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]

@@ -1,4 +1,4 @@
-"""Who takes a secret's text in clear: few enough to look at each."""
+"""The files that reveal a secret's plain text: few enough to review each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ REVEALS = {
     "components/nginx/site_checks.py": "a password's length, and whether a key is its certificate's",
     "portcullis/registry.py": "the header of a request to a registry, over HTTPS",
 }
-"""The files that may, and what for."""
+"""The files that may call `reveal`, with the purpose."""
 
 
 def test_secrets_are_revealed_in_these_files_only() -> None:

@@ -1,4 +1,4 @@
-"""Every place where a secret comes in has a canary in the secrets drill, or a reason why it needs none."""
+"""Every input that may hold a secret has a canary in the secrets drill, or a reason why it needs none."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_secret_argument_of_a_part_is_listed() -> None:
     assert found - set(inputs.KINDS) == set(inputs.PARTS)
 
 
-def test_every_secret_variable_of_whoever_deploys_is_listed() -> None:
+def test_every_secret_environment_variable_is_listed() -> None:
     folders = [ROOT / "components", ROOT / "portcullis", ROOT / "policy"]
     texts = [file.read_text() for folder in folders for file in folder.rglob("*.py")]
     found = {
@@ -71,7 +71,7 @@ def test_every_secret_variable_of_whoever_deploys_is_listed() -> None:
     assert found == set(inputs.ENVIRONMENT)
 
 
-def test_what_is_listed_is_given() -> None:
+def test_every_listed_input_exists() -> None:
     lists = (inputs.SETTINGS, inputs.KINDS, inputs.PARTS, inputs.ENVIRONMENT)
     named = {
         word

@@ -1,4 +1,4 @@
-"""Settings: what is accepted, what is refused and with which words."""
+"""Settings: accepted values, refused values, and the messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def smallest() -> dict[str, Any]:
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
-    """The smallest settings with one value changed, None taking it away; dots in keys are written as /."""
+    """Return the smallest settings with one value changed; None removes it.
+
+    In the path, / stands for a dot in a key.
+    """
     config = copy.deepcopy(smallest())
     *way, last = (part.replace("/", ".") for part in path.split("."))
     place = config
@@ -59,7 +62,7 @@ def test_defaults_of_the_smallest_settings() -> None:
     assert settings.sites_on("web1").keys() == {"api.example.com"}
 
 
-def test_everything_that_can_be_said() -> None:
+def test_every_setting_is_accepted() -> None:
     config = smallest()
     config["hosts"]["web1"] |= {
         "address": "2001:db8::10",
@@ -151,14 +154,14 @@ def test_all_faults_at_once() -> None:
             "is not supported: it gets no security updates",
         ),
         ("hosts.web1.os", "ubuntu-22.04", "sites.api.example.com: cannot be served by web1"),
-        ("hosts.web1.os", "windows", "known are debian-12, debian-13, ubuntu-22.04, ubuntu-24.04"),
+        ("hosts.web1.os", "windows", "choose from debian-12, debian-13, ubuntu-22.04, ubuntu-24.04"),
         ("hosts.web1.port", 0, "0 is not a port; write a number from 1 to 65535"),
         ("hosts.web1.port", 65536, "65536 is not a port"),
         ("hosts.web1.port", 22.5, "22.5 is not a port"),
         ("hosts.web1.port", "022", "is not a port"),
         ("hosts.web1.hostKey", None, "or trustHostKey: true"),
-        ("hosts.web1.hostKey", KEY[:-8], "is not a whole ssh-ed25519 key"),
-        ("hosts.web1.hostKey", KEY.replace("ssh-ed25519", "ssh-rsa"), "is not a whole ssh-rsa key"),
+        ("hosts.web1.hostKey", KEY[:-8], "is not a complete ssh-ed25519 key"),
+        ("hosts.web1.hostKey", KEY.replace("ssh-ed25519", "ssh-rsa"), "is not a complete ssh-rsa key"),
         ("hosts.web1.hostKey", "ssh-dss AAAA", "is not the public key of a host"),
         ("hosts.web1.hostKey", "ssh-ed25519 &&&", "is not base64"),
         ("hosts.web1.trustHostKey", True, "hosts.web1.trustHostKey: contradicts hostKey"),
@@ -177,20 +180,20 @@ def test_all_faults_at_once() -> None:
             "is not a name for a host",
         ),
         ("hosts.a-jump", {"address": "203.0.113.9", "os": "debian-12", "hostKey": KEY}, "not ending in"),
-        ("apps.bridge", {"image": IMAGE, "healthCommand": ["/ok"]}, "networks of Docker's own"),
+        ("apps.bridge", {"image": IMAGE, "healthCommand": ["/ok"]}, "Docker's own networks"),
         ("apps.none", {"image": IMAGE, "healthCommand": ["/ok"]}, "is not a name for an app"),
         ("apps.api.image", "ghcr.io/acme/api", "names no tag"),
         ("apps.api.image", "ghcr.io/acme/api@sha256:abc", "is not an image with a digest"),
         ("apps.api.image", "GHCR.io/acme/api@sha256:" + "a" * 64, "is not an image with a digest"),
         ("apps.api.host", "web2", "did you mean web1?"),
-        ("apps.api.hostPort", 22, "22 is taken on web1 by the SSH server"),
-        ("apps.api.hostPort", 443, "443 is taken on web1 by nginx"),
+        ("apps.api.hostPort", 22, "22 is already used on web1 by the SSH server"),
+        ("apps.api.hostPort", 443, "443 is already used on web1 by nginx"),
         (
             "apps.api.hostPort",
             32768,
             "32768 is not a port that only root may listen on; write a number from 1 to 32767",
         ),
-        ("apps.api.port", None, 'sites.api.example.com.app: "api" is not published'),
+        ("apps.api.port", None, 'sites.api.example.com.app: "api" has no port that nginx could reach'),
         ("sites.api/example/com.app", None, "sites.api.example.com.app: is missing"),
         ("sites.api/example/com.root", "web/dist", "sites.api.example.com.root: cannot be used beside app"),
         ("sites.api/example/com.spa", True, "sites.api.example.com.spa: needs files"),
@@ -231,9 +234,9 @@ def test_all_faults_at_once() -> None:
         ("sites.*/example/com", {"app": "api"}, "is a wildcard"),
         ("sites.203/0/113/10", {"app": "api"}, "is an address"),
         ("sites", {"https://Shop.example.com/": {"app": "api"}}, "is an address; write shop.example.com"),
-        ("sites", {"https://[2001:db8::1]/": {"app": "api"}}, "is an address; a site needs a host name"),
-        ("sites", {"https://me:pw@example.com/": {"app": "api"}}, "is an address; a site needs a host name"),
-        ("sites", {"https://10.0.0.5/": {"app": "api"}}, "is an address; a site needs a host name"),
+        ("sites", {"https://[2001:db8::1]/": {"app": "api"}}, "is an address; write the host name"),
+        ("sites", {"https://me:pw@example.com/": {"app": "api"}}, "is an address; write the host name"),
+        ("sites", {"https://10.0.0.5/": {"app": "api"}}, "is an address; write the host name"),
         ("sites", {"Shop_Example..com": {"app": "api"}}, "is not a host name"),
         ("sites.münchen/example", {"app": "api"}, "write xn--mnchen-3ya.example"),
         ("sites.Api/example", {"app": "api"}, "write api.example"),
@@ -243,10 +246,10 @@ def test_all_faults_at_once() -> None:
         ("sites", {"api.example.com": None}, "is empty"),
     ],
 )
-def test_a_fault_names_place_reason_and_remedy(path: str, value: Any, words: str) -> None:
+def test_a_fault_has_path_reason_and_hint(path: str, value: Any, words: str) -> None:
     found = faults(changed(path, value))
     assert any(words in line for line in found), found
-    # A second host makes the host of the app a question, and a missing port is missed twice.
+    # With a second host, the app must name its host. A missing port causes two faults.
     assert len(found) == 1 or path in {
         "hosts.Web1",
         "hosts.a-jump",
@@ -260,7 +263,7 @@ def test_two_apps_on_one_host_port() -> None:
     config = smallest()
     config["apps"]["web"] = {**config["apps"]["api"], "hostPort": "2019"}
     assert faults(config) == [
-        "portcullis:apps.web.hostPort: 2019 is taken on web1 by app api; choose another",
+        "portcullis:apps.web.hostPort: 2019 is already used on web1 by app api; choose another",
     ]
 
 
@@ -272,7 +275,7 @@ def test_one_host_port_on_two_hosts() -> None:
     assert load(config).apps["web"].host_port == 2019
 
 
-def test_moved_ssh_port_is_taken_and_the_bootstrap_port_too() -> None:
+def test_the_moved_ssh_port_and_the_bootstrap_port_are_used() -> None:
     config = changed("apps.api.hostPort", 2222)
     config["hosts"]["web1"] |= {"port": 2222, "bootstrap": {}}
     config["apps"]["b"] = {**config["apps"]["api"], "hostPort": 22}
@@ -280,23 +283,23 @@ def test_moved_ssh_port_is_taken_and_the_bootstrap_port_too() -> None:
 
 
 @pytest.mark.parametrize("value", [8080, 8080.0, "8080"])
-def test_a_port_by_whatever_type_yaml_gives_it(value: Any) -> None:
+def test_a_port_of_any_type_that_yaml_gives(value: Any) -> None:
     assert load(changed("apps.api.port", value)).apps["api"].port == 8080
 
 
 @pytest.mark.parametrize("value", [1, 1.0, "1", "1.0"])
-def test_one_spelling_of_cpus(value: Any) -> None:
+def test_cpus_have_one_normal_form(value: Any) -> None:
     assert load(changed("apps.api.cpus", value)).apps["api"].cpus == "1"
 
 
 @pytest.mark.parametrize("value", [True, 1.1, 8, None])
-def test_environment_that_yaml_did_not_keep_as_typed(value: Any) -> None:
+def test_environment_values_that_yaml_changed_are_refused(value: Any) -> None:
     [line] = faults(changed("apps.api.env", {"A": value}))
     assert line.startswith("portcullis:apps.api.env.A: ")
     assert '""' in line if value is None else "put it in quotes" in line
 
 
-def test_nothing_after_the_colon_is_an_empty_section() -> None:
+def test_an_empty_value_is_an_empty_section() -> None:
     config = smallest() | {"sites": None}
     config["apps"]["api"]["env"] = None
     settings = load(config)
@@ -304,7 +307,7 @@ def test_nothing_after_the_colon_is_an_empty_section() -> None:
     assert settings.apps["api"].env == {}
 
 
-def test_a_secret_value_is_in_no_fault() -> None:
+def test_no_fault_shows_a_secret_value() -> None:
     config = smallest()
     config["apps"]["api"] |= {"env": {"TOKEN": 4711471147114711}, "image": "s3cr3t", "user": "s3 cr3t"}
     found = faults(config, secret={"apps"})
@@ -318,19 +321,19 @@ def test_a_long_value_is_cut() -> None:
     assert len(line) < 300
 
 
-def test_settings_are_json_and_nothing_else() -> None:
+def test_settings_are_a_map() -> None:
     assert load(json.loads(json.dumps(smallest()))) == load(smallest())
 
 
-def test_a_misspelt_namespace_is_a_fault_and_not_a_deletion() -> None:
+def test_a_misspelt_namespace_is_a_fault() -> None:
     with pytest.raises(SettingsError) as caught:
         load(smallest(), others=["portculis:sites", "aws:region", "Portcullis:apps"])
     assert [fault.path for fault in caught.value.faults] == ["portculis:sites", "Portcullis:apps"]
-    assert "keys begin with portcullis:" in str(caught.value)
+    assert "keys of this program begin with portcullis:" in str(caught.value)
     load(smallest(), others=["aws:region", "pulumi:tags", "docker:host"])
 
 
-def test_no_two_apps_come_to_the_same_name_on_the_host() -> None:
+def test_two_apps_must_not_lead_to_the_same_name_on_the_host() -> None:
     config = smallest()
     config["stores"] = {"redis": {}}
     served, worker = dict(config["apps"]["api"]), {"image": IMAGE, "healthCommand": ["/ok"]}
@@ -346,14 +349,17 @@ def test_no_two_apps_come_to_the_same_name_on_the_host() -> None:
         "web-eu": {**worker, "host": "web1", "volumes": {"data": "/data"}},
     }
     assert [fault.partition("; ")[0] for fault in faults(config)] == [
-        "portcullis:apps.api-2: is what a release of the app api is called",
-        "portcullis:apps.ops: has the name of our own user of Redis",
-        "portcullis:apps.redis-shared: has the name of a store's network",
-        "portcullis:apps.web-eu.volumes.data: is web-eu-data on the host, and so is a volume of the app web",
+        "portcullis:apps.api-2: is a name that releases of the app api use",
+        "portcullis:apps.ops: is the name of our own Redis user",
+        "portcullis:apps.redis-shared: is the name of a store's network",
+        (
+            "portcullis:apps.web-eu.volumes.data: becomes web-eu-data on the host, "
+            "which is already a volume of the app web"
+        ),
     ]
 
 
-def test_only_an_app_that_is_served_and_has_no_port_of_its_own_has_releases() -> None:
+def test_only_a_served_app_without_a_fixed_port_has_releases() -> None:
     config = smallest()
     worker = {"image": IMAGE, "healthCommand": ["/ok"]}
     served = {**config["apps"]["api"], "hostPort": 8001}
@@ -361,7 +367,7 @@ def test_only_an_app_that_is_served_and_has_no_port_of_its_own_has_releases() ->
     load(config)
     del config["apps"]["api"]["hostPort"]
     (fault,) = faults(config)
-    assert "api-2: is what a release of the app api is called" in fault
+    assert "api-2: is a name that releases of the app api use" in fault
 
 
 @pytest.mark.parametrize(
@@ -372,10 +378,10 @@ def test_only_an_app_that_is_served_and_has_no_port_of_its_own_has_releases() ->
         ("1821d", False), ("260w", True), ("261w", False), ("1", True),
     ],
 )  # fmt: skip
-def test_a_length_of_time_is_five_years_at_most_in_every_unit(text: str, fits: bool) -> None:  # noqa: FBT001
+def test_a_length_of_time_is_at_most_five_years_in_every_unit(text: str, fits: bool) -> None:  # noqa: FBT001
     found = faults({"hosts": {"web1": {"fail2ban": {"banTime": text}}}})
     said = [fault for fault in found if "banTime" in fault]
-    assert any("is longer than 260 weeks, five years" in fault for fault in said) is not fits
+    assert any("is longer than 260 weeks (five years)" in fault for fault in said) is not fits
     assert bool(said) is not fits
 
 
@@ -388,7 +394,7 @@ def test_a_length_of_time_is_five_years_at_most_in_every_unit(text: str, fits: b
         ("apps.api.env", {"A": [[]]}, "apps.api.env.A: "),
     ],
 )
-def test_a_structure_where_a_text_belongs_is_a_fault(path: str, value: Any, words: str) -> None:
+def test_a_structure_instead_of_a_text_is_a_fault(path: str, value: Any, words: str) -> None:
     assert any(words in line for line in faults(changed(path, value)))
 
 
@@ -401,7 +407,7 @@ def test_a_store_on_a_host_that_is_no_text_is_a_fault() -> None:
     "name",
     ["a\n  portcullis:hosts: is fine", "\x1b[2J", "\u202ebew", "\ud800", "::stop-commands::x", "<{%reset%}>"],
 )
-def test_a_name_acts_on_no_terminal_and_on_no_log(name: str) -> None:
+def test_a_name_cannot_control_a_terminal_or_a_log(name: str) -> None:
     for config in (changed("apps", {name: {}}), changed("sites", {name: {"app": name}})):
         said = faults(config)
         assert said
@@ -409,17 +415,16 @@ def test_a_name_acts_on_no_terminal_and_on_no_log(name: str) -> None:
         assert not any("::stop-commands::" in line and line.startswith("::") for line in said)
 
 
-def test_a_name_of_any_length_is_a_line_that_can_be_read() -> None:
+def test_a_long_name_is_cut() -> None:
     assert max(map(len, faults(changed("apps", {"x" * 100_000: {"port": "y" * 100_000}})))) <= 2000
 
 
-def test_what_is_nested_without_end_is_a_fault() -> None:
+def test_endless_nesting_is_a_fault() -> None:
     deep = "[" * 100_000 + "]" * 100_000
     with pytest.raises(SettingsError, match=r"portcullis:hosts: .* is not a map"):
         of_json(StackArgs, {"portcullis:hosts": {"value": deep}})
     assert (
-        shown(functools.reduce(lambda inner, _: [inner], range(100_000), []))
-        == "a value that is nested without end"
+        shown(functools.reduce(lambda inner, _: [inner], range(100_000), [])) == "an endlessly nested value"
     )
 
 
@@ -427,20 +432,20 @@ def test_what_is_nested_without_end_is_a_fault() -> None:
     ("path", "value", "words"),
     [
         ("hosts.web1.address", "\u212aelvin.example.com", "is neither an IP address nor a host name"),
-        ("hosts.web1.identityFile", "~/.ssh/\x85id", "holds a control character"),
-        ("hosts.web1.exposure", {"accept": {"tcp4 0.0.0.0:25": "mail \u202e"}}, "holds a control character"),
-        ("apps.api.env", {"A": "\ud800"}, "holds half a character"),
+        ("hosts.web1.identityFile", "~/.ssh/\x85id", "contains a control character"),
+        ("hosts.web1.exposure", {"accept": {"tcp4 0.0.0.0:25": "mail \u202e"}}, "a control character"),
+        ("apps.api.env", {"A": "\ud800"}, "contains half of a surrogate pair"),
         ("apps.api.command", ["a", "\udce9"], "apps.api.command[1]: "),
-        ("stores", {"mongo": {"databases": {"sh\ud800p": {}}}}, "holds half a character"),
-        ("policy", {"exempt": {"no-swarm-service": {"a\0b": {"reason": "x"}}}}, "holds a control character"),
+        ("stores", {"mongo": {"databases": {"sh\ud800p": {}}}}, "contains half of a surrogate pair"),
+        ("policy", {"exempt": {"no-swarm-service": {"a\0b": {"reason": "x"}}}}, "a control character"),
     ],
 )
-def test_a_text_has_no_look_alikes_and_acts_on_nothing(path: str, value: Any, words: str) -> None:
+def test_a_text_without_control_characters_and_look_alikes(path: str, value: Any, words: str) -> None:
     assert any(words in line for line in faults(changed(path, value)))
 
 
 SCOPED = "fe80::1%eth0 203.0.113.7; }"
-"""To Python an address, with the interface that it is on."""
+"""Return an address with an interface and more text, which Python accepts."""
 
 
 @pytest.mark.parametrize(
@@ -455,10 +460,10 @@ SCOPED = "fe80::1%eth0 203.0.113.7; }"
         ("apps.api.egress", [SCOPED]),
     ],
 )
-def test_an_address_brings_no_text_of_its_own_into_a_file(path: str, value: Any) -> None:
+def test_an_address_cannot_bring_other_text_into_a_file(path: str, value: Any) -> None:
     assert faults(changed(path, value))
 
 
 @pytest.mark.parametrize("deny", [{"25/tcp\n": "why"}, {"25/tcp": "why\n"}, {"25/tcp": "\n"}])
-def test_a_rule_and_its_comment_stand_on_one_line(deny: dict[str, str]) -> None:
+def test_a_rule_and_its_comment_are_one_line(deny: dict[str, str]) -> None:
     assert faults(changed("hosts.web1.firewall", {"deny": deny}))

@@ -1,4 +1,4 @@
-"""The settings that harden a host: defaults, everything that can be said, and faults."""
+"""The settings that harden a host: defaults, all keys, and faults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def rsa(bits: int) -> str:
     return f"ssh-rsa {base64.b64encode(blob).decode()} old@laptop"
 
 
-def test_defaults_are_the_secure_ones() -> None:
+def test_the_defaults_are_secure() -> None:
     host = load(smallest()).hosts["web1"]
     assert (host.ssh.root_login, host.ssh.options, host.users) == ("prohibit-password", {}, {})
     assert (host.firewall.allow, host.firewall.logging) == ({}, "low")
@@ -30,7 +30,7 @@ def test_defaults_are_the_secure_ones() -> None:
     assert host.docker_engine.address_pools == ()
 
 
-def test_a_section_with_nothing_in_it_is_the_default() -> None:
+def test_an_empty_section_is_the_default() -> None:
     config = smallest()
     for section in ("ssh", "users", "firewall", "fail2ban", "updates", "kernel", "upkeep", "dockerEngine"):
         for nothing in ({}, None):
@@ -38,7 +38,7 @@ def test_a_section_with_nothing_in_it_is_the_default() -> None:
             assert load(config) == load(smallest())
 
 
-def test_everything_that_hardens_a_host() -> None:
+def test_every_hardening_setting_is_accepted() -> None:
     config = smallest()
     config["hosts"]["web1"] |= {
         "user": "deploy",
@@ -80,7 +80,7 @@ def test_everything_that_hardens_a_host() -> None:
 
 
 @pytest.mark.parametrize("no", ["no", False])
-def test_yaml_may_read_no_as_false(no: Any) -> None:
+def test_no_may_arrive_as_false(no: Any) -> None:
     config = smallest()
     config["hosts"]["web1"] |= {
         "user": "deploy",
@@ -89,7 +89,7 @@ def test_yaml_may_read_no_as_false(no: Any) -> None:
     }
     assert load(config).hosts["web1"].ssh.root_login == "no"
     config["hosts"]["web1"] |= {"user": "root"}
-    assert any("ssh.rootLogin: " in line and "keeps out" in line for line in faults(config))
+    assert any("ssh.rootLogin: " in line and "locks out" in line for line in faults(config))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_yaml_may_read_no_as_false(no: Any) -> None:
     [
         ("ssh", {"rootLogin": "yes"}, "no user may log in with a password; write prohibit-password or no"),
         ("ssh", {"rootLogin": True}, "is not supported: no user may log in with a password"),
-        ("ssh", {"rootLogin": "no"}, "keeps out the user that logs in"),
+        ("ssh", {"rootLogin": "no"}, "locks out the user that deploys"),
         ("ssh", {"options": {"Port": 2222}}, "ssh.options.Port: cannot be set here; write port"),
         ("ssh", {"options": {"PermitRootLogin": "x"}}, "write rootLogin beside options"),
         ("ssh", {"options": {"Match": "User x"}}, "cannot be set here"),
@@ -120,32 +120,32 @@ def test_yaml_may_read_no_as_false(no: Any) -> None:
         ("ssh", {"rootlogin": "no"}, "did you mean rootLogin?"),
         ("users", {"deploy": {"keys": {"a": "-----BEGIN OPENSSH PRIVATE KEY-----"}}}, "is a private key"),
         ("users", {"deploy": {"keys": {"a": 'from="1.2.3.4" ' + KEY}}}, "is not a public key"),
-        ("users", {"deploy": {"keys": {"a": KEY[:-8]}}}, "is not a whole ssh-ed25519 key"),
-        ("users", {"deploy": {"keys": {"a": rsa(2048)}}}, "is an RSA key of 2048 bits; 3072 are needed"),
+        ("users", {"deploy": {"keys": {"a": KEY[:-8]}}}, "is not a complete ssh-ed25519 key"),
+        ("users", {"deploy": {"keys": {"a": rsa(2048)}}}, "is an RSA key of 2048 bits; make an Ed25519 key"),
         ("users", {"deploy": {"keys": {"a": KEY + "\n" + KEY}}}, "is not a public key"),
         ("users", {"deploy": {"keys": {"a": KEY, "b": KEY + " b"}}}, "keys.b: is the same key as a"),
         ("users", {"root": {"keys": {"a": KEY}, "sudo": True}}, "root.sudo: has no meaning for root"),
         ("users", {"deploy": {"keys": {"a b": KEY}}}, "is not a name for a key"),
         ("users", {"Deploy": {}}, "is not a user name"),
-        ("users", {"root": {}}, "users.root.keys: names no key, and this user logs in"),
+        ("users", {"root": {}}, "users.root.keys: has no key, but this user deploys"),
         ("firewall", {"allow": {"8443": {}}}, "is not a port with its protocol"),
         ("firewall", {"allow": {"99999/tcp": {}}}, "is above 65535, the last port"),
         ("firewall", {"allow": {"30:20/tcp": {}}}, "is a range that ends before it begins"),
-        ("firewall", {"allow": {"22/tcp": {}}}, "holds 22, which is opened for the SSH server; leave it out"),
-        ("firewall", {"allow": {"400:500/tcp": {}}}, "holds 443, which is opened for nginx"),
+        ("firewall", {"allow": {"22/tcp": {}}}, "22, which is already open for the SSH server; remove it"),
+        ("firewall", {"allow": {"400:500/tcp": {}}}, "covers port 443, which is already open for nginx"),
         ("firewall", {"allow": {"8443/tcp": {"from": ["203.0.113.7/24"]}}}, "write 203.0.113.0/24"),
         ("firewall", {"allow": {"8443/tcp": {"from": ["2001:DB8::1"]}}}, "write 2001:db8::1"),
         ("firewall", {"allow": {"8443/tcp": {"from": ["office"]}}}, "is not an address or network"),
         ("firewall", {"allow": {"8443/tcp": {"from": []}}}, "allow.8443/tcp.from: names nobody; remove"),
         ("firewall", {"public": {"8443/tcp": {"from": None}}}, "public.8443/tcp.from: names nobody"),
-        ("firewall", {"public": {"22/tcp": {}}}, "public.22/tcp: holds 22, which is opened for the SSH"),
-        ("firewall", {"public": {"400:500/tcp": {}}}, "holds 443, which is opened for nginx"),
+        ("firewall", {"public": {"22/tcp": {}}}, "public.22/tcp: covers port 22, which is already open"),
+        ("firewall", {"public": {"400:500/tcp": {}}}, "covers port 443, which is already open for nginx"),
         ("firewall", {"logging": "verbose"}, "is not a level of ufw's log"),
         ("fail2ban", {"maxretries": 5}, "did you mean maxRetry?"),
         ("fail2ban", {"maxRetry": 0}, "is not a number of tries"),
         ("fail2ban", {"banTime": "1 week"}, "is not a length of time"),
-        ("fail2ban", {"banTime": "999999999w"}, "is longer than 260 weeks, five years"),
-        ("fail2ban", {"findTime": 200000000}, "is longer than 260 weeks, five years"),
+        ("fail2ban", {"banTime": "999999999w"}, "is longer than 260 weeks (five years)"),
+        ("fail2ban", {"findTime": 200000000}, "is longer than 260 weeks (five years)"),
         ("fail2ban", {"ignore": ["me.example.com"]}, "is not an address or network"),
         ("updates", {"reboot": 240}, 'write "04:00", in quotes, or never'),
         ("updates", {"reboot": "4:00"}, "is not a time of day"),
@@ -177,7 +177,7 @@ def test_yaml_may_read_no_as_false(no: Any) -> None:
         ("dockerEngine", {"addressPools": [{"base": "10.0.0.0/26", "size": 24}]}, "24 does not fit into 10."),
     ],
 )  # fmt: skip
-def test_a_fault_names_place_reason_and_remedy(path: str, value: Any, words: str) -> None:
+def test_a_fault_has_path_reason_and_hint(path: str, value: Any, words: str) -> None:
     found = faults(changed(f"hosts.web1.{path}", value))
     assert len(found) == 1, found
     assert words in found[0]
@@ -190,24 +190,24 @@ def test_a_fault_names_place_reason_and_remedy(path: str, value: Any, words: str
         (
             {"address": "10.0.0.5", "dockerEngine": {"bip": "10.0.0.1/16"}},
             "bip",
-            "10.0.0.0/16 for containers holds 10.0.0.5, the address of this host",
+            "10.0.0.0/16 for containers contains 10.0.0.5, the address of this host",
         ),
-        ({"address": "172.17.5.4"}, "bip", "172.17.0.0/16 for containers holds 172.17.5.4"),
-        ({"address": "172.18.5.4"}, "addressPools", "172.18.0.0/16, the default, holds 172.18.5.4"),
+        ({"address": "172.17.5.4"}, "bip", "172.17.0.0/16 for containers contains 172.17.5.4"),
+        ({"address": "172.18.5.4"}, "addressPools", "172.18.0.0/16, the default, contains 172.18.5.4"),
         (
             {"jump": {"address": "10.9.0.1", "hostKey": KEY},
              "dockerEngine": {"addressPools": [{"base": "10.9.0.0/16"}]}},
             "addressPools",
-            "10.9.0.0/16 for containers holds 10.9.0.1, the address of its jump host",
+            "10.9.0.0/16 for containers contains 10.9.0.1, the address of its jump host",
         ),
         (
             {"fail2ban": {"ignore": ["172.17.0.0/24", "2001:db8::/32"]}},
             "bip",
-            "holds 172.17.0.0/24, which fail2ban.ignore names: it could not be reached",
+            "contains 172.17.0.0/24, which fail2ban.ignore names: this address would",
         ),
     ],
 )  # fmt: skip
-def test_networks_of_containers_hold_nobody_elses_address(
+def test_container_networks_must_not_contain_other_addresses(
     host: dict[str, Any], path: str, words: str
 ) -> None:
     config = smallest()
@@ -217,12 +217,12 @@ def test_networks_of_containers_hold_nobody_elses_address(
     assert words in line
 
 
-def test_a_host_in_a_private_network_beside_those_of_containers() -> None:
+def test_a_host_in_a_private_network_outside_the_container_networks() -> None:
     assert load(changed("hosts.web1.address", "172.19.0.4"))
     assert load(changed("hosts.web1.address", "web1.example.com"))
 
 
-def test_options_that_narrow_further_may_be_said() -> None:
+def test_options_that_restrict_ssh_further_are_accepted() -> None:
     options = {
         "PasswordAuthentication": "no",
         "AuthenticationMethods": "publickey,publickey publickey,password",
@@ -232,18 +232,18 @@ def test_options_that_narrow_further_may_be_said() -> None:
 
 
 @pytest.mark.parametrize("port", [80, 443])
-def test_ssh_and_nginx_are_at_different_ports(port: int) -> None:
+def test_ssh_and_nginx_have_different_ports(port: int) -> None:
     config = changed("hosts.web1.port", port)
     [line] = [line for line in faults(config) if line.startswith("portcullis:hosts.")]
-    assert line.startswith(f"portcullis:hosts.web1.port: {port} is nginx's")
+    assert line.startswith(f"portcullis:hosts.web1.port: {port} is a port of nginx")
     assert load(config | {"sites": {}}).hosts["web1"].port == port
 
 
-def test_the_user_who_logs_in_is_declared_with_a_key_and_sudo() -> None:
+def test_the_deploying_user_needs_a_key_and_sudo() -> None:
     config = smallest()
     config["hosts"]["web1"] |= {"user": "deploy", "bootstrap": {}}
     [line] = faults(config)
-    assert line.startswith("portcullis:hosts.web1.users: declares no deploy, who logs in")
+    assert line.startswith("portcullis:hosts.web1.users: does not declare deploy, the user that deploys")
     config["hosts"]["web1"]["users"] = {"deploy": {}}
     assert [line.split(": ")[0] for line in faults(config)] == [
         "portcullis:hosts.web1.users.deploy.keys",
@@ -251,27 +251,28 @@ def test_the_user_who_logs_in_is_declared_with_a_key_and_sudo() -> None:
     ]
 
 
-def test_a_user_that_the_provider_made_is_declared_too() -> None:
+def test_a_user_of_the_providers_image_must_be_declared_too() -> None:
     config = smallest()
     config["hosts"]["web1"] |= {"user": "debian"}
     [line] = faults(config)
-    assert line.startswith("portcullis:hosts.web1.users: declares no debian, who logs in; write debian: ")
+    said = "portcullis:hosts.web1.users: does not declare debian, the user that deploys; write debian: "
+    assert line.startswith(said)
 
 
 def test_the_moved_ssh_port_is_opened_for_ssh() -> None:
     config = changed("hosts.web1.firewall", {"allow": {"2222/tcp": {}, "22/tcp": {}, "2222/udp": {}}})
     config["hosts"]["web1"]["port"] = 2222
     [line] = faults(config)
-    assert "allow.2222/tcp: holds 2222" in line
+    assert "allow.2222/tcp: covers port 2222" in line
 
 
-def test_a_host_without_sites_may_open_the_ports_of_the_web_itself() -> None:
+def test_a_host_without_sites_may_open_80_and_443() -> None:
     config = smallest() | {"sites": {}}
     config["hosts"]["web1"]["firewall"] = {"allow": {"443/tcp": {}}}
     assert load(config).hosts["web1"].firewall.allow
 
 
-def test_where_an_app_may_go() -> None:
+def test_the_egress_of_an_app() -> None:
     config = changed("apps.api.egress", ["203.0.113.7:443/tcp", "[2001:db8::/32]:443/tcp", "*:53/udp"])
     assert len(load(config).apps["api"].egress or ()) == 3
     assert load(changed("apps.api.egress", [])).apps["api"].egress == ()

@@ -43,7 +43,7 @@ def faults_of(model: type[Section], raw: dict[str, Any]) -> list[str]:
     "image",
     ["redis:8", "ghcr.io/acme/api:v1.2-RC1", "r.example.com:5000/a:1", "redis" + DIGEST, "redis:8" + DIGEST],
 )
-def test_an_image_goes_by_tag_or_digest(image: str) -> None:
+def test_an_image_has_a_tag_or_a_digest(image: str) -> None:
     assert faults_of(Images, {"byTag": image}) == []
     assert bool(faults_of(Images, {"pinned": image})) == ("@" not in image)
 
@@ -57,7 +57,7 @@ def test_an_image_without_a_tag_is_refused(image: str) -> None:
 @pytest.mark.parametrize(
     "image", ["redis:", "Redis:8", "redis:8 ", "redis:8@sha256:1", "redis:-1", "http://x/y:1"]
 )
-def test_what_is_no_image_is_refused(image: str) -> None:
+def test_a_wrong_image_name_is_refused(image: str) -> None:
     assert len(faults_of(Images, {"byTag": image})) == 1
 
 
@@ -91,7 +91,7 @@ def test_a_login_has_a_name_and_a_password() -> None:
 
 
 @pytest.mark.parametrize("key", ["secrets", "registries"])
-def test_they_have_to_be_encrypted(key: str) -> None:
+def test_secrets_and_logins_must_be_encrypted(key: str) -> None:
     values = {"secrets": {"a": "b"}, "registries": {"x.io": {"username": "bot", "password": "pw-1"}}}
     how = {"secrets": "portcullis:secrets.NAME", "registries": "'portcullis:registries[\"NAME\"].password'"}
     for secret, expected in (([key], 0), ([], 1)):
@@ -109,7 +109,7 @@ def test_they_have_to_be_encrypted(key: str) -> None:
         ("sites", {"a.example.com": {"redirect": "https://b.example.com", "basicAuth": {"me": "sk-1"}}}),
     ],
 )
-def test_a_secret_that_stands_where_its_name_belongs_is_not_shown(key: str, value: dict[str, Any]) -> None:
+def test_a_secret_in_the_place_of_its_name_is_not_shown(key: str, value: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as caught:
         load({key: value}, secret=[key])
     told = str(caught.value)
@@ -118,10 +118,10 @@ def test_a_secret_that_stands_where_its_name_belongs_is_not_shown(key: str, valu
     assert "sk-1" not in told
 
 
-def test_a_secret_becomes_no_text_by_accident() -> None:
+def test_a_secret_does_not_become_text_by_accident() -> None:
     secret = Secret("pw-1")
     for accident in (str, format, lambda value: f"{value}", "{}".format):
-        with pytest.raises(TypeError, match="a secret is no text"):
+        with pytest.raises(TypeError, match="a Secret cannot become text"):
             accident(secret)
     assert "pw-1" not in repr(secret)
     assert Secret.of("pw-1") == Secret.of(secret) == secret

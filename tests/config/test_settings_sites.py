@@ -32,7 +32,7 @@ HOW = "portcullis:sites.api.example.com"
 
 
 def config(site: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
-    """The smallest settings with more keys of the site, a None taking one away, and other sections."""
+    """Return the smallest settings with more keys of the site and other sections. None removes a key."""
     made = smallest() | sections
     entry = made["sites"][SITE] | (site or {})
     made["sites"][SITE] = {key: value for key, value in entry.items() if value is not None}
@@ -43,7 +43,7 @@ def site(**keys: Any) -> SiteArgs:
     return load(config(keys)).sites[SITE]
 
 
-def test_a_site_that_says_nothing_is_strict() -> None:
+def test_the_defaults_of_a_site_are_strict() -> None:
     found = site()
     assert (found.tls, found.challenge, found.cors, found.allow, found.basic_auth) == (
         "acme", "http", None, (), {},
@@ -53,7 +53,7 @@ def test_a_site_that_says_nothing_is_strict() -> None:
     assert (found.websockets, found.timeout, found.websocket_timeout) == (True, 60, 3600)
 
 
-def test_all_that_a_site_can_say() -> None:
+def test_every_setting_of_a_site_is_accepted() -> None:
     found = load(
         config(
             {
@@ -94,12 +94,12 @@ def test_all_that_a_site_can_say() -> None:
     assert found.acme.directory == certbot.STAGING
 
 
-def test_false_is_none() -> None:
+def test_false_switches_a_setting_off() -> None:
     found = site(hsts=False, csp=False)
     assert (found.hsts, found.csp) == (False, False)
 
 
-def test_without_an_authority_a_site_has_to_say_so() -> None:
+def test_a_site_without_an_authority_needs_an_explicit_setting() -> None:
     (fault,) = faults(config(acme={}))
     assert fault.startswith(f"{HOW}: has no authority for its certificate; write portcullis:acme: {{email:")
     for other in ("internal", "none"):
@@ -120,9 +120,9 @@ def test_without_an_authority_a_site_has_to_say_so() -> None:
         ),
         ({"app": None, "redirect": "https://x.example", "cors": {"origins": []}}, "cors: has no effect"),
         ({"tls": "off"}, '"off" is not supported: its meaning is unclear; write acme or internal or none'),
-        ({"tls": "letsencrypt"}, "is not a source of certificates; known are acme, internal, none"),
+        ({"tls": "letsencrypt"}, "is not a source of certificates; choose from acme, internal, none"),
         ({"aliases": ["*.example.com"]}, "aliases[0]: is a wildcard, which an authority checks by DNS only"),
-        ({"aliases": ["API.example.com"]}, "is not spelt as DNS and nginx compare it"),
+        ({"aliases": ["API.example.com"]}, "is not in its normal form"),
         ({"aliases": ["a.*.example.com"]}, "is a wildcard"),
         ({"redirectFrom": ["*.example.com"]}, "is a wildcard; name each site"),
         ({"redirectFrom": ["Bücher.example"]}, "write xn--bcher-kva.example"),
@@ -181,7 +181,7 @@ def test_without_an_authority_a_site_has_to_say_so() -> None:
         ({"cor": {}}, "cor: is not a known key; did you mean cors?"),
     ],
 )
-def test_what_a_site_cannot_say(keys: dict[str, Any], words: str) -> None:
+def test_wrong_settings_of_a_site(keys: dict[str, Any], words: str) -> None:
     assert any(words in fault for fault in faults(config(keys))), faults(config(keys))
 
 
@@ -211,7 +211,7 @@ def test_what_a_site_cannot_say(keys: dict[str, Any], words: str) -> None:
         ),
     ],
 )
-def test_what_an_authority_cannot_be(keys: dict[str, Any], words: str) -> None:
+def test_wrong_settings_of_an_authority(keys: dict[str, Any], words: str) -> None:
     acme = keys or {"server": "staging"}
     assert any(words in fault for fault in faults(config(acme=acme))), faults(config(acme=acme))
 
@@ -231,7 +231,7 @@ def test_two_sites_cannot_have_one_name() -> None:
     assert 'redirectFrom[1]: "api.example.com" is a site of its own' in found[1]
 
 
-def test_redirects_of_several_sites_lead_nobody_in_a_circle() -> None:
+def test_redirects_must_not_form_a_circle() -> None:
     made = config({"app": None, "redirect": "https://b.example.com/x"})
     made["sites"]["b.example.com"] = {"redirect": "https://c.example.com", "aliases": ["old.example.com"]}
     made["sites"]["c.example.com"] = {"redirect": "https://api.example.com"}
@@ -242,20 +242,20 @@ def test_redirects_of_several_sites_lead_nobody_in_a_circle() -> None:
     assert load(made).sites[SITE].redirect == "https://b.example.com/x"
 
 
-def test_a_site_below_a_wildcard_of_another_is_a_place_to_lead_to() -> None:
+def test_a_redirect_may_lead_to_a_site_below_another_sites_wildcard() -> None:
     made = config({"app": None, "redirect": "https://www.api.example.com", "aliases": ["*.api.example.com"]})
     made["sites"][SITE] |= {"tls": "internal"}
     made["sites"]["www.api.example.com"] = {"app": "api"}
     assert "www.api.example.com" in load(made).sites
 
 
-def test_a_password_that_bcrypt_would_cut_off_is_refused() -> None:
+def test_a_password_that_bcrypt_would_cut_is_refused() -> None:
     made = config({"basicAuth": {"alice": "long"}}, secrets={"long": "ä" * 37})
     (fault,) = faults(made, secret=["secrets"])
     assert "basicAuth.alice: has a password of more than 72 bytes" in fault
 
 
-def test_passwords_go_by_https_here_or_at_a_proxy_in_front() -> None:
+def test_passwords_need_https_here_or_at_a_proxy_in_front() -> None:
     made = config({"basicAuth": {"alice": "alice"}, "tls": "none"}, secrets={"alice": "geheim"})
     (fault,) = faults(made, secret=["secrets"])
     assert "basicAuth: would send passwords without encryption" in fault
@@ -277,14 +277,14 @@ def test_passwords_go_by_https_here_or_at_a_proxy_in_front() -> None:
         ({"accessLog": "xml"}, "is not a format of access logs"),
     ],
 )
-def test_what_a_proxy_cannot_be(proxy: dict[str, Any], words: str) -> None:
+def test_wrong_settings_of_a_proxy(proxy: dict[str, Any], words: str) -> None:
     made = config()
     made["hosts"]["web1"]["proxy"] = proxy
     assert any(words in fault for fault in faults(made)), faults(made)
 
 
 def pair(*names: str, days: int = 90) -> tuple[str, ec.EllipticCurvePrivateKey]:
-    """A certificate for names, and its key."""
+    """Return a certificate for names, and its key."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     made = (
@@ -319,7 +319,7 @@ def test_a_certificate_from_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("days", "words"), [(90, ""), (20, "ends on "), (-1, "expired on ")])
-def test_a_certificate_from_elsewhere_that_ends_is_no_fault_but_a_warning(
+def test_a_certificate_from_elsewhere_that_ends_soon_is_a_warning(
     tmp_path: Path, days: int, words: str
 ) -> None:
     chain, key = pair("api.example.com", days=days)
@@ -354,7 +354,7 @@ def test_a_password_of_72_bytes_is_read_whole() -> None:
 
 
 @pytest.mark.parametrize("keys", [{"tls": "internal"}, {"tls": "none"}])
-def test_who_asks_no_authority_needs_none(keys: dict[str, Any]) -> None:
+def test_sites_that_need_no_authority(keys: dict[str, Any]) -> None:
     made = config(keys, acme={"email": "a@b.example", "profile": "tlsserver"})
     made["hosts"]["web1"]["os"] = "debian-12"
     load(made)
@@ -362,14 +362,14 @@ def test_who_asks_no_authority_needs_none(keys: dict[str, Any]) -> None:
     load(made)
 
 
-def test_without_an_authority_that_is_all_that_is_said() -> None:
+def test_a_missing_authority_is_the_only_fault() -> None:
     made = config({"challenge": "dns"})
     del made["acme"]
     (fault,) = faults(made)
     assert "has no authority for its certificate; write portcullis:acme" in fault
 
 
-def test_a_site_that_leads_to_itself_and_one_that_leads_into_a_circle() -> None:
+def test_a_redirect_to_itself_or_into_a_circle() -> None:
     made = config({"app": None, "redirect": "https://api.example.com/x"})
     (fault,) = faults(made)
     assert 'redirect: "https://api.example.com/x" leads back to this site' in fault
@@ -381,7 +381,7 @@ def test_a_site_that_leads_to_itself_and_one_that_leads_into_a_circle() -> None:
     ]  # fmt: skip
 
 
-def test_a_redirect_to_a_name_below_a_wildcard_comes_back_by_it() -> None:
+def test_a_redirect_to_a_name_below_its_own_wildcard_is_a_circle() -> None:
     made = config({"app": None, "redirect": "https://a.b.example.com", "tls": "internal"})
     made["sites"][SITE]["aliases"] = ["*.b.example.com"]
     (fault,) = faults(made)

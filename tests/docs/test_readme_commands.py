@@ -147,7 +147,7 @@ def test_the_guide(clone: Clone) -> None:
     assert "no differences in" in run("make preview")
     run(change[0])
     said = run(change[1])
-    assert "certificate old.example.com: new — up makes it" in said
+    assert "certificate old.example.com: new — up creates it" in said
     assert "shop.example.com.conf" not in said, "nothing of the site that is there"
     run(change[2])
     assert "flowchart LR" in run(who[0])

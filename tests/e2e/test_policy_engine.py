@@ -123,7 +123,7 @@ def test_the_engine_and_the_verb_policy_find_the_same(stack: Stack, tmp_path: Pa
     assert {policy for policy, _ in told} >= {"no-public-bind", "store-must-authenticate"}
     said = " ".join(stopped.stdout.split())
     assert (
-        "mongo-container: publishes port 27017 on 0.0.0.0. Why: Docker opens published ports past ufw" in said
+        "mongo-container: publishes port 27017 on 0.0.0.0. Why: ufw does not stop ports that Docker" in said
     )
 
 

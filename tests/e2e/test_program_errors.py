@@ -115,12 +115,9 @@ def test_every_verb_tells_all_faults_and_nothing_else(verb: str, stack: Stack) -
     assert done.returncode != 0
     assert told(done.stdout) == [
         "error: The settings of this stack have 3 faults:",
-        (
-            'portcullis:hosts.web1.os: "debian13" is not an operating system that is known; '
-            "did you mean debian-13?"
-        ),
+        ('portcullis:hosts.web1.os: "debian13" is not a supported operating system; did you mean debian-13?'),
         "portcullis:apps.api.helth: is not a known key; did you mean health?",
-        "portcullis:apps.api.hostPort: 22 is taken on web1 by the SSH server; choose another",
+        "portcullis:apps.api.hostPort: 22 is already used on web1 by the SSH server; choose another",
     ]
     assert "Traceback" not in done.stdout
     assert "unhandled" not in done.stdout

@@ -98,7 +98,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         patch.setattr(session_module, "OPEN_TIMEOUT", LIMIT)
         patch.setattr(agent_process, "LONGEST_ANSWER", 1 << 20)
         patch.setattr(agent_process, "MOST_OF_A_SESSION", 2 << 20)
-        patch.setattr(agent_process, "_LEAVES", LIMIT)
+        patch.setattr(agent_process, "_TIME_TO_END", LIMIT)
         write_ssh_config({"web1": Connection("192.0.2.1", host_key=KEY)}, stack="lab", project=folder)
         yield Host(folder)
 

@@ -20,5 +20,5 @@ def test_table_of_all_policies(golden: Golden) -> None:
 
 
 def test_a_page_without_the_mark_is_refused() -> None:
-    with pytest.raises(ValueError, match="no place"):
+    with pytest.raises(ValueError, match="no mark"):
         with_table("# Policies\n")

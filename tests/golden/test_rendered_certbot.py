@@ -29,7 +29,7 @@ def test_a_plugin_with_an_option_for_its_credentials_needs_no_environment() -> N
 
 
 def test_a_path_cannot_add_a_line_to_the_unit() -> None:
-    with pytest.raises(ValueError, match="cannot stand"):
+    with pytest.raises(ValueError, match="cannot hold unquoted"):
         certbot.drop_in("web1-x", {"REQUESTS_CA_BUNDLE": "/etc/ca.pem\nExecStart=/bin/sh"})
 
 

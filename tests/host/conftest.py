@@ -1,4 +1,4 @@
-"""Canned answers of a host, and a stand-in for ssh."""
+"""Recorded answers of a host, and a stand-in for ssh."""
 
 from tests.canned import canned, fake_ssh
 

@@ -1,4 +1,4 @@
-"""The first words spoken with a host: which agent runs, and what stays of it there."""
+"""The start of the agent: which version runs, and what the host keeps of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def agent(main: str = _MAIN) -> bytes:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[[bytes], list[str]]:
-    """Start an agent as a client does that sends its question at once; return what the host answers."""
+    """Start an agent like a client that sends its request at once, and return the host's answer."""
     loader = bootstrap._LOADER
     for folder, name in zip(_FOLDERS, ("lib/agent", "run/agent"), strict=True):
         assert folder in loader
@@ -64,7 +64,7 @@ def test_an_agent_is_sent_once_and_compiled_once(start: Callable[[bytes], list[s
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_what_cannot_be_compiled_runs_out_of_the_zip(
+def test_an_agent_that_cannot_be_compiled_runs_from_the_zip(
     start: Callable[[bytes], list[str]], tmp_path: Path
 ) -> None:
     data, folder = agent(), tmp_path / "lib/agent"
@@ -76,9 +76,7 @@ def test_what_cannot_be_compiled_runs_out_of_the_zip(
     assert start(data) == ["have", f"v1 [] {folder}/{digest}.pyz/portcullis/agent/main.py"]
 
 
-def test_a_new_agent_takes_the_place_of_the_old_one(
-    start: Callable[[bytes], list[str]], tmp_path: Path
-) -> None:
+def test_a_new_agent_replaces_the_old_one(start: Callable[[bytes], list[str]], tmp_path: Path) -> None:
     start(agent())
     folder, newer = tmp_path / "lib/agent", agent(_MAIN.replace("v1", "v2"))
     assert start(newer)[1].startswith("v2 ")
@@ -94,7 +92,7 @@ def test_a_damaged_agent_is_sent_again(start: Callable[[bytes], list[str]], tmp_
     assert zipped.read_bytes() == data
 
 
-def test_what_a_killed_start_left_goes_with_the_next_and_what_another_one_writes_stays(
+def test_leftovers_of_a_killed_start_are_removed_and_running_starts_are_not_disturbed(
     start: Callable[[bytes], list[str]], tmp_path: Path
 ) -> None:
     start(agent())

@@ -28,7 +28,7 @@ def effective(config: Path, alias: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
 
 
-def test_openssh_reads_what_we_wrote(tmp_path: Path) -> None:
+def test_openssh_reads_the_rendered_file(tmp_path: Path) -> None:
     folder = tmp_path / ".portcullis" / "lab"
     folder.mkdir(parents=True)
     remember_port(folder / "ssh_config", "web1", 2222)
@@ -50,14 +50,14 @@ def test_openssh_reads_what_we_wrote(tmp_path: Path) -> None:
     assert (tmp_path / ".portcullis" / "lab" / "known_hosts").read_text() == f"web1 {KEY}\n"
 
 
-def test_a_port_that_nobody_has_reached_yet_is_not_the_only_one_tried(tmp_path: Path) -> None:
+def test_other_ports_are_tried_until_a_login_on_the_declared_port_worked(tmp_path: Path) -> None:
     declared = {"web1": Connection("192.0.2.1", "deploy", 2222, KEY, jump="gate")}
     config = write_ssh_config(declared, stack="lab", project=tmp_path)
     assert effective(config, "web1")["proxycommand"].endswith(f"--through {config} gate %h %p 22")
     strict = effective(config, "web1-declared")
     assert (strict["port"], strict["proxyjump"], strict["hostkeyalias"]) == ("2222", "gate", "web1")
 
-    remember_port(config, "web1", 2200)  # it was moved before, and this move was undone
+    remember_port(config, "web1", 2200)  # an earlier change of the port, which was undone
     write_ssh_config(declared, stack="lab", project=tmp_path)
     assert effective(config, "web1")["proxycommand"].endswith("%h %p 2200 22")
     remember_port(config, "web1", 2222)
@@ -66,7 +66,7 @@ def test_a_port_that_nobody_has_reached_yet_is_not_the_only_one_tried(tmp_path: 
     assert "web1-declared" not in config.read_text()
 
 
-def test_a_host_that_listens_elsewhere_now_is_found_there_until_the_program_says_more(tmp_path: Path) -> None:
+def test_a_changed_port_is_used_until_the_program_writes_the_file_again(tmp_path: Path) -> None:
     declared = {
         "web1": Connection("192.0.2.1", "deploy", 2222, KEY, bootstrap_user="root", bootstrap_port=22),
         "web2": Connection("192.0.2.2", "deploy", 2222, KEY),
@@ -87,8 +87,8 @@ def test_bootstrap_login_is_an_alias_with_the_same_pin(tmp_path: Path) -> None:
     assert (found["user"], found["port"], found["hostkeyalias"]) == ("root", "22", "web1")
 
 
-def test_first_use_is_only_on_request() -> None:
-    with pytest.raises(ValueError, match="host_key: missing; pin it"):
+def test_trust_on_first_use_needs_an_explicit_setting() -> None:
+    with pytest.raises(ValueError, match="host_key: is missing; pin it"):
         Connection("192.0.2.1")
     text = render_ssh_config(
         {"web1": Connection("192.0.2.1", trust_first_use=True)}, folder=Path("/p"), sockets=Path("/s")
@@ -116,7 +116,7 @@ def test_nothing_can_be_injected(field: str, value: object) -> None:
         Connection(**{"address": "192.0.2.1", "host_key": KEY, field: value})  # type: ignore[arg-type]
 
 
-def test_an_alias_is_a_word() -> None:
+def test_an_alias_must_be_one_word() -> None:
     for alias in ("a b", "*", "web1-bootstrap", ""):
         with pytest.raises(ValueError, match="host alias"):
             render_ssh_config({alias: Connection("a", host_key=KEY)}, folder=Path("/p"), sockets=Path("/s"))
@@ -126,11 +126,11 @@ def test_somebody_elses_socket_folder_is_refused(tmp_path: Path) -> None:
     write_ssh_config({}, stack="lab", project=tmp_path)
     (folder,) = tmp_path.glob("portcullis-*")
     folder.chmod(0o777)
-    with pytest.raises(PermissionError, match="not a private folder"):
+    with pytest.raises(PermissionError, match="not your private folder"):
         write_ssh_config({}, stack="lab", project=tmp_path)
 
 
-def test_a_socket_has_a_short_path_of_its_own_project(tmp_path: Path) -> None:
+def test_a_socket_has_a_short_path_unique_to_its_project(tmp_path: Path) -> None:
     paths = set()
     for project in ("a", "b"):
         (tmp_path / project).mkdir()
@@ -139,11 +139,11 @@ def test_a_socket_has_a_short_path_of_its_own_project(tmp_path: Path) -> None:
         )
         paths.add(effective(config, "w" * 60)["controlpath"])
     assert len(paths) == 2
-    # sun_path has 108 bytes, and ssh adds 17 while it makes the socket.
+    # sun_path has 108 bytes, and ssh adds 17 bytes while it creates the socket.
     assert all(len(Path(path).name) <= 16 for path in paths)
 
 
-def test_two_stacks_never_reach_each_others_host(tmp_path: Path) -> None:
+def test_two_stacks_never_share_a_connection(tmp_path: Path) -> None:
     for stack, address in (("lab", "192.0.2.1"), ("prod", "192.0.2.2")):
         write_ssh_config({"web1": Connection(address, host_key=KEY)}, stack=stack, project=tmp_path)
     found = [effective(tmp_path / ssh_config_path(stack), "web1") for stack in ("lab", "prod")]
@@ -151,7 +151,7 @@ def test_two_stacks_never_reach_each_others_host(tmp_path: Path) -> None:
     assert found[0]["controlpath"] != found[1]["controlpath"]
 
 
-def test_ssh_itself_dials_the_ports_in_their_order(tmp_path: Path) -> None:
+def test_ssh_tries_the_ports_in_their_order(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         declared = {"web1": Connection("127.0.0.1", "deploy", 1, KEY, bootstrap_port=port)}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def serve(greeting: bytes) -> int:
-    """Accept one connection, greet, echo a line back, hang up; return the port."""
+    """Accept one connection, send a greeting, echo one line and close. Return the port."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:
@@ -36,7 +36,7 @@ def closed() -> int:
 
 def run(*ports: int) -> subprocess.CompletedProcess[bytes]:
     words = [sys.executable, "-I", dial.__file__, "127.0.0.1", *map(str, ports)]
-    # Input that stays open: its end would be ssh hanging up.
+    # The input stays open: its end would mean that ssh has closed the connection.
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:
@@ -48,25 +48,25 @@ def run(*ports: int) -> subprocess.CompletedProcess[bytes]:
     return subprocess.CompletedProcess(words, child.returncode, out, err)
 
 
-def test_the_declared_port_wins_where_it_answers() -> None:
+def test_the_declared_port_is_used_if_it_answers() -> None:
     done = run(serve(b"SSH-2.0-declared\r\n"), closed())
     assert (done.returncode, done.stdout, done.stderr) == (0, b"SSH-2.0-declared\r\nhello\n", b"")
 
 
-def test_the_next_port_is_dialled_and_named() -> None:
+def test_the_next_port_is_tried_and_named() -> None:
     first, second = closed(), serve(b"SSH-2.0-old\r\n")
     done = run(first, second)
     assert done.stdout == b"SSH-2.0-old\r\nhello\n"
     assert f"{dial.ELSEWHERE} {second} instead of {first}" in done.stderr.decode()
 
 
-def test_no_port_at_all_is_said_in_words_that_ssh_uses() -> None:
+def test_the_error_without_any_open_port_uses_the_words_of_ssh() -> None:
     done = run(port := closed())
     assert done.returncode == 1
     assert f"ssh: connect to host 127.0.0.1 port {port}: Connection refused" in done.stderr.decode()
 
 
-def test_behind_a_jump_host_the_server_has_to_speak(tmp_path: Path) -> None:
+def test_behind_a_jump_host_only_a_server_that_sends_counts(tmp_path: Path) -> None:
     ssh = tmp_path / "ssh"
     ssh.write_text(
         '#!/bin/sh\n[ "$4" = "[2001:db8::1]:22" ] || exit 1\nprintf "%s\\r\\n" "SSH-2.0-behind $5"\n'
@@ -85,7 +85,7 @@ def test_behind_a_jump_host_the_server_has_to_speak(tmp_path: Path) -> None:
     assert f"{dial.ELSEWHERE} 22 instead of 2222" in done.stderr.decode()
 
 
-def test_a_port_that_says_nothing_does_not_keep_the_next_one_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_port_does_not_delay_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
     port, real = serve(b""), socket.create_connection
 
     def connect(address: tuple[str, int], timeout: float) -> socket.socket:

@@ -6,7 +6,7 @@ import threading
 from portcullis.provider.engine import wait_for_reader
 
 
-def test_a_plugin_notices_that_nobody_reads_its_output_any_more() -> None:
+def test_a_plugin_notices_the_end_of_the_engine() -> None:
     reader, writer = os.pipe()
     gone = threading.Event()
     watch = threading.Thread(target=wait_for_reader, args=(writer, gone.set), daemon=True)

@@ -71,11 +71,11 @@ class DoorProvider(GuardedProvider):
 
 
 class Host:
-    """Answers as a host does.
+    """Answers like a host.
 
-    `logins` are the outcomes of the logins that are to confirm, the last one for ever; `away` is for how many
-    tries nobody can log in after them. `broken` is how the session ends in the middle of the change, and
-    `guards` whether an undo was armed then.
+    `logins` are the outcomes of the confirming logins; the last one repeats. After them, `away` tries of a
+    login fail. `broken` is the error that ends the session during the change. `guards` tells whether an undo
+    was armed by then.
     """
 
     def __init__(
@@ -145,45 +145,47 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guarded.time, "sleep", lambda _: None)
 
 
-def test_a_change_stays_once_a_fresh_login_has_worked(canned: Callable[..., CannedChannel]) -> None:
+def test_a_change_stays_after_a_fresh_login(canned: Callable[..., CannedChannel]) -> None:
     channel = canned(host := Host(None))
     DoorProvider().create({**PROPS, "port": 2222})
     assert host.state == "confirmed"
     assert channel.sent[-1] == ("confirm", {"guard": "7f", "login": Login(port=2222)})
 
 
-def test_a_server_that_restarts_is_waited_for(canned: Callable[..., CannedChannel]) -> None:
+def test_the_login_is_tried_again_while_a_server_restarts(canned: Callable[..., CannedChannel]) -> None:
     canned(host := Host(Unreachable("refused"), Unreachable("refused"), None))
     DoorProvider().update("id", PROPS, PROPS)
     assert host.state == "confirmed"
 
 
-def test_a_refused_login_takes_the_change_back_and_says_what_was_refused(
+def test_a_refused_login_undoes_the_change_and_reports_the_cause(
     canned: Callable[..., CannedChannel],
 ) -> None:
-    denied = LoginRefused("no key of ours is accepted", hint="check the key")
+    denied = LoginRefused("the host accepts none of our keys", hint="check the key")
     channel = canned(host := Host(denied))
     with pytest.raises(RolledBack) as caught:
         DoorProvider().create(PROPS)
     assert host.state == "restored"
     assert [op for op, _ in channel.sent] == ["put", "confirm", "rollback", "armed"], "one refusal is enough"
     said = str(caught.value)
-    assert said.startswith('web1: Door "door": after the change, a fresh login failed: no key of ours')
-    assert "taken back, and the login works again" in said
+    assert said.startswith(
+        'web1: Door "door": after the change, a fresh login failed: the host accepts none of our keys'
+    )
+    assert "undone, and the login works again" in said
 
 
-def test_a_session_that_is_cut_off_too_waits_for_the_host_to_restore_itself(
+def test_with_a_broken_session_we_wait_for_the_host_to_undo_the_change(
     canned: Callable[..., CannedChannel],
 ) -> None:
     canned(host := Host(Unreachable("timed out"), session_lives=False, away=3))
-    with pytest.raises(RolledBack, match="taken back, and the login works again"):
+    with pytest.raises(RolledBack, match="undone, and the login works again"):
         DoorProvider().create(PROPS)
     assert host.state == "restored by itself"
 
 
 @pytest.mark.parametrize("broken", [SessionBroken("the session broke"), TimedOut("no answer to 'put'")])
 @pytest.mark.parametrize("change", ["create", "delete"])
-def test_a_session_that_the_change_ends_waits_for_the_undo_and_says_so(
+def test_after_the_change_broke_the_session_we_wait_for_the_undo(
     canned: Callable[..., CannedChannel], broken: Exception, change: str
 ) -> None:
     canned(host := Host(broken=broken, away=2))
@@ -191,11 +193,11 @@ def test_a_session_that_the_change_ends_waits_for_the_undo_and_says_so(
         DoorProvider().create(PROPS) if change == "create" else DoorProvider().delete("id", PROPS)
     assert host.state == "restored by itself"
     said = str(caught.value)
-    assert said.startswith('web1: Door "door": the change cut off the session that made it (')
-    assert "the change was taken back, and the login works again\n    sshd: failed" in said
+    assert said.startswith('web1: Door "door": the change broke the session that made it (')
+    assert "the change was undone, and the login works again\n    sshd: failed" in said
 
 
-def test_a_session_that_breaks_before_anything_is_armed_is_told_as_it_is(
+def test_a_session_that_breaks_before_the_undo_is_armed_is_a_plain_error(
     canned: Callable[..., CannedChannel],
 ) -> None:
     canned(Host(broken=SessionBroken("the session broke"), guards=False))
@@ -207,17 +209,17 @@ def test_a_session_that_breaks_before_anything_is_armed_is_told_as_it_is(
     assert [op for op, _ in channel.sent] == ["put"], "nobody waits for a host that was never there"
 
 
-def test_a_host_that_stays_away_after_the_session_broke_is_said_to(
+def test_a_host_that_stays_unreachable_after_the_session_broke(
     canned: Callable[..., CannedChannel],
 ) -> None:
     canned(Host(broken=SessionBroken("the session broke"), away=math.inf))
-    with pytest.raises(RolledBack, match="by itself, and still no fresh login works"):
+    with pytest.raises(RolledBack, match="by itself, but no fresh login works"):
         DoorProvider().create(PROPS)
 
 
-def test_a_host_that_stays_away_is_said_to(canned: Callable[..., CannedChannel]) -> None:
+def test_a_host_that_stays_unreachable_after_the_change(canned: Callable[..., CannedChannel]) -> None:
     canned(Host(Unreachable("timed out"), session_lives=False, away=math.inf))
-    with pytest.raises(RolledBack, match="still no fresh login works"):
+    with pytest.raises(RolledBack, match="undone the change by itself, but no fresh login works"):
         DoorProvider().create(PROPS)
 
 

@@ -1,4 +1,4 @@
-"""What every part of a host is told of it."""
+"""The checks of `Host`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from portcullis.config.faults import ArgumentsError
 from portcullis.host import Host
 
 
-def test_a_host_that_no_resource_could_be_on_is_refused_where_it_is_made() -> None:
+def test_a_host_with_a_wrong_alias_or_system_is_refused() -> None:
     with pytest.raises(ArgumentsError) as caught:
         Host("a b", os="debian")
     assert [fault.path for fault in caught.value.faults] == ["Host.alias", "Host.os"]

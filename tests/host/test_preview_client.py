@@ -1,4 +1,4 @@
-"""A program that was given the preview key: how it comes in, and what it makes of what it is not shown."""
+"""A program with the preview key: its login, and its handling of withheld values."""
 
 from __future__ import annotations
 
@@ -47,31 +47,31 @@ def control_path(text: str) -> str:
     return next(line for line in text.splitlines() if "ControlPath" in line)
 
 
-def test_the_file_says_who_looks_and_who_is_declared() -> None:
+def test_ssh_config_has_the_preview_user_and_the_declared_user() -> None:
     text = config(**LOOKS)
     assert "    User portcullis-preview\n" in text
     assert '    IdentityFile "/keys/preview"\n' in text
     assert only_looks(text, "web1")
-    # What is declared stays what is compared: nothing differs for who looks.
+    # Comparisons use the declared user, so a preview shows no difference.
     assert declared_user(text, "web1") == "deploy"
     assert declared_os(text, "web1") == "debian-13"
 
 
-def test_a_deployment_does_not_only_look() -> None:
+def test_a_deploy_is_not_read_only() -> None:
     text = config(user="deploy", os="debian-13")
     assert not only_looks(text, "web1")
     assert declared_user(text, "web1") == "deploy"
 
 
-def test_they_never_share_a_connection() -> None:
+def test_previews_and_deploys_never_share_a_connection() -> None:
     assert control_path(config(**LOOKS)) != control_path(config(user="deploy"))
 
 
-def test_both_halves_call_the_agent_the_same() -> None:
+def test_both_halves_use_the_same_name_for_the_agent() -> None:
     assert LOOK == preview.ASK_AGENT
 
 
-def test_the_hosts_own_agent_is_asked_for_and_none_is_sent(
+def test_a_preview_uses_the_hosts_own_agent_and_sends_none(
     fake_ssh: Callable[..., Session], tmp_path: Path
 ) -> None:
     session = fake_ssh(
@@ -87,7 +87,7 @@ def test_the_hosts_own_agent_is_asked_for_and_none_is_sent(
     assert (tmp_path / "argv").read_text() == LOOK
 
 
-def test_a_write_is_refused_before_anybody_is_asked(fake_ssh: Callable[..., Session]) -> None:
+def test_a_write_is_refused_without_a_connection(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh("sys.exit(1)", **LOOKS)
     with pytest.raises(AgentRefused, match="changes nothing") as caught:
         session.request("put", write=True)
@@ -95,7 +95,7 @@ def test_a_write_is_refused_before_anybody_is_asked(fake_ssh: Callable[..., Sess
     assert session.connections == 0
 
 
-def test_another_protocol_is_said(fake_ssh: Callable[..., Session]) -> None:
+def test_another_protocol_is_an_error(fake_ssh: Callable[..., Session]) -> None:
     body = """
     print("have", flush=True)
     for line in sys.stdin:
@@ -110,8 +110,10 @@ def test_another_protocol_is_said(fake_ssh: Callable[..., Session]) -> None:
 @pytest.mark.parametrize(
     "said", ["this key reads the host and changes nothing", "no agent is installed on the host; `up` …"]
 )
-def test_what_the_host_says_to_the_key_is_told(fake_ssh: Callable[..., Session], said: str) -> None:
-    """Also to a deployment that comes with the preview key by mistake."""
+def test_the_message_of_the_host_to_the_preview_key_is_shown(
+    fake_ssh: Callable[..., Session], said: str
+) -> None:
+    """This includes a deploy that uses the preview key by mistake."""
     session = fake_ssh(f"print('portcullis: {said}', file=sys.stderr)\nsys.exit(77)")
     with pytest.raises(LoginRefused) as caught:
         session.request("survey")
@@ -130,7 +132,7 @@ def told(content: str) -> dict[str, Any]:
     return {**facts, "withheld": {"content": content}}
 
 
-def test_an_unchanged_secret_is_as_the_state_has_it(canned: Callable[..., CannedChannel]) -> None:
+def test_an_unchanged_secret_keeps_its_value_in_the_state(canned: Callable[..., CannedChannel]) -> None:
     found = read(canned, told("unchanged"))
     assert found.inputs["content"] == "s3cr3t"
     assert found.outs["content"] == "s3cr3t"
@@ -140,17 +142,19 @@ def test_a_changed_secret_shows_as_changed(canned: Callable[..., CannedChannel])
     assert read(canned, told("changed")).inputs["content"] == WITHHELD
 
 
-def test_what_stands_for_a_secret_is_never_written_as_one() -> None:
+def test_the_placeholder_of_a_secret_is_never_written() -> None:
     failures = FileProvider().check({}, {**FILE, "content": WITHHELD}).failures
     assert [failure.property for failure in failures] == ["content"]
 
 
-def test_facts_that_an_older_agent_does_not_tell_are_said(canned: Callable[..., CannedChannel]) -> None:
-    with pytest.raises(HostError, match=r"of ours says: mode is missing"):
+def test_missing_facts_of_an_older_agent_are_an_error(canned: Callable[..., CannedChannel]) -> None:
+    with pytest.raises(HostError, match=r"such an answer: mode is missing"):
         read(canned, {key: value for key, value in FACTS.items() if key != "mode"})
 
 
-def test_one_question_answers_for_all_although_no_spec_is_told(canned: Callable[..., CannedChannel]) -> None:
+def test_one_request_answers_all_reads_although_facts_name_no_spec(
+    canned: Callable[..., CannedChannel],
+) -> None:
     items = [{"kind": "file", "id": name, "facts": {"exists": False}} for name in ("/a", "/b")]
     channel = canned(lambda *_: {"items": items})
     survey = Survey(channel, "web/prod")

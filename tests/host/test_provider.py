@@ -48,7 +48,7 @@ def survey_answer(facts: dict[str, Any]) -> Callable[[str, dict[str, Any]], dict
     return answer
 
 
-def test_check_has_one_spelling() -> None:
+def test_check_brings_inputs_into_their_normal_form() -> None:
     checked = FileProvider().check({}, {**FILE, "mode": "600", "validate": None, "secret": False})
     assert checked.failures == []
     assert checked.inputs == {**FILE, "mode": "0600"}
@@ -65,13 +65,13 @@ def test_a_large_file_is_pointed_to_tree() -> None:
     assert "Tree" in failure.reason
 
 
-def test_check_passes_what_is_not_known_yet() -> None:
+def test_check_accepts_unknown_values() -> None:
     checked = FileProvider().check({}, {**FILE, "content": Unknown()})
     assert checked.failures == []
     assert isinstance(checked.inputs["content"], Unknown)
 
 
-def test_diff_replaces_on_identity_only_and_leaves_the_display_to_the_engine() -> None:
+def test_diff_replaces_only_if_the_identity_changed() -> None:
     changed = FileProvider().diff("id", FILE, {**FILE, "content": "new"})
     assert (changed.changes, changed.replaces) == (None, [])
     moved = FileProvider().diff("id", FILE, {**FILE, "path": "/etc/issue"})
@@ -89,7 +89,7 @@ def test_read_returns_drift_as_inputs_and_outputs(canned: Callable[..., CannedCh
     assert found.outs == {**found.inputs, "revision": "7"}
 
 
-def test_what_a_host_shows_acts_on_no_terminal_and_what_we_wrote_is_as_it_was(
+def test_texts_of_a_host_are_made_printable_and_our_own_stay_unchanged(
     canned: Callable[..., CannedChannel],
 ) -> None:
     evil = "\x1b]52;c;eA==\x07<{%fg 1%}>\n::stop-commands::x\n"
@@ -101,7 +101,7 @@ def test_what_a_host_shows_acts_on_no_terminal_and_what_we_wrote_is_as_it_was(
     assert FileProvider().read("x", {**FILE, "content": evil}).inputs["content"] == evil
 
 
-def test_what_somebody_removed_is_drift_and_stays_in_state_for_delete(
+def test_a_removed_thing_is_drift_and_stays_in_the_state(
     canned: Callable[..., CannedChannel],
 ) -> None:
     canned(survey_answer({"exists": False}))
@@ -114,7 +114,7 @@ def test_what_somebody_removed_is_drift_and_stays_in_state_for_delete(
     }
 
 
-def test_unreadable_is_not_absent(canned: Callable[..., CannedChannel]) -> None:
+def test_an_unreadable_thing_is_not_absent(canned: Callable[..., CannedChannel]) -> None:
     def answer(_op: str, arguments: dict[str, Any]) -> dict[str, Any]:
         error = {"code": "unreadable", "message": "Input/output error"}
         return {"items": [{**item, "error": error} for item in arguments["items"]]}
@@ -124,7 +124,7 @@ def test_unreadable_is_not_absent(canned: Callable[..., CannedChannel]) -> None:
         FileProvider().read("x", FILE)
 
 
-def test_one_question_answers_every_read(canned: Callable[..., CannedChannel]) -> None:
+def test_one_request_answers_every_read(canned: Callable[..., CannedChannel]) -> None:
     def answer(_op: str, arguments: dict[str, Any]) -> dict[str, Any]:
         assert arguments["index"] is True
         known = [{"kind": "file", "id": p, "spec": {"path": p}, "facts": FACTS} for p in ("/a", "/b", "/c")]
@@ -136,7 +136,7 @@ def test_one_question_answers_every_read(canned: Callable[..., CannedChannel]) -
     assert len(channel.sent) == 1
 
 
-def test_what_the_hosts_list_lacks_is_asked_for_by_itself(canned: Callable[..., CannedChannel]) -> None:
+def test_an_item_that_the_hosts_list_lacks_gets_its_own_request(canned: Callable[..., CannedChannel]) -> None:
     channel = canned(survey_answer(FACTS))
     FileProvider().read("x", {**FILE, "path": "/a"})
     FileProvider().read("x", {**FILE, "path": "/b"})
@@ -191,11 +191,11 @@ def test_an_exception_is_one_message_without_a_value(monkeypatch: pytest.MonkeyP
     assert "Traceback" in debugged
 
 
-def test_stack_is_read_from_the_owner() -> None:
+def test_the_stack_is_part_of_the_owner() -> None:
     assert stack_of({"managed_by": URN}) == "portcullis/lab"
 
 
-def test_packages_are_a_map_so_one_more_is_one_line(canned: Callable[..., CannedChannel]) -> None:
+def test_packages_are_a_map_so_that_a_new_one_is_one_line(canned: Callable[..., CannedChannel]) -> None:
     props = {
         "host": "web1",
         "managed_by": URN,
@@ -277,7 +277,7 @@ def test_a_tree_refuses_links(tmp_path: Path) -> None:
         manifest(tmp_path)
 
 
-def test_unknown_is_the_sdks_own() -> None:
+def test_our_text_for_unknown_values_is_that_of_the_sdk() -> None:
     assert isinstance(Unknown(), Unknown)
     assert pulumi.runtime.rpc.UNKNOWN
 
@@ -292,13 +292,13 @@ def test_unknown_is_the_sdks_own() -> None:
         "<a directory>",
     ],
 )
-def test_what_stands_for_a_content_is_never_written_as_one(content: str) -> None:
+def test_the_placeholder_of_a_content_is_never_written(content: str) -> None:
     (failure,) = FileProvider().check({}, {**FILE, "content": content}).failures
     assert failure.property == "content"
     assert FileProvider().check({}, {**FILE, "content": content + "\n"}).failures == []
 
 
-def test_a_set_of_packages_under_another_urn_says_which_it_had(canned: Callable[..., CannedChannel]) -> None:
+def test_packages_under_another_urn_name_their_former_owner(canned: Callable[..., CannedChannel]) -> None:
     old = {"host": "web1", "managed_by": URN, "packages": {"ed": "installed"}, "on_delete": "remove"}
     new = {**old, "managed_by": URN.replace("motd", "moved")}
     channel = canned(survey_answer({"exists": True, "packages": {"ed": "installed"}, "revision": "1"}))
@@ -313,7 +313,7 @@ def test_a_set_of_packages_under_another_urn_says_which_it_had(canned: Callable[
     }  # fmt: skip
 
 
-def test_an_owner_declared_by_number_is_read_back_by_number(canned: Callable[..., CannedChannel]) -> None:
+def test_an_owner_declared_by_number_is_read_by_number(canned: Callable[..., CannedChannel]) -> None:
     canned(survey_answer({**FACTS, "owner": "redis", "owner_id": "999", "group_id": "0"}))
     found = FileProvider().read("x", {**FILE, "owner": "999"})
     assert found.inputs is not None
@@ -330,17 +330,17 @@ def test_a_thing_to_import_is_read_into_complete_inputs(canned: Callable[..., Ca
     assert [op for op, _ in channel.sent] == ["survey"]
 
 
-def test_what_cannot_be_printed_is_not_imported_as_something_else(
+def test_a_thing_with_control_characters_cannot_be_imported(
     canned: Callable[..., CannedChannel],
 ) -> None:
     canned(survey_answer({**FACTS, "content": "family \U0001f468\u200d\U0001f467\n"}))
     with pytest.raises(
-        HostError, match=r"motd.*characters that cannot be printed\n  → declare it with adopt"
+        HostError, match=r"motd.*characters that are not safe to print\n  → declare it with adopt"
     ):
         FileProvider().import_("web1:/etc/motd", URN)
 
 
-def test_what_is_not_there_cannot_be_imported(canned: Callable[..., CannedChannel]) -> None:
+def test_a_missing_thing_cannot_be_imported(canned: Callable[..., CannedChannel]) -> None:
     canned(survey_answer({"exists": False}))
     assert FileProvider().import_("web1:/etc/motd", URN) is None
 
@@ -348,12 +348,12 @@ def test_what_is_not_there_cannot_be_imported(canned: Callable[..., CannedChanne
 @pytest.mark.parametrize(
     ("provider", "id_", "said"),
     [
-        (FileProvider(), "/etc/motd", "'/etc/motd' is no id to import"),
+        (FileProvider(), "/etc/motd", "'/etc/motd' is not an id for an import"),
         (TreeProvider(), "web1:/srv/www", "Tree cannot be imported\n  → declare it with adopt=True"),
         (PackagesProvider(), "web1:nginx", "Packages cannot be imported\n  → declare it: packages that are"),
     ],
 )
-def test_what_cannot_be_imported_says_what_to_do(provider: Any, id_: str, said: str) -> None:
+def test_a_kind_that_cannot_be_imported_gives_a_hint(provider: Any, id_: str, said: str) -> None:
     with pytest.raises(HostError, match=said):
         provider.import_(id_, URN)
 
@@ -382,7 +382,7 @@ def test_a_set_may_be_given_as_a_list() -> None:
 def test_a_value_of_another_type_is_refused_in_a_preview(
     provider: Any, given: dict[str, Any], fault: str
 ) -> None:
-    """An `up` could not tell it from a state of another version."""
+    """An `up` could not distinguish the value from a state of another version."""
     defaults = {"path": "/srv/x", "owner": "root", "group": "root", "mode": "0755", "on_delete": "remove"}
     service = {"active": "active", "enabled": "enabled", "on_change": "reload"}
     news = {"host": "web1", "managed_by": URN, **defaults, **service, **given}
@@ -392,5 +392,5 @@ def test_a_value_of_another_type_is_refused_in_a_preview(
 
 
 @pytest.mark.parametrize("mode", ["0999", "<absent>", "\u0667\u0667\u0667", ""])
-def test_a_mode_that_is_none_lets_nobody_in(mode: str) -> None:
+def test_an_invalid_mode_counts_as_closed(mode: str) -> None:
     assert not file_resource._is_open(mode)

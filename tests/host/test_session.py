@@ -66,7 +66,7 @@ def test_four_threads_share_one_connection(fake_ssh: Callable[..., Session]) -> 
     session.close()
 
 
-def test_who_waits_for_the_agent_waits_before_its_own_time_runs(fake_ssh: Callable[..., Session]) -> None:
+def test_the_time_limit_starts_when_the_agent_has_a_free_worker(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh(f"""
         print("have", flush=True)
         while True:
@@ -81,16 +81,16 @@ def test_who_waits_for_the_agent_waits_before_its_own_time_runs(fake_ssh: Callab
     session.close()
 
 
-def test_a_session_that_was_closed_opens_no_connection_again(fake_ssh: Callable[..., Session]) -> None:
+def test_a_closed_session_opens_no_new_connection(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh(ECHO)
     session.request("x")
     session.close()
-    with pytest.raises(ConnectionFailed, match="the deployment is being ended"):
+    with pytest.raises(ConnectionFailed, match="the deploy has been cancelled"):
         session.request("x")
     assert session.connections == 1
 
 
-def test_a_client_with_nothing_to_say_says_that_it_lives(
+def test_an_idle_client_sends_signs_of_life(
     fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agent_process, "LIVES", 0.1)
@@ -104,13 +104,13 @@ def test_a_client_with_nothing_to_say_says_that_it_lives(
     session.close()
 
 
-def test_noise_before_the_first_word_is_skipped(fake_ssh: Callable[..., Session]) -> None:
+def test_output_before_the_agents_first_word_is_skipped(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh('print("Welcome to web1!")\n' + ECHO.strip())
     session.request("x")
     session.close()
 
 
-def test_a_host_without_the_agent_gets_it_and_the_request_that_came_before(
+def test_a_host_without_the_agent_gets_the_agent_and_answers_the_first_request(
     fake_ssh: Callable[..., Session],
 ) -> None:
     session = fake_ssh("""
@@ -133,7 +133,7 @@ def test_a_host_without_the_agent_gets_it_and_the_request_that_came_before(
 
 
 def test_the_first_request_does_not_wait_for_the_host(fake_ssh: Callable[..., Session]) -> None:
-    # "have" comes only after the request has arrived: waiting for it would cost a round trip, here for ever.
+    # The stand-in sends "have" only after the request: a client that waits for it first would wait forever.
     session = fake_ssh("""
         line = sys.stdin.readline()
         print("have", flush=True)
@@ -151,7 +151,7 @@ def test_the_first_request_does_not_wait_for_the_host(fake_ssh: Callable[..., Se
         ("ssh: connect to host 192.0.2.1 port 22: Connection timed out", Unreachable, "timed out"),
         ("ssh: Could not resolve hostname nope: Name or service not known", Unreachable, "nope"),
         ("root@192.0.2.1: Permission denied (publickey).", LoginRefused, "publickey"),
-        ("Host key verification failed.", HostKeyRefused, "not the pinned one"),
+        ("Host key verification failed.", HostKeyRefused, "than the pinned one"),
         ("sudo: a password is required", SudoRefused, "a password is required"),
         ("Something nobody knows", ConnectionFailed, "Something nobody knows"),
     ],
@@ -182,7 +182,7 @@ def test_first_contact_falls_back_to_the_bootstrap_login_once(fake_ssh: Callable
     session.request("x")
     assert session.connections == 2
     session.close()
-    # Each try as a user who is not there yet counts with fail2ban: the next run makes none.
+    # fail2ban counts each login as a user that does not exist yet, so the next run must not try it.
     again = Session("web1", "lab", project=session._project)
     again.request("x")
     assert again.connections == 1
@@ -239,7 +239,7 @@ def test_a_write_is_never_sent_twice(fake_ssh: Callable[..., Session], tmp_path:
     assert log.read_text() == "x"
 
 
-def test_a_silent_host_is_given_up(fake_ssh: Callable[..., Session]) -> None:
+def test_a_silent_host_times_out(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh('print("have", flush=True)\nsys.stdin.read()')
     started = time.monotonic()
     with pytest.raises(TimedOut, match="no answer to 'x' within"):
@@ -262,7 +262,7 @@ def test_only_a_write_installs_python(fake_ssh: Callable[..., Session], tmp_path
             print(json.dumps({{"id": number, "ok": True, "result": {{}}}}), flush=True)
         """
     session = fake_ssh(body)
-    with pytest.raises(PythonMissing, match="installs it before its first change"):
+    with pytest.raises(PythonMissing, match="installs it before the first change"):
         session.request("x")
     session.request("x", write=True)
     session.close()
@@ -284,22 +284,22 @@ def test_an_agents_refusal_keeps_its_parts(fake_ssh: Callable[..., Session]) -> 
     session.close()
 
 
-def test_without_the_configuration_the_hint_names_the_command(tmp_path: Path) -> None:
+def test_without_ssh_config_the_hint_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(ConnectionFailed, match="run `portcullis preview` once"):
         Session("web1", "lab", project=tmp_path).request("x")
 
 
-def test_one_session_a_host_and_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_has_one_session_for_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "_sessions", {})
     assert session_module.session("a", "lab") is session_module.session("a", "lab")
     assert session_module.session("a", "lab") is not session_module.session("b", "lab")
     assert session_module.session("a", "lab") is not session_module.session("a", "prod")
 
 
-def test_the_end_of_the_agent_is_seen_although_the_shared_connection_lives_on(
+def test_the_end_of_the_agent_is_noticed_although_the_shared_connection_stays(
     fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_process, "_LEAVES", 0.2)
+    monkeypatch.setattr(agent_process, "_TIME_TO_END", 0.2)
     session = fake_ssh("""
         print("have", flush=True)
         sys.stdin.readline()
@@ -311,7 +311,7 @@ def test_the_end_of_the_agent_is_seen_although_the_shared_connection_lives_on(
         session.request("put", write=True, timeout=30)
 
 
-def test_an_unreachable_host_is_tried_once_and_not_by_every_resource(
+def test_an_unreachable_host_is_tried_once_for_all_resources(
     fake_ssh: Callable[..., Session], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -325,10 +325,10 @@ def test_an_unreachable_host_is_tried_once_and_not_by_every_resource(
     assert log.read_text() == "x"
 
 
-def test_a_host_that_reads_nothing_holds_nobody(
+def test_a_host_that_reads_nothing_blocks_no_other_request(
     fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_process, "_LEAVES", 0.2)
+    monkeypatch.setattr(agent_process, "_TIME_TO_END", 0.2)
     session = fake_ssh('print("have", flush=True)\ntime.sleep(60)')
     failures: list[BaseException] = []
 
@@ -409,14 +409,14 @@ def test_another_system_than_the_declared_one_is_refused_before_any_change(
 ) -> None:
     session = fake_ssh(SYSTEM, os="debian-13")
     with pytest.raises(
-        OtherSystem, match="the host runs debian-12, the settings declare debian-13"
+        OtherSystem, match="the host runs debian-12, but the settings declare debian-13"
     ) as caught:
         session.request("put" if write else "survey", write=write)
     assert "write os: debian-12" in str(caught.value)
     session.close()
 
 
-def test_the_system_is_asked_for_once(fake_ssh: Callable[..., Session]) -> None:
+def test_the_system_is_checked_once(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh(
         ECHO.replace('"result": message', '"result": {**message, "os": "debian-12"}'), os="debian-12"
     )
@@ -428,7 +428,7 @@ def test_the_system_is_asked_for_once(fake_ssh: Callable[..., Session]) -> None:
 def test_a_key_that_does_not_exist_is_named(fake_ssh: Callable[..., Session], tmp_path: Path) -> None:
     body = 'sys.exit("root@192.0.2.1: Permission denied (publickey).")'
     session = fake_ssh(body, identity_file=str(tmp_path / "nowhere"))
-    with pytest.raises(LoginRefused, match="nowhere does not exist here"):
+    with pytest.raises(LoginRefused, match="nowhere does not exist on this machine"):
         session.request("x")
 
 
@@ -447,7 +447,7 @@ for line in sys.stdin:
 """
 
 
-def test_a_fresh_login_is_a_connection_of_its_own_as_whoever_the_session_is(
+def test_a_fresh_login_is_a_new_connection_of_the_sessions_user(
     fake_ssh: Callable[..., Session], tmp_path: Path
 ) -> None:
     marker = tmp_path / "deploy-exists"
@@ -464,7 +464,7 @@ def test_a_fresh_login_is_a_connection_of_its_own_as_whoever_the_session_is(
         "alone": True,
         "port": ["Port=2222"],
     }
-    # From now on root may be refused: nothing is confirmed by a login as root any more.
+    # The host may refuse root from now on, so a login as root confirms nothing any more.
     assert session.log_in_again("confirm", Login())["alias"] == "web1"
     assert session.connections == 2, "one that was refused, and the session"
     session.close()
@@ -479,10 +479,10 @@ def test_a_fresh_login_is_a_connection_of_its_own_as_whoever_the_session_is(
             "longer than",
         ),
         ("MOST_OF_A_SESSION", 'print("have", flush=True)\nwhile True: print("{}" * 999)', "in one session"),
-        ("_LONGEST_GREETING", 'while True: print("Welcome")', "before its first word"),
+        ("_LONGEST_GREETING", 'while True: print("Welcome")', "before it started the agent"),
     ],
 )
-def test_a_host_that_never_stops_talking_is_cut_off(
+def test_a_host_that_sends_too_much_is_cut_off(
     fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, limit: str, said: str, told: str
 ) -> None:
     monkeypatch.setattr(agent_process, limit, 1 << 20, raising=False)
@@ -497,13 +497,17 @@ def test_a_host_that_never_stops_talking_is_cut_off(
 @pytest.mark.parametrize(
     ("answer", "kind", "told"),
     [
-        ('"[" * 100000', ConnectionFailed, "nested too deep"),
-        ("json.dumps({'id': 1, 'ok': True, 'result': 'no object'})", ConnectionFailed, "not what an agent"),
+        ('"[" * 100000', ConnectionFailed, "nested too deeply"),
+        (
+            "json.dumps({'id': 1, 'ok': True, 'result': 'no object'})",
+            ConnectionFailed,
+            "no agent of this version",
+        ),
         ("json.dumps({'id': 1, 'error': 'no object'})", AgentRefused, "the agent failed"),
         ("json.dumps({'id': 1, 'error': {'message': ['a list']}})", AgentRefused, "a list"),
     ],
 )
-def test_an_answer_that_no_agent_gives_is_an_error_for_people(
+def test_an_answer_of_no_agent_is_an_error_for_people(
     fake_ssh: Callable[..., Session], answer: str, kind: type[Exception], told: str
 ) -> None:
     session = fake_ssh(f"""
@@ -517,7 +521,7 @@ def test_an_answer_that_no_agent_gives_is_an_error_for_people(
     session.close()
 
 
-def test_nothing_that_ssh_or_the_host_says_acts_on_a_terminal(fake_ssh: Callable[..., Session]) -> None:
+def test_texts_of_ssh_and_hosts_cannot_control_a_terminal(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh("""
         sys.stderr.write("x" * 100000 + "\\n\\x1b]52;c;eA==\\x07::stop-commands::x\\n")
         sys.exit(1)
@@ -563,12 +567,14 @@ FACTS = {"exists": True}
         ("tree-missing", {"missing": [["a"]]}),
     ],
 )
-def test_an_answer_of_another_form_is_refused_in_words(op: str, result: dict[str, Any]) -> None:
-    with pytest.raises(HostError, match=r"is not what an agent of ours says: .* of another form"):
+def test_an_answer_of_another_form_is_refused(op: str, result: dict[str, Any]) -> None:
+    with pytest.raises(
+        HostError, match=r"no agent of this version gives such an answer: .* has another form"
+    ):
         answers.check(op, result)
 
 
-def test_what_an_answer_says_for_people_can_be_printed() -> None:
+def test_texts_for_people_in_an_answer_are_made_printable() -> None:
     said = answers.check("put", {"steps": [{**STEP, "have": "\x1b[2J"}], "facts": FACTS, "more": 1})
     assert said["steps"] == [{**STEP, "have": f"{MARK}[2J"}]
     assert said["more"] == 1

@@ -1,4 +1,4 @@
-"""As whom, where and how often a session logs in, and what it says when it may not."""
+"""The logins of a session: users, ports, retries, and the errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ for line in sys.stdin:
 
 
 def named(session: Session, name: str = "host.example.com", **more: Any) -> Session:
-    """Give the host a name instead of its address."""
+    """Use a host name instead of an address."""
     connection = Connection(name, host_key=KEY, **more)
     write_ssh_config({"web1": connection}, stack="lab", project=session._project)
     return session
@@ -51,7 +51,7 @@ def named(session: Session, name: str = "host.example.com", **more: Any) -> Sess
 
 @pytest.fixture
 def both(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every name lead to an address of each family."""
+    """Let every name resolve to an address of each family."""
     found = [(family, socket.SOCK_STREAM, 6, "", ("", 0)) for family in (socket.AF_INET, socket.AF_INET6)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
@@ -66,7 +66,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.usefixtures("both")
-def test_a_fresh_login_has_to_work_by_every_family_that_worked_before(
+def test_a_fresh_login_must_work_over_every_family_that_worked_before(
     fake_ssh: Callable[..., Session], tmp_path: Path, before: str, families: list[tuple[str, ...]]
 ) -> None:
     log = tmp_path / "log"
@@ -74,7 +74,7 @@ def test_a_fresh_login_has_to_work_by_every_family_that_worked_before(
     assert session.families_in_use() == families
     assert log.read_text() == "-4;-6;"
     assert session.families_in_use() == families
-    assert log.read_text() == "-4;-6;", "asked once, before a change can break one"
+    assert log.read_text() == "-4;-6;", "checked once, before the first change"
     assert session.log_in_again("confirm", Login(), guard="1") == {
         "asked": "confirm", "by": list(families[-1]), "os": "x",
     }  # fmt: skip
@@ -84,7 +84,7 @@ def test_a_fresh_login_has_to_work_by_every_family_that_worked_before(
 
 
 @pytest.mark.usefixtures("both")
-def test_a_family_that_does_not_let_in_any_more_is_a_login_that_failed(
+def test_a_failed_login_over_one_family_is_a_failed_login(
     fake_ssh: Callable[..., Session], tmp_path: Path
 ) -> None:
     closed = tmp_path / "closed"
@@ -98,15 +98,13 @@ def test_a_family_that_does_not_let_in_any_more_is_a_login_that_failed(
         session.log_in_again("confirm", Login())
 
 
-def test_an_address_has_one_family_and_nobody_is_asked(
-    fake_ssh: Callable[..., Session], tmp_path: Path
-) -> None:
+def test_an_address_has_one_family_without_a_check(fake_ssh: Callable[..., Session], tmp_path: Path) -> None:
     session = fake_ssh(SAYS_HOW.format(log=str(tmp_path / "log"), before=""))
     assert session.families_in_use() == [()]
     assert not (tmp_path / "log").exists()
 
 
-def test_a_fresh_login_that_says_nothing_is_given_up(
+def test_a_silent_fresh_login_times_out(
     fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_module, "_LOGIN_TIMEOUT", 0.3)
@@ -115,7 +113,7 @@ def test_a_fresh_login_that_says_nothing_is_given_up(
         session.log_in_again("confirm", Login())
 
 
-def test_a_read_is_asked_twice_and_no_more(fake_ssh: Callable[..., Session], tmp_path: Path) -> None:
+def test_a_read_is_sent_at_most_twice(fake_ssh: Callable[..., Session], tmp_path: Path) -> None:
     log = tmp_path / "log"
     session = fake_ssh(f"""
         print("have", flush=True)
@@ -144,7 +142,7 @@ def test_an_unreachable_host_is_tried_again_after_a_minute(
         assert log.read_text() == tries
 
 
-def test_python_that_cannot_be_installed_is_said_with_the_last_words_of_apt(
+def test_the_error_of_a_failed_python_installation_has_the_last_lines_of_apt(
     fake_ssh: Callable[..., Session], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -156,7 +154,7 @@ def test_python_that_cannot_be_installed_is_said_with_the_last_words_of_apt(
             sys.exit(100)
         print("no-python", flush=True)
         """)
-    with pytest.raises(PythonMissing, match="could not be installed") as caught:
+    with pytest.raises(PythonMissing, match="apt could not install it") as caught:
         session.request("x", write=True)
     assert str(caught.value).splitlines()[1:-1] == [
         *(f"    {number}" for number in range(11, 20)), "    E: no network",
@@ -164,9 +162,7 @@ def test_python_that_cannot_be_installed_is_said_with_the_last_words_of_apt(
     assert log.read_text() == f"-F {session._config} -T web1;"
 
 
-def test_python_that_is_still_missing_after_its_installation_is_not_installed_again(
-    fake_ssh: Callable[..., Session], tmp_path: Path
-) -> None:
+def test_python_is_installed_only_once(fake_ssh: Callable[..., Session], tmp_path: Path) -> None:
     log = tmp_path / "log"
     session = fake_ssh(f"""
         if "apt-get" in sys.argv[-1]:
@@ -180,7 +176,7 @@ def test_python_that_is_still_missing_after_its_installation_is_not_installed_ag
     assert session.connections == 2
 
 
-def test_without_a_declared_system_none_is_asked_for(
+def test_without_a_declared_system_there_is_no_check(
     fake_ssh: Callable[..., Session], tmp_path: Path
 ) -> None:
     session = fake_ssh(SAYS_HOW.format(log=str(tmp_path / "log"), before=""))
@@ -192,17 +188,17 @@ def test_without_a_declared_system_none_is_asked_for(
 def test_a_host_that_the_settings_do_not_declare(fake_ssh: Callable[..., Session]) -> None:
     project = fake_ssh("")._project
     other = Session("web2", "lab", project=project)
-    with pytest.raises(ConnectionFailed, match="the settings declare no host of that name"):
+    with pytest.raises(ConnectionFailed, match="the settings declare no host with this alias"):
         other.request("x")
     assert other.connections == 0
 
 
-def test_a_write_without_the_configuration_says_which_command_makes_it(tmp_path: Path) -> None:
+def test_a_write_without_ssh_config_names_the_command_that_writes_it(tmp_path: Path) -> None:
     with pytest.raises(ConnectionFailed, match="run `portcullis preview` once"):
         Session("web1", "lab", project=tmp_path).request("put", write=True)
 
 
-def test_of_two_logins_that_fail_the_declared_one_is_told(fake_ssh: Callable[..., Session]) -> None:
+def test_if_both_logins_fail_the_error_is_that_of_the_declared_one(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh(
         """
         refused = "web1-bootstrap" in sys.argv
@@ -215,7 +211,7 @@ def test_of_two_logins_that_fail_the_declared_one_is_told(fake_ssh: Callable[...
     assert session.connections == 2
 
 
-def test_the_port_that_a_login_worked_on_is_the_one_of_the_next_run(fake_ssh: Callable[..., Session]) -> None:
+def test_the_next_run_uses_the_port_of_the_last_login(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh("")
     config = session._project / session._config
     assert "    Port 22\n" in config.read_text()
@@ -224,7 +220,7 @@ def test_the_port_that_a_login_worked_on_is_the_one_of_the_next_run(fake_ssh: Ca
     assert '"web1": 2222' in "".join(path.read_text() for path in config.parent.glob("*.json"))
 
 
-def test_who_deploys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_of_the_deploying_process(monkeypatch: pytest.MonkeyPatch) -> None:
     place = f"@{os.uname().nodename} (pid {os.getpid()})"
     monkeypatch.delenv("GITHUB_ACTOR", raising=False)
     monkeypatch.setattr(session_module.getpass, "getuser", lambda: "alice")
@@ -250,7 +246,7 @@ def test_the_user_that_is_declared(
     assert declared_login("web1", "lab") == "deploy"
 
 
-def test_an_error_without_its_parts_is_still_one() -> None:
+def test_an_incomplete_error_of_the_agent_is_still_an_error() -> None:
     for said in (None, "text", {}):
         error = refusal(said)
         assert isinstance(error, AgentRefused)
@@ -278,7 +274,7 @@ def test_the_end_of_a_process_ends_its_sessions(monkeypatch: pytest.MonkeyPatch)
     sessions = [session_module.session(name, "lab") for name in ("a", "b")]
     session_module.close_sessions()
     for one in sessions:
-        with pytest.raises(ConnectionFailed, match=r"is missing|is being ended"):
+        with pytest.raises(ConnectionFailed, match=r"is missing|has been cancelled"):
             one.request("x")
         assert one._closed
 
@@ -295,7 +291,7 @@ for line in sys.stdin:
 """
 
 
-def test_once_the_declared_login_has_worked_it_is_the_one_of_all_that_follow(
+def test_after_the_declared_login_worked_all_later_logins_use_it(
     fake_ssh: Callable[..., Session], tmp_path: Path
 ) -> None:
     marker = tmp_path / "deploy-exists"
@@ -312,7 +308,7 @@ def test_once_the_declared_login_has_worked_it_is_the_one_of_all_that_follow(
     session.close()
 
 
-def test_a_login_on_a_port_tries_no_other(fake_ssh: Callable[..., Session]) -> None:
+def test_a_login_on_a_port_tries_no_other_port(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh(ALIAS.format(before=""), port=2222)
     answer = session.log_in_again("confirm", Login(port=2222))
     assert answer == {"alias": "web1-declared", "port": ["Port=2222"]}
@@ -320,7 +316,7 @@ def test_a_login_on_a_port_tries_no_other(fake_ssh: Callable[..., Session]) -> N
     session.close()
 
 
-def test_a_system_that_is_no_word_is_not_what_an_agent_says(fake_ssh: Callable[..., Session]) -> None:
+def test_an_operating_system_that_is_no_text_is_refused(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh(
         """
         print("have", flush=True)
@@ -329,7 +325,7 @@ def test_a_system_that_is_no_word_is_not_what_an_agent_says(fake_ssh: Callable[.
         """,
         os="debian-13",
     )
-    with pytest.raises(HostError, match="of another form"):
+    with pytest.raises(HostError, match="has another form"):
         session.request("put", write=True)
     session.close()
 
@@ -345,7 +341,7 @@ for line in sys.stdin:
 """
 
 
-def test_a_session_is_given_up_after_a_time_limit_only_if_nobody_else_waits(
+def test_a_session_ends_after_a_time_limit_only_if_no_other_request_waits(
     fake_ssh: Callable[..., Session],
 ) -> None:
     session = fake_ssh(SLOW)

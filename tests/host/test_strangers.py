@@ -1,4 +1,4 @@
-"""What a report says of strangers: a line each, with a command that ends it."""
+"""The report has a line for each undeclared file, with a command that removes or repairs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CACHED = "/var/lib/ucf/cache/:etc:nginx:conf.d:evil.conf"
 RELOAD = "systemctl reload x"
 _DEB = "dpkg-deb --fsys-tarfile nginx-common_*.deb"
 BACK = f'cd "$(mktemp -d)" && apt-get download nginx-common && {_DEB} | tar -xC / .{PATH} && {RELOAD}'
-# What the host says of a file, what a person can do, and how bad it is.
+# The host's text about a file, the remedy, and the severity.
 TEXTS = {
     f"{UNKNOWN}; nginx loads it: serves evil.com on 80": (f"remove it yourself: rm {PATH} && {RELOAD}", "!!"),
     f"{UNKNOWN}; nginx does not load it": (f"remove it yourself: rm {PATH} && {RELOAD}", ""),
@@ -24,38 +24,38 @@ TEXTS = {
         "!!",
     ),
     f"{LINK}/srv/x; without effect": (f"remove it yourself: rm {PATH} && {RELOAD}", ""),
-    "changed by hand: not as nginx-common brings it": (f"put it back yourself: {BACK}", "!"),
+    "changed by hand: not as nginx-common brings it": (f"restore it yourself: {BACK}", "!"),
     "changed by hand: not as nginx-common brings it; nginx loads it: serves evil.com": (
-        f"put it back yourself: {BACK}",
+        f"restore it yourself: {BACK}",
         "!!",
     ),
     f"changed by hand: not as {SOME_PACKAGE} brings it; sets permittty yes": (
-        f"put it back yourself: cp --remove-destination {CACHED} {PATH} && {RELOAD}",
+        f"restore it yourself: cp --remove-destination {CACHED} {PATH} && {RELOAD}",
         "!!",
     ),
     f"gone; {SOME_PACKAGE} brings it; sshd does not start without it": (
-        f"put it back yourself: cp --remove-destination {CACHED} {PATH} && {RELOAD}",
+        f"restore it yourself: cp --remove-destination {CACHED} {PATH} && {RELOAD}",
         "!",
     ),
-    "gone; nginx-common brings it": (f"put it back yourself: {BACK}", "!"),
+    "gone; nginx-common brings it": (f"restore it yourself: {BACK}", "!"),
     "a link, where nginx-common brings a file, to /srv/x": (
-        f"put it back yourself: {BACK}",
+        f"restore it yourself: {BACK}",
         "!",
     ),
-    "a directory, where nginx-common brings a file": (f"put it back yourself: rm -r {PATH} && {BACK}", "!"),
-    "a named pipe, where nginx-common brings a file": (f"put it back yourself: {BACK}", "!"),
-    "mode 0777, where 0755 is usual": (f"mend it yourself: chmod 0755 {PATH} && {RELOAD}", "!!"),
+    "a directory, where nginx-common brings a file": (f"restore it yourself: rm -r {PATH} && {BACK}", "!"),
+    "a named pipe, where nginx-common brings a file": (f"restore it yourself: {BACK}", "!"),
+    "mode 0777, where 0755 is usual": (f"repair it yourself: chmod 0755 {PATH} && {RELOAD}", "!!"),
     "belongs to bob:staff, mode 0666, where 0644 is usual; without effect": (
-        f"mend it yourself: chown root:root {PATH} && chmod 0644 {PATH} && {RELOAD}",
+        f"repair it yourself: chown root:root {PATH} && chmod 0644 {PATH} && {RELOAD}",
         "!!",
     ),
-    "belongs to bob:staff": (f"mend it yourself: chown root:root {PATH} && {RELOAD}", "!!"),
-    WITHOUT_EFFECT: ("take it out of the settings", ""),
+    "belongs to bob:staff": (f"repair it yourself: chown root:root {PATH} && {RELOAD}", "!!"),
+    WITHOUT_EFFECT: ("remove it from the settings", ""),
 }
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_stranger_stays_and_says_how_it_ends(text: str) -> None:
+def test_an_undeclared_file_stays_and_has_a_remedy(text: str) -> None:
     does, mark = TEXTS[text]
     assert remedy(PATH, text, RELOAD) == f"stays; {does}"
     assert severity(text).value == mark
@@ -74,7 +74,7 @@ def test_a_stranger_stays_and_says_how_it_ends(text: str) -> None:
         "",
     ],
 )
-def test_where_no_command_is_right_there_is_none(text: str) -> None:
+def test_an_unknown_text_has_no_command(text: str) -> None:
     assert remedy(PATH, text, RELOAD) == "stays"
 
 
@@ -87,7 +87,7 @@ def test_a_path_of_the_host_cannot_become_a_command() -> None:
     ("kind", "reload", "section"),
     [("ServedSites", "nginx", 3), ("Fail2banJail", "fail2ban", 1), ("SshServer", "ssh", 0)],
 )
-def test_each_part_has_a_line_for_each_stranger_and_hides_nothing_behind_it(
+def test_each_part_has_a_line_for_each_undeclared_file_and_for_other_changes(
     kind: str, reload: str, section: int
 ) -> None:
     declared: dict[str, Any] = {"strangers": {}, "content": "x", "stale": False, "jail": "sshd"}
@@ -103,16 +103,16 @@ def test_each_part_has_a_line_for_each_stranger_and_hides_nothing_behind_it(
 
 
 @pytest.mark.parametrize(("kind", "program"), [("ServedSites", "nginx"), ("Fail2banJail", "fail2ban")])
-def test_what_a_program_refuses_is_told_in_its_own_words(kind: str, program: str) -> None:
+def test_a_refused_configuration_is_reported_with_the_programs_message(kind: str, program: str) -> None:
     declared: dict[str, Any] = {"broken": "", "strangers": {}, "jail": "sshd"}
     said = f'unknown directive "listne" in {PATH}:1'
     report = Stream().thing(kind, "x", declared, {**declared, "broken": said}, declared).report()
     (line,) = report.differences
     assert (line.subject, line.what) == (program, said)
-    assert (line.remedy, line.severity) == ("no reload works until it is mended", "!")
+    assert (line.remedy, line.severity) == ("no reload works until you repair it", "!")
 
 
-def test_files_that_wait_for_a_reload_follow_from_a_stranger() -> None:
+def test_files_that_wait_for_a_reload_follow_from_an_undeclared_file() -> None:
     declared: dict[str, Any] = {"strangers": {}, "stale": False}
     for kind in ("ServedSites", "SshServer"):
         live = {"strangers": {PATH: UNKNOWN}, "stale": True}
@@ -121,7 +121,7 @@ def test_files_that_wait_for_a_reload_follow_from_a_stranger() -> None:
         assert len(report.follows) == 1
 
 
-def test_a_port_that_nobody_can_tell_follows_from_what_sshd_refuses() -> None:
+def test_an_unknown_port_follows_from_a_refused_configuration_of_sshd() -> None:
     declared: dict[str, Any] = {"strangers": {}, "config": "valid", "port": "22"}
     live = {**declared, "config": "refused by sshd: x", "port": "22 (until sshd reads its files)"}
     report = Stream().thing("SshServer", "x", declared, live, declared).report()

@@ -1,4 +1,4 @@
-"""The package as pip installs it, in an environment that has nothing of this checkout."""
+"""Installs the package with pip, in an environment without this checkout."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Archives:
-    """What `make dist` builds."""
+    """The archives that `make dist` builds."""
 
     wheel: Path
     sdist: Path
 
     @property
     def metadata(self) -> str:
-        """What the wheel says about itself."""
+        """The metadata of the wheel."""
         with zipfile.ZipFile(self.wheel) as archive:
             (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
             return archive.read(name).decode()
@@ -39,17 +39,17 @@ class Archives:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A virtual environment with the wheel in it, and a shell that knows of nothing else of ours."""
+    """A virtual environment with the wheel, and a shell without access to this checkout."""
 
     folder: Path
 
     @property
     def bin(self) -> Path:
-        """Where its commands are."""
+        """The folder with its commands."""
         return self.folder / "bin"
 
     def run(self, *argv: str | Path, folder: Path, code: int = 0) -> str:
-        """Run one of its commands by its name; return what it printed."""
+        """Run one of its commands by name, and return the output."""
         done = subprocess.run(
             [self.bin / argv[0], *argv[1:]],
             cwd=folder, env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"},
@@ -60,7 +60,7 @@ class Installed:
 
 
 def build(source: Path, target: Path, *kinds: str, env: Mapping[str, str] | None = None) -> None:
-    """Build archives of a source tree with the tool that is pinned, as `make dist` does."""
+    """Build the archives of a source tree with the pinned tool, as `make dist` does."""
     wanted = [word for kind in kinds for word in ("--target", kind)]
     done = ask(
         [sys.executable, "-m", "hatchling", "build", "--directory", str(target), *wanted],
@@ -73,7 +73,7 @@ def build(source: Path, target: Path, *kinds: str, env: Mapping[str, str] | None
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
-    """Build them from this checkout."""
+    """Build the archives from this checkout."""
     folder = tmp_path_factory.mktemp("dist")
     build(ROOT, folder)
     (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
@@ -82,23 +82,23 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
 
 @pytest.fixture(scope="session")
 def installed(archives: Archives, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Install the wheel into an environment of its own."""
+    """Install the wheel into a new environment."""
     return install(archives, tmp_path_factory.mktemp("installed") / "venv")
 
 
 def install(archives: Archives, venv: Path) -> Installed:
     """Make a virtual environment and install the wheel into it."""
     shutil.copytree(_with_dependencies(), venv, symlinks=True, copy_function=_link)
-    # Without an index: what the wheel asks for is there, in the versions that are pinned.
+    # Without an index: the environment already has the dependencies in their pinned versions.
     done = ask([*_pip(venv), "--no-index", str(archives.wheel)], limit=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return Installed(venv)
 
 
 def _with_dependencies() -> Path:
-    """Return an environment with what the program is locked to, kept under a key of just that.
+    """Return an environment with the program's locked dependencies, cached under a hash of the lock.
 
-    Pulumi's language host lists packages by the environment's own pip, so that is in the lock too.
+    Pulumi's language host lists packages with the environment's own pip, so the lock contains pip too.
     """
     lock = ROOT / "requirements.txt"
     key = hashlib.sha256(f"{sys.version} {lock.read_text()}".encode()).hexdigest()[:16]
@@ -120,7 +120,7 @@ def _pip(venv: Path) -> list[str]:
 
 
 def _link(source: str, target: str) -> str:
-    """Make a hard link where it is possible: pip and Python replace files and change none."""
+    """Make a hard link if possible: pip and Python replace files but never change them."""
     try:
         os.link(source, target)
     except OSError:

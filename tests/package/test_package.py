@@ -1,4 +1,4 @@
-"""The archives of `make dist`: what is in them, and what somebody has who installs the wheel."""
+"""The archives of `make dist`: their content, and the package after its installation."""
 
 from __future__ import annotations
 
@@ -77,15 +77,15 @@ print(json.dumps({
 
 
 def package_files() -> Iterator[str]:
-    """What belongs into an archive, by its path from the checkout."""
-    # A walk of the package goes past the links in it.
+    """Return the files that belong into an archive, by their path in the checkout."""
+    # rglob does not follow links, so each linked folder has its own entry.
     for folder in ("portcullis", "portcullis/components", "portcullis/policy"):
         for pattern in _FILES:
             for path in (ROOT / folder).rglob(pattern):
                 yield path.relative_to(ROOT).as_posix()
 
 
-def test_the_wheel_has_the_package_and_nothing_else(archives: Archives) -> None:
+def test_the_wheel_contains_only_the_package(archives: Archives) -> None:
     with zipfile.ZipFile(archives.wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         others = {name.partition(".dist-info/")[2] for name in archive.namelist()} - {""}
@@ -96,7 +96,7 @@ def test_the_wheel_has_the_package_and_nothing_else(archives: Archives) -> None:
 
 
 def test_the_sdist_builds_the_same_wheel_to_the_byte(archives: Archives, tmp_path: Path) -> None:
-    # Not tarfile: Debian 12's Python has no `filter`, and later ones warn without it.
+    # Not tarfile: Debian 12's Python has no `filter`, and later versions warn without it.
     subprocess.run(["tar", "-xzf", str(archives.sdist), "-C", str(tmp_path)], check=True)
     (source,) = tmp_path.iterdir()
     assert {path.name for path in source.iterdir()} == {
@@ -123,7 +123,7 @@ def test_another_time_and_another_folder_give_the_same_bytes(archives: Archives,
         if not path.is_symlink():
             path.chmod(0o700 if path.is_dir() or path.stat().st_mode & 0o100 else 0o600)
             os.utime(path, (number, 1_000_000_000 + 86_400 * number))
-    # Four years from now, by the one clock that Python has.
+    # Four years from now, for all clocks that Python reads.
     later = tmp_path / "later"
     later.mkdir()
     (later / "sitecustomize.py").write_text(
@@ -134,7 +134,7 @@ def test_another_time_and_another_folder_give_the_same_bytes(archives: Archives,
         assert (there / "out" / archive.name).read_bytes() == archive.read_bytes(), archive.name
 
 
-def test_what_the_package_says_of_itself(archives: Archives) -> None:
+def test_the_metadata_of_the_package(archives: Archives) -> None:
     assert re.search(rf"^Version: {re.escape(__version__)}$", archives.metadata, re.MULTILINE)
     assert re.search(r"^License-Expression: Apache-2\.0$", archives.metadata, re.MULTILINE)
     assert "Apache License" in (ROOT / "LICENSE").read_text()
@@ -167,7 +167,7 @@ def test_every_import_is_a_dependency_and_the_tests_run_with_its_lower_bound() -
 
 
 def program(**changes: str) -> str:
-    """The first program, filled in."""
+    """Return the first program of the guide, with its gaps filled in."""
     text = init.PROGRAM.replace("ssh-ed25519 AAAA…", KEY).replace("ghcr.io/acme/api@sha256:…", IMAGE)
     for before, after in changes.items():
         assert before in text
@@ -176,7 +176,7 @@ def program(**changes: str) -> str:
 
 
 def types(installed: Installed, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Check the program in a folder as somebody would who has installed the package."""
+    """Type-check the program in a folder, as a user of the installed package does."""
     return subprocess.run(
         [
             sys.executable, "-m", "mypy", "--strict", "--python-executable", installed.bin / "python",
@@ -192,7 +192,7 @@ def test_the_first_program_passes_a_strict_type_check(installed: Installed, tmp_
     (folder / "__main__.py").write_text(program())
     done = types(installed, folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    # And one with faults does not: the types are there, and none of them is Any.
+    # A program with faults fails: so the types exist, and none of them is Any.
     (folder / "__main__.py").write_text(
         program(**{"port=8080": "prot=8080", "address=": "adress=", "RedisArgs()": "RedisArgs(memory=[])"})
     )
@@ -213,9 +213,7 @@ def test_the_first_program_runs_under_mocks(installed: Installed, tmp_path: Path
     assert (tmp_path / ".portcullis/test/ssh_config").exists()
 
 
-def test_every_public_name_is_there_and_what_is_sent_to_hosts_is_the_same(
-    installed: Installed, tmp_path: Path
-) -> None:
+def test_every_public_name_exists_and_the_agent_is_the_same(installed: Installed, tmp_path: Path) -> None:
     found = json.loads(installed.run("python", "-W", "error", "-c", _NAMES, folder=tmp_path))
     assert found["file"].startswith(str(installed.folder))
     stub = (ROOT / "components/__init__.pyi").read_text()
@@ -226,7 +224,7 @@ def test_every_public_name_is_there_and_what_is_sent_to_hosts_is_the_same(
         installed.run("python", "-c", f"import {name}", folder=tmp_path, code=1)
 
 
-def test_its_commands(installed: Installed, tmp_path: Path) -> None:
+def test_the_commands_of_the_package(installed: Installed, tmp_path: Path) -> None:
     assert installed.run("portcullis", "--version", folder=tmp_path) == f"portcullis {__version__}\n"
     plugin = installed.bin / "pulumi-resource-portcullis"
     with subprocess.Popen([plugin], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
@@ -237,7 +235,7 @@ def test_its_commands(installed: Installed, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["shop", "shop/below"])
-def test_a_new_project_names_the_environment_that_wrote_it(
+def test_a_new_project_names_the_environment_that_created_it(
     installed: Installed, tmp_path: Path, name: str
 ) -> None:
     installed.run("portcullis", "init", name, folder=tmp_path)

@@ -1,4 +1,4 @@
-"""A copy of the program that tests of the policy pack change and judge."""
+"""A copy of the program, which tests of the policy pack change and check."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Copy and compile the program once: a change compiles one file."""
+    """Copy and compile the program once. A later change compiles only one file."""
     return Checkout(tmp_path_factory.mktemp("policy"))
 
 
 @pytest.fixture
 def checkout(copied: Checkout) -> Iterator[Checkout]:
-    """Give the copy; it is as the repository has it before and after each test."""
+    """Return the copy. Before and after each test it is the same as the repository."""
     yield copied
     copied.restore()

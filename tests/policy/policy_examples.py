@@ -1,4 +1,4 @@
-"""For each policy stacks that violate it and stacks that conform, as small as they can be."""
+"""Minimal stacks for each policy: some violate it and some conform."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def user(login_shell: str, keys: Any) -> Resource:
 
 
 def container(name: str = "api", /, **props: Any) -> Resource:
-    """A container as it should be, but for what is given."""
+    """Return a container that conforms, except for the given properties."""
     right = {
         "image": DIGEST,
         "user": "1000",
@@ -117,7 +117,7 @@ def docker(**props: Any) -> Resource:
 
 
 def opened_in_filter(match: str) -> Resource:
-    """A forward filter that lets through what is published, on a port and from where."""
+    """Return a forward filter that opens a published port for some sources."""
     line = f"\t\tct status dnat meta l4proto tcp ct original proto-dst {match} accept\n"
     table = TABLE.replace('\t\tmeta iifkind "bridge" goto', line + '\t\tmeta iifkind "bridge" goto')
     return host("ForwardFilter", table=table, boot="enabled")
@@ -132,7 +132,7 @@ def local_volume(**options: str) -> Resource:
 
 
 def first_in(chain: str, line: str) -> Resource:
-    """A forward filter whose chain begins with a line."""
+    """Return a forward filter with an additional first line in its chain."""
     hook = "\t\ttype filter hook forward priority filter - 10; policy accept;\n"
     before = f"\tchain {chain} {{\n" + (hook if chain == "forward" else "")
     assert before in TABLE
@@ -140,7 +140,7 @@ def first_in(chain: str, line: str) -> Resource:
 
 
 def drop_of_the_bind_address_last() -> Resource:
-    """A forward filter that lets a port through before it drops what is published for the host alone."""
+    """Return a forward filter that opens a port before it drops packets to ports for the host only."""
     table = opened_in_filter("443").props["table"]
     own = next(line for line in table.splitlines(keepends=True) if "ct original ip daddr" in line)
     without = table.replace(own, "")
@@ -149,7 +149,7 @@ def drop_of_the_bind_address_last() -> Resource:
 
 
 def outside(*names: str) -> Resource:
-    """A forward filter that takes these interfaces for ones that lead to the world."""
+    """Return a forward filter that treats these interfaces as ways to the outside."""
     policy = forward_filter.ForwardPolicy(outside=["vmbr0"])
     table = forward_filter.table(policy)
     for direction in ("iif", "oif"):
@@ -168,7 +168,7 @@ def tls_server(inside: str) -> Resource:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Stacks that violate a policy, each by one resource or more, and stacks that conform."""
+    """Stacks that violate a policy, each with at least one resource, and stacks that conform."""
 
     bad: tuple[Stack, ...]
     good: tuple[Stack, ...]

@@ -1,4 +1,4 @@
-"""Whole stacks for the policy pack: settings as the repository has them, and a copy of the program."""
+"""Whole stacks for the policy pack: the settings of the repository, and a copy of the program."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _PARTS = ("components", "portcullis", "policy")
 
 
 def prod() -> dict[str, Any]:
-    """The settings of stack prod, as they stand in the repository."""
+    """Return the settings of stack prod in the repository."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())["config"]
     return config
 
 
 def lab(folder: Path) -> dict[str, Any]:
-    """The settings of stack lab, with facts of no lab: both stores, an app, a site, a tunnel."""
+    """Return the settings of stack lab with made-up facts: both stores, an app, a site, a tunnel."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     (site / "index.html").write_text("<title>Shop</title>\n")
-    # Any authority will do, and the first is enough: the whole bundle holds some that are spelt badly.
+    # Use the first authority only: some others in the bundle are malformed.
     first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
     bundle = folder / "ca.pem"
     bundle.write_text(first + end)
@@ -49,12 +49,12 @@ def lab(folder: Path) -> dict[str, Any]:
 
 
 def texts(config: dict[str, Any]) -> dict[str, str]:
-    """The settings as Pulumi hands them to a program."""
+    """Return the settings as Pulumi passes them to a program."""
     return {key: json.dumps(value) for key, value in config.items()}
 
 
 class Checkout:
-    """A copy of the program, as somebody's branch."""
+    """A copy of the program, like a branch in a pull request."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "checkout"
@@ -68,24 +68,24 @@ class Checkout:
         self._written: set[str] = set()
 
     def edit(self, file: str, before: str, after: str) -> None:
-        """Change one place of a file."""
+        """Replace one text in a file."""
         text = (self.folder / file).read_text()
         assert text.count(before) == 1, f"{before!r} stands {text.count(before)} times in {file}"
         self.write(file, text.replace(before, after))
 
     def write(self, file: str, text: str) -> None:
-        """Put a text in the place of a file."""
+        """Replace the content of a file."""
         self._written.add(file)
         (self.folder / file).write_text(text)
 
     def restore(self) -> None:
-        """Take the changes back."""
+        """Undo the changes."""
         for file in self._written:
             shutil.copy2(ROOT / file, self.folder / file)
         self._written.clear()
 
     def check(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Check it by `portcullis policy`, as people do."""
+        """Run `portcullis policy` on the copy, as people do."""
         settings = self.folder / "settings.json"
         printed = {
             key: {"value": value, "secret": key == "portcullis:secrets"}

@@ -1,4 +1,4 @@
-"""Each policy with what it stops and what it lets pass, and the words that it says it with."""
+"""Each policy stops its violating examples, accepts its conforming ones, and speaks in whole sentences."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def test_every_policy_has_a_violating_and_a_conforming_example() -> None:
     assert all(example.bad and example.good for example in EXAMPLES.values())
 
 
-def test_settings_know_every_policy() -> None:
+def test_the_settings_know_every_policy() -> None:
     assert tuple(policy.name for policy in POLICIES) == policies.NAMES
     assert len(BY_NAME) == len(POLICIES), "two policies have one name"
 
 
 @pytest.mark.parametrize(("name", "stack"), BAD)
-def test_it_stops(name: str, stack: list[Resource]) -> None:
+def test_a_policy_stops_the_violating_example(name: str, stack: list[Resource]) -> None:
     stopped = [one for one in judge(stack, SETTINGS) if one.policy == name]
     assert stopped
     for one in stopped:
@@ -46,29 +46,29 @@ def test_it_stops(name: str, stack: list[Resource]) -> None:
 
 
 @pytest.mark.parametrize(("name", "stack"), GOOD)
-def test_it_lets_pass(name: str, stack: list[Resource]) -> None:
+def test_a_policy_accepts_the_conforming_example(name: str, stack: list[Resource]) -> None:
     assert not [one.what for one in judge(stack, SETTINGS) if one.policy == name]
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
-def test_a_policy_is_told_in_whole_sentences(policy: Policy) -> None:
+def test_the_texts_of_a_policy_are_whole_sentences(policy: Policy) -> None:
     for sentence in (policy.rule, policy.why, policy.fix):
         assert re.fullmatch(r"[A-Z0-9a-z`].*[.]", sentence), sentence
         assert "\n" not in sentence
     assert re.fullmatch(r"[a-z]+(?:-[a-z]+)*", policy.name)
 
 
-def test_a_policy_is_about_one_resource_or_about_all() -> None:
+def test_a_policy_checks_either_one_resource_or_the_stack() -> None:
     with pytest.raises(ValueError, match="check or check_stack"):
         Policy("x", "x", "x", "x")
 
 
 @pytest.mark.parametrize("file", sorted(FILES.glob("nginx.site.*.conf")), ids=lambda file: file.name)
-def test_of_the_sites_that_we_render_those_without_tls_are_stopped(file: Path) -> None:
+def test_only_rendered_sites_without_tls_are_stopped(file: Path) -> None:
     name = file.name.removeprefix("nginx.site.").removesuffix(".conf")
     verdicts = {one.policy for one in judge([golden_site(name)], SETTINGS)}
     if name.endswith("-http") and not name.startswith("redirect-"):
         assert verdicts == {"site-has-tls"}
     else:
-        # That one is rendered from a site with `hsts: false`.
+        # This file belongs to a site with `hsts: false`.
         assert verdicts == ({"hsts-floor"} if name == "no-csp" else set())

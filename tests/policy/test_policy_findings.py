@@ -1,4 +1,4 @@
-"""What each policy says of each of the things that it stops: no form of them is passed over."""
+"""The message of each policy for every form of a violation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ KEY = "-----BEGIN OPENSSH PRIVATE KEY-----"
 
 
 def found(policy: str, *resources: Resource) -> list[str]:
-    """What a policy finds, without the name of the resource and the full stop."""
+    """Return a policy's findings without the name of the resource and the full stop."""
     verdicts = [one for one in judge(list(resources), SETTINGS) if one.policy == policy]
     return [one.what.removeprefix(f"{one.resource}: ").removesuffix(".") for one in verdicts]
 
@@ -73,7 +73,7 @@ def found(policy: str, *resources: Resource) -> list[str]:
         ("route out 443/tcp", ((443, 443),)),
     ],
 )
-def test_a_rule_opens_these_ports(rule: str, ports: tuple[tuple[int, int], ...]) -> None:
+def test_the_ports_that_a_rule_opens(rule: str, ports: tuple[tuple[int, int], ...]) -> None:
     read = firewall_rules.opened(rule, "allow # a comment")
     assert read is not None
     assert read.ports == ports
@@ -100,7 +100,7 @@ def test_a_rule_that_names_no_port_opens_everything(rule: str, everything: bool)
         ("in 443/tcp from 192.0.2.7", False), ("in 443/tcp to 192.0.2.7", True),
     ],
 )  # fmt: skip
-def test_a_rule_is_for_everybody_but_where_it_names_who(rule: str, everybody: bool) -> None:  # noqa: FBT001
+def test_a_rule_without_a_narrow_source_is_for_everybody(rule: str, everybody: bool) -> None:  # noqa: FBT001
     read = firewall_rules.opened(rule, "limit")
     assert read is not None
     assert read.everybody is everybody
@@ -115,11 +115,11 @@ def test_a_rule_is_for_everybody_but_where_it_names_who(rule: str, everybody: bo
         ("out any", UNKNOWN),
     ],
 )
-def test_a_rule_that_lets_nothing_in(rule: str, value: Any) -> None:
+def test_a_rule_that_admits_no_traffic(rule: str, value: Any) -> None:
     assert firewall_rules.opened(rule, value) is None
 
 
-def test_a_rule_whose_action_is_not_known_yet_is_taken_for_one_that_opens() -> None:
+def test_a_rule_with_an_unknown_action_counts_as_opening() -> None:
     assert firewall_rules.opened("in 443/tcp", UNKNOWN) is not None
 
 
@@ -139,7 +139,7 @@ def test_the_ports_of_databases() -> None:
 
 
 @pytest.mark.parametrize(("port", "name"), stores.PORTS.items())
-def test_a_databases_port_is_named_wherever_it_is_opened(port: int, name: str) -> None:
+def test_an_open_database_port_is_reported_by_name(port: int, name: str) -> None:
     policy = "no-open-database-port"
     assert found(policy, host("UfwPolicy", rules={f"in {port}/tcp": "allow"})) == [
         f"opens port {port} ({name}) to the whole Internet"
@@ -149,7 +149,7 @@ def test_a_databases_port_is_named_wherever_it_is_opened(port: int, name: str) -
     ]
 
 
-def test_a_range_is_named_by_its_first_database_and_its_ends_count() -> None:
+def test_a_range_of_ports_has_the_name_of_its_first_database() -> None:
     policy = "no-open-database-port"
     for ports in ("6379:6400", "6370:6379"):
         first, last = ports.split(":")
@@ -163,7 +163,7 @@ def test_a_range_is_named_by_its_first_database_and_its_ends_count() -> None:
     assert found(policy, host("UfwPolicy", rules=UNKNOWN)) == []
 
 
-NO_USERS = f"starts Redis without a file of users: {OPEN}"
+NO_USERS = f"starts Redis without users or a password: {OPEN}"
 NO_AUTH = f"starts MongoDB without --auth: {OPEN}"
 PASSWORDLESS = "lets a Redis user in without a password"
 REDIS_CONF = "/etc/portcullis/redis/redis/redis.conf"
@@ -183,9 +183,9 @@ AUTHENTICATION = [
     (container(ports=redis_port(6379.0), command=["app"]), []),
     (container(entrypoints=["redis-server"], command=["--requirepass", "x"]), []),
     (container(command=["redis-server", "--requirepass", "''"]),
-     [f"starts Redis with --requirepass and nothing behind it: {OPEN}"]),
+     [f"starts Redis with an empty --requirepass: {OPEN}"]),
     (container(command=["redis-server", "--aclfile"]),
-     [f"starts Redis with --aclfile and nothing behind it: {OPEN}"]),
+     [f"starts Redis with an empty --aclfile: {OPEN}"]),
     (container(command=["redis-server", "--aclfile", "/a", "--protected-mode", "NO"]),
      ["starts Redis with its protected mode off"]),
     (container(command=["redis-server", "--aclfile", "/a", "--protected-mode", "yes"]), []),
@@ -201,9 +201,9 @@ AUTHENTICATION = [
         for option in ("--auth", "--keyFile", "--config", "-f")
     ],
     (container(command=["mongod", "--auth", "--noauth"]),
-     ["starts MongoDB with --noauth, which lets in whoever has no password"]),
+     ["starts MongoDB with --noauth, which admits clients without a password"]),
     (container(command=["mongod", "--auth", "--transitionToAuth"]),
-     ["starts MongoDB with --transitionToAuth, which lets in whoever has no password"]),
+     ["starts MongoDB with --transitionToAuth, which admits clients without a password"]),
     (container(mounts=[{"type": "volume", "source": "m", "target": "/data/db"}], command=["app"]), []),
     *[
         (container(envs=[f"{key}={value}"]), [f"starts a database without a password ({key}={value})"])
@@ -218,15 +218,15 @@ AUTHENTICATION = [
     (container(envs=["POSTGRES_HOST_AUTH_METHOD=scram-sha-256", "ALLOW_EMPTY_PASSWORD=no"]), []),
     (container(command=UNKNOWN, ports=redis_port(6379.0)), []),
     *[
-        (host("File", path=path, content="bind *\n"), [f"names no users: {OPEN}"])
+        (host("File", path=path, content="bind *\n"), [f"declares no users: {OPEN}"])
         for path in (REDIS_CONF, "/etc/valkey.conf")
     ],
     (host("File", path="/etc/other.conf", content="bind *\n"), []),
     (host("File", path=REDIS_CONF, content="user api on >x\n"), []),
     (host("File", path=REDIS_CONF, content="REQUIREPASS x\n"), []),
-    (host("File", path=REDIS_CONF, content="# requirepass x\n\nbind *\n"), [f"names no users: {OPEN}"]),
-    (host("File", path=REDIS_CONF, content="aclfile\n"), [f"has nothing behind aclfile: {OPEN}"]),
-    (host("File", path=REDIS_CONF, content='RequirePass ""\n'), [f"has nothing behind RequirePass: {OPEN}"]),
+    (host("File", path=REDIS_CONF, content="# requirepass x\n\nbind *\n"), [f"declares no users: {OPEN}"]),
+    (host("File", path=REDIS_CONF, content="aclfile\n"), [f"has an empty aclfile: {OPEN}"]),
+    (host("File", path=REDIS_CONF, content='RequirePass ""\n'), [f"has an empty RequirePass: {OPEN}"]),
     (host("File", path=REDIS_CONF, content="aclfile /a\nprotected-mode No\n"),
      ["switches Redis's protected mode off"]),
     (host("File", path=REDIS_CONF, content="aclfile /a\nprotected-mode yes\n"), []),
@@ -244,13 +244,13 @@ AUTHENTICATION = [
 
 
 @pytest.mark.parametrize(("resource", "said"), AUTHENTICATION)
-def test_a_store_that_lets_somebody_in_without_a_password(resource: Resource, said: list[str]) -> None:
+def test_a_store_that_accepts_logins_without_a_password(resource: Resource, said: list[str]) -> None:
     assert found("store-must-authenticate", resource) == said
 
 
-def test_a_volume_that_would_be_deleted_is_named() -> None:
+def test_a_volume_that_would_be_deleted_is_reported() -> None:
     volume = of("docker:index/volume:Volume", "made")
-    said = "the volume {} is deleted with its resource, and its data with it"
+    said = "the volume {} and its data are deleted with the resource"
     assert found("data-volume-protected", volume) == [said.format("made")]
     named = of("docker:index/volume:Volume", "made", name="data")
     assert found("data-volume-protected", named) == [said.format("data")]
@@ -274,11 +274,11 @@ PLAIN_SIGHT = [
     (container(command=["app", SECRET_URL]), [f"has {URL} in its command"]),
     (container(entrypoints=["app", SECRET_URL]), [f"has {URL} in its entrypoint"]),
     (container(entrypoints=["app", "--token", "hunter2"]),
-     ["has a secret in its entrypoint, behind --token"]),
+     ["has a secret in its entrypoint, after --token"]),
     (container(healthcheck={"tests": ["CMD", SECRET_URL]}), [f"has {URL} in its health check"]),
     (container(healthcheck={"tests": UNKNOWN}), []),
     (container(healthcheck={"tests": [UNKNOWN, "--pass=hunter2"]}),
-     ["has a secret in its health check, behind --pass"]),
+     ["has a secret in its health check, after --pass"]),
     *[
         (of(kind, connection={"hostKey": "x"}, **{key: f"app {SECRET_URL}"}), [f"has {URL} in its {key}"])
         for kind in (LOCAL, REMOTE)
@@ -300,13 +300,13 @@ PLAIN_SIGHT = [
     ],
     *[(container(command=["app", "--token", value]), []) for value in (
         "$TOKEN", '"$TOKEN"', "'$TOKEN'", "<token>", "--verbose", "/run/secrets/token")],
-    (container(command=["app", "--api-key=hunter2"]), ["has a secret in its command, behind --api-key"]),
+    (container(command=["app", "--api-key=hunter2"]), ["has a secret in its command, after --api-key"]),
     (container(command=["app", "--token"]), []),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("resource", "said"), PLAIN_SIGHT)
-def test_a_secret_is_found_in_every_place_that_others_can_read(resource: Resource, said: list[str]) -> None:
+def test_a_secret_in_a_readable_place_is_reported(resource: Resource, said: list[str]) -> None:
     assert found("no-secret-in-plain-sight", resource) == said
 
 
@@ -320,7 +320,7 @@ def test_a_secret_is_found_in_every_place_that_others_can_read(resource: Resourc
         "scgi_pass app:9000;", "root /srv;", "alias /srv/;", "try_files $uri =404;",
     ],
 )  # fmt: skip
-def test_each_way_to_answer_with_content_needs_tls_and_hsts(answer: str) -> None:
+def test_every_directive_that_serves_content_needs_tls_and_hsts(answer: str) -> None:
     plain = f"server {{ listen 80; server_name a.example.com; location / {{ {answer} }} }}"
     assert found("site-has-tls", site(plain)) == ["serves the site a.example.com without TLS"]
     assert found("hsts-floor", site(plain)) == []
@@ -350,7 +350,7 @@ def test_each_way_to_answer_with_content_needs_tls_and_hsts(answer: str) -> None
         ),
     ],
 )
-def test_what_is_served_without_tls(content: str, said: list[str]) -> None:
+def test_sites_without_tls(content: str, said: list[str]) -> None:
     assert found("site-has-tls", site(content)) == said
 
 
@@ -363,18 +363,18 @@ STRANGERS = "root /b; add_header X-A b;"
     ("inside", "said"),
     [
         (f"root /srv; {HSTS} max-age=15551999;",
-         ["lets browsers forget HTTPS after 15551999 s; at least 15552000 (180 days) are wanted"]),
+         ["lets browsers forget HTTPS after 15551999 s; the minimum is 15552000 s (180 days)"]),
         (f"root /srv; {HSTS} max-age=15552000;", []),
         (f"root /srv; {HSTS} includeSubDomains;",
-         ["lets browsers forget HTTPS after 0 s; at least 15552000 (180 days) are wanted"]),
+         ["lets browsers forget HTTPS after 0 s; the minimum is 15552000 s (180 days)"]),
         (f"root /srv; add_header X-A b; {HSTS.lower()} max-age=63072000;", []),
         (f"root /srv; {HSTS} max-age=63072000; location /a {{ root /b; }}", []),
         (f"root /srv; {HSTS} max-age=63072000; location /a {{ root /b; add_header X-A b; }}",
-         ["loses Strict-Transport-Security in location /a: its own add_header takes it away"]),
+         ["loses Strict-Transport-Security in location /a by an add_header of its own"]),
         (f"root /srv; {HSTS} max-age=63072000; location /a {{ root /b; {HSTS} max-age=1; }}",
-         ["lets browsers forget HTTPS after 1 s; at least 15552000 (180 days) are wanted"]),
+         ["lets browsers forget HTTPS after 1 s; the minimum is 15552000 s (180 days)"]),
         (f"root /srv; {HSTS} max-age=63072000; location /a {{ add_header X-A b; {INNER} }}",
-         ["loses Strict-Transport-Security in location /a/b: its own add_header takes it away"]),
+         ["loses Strict-Transport-Security in location /a/b by an add_header of its own"]),
         (f"root /srv; {HSTS} max-age=63072000; location /.well-known/acme-challenge/ {{ {STRANGERS} }}", []),
         (f"root /srv; {HSTS} max-age=63072000; location /a {{ return 204; add_header X-A b; }}", []),
         ("return 444;", []),
@@ -382,7 +382,7 @@ STRANGERS = "root /b; add_header X-A b;"
          ["does not tell browsers to insist on HTTPS (no Strict-Transport-Security)"]),
     ],
 )  # fmt: skip
-def test_what_lets_browsers_forget_https(inside: str, said: list[str]) -> None:
+def test_sites_that_let_browsers_forget_https(inside: str, said: list[str]) -> None:
     assert found("hsts-floor", tls_server(inside)) == [f"the site a.example.com {what}" for what in said]
 
 
@@ -396,7 +396,7 @@ def logs_in(policy: str, line: str) -> list[str]:
 @pytest.mark.parametrize(
     "keyword", ["PasswordAuthentication", "KbdInteractiveAuthentication", "ChallengeResponseAuthentication"]
 )
-def test_each_way_to_log_in_by_password_is_named(keyword: str) -> None:
+def test_each_option_for_password_logins_is_reported(keyword: str) -> None:
     policy = "ssh-without-passwords"
     for line in (f"{keyword} yes", f'{keyword}="yes"', f"  {keyword}\tyes  "):
         assert logs_in(policy, line) == [f"lets people log in with a password ({keyword.lower()} yes)"]
@@ -406,10 +406,10 @@ def test_each_way_to_log_in_by_password_is_named(keyword: str) -> None:
     assert logs_in(policy, keyword) == [], "sshd refuses it"
 
 
-def test_a_server_has_to_say_that_passwords_are_off() -> None:
+def test_a_server_must_switch_passwords_off_explicitly() -> None:
     policy = "ssh-without-passwords"
     assert found(policy, host("SshServer", content="Port 22\n")) == [
-        f"does not say {keyword} no, and sshd allows passwords by itself"
+        f"does not set {keyword} no, and sshd allows passwords by default"
         for keyword in ("PasswordAuthentication", "KbdInteractiveAuthentication")
     ]
     assert found(policy, host("File", path="/etc/ssh/sshd_config", content="Port 22\n")) == []
@@ -438,17 +438,17 @@ def test_a_server_has_to_say_that_passwords_are_off() -> None:
         ("trustedusercakeys", ["none"], "/etc/ssh/ca.pub"),
     ],
 )  # fmt: skip
-def test_each_option_that_opens_ssh_wider_is_named(keyword: str, allowed: list[str], refused: str) -> None:
+def test_each_option_that_weakens_ssh_is_reported(keyword: str, allowed: list[str], refused: str) -> None:
     for value in allowed:
         assert logs_in("ssh-stays-narrow", f"{keyword} {value}") == []
     ways = " or ".join(dict.fromkeys(value.lower() for value in allowed))
     assert logs_in("ssh-stays-narrow", f"{keyword} {refused}") == [
-        f"opens SSH wider: {keyword} {refused} (allowed: {ways})"
+        f"weakens SSH: {keyword} {refused} (allowed: {ways})"
     ]
 
 
-EVERY_PORT = "lets the key pc reach every port of the host and behind it (no permitopen)"
-MORE_THAN_A_TUNNEL = "gives the key pc of a user without a shell more than a tunnel (no `restrict`)"
+EVERY_PORT = "lets the key pc reach every port of the host, and of its network (no permitopen)"
+MORE_THAN_A_TUNNEL = "lets the key pc of a user without a shell do more than tunnel (no `restrict`)"
 
 
 @pytest.mark.parametrize(
@@ -461,12 +461,12 @@ MORE_THAN_A_TUNNEL = "gives the key pc of a user without a shell more than a tun
         ("/bin/false", "sk-ssh-ed25519@openssh.com AAAA", [MORE_THAN_A_TUNNEL]),
         ("/bin/false", "restrict ecdsa-sha2-nistp256 AAAA", []),
         (NOLOGIN, 'restrict,port-forwarding,permitopen="a:*" ssh-ed25519 AAAA',
-         ['lets the key pc reach more than a named port (permitopen="a:*")']),
+         ['lets the key pc reach more than one named port (permitopen="a:*")']),
         (NOLOGIN, r'restrict,port-forwarding,command="a \" , b",permitopen="a:1" ssh-rsa AAAA', []),
         (NOLOGIN, "", [MORE_THAN_A_TUNNEL]),
     ],
 )  # fmt: skip
-def test_a_key_that_reaches_more_than_it_should(shell: str, line: str, said: list[str]) -> None:
+def test_a_tunnel_key_with_too_many_rights(shell: str, line: str, said: list[str]) -> None:
     assert found("tunnels-are-limited", user(shell, {"pc": line})) == said
     assert found("tunnels-are-limited", host("File", shell=shell, keys={"pc": line})) == []
     assert found("tunnels-are-limited", user(shell, UNKNOWN)) == []
@@ -474,7 +474,7 @@ def test_a_key_that_reaches_more_than_it_should(shell: str, line: str, said: lis
 
 
 UNPINNED = "connects without a pinned host key (connection.hostKey)"
-ANY_KEY = "lets Docker's connection believe any host key"
+ANY_KEY = "lets Docker's connection trust any host key"
 
 
 @pytest.mark.parametrize(
@@ -499,7 +499,7 @@ ANY_KEY = "lets Docker's connection believe any host key"
         (of(PROVIDER, sshOpts=["-o", "StrictHostKeyChecking=yes"]), []),
         (of("pulumi:providers:other", sshOpts="-oStrictHostKeyChecking=no"), []),
         (of(HARDENED, "web1", host_key="trusted on first use"),
-         ["believes the host key of web1 at first sight (trusted on first use)"]),
+         ["trusts the host key of web1 without a pinned key (trusted on first use)"]),
         (of(HARDENED, "web1", host_key="pinned"), []),
         (of(HARDENED, "web1"), []),
         (of("portcullis:index:Other", "web1", host_key="trusted on first use"), []),
@@ -509,9 +509,9 @@ def test_a_host_key_that_is_not_pinned(resource: Resource, said: list[str]) -> N
     assert found("host-key-pinned", resource) == said
 
 
-def test_a_host_without_its_ssh_server_is_named() -> None:
+def test_a_host_without_an_ssh_server_is_reported() -> None:
     docker = of(PROVIDER, "web1-docker-provider", host="ssh://web1")
-    said = "the host web1 has no SshServer: it lets in whom its distribution does, by password"
+    said = "the host web1 has no SshServer: the default settings of the distribution allow passwords"
     assert found("host-has-ssh-policy", docker, host("SshServer", host="web2")) == [said]
     assert found("host-has-ssh-policy", docker, host("SshServer", host="web1")) == []
 
@@ -519,9 +519,9 @@ def test_a_host_without_its_ssh_server_is_named() -> None:
 # --- containers
 
 
-ANYWHERE = "on every address of the host (it names none)"
-SOCKET_TOO = "and Docker's socket with it"
-ITSELF = "which is the host itself"
+ANYWHERE = "on every address of the host, because it names no address"
+SOCKET_TOO = "which contains Docker's socket"
+ITSELF = "which belongs to the host itself"
 
 
 def bound(source: str, target: Any = "/host") -> Resource:
@@ -547,11 +547,11 @@ CONTAINERS: list[tuple[str, Resource, list[str]]] = [
     ("no-public-bind", of(SERVICE, endpointSpec={"ports": UNKNOWN}), []),
     ("no-public-bind", of(SERVICE, endpointSpec=UNKNOWN), []),
     ("no-public-bind", of(VOLUME, publishAllPorts=True), []),
-    ("no-swarm-service", of(SERVICE), ["is a Swarm service, whose containers no other policy sees"]),
+    ("no-swarm-service", of(SERVICE), ["is a Swarm service, and no other policy can check its containers"]),
     ("no-privileged-container", container(privileged=True), ["runs privileged"]),
     *[
         ("no-privileged-container", container(securityOpts=[option]),
-         [f"switches a protection off: {option}"])
+         [f"switches off a protection: {option}"])
         for option in (
             "seccomp=unconfined", "apparmor:unconfined", "systempaths=unconfined", "label=disable",
             "label:disable",
@@ -559,7 +559,7 @@ CONTAINERS: list[tuple[str, Resource, list[str]]] = [
     ],
     ("no-privileged-container", container(securityOpts=["seccomp=/etc/profile.json"]), []),
     ("no-privileged-container", container(devices=[{"hostPath": "/dev/kvm"}, {}]),
-     ["is given the device /dev/kvm", "is given the device ?"]),
+     ["gets the device /dev/kvm", "gets the device ?"]),
     ("no-privileged-container", of(SERVICE, privileged=True), []),
     *[
         ("no-docker-socket", bound(f"/srv/{name}"), [f"mounts /srv/{name} at /host"])
@@ -585,7 +585,7 @@ CONTAINERS: list[tuple[str, Resource, list[str]]] = [
     ("no-docker-socket", container(volumes=[{"hostPath": "/proc", "containerPath": "/p"}]),
      [f"mounts /proc at /p, {ITSELF}"]),
     ("no-docker-socket", of(VOLUME, driverOpts={"device": "/proc"}),
-     [f"mounts /proc in every container that has it, {ITSELF}"]),
+     [f"mounts /proc in every container that uses it, {ITSELF}"]),
     ("no-docker-socket", of(NETWORK, driverOpts={"device": "/proc"}), []),
     ("no-docker-socket", container(mounts=[
         {"type": "volume", "target": "/d", "volumeOptions": {"driverOptions": {"device": "/proc"}}}]),
@@ -610,7 +610,7 @@ CONTAINERS: list[tuple[str, Resource, list[str]]] = [
         for given in (None, {}, {"drops": ["NET_RAW"]}, {"drops": UNKNOWN}, {"drops": [UNKNOWN]})
     ],
     ("drop-all-capabilities", container(capabilities={"drops": ["ALL"], "adds": ["B", "A"]}),
-     ["is given the capabilities A, B"]),
+     ["gets the capabilities A, B"]),
     ("drop-all-capabilities", of(SERVICE), []),
     *[
         ("no-new-privileges", container(securityOpts=given), said)
@@ -627,8 +627,8 @@ CONTAINERS: list[tuple[str, Resource, list[str]]] = [
         ("read-only-root", container(readOnly=value), said)
         for value, said in (
             (True, []), (UNKNOWN, []),
-            (False, ["may write to its own programs: its root is not read-only"]),
-            (None, ["may write to its own programs: its root is not read-only"]),
+            (False, ["can change its own programs, because its root file system is not read-only"]),
+            (None, ["can change its own programs, because its root file system is not read-only"]),
         )
     ],
     ("read-only-root", of(SERVICE), []),
@@ -636,10 +636,10 @@ CONTAINERS: list[tuple[str, Resource, list[str]]] = [
         "root", "0", "000", "+0", "-0", "0:1000", "root:1")],
     *[("no-root-user", container(user=user), []) for user in ("1000", "rooted", "1000:10", "10", UNKNOWN)],
     ("no-root-user", container(user="1000:0"), ["runs in root's group (user 1000:0)"]),
-    ("no-root-user", container(user=None), ["runs as whatever user its image names, which is root in most"]),
+    ("no-root-user", container(user=None), ["runs as the user of its image, which is root in most images"]),
     ("no-root-user", of(SERVICE), []),
     *[
-        ("digest-pinned-image", made, [f"names the image {name} by a tag, which its registry may change"])
+        ("digest-pinned-image", made, [f"names the image {name} by a tag, which the registry may change"])
         for name in ("redis:7", "redis@sha256:5f", f"{DIGEST}0")
         for made in (container(image=name), of(IMAGE, name=name))
     ],
@@ -650,8 +650,8 @@ CONTAINERS: list[tuple[str, Resource, list[str]]] = [
     *[
         ("memory-limit", container(memory=value), said)
         for value, said in (
-            (256.0, []), (UNKNOWN, []), (None, ["may take all the memory of the host"]),
-            (0, ["may take all the memory of the host"]),
+            (256.0, []), (UNKNOWN, []), (None, ["may use all the memory of the host"]),
+            (0, ["may use all the memory of the host"]),
         )
     ],
     ("memory-limit", of(SERVICE), []),
@@ -659,7 +659,7 @@ CONTAINERS: list[tuple[str, Resource, list[str]]] = [
 
 
 @pytest.mark.parametrize(("policy", "resource", "said"), CONTAINERS)
-def test_what_a_container_is_given(policy: str, resource: Resource, said: list[str]) -> None:
+def test_what_a_container_must_not_have(policy: str, resource: Resource, said: list[str]) -> None:
     assert found(policy, resource) == said
 
 
@@ -682,22 +682,22 @@ UFW = "firewall-denies-by-default"
         ({"rules": {"in any from 192.0.2.7": "allow", "in 443/tcp": "allow", "in any (v4)": "deny"}}, []),
     ],
 )  # fmt: skip
-def test_what_a_firewall_lets_in(props: dict[str, Any], said: list[str]) -> None:
+def test_a_firewall_that_opens_too_much(props: dict[str, Any], said: list[str]) -> None:
     assert found(UFW, host("UfwPolicy", **props)) == said
     assert found(UFW, host("File", **props)) == []
 
 
-def test_a_host_without_firewall_or_filter_is_named() -> None:
+def test_a_host_without_firewall_or_filter_is_reported() -> None:
     def docker(alias: str) -> Resource:
         return of(PROVIDER, host=f"ssh://deploy@{alias}:2222/")
 
     others = (host("UfwPolicy", host="web3"), host("ForwardFilter", host="web3"))
     for policy, what in (
-        ("host-has-firewall", "no firewall (UfwPolicy): whatever listens on it is open"),
-        ("host-has-filter", "no forward filter (ForwardFilter): Docker's ports go past the firewall"),
+        ("host-has-firewall", "no firewall (UfwPolicy): every listening port is open"),
+        ("host-has-filter", "no forward filter (ForwardFilter): Docker's ports bypass the firewall"),
     ):
         assert found(policy, docker("web2"), docker("web1"), *others) == [
-            f"the host {alias} runs containers and has {what}" for alias in ("web1", "web2")
+            f"the host {alias} runs containers but has {what}" for alias in ("web1", "web2")
         ]
         assert found(policy, docker("web3"), *others) == []
         assert found(policy, of("pulumi:providers:other", host="ssh://web1")) == []
@@ -706,7 +706,7 @@ def test_a_host_without_firewall_or_filter_is_named() -> None:
 @pytest.mark.parametrize(
     ("boot", "said"), [("disabled", True), ("masked", True), ("enabled", False), (UNKNOWN, False)]
 )
-def test_a_filter_that_no_boot_loads(boot: Any, said: bool) -> None:  # noqa: FBT001
+def test_a_filter_that_is_not_loaded_at_boot(boot: Any, said: bool) -> None:  # noqa: FBT001
     told = found("filter-closes-dockers-bypass", host("ForwardFilter", table=TABLE, boot=boot))
     assert told == (["is not loaded at boot"] if said else [])
     unknown = host("ForwardFilter", table=UNKNOWN, boot=boot)
@@ -717,12 +717,15 @@ def test_a_filter_that_no_boot_loads(boot: Any, said: bool) -> None:  # noqa: FB
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("type filter hook forward", "anything: no hook calls it"),
-        ("ct original ip daddr", "what is published for this host alone"),
-        ('meta iifkind "bridge" goto', "what comes from containers"),
+        ("type filter hook forward", "any packet, because no hook calls the chain"),
+        ("ct original ip daddr", "packets from outside to ports that are published for this host only"),
+        (
+            'meta iifkind "bridge" goto',
+            "packets from containers, because no line leads to the chain containers",
+        ),
     ],
 )
-def test_each_line_that_is_missing_in_the_filter_is_told(line: str, what: str) -> None:
+def test_each_missing_line_of_the_filter_is_reported(line: str, what: str) -> None:
     table = "".join(text for text in TABLE.splitlines(keepends=True) if line not in text)
     told = found("filter-closes-dockers-bypass", host("ForwardFilter", table=table, boot="enabled"))
     assert f"does not stop {what}" in told
@@ -734,22 +737,22 @@ def test_each_line_that_is_missing_in_the_filter_is_told(line: str, what: str) -
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{}", ["publishes ports on every address (no `ip`) where a container names no address"]),
-        ("", ["publishes ports on every address (no `ip`) where a container names no address"]),
-        ('{"ip": "192.0.2.1"}', ["publishes ports on 192.0.2.1 where a container names no address"]),
+        ("{}", ["publishes ports on every address (no `ip`) if a container names no address"]),
+        ("", ["publishes ports on every address (no `ip`) if a container names no address"]),
+        ('{"ip": "192.0.2.1"}', ["publishes ports on 192.0.2.1 if a container names no address"]),
         ('{"ip": "172.17.0.1"}', []),
-        ("[]", ["gives Docker no settings: the file holds something else"]),
+        ("[]", ["has no settings for Docker: the file contains no JSON object"]),
         ("nonsense", []),
         ('{"ip": "127.0.0.1", "hosts": ["unix:///x", "fd://", "tcp://127.0.0.1:1", "0.0.0.0"]}',
          ["lets Docker listen on tcp://127.0.0.1:1", "lets Docker listen on 0.0.0.0"]),
         ('{"ip": "127.0.0.1", "hosts": "tcp://0.0.0.0"}', ["lets Docker listen on tcp://0.0.0.0"]),
         ('{"ip": "127.0.0.1", "iptables": false, "ip6tables": false}',
-         ["keeps Docker from its own rules of isolation (iptables: false)",
-          "keeps Docker from its own rules of isolation (ip6tables: false)"]),
+         ["switches off Docker's own isolation rules (iptables: false)",
+          "switches off Docker's own isolation rules (ip6tables: false)"]),
         (UNKNOWN, []),
     ],
 )  # fmt: skip
-def test_what_dockers_settings_open(content: Any, said: list[str]) -> None:
+def test_docker_settings_that_open_too_much(content: Any, said: list[str]) -> None:
     policy = "docker-engine-is-private"
     assert found(policy, host("File", path="/etc/docker/daemon.json", content=content)) == said
     assert found(policy, host("File", path="/etc/other.json", content=content)) == []
@@ -757,9 +760,9 @@ def test_what_dockers_settings_open(content: Any, said: list[str]) -> None:
 
 
 @pytest.mark.parametrize("address", ["tcp://192.0.2.1:2375", "http://192.0.2.1", "https://192.0.2.1"])
-def test_docker_that_is_reached_where_others_reach_it(address: str) -> None:
+def test_docker_on_the_network_is_reported(address: str) -> None:
     policy = "docker-engine-is-private"
-    said = [f"reaches Docker at {address}, where others reach it too"]
+    said = [f"reaches Docker at {address}, which other machines can reach too"]
     assert found(policy, of(PROVIDER, host=address)) == said
     assert found(policy, of("pulumi:providers:other", host=address)) == []
     assert found(policy, of(PROVIDER, host="ssh://web1")) == []

@@ -1,4 +1,4 @@
-"""The pack as the engine runs it: a process and a protocol. It finds the same as `portcullis policy`."""
+"""The pack as a process with the protocol of Pulumi's engine. It finds the same as `portcullis policy`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 class Pack:
-    """The pack's process, asked as the engine does."""
+    """The pack's process, which the tests call like the engine."""
 
     def __init__(self, port: int) -> None:
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
@@ -62,7 +62,7 @@ class Pack:
         self._channel.close()
 
     def configure(self, settings: str) -> dict[str, str]:
-        """Tell it the stack's configuration, and give back the levels that it asks for."""
+        """Send the stack's configuration, and return the enforcement levels of the pack."""
         self.stub.ConfigureStack(
             analyzer_pb2.AnalyzerStackConfigureRequest(
                 stack=STACK, project="portcullis", dry_run=True, config={"portcullis:policy": settings}
@@ -77,7 +77,7 @@ class Pack:
         return {policy.name: policy.enforcementLevel for policy in info.policies}
 
     def verdicts(self, stack: list[Resource]) -> Counter[tuple[str, ...]]:
-        """Ask about each resource and then about all."""
+        """Return the verdicts about each resource and about all together."""
         said: Counter[tuple[str, ...]] = Counter()
         requests = []
         for one in stack:
@@ -94,7 +94,7 @@ def told(answer: Any) -> Counter[tuple[str, ...]]:
 
 
 def struct(resource: Resource) -> struct_pb2.Struct:
-    """Properties as the engine sends them: with marks of secrets, and signs for what is not known."""
+    """Return properties as the engine sends them, with secret marks and texts for unknown values."""
     encoded = {key: encode(value) for key, value in resource.props.items()}
     for key in ("envs", "content", "keys"):
         if key in encoded:
@@ -122,7 +122,7 @@ def started(*argv: str) -> Iterator[Pack]:
             yield pack
         finally:
             pack.close()
-            # Not SIGINT: what a shell starts in the background ignores it.
+            # Not SIGINT: processes that a shell starts in the background ignore it.
             process.terminate()
             process.communicate(timeout=20)
 
@@ -135,7 +135,7 @@ def pack() -> Iterator[Pack]:
 
 @pytest.fixture(scope="module")
 def declared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Resource]]:
-    """What the program declares for stack lab."""
+    """Return the resources that the program declares for stack lab."""
     folder: Path = tmp_path_factory.mktemp("declared")
     checkout = Checkout(folder)
     handler = signal.getsignal(signal.SIGINT)
@@ -154,7 +154,7 @@ def judged(stack: list[Resource], settings: dict[str, Any]) -> Counter[tuple[str
     )
 
 
-def test_it_says_who_it_is_and_what_it_judges(pack: Pack) -> None:
+def test_the_pack_describes_itself_and_its_policies(pack: Pack) -> None:
     pack.configure("")
     info = pack.stub.GetAnalyzerInfo(empty_pb2.Empty())
     assert info.name == "portcullis"
@@ -165,27 +165,27 @@ def test_it_says_who_it_is_and_what_it_judges(pack: Pack) -> None:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_its_verdicts_are_those_of_the_judge(name: str, pack: Pack) -> None:
+def test_the_pack_finds_the_same_as_the_verb(name: str, pack: Pack) -> None:
     pack.configure(json.dumps(SETTINGS[name]))
     expected = judged([*VIOLATING, *CONFORMING], SETTINGS[name])
     assert len(expected) > 50
     assert pack.verdicts([*VIOLATING, *CONFORMING]) == expected
 
 
-def test_so_they_are_for_the_stacks_of_the_examples_one_by_one(pack: Pack) -> None:
+def test_the_pack_finds_the_same_as_the_verb_for_each_example(pack: Pack) -> None:
     pack.configure("")
     for example in EXAMPLES.values():
         for stack in (*example.bad, *example.good):
             assert pack.verdicts(stack) == judged(stack, {})
 
 
-def test_the_program_passes_here_too(pack: Pack, declared: list[Resource]) -> None:
+def test_the_pack_stops_nothing_of_the_program(pack: Pack, declared: list[Resource]) -> None:
     pack.configure("")
     assert len(declared) > 100
     assert pack.verdicts(declared) == judged(declared, {}) == Counter()
 
 
-def test_so_does_not_what_a_pull_request_makes_of_it(pack: Pack, declared: list[Resource]) -> None:
+def test_the_pack_stops_the_change_of_a_pull_request(pack: Pack, declared: list[Resource]) -> None:
     changed = [
         Resource(r.type, r.name, r.urn, {**r.props, "command": ["mongod"]}, r.protect)
         if r.name == "mongo-container"
@@ -198,7 +198,7 @@ def test_so_does_not_what_a_pull_request_makes_of_it(pack: Pack, declared: list[
     assert {policy for policy, *_ in verdicts} == {"store-must-authenticate", "host-has-filter"}
 
 
-def test_severities_are_told_before_the_engine_asks(pack: Pack) -> None:
+def test_the_pack_knows_the_severities_when_the_engine_asks(pack: Pack) -> None:
     levels = pack.configure(json.dumps(SETTINGS["milder"]))
     assert levels["no-public-bind"] == analyzer_pb2.ADVISORY
     assert levels["hsts-floor"] == analyzer_pb2.DISABLED
@@ -206,19 +206,19 @@ def test_severities_are_told_before_the_engine_asks(pack: Pack) -> None:
     assert pack.configure("")["no-public-bind"] == analyzer_pb2.MANDATORY
 
 
-def test_settings_that_cannot_be_read_exempt_nobody(pack: Pack) -> None:
+def test_faulty_settings_exempt_nothing(pack: Pack) -> None:
     raw = SETTINGS["exempt"] | {"severity": {"no-public-bind": "whatever"}}
     assert set(pack.configure(json.dumps(raw)).values()) == {analyzer_pb2.MANDATORY}
     assert pack.verdicts(VIOLATING) == judged(VIOLATING, {})
 
 
-def test_older_engines_tell_it_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_engines_pass_the_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_CONFIG", json.dumps({"portcullis:policy": json.dumps(SETTINGS["milder"])}))
     with started(sys.executable, str(ROOT / "policy")) as pack:
         levels = {p.name: p.enforcementLevel for p in pack.stub.GetAnalyzerInfo(empty_pb2.Empty()).policies}
     assert levels["hsts-floor"] == analyzer_pb2.DISABLED
 
 
-def test_it_runs_as_a_program_too() -> None:
+def test_the_pack_also_runs_as_a_program() -> None:
     with started(str(ROOT / "policy/portcullis-policy")) as pack:
         assert pack.stub.GetAnalyzerInfo(empty_pb2.Empty()).name == "portcullis"

@@ -1,4 +1,4 @@
-"""Severity and exemptions of a stack: how they are read, and what they do."""
+"""The severities and exemptions of a stack: reading them, and their effect."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def faults(raw: Any) -> list[str]:
     return [str(fault) for fault in refused.value.faults]
 
 
-def test_nothing_is_everything_as_it_is() -> None:
+def test_without_settings_every_policy_keeps_its_default() -> None:
     assert args.of_raw({}) == args.of_raw(None) == args.of_config(None)
     assert args.of_raw({}).severity == {}
 
 
-def test_all_faults_at_once_each_with_what_would_be_right() -> None:
+def test_all_faults_are_reported_at_once_with_hints() -> None:
     raw = {
         "severities": {},
         "severity": {"no-public-bin": "stop", "memory-limit": "warning"},
@@ -53,7 +53,7 @@ def test_all_faults_at_once_each_with_what_would_be_right() -> None:
         },
     }
     exempt, date = "portcullis:policy.exempt", "is not a date; write year-month-day, such as 2027-01-31"
-    sentence = "write a sentence that somebody can judge it by, on one line"
+    sentence = "write one line that explains the exemption to a reviewer"
     assert (
         "\n".join(faults(raw))
         == f"""\
@@ -63,12 +63,12 @@ portcullis:policy.severity.memory-limit: "warning" is not a severity; did you me
 {exempt}.read-only-roof: "read-only-roof" is not a policy; did you mean read-only-root?
 {exempt}.read-only-root.api.reason: "because" is not a reason; {sentence}
 {exempt}.read-only-root.api.until: "31.1.2027" {date}
-{exempt}.read-only-root.web.reason: is missing; why this one may, in a sentence
+{exempt}.read-only-root.web.reason: is missing; the reason for the exemption, in one sentence
 {exempt}.read-only-root.web.until: "2027-02-30" {date}"""
     )
 
 
-def test_the_program_refuses_them_with_its_other_settings() -> None:
+def test_the_program_refuses_faulty_policy_settings_too() -> None:
     with pytest.raises(SettingsError) as refused:
         load({"policy": {"severity": {"hsts": "off"}}})
     assert "portcullis:policy.severity.hsts" in str(refused.value)
@@ -76,7 +76,7 @@ def test_the_program_refuses_them_with_its_other_settings() -> None:
 
 
 @pytest.mark.parametrize("written", ["2027-01-31", "2027-01-31T00:00:00Z", "2027-01-31 00:00:00 +0000 UTC"])
-def test_a_date_without_quotes_arrives_as_a_moment(written: str) -> None:
+def test_a_date_without_quotes_arrives_as_a_timestamp(written: str) -> None:
     settings = args.of_raw(exempt(written))
     assert settings.exempt["no-public-bind"]["api"].until == dt.date(2027, 1, 31)
 
@@ -90,21 +90,21 @@ def test_an_exemption_is_for_a_year_at_most() -> None:
     )
 
 
-def test_an_exemption_is_in_clear() -> None:
+def test_an_exemption_must_not_be_encrypted() -> None:
     hosts = {"web1": {}}
     with pytest.raises(SettingsError) as refused:
         load({"hosts": hosts, "policy": exempt()}, secret=["policy"])
     (fault,) = (str(one) for one in refused.value.faults if one.path == "portcullis:policy")
-    assert fault == "portcullis:policy: is encrypted; write it in clear, where who reviews it can read it"
+    assert fault == "portcullis:policy: is encrypted; write it unencrypted, so that reviewers can read it"
 
 
 @pytest.mark.parametrize("severity", ["stop", "warn"])
-def test_how_severe_it_is(severity: str) -> None:
+def test_the_severity_of_a_policy(severity: str) -> None:
     settings = args.of_raw({"severity": {"no-public-bind": severity}})
     assert [one.severity for one in judge([OPEN], settings)] == [severity]
 
 
-def test_what_is_off_is_not_judged() -> None:
+def test_a_policy_that_is_off_checks_nothing() -> None:
     assert not list(judge([OPEN], args.of_raw({"severity": {"no-public-bind": "off"}})))
 
 
@@ -116,7 +116,7 @@ def test_an_exemption_holds_to_its_last_day(resource: str) -> None:
     (later,) = judge([OPEN], settings, TODAY + dt.timedelta(days=1))
     assert not later.exempt
     assert later.message.splitlines()[-1] == (
-        f'The exemption "{REASON}" ended on 2026-11-26: mend it, or renew the date.'
+        f'The exemption "{REASON}" ended on 2026-11-26: fix the resource, or renew the date.'
     )
 
 
@@ -126,14 +126,14 @@ def test_an_exemption_is_for_one_resource_and_one_policy() -> None:
         assert one.exemption is None
 
 
-def test_an_exemption_that_nothing_needs_is_named() -> None:
+def test_an_unused_exemption_is_reported() -> None:
     settings = args.of_raw(exempt(resource="api2"))
     assert list(unneeded(judge([OPEN], settings, TODAY), settings)) == [("no-public-bind", "api2")]
     settings = args.of_raw(exempt(resource=OPEN.urn))
     assert not list(unneeded(judge([OPEN], settings, TODAY), settings))
 
 
-def test_what_is_about_the_stack_is_exempt_by_that_word() -> None:
+def test_a_finding_about_the_stack_is_exempt_under_the_name_stack() -> None:
     stack = EXAMPLES["host-has-filter"].bad[0]
     settings = args.of_raw(exempt(policy="host-has-filter", resource="stack"))
     assert [one.exempt for one in judge(stack, settings, TODAY)] == [True]

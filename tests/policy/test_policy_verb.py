@@ -1,4 +1,4 @@
-"""`portcullis policy`: what it prints, and its exit codes."""
+"""The command `portcullis policy`: its output and exit codes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def exempt(resource: str, until: str) -> dict[str, Any]:
     return {"exempt": {"site-has-tls": {resource: {"reason": REASON, "until": until}}}}
 
 
-def test_what_is_exempt_is_listed_and_stops_nothing(checkout: Checkout, tmp_path: Path) -> None:
+def test_an_exempt_finding_is_listed_and_stops_nothing(checkout: Checkout, tmp_path: Path) -> None:
     done = checkout.check(plain_site(tmp_path, exempt("web1-nginx-shop.example.com", SOON)))
     assert done.returncode == 0, done.stdout + done.stderr
     shown, reason, summary = done.stdout.splitlines()
@@ -37,7 +37,7 @@ def test_what_is_exempt_is_listed_and_stops_nothing(checkout: Checkout, tmp_path
     assert summary.endswith(" resources checked: 0 stop the stack, 0 warn, 1 exempt.")
 
 
-def test_an_exemption_that_ended_stops_it_again(checkout: Checkout, tmp_path: Path) -> None:
+def test_a_finding_stops_the_stack_after_its_exemption_ended(checkout: Checkout, tmp_path: Path) -> None:
     done = checkout.check(plain_site(tmp_path, exempt("web1-nginx-shop.example.com", "2020-01-31")))
     assert done.returncode == 1
     assert done.stdout.startswith("stop   site-has-tls\n")
@@ -62,14 +62,14 @@ def test_a_policy_that_is_off_is_listed(checkout: Checkout, tmp_path: Path) -> N
     assert summary.endswith(": 0 stop the stack, 0 warn, 0 exempt.")
 
 
-def test_a_fault_of_the_program_is_one_line_and_no_verdict(checkout: Checkout, tmp_path: Path) -> None:
+def test_an_error_in_the_program_is_one_line_without_a_verdict(checkout: Checkout, tmp_path: Path) -> None:
     checkout.write("__main__.py", 'import pulumi\n\n{}["hunter2"]\n')
     done = checkout.check(lab(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: the policies were not checked: KeyError in __main__.py, line 3\n"
 
 
-def test_so_is_one_of_a_policy(checkout: Checkout, tmp_path: Path) -> None:
+def test_an_error_in_a_policy_is_one_line_without_a_verdict(checkout: Checkout, tmp_path: Path) -> None:
     checkout.edit("policy/secrets.py", "    if resource.is_container():\n", "    if 1 / 0:\n")
     done = checkout.check(lab(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
@@ -94,6 +94,6 @@ def test_a_program_that_refuses_its_settings_is_not_checked(checkout: Checkout, 
     assert (done.returncode, done.stdout) == (2, "")
     assert "did you mean debian-13?" in done.stderr
     assert done.stderr.endswith(
-        "error: the policies were not checked: the program refused these settings, as told above\n"
+        "error: the policies were not checked: the program refused these settings; its message is above\n"
     )
     assert "Traceback" not in done.stderr

@@ -22,7 +22,7 @@ FACTS = {
 
 
 class Engine:
-    """Calls a plugin over the wire, as Pulumi's engine does."""
+    """Calls a plugin over gRPC, as Pulumi's engine does."""
 
     def __init__(self, port: int, closed: threading.Event) -> None:
         self.closed = closed
@@ -75,14 +75,14 @@ class Engine:
 
 
 def of(kind: str) -> dict[str, str]:
-    """Return who a call is about."""
+    """Return the resource of a call."""
     token = f"portcullis:index:{kind}"
     return {"urn": f"urn:pulumi:lab::web::{token}::it", "type": token, "name": "it"}
 
 
 @pytest.fixture
 def plugin() -> Iterator[Callable[[], Engine]]:
-    """Start a plugin in this process when called, with every kind that is known then."""
+    """Return a function that starts a plugin in this process, with all kinds that are imported by then."""
     begun: list[tuple[grpc.Server, Engine]] = []
 
     def start() -> Engine:
@@ -103,7 +103,7 @@ def engine(plugin: Callable[[], Engine]) -> Engine:
 
 
 class Host:
-    """Answers like a host's agent; `held` holds its answers back."""
+    """Answers like a host's agent. The event `held` delays its answers."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = FACTS

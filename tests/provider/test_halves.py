@@ -1,4 +1,4 @@
-"""Both halves of each kind: what they exchange is declared once."""
+"""Both halves of each kind share the declaration of the data that they exchange."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def test_both_halves_have_the_same_classes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
-def test_what_is_read_back_is_among_the_facts(name: str) -> None:
+def test_the_inputs_that_are_read_are_among_the_facts(name: str) -> None:
     provider = PROVIDERS[name]
     known = {field.name for field in fields(provider.facts_type)}
     assert {*provider.live, *provider.chosen} <= known
 
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
-def test_what_stands_for_an_absent_thing_can_be_read_from_the_state(name: str) -> None:
-    """A state with a value of another type would be taken for one of another version."""
+def test_the_values_of_an_absent_thing_have_valid_types(name: str) -> None:
+    """Otherwise the state would count as a state of another version."""
     provider = PROVIDERS[name]
     for key, value in provider().absent_inputs().items():
         wire.assert_type(provider.desired_type, key, value)

@@ -1,4 +1,4 @@
-"""The program that `pulumi import` writes declares just what was imported."""
+"""The program that `pulumi import` writes declares exactly the imported thing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ON_HOST = {
 
 
 def written(kind: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return what the engine gets of a program that is written by the schema, as Pulumi does it."""
+    """Return the inputs of a program that Pulumi writes from the schema."""
     token = f"portcullis:index:{kind}"
     given = {name: inputs[name] for name in SCHEMA[token]["inputProperties"] if name in inputs}
     engine = declare(lambda: resource_class(kinds()[token])("it", **given), preview=True)
@@ -43,9 +43,7 @@ def written(kind: str, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", sorted(ON_HOST))
-def test_a_program_that_is_written_by_the_schema_changes_nothing(
-    engine: Engine, host: Host, kind: str
-) -> None:
+def test_a_program_written_from_the_schema_changes_nothing(engine: Engine, host: Host, kind: str) -> None:
     thing, facts = ON_HOST[kind]
     host.facts = {"exists": True, **facts}
     found = engine.read(kind, f"web1:{thing}")
@@ -60,7 +58,7 @@ def test_a_program_that_is_written_by_the_schema_changes_nothing(
 
 
 @pytest.mark.parametrize("kind", sorted({kind.type_name() for kind in kinds().values()} - set(ON_HOST)))
-def test_every_other_kind_says_what_to_do_instead(engine: Engine, kind: str) -> None:
+def test_every_other_kind_gives_a_hint(engine: Engine, kind: str) -> None:
     answer = engine.importing(kind, "web1:something")
     assert answer.startswith(f"{kind} cannot be imported")
     assert "\n  → " in answer
@@ -71,12 +69,12 @@ def is_secret(struct: Any, name: str) -> bool:
 
 
 @pytest.mark.parametrize(("mode", "secret"), [("0600", True), ("0640", True), ("0644", False)])
-def test_a_file_that_not_everybody_may_read_is_a_secret_in_the_state(
+def test_a_file_with_restricted_mode_is_a_secret_in_the_state(
     engine: Engine, host: Host, mode: str, *, secret: bool
 ) -> None:
     host.facts = {"exists": True, **FILE, "mode": mode}
     found = engine.read("File", "web1:/etc/portcullis/token")
     assert is_secret(found.inputs, "content") is secret
     assert is_secret(found.properties, "content") is secret
-    # The host then withholds the content in errors and from the preview key, as of any secret file.
+    # The host then withholds the content from errors and from the preview key, as for any secret file.
     assert from_struct(found.inputs).get("secret", False) is secret

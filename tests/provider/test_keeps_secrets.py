@@ -1,4 +1,4 @@
-"""The engine gives a plugin all settings in clear: no process that is ours keeps them, nor leaves a core."""
+"""The engine passes all settings to a plugin unencrypted. Our processes drop them and write no core dump."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ os.execvp("sh", ["sh", "-c", "env; ulimit -c"])
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    # A checkout without a .venv of its own takes the first Python.
+    # A checkout without a .venv uses the first Python in PATH.
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return {
         **os.environ, **dict.fromkeys(GIVEN, CANARY), "PATH": path, "PYTHONPATH": str(ROOT), "KEPT": "kept",
     }  # fmt: skip
 
 
-def test_the_plugin_of_a_checkout_has_no_setting_in_its_environment_and_dumps_no_core(
+def test_the_plugin_keeps_no_setting_in_its_environment_and_dumps_no_core(
     environment: dict[str, str],
 ) -> None:
     argv = [
@@ -49,7 +49,7 @@ def test_the_plugin_of_a_checkout_has_no_setting_in_its_environment_and_dumps_no
     assert core[4:6] == ["0", "0"]
 
 
-def test_what_a_plugin_starts_is_given_none_either(environment: dict[str, str]) -> None:
+def test_child_processes_of_a_plugin_get_no_settings(environment: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CHILD], env=environment, capture_output=True, text=True, check=True
     )

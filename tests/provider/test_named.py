@@ -28,12 +28,14 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {"PATH": str(tmp_path / "bin"), "PULUMI_HOME": str(tmp_path / "home")}
 
 
-def test_a_project_that_names_the_plugin_is_right(tmp_path: Path, environ: dict[str, str]) -> None:
+def test_a_project_that_names_the_plugin_gets_no_message(tmp_path: Path, environ: dict[str, str]) -> None:
     assert missing(project(tmp_path, NAMED), environ) == ""
 
 
 @pytest.mark.parametrize("more", ["", OTHERS, "plugins:\n", "plugins: {providers: }\n"])
-def test_one_that_does_not_is_told_what_to_write(tmp_path: Path, environ: dict[str, str], more: str) -> None:
+def test_a_project_that_does_not_name_the_plugin_gets_the_lines_to_add(
+    tmp_path: Path, environ: dict[str, str], more: str
+) -> None:
     told = missing(project(tmp_path, more), environ)
     assert told.startswith(f"{tmp_path}/Pulumi.yaml does not name the plugin")
     folder = told.rpartition("path: ")[2].strip()
@@ -52,7 +54,7 @@ def test_a_plugin_on_path_needs_no_name(tmp_path: Path, environ: dict[str, str])
     assert missing(folder, environ) == ""
 
 
-def test_the_environment_that_the_engine_activates_for_the_program_is_not_its_own_path(
+def test_the_programs_activated_environment_is_not_the_engines_path(
     tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugin(tmp_path / "venv" / "bin")
@@ -63,5 +65,5 @@ def test_the_environment_that_the_engine_activates_for_the_program_is_not_its_ow
     assert missing(project(tmp_path), environ) == ""
 
 
-def test_a_program_without_a_project_is_left_alone(tmp_path: Path, environ: dict[str, str]) -> None:
+def test_a_program_without_a_project_gets_no_message(tmp_path: Path, environ: dict[str, str]) -> None:
     assert missing(tmp_path, environ) == ""

@@ -1,4 +1,4 @@
-"""Ctrl-C in a program of somebody's own."""
+"""Ctrl-C in a user's own program."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ time.sleep(5)
     ("before", "code"),
     [("", 32), ("signal.signal(signal.SIGINT, lambda *_: os._exit(7))", 7)],
 )
-def test_an_interrupt_ends_a_program_without_a_traceback_unless_it_has_its_own_way(
-    before: str, code: int
-) -> None:
-    # What a shell runs in the background ignores an interrupt, and so does all that it starts.
+def test_an_interrupt_ends_a_program_quietly_unless_it_has_a_handler(before: str, code: int) -> None:
+    # Background processes of a shell ignore an interrupt, and so do their child processes.
     argv = ["env", "--default-signal=INT", sys.executable, "-c", PROGRAM.format(before=before)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (code, "")

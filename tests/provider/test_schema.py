@@ -30,7 +30,7 @@ def test_every_host_resource_has_a_provider_and_is_described() -> None:
 
 
 @pytest.mark.parametrize("token", sorted(OURS))
-def test_a_secret_input_shows_in_no_repr(token: str) -> None:
+def test_a_secret_input_is_in_no_repr(token: str) -> None:
     kind = OURS[token]
     declared = getattr(kind, "desired_type", None)
     shown = {field.name for field in fields(declared) if field.repr} if declared else set()
@@ -38,7 +38,7 @@ def test_a_secret_input_shows_in_no_repr(token: str) -> None:
 
 
 @pytest.mark.parametrize("token", sorted(OURS))
-def test_every_argument_is_an_input_that_is_described(token: str) -> None:
+def test_every_argument_is_an_input_with_a_description(token: str) -> None:
     described = SCHEMA["resources"][token]
     assert described["description"]
     parameters = inspect.signature(resource_class(OURS[token]).__init__).parameters
@@ -82,7 +82,7 @@ def test_secrets_are_marked() -> None:
     assert GeneratedSecretProvider.secrets == ("value", "previous")
 
 
-def test_a_kind_that_is_not_finished_is_not_served() -> None:
+def test_an_abstract_kind_is_not_served() -> None:
     class Half(HostProvider):
         kind = "half"
         __module__ = "portcullis.half"

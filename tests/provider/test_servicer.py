@@ -35,13 +35,13 @@ def message(caught: pytest.ExceptionInfo[grpc.RpcError]) -> str:
     return str(caught.value.details())
 
 
-def test_what_is_on_the_wire_is_what_was_given() -> None:
+def test_values_survive_the_way_over_the_wire() -> None:
     given = {"a": [1, 1.5, True, "x", {"b": []}], "c": {}, "d": ""}
     assert from_struct(to_struct({**given, "none": None, "deep": {"none": None}})) == {**given, "deep": {}}
     assert isinstance(from_struct(to_struct({"a": [Unknown()]}))["a"][0], Unknown)
 
 
-def test_no_setting_of_the_program_gets_into_the_state(engine: Engine) -> None:
+def test_no_setting_of_the_program_is_in_the_state(engine: Engine) -> None:
     news = to_struct({"hosts": '{"web1": {"address": "203.0.113.10"}}'})
     answer = engine.stub.CheckConfig(provider_pb2.CheckRequest(news=news))
     assert not answer.inputs.fields
@@ -57,26 +57,26 @@ def test_previews_change_nothing_and_secrets_are_marked_by_the_engine(engine: En
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_check_gives_one_spelling_and_keeps_what_is_unknown(engine: Engine) -> None:
+def test_check_normalises_inputs_and_keeps_unknown_values(engine: Engine) -> None:
     inputs, failures = engine.check("File", **{**FILE, "mode": "600", "content": Unknown()})
     assert failures == {}
     assert isinstance(inputs.pop("content"), Unknown)
     assert inputs == {key: value for key, value in {**FILE, "mode": "0600"}.items() if key != "content"}
 
 
-def test_check_tells_all_faults_at_once(engine: Engine) -> None:
+def test_check_reports_all_faults_at_once(engine: Engine) -> None:
     wrong = {**FILE, "path": "etc/../motd", "mode": "999", "on_delete": "burn"}
     _, failures = engine.check("File", **wrong)
     assert set(failures) == {"path", "mode", "on_delete"}
 
 
-def test_who_owns_a_thing_is_what_the_engine_says(engine: Engine) -> None:
+def test_the_owner_of_a_thing_comes_from_the_engine(engine: Engine) -> None:
     given = {key: value for key, value in FILE.items() if key != "managed_by"}
     assert engine.check("File", **given) == (FILE, {})
     assert engine.check("File", **given, managed_by="another") == (FILE, {})
 
 
-def test_a_difference_is_left_to_the_engine_and_another_place_is_another_thing(engine: Engine) -> None:
+def test_diff_leaves_changes_to_the_engine_and_replaces_on_a_new_path(engine: Engine) -> None:
     changed = engine.diff("File", FILE, **{**FILE, "content": Unknown()})
     assert (changed.changes, list(changed.replaces)) == (Diff.DIFF_UNKNOWN, [])
     moved = engine.diff("File", FILE, **{**FILE, "path": "/etc/issue"})
@@ -86,7 +86,7 @@ def test_a_difference_is_left_to_the_engine_and_another_place_is_another_thing(e
 
 
 @pytest.mark.usefixtures("host")
-def test_a_life(engine: Engine, host: Host) -> None:
+def test_create_read_update_and_delete(engine: Engine, host: Host) -> None:
     assert engine.create("File", **FILE) == ("web1:/etc/motd", {**FILE, "revision": "7"})
     host.facts = {**FACTS, "content": "by hand\n"}
     found = engine.read("File", "web1:/etc/motd", **FILE, revision="7")
@@ -99,7 +99,7 @@ def test_a_life(engine: Engine, host: Host) -> None:
     assert host.sent[-1][1]["owner"] == URN
 
 
-def test_a_thing_that_is_in_no_state_is_imported(engine: Engine, host: Host) -> None:
+def test_a_thing_without_state_is_imported(engine: Engine, host: Host) -> None:
     found = engine.read("File", "web1:/etc/motd")
     assert (found.id, from_struct(found.inputs)) == ("web1:/etc/motd", FILE)
     host.facts = {"exists": False}
@@ -107,7 +107,7 @@ def test_a_thing_that_is_in_no_state_is_imported(engine: Engine, host: Host) -> 
     assert (gone.id, gone.HasField("properties")) == ("", False)
 
 
-def test_an_import_that_cannot_be_is_one_message(engine: Engine) -> None:
+def test_an_impossible_import_is_one_message(engine: Engine) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         engine.read("GeneratedSecret", "a-secret")
     assert message(refused).startswith("GeneratedSecret cannot be imported: the secret would be visible")
@@ -136,17 +136,18 @@ def test_an_unknown_type_is_one_message(engine: Engine) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         engine.check("Fil", host="web1")
     assert message(refused).startswith(
-        "there is no resource type portcullis:index:Fil; did you mean portcullis:index:File?\n  → known are"
+        "there is no resource type portcullis:index:Fil; did you mean portcullis:index:File?\n"
+        "  → known types:"
     )
 
 
-def test_an_engine_that_names_no_type_is_understood(engine: Engine) -> None:
+def test_a_call_without_a_type_uses_the_urn(engine: Engine) -> None:
     urn = "urn:pulumi:lab::web::portcullis:index:HardenedHost$portcullis:index:File::it"
     answer = engine.stub.Check(provider_pb2.CheckRequest(urn=urn, news=to_struct(FILE)))
     assert not answer.failures
 
 
-def test_cancel_lets_a_change_end_and_nothing_begin(engine: Engine, host: Host) -> None:
+def test_cancel_finishes_running_changes_and_refuses_new_ones(engine: Engine, host: Host) -> None:
     host.held = threading.Event()
     change = engine.creating("File", **FILE)
     assert host.asked.wait(5)
@@ -160,8 +161,8 @@ def test_cancel_lets_a_change_end_and_nothing_begin(engine: Engine, host: Host) 
     assert engine.closed.wait(5)
 
 
-def test_cancel_ends_what_only_reads(engine: Engine, host: Host) -> None:
-    host.held, host.error = threading.Event(), AgentRefused("x", "the deployment is being ended")
+def test_cancel_ends_reads_at_once(engine: Engine, host: Host) -> None:
+    host.held, host.error = threading.Event(), AgentRefused("x", "the deploy has been cancelled")
     read = engine.reading("File", **FILE)
     assert host.asked.wait(5)
     engine.cancel()
@@ -171,15 +172,15 @@ def test_cancel_ends_what_only_reads(engine: Engine, host: Host) -> None:
     engine.cancel()
 
 
-def test_no_change_begins_between_the_look_and_the_cancel() -> None:
-    """A change counts only once it is written down, and a cancel may come just before."""
+def test_no_change_begins_after_a_simultaneous_cancel() -> None:
+    """A cancel may come just before a change is counted."""
     servicer = Servicer(lambda: None)
     servicer.Cancel(None, cast("Any", None))
     with pytest.raises(Exception, match="cancelled"), servicer._writing():
         pytest.fail("it began")
 
 
-def test_calls_of_many_hosts_are_at_work_at_once(engine: Engine, host: Host) -> None:
+def test_calls_to_many_hosts_run_at_once(engine: Engine, host: Host) -> None:
     host.held = threading.Event()
     changes = [engine.creating("File", **{**FILE, "host": f"web{n}"}) for n in range(40)]
     deadline = threading.Event()
@@ -192,14 +193,14 @@ def test_calls_of_many_hosts_are_at_work_at_once(engine: Engine, host: Host) -> 
     assert len({change.result().id for change in changes}) == len(changes)
 
 
-def test_the_plugin_tells_its_version_and_schema(engine: Engine) -> None:
+def test_the_plugin_has_a_version_and_a_schema(engine: Engine) -> None:
     version = engine.stub.GetPluginInfo(Empty()).version
     schema = json.loads(engine.stub.GetSchema(provider_pb2.GetSchemaRequest()).schema)
     assert (schema["name"], schema["version"]) == ("portcullis", version)
 
 
 @pytest.mark.parametrize("token", sorted(kinds()))
-def test_every_kind_tells_what_is_missing(engine: Engine, token: str) -> None:
+def test_every_kind_reports_a_missing_thing(engine: Engine, token: str) -> None:
     _, failures = engine.check(token.rpartition(":")[2], host="web1")
     assert failures or token.endswith(
         ("Administrators", "Exposure", "GeneratedSecret", "Inventory", "UfwPolicy")

@@ -1,4 +1,4 @@
-"""In a preview any input may be unknown: `check` passes it on, and finds no fault with it."""
+"""In a preview any input may be unknown. `check` accepts it without a fault."""
 
 from __future__ import annotations
 

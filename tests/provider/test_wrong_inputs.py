@@ -1,4 +1,4 @@
-"""An input of another kind than its class wants is refused by its name, and not with a fault of ours."""
+"""An input of a wrong type is refused with its name, and causes no internal error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRONG = (5, 2.5, True, "x", "", [], [5], ["x"], {}, {"x": 5}, {"x": "y"}, {"x": 
 
 @pytest.fixture(scope="module")
 def valid(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Return the inputs of one resource of each kind, out of the components' examples."""
+    """Return the inputs of one resource of each kind, from the components' examples."""
     found: dict[str, dict[str, Any]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("examples"))
@@ -37,12 +37,12 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     return found
 
 
-def test_the_examples_have_most_kinds(valid: dict[str, dict[str, Any]]) -> None:
+def test_the_examples_contain_most_kinds(valid: dict[str, dict[str, Any]]) -> None:
     assert len(valid) > 20, sorted(set(PROVIDERS) - set(valid))
 
 
 @pytest.mark.parametrize("kind", sorted(PROVIDERS))
-def test_a_value_of_another_kind_is_refused_by_its_name(kind: str, valid: dict[str, dict[str, Any]]) -> None:
+def test_a_value_of_a_wrong_type_is_refused_by_name(kind: str, valid: dict[str, dict[str, Any]]) -> None:
     inputs = valid.get(kind, {"host": "web1", "managed_by": f"urn:pulumi:lab::web::x:{kind}::it"})
     wants = getattr(PROVIDERS[kind], "desired_type", None)
     names = {*inputs, *(wants.__dataclass_fields__ if wants else ())} - {"managed_by"}
@@ -50,7 +50,7 @@ def test_a_value_of_another_kind_is_refused_by_its_name(kind: str, valid: dict[s
         for wrong in WRONG:
             checked = PROVIDERS[kind]().check({}, {**inputs, name: wrong})
             assert all(failure.reason for failure in checked.failures), (name, wrong)
-            # Refused by its name, left out, or brought into the one spelling that the host takes.
+            # Refused with its name, left out, or brought into its normal form.
             if (
                 wants
                 and name in checked.inputs
@@ -59,7 +59,7 @@ def test_a_value_of_another_kind_is_refused_by_its_name(kind: str, valid: dict[s
                 wire.assert_type(wants, name, checked.inputs[name])
 
 
-def test_the_message_says_what_belongs_there(valid: dict[str, dict[str, Any]]) -> None:
+def test_the_message_names_the_right_type(valid: dict[str, dict[str, Any]]) -> None:
     (failure,) = PROVIDERS["Sysctl"]().check({}, {**valid["Sysctl"], "values": 5}).failures
     assert (failure.property, failure.reason) == ("values", "must be a map of texts")
     (failure,) = PROVIDERS["Exposure"]().check({}, {**valid["Exposure"], "networks": 5}).failures

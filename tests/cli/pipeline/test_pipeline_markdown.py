@@ -46,7 +46,7 @@ def test_changes_by_hand_come_first_in_a_comment() -> None:
     block = said.split("```")[1].splitlines()
     assert block[1] == "made by hand"
     assert block[2].startswith("  !! ")
-    assert "     /etc/motd: new — up makes it" in block
+    assert "     /etc/motd: new — up creates it" in block
 
 
 def test_a_pull_request_can_hide_no_line() -> None:
@@ -63,7 +63,7 @@ def test_a_pull_request_can_hide_no_line() -> None:
     said = markdown.of_preview(preview(stream), "")
     opened = max((line for line in said.splitlines() if set(line) == {"`"}), key=len)
     shown = said.split(f"\n{opened}\n")[1]
-    assert len([line for line in shown.splitlines() if line.endswith("— up makes it")]) == len(names)
+    assert len([line for line in shown.splitlines() if line.endswith("— up creates it")]) == len(names)
     assert '  !! deploy: key "evil" added — up removes it' in shown
     # None of it is outside of the code blocks.
     outside = "".join(said.split("`" * len(opened))[::2])

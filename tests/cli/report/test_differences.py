@@ -140,7 +140,7 @@ def test_a_replacement_is_one_line_for_any_steps_in_any_order() -> None:
 @pytest.mark.parametrize(
     ("on_delete", "remedy", "stays"),
     [
-        ("restore", "up brings back what was there before", False),
+        ("restore", "up restores what was there before", False),
         ("remove", "up removes it", False),
         ("keep", "stays on the host", True),
     ],

@@ -73,7 +73,7 @@ web1: 7 changes made by hand, 0 changes in your code (8 s)
 def test_changes_by_hand_and_changes_in_the_code_have_a_heading_each() -> None:
     said = render.text(drifted().thing("File", "motd", None, None, FILE).report())
     assert said.splitlines()[1] == "made by hand"
-    assert "in your code\n     /etc/motd: new — up makes it\n" in said
+    assert "in your code\n     /etc/motd: new — up creates it\n" in said
 
 
 def test_many_equal_differences_of_a_kind_share_a_line() -> None:
@@ -81,7 +81,7 @@ def test_many_equal_differences_of_a_kind_share_a_line() -> None:
     for number in range(21):
         stream.thing("File", f"f{number:02}", None, None, {**FILE, "path": f"/etc/f{number:02}"})
     said = render.text(stream.report())
-    assert "     21 x File, new: /etc/f00, /etc/f01, /etc/f02, … — up makes it\n" in said
+    assert "     21 x File, new: /etc/f00, /etc/f01, /etc/f02, … — up creates it\n" in said
     assert len(said.splitlines()) == 2
     assert "/etc/f20: new" in render.text(stream.report(), details=True)
 

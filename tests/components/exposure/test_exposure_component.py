@@ -141,7 +141,7 @@ def test_all_faults_of_accept_are_reported_at_once() -> None:
     said = str(caught.value)
     assert "hosts.web1.exposure.accept" in said
     assert '"3306/tcp" is not something that a host exposes; copy it from the preview\'s line' in said
-    assert "is not a reason; write in a line why it may be there" in said
+    assert "is not a reason; write on one line why you accept it" in said
     assert "3307" not in said
 
 

@@ -1,4 +1,4 @@
-"""The whole host: what stands before what, and what the settings reach."""
+"""The whole host: the order of its parts, and the parts that each setting reaches."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def up(config: dict[str, Any]) -> Engine:
     return declare(lambda: host(config), preview=False)
 
 
-def test_first_the_users_then_the_ssh_server_then_the_firewall_then_containers(deploy: Deploy) -> None:
+def test_the_order_is_users_ssh_server_firewall_containers(deploy: Deploy) -> None:
     engine = deploy(lambda: host(deployed_by()))
     users = {"web1-users-deploy", "web1-users-anna", "web1-users-administrators"}
     assert engine.before("web1-users-deploy") == {"web1-users-packages"}
@@ -44,7 +44,7 @@ def test_first_the_users_then_the_ssh_server_then_the_firewall_then_containers(d
         assert "web1-ssh-server" in engine.before(closing)
     assert engine.before("web1-docker-service") >= {"web1-ssh-server", "web1-firewall-forward"}
     for part in ("api-image", "api-network", "api-container"):
-        # The docker provider dials the declared port, as the declared user.
+        # The docker provider uses the declared port and user.
         assert engine.before(part) >= {*users, "web1-ssh-server", "web1-firewall-forward"}
     assert "api-container" in engine.before("web1-nginx-api.example.com")
 
@@ -52,27 +52,27 @@ def test_first_the_users_then_the_ssh_server_then_the_firewall_then_containers(d
 @pytest.mark.parametrize(
     ("part", "first"),
     [
-        # It bans at the port that the SSH server has moved to.
+        # fail2ban bans on the new port of the SSH server.
         ("web1-fail2ban-sshd", "web1-ssh-server"),
-        # A jail without its log file keeps the whole server from starting; nginx makes the files.
+        # If the log file of a jail is missing, fail2ban does not start. nginx creates these files.
         ("web1-nginx-jails-filter", "web1-fail2ban-service"),
         ("web1-nginx-jails-nginx-limit-req", "web1-nginx-served"),
-        # An authority asks on port 80, which the firewall opens.
+        # The authority connects to port 80, which the firewall opens.
         ("web1-nginx-api.example.com-certificate", "web1-firewall-policy"),
-        # No local user may take the port of a container that is not there yet, or for a while.
+        # No local user may bind a container's port while the container does not run.
         ("web1-docker-service", "web1-kernel-sysctl"),
         ("api-container", "web1-kernel-sysctl"),
-        # Until the firewall is declared, ufw's own file says otherwise.
+        # Until the firewall is declared, ufw's own file sets other values.
         ("web1-kernel-sysctl", "web1-firewall-policy"),
-        # Installing unattended-upgrades takes empty folders of units away.
+        # The installation of unattended-upgrades removes empty folders of units.
         ("web1-upkeep-journald-folder", "web1-updates-packages"),
     ],
 )
-def test_a_part_comes_after_what_it_would_fail_without(part: str, first: str) -> None:
+def test_a_part_comes_after_the_parts_it_needs(part: str, first: str) -> None:
     assert first in up(smallest()).before(part)
 
 
-def test_who_deploys_may_use_docker_and_become_root_and_nobody_else() -> None:
+def test_only_the_deploying_user_may_use_docker_and_become_root() -> None:
     engine = up(deployed_by())
     deploy = engine.one(":User", "web1-users-deploy").inputs
     assert deploy["groups"] == {"docker": "member"}
@@ -105,7 +105,7 @@ def test_the_settings_of_ssh_reach_server_and_jail() -> None:
     assert "203.0.113.7" in jail["ignoreip"]
 
 
-def test_what_is_open() -> None:
+def test_the_open_ports() -> None:
     allow = {"8443/tcp": {"from": ["203.0.113.0/24", "2001:db8::/32"]}, "60000:61000/udp": {}}
     rules = up(deployed_by(firewall={"allow": allow})).one(":UfwPolicy").inputs["rules"]
     assert set(rules) == {
@@ -130,7 +130,7 @@ def test_the_filter_knows_the_bind_address_and_what_is_public() -> None:
     assert 'iifname != "vmbr0"' in table
 
 
-def test_where_an_app_may_go_is_told_by_its_interface() -> None:
+def test_the_egress_of_an_app_is_by_interface() -> None:
     config = deployed_by()
     config["apps"]["api"]["egress"] = ["203.0.113.9:443/tcp"]
     engine = up(config)
@@ -142,7 +142,7 @@ def test_where_an_app_may_go_is_told_by_its_interface() -> None:
 
 
 @pytest.mark.parametrize("app", ["api", "a" * 12, "a" * 13, "a" * 31])
-def test_an_interface_has_a_name_that_linux_takes(app: str) -> None:
+def test_linux_accepts_the_names_of_interfaces(app: str) -> None:
     assert len(bridge(app)) <= 15
     assert bridge(app) != bridge(app[:-1] + "b")
 
@@ -165,11 +165,11 @@ def test_the_other_settings_reach_their_parts() -> None:
     assert "10.201.0.0/16" in engine.one(":File", "web1-docker-daemon.json").inputs["content"]
 
 
-def test_every_part_is_of_this_host_and_takes_over_when_asked() -> None:
+def test_every_part_is_on_this_host_and_adopts_on_request() -> None:
     config = deployed_by(adopt=True)
     found = [r for r in up(config).declared if r.is_on_host]
     assert {r.inputs["host"] for r in found} == {"web1"}
-    # What these say is about things that others made, in the same deployment.
+    # These resources only report on things that other resources create in the same deploy.
     theirs = (":Packages", ":ContainerState", ":Release", ":Drain", ":ServedSites", ":Exposure", ":Inventory")
     late = [r.name for r in found if not r.inputs.get("adopt") and not r.type.endswith(theirs)]
     assert not late
@@ -179,7 +179,7 @@ def test_a_whole_host_costs_the_engine_few_resources() -> None:
     assert len(up(deployed_by()).declared) <= 91
 
 
-def test_groups_are_of_users_that_are_declared() -> None:
+def test_only_declared_users_are_in_groups() -> None:
     with pytest.raises(ValueError, match=r"UsersArgs\.groups\.eve: is not a declared user"):
         UsersArgs(groups={"eve": ("docker",)})
     with pytest.raises(ValueError, match=r"UsersArgs\.users\.root\.sudo: has no meaning for root"):
@@ -196,7 +196,7 @@ def test_users_alone(deploy: Deploy) -> None:
     assert engine.outputs["web1-users"] == {"users": []}
 
 
-def test_what_is_accepted_in_the_folder_of_a_part_is_the_part_s() -> None:
+def test_an_accepted_file_in_a_parts_folder_is_passed_to_the_part() -> None:
     accept = {
         "file /etc/nginx/conf.d/agency.conf": "the agency's",
         "file /etc/fail2ban/jail.d/x.conf": "another jail",
@@ -227,7 +227,7 @@ def test_root_keeps_the_keys_that_are_declared(deploy: Deploy) -> None:
     assert engine.one(":User", "web1-users-root").inputs["keys"] == {"safe": KEY}
 
 
-def test_root_who_deploys_keeps_its_keys_and_is_told_how_to_declare_them(
+def test_root_that_deploys_keeps_its_keys_and_gets_a_hint_to_declare_them(
     deploy: Deploy, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = deploy(lambda: Users("web1-users", UsersArgs(), host=Host("web1")))
@@ -235,11 +235,11 @@ def test_root_who_deploys_keeps_its_keys_and_is_told_how_to_declare_them(
     assert "users: {root: {keys: {laptop: ssh-ed25519 AAAA…}}}" in caplog.text
 
 
-def test_users_take_over_when_asked(deploy: Deploy) -> None:
+def test_users_adopt_on_request(deploy: Deploy) -> None:
     args = UsersArgs(users={"deploy": UserArgs(keys={"a": KEY})})
     engine = deploy(lambda: Users("web1-users", args, host=Host("web1", adopt=True)))
     assert all(one.inputs["adopt"] is True for one in engine.declared if one.is_on_host)
 
 
-def test_a_preview_knows_all_but_the_ids_of_images() -> None:
+def test_only_the_ids_of_images_are_unknown_in_a_preview() -> None:
     assert unknown_in(lambda: host(deployed_by(upkeep={"swap": "1G"}, preview={}))) == {"api-container.image"}

@@ -1,4 +1,4 @@
-"""A host in a program of one's own: what `__main__` does for a stack, `HardenedHost` does for itself."""
+"""A host in a user's own program: `HardenedHost` does for itself what `__main__` does for a stack."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_twelve_lines_are_a_whole_host(deploy: Deploy) -> None:
     assert "203.0.113.10" not in str([r.inputs for r in engine.declared])
 
 
-def test_all_hosts_of_a_program_are_where_ssh_and_the_scan_find_them(deploy: Deploy) -> None:
+def test_all_hosts_of_a_program_are_in_ssh_config_and_in_the_file_of_the_scan(deploy: Deploy) -> None:
     def program() -> None:
         nothing: dict[str, Any] = {"stores": {}, "apps": {}, "sites": {}}
         twelve_lines(**nothing)
@@ -69,7 +69,7 @@ def test_all_hosts_of_a_program_are_where_ssh_and_the_scan_find_them(deploy: Dep
     }  # fmt: skip
 
 
-def test_what_the_program_writes_there_itself_stays(deploy: Deploy) -> None:
+def test_a_connection_that_the_program_writes_itself_stays(deploy: Deploy) -> None:
     def program() -> None:
         own = {"web1": "198.51.100.1", "db": "db.example.com"}
         write_ssh_config({alias: Connection(address, host_key=KEY) for alias, address in own.items()})
@@ -81,9 +81,7 @@ def test_what_the_program_writes_there_itself_stays(deploy: Deploy) -> None:
     assert found == ["db.example.com", "198.51.100.1", "203.0.113.10"]
 
 
-def test_whoever_only_looks_logs_in_with_the_preview_key(
-    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_preview_logs_in_with_the_preview_key(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTCULLIS_ACCESS", "preview")
     deploy(twelve_lines)
     assert "User portcullis-preview\n" in ssh_config()

@@ -1,4 +1,4 @@
-"""The look from outside at the end of `up`: when it runs, after what, and what of it is in the state."""
+"""The scan from outside at the end of `up`: when it runs, its dependencies, and its values in the state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True, scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of its own for .portcullis, and Ctrl-C as it was: the program takes it over."""
+    """Use a temporary folder for .portcullis, and restore the handler of Ctrl-C that the program replaces."""
     folder = tmp_path_factory.mktemp("project")
     handler = signal.getsignal(signal.SIGINT)
     with pytest.MonkeyPatch.context() as patch:
@@ -47,15 +47,15 @@ def probe(**host: Any) -> Registered:
 
 @pytest.fixture(scope="module")
 def plain(project: Path) -> Registered:  # noqa: ARG001
-    """The look at the smallest stack, for all tests that compare with it."""
+    """Return the scan of the smallest stack, for tests that compare with it."""
     return probe()
 
 
-def test_nobody_looks_unasked() -> None:
+def test_by_default_there_is_no_scan() -> None:
     assert not up().of(":Command")
 
 
-def test_it_comes_after_everything_of_the_host() -> None:
+def test_the_scan_comes_after_all_parts_of_the_host() -> None:
     engine = up(probe=True)
     others = {each.name for each in engine.declared if each.is_on_host or "docker:" in each.type}
     assert engine.before("web1-outside-scan") >= others
@@ -78,15 +78,17 @@ def test_no_address_of_the_host_reaches_the_state(project: Path) -> None:
     "change",
     [{"port": 2222}, {"firewall": {"allow": {"8443/tcp": {}}}}, {"firewall": {"public": {"25/tcp": {}}}}],
 )
-def test_it_runs_again_when_something_else_is_declared(plain: Registered, change: dict[str, Any]) -> None:
+def test_the_scan_runs_again_after_a_change_of_declared_ports(
+    plain: Registered, change: dict[str, Any]
+) -> None:
     assert plain.inputs["triggers"][0] != probe(**change).inputs["triggers"][0]
 
 
-def test_it_does_not_run_again_for_nothing(plain: Registered) -> None:
+def test_the_scan_does_not_run_again_without_a_change(plain: Registered) -> None:
     assert plain.inputs["triggers"] == probe().inputs["triggers"]
 
 
-def test_it_runs_again_when_a_part_that_lets_in_was_written(plain: Registered) -> None:
+def test_the_scan_runs_again_after_a_change_of_a_part_that_affects_ports(plain: Registered) -> None:
     triggers = plain.inputs["triggers"]
-    # SSH, firewall, filter, a container's id, what nginx reads.
+    # SSH, firewall, filter, the container's id, the files that nginx reads.
     assert len(triggers) >= 5, triggers

@@ -1,4 +1,4 @@
-"""The program itself: the story it tells the engine, and what it says when it cannot."""
+"""The program itself: the resources that it registers, and its error messages."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 TOLD = 32
-"""The exit code after which Pulumi's language host prints nothing of its own."""
+"""The exit code after which Pulumi's language host prints no error of its own."""
 
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of its own for .portcullis, and Ctrl-C as it was: the program takes it over."""
+    """Use a temporary folder for .portcullis, and restore the handler of Ctrl-C that the program replaces."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     handler = signal.getsignal(signal.SIGINT)
@@ -51,7 +51,7 @@ def program(deploy: Deploy, config: dict[str, Any], secret: list[str] | None = N
     )
 
 
-def test_the_whole_story(deploy: Deploy, project: Path) -> None:
+def test_the_resources_of_the_whole_program(deploy: Deploy, project: Path) -> None:
     engine = program(deploy, smallest())
     components = sorted(r.name for r in engine.declared if not r.options.custom)
     assert components == [
@@ -75,7 +75,7 @@ def test_the_whole_story(deploy: Deploy, project: Path) -> None:
     assert "Host web1\n" in (project / ".portcullis/test/ssh_config").read_text()
 
 
-def test_a_preview_tells_all_but_the_id_of_an_image_and_what_was_written_last() -> None:
+def test_only_image_ids_and_revisions_are_unknown_in_a_preview() -> None:
     config = smallest()
     config["hosts"]["web1"]["probe"] = True
     texts = {f"portcullis:{key}": json.dumps(value) for key, value in config.items()}
@@ -98,7 +98,9 @@ def test_an_encrypted_apps_section_makes_environments_secret(deploy: Deploy) -> 
     assert engine.one("container:Container").secret == {"envs", "healthcheck"}
 
 
-def test_faults_are_told_once_and_without_traceback(deploy: Deploy, caplog: pytest.LogCaptureFixture) -> None:
+def test_faults_are_reported_once_and_without_a_traceback(
+    deploy: Deploy, caplog: pytest.LogCaptureFixture
+) -> None:
     config = smallest() | {"site": {}}
     config["hosts"]["web1"]["os"] = "debian13"
     with pytest.raises(SystemExit) as ended:
@@ -108,13 +110,13 @@ def test_faults_are_told_once_and_without_traceback(deploy: Deploy, caplog: pyte
         (
             "The settings of this stack have 2 faults:\n"
             "  portcullis:site: is not a known key; did you mean sites?\n"
-            '  portcullis:hosts.web1.os: "debian13" is not an operating system that is known; '
+            '  portcullis:hosts.web1.os: "debian13" is not a supported operating system; '
             "did you mean debian-13?"
         ),
     ]
 
 
-def test_a_secret_value_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_secret_value_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     config = smallest()
     config["apps"]["api"]["env"] = {"TOKEN": 4711471147114711}
     with pytest.raises(SystemExit):
@@ -123,13 +125,13 @@ def test_a_secret_value_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
     assert "4711" not in caplog.text
 
 
-def test_a_plain_value_where_a_map_belongs(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_plain_value_instead_of_a_map(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(SystemExit):
         declare(main, preview=True, config={"portcullis:hosts": "web1"})
     assert 'portcullis:hosts: "web1" is not a map' in caplog.text
 
 
-def test_a_folder_that_cannot_be_written_is_told(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     (project / ".portcullis").write_text("in the way")
     with pytest.raises(SystemExit) as ended:
         program(partial(declare, preview=True), smallest())

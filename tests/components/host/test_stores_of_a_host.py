@@ -1,4 +1,4 @@
-"""Stores, the apps that use them, and people who tunnel to them: what the settings become together."""
+"""Stores, the apps that use them, and the people who tunnel to them: the resources for the settings."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def host(config: dict[str, Any], *encrypted: str) -> HardenedHost:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    """The shop, declared once for all tests that only look at it."""
+    """Declare the shop once, for all tests that do not change it."""
     return declare(lambda: host(shop()), preview=False)
 
 
-def test_an_app_finds_what_it_uses_as_files(engine: Engine) -> None:
+def test_an_app_gets_its_store_urls_as_files(engine: Engine) -> None:
     files = {file.name: file for file in engine.of(":File") if file.name.startswith("api-secrets-")}
     assert set(files) == {
         f"api-secrets-{name}"
@@ -65,13 +65,13 @@ def test_an_app_finds_what_it_uses_as_files(engine: Engine) -> None:
     assert "planted-secret" not in str(container.inputs)
 
 
-def test_stores_are_there_before_the_app_and_their_users_too(engine: Engine) -> None:
+def test_stores_and_their_users_come_before_the_app(engine: Engine) -> None:
     assert engine.before("api-container") >= {
         "redis-state", "redis-user-api", "mongo-root", "mongo-shop", "api-secrets-redis_url",
     }  # fmt: skip
 
 
-def test_a_store_with_much_data_has_longer_to_get_well_than_an_app(engine: Engine) -> None:
+def test_a_store_has_more_time_to_become_healthy_than_an_app(engine: Engine) -> None:
     within = {
         name: engine.one(":ContainerState", f"{name}-state").inputs["within"]
         for name in ("redis", "mongo", "api")
@@ -79,7 +79,7 @@ def test_a_store_with_much_data_has_longer_to_get_well_than_an_app(engine: Engin
     assert within == {"redis": "300", "mongo": "300", "api": "90"}
 
 
-def test_an_app_joins_the_networks_of_what_it_uses_and_no_other(deploy: Deploy) -> None:
+def test_an_app_joins_only_the_networks_of_its_stores(deploy: Deploy) -> None:
     config = shop(uses=["redis"])
     config["apps"]["worker"] = {"image": f"x:1{DIGEST}", "healthCommand": ["true"]}
     engine = deploy(lambda: host(config))
@@ -94,7 +94,7 @@ def test_an_app_joins_the_networks_of_what_it_uses_and_no_other(deploy: Deploy) 
     assert len(joined["worker"]) == 1
 
 
-def test_two_databases_of_one_store_are_one_network(deploy: Deploy) -> None:
+def test_two_databases_of_one_store_share_one_network(deploy: Deploy) -> None:
     config = shop(uses=["mongo.shop", "mongo.blog"])
     config["stores"]["mongo"]["databases"]["blog"] = {}
     container = deploy(lambda: host(config)).one(":Container", "api-container")
@@ -109,7 +109,7 @@ def test_stores_reach_nothing_outside(engine: Engine) -> None:
         assert f'iifname "br-{store}"' in table
 
 
-def test_who_tunnels_reaches_the_ports_of_the_stores(engine: Engine) -> None:
+def test_a_tunnel_reaches_the_ports_of_the_stores(engine: Engine) -> None:
     account = engine.one(":User", "web1-tunnel-alice-account")
     (key,) = account.inputs["keys"].values()
     assert 'permitopen="172.17.0.1:6379"' in key
@@ -118,7 +118,7 @@ def test_who_tunnels_reaches_the_ports_of_the_stores(engine: Engine) -> None:
     assert "web1-ssh-server" in engine.before("web1-tunnel-alice-account"), "its block is there before it"
 
 
-def test_who_tunnels_to_a_store_with_tls_gets_its_authority(deploy: Deploy) -> None:
+def test_a_tunnel_to_a_store_with_tls_gets_the_authoritys_certificate(deploy: Deploy) -> None:
     for tls in (True, False):
         config = shop()
         config["stores"]["mongo"]["tls"] = tls
@@ -127,7 +127,7 @@ def test_who_tunnels_to_a_store_with_tls_gets_its_authority(deploy: Deploy) -> N
         assert (found[0].ca is not None) == tls
 
 
-def test_what_keeps_data_is_backed_up_unless_told_otherwise(engine: Engine, deploy: Deploy) -> None:
+def test_stores_with_data_are_backed_up_by_default(engine: Engine, deploy: Deploy) -> None:
     assert engine.one(":BackupStatus").inputs["stores"] is not None
     cache = shop()
     cache["stores"] = {"redis": {"image": f"redis:8{DIGEST}", "persistence": "none"}}
@@ -142,16 +142,16 @@ def test_what_keeps_data_is_backed_up_unless_told_otherwise(engine: Engine, depl
         ("stores.redis.memory", 4, "stores.redis.memory: 4 is not an amount of memory"),
         ("stores.mongo.databases", {"a/b": {}}, "has a slash in it"),
         ("stores.mongo.databases", {"admin": {}}, "is a database of MongoDB's own"),
-        ("stores.mongo.hostPort", 6379, "stores.mongo.hostPort: 6379 is taken on web1 by store redis"),
+        ("stores.mongo.hostPort", 6379, "stores.mongo.hostPort: 6379 is already used on web1 by store redis"),
         ("stores.postgres", {}, "stores.postgres: is not a known key"),
         ("apps.api.uses", ["mongo.shopp"], "is not a store of this stack; did you mean mongo.shop?"),
         ("apps.api.uses", ["mongo"], "is not a store"),
         ("apps.api.secrets", ["stripekey"], "did you mean stripeKey?"),
-        ("apps.api.secrets", ["redis_url"], "is what a store's own file is called"),
+        ("apps.api.secrets", ["redis_url"], "is a file name that the stores use"),
         ("apps.api.user", "node", "is a name, but the files with its secrets need"),
         ("apps.api.image", "acme/api:1.4", None),
-        ("apps.redis", {"image": "x:1", "healthCommand": ["true"]}, "has the name of the store redis"),
-        ("apps.api.hostPort", 6379, "is taken on web1 by store redis"),
+        ("apps.redis", {"image": "x:1", "healthCommand": ["true"]}, "is also the name of a store"),
+        ("apps.api.hostPort", 6379, "is already used on web1 by store redis"),
         ("stores.redis.hostPort", 40000, "stores.redis.hostPort: 40000 is not a port that only root may"),
         ("stores.mongo.hostPort", 40000, "stores.mongo.hostPort: 40000 is not a port that only root may"),
         ("tunnels.alice.to", ["postgres"], "is not a store"),
@@ -173,21 +173,21 @@ def test_faults_of_the_data_layer(path: str, value: Any, words: str | None) -> N
     assert any(words in line for line in found), found
 
 
-def test_where_digests_are_required_a_tag_is_refused_and_so_is_a_default() -> None:
+def test_if_digests_are_required_tags_and_default_images_are_refused() -> None:
     config = shop(image="ghcr.io/acme/api:1.4")
     config["images"] = {"digests": "required"}
     config["stores"]["redis"] = {}
     found = faults(config, secret=["secrets"])
     assert found == [
-        f"portcullis:{path}, and images.digests is required; write NAME@sha256:…"
+        f"portcullis:{path}, but images.digests is required; write NAME@sha256:…"
         for path in (
-            "stores.redis.image: is the default, a tag",
+            "stores.redis.image: defaults to a tag",
             'apps.api.image: "ghcr.io/acme/api:1.4" is a tag',
         )
     ]
 
 
-def test_what_an_app_and_its_stores_cannot_have_is_told_at_once() -> None:
+def test_faults_of_an_app_and_its_stores_are_reported_at_once() -> None:
     config = shop(image="ghcr.io/acme/api:1.4", uses=["redis", "mongo.shopp", "postgres"])
     config["apps"]["api"]["hostPort"] = 2019
     config["stores"]["mongo"] |= {"databases": {"shop": {}, "a/b": {}}, "memory": 64}
@@ -195,20 +195,20 @@ def test_what_an_app_and_its_stores_cannot_have_is_told_at_once() -> None:
     config["apps"]["web"] = config["apps"]["api"] | {"uses": []}
     config["images"] = {"digests": "required"}
     found = faults(config, secret=["secrets"])
-    tag = 'image: "ghcr.io/acme/api:1.4" is a tag, and images.digests is required; write NAME@sha256:…'
+    tag = 'image: "ghcr.io/acme/api:1.4" is a tag, but images.digests is required; write NAME@sha256:…'
     assert {line.removeprefix("portcullis:").partition(";")[0] for line in found} == {
         'stores.mongo.databases.a/b: "a/b" has a slash in it, which the name of a database cannot have',
         "stores.mongo.memory: 64 is not an amount of memory for MongoDB in MB",
         "stores.kafka: is not a known key",
         'apps.api.uses[1]: "mongo.shopp" is not a store of this stack',
         'apps.api.uses[2]: "postgres" is not a store',
-        "stores.kafka.image: is the default, a tag, and images.digests is required",
-        "apps.web.hostPort: 2019 is taken on web1 by app api",
+        "stores.kafka.image: defaults to a tag, but images.digests is required",
+        "apps.web.hostPort: 2019 is already used on web1 by app api",
         *(f"apps.{app}.{tag}".partition(";")[0] for app in ("api", "web")),
     }
 
 
-def test_a_volume_from_elsewhere_is_entered_by_its_own_password(deploy: Deploy) -> None:
+def test_a_volume_from_elsewhere_needs_its_former_password(deploy: Deploy) -> None:
     config = shop()
     config["stores"]["mongo"]["formerPassword"] = "planted-theirs"
     engine = deploy(lambda: host(config, "stores"))
@@ -217,7 +217,7 @@ def test_a_volume_from_elsewhere_is_entered_by_its_own_password(deploy: Deploy) 
     assert root.inputs["previous"] == "planted-theirs"
 
 
-def test_passwords_in_clear_among_other_settings_are_refused_and_not_shown() -> None:
+def test_unencrypted_passwords_among_other_settings_are_refused_and_not_shown() -> None:
     config = shop()
     config["stores"]["mongo"]["formerPassword"] = "planted-one"
     environment = {"AWS_DEFAULT_REGION": "eu", "AWS_SECRET_ACCESS_KEY": "planted-two"}
@@ -236,14 +236,14 @@ def test_passwords_in_clear_among_other_settings_are_refused_and_not_shown() -> 
     assert "planted" not in repr(settings)
 
 
-def test_secrets_in_clear_are_refused_and_not_shown() -> None:
+def test_unencrypted_secrets_are_refused_and_not_shown() -> None:
     found = faults(shop())
     assert len(found) == 1
     assert "is not encrypted" in found[0]
     assert "planted-secret" not in found[0]
 
 
-def test_every_image_goes_through_the_registry_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_image_gets_its_digest_from_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {}
 
     def resolve(named: dict[str, str], *_: object, **__: object) -> dict[str, str]:
@@ -259,7 +259,7 @@ def test_every_image_goes_through_the_registry_and_back(monkeypatch: pytest.Monk
     assert again.stores["redis"].image == f"redis:1{DIGEST}"
 
 
-def test_a_preview_knows_all_but_secrets_and_what_moves() -> None:
+def test_only_secrets_and_changing_values_are_unknown_in_a_preview() -> None:
     assert unknown_in(lambda: host(shop())) == {
         "api-container.image",
         "api-container.labels[0].value",

@@ -1,4 +1,4 @@
-"""A host with everything: no secret of it is told in clear, and its parts wait for each other."""
+"""A host with every feature: no secret is unencrypted, and the parts wait for each other."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ PLANTED = (
     "generated-",
     " pkcs8",
 )
-"""Texts of secrets, those that the engine makes up among them. A visitor's password is hashed before."""
+"""The texts of all secrets, also those that the engine makes up. Passwords of visitors are hashed before."""
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +98,7 @@ def host() -> HardenedHost:
 
 
 def in_clear(resource: Registered) -> list[str]:
-    """Name the inputs that hold a secret and are not marked."""
+    """Return the inputs that contain a secret without a secret mark."""
     return [
         f"{resource.name}.{key}: {text}"
         for key, value in resource.inputs.items()
@@ -107,7 +107,7 @@ def in_clear(resource: Registered) -> list[str]:
     ]
 
 
-def test_no_secret_reaches_the_engine_in_clear(deploy: Deploy) -> None:
+def test_no_secret_reaches_the_engine_unmarked(deploy: Deploy) -> None:
     resources = deploy(host).declared
     assert [one for resource in resources for one in in_clear(resource)] == []
     everything = json.dumps([resource.inputs for resource in resources], default=str)
@@ -120,7 +120,7 @@ def test_the_parts_of_a_whole_host_wait_for_each_other(deploy: Deploy) -> None:
     closed = {"web1-firewall-policy", "web1-firewall-forward", "web1-firewall-service"}
     runs = {"web1-docker-service", *closed}
     order = {
-        # sshd knows an account before there is one.
+        # sshd knows an account before the account exists.
         "web1-preview-account": {"web1-ssh-server"},
         "web1-tunnel-bob-account": {"web1-ssh-server"},
         **{made.name: runs for made in (*engine.of(":Container"), *engine.of("network:Network"))},
@@ -133,7 +133,7 @@ def test_the_parts_of_a_whole_host_wait_for_each_other(deploy: Deploy) -> None:
             "api-secrets-mongo_shop_url",
         },
         "web1-backup-status": {"redis-state", "redis-user-ops", "mongo-root", "mongo-shop"},
-        # An authority asks on port 80, and nobody is sent to an app that is not well.
+        # The authority connects to port 80, and no request is sent to an unhealthy app.
         "web1-nginx-packages": closed,
         "web1-nginx-api.example.com-certificate": {"web1-nginx-service", "web1-nginx-acme-folder"},
         "web1-nginx-api.example.com": {"web1-nginx-api.example.com-certificate", "api-state"},

@@ -277,7 +277,7 @@ def test_all_faults_between_sites_and_other_settings_are_reported_at_once(tmp_pa
     ("make", "words"),
     [
         (proxy(sites={"a;b": SiteArgs(app="api")}), "ReverseProxy.sites.*is not a host name"),
-        (proxy(apps={}), 'sites.api.example.com.app: "api" is not an app of this proxy; there are none'),
+        (proxy(apps={}), 'sites.api.example.com.app: "api" is not an app of this proxy; none is declared'),
         (
             proxy(SiteArgs(app="api", tls="none"), host=Host("web1", os="ubuntu-22.04")),
             "cannot be served by web1, which runs ubuntu-22.04",

@@ -155,7 +155,7 @@ def test_the_account_can_neither_be_a_user_nor_deploy() -> None:
         "user": preview.ACCOUNT,
         "users": {preview.ACCOUNT: {"keys": {"a": KEY}, "sudo": True}},
     }
-    assert any("preview key's own account" in fault for fault in faults(config))
+    assert any("the account of the preview key" in fault for fault in faults(config))
     with pytest.raises(ValueError, match="may only preview, not deploy"):
         SshAccess("web1-ssh", SshArgs(), host=Host("web1"), login=preview.ACCOUNT)
 

@@ -84,7 +84,7 @@ def test_a_host_that_is_down_is_named_and_up_finishes_when_it_is_back(
             told,
             'web1: File "motd" (/etc/motd): not reachable',
             "Connection refused",
-            "→ check that it is up",
+            "→ check that the host is up",
         )
     project.up()
     assert module_host.read("/etc/motd") == "two\n"
@@ -108,7 +108,9 @@ def test_another_host_key_than_the_pinned_one_is_refused(project: Project, modul
     project.program(MOTD.format("three"), host_key=keys.public_host_key("a-stranger"))
     refused = project.up(fails=True)
     told_once(
-        refused, 'web1: File "motd" (/etc/motd): the host key that it shows is not the pinned one', "hostKey"
+        refused,
+        'web1: File "motd" (/etc/motd): the host shows another host key than the pinned one',
+        "hostKey",
     )
     project.program(MOTD.format("three")).up()
     assert module_host.read("/etc/motd") == "three\n"
@@ -135,7 +137,7 @@ def test_a_key_that_is_not_let_in_is_named_as_such(project: Project) -> None:
     project.program(MOTD.format("x"), user="nobody-there")
     told_once(
         project.up(fails=True),
-        'web1: File "motd" (/etc/motd): no key of ours is accepted',
+        'web1: File "motd" (/etc/motd): the host accepts none of our keys',
         "Permission denied",
     )
 
