@@ -32,6 +32,8 @@ _PID_FILE = f"--pidfile={LIVE / 'docker.pid'}"
 # These two are not where --exec-root says; empty ones are what is left of us.
 _DOCKER_FOLDERS = [Path("/run", name) for name in ("containerd/s", "containerd", "docker/plugins", "docker")]
 LABEL = "portcullis.lab"
+SNAPSHOTS = "portcullis-lab/snapshot"
+"""The repository of the images that snapshots are; they go with the last host."""
 
 _HTTP_NOT_FOUND = 404
 _HTTP_CONFLICT = 409
@@ -97,6 +99,11 @@ class Engine:
     def stop(self, container: str) -> None:
         """Stop it as a shutdown would, by force after 30 s."""
         self._call("POST", f"/containers/{container}/stop?t=30", timeout=90)
+
+    def commit(self, container: str, repository: str, tag: str) -> None:
+        """Make an image of its disk; volumes are not part of it."""
+        query = urlencode({"container": container, "repo": repository, "tag": tag, "pause": "0"})
+        self._call("POST", f"/commit?{query}", data={}, timeout=300)
 
     def remove(self, container: str) -> None:
         """Remove it by force, with its volumes; one that is gone already is fine."""

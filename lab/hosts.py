@@ -59,18 +59,37 @@ def create(
     Raises:
         LabError: no address is free.
     """
+    record = register(state, engine, image, name=name, suite=suite, lease=lease)
+    engine.put(record.container, _identity(name))
+    boot(engine, record)
+    return record
+
+
+def register(
+    state: State,
+    engine: Engine,
+    image: str,
+    *,
+    name: str,
+    suite: str,
+    lease: Process | None,
+    called: str = "",
+) -> HostRecord:
+    """Create a host that does not run yet, and note it in the state. `called` is another host name.
+
+    Raises:
+        LabError: no address is free.
+    """
     taken = {record.number for record in state.hosts.values()}
     free = [number for number in range(network.FIRST_HOST, network.LAST_HOST) if number not in taken]
     if not free:
         raise LabError("every address of the lab's segment is taken", "run `lab.py down --all`")
     # One of that name that the state does not know is the remains of a machine that went down.
     engine.remove(f"portcullis-lab-{name}")
-    container = engine.create(f"portcullis-lab-{name}", _container(image, name))
+    container = engine.create(f"portcullis-lab-{name}", _container(image, name, called or name))
     record = HostRecord(name, str(CHECKOUT), container, free[0], suite, lease)
     state.hosts[name] = record
     save(state)
-    engine.put(container, _identity(name))
-    boot(engine, record)
     return record
 
 
@@ -164,11 +183,11 @@ def reboot(engine: Engine, record: HostRecord) -> float:
     return time.monotonic() - begun
 
 
-def _container(image: str, name: str) -> dict[str, Any]:
+def _container(image: str, name: str, called: str) -> dict[str, Any]:
     unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
     return {
         "Image": image,
-        "Hostname": name,
+        "Hostname": called,
         "Labels": {LABEL: name},
         "Entrypoint": ["/usr/sbin/lab-first-process"],
         "Cmd": [] if unified else _CGROUP_V1_WORDS,
@@ -179,7 +198,7 @@ def _container(image: str, name: str) -> dict[str, Any]:
         "HostConfig": {
             "NetworkMode": "none",
             "Dns": [network.GATEWAY_ADDRESS.v4],
-            "ExtraHosts": [f"{name}:127.0.1.1"],  # as on any Debian; sudo complains without it
+            "ExtraHosts": [f"{called}:127.0.1.1"],  # as on any Debian; sudo complains without it
             "CapAdd": _CAPABILITIES,
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
             # "systempaths=unconfined" in the client's words.

@@ -87,6 +87,13 @@ def host_keys(name: str) -> Path:
     return folder
 
 
+def copy_host_keys(original: str, name: str) -> None:
+    """Let the host `name` have the keys of another, whose disk it gets a copy of."""
+    source, folder = host_keys(original), cache() / "host-keys" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder)
+
+
 def public_host_key(name: str) -> str:
     """Return the host's Ed25519 key as ``known_hosts`` has it: type and key, no comment."""
     words = (host_keys(name) / "ssh_host_ed25519_key.pub").read_text().split()

@@ -40,8 +40,7 @@ def up(
     with locked() as state:
         docker = _infrastructure(state, progress)
         if name is None:
-            # The lowest free number, so that few host keys are ever made.
-            name = next(f"test-{n}" for n in itertools.count(1) if f"test-{n}" not in state.hosts)
+            name = free_name(state, "test")
         record = state.hosts.get(name)
         if record is not None:
             _refuse_stranger(record)
@@ -62,6 +61,11 @@ def up(
             record = hosts.create(state, docker, image, name=name, suite=suite, lease=lease)
     hosts.wait(docker, record)
     return record
+
+
+def free_name(state: State, prefix: str) -> str:
+    """Return a name that no host has, with the lowest number, so that few host keys are ever made."""
+    return next(name for n in itertools.count(1) if (name := f"{prefix}-{n}") not in state.hosts)
 
 
 def join(lease: Process, progress: Progress | None = None) -> None:
@@ -226,9 +230,8 @@ def _last_one_out(state: State) -> None:
     if docker.answers():
         for container in docker.labelled():  # of a run that was killed before it could note its host
             docker.remove(container)
-    if state.docker is None and docker.answers():
-        # A person's own engine is left as it was; ours keeps its images in the cache.
-        docker.remove_images(f"{base.REPOSITORY}/*")
+        # A person's own engine is left as it was; ours keeps its other images in the cache.
+        docker.remove_images(engine.SNAPSHOTS if state.docker else f"{base.REPOSITORY}/*")
     acme.stop(state)
     registry.stop(state)
     gateway.stop(state)

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lab import machine
+from lab.processes import this_process
+from lab.shell import Progress
 from tests.e2e.project import Project
+from tests.e2e.stack import deployed as deployed_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from lab.pytest_lab import Host
+    from lab.pytest_lab import Host, Lab
+    from tests.e2e.stack.program import Program
+
+
+@pytest.fixture(scope="module")
+def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:  # noqa: ARG001
+    """Return the program with the usual settings, deployed to a host that no other file of tests has.
+
+    It has booted since the deployment.
+    """
+    base = tmp_path_factory.getbasetemp()
+    # Workers have a folder each, beside each other.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made = deployed_host.copy(tmp_path_factory.mktemp("deployed") / "program", shared, this_process())
+    yield made
+    made.close()
+    machine.down([made.host.name], Progress(), lease=this_process())
 
 
 @pytest.fixture

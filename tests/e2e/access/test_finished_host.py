@@ -8,12 +8,9 @@ import pytest
 
 from lab import scan
 from tests.e2e.access import cis_docker, lynis
-from tests.e2e.stack.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lab.pytest_lab import Host
+    from tests.e2e.stack.program import Program
 
 WANTED = 85
 RAW = 70
@@ -21,16 +18,13 @@ RAW = 70
 
 
 @pytest.fixture(scope="module")
-def finished(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+def finished(deployed: Program) -> Program:
     """The demo's host, with everything on it, and Lynis."""
-    made = Program(tmp_path_factory.mktemp("audit") / "program", module_host)
-    made.up(timeout=400)
     # Installed by hand it would be drift.
-    module_host.run(
+    deployed.host.run(
         "apt-get -qq update; apt-get -qq -y install lynis >/dev/null; apt-mark auto lynis", timeout=180
     )
-    yield made
-    made.close()
+    return deployed
 
 
 def test_from_four_places_only_ssh_and_the_web_answer(finished: Program) -> None:

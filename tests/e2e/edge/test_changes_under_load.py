@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab import acme as authorities
 from tests.e2e.stack.program import SITE, Program
 from tests.load import Load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lab.acme import AcmeServer
     from lab.pytest_lab import Host
 
@@ -43,18 +42,21 @@ class Visitor:
 
 
 @pytest.fixture(scope="module")
-def busy(tmp_path_factory: pytest.TempPathFactory, module_host: Host, acme: AcmeServer) -> Iterator[Program]:
-    folder = tmp_path_factory.mktemp("busy") / "program"
-    made = Program(folder, module_host)
-    (folder / "files").mkdir()
-    (folder / "files" / "index.html").write_text("a file")
-    made.set("acme", email="ops@example.com", server=acme.directory, caBundle=str(acme.bundle))
+def acme(deployed: Program) -> AcmeServer:
+    return authorities.of(deployed.host.record)
+
+
+@pytest.fixture(scope="module")
+def busy(deployed: Program, acme: AcmeServer) -> Program:
+    files = deployed.folder / "files"
+    files.mkdir()
+    (files / "index.html").write_text("a file")
+    deployed.set("acme", email="ops@example.com", server=acme.directory, caBundle=str(acme.bundle))
     # All visitors of this test come from one address.
-    made.site(SITE, tls=None, limits={"requests": 0, "connections": 0})
-    made.set("apps.hello", hostPort=None)
-    made.up(timeout=600)
-    yield made
-    made.close()
+    deployed.site(SITE, tls=None, limits={"requests": 0, "connections": 0})
+    deployed.set("apps.hello", hostPort=None)
+    deployed.up(timeout=600)
+    return deployed
 
 
 def test_fifty_changes_in_three_deployments_and_a_renewal_lose_no_request(

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.stack.program import Program
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lab.pytest_lab import Host
+    from tests.e2e.stack.program import Program
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what people bind to
@@ -147,15 +143,12 @@ def quiet(program: Program) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+def finished(deployed: Program) -> Program:
     """A finished host, with an app, a site and a program that somebody brought."""
-    made = Program(tmp_path_factory.mktemp("exposure") / "program", module_host)
-    made.up(timeout=500)
-    module_host.write("/srv/byhand", _LISTENER)
-    module_host.run("chmod 0755 /srv/byhand")
-    quiet(made)
-    yield made
-    made.close()
+    deployed.host.write("/srv/byhand", _LISTENER)
+    deployed.host.run("chmod 0755 /srv/byhand")
+    quiet(deployed)
+    return deployed
 
 
 @pytest.mark.parametrize("deed", DEEDS)

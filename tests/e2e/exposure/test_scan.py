@@ -13,13 +13,13 @@ import pytest
 from lab import keys, network
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import STACK
-from tests.e2e.stack.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from lab.pytest_lab import Host
+    from tests.e2e.stack.program import Program
 
 # On every address, on IPv6 alone, a second sshd, another port of nginx, and two containers.
 BY_HAND = """\
@@ -48,14 +48,12 @@ systemctl stop high six second; rm /etc/nginx/conf.d/byhand.conf; nginx -s reloa
 
 
 @pytest.fixture(scope="module")
-def gated(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    made = Program(tmp_path_factory.mktemp("gate") / "program", module_host, addressV6=module_host.address6)
+def gated(deployed: Program) -> Program:
     # The second sshd is undeclared and so asked what it is, which fail2ban counts.
     outside = [network.INTERNET_ADDRESS.v4, network.INTERNET_ADDRESS.v6]
-    made.set("hosts.web1", fail2ban={"ignore": outside})
-    made.up(timeout=500)
-    yield made
-    made.close()
+    deployed.set("hosts.web1", addressV6=deployed.host.address6, fail2ban={"ignore": outside})
+    deployed.up(timeout=300)
+    return deployed
 
 
 def scan(program: Program, *arguments: str, reached: bool = True) -> tuple[int, str]:

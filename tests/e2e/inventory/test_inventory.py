@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.stack.program import Program
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lab.pytest_lab import Host
+    from tests.e2e.stack.program import Program
 
 WALK = "systemctl start portcullis-inventory.service"
 
@@ -120,12 +116,9 @@ DEEDS = {
 
 
 @pytest.fixture(scope="module")
-def finished(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+def finished(deployed: Program) -> Program:
     """A finished host with an app and a site."""
-    made = Program(tmp_path_factory.mktemp("inventory") / "program", module_host)
-    made.up(timeout=600)
-    yield made
-    made.close()
+    return deployed
 
 
 def quiet(program: Program) -> None:

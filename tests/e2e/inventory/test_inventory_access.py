@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import keys, machine
-from tests.e2e.stack.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lab.pytest_lab import Host
+    from tests.e2e.stack.program import Program
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
 ETC = "/etc/systemd/system"
@@ -155,13 +152,10 @@ def quiet(program: Program) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+def finished(deployed: Program) -> Program:
     """A finished host with an app and a site."""
-    made = Program(tmp_path_factory.mktemp("inventory") / "program", module_host)
-    made.up(timeout=500)
-    quiet(made)
-    yield made
-    made.close()
+    quiet(deployed)
+    return deployed
 
 
 def test_a_quiet_host_stays_quiet_through_restarts_and_a_reboot(finished: Program) -> None:

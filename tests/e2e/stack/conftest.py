@@ -20,10 +20,3 @@ def program(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iter
     made = Program(tmp_path_factory.mktemp("stack") / "program", module_host)
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def deployed(program: Program) -> Program:
-    """Return the program, deployed."""
-    program.up(timeout=500)
-    return program

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
@@ -44,6 +44,16 @@ class Program(Project):
         self.settings.write_text(stack.renew(settings or HELLO.read_text(), self._fact)[0])
         if changes:
             self.set("hosts.web1", **changes)
+
+    @classmethod
+    def copied(cls, folder: Path, host: Host, original: Path) -> Self:
+        """Lay it out for a copy of a host, with the state of the program that deployed to the original."""
+        made = cls(folder, host)
+        shutil.copytree(original / "state", folder / "state", dirs_exist_ok=True)
+        salt = yaml.safe_load((original / made.settings.name).read_text())["encryptionsalt"]
+        made.settings.write_text(f"{made.settings.read_text()}\nencryptionsalt: {salt}\n")
+        made._made = True
+        return made
 
     def _fact(self, name: str) -> str:
         return stack.fact(name.replace("web1", self.host.name))

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -479,6 +479,21 @@ def test_an_agent_that_is_killed_while_it_disables_has_noted_that_it_was_us(
         web.put("nginx")
     web.apt.systemctl = systemctl  # type: ignore[method-assign]
     web.client = web.client.again()
+    web.put("nginx")
+    noted = [unit for record in Store(machine.state).all() for unit in record.extra.get("disabled", ())]
+    assert "nginx.service" in noted
+
+
+def test_units_that_debians_notes_left_disabled_were_disabled_by_no_person(
+    make: Make, machine: Machine
+) -> None:
+    # A package that was removed and not purged is installed again (found by make torture).
+    class Remembered(set[str]):
+        def __ior__(self, _enabled: object) -> Self:
+            return self
+
+    web = make(units=UNITS)
+    web.apt.enabled = Remembered()
     web.put("nginx")
     noted = [unit for record in Store(machine.state).all() for unit in record.extra.get("disabled", ())]
     assert "nginx.service" in noted

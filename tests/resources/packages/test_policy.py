@@ -94,4 +94,4 @@ def test_one_killed_before_its_script_was_there_leaves_the_hosts_own(policy: Pat
 
 def test_a_unit_of_which_systemd_tells_no_name_starts_nothing() -> None:
     block = "UnitFileState=enabled\nDefaultDependencies=yes\n"
-    assert starting(f"Id=a.service\n{block}\n{block}") == ["a.service"]
+    assert starting(f"Id=a.service\n{block}\n{block}") == {"a.service": True}

@@ -24,7 +24,7 @@ from portcullis.resources.packages.facts import (
     PackagesSpec,
 )
 from portcullis.resources.packages.on_host.apt import Apt, is_installed, is_there
-from portcullis.resources.packages.on_host.policy import DISABLED, disable, forget_units, starting_at_boot
+from portcullis.resources.packages.on_host.policy import DISABLED, disable, forget_units, not_early
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -158,7 +158,8 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         self._remember(will.brings - everything, "", brought=will.brings)
         for wish in wishes:
             self._remember(wish.missing, wish.owner, brought=wish.missing)
-        work.record.extra["brought"] = sorted({*work.record.extra.get("brought", ()), *will.brings})
+        before = work.record.extra.get("brought", ())
+        work.record.extra["brought"] = sorted({*before, *will.brings, *everything})
         work.save()  # first: killed after the installation, the next run still has to stop them
         try:
             self._apt.install(everything, recommends=wishes[0].recommends)
@@ -177,14 +178,16 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
 
     def _leave_stopped(self, work: Work) -> None:
         """What the transaction brought starts at no boot either, until a ``service`` says so."""
-        brought = work.record.extra.get("brought")
+        brought = set(work.record.extra.get("brought", ()))
         if brought:
             declared = {record.id for record in self._store.all() if record.kind == "service"}
-            going = starting_at_boot(self._machine, sorted(self._installed(brought)), declared)
-            work.record.extra[DISABLED] = sorted({*work.record.extra.get(DISABLED, ()), *going})
-            work.save()  # first: killed after it, nobody else would be taken for who disabled them
-            disable(self._machine, going)
-            del work.record.extra["brought"]
+            installed = self._installed(brought)
+            units = not_early(self._machine, installed, declared)
+            # Also what is disabled already: by a killed agent, or by Debian's notes of an earlier one.
+            work.record.extra[DISABLED] = sorted({*work.record.extra.get(DISABLED, ()), *units})
+            disable(self._machine, sorted(unit for unit, starts in units.items() if starts))
+            # The apt of a killed agent may still be at work on the others.
+            work.record.extra["brought"] = sorted(brought - installed)
             work.save()
 
     def _installed(self, names: Collection[str]) -> set[str]:

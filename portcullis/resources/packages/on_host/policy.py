@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MARK = "# portcullis: "
 DISABLED = "disabled"
-"""Note in a set's record: units that its installation disabled, so that the inventory knows who did."""
+"""Note in a set's record: units that its installation left disabled, so that no person is suspected."""
 
 _TIMEOUT = 60.0
 _UNITS = ("/lib/systemd/system", "/usr/lib/systemd/system")
@@ -80,15 +80,15 @@ def is_ours(policy: Path) -> bool:
         return False
 
 
-def starting_at_boot(machine: Machine, packages: Collection[str], declared: Collection[str]) -> list[str]:
-    """Return the units of `packages`, which were just installed, that would start at the next boot.
+def not_early(machine: Machine, packages: Collection[str], declared: Collection[str]) -> dict[str, bool]:
+    """Return the units of `packages`, which were just installed, and whether each starts at the next boot.
 
     Units of early boot (``DefaultDependencies=no``: apparmor, networking, firewalls) are not among them, and
     neither are those that are `declared`. Raises `AgentError` (``unreadable``).
     """
     units = sorted(_units_of(machine, packages) - set(declared)) if packages else []
     if not units:
-        return []
+        return {}
     properties = "--property=Id,UnitFileState,DefaultDependencies"
     shown = machine.run(["systemctl", "show", "--no-pager", properties, "--", *units], timeout=_TIMEOUT)
     if shown.code:
@@ -127,11 +127,11 @@ def units_among(listed: str) -> set[str]:
     return {path.name for path in paths if str(path.parent) in _UNITS and "@." not in path.name}
 
 
-def starting(shown: str) -> list[str]:
-    """Those of some units, as ``systemctl show`` has them, that start at boot and not early in it."""
-    found = []
+def starting(shown: str) -> dict[str, bool]:
+    """Whether units, as ``systemctl show`` has them, start at boot; those of early boot are left out."""
+    found = {}
     for block in shown.strip().split("\n\n"):
         unit = dict(line.partition("=")[::2] for line in block.splitlines())
-        if unit.get("UnitFileState") == "enabled" and unit.get("DefaultDependencies") == "yes":
-            found.append(unit.get("Id", ""))
-    return sorted(set(found) - {""})
+        if unit.get("Id") and unit.get("DefaultDependencies") == "yes":
+            found[unit["Id"]] = unit.get("UnitFileState") == "enabled"
+    return found

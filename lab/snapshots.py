@@ -1,0 +1,65 @@
+"""Snapshots: copying a deployed host takes seconds, deploying to a bare one more than a minute.
+
+A snapshot is a host that was shut down. A copy has its disk, host keys, machine id and host name, but other
+addresses.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import engine, hosts, keys, machine, network
+from lab.errors import LabError
+from lab.shell import Progress, run
+from lab.state import locked
+
+if TYPE_CHECKING:
+    from lab.engine import Engine
+    from lab.processes import Process
+    from lab.state import HostRecord
+
+_BASELINE = "/var/lib/portcullis/inventory/baseline.json"
+
+
+def keep(name: str) -> None:
+    """Shut a host down and keep its disk as a snapshot of the same name, for as long as the host is up."""
+    docker, record = machine.find(name)
+    docker.stop(record.container)
+    docker.commit(record.container, engine.SNAPSHOTS, name)
+
+
+def copy(snapshot: str, *, lease: Process, progress: Progress | None = None) -> HostRecord:
+    """Raise a new host, copy-N, as a copy of a snapshot, and wait until it is reachable.
+
+    Raises:
+        LabError: there is no such snapshot.
+    """
+    progress = progress or Progress()
+    with locked() as state:
+        docker, original = engine.current(state), state.hosts.get(snapshot)
+        image = f"{engine.SNAPSHOTS}:{snapshot}"
+        if original is None or not docker.has_image(image):
+            raise LabError(f"there is no snapshot {snapshot}", "keep one first")
+        name = machine.free_name(state, "copy")
+        progress.say(f"raising {name} from {snapshot}")
+        keys.copy_host_keys(snapshot, name)
+        record = hosts.register(
+            state, docker, image, name=name, suite=original.suite, lease=lease, called=snapshot
+        )
+        for path, folder in _volumes(docker, record).items():
+            run(["cp", "-a", f"{_volumes(docker, original)[path]}/.", str(folder)], timeout=120)
+        hosts.boot(docker, record)
+    hosts.wait(docker, record)
+    # The addresses are in the record of what came with the machine; others would be drift.
+    old, new = (network.on_segment(one.number) for one in (original, record))
+    swap = f"s|{old.v4}/|{new.v4}/|g; s|{old.v6}/|{new.v6}/|g"
+    hosts.console(docker, record, ["sed", "-i", swap, _BASELINE])
+    return record
+
+
+def _volumes(docker: Engine, record: HostRecord) -> dict[str, Path]:
+    """Return the folders on this machine that hold a host's volumes, by their paths on the host."""
+    facts = docker.inspect(record.container) or {}
+    mounts = [mount for mount in facts.get("Mounts", ()) if mount["Type"] == "volume"]
+    return {mount["Destination"]: Path(mount["Source"]) for mount in mounts}
