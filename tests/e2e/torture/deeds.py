@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lab.pytest_lab import Host
+    from tests.e2e.project import Outcome
 
 STATIC = "static.example.com"
 PAGE = "a page that never changes\n"
@@ -46,6 +47,13 @@ class Tortured(Program):
     def close(self) -> None:
         super().close()
         self.relay.close()
+
+    def cancel(self) -> Outcome:
+        """Do what docs/troubleshooting.md says of a stack whose engine was killed."""
+        for attributes in (self.folder / "state").glob(".pulumi/stacks/*/*.attrs"):
+            if not attributes.stat().st_size:
+                attributes.unlink()
+        return super().cancel()
 
     def begin(self, deed: str) -> subprocess.Popen[str]:
         """Start a deed, after what has to be so before it."""
