@@ -132,7 +132,7 @@ def _keep_file(place: FolderEntry, copy: Path) -> Json:
     fd = place.open()
     try:
         disk.write(copy, safe_paths.pieces(fd))
-        status = os.fstat(fd)  # of the file that was copied; another one may stand at the path by now
+        status = os.fstat(fd)  # the copied file's; another file may stand at the path by now
     finally:
         os.close(fd)
     mode = stat.S_IMODE(status.st_mode)

@@ -107,7 +107,7 @@ class Store:
                         path.mkdir(mode=0o700, parents=True, exist_ok=True)
                     self._root.chmod(0o700)
                 for leftover in folder.glob(f".*{disk.MARK}*"):
-                    leftover.unlink()  # of an interrupted write
+                    leftover.unlink()  # left by an interrupted write
         except OSError as error:
             raise disk.write_error(error, folder) from None
         return folder

@@ -174,7 +174,7 @@ def by_hand(machine: Machine, store: Store, changed: Collection[Path]) -> list[s
 
 
 def named(error: AgentError, names: Collection[str]) -> AgentError:
-    """Return the error with the files in front that somebody changed by hand; unchanged if there are none."""
+    """Return the error, with the names of files that somebody changed by hand put first, if there are any."""
     if not names:
         return error
     many = f" and {len(names) - _FIRST} more" if len(names) > _FIRST else ""
