@@ -104,7 +104,7 @@ class Kind(ABC, Generic[S, D, F]):
 
     @abstractmethod
     def remove(self, desired: D, record: Record, folder: Path) -> str:
-        """Undo our changes. Return ``restored``, ``removed``, ``kept`` or ``absent``. It may be called twice."""
+        """Undo our changes: ``restored``, ``removed``, ``kept`` or ``absent``. A second call does no harm."""
 
     def as_spec(self, data: Json) -> S:
         """Return a spec from its JSON form. Raises `AgentError` (``invalid``)."""

@@ -77,7 +77,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         return steps + compare(desired, facts, ("owner", "group", "mode"), "set")
 
     def obstacle(self, desired: FileDesired, facts: FileFacts) -> AgentError | None:
-        """Refuse to replace anything but a file or a link."""
+        """Refuse content that cannot be written, and refuse to replace anything but a file or a link."""
         content = desired.content
         if len(content.encode("utf-8", "surrogatepass")) > MAX_CONTENT:
             return AgentError("invalid", f"the content is over {MAX_CONTENT // 1000} KB", prop="content")

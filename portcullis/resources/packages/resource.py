@@ -75,8 +75,8 @@ class PackagesProvider(HostProvider):
 class Packages(HostResource):
     """A set of installed Debian packages.
 
-    A package's services do not start, neither at the installation nor at the next boot. Declare a `Service`
-    after its configuration. Delete removes only packages that we installed and that nothing else needs.
+    The services of a package do not start, at the installation or at the next boot. Declare a `Service` after
+    its configuration. Delete removes only packages that we installed and that nothing else needs.
     """
 
     packages: pulumi.Output[dict[str, str]]

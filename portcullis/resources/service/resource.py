@@ -78,7 +78,7 @@ class ServiceProvider(HostProvider):
             found.append(line)
         if change.changes("stale"):
             what, remedy = (
-                "has not loaded its present files",
+                "runs on older files than those on the host",
                 f"up {_CHANGES.get(change.goal.get('on_change', ''), 'reloads')} it",
             )
             found.append(Line(subject, what, remedy, Severity.WRONG, at=("stale",), follows=True))

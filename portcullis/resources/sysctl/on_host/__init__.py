@@ -199,7 +199,10 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
     def preflight(
         self, desired: SysctlDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> AgentError | None:
-        """Refuse to disable IPv6 over IPv6. Only a login afterwards can tell whether a path is symmetric."""
+        """Refuse to disable IPv6 in a session over IPv6.
+
+        Only the login after the change can tell whether a reverse-path filter is right for this host.
+        """
         off = [key for key, value in desired.values.items() if key.endswith(".disable_ipv6") and value == "1"]
         if peer is None or peer.address.version != 6 or not off:  # noqa: PLR2004 - IPv6
             return None
