@@ -1,5 +1,5 @@
-"""The half of Portcullis that runs on the host: standard library only, Python 3.9 or newer.
+"""The agent: the half of Portcullis that runs on the host. Standard library only, Python 3.9 or newer.
 
-It is sent over as a zip, started with ``python3 -I`` as root, and speaks JSON lines (see `main`). It knows
-files, packages and services; it knows nothing of Pulumi.
+The deploying machine sends it as a zip and starts it as root with ``python3 -I``. The two exchange JSON lines
+(see `main`). The agent knows files, packages and services. It knows nothing about Pulumi.
 """

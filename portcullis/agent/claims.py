@@ -1,4 +1,4 @@
-"""What on a host belongs to a declared thing. The inventory tells of everything else."""
+"""Claims: what on a host belongs to declared resources. The inventory reports everything else."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Claims:
-    """What is somebody's own.
+    """What one resource owns on the host.
 
     Attributes:
-        paths: files, folders and links, absolute; of a folder, not what is in it.
-        trees: folders with all that is in them, absolute.
-        units: units of systemd by their full names, such as "portcullis-backup.timer".
+        paths: absolute paths of files, folders and links; a folder without its content.
+        trees: absolute paths of folders, with all their content.
+        units: systemd units by their full names, such as "portcullis-backup.timer".
         users: accounts.
-        packages: packages of Debian, without an architecture.
-        contents: files of others in which we changed lines, each with the digest of what we left there.
+        packages: Debian packages, without an architecture.
+        contents: files of others in which we changed lines, each with the digest of the result.
     """
 
     paths: Tuple[str, ...] = ()
@@ -36,10 +36,10 @@ NOTHING = Claims()
 
 
 class Claimed:
-    """The claims of all records together, for asking."""
+    """The claims of all records together."""
 
     def __init__(self, claims: Iterable[Claims] = ()) -> None:
-        """Take the claims of each thing."""
+        """Join the claims of all resources."""
         every = list(claims)
         self.paths, self.trees, self.units, self.users, self.packages = (
             _all(every, field.name) for field in fields(Claims) if field.name != "contents"
@@ -48,12 +48,12 @@ class Claimed:
         self._trees = tuple(f"{tree.rstrip('/')}/" for tree in self.trees)
 
     def has_path(self, path: str) -> bool:
-        """Return whether a path is somebody's, itself or by a tree that it is in."""
+        """Return whether a resource owns a path, or a tree above it."""
         return path in self.paths or path in self.trees or path.startswith(self._trees)
 
 
 def content_of(path: Path) -> str:
-    """Return the digest of a file, as `Claims.contents` has it; "" where it cannot be read."""
+    """Return the digest of a file in the form of `Claims.contents`; "" where the file cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

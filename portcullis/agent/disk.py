@@ -1,4 +1,4 @@
-"""Writing to disk so that a reader, a crash and a full disk each find either the old or the new."""
+"""Writes files in one step: after a crash or on a full disk, readers see the old file or the new one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NAME_LIMIT = 200  # bytes; leaves room for the mark
 
 
 def temporary_prefix(path: Path) -> str:
-    """How the names of our temporary files beside `path` begin; no two paths share it.
+    """Return the prefix of the names of our temporary files beside `path`. Each path has its own prefix.
 
-    The leading dot and the odd ending keep them out of every ``*.conf`` and ``conf.d/*`` include. A long name
-    is cut, since a name has 255 bytes at most.
+    The leading dot and the unusual ending keep them out of includes such as ``*.conf`` and ``conf.d/*``. A
+    long name is cut, because a file name has 255 bytes at most.
     """
     name = path.name
     if len(os.fsencode(name)) > NAME_LIMIT:
@@ -35,16 +35,16 @@ def temporary_prefix(path: Path) -> str:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[FolderEntry]:
-    """The place `path` to read it; also where nothing is. Raises `AgentError` (``unreadable``)."""
+    """Give the folder entry `path` for reading. It need not exist. Raises `AgentError` (``unreadable``)."""
     with _at(path, unreadable) as place:
         yield place
 
 
 @contextlib.contextmanager
 def writing(path: Path, *, make: bool = False) -> Iterator[FolderEntry]:
-    """The place `path` to write it, with `make` also in a folder that is missing.
+    """Give the folder entry `path` for writing. With `make`, missing folders are made.
 
-    Raises `AgentError` (``no-space``, ``invalid``, ``unreadable``), also for an OSError of the caller's.
+    Raises `AgentError` (``no-space``, ``invalid``, ``unreadable``), also for an OSError inside the block.
     """
     with _at(path, write_error, make=make) as place:
         if place.folder < 0:
@@ -54,7 +54,7 @@ def writing(path: Path, *, make: bool = False) -> Iterator[FolderEntry]:
 
 @contextlib.contextmanager
 def removing(path: Path) -> Iterator[FolderEntry]:
-    """The place `path` to take something away there; also where nothing is. Raises `AgentError`."""
+    """Give the folder entry `path` for removal. It need not exist. Raises `AgentError`."""
     with _at(path, write_error) as place:
         yield place
 
@@ -76,7 +76,7 @@ def _at(
 
 
 def sweep(path: Path) -> None:
-    """Take away what an interrupted write of `path` left beside it."""
+    """Remove what an interrupted write of `path` left beside it."""
     with removing(path) as place:
         for name in leftovers(place):
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
@@ -84,14 +84,14 @@ def sweep(path: Path) -> None:
 
 
 def leftovers(place: FolderEntry) -> list[str]:
-    """Names in the folder that look like ours, for this path. Raises OSError."""
+    """Return the names in the folder that look like our temporary files for this path. Raises OSError."""
     prefix = temporary_prefix(place.path)
     names = os.listdir(place.folder) if place.folder >= 0 else []  # noqa: PTH208 - by descriptor
     return [name for name in names if name.startswith(prefix)]
 
 
 def temporary_name(path: Path) -> str:
-    """A new name beside `path`."""
+    """Return a new temporary name beside `path`."""
     return f"{temporary_prefix(path)}{os.urandom(4).hex()}"
 
 
@@ -104,13 +104,13 @@ def write(
     gid: int = 0,
     check: Callable[[Path], None] | None = None,
 ) -> None:
-    """Put `data` at `path` in one step, replacing a file or a symbolic link (never following it).
+    """Put `data` at `path` in one step. It replaces a file or a symbolic link, and never follows the link.
 
     Nobody sees the bytes before owner and mode are final. `check` gets the finished temporary file and may
     raise.
 
     Raises:
-        AgentError: ``no-space``, ``invalid`` or ``unreadable``; nothing half-written is left.
+        AgentError: ``no-space``, ``invalid`` or ``unreadable``. No half-written file is left.
     """
     with writing(path) as place:
         temporary = temporary_name(path)
@@ -134,7 +134,7 @@ def write(
 
 
 def replace(place: FolderEntry, temporary: str) -> None:
-    """Give the file or link `temporary` in the same folder the name of `place`, for good. Raises OSError."""
+    """Rename the file or link `temporary` to `place`, in the same folder, and flush it. Raises OSError."""
     os.rename(temporary, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
     os.fsync(place.folder)
 
@@ -146,21 +146,21 @@ def give(fd: int, uid: int, gid: int, mode: int) -> None:
 
 
 def write_all(fd: int, data: bytes | bytearray) -> None:
-    """All of `data`, however few bytes each call takes."""
+    """Write all of `data`, however few bytes each call takes."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def unreadable(error: OSError, path: Path) -> AgentError:
-    """`path` cannot be read, which is not the same as absent."""
+    """Return the error for a `path` that cannot be read. That is not the same as absent."""
     return AgentError(
         "unreadable", f"{path} cannot be read on the host: {os.strerror(error.errno or 0)}", prop="path"
     )
 
 
 def write_error(error: OSError, path: Path) -> AgentError:
-    """Why `path` could not be written, for people."""
+    """Return why `path` could not be written, for people."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return no_space(path)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
@@ -185,7 +185,7 @@ def write_error(error: OSError, path: Path) -> AgentError:
 
 
 def no_space(path: Path) -> AgentError:
-    """The full file system under `path`, with its numbers."""
+    """Return the error for the full file system of `path`, with its numbers."""
     mount = path.parent
     while not mount.exists():
         mount = mount.parent

@@ -1,6 +1,6 @@
-"""Asking Docker over its own socket: what must stand in no command line, environment or file goes this way.
+"""Requests to Docker over its socket, for secrets that no command line, environment or file may hold.
 
-The protocol is HTTP; in its version 1.0 an answer ends with the connection, which is all that is needed here.
+The protocol is HTTP. In HTTP 1.0 an answer ends with the connection, which is simple to read.
 https://docs.docker.com/reference/api/engine/
 """
 
@@ -22,10 +22,10 @@ _TARGET = re.compile(r"/[A-Za-z0-9._~:/?=&%@+-]*\Z")
 
 
 class Answer:
-    """What Docker answers: a status, and a JSON object a line. Close it."""
+    """Docker's answer: a status, then one JSON object per line. The caller has to close it."""
 
     def __init__(self, connection: socket.socket) -> None:
-        """Read as far as the end of the headers."""
+        """Read the answer up to the end of its headers."""
         self._connection = connection
         self._stream: IO[bytes] = connection.makefile("rb")
         words = self._stream.readline(_LINE).split()
@@ -41,7 +41,7 @@ class Answer:
         self._connection.close()
 
     def objects(self) -> Iterator[dict[str, Any]]:
-        """The objects; a line that is none is left out."""
+        """Yield the objects. A line that holds no JSON object is skipped."""
         for line in iter(lambda: self._stream.readline(_LINE), b""):
             try:
                 found = json.loads(line)
@@ -51,14 +51,14 @@ class Answer:
                 yield found
 
     def document(self) -> Any:
-        """All of the answer as one document. Raises `AgentError` (``unreadable``)."""
+        """Return the whole answer as one JSON document. Raises `AgentError` (``unreadable``)."""
         try:
             return json.loads(self._stream.read())
         except (ValueError, RecursionError, OSError):
-            raise AgentError("unreadable", "Docker's answer is cut off or no JSON") from None
+            raise AgentError("unreadable", "Docker's answer is cut off or is not JSON") from None
 
     def error(self) -> str:
-        """What Docker says against the request."""
+        """Return why Docker refuses the request."""
         said = next(self.objects(), {}).get("message")
         return str(said) if said else f"status {self.status}"
 
@@ -66,21 +66,21 @@ class Answer:
 def ask(
     path: Path, method: str, target: str, *, timeout: float, headers: Mapping[str, str] | None = None
 ) -> Answer | None:
-    """Ask, and return the answer; None where there is no Docker.
+    """Send a request and return the answer; None where the host has no Docker.
 
     Args:
-        path: the socket.
+        path: Docker's socket.
         method: GET or POST, without a body.
         target: path and query.
-        timeout: seconds without a byte.
+        timeout: seconds to wait for the next byte.
         headers: they may hold secrets.
 
     Raises:
-        AgentError: ``unreadable`` when Docker is there and does not answer, ``invalid`` for a target that is
-            none.
+        AgentError: ``unreadable`` when Docker is installed but does not answer, ``invalid`` for a malformed
+            target.
     """
     if not _TARGET.match(target):
-        raise AgentError("invalid", f"{target!r} is nothing to ask Docker for")
+        raise AgentError("invalid", f"{target!r} is not a path of Docker's API")
     lines = [f"{method} {target} HTTP/1.0", "Host: docker", "Content-Length: 0"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     connection = socket.socket(socket.AF_UNIX)
@@ -98,8 +98,8 @@ def ask(
 
 
 def silent(error: OSError) -> AgentError:
-    """Docker is there and does not answer."""
-    why = "it is silent" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
+    """Return the error for a Docker that does not answer."""
+    why = "the time ran out" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
     return AgentError(
         "unreadable", f"Docker does not answer on the host: {why}", hint="look at `systemctl status docker`"
     )

@@ -1,21 +1,21 @@
-"""The one error that crosses the wire."""
+"""The one exception that the agent sends to its client."""
 
 from __future__ import annotations
 
 
 class AgentError(Exception):
-    """Something a person has to know: the client adds the host and the resource to it.
+    """A failure to report to a person. The client adds the host and the resource.
 
     Attributes:
-        code: what kind of trouble, for programs (``differs``, ``locked``, ``no-space``, …).
+        code: the sort of failure, for programs (``differs``, ``locked``, ``no-space``, …).
         message: the cause, for people.
         hint: what to do about it, or "".
-        prop: the property of the resource it is about, or "".
+        prop: the property of the resource that the failure is about, or "".
         detail: longer text such as a diff or the output of a tool, or "".
     """
 
     def __init__(self, code: str, message: str, *, hint: str = "", prop: str = "", detail: str = "") -> None:
-        """Keep the parts; only `message` is the exception's text."""
+        """Store the parts. Only `message` is the exception's own text."""
         super().__init__(message)
         self.code = code
         self.message = message
@@ -24,7 +24,7 @@ class AgentError(Exception):
         self.detail = detail
 
     def as_json(self) -> dict[str, str]:
-        """The error as the client gets it."""
+        """Return the error as the client gets it."""
         return {
             "code": self.code,
             "message": self.message,

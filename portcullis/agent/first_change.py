@@ -1,6 +1,6 @@
-"""Before the first change on a machine it is recorded what came with it.
+"""Records what came with a machine, before the agent changes anything on it.
 
-The kind `inventory` does it, in a process of its own: an agent that only writes files need not load it.
+The kind `inventory` does this in a process of its own. So an agent that only writes files need not load it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 KIND = "inventory"
 _LONGEST = 1000.0  # seconds
-_TOLD = 3  # the exit code where the cause is on standard output
-_HEAD = 300  # bytes in which the record says of which machine it is
+_CAUSE_PRINTED = 3  # the exit code of a process that printed the cause on standard output
+_HEAD = 300  # bytes at the start of the baseline that hold the machine's id
 _MACHINE = re.compile(rb'"machine": "([^"]*)"')
 _RECORD = """\
 import json, os, sys
@@ -43,7 +43,7 @@ except AgentError as error:
 
 
 def path(machine: Machine) -> Path:
-    """Return the file that holds what came with the machine."""
+    """Return the path of the baseline, the file that lists what came with the machine."""
     return machine.state / KIND / "baseline.json"
 
 
@@ -55,7 +55,7 @@ def machine_id(machine: Machine) -> str:
 
 
 def make_folder(machine: Machine) -> None:
-    """Make the folder of `path`, for root alone. Raises `AgentError`."""
+    """Make the folder of the baseline, for root alone. Raises `AgentError`."""
     try:
         for folder in (machine.state, path(machine).parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def make_folder(machine: Machine) -> None:
 
 
 def record(machine: Machine) -> None:
-    """Record what came with the machine, unless that is done. Raises `AgentError`."""
+    """Record what came with the machine, unless this was done before. Raises `AgentError`."""
     if _is_recorded(machine):
         return
     places = {each.name: getattr(machine, each.name) for each in fields(machine)}
@@ -72,17 +72,17 @@ def record(machine: Machine) -> None:
     argv = [sys.executable or "/usr/bin/python3", "-I", "-c", _RECORD]
     code = Path(__file__).parents[2]
     if not code.exists():
-        return  # this session removed the last thing, and the agent with it: the next one records
+        return  # this session removed the last resource, and the agent with it; the next session records
     done = machine.run([*argv, str(code), json.dumps(known), KIND], timeout=_LONGEST)
-    if done.code == _TOLD:
-        told = json.loads(done.out)
-        cause = {"hint": told["hint"], "prop": told["property"], "detail": told["detail"]}
-        raise AgentError(told["code"], told["message"], **cause)
+    if done.code == _CAUSE_PRINTED:
+        error = json.loads(done.out)
+        cause = {"hint": error["hint"], "prop": error["property"], "detail": error["detail"]}
+        raise AgentError(error["code"], error["message"], **cause)
     if done.code:
         raise AgentError(
             "failed",
-            "what came with the machine cannot be recorded",
-            hint="the first `up` records it before it changes anything; mend what is named, and run again",
+            "the agent cannot record what came with the machine",
+            hint="fix the cause and run again; the first `up` makes this record before it changes anything",
             detail=done.text,
         )
 

@@ -1,12 +1,12 @@
-"""Confirmed commits: a change that could cut people off is undone unless somebody logs in again.
+"""Confirmed commits: the host undoes a change that could cut people off, unless somebody logs in again.
 
-Before the change, what it touches is copied to ``/var/lib/portcullis/guards/<id>``, then a transient systemd
-timer is armed that puts it back, and a unit that does the same at the next boot, since such a timer does not
-outlive a reboot. A fresh login disarms both. The undo runs from a copy of the agent: it needs neither the
-client, nor the session, nor the change to have worked.
+Before such a change, the agent copies the affected files to ``/var/lib/portcullis/guards/<id>``. It arms a
+transient systemd timer that restores them. A unit does the same at the next boot, because such a timer does
+not survive a reboot. A fresh login disarms both. The undo runs from a copy of the agent: it needs no client
+and no session, and it works after a failed change too.
 
-The undo is registered before anything changes, as certbot's reverter does; the timer and the confirmation
-over a new connection are what Junos calls ``commit confirmed``.
+The agent registers the undo before it changes anything, as certbot's reverter does. Junos calls the timer and
+the confirmation over a new connection ``commit confirmed``.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from portcullis.agent.guarded import Undo
     from portcullis.agent.step import Json
 
-SHORTEST, LONGEST = 10, 900  # seconds of a window
+SHORTEST, LONGEST = 10, 900  # limits of a window, in seconds
 COMMAND_TIMEOUT = 60.0
 _SYSTEMD_TIMEOUT = 30.0
-_ENDS = 20.0  # seconds in which an agent that is cut off finishes what is under way
+_ENDS = 20.0  # seconds in which an agent without a client may finish its work
 BOOT_UNIT = "portcullis-guard.service"
-"""The unit that takes changes back when the host boots before they are confirmed."""
+"""The unit that undoes changes when the host boots before they are confirmed."""
 _PREFIX = "portcullis-guard-"
 
 _RESTORE = (
@@ -46,10 +46,10 @@ _RESTORE = (
 )
 
 _BOOT_TEXT = """\
-# Written by Portcullis while a change waits for its confirmation, and removed with it.
+# Portcullis writes this unit when a change waits for its confirmation, and removes it afterwards.
 [Unit]
 Description=Portcullis: undo the changes that nobody confirmed before the reboot
-# After everything that it may have to reload: before them, it would wait for units that wait for it.
+# It starts after all services that it may have to reload. Otherwise it and they would wait for each other.
 After=network.target ufw.service ssh.service fail2ban.service docker.service
 
 [Service]
@@ -63,16 +63,16 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True)
 class Change:
-    """A change that wants a guard.
+    """A change that needs a guard.
 
     Attributes:
         what: the resource, for the host's log.
-        undo: how to take it back.
-        window: seconds after which the host does that by itself.
-        attempt: by what the client asks what became of it, after its session broke.
-        who: whose deployment it is.
-        drop_on_confirm: kind and id of the record that goes once it is confirmed that the thing is gone.
-        drop_on_restore: kind and id of the record that goes once it is as if we had never touched the thing.
+        undo: how to undo the change.
+        window: seconds after which the host undoes the change by itself.
+        attempt: the client's id for the change. After a broken session the client asks for its outcome.
+        who: who deploys.
+        drop_on_confirm: kind and id of the record to drop when the removal of its resource is confirmed.
+        drop_on_restore: kind and id of the record to drop after an undo, if the resource was not ours before.
     """
 
     what: str
@@ -88,41 +88,41 @@ class Guards:
     """The undos that are registered on this host."""
 
     def __init__(self, machine: Machine) -> None:
-        """Touch nothing yet."""
+        """Do not touch the host yet."""
         self._machine = machine
         self.root = machine.state / "guards"
         self._undone = machine.state / "undone.json"
-        # The host's cache of it may be renewed or cleared under a session that lives.
+        # Another session may renew or clear the host's cache of the agent's code while this session runs.
         code = Path(__file__).parents[2]
         if code.with_suffix(".pyz").is_file():
-            code = code.with_suffix(".pyz")  # of which the folder was compiled: portcullis/host/bootstrap.py
+            code = code.with_suffix(".pyz")  # the folder was compiled from it: portcullis/host/bootstrap.py
         self._code = code.read_bytes() if code.is_file() else code
         self._deadlines: dict[str, float] = {}
         self._mutex = threading.Lock()
 
     @contextlib.contextmanager
     def armed(self, change: Change) -> Iterator[str]:
-        """Register the undo, start its clock, and give its id; what fails inside is undone at once.
+        """Register the undo, start its timer and give its id. If the block fails, undo the change at once.
 
-        The clock cannot cut into the change itself: until that has ended, the undo waits.
+        The timer cannot interrupt the change: the undo waits until the change has ended.
 
         Raises:
-            AgentError: no timer could be started, and nothing has changed; or what the change raised.
+            AgentError: systemd cannot start the timer (nothing has changed then), or the change failed.
         """
         number = f"{time.time_ns():x}"
         try:
             with self._locked():
                 note = self._register(number, change)
                 yield number
-                # The window is for the login, however long the change took.
+                # The window starts now: it is for the login, however long the change took.
                 self._write(number, note, change.window)
         except AgentError as error:
             done = self.restore(number)
             if done is None:
                 raise  # nothing was registered
             detail = "\n".join(filter(None, [error.detail, *done["failed"]]))
-            told = f"{error.message}; the change was taken back"
-            raise AgentError(error.code, told, hint=error.hint, prop=error.prop, detail=detail) from error
+            message = f"{error.message}; the change was taken back"
+            raise AgentError(error.code, message, hint=error.hint, prop=error.prop, detail=detail) from error
         except BaseException:
             self.restore(number)
             raise
@@ -149,24 +149,24 @@ class Guards:
         return note
 
     def _write(self, number: str, note: Json, window: float) -> None:
-        # Of the monotonic clock, which all processes of a boot share and nobody sets.
+        # By the monotonic clock: all processes of a boot share it, and nobody can set it.
         note["deadline"] = deadline = time.monotonic() + _bounded(window)
         with self._mutex:
             self._deadlines[number] = deadline
         disk.write(self.root / number / "undo.json", json.dumps(note, indent=1).encode() + b"\n")
 
     def pending(self) -> list[str]:
-        """Ids of all that is registered on the host, oldest first."""
+        """Return the ids of all undos that are registered on the host, oldest first."""
         try:
             return sorted(path.parent.name for path in self.root.glob("[0-9a-f]*/undo.json"))
         except OSError:
             return []
 
     def confirm(self, number: str) -> None:
-        """Disarm: the change stays.
+        """Disarm the undo, so that the change stays.
 
         Raises:
-            AgentError: ``rolled-back`` when the window has ended before.
+            AgentError: ``rolled-back`` when the window ended first.
         """
         with self._locked():
             note = self._read(number)
@@ -174,20 +174,20 @@ class Guards:
                 raise AgentError(
                     "rolled-back",
                     "the host has undone the change by itself before it was confirmed",
-                    hint="the login took longer than the window; look why it is slow, then run again",
+                    hint="the login took longer than the window; find out why it is slow, then run again",
                 )
             self._forget(number)
             self._drop(note["drop_on_confirm"])
         self._stop_timer(number)
 
     def was_confirmed(self, number: str) -> bool:
-        """Whether another session has confirmed it: it is gone, and before the host would have undone it."""
+        """Return whether another session confirmed the change: its undo was removed before the deadline."""
         with self._mutex:
             deadline = self._deadlines.get(number)
         return deadline is not None and time.monotonic() < deadline and number not in self.pending()
 
     def wait_for(self, number: str) -> None:
-        """Wait until the window of one has ended, as far as it is still there."""
+        """Wait until the window of an undo has ended, or the undo is gone."""
         while (note := self._read(number)) is not None:
             left = note["deadline"] - time.monotonic()
             if left <= 0:
@@ -195,17 +195,18 @@ class Guards:
             time.sleep(min(left, 1.0))
 
     def restore(self, number: str, *, unasked: bool = False) -> Json | None:
-        """Put everything back; None where it was confirmed or put back already.
+        """Undo a change. Return None if it was confirmed or undone before.
 
-        Killed in the middle, it is done again: by the timer's service, at the next boot or by the next
-        deployment.
+        If the process is killed midway, the undo runs again: in the timer's service, at the next boot or in
+        the next deployment.
 
         Args:
-            number: its id.
-            unasked: nobody hears the answer. It is kept for whoever made the change, until somebody deploys.
+            number: the id of the undo.
+            unasked: no client waits for the answer. The host keeps it for the client that made the change,
+                until the next deployment.
 
         Returns:
-            ``what`` the change was, and ``failed``, what did not work, as lines for people.
+            ``what`` was changed, and ``failed``: lines for people about everything that did not work.
         """
         with self._locked():
             note = self._read(number)
@@ -225,7 +226,7 @@ class Guards:
                     continue
                 if done.code:
                     failed.append(f"{' '.join(argv)}: {done.text}")
-            self._pardon(note["peer"])
+            self._unban(note["peer"])
             with self._mutex:
                 self._deadlines.pop(number, None)
             if unasked:
@@ -236,20 +237,20 @@ class Guards:
         self._stop_timer(number)
         return {key: note[key] for key in ("what", "attempt", "agent")} | {"failed": failed}
 
-    def _pardon(self, peer: str) -> None:
-        """Lift the ban of whoever made the change: its refused logins were our own."""
+    def _unban(self, peer: str) -> None:
+        """Lift the ban of the client that made the change: its refused logins were our own checks."""
         if peer:
-            with contextlib.suppress(AgentError):  # there need not be a fail2ban
+            with contextlib.suppress(AgentError):  # the host may have no fail2ban
                 self._machine.run(["fail2ban-client", "unban", peer], timeout=COMMAND_TIMEOUT)
 
     def outcome(self, attempt: str) -> Json:
-        """What became of a change: it is ``armed``, or ``undone`` with what did not work, or neither."""
-        # In this order: what is undone is noted before it stops to be armed.
+        """Return whether a change is still ``armed``, and ``undone``: None, or the failures of its undo."""
+        # In this order: an undo notes its outcome before it stops being armed.
         armed = any((note := self._read(number)) and note["attempt"] == attempt for number in self.pending())
         return {"armed": armed, "undone": self._outcomes().get(attempt, {}).get("failed")}
 
     def forget_outcomes(self, who: str) -> None:
-        """Of other deployments than the one of `who`, which may still ask."""
+        """Forget the outcomes of all deployments but the one of `who`, whose client may still ask."""
         known = self._outcomes()
         kept = {attempt: one for attempt, one in known.items() if one["who"] == who}
         if kept != known:
@@ -269,10 +270,9 @@ class Guards:
         return found
 
     def end_agent(self, done: Json) -> None:
-        """End the agent that made a change, and free its lock: nobody has heard of it for a whole window.
+        """End the agent that made a change, which frees its lock. Its client was silent for a whole window.
 
-        It finishes what is under way. One that cannot, since it writes to a connection that nobody reads, is
-        killed.
+        The agent may first finish its work. An agent that blocks in a write to a dead connection is killed.
         """
         pid, started = done["agent"]
         for sign, patience in ((signal.SIGTERM, _ENDS), (signal.SIGKILL, 0.0)):
@@ -285,7 +285,7 @@ class Guards:
                 time.sleep(0.1)
 
     def _started(self, pid: int) -> str:
-        """Boot and time at which a process began, which with its id tell it from every other; proc(5)."""
+        """Return the boot and the start time of a process. With its id, they are unique; see proc(5)."""
         proc = self._machine.proc
         try:
             boot = (proc / "sys/kernel/random/boot_id").read_text("utf-8").strip()
@@ -296,10 +296,10 @@ class Guards:
         return "" if state == "Z" else f"{boot} {fields[18]}"
 
     def recover(self) -> None:
-        """Put back what a deployment left that is gone: whoever holds the deployment's lock may ask."""
+        """Undo what ended deployments left unconfirmed. Only the holder of the deployment's lock may ask."""
         with self._mutex:
-            strangers = [number for number in reversed(self.pending()) if number not in self._deadlines]
-        for number in strangers:
+            abandoned = [number for number in reversed(self.pending()) if number not in self._deadlines]
+        for number in abandoned:
             self.restore(number)
 
     def _make(self, number: str) -> Path:
@@ -315,7 +315,7 @@ class Guards:
 
     def _read(self, number: str) -> Json | None:
         if not number or set(number) - set("0123456789abcdef"):
-            raise AgentError("invalid", f"{number!r} is no guard")
+            raise AgentError("invalid", f"{number!r} is not the id of an undo")
         try:
             note: Json = json.loads((self.root / number / "undo.json").read_bytes())
         except FileNotFoundError:
@@ -324,13 +324,13 @@ class Guards:
             raise AgentError(
                 "unreadable",
                 f"the undo {self.root / number} on the host cannot be read",
-                hint="look at it at the console: it holds what stood there before the last change",
+                hint="look at that folder on the host: it has the files as they were before the last change",
             ) from None
         return note
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Changing, confirming and restoring exclude each other, whichever process does it."""
+        """Make changes, confirmations and undos exclude each other, in all processes."""
         path = self._machine.lock.parent / "guard.lock"
         fd = self._hold(path)
         try:
@@ -338,7 +338,7 @@ class Guards:
         finally:
             path.unlink(missing_ok=True)
             os.close(fd)
-            with contextlib.suppress(OSError):  # a deployment is under way
+            with contextlib.suppress(OSError):  # not empty: a deployment is under way
                 path.parent.rmdir()
 
     def _hold(self, path: Path) -> int:
@@ -347,15 +347,15 @@ class Guards:
             try:
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             except FileNotFoundError:
-                continue  # a deployment that ended took the folder away
+                continue  # a deployment that ended has removed the folder
             fcntl.flock(fd, fcntl.LOCK_EX)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(fd), path.lstat()):
                     return fd
-            os.close(fd)  # its last holder took it away
+            os.close(fd)  # its last holder has removed the file
 
     def _drop(self, thing: list[str]) -> None:
-        """Forget the record of a thing that is not ours any more, or never was."""
+        """Drop the record of a resource that we do not manage any more, or never managed."""
         store = Store(self._machine.state)
         record = store.load(*thing) if thing else None
         if record is not None:
@@ -364,7 +364,7 @@ class Guards:
             store.tidy()
 
     def _forget(self, number: str) -> None:
-        """The note goes first: killed after that, nothing is put back any more."""
+        """Remove an undo. Its note goes first: a process that is killed after that leaves nothing to undo."""
         folder = self.root / number
         with contextlib.suppress(FileNotFoundError):
             (folder / "undo.json").unlink()
@@ -374,7 +374,7 @@ class Guards:
             shutil.rmtree(self.root, ignore_errors=True)
 
     def _command(self) -> list[str]:
-        """What puts back, by the code that runs now."""
+        """Return the command that undoes changes. It runs the code of this agent."""
         code = self._code
         if isinstance(code, bytes):
             copy = self.root / "agent.pyz"
@@ -403,12 +403,12 @@ class Guards:
         )  # fmt: skip
         if done.code:
             raise AgentError(
-                "systemd", "no timer could be started that would undo the change", detail=done.text,
+                "systemd", "systemd cannot start the timer that would undo the change", detail=done.text,
                 hint="nothing was changed; look at `systemctl status` on the host",
             )  # fmt: skip
 
     def _stop_timer(self, number: str) -> None:
-        """Only tidies up: what the timer starts finds that the note is gone. Its service may be who asks."""
+        """Stop the timer, to tidy up: without the note it does nothing. Its own service may call this."""
         with contextlib.suppress(AgentError):
             self._machine.run(
                 ["systemctl", "--no-pager", "stop", f"{_PREFIX}{number}.timer"], timeout=_SYSTEMD_TIMEOUT
@@ -434,10 +434,10 @@ def _bounded(window: float) -> float:
 
 
 def main(arguments: list[str]) -> None:
-    """Put back one undo when its window has ended, or all: what the timer and the boot unit start.
+    """Undo one change when its window has ended, or all changes. The timer and the boot unit start this.
 
     Args:
-        arguments: the state folder, and the one's id.
+        arguments: the state folder, then the id of an undo; without an id, all are undone.
     """
     os.umask(0o077)
     guards = Guards(Machine(state=Path(arguments[0])))

@@ -1,7 +1,7 @@
-"""What a kind of thing adds whose changes can cut off the person who makes them.
+"""The additional methods of a kind whose changes can cut off the person who deploys.
 
-The agent arms an undo before such a change and keeps it armed until somebody has logged in again from
-outside (see `guard`). A kind only says what there is to undo, and what it can tell beforehand.
+The agent arms an undo before such a change. The undo stays armed until somebody has logged in again from
+outside (see `guard`). The kind only tells how to undo the change, and which lock-outs it can foresee.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 @dataclass(frozen=True)
 class GuardedDesired(Desired):
-    """What a kind declares whose changes could refuse the user that deploys.
+    """The declared state of a kind whose changes could refuse the user that deploys.
 
-    Only for a kind that looks at `login`. The program's half fills it in; it is no input of the resource.
+    Only for a kind that uses `login`. The program's half sets it. It is not an input of the resource.
 
     Attributes:
-        login: the user that the settings declare for the host; "" where nothing says.
+        login: the user that the settings declare for the host; "" where they declare none.
     """
 
     login: str
@@ -38,13 +38,13 @@ class GuardedDesired(Desired):
 
 @dataclass(frozen=True)
 class Undo:
-    """How to take a change back without whoever made it.
+    """How to undo a change without the client that made it.
 
     Attributes:
-        paths: files that the change touches, whether they are there now or not. The guard keeps their bytes,
-            owner and mode, and puts them back or takes them away. No folders.
-        commands: what makes the host run on those files again, in order, after they are back. Each has to
-            work whatever state the change left; one that fails does not keep the others from running.
+        paths: files that the change touches, whether they exist now or not. The guard keeps their bytes,
+            owner and mode. The undo restores these files and removes new ones. No folders.
+        commands: commands that make the host use the restored files, in this order. Each must work in any
+            state that the change leaves. If a command fails, the next ones still run.
     """
 
     paths: tuple[str, ...]
@@ -53,7 +53,7 @@ class Undo:
 
 @dataclass(frozen=True)
 class Peer:
-    """Where the session comes from: ``$SSH_CONNECTION``, as sshd saw it."""
+    """The two ends of the SSH session, from sshd's ``$SSH_CONNECTION``."""
 
     address: Address
     port: int
@@ -62,10 +62,10 @@ class Peer:
 
     @classmethod
     def parse(cls, text: str) -> Peer | None:
-        """Read ``CLIENT PORT SERVER PORT``; None where there was no SSH connection (a console, a test)."""
+        """Read ``CLIENT PORT SERVER PORT``; None without an SSH connection (a console, a test)."""
         try:
             client, port, server, server_port = text.split()
-            # An IPv4 client of an IPv6 socket is an IPv4 client for every rule.
+            # Firewall rules treat an IPv4 client of an IPv6 socket as an IPv4 client.
             return cls(_plain(client), int(port), _plain(server), int(server_port))
         except ValueError:
             return None
@@ -77,16 +77,16 @@ def _plain(text: str) -> Address:
 
 
 class Guarded(ABC, Generic[D, F]):
-    """Mixed into a kind whose changes are confirmed by a fresh login."""
+    """A mixin for a kind whose changes need a fresh login as confirmation."""
 
     @abstractmethod
     def preflight(self, desired: D, facts: F, steps: list[Step], peer: Peer | None) -> AgentError | None:
-        """Why the declared state would refuse the session that brings it, if that can be told; pure."""
+        """Return why the declared state would refuse the present session; None for no known reason. Pure."""
 
     @abstractmethod
     def undo(self, desired: D, facts: F, steps: list[Step]) -> Undo | None:
-        """How to take `steps` back; None where they cannot cut anybody off (a comment, a log level)."""
+        """Return how to undo `steps`; None where they cannot cut anybody off (a comment, a log level)."""
 
     @abstractmethod
     def undo_removal(self, desired: D, record: Record, facts: F) -> Undo | None:
-        """How to take back what `remove` is about to do."""
+        """Return how to undo what `remove` is about to do."""

@@ -1,4 +1,4 @@
-"""What systemd's journal has of a unit, for an error that is told to people."""
+"""Reads the last lines of a unit from systemd's journal, for error messages."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 _TIMEOUT = 30.0
 
 
-# What systemd itself says of a unit's job: true of every failure, so it comes after the program's own words.
+# Lines that systemd itself logs about a unit. They fit every failure, so the program's own lines come first.
 _SYSTEMD = re.compile(r"(?:Reload|Start|Stopp?|Restart)(?:ing|ed)? |Reload failed|Failed to |[\w@.-]+\.\w+: ")
 
 
 def last_lines(machine: Machine, unit: str, count: int = 20, *, since: float) -> str:
-    """The last lines that a unit logged, what its program said first; "" for none.
+    """Return the last lines that a unit logged, those of its program first; "" for none.
 
-    journald is told to write down what it has first: what a unit says just before it ends stands in the
-    journal a moment after systemd has told of the end.
+    It first makes journald write all lines that it has. A unit's last lines reach the journal a moment after
+    systemd has reported the unit's end.
 
     Args:
         machine: the host.
         unit: full name.
-        count: how many at most.
-        since: seconds since 1970; what was logged before is of another attempt.
+        count: how many lines at most.
+        since: seconds since 1970; earlier lines belong to another attempt.
 
     Raises:
         AgentError: ``timeout``.

@@ -1,4 +1,4 @@
-"""What every kind of thing can do; `put` and `remove` are written once over it (see `operations`)."""
+"""The base class of all kinds of host resources. `operations` creates, changes and removes them by it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record, Store
 
 S = TypeVar("S", bound=Spec)
-"""The class of a kind's specs: what it needs to know to read a thing."""
+"""The class of a kind's specs: what the kind needs to know to read a resource."""
 D = TypeVar("D", bound=Desired)
-"""The class of what is declared."""
+"""The class of the declared state."""
 F = TypeVar("F", bound=Facts)
-"""The class of what is on the host."""
+"""The class of the facts, the present state on the host."""
 
-# A spec together with the record of the thing, if it has one.
+# A spec together with the record of the resource, if it has one.
 Question = Tuple[S, Optional["Record"]]
 Answers = List[Union[F, AgentError]]
 
 
 @dataclass(frozen=True)
 class Work:
-    """A change under way: the thing's record, the folder for its bytes, `save` to keep notes midway."""
+    """A change under way: the resource's record and folder. `save` stores notes in the record midway."""
 
     record: Record
     folder: Path
@@ -42,10 +42,10 @@ class Work:
 
 
 class Kind(ABC, Generic[S, D, F]):
-    """A kind of thing on the host.
+    """A kind of host resource.
 
-    Its three data classes stand in the part's `facts.py`; the program's half uses the same ones. A kind may
-    return a subclass of its facts: what the subclass adds is for `plan` and its like, and stays on the host.
+    Its three data classes are in the part's `facts.py`. The program's half uses the same classes. A kind may
+    return a subclass of its facts. The fields that the subclass adds serve `plan`, and stay on the host.
     """
 
     spec_type: ClassVar[type[Spec]]
@@ -53,65 +53,65 @@ class Kind(ABC, Generic[S, D, F]):
     facts_type: ClassVar[type[Facts]]
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Take the host, and the records of what we manage on it."""
+        """Take the host, and the records of the resources that we manage on it."""
         self._machine = machine
         self._store = store
 
     @abstractmethod
     def facts(self, questions: Sequence[Question[S]]) -> Answers[F]:
-        """Return what is there now, for many at once; what cannot be read is an error among the answers."""
+        """Return the facts of many resources. A resource that cannot be read has an error as its answer."""
 
     @abstractmethod
     def plan(self, desired: D, facts: F) -> list[Step]:
-        """Return what has to be done; pure. Empty means that the host is as declared."""
+        """Return the steps to the declared state; pure. Without steps, the host is as declared."""
 
     def obstacle(self, desired: D, facts: F) -> AgentError | None:
-        """Return what blocks every declaration, such as a directory where a file is declared; pure."""
+        """Return what no setting can overcome, such as a directory where a file is declared; pure."""
         return None
 
     def is_unmodified_default(self, item: str, facts: F) -> bool:
-        """Return whether what stands there is the system's own, so that we may replace it without `adopt`."""
+        """Return whether the system made the present state, so that we may replace it without `adopt`."""
         return False
 
     def keep_instead(self, item: str) -> str:
-        """Return what else to do than to let it be replaced, as the start of the hint; nothing by default."""
+        """Return another remedy than `adopt`, as the start of the hint; nothing by default."""
         return ""
 
     def redacted(self, record: Record, facts: F) -> F:
-        """Return what the preview key may see of the facts. Raises `AgentError` where that cannot be told."""
+        """Return the facts as the preview key may see them. Raises `AgentError` where that is unknown."""
         return facts
 
     def claims(self, record: Record) -> Claims:
-        """Return what on the host is this thing's own, so that the inventory does not tell of it; pure.
+        """Return what on the host belongs to this resource, so that the inventory does not report it; pure.
 
-        A record may be of another version: what its spec lacks claims nothing.
+        Another version may have written the record. A value that its spec lacks claims nothing.
         """
         return NOTHING
 
     def before_first_change(self) -> None:
-        """Do what has to come before the first change that the agent makes on a machine."""
+        """Do what must precede the first change that the agent makes on a machine."""
 
     def original(self, item: str, facts: F, folder: Path) -> Json:
-        """Keep what stands there before the first change; bytes go to `folder`."""
+        """Describe the state before the first change, to restore it later. Bytes go to `folder`."""
         return {}
 
     @abstractmethod
     def apply(self, desired: D, steps: list[Step], work: Work) -> None:
-        """Carry out `steps`. May note things in ``record.extra``. Raises `AgentError`.
+        """Carry out `steps`. May keep notes in ``record.extra``. Raises `AgentError`.
 
-        With no steps there may still be something to finish that an interrupted run left.
+        It is called without steps too, because an interrupted run may have left work to finish.
         """
 
     @abstractmethod
     def remove(self, desired: D, record: Record, folder: Path) -> str:
-        """Undo: ``restored``, ``removed``, ``kept`` or ``absent``. Doing it twice is harmless."""
+        """Undo our changes: ``restored``, ``removed``, ``kept`` or ``absent``. A second call does no harm."""
 
     def as_spec(self, data: Json) -> S:
-        """Return a spec as it came over the wire. Raises `AgentError` (``invalid``)."""
+        """Return a spec from its JSON form. Raises `AgentError` (``invalid``)."""
         return cast("S", _decoded(self.spec_type, data))
 
     def as_desired(self, data: Json) -> D:
-        """Return what is declared as it came over the wire. Raises `AgentError` (``invalid``)."""
+        """Return the declared state from its JSON form. Raises `AgentError` (``invalid``)."""
         return cast("D", _decoded(self.desired_type, data))
 
 

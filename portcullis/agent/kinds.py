@@ -1,6 +1,6 @@
-"""Every kind of thing, by its name in the protocol. One is loaded when it is first asked for.
+"""All kinds of host resources, by their names in the protocol. A kind is loaded when it is first needed.
 
-Most sessions know a few: what is not loaded costs neither memory nor the time to compile it.
+Most sessions need only a few. A kind that is not loaded costs no memory and no time to compile.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _PLACES = ("portcullis.resources", "portcullis.components")
 
 
 class Kinds(Dict[str, "Kind[Any, Any, Any]"]):
-    """The kinds of a session, made as they are asked for."""
+    """The kinds of a session. Each is made when it is first needed."""
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Load nothing yet."""
+        """Load no kind yet."""
         super().__init__()
         self._machine, self._store = machine, store
         self._making = threading.RLock()
 
     def known(self, name: str) -> bool:
-        """Whether there is such a kind."""
+        """Return whether a kind has this name."""
         return name in self or module_of(name) is not None
 
     def __missing__(self, name: str) -> Kind[Any, Any, Any]:
-        """Make a kind. Raises `AgentError` (``invalid``)."""
+        """Make a kind. Raises `AgentError` (``invalid``) for an unknown name."""
         with self._making:
             if name not in self:
                 module = module_of(name)
@@ -52,9 +52,9 @@ class Kinds(Dict[str, "Kind[Any, Any, Any]"]):
 
 @functools.cache
 def module_of(name: str) -> str | None:
-    """Return the module of a kind: its name says where that is.
+    """Return the module of a kind. The name of the kind tells where the module is.
 
-    `file` is the module `on_host` of the folder `file`, `fail2ban.jails` the module `jails` in the folder
+    `file` is the module `on_host` in the folder `file`. `fail2ban.jails` is the module `jails` in the folder
     `on_host` of `fail2ban`. So a new kind needs no entry in a table.
     """
     if not _NAME.fullmatch(name):
@@ -73,7 +73,7 @@ def class_in(module: ModuleType) -> type[Kind[Any, Any, Any]]:
     (found,) = (
         value
         for value in vars(module).values()
-        # To Python 3.9 and 3.10 an alias such as dict[str, Any] is a type, which issubclass() then refuses.
+        # Python 3.9 and 3.10 treat an alias such as dict[str, Any] as a type, but issubclass() refuses it.
         if isinstance(value, type) and get_origin(value) is None
         if issubclass(value, Kind) and value.__module__ == module.__name__
     )

@@ -1,4 +1,4 @@
-"""One deployment at a time on a host."""
+"""The lock that allows one deployment at a time on a host."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class DeployLock:
-    """Taken by the first write of a session, held until the process ends, whatever ends it."""
+    """A session takes it before its first write, and holds it until the process ends for any reason."""
 
     def __init__(self, path: Path) -> None:
-        """Take nothing yet."""
+        """Do not take the lock yet."""
         self._path = path
         self._fd = -1
         self._named = False
         self._guard = threading.Lock()
 
     def take(self, who: str, stack: str) -> None:
-        """Hold the lock from now on. Raises `AgentError` (``locked``) at once when somebody else has it."""
+        """Take and keep the lock. Raises `AgentError` (``locked``) at once if another deployment holds it."""
         with self._guard:
             if self._fd < 0:
                 self._fd = self._open()
@@ -39,13 +39,13 @@ class DeployLock:
                 self._named = True
 
     def release(self) -> None:
-        """Let go and leave nothing behind."""
+        """Release the lock and remove its file."""
         with self._guard:
             if self._fd >= 0:
-                # While it is held: whoever opened it meanwhile finds that it has no name any more.
+                # Removed while it is held: a process that has just opened it notices that the file is gone.
                 self._path.unlink(missing_ok=True)
                 os.close(self._fd)
-                with contextlib.suppress(OSError):  # something else is in the folder
+                with contextlib.suppress(OSError):  # the folder holds other files
                     self._path.parent.rmdir()
                 self._fd, self._named = -1, False
 
@@ -55,7 +55,7 @@ class DeployLock:
                 self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             except FileNotFoundError:
-                continue  # its last holder took the folder away just now
+                continue  # its last holder has just removed the folder
             except OSError as error:
                 raise disk.write_error(error, self._path) from None
             self._hold(fd)
@@ -64,7 +64,7 @@ class DeployLock:
                     return fd
             except FileNotFoundError:
                 pass
-            os.close(fd)  # its last holder took it away between the two
+            os.close(fd)  # its last holder removed it between `open` and `flock`
 
     def _hold(self, fd: int) -> None:
         try:
@@ -75,12 +75,12 @@ class DeployLock:
             raise AgentError(
                 "locked",
                 f"{holder} is deploying to this host",
-                hint="wait until it has finished; the lock goes by itself when that process ends",
+                hint="wait until it has finished; the lock ends with that process",
             ) from None
 
 
 def _holder(data: bytes) -> str:
-    """Who holds the lock, from its content; it is empty for a moment after it was taken."""
+    """Return who holds the lock, from its content. It is empty for a moment after somebody took the lock."""
     try:
         info: dict[str, Any] = json.loads(data)
         return f"{info['who']} (stack {info['stack']}, since {info['since']})"

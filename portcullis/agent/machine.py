@@ -1,4 +1,4 @@
-"""Where things are on a host, so that tests can put them elsewhere."""
+"""The paths that the agent uses on a host. Tests replace them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Machine:
     """The host as the agent sees it."""
 
-    root: Path = Path("/")  # of all that the inventory reads
+    root: Path = Path("/")  # the inventory reads below it
     state: Path = Path("/var/lib/portcullis")
     lock: Path = Path("/run/portcullis/deploy.lock")
     dpkg: Path = Path("/var/lib/dpkg")
@@ -29,7 +29,7 @@ class Machine:
     proc: Path = Path("/proc")
     proc_sys: Path = Path("/proc/sys")
     net: Path = Path("/sys/class/net")
-    # The administrator's first, which hides a file of the same name in the others: sysctl.d(5).
+    # The administrator's folder is first. Its files hide files of the same name in the others: sysctl.d(5).
     sysctl_d: tuple[Path, ...] = (
         Path("/etc/sysctl.d"),
         Path("/run/sysctl.d"),
@@ -53,11 +53,11 @@ class Machine:
     https: tuple[str, int] = ("127.0.0.1", 443)
     nginx_log: Path = Path("/var/log/nginx/error.log")
     run: Runner = run
-    peer: Peer | None = None  # where the session comes from
+    peer: Peer | None = None  # the addresses of the SSH session
     read_only: bool = False  # nothing may be written, not even a cache
     apt_lock_wait: float = 60.0  # seconds
     settle: float = 1.0  # seconds a unit has to stay up to count as started
-    # Set when the client is gone: what only waits for something need not go on.
+    # Set when the client is gone. Code that only waits for something can stop then.
     alone: threading.Event = field(default_factory=threading.Event)
-    # Tests, starts and reloads that read files which this session may remove.
+    # Lets tests, starts and reloads finish reading before this session removes a file.
     readers: Readers = field(default_factory=Readers)

@@ -1,4 +1,7 @@
-"""The conversation: one JSON object a line in, one a line out, up to four at work at once."""
+"""The session with a client: each line of input is a JSON request, each line of output a JSON answer.
+
+Up to four requests run at the same time.
+"""
 
 from __future__ import annotations
 
@@ -27,32 +30,32 @@ if TYPE_CHECKING:
     from portcullis.agent.read_only import ReadOnly
     from portcullis.agent.step import Json
 
-LINE = 1 << 20  # bytes of a request, where they are bounded: a question is one of names
+LINE = 1 << 20  # bytes of a request in a bounded session, whose requests hold names only
 PIECE = 1 << 16  # bytes written at once
-IDLE_LIMIT = 20.0  # seconds without a word: the client is gone and the network did not tell
+IDLE_LIMIT = 20.0  # seconds of silence after which the client counts as gone
 
 _ENCODER = json.JSONEncoder()
 
 
 def main(pending: list[str]) -> None:
-    """Serve requests until standard input ends, then finish what is under way.
+    """Serve requests until standard input ends, then finish the requests that still run.
 
     Args:
         pending: lines that were already read from standard input.
     """
     os.umask(0o077)
-    # Requests have secrets in them: a core of this process would be a file with all of them.
+    # Requests hold secrets, and a core dump of this process would write them to a file.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost terminal must not cut apt in half
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost terminal must not interrupt apt
     peer = Peer.parse(sys.argv[2]) if len(sys.argv) > 2 else None  # noqa: PLR2004 - after the agent's hash
     agent = Agent(Machine(peer=peer), sys.stdout.fileno())
-    # From the guard: the client is cut off, and the host has undone what it did.
+    # The guard sends this signal after it has undone a change that cut off the client.
     signal.signal(signal.SIGTERM, lambda *_: agent.end())
     agent.serve(pending, sys.stdin.buffer)
 
 
 class _Ended(BaseException):
-    """Nothing more is to be read."""
+    """Stops the reading of requests."""
 
 
 class Agent:
@@ -66,9 +69,9 @@ class Agent:
         *,
         bounded: bool = False,
     ) -> None:
-        """Answers go to the file descriptor `out`; all operations are allowed, unless others are given.
+        """Write answers to the file descriptor `out`. Without `operations`, all operations are allowed.
 
-        With `bounded` a client that is not trusted cannot fill the memory: no more is read than is answered.
+        With `bounded`, the agent reads only as fast as it answers: a hostile client cannot fill the memory.
         """
         self._machine = machine
         self._operations = operations or Operations(machine, first_change.record)
@@ -82,7 +85,7 @@ class Agent:
         self._served = threading.Event()
 
     def serve(self, pending: list[str], source: IO[bytes]) -> None:
-        """Answer every line of `pending` and `source`; return when all is done."""
+        """Answer every line of `pending` and of `source`. Return after the last answer."""
         workers = [threading.Thread(target=self._work, name=f"worker-{n}") for n in range(AT_ONCE)]
         for worker in workers:
             worker.start()
@@ -100,7 +103,7 @@ class Agent:
         self._served.set()
 
     def end(self) -> None:
-        """End as where the input ends; called by a signal, in the thread that reads."""
+        """End the session as if the input had ended. The signal handler calls this in the reading thread."""
         self._over = True
         if self._reading:
             self._reading = False
@@ -133,12 +136,12 @@ class Agent:
             with self._write:
                 self._under_way -= 1
                 self._last = time.monotonic()
-                # When the client is gone, what it asked for is done all the same.
+                # The client may be gone. Its request was carried out all the same.
                 with contextlib.suppress(OSError):
                     self._send(answer)
 
     def _send(self, answer: Json) -> None:
-        """Write one line, piece by piece: a survey as one text would need more memory than all the rest."""
+        """Write one line in pieces: a survey as one text would need more memory than everything else."""
         waiting = bytearray()
         for text in _ENCODER.iterencode(answer):
             waiting += text.encode()
@@ -161,11 +164,11 @@ class Agent:
     def _watch(self) -> None:
         while not self._served.wait(IDLE_LIMIT / 30):
             if not self._under_way and time.monotonic() - self._last > IDLE_LIMIT:
-                os._exit(0)  # the main thread sits in a read; the kernel drops our lock
+                os._exit(0)  # the main thread blocks in a read; the kernel releases our lock
 
 
 def parsed(line: str | bytes) -> Json:
-    """The request in a line. Raises `AgentError` (``invalid``)."""
+    """Return the request in a line. Raises `AgentError` (``invalid``)."""
     try:
         request = json.loads(line)
     except (ValueError, RecursionError):
@@ -176,7 +179,10 @@ def parsed(line: str | bytes) -> Json:
 
 
 def internal(error: Exception) -> AgentError:
-    """An error of our own: its type and place, and not its text, which may carry what a file holds."""
+    """Return the error for a fault in the agent. It has the type and place of `error`, and not its text.
+
+    The text may quote the content of a file.
+    """
     place, trace = "unknown", error.__traceback__
     while trace is not None:
         place, trace = _place(trace), trace.tb_next

@@ -1,4 +1,4 @@
-"""nginx's worker processes, as /proc shows them: who serves, and who only ends what was begun."""
+"""nginx's worker processes, read from /proc: those that take requests and those that are shutting down."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from portcullis.agent.machine import Machine
 
-# How nginx calls them (ngx_worker_process_cycle), as the first argument.
+# nginx shows these titles as the first argument of its workers (ngx_worker_process_cycle).
 _WORKER = b"nginx: worker process"
 _LEAVING = b"nginx: worker process is shutting down"
 _SHOW_TIMEOUT = 30.0
@@ -21,7 +21,7 @@ _SHOW_TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker: its process, whether it takes no request any more, and its age in seconds."""
+    """One worker: its process, whether it has stopped taking requests, and its age in seconds."""
 
     pid: int
     leaving: bool
@@ -29,16 +29,16 @@ class Worker:
 
 
 def workers(proc: Path, main: str) -> Iterator[Worker]:
-    """The workers of the main process with the number `main`; containers have nginx too."""
+    """Yield the workers of the main process with the number `main`. Containers may run another nginx."""
     for folder in proc.glob("[0-9]*"):
         try:
             title = (folder / "cmdline").read_bytes()
             if not title.startswith(_WORKER):
                 continue
-            # proc_pid_stat(5); the name before it may hold spaces and brackets.
+            # proc_pid_stat(5). The process name before these fields may hold spaces and brackets.
             fields = (folder / "stat").read_text("ascii").rpartition(")")[2].split()
         except OSError:
-            continue  # it has just ended
+            continue  # the process has just ended
         if fields[1] != main:
             continue
         started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
@@ -47,12 +47,12 @@ def workers(proc: Path, main: str) -> Iterator[Worker]:
 
 
 def serving(machine: Machine, service: str) -> set[int]:
-    """The processes of a unit's workers that take requests."""
+    """Return the processes of a unit's workers that take requests."""
     found = workers(machine.proc, main_process(machine, service))
     return {worker.pid for worker in found if not worker.leaving}
 
 
 def main_process(machine: Machine, service: str) -> str:
-    """The number of a unit's main process; ``0`` while there is none."""
+    """Return the number of a unit's main process; ``0`` while it has none."""
     argv = ["systemctl", "show", "--property=MainPID", "--value", "--", service]
     return machine.run(argv, timeout=_SHOW_TIMEOUT).out.strip()

@@ -1,4 +1,4 @@
-"""What a client can ask for. Creating, changing and undoing are written once, for every kind of thing."""
+"""The operations that a client can ask for. They create, change and remove resources of every kind."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ ADOPT = (
 )
 _CHANGED_BY_ANOTHER = "something else on the host may be changing it"
 _WRITTEN_MEANWHILE = (
-    "what it reads was written meanwhile: name the resource of this program that writes it in reads, "
-    "so that it comes first; if it is none of them, run again"
+    "a file that it reads changed meanwhile; if a resource of this program writes that file, list that "
+    "resource in reads, so that it comes first; otherwise run again"
 )
 
 
 class Operations:
-    """One session's operations. Each public method is an ``op`` of the protocol: request in, result out."""
+    """The operations of one session. Each public method is an ``op``: a request in, a result out."""
 
     def __init__(self, machine: Machine, prepare: Callable[[Machine], None] | None = None) -> None:
-        """Touch nothing on the host yet. What has to come before its first change, `prepare` does."""
+        """Do not touch the host yet. `prepare` does what must precede the first change."""
         self._machine, self._prepare_once = machine, prepare
         self._store = Store(machine.state)
         self._lock = DeployLock(machine.lock)
@@ -55,7 +55,7 @@ class Operations:
         self._guard = threading.Lock()
 
     def close(self) -> None:
-        """End of the session: others may deploy."""
+        """End the session and release the lock: others may deploy."""
         self._lock.release()
 
     def do(self, request: Json) -> Json:
@@ -77,11 +77,11 @@ class Operations:
         return op(request)
 
     def hello(self, request: Json) -> Json:
-        """Who is speaking."""
+        """Return who answers: the agent and its host."""
         return {"agent": "1", **host_facts()}
 
     def survey(self, request: Json) -> Json:
-        """Facts of all that was asked for and, unless ``index`` is false, of all the stack has here."""
+        """Return the facts of the requested resources and, unless ``index`` is false, of the whole stack."""
         stack = str(request.get("stack", ""))
         records = {(r.kind, r.id): r for r in self._store.all() if self._kinds.known(r.kind)}
         wanted: dict[tuple[str, str], Json] = {}
@@ -102,7 +102,7 @@ class Operations:
         return {"items": items, "host": host_facts()}
 
     def plan(self, request: Json) -> Json:
-        """What `put` would do, and why it would refuse; changes nothing."""
+        """Return what `put` would do, and why it would refuse. It changes nothing."""
         kind, item, desired = self._thing(request)
         record = self._store.load(kind, item)
         facts = self._facts(kind, self._spec(request), record)
@@ -116,7 +116,7 @@ class Operations:
         }
 
     def put(self, request: Json) -> Json:
-        """Bring one thing to its declared state, and prove it: what is there must need no step more."""
+        """Bring one resource to its declared state, and check it: a new plan must have no steps."""
         kind, item, desired = self._thing(request)
         owner = str(request["owner"])
         with self._alone(kind, item):
@@ -128,7 +128,7 @@ class Operations:
             record = self._store.load(kind, item) or self._moved(request, former)
             facts = self._facts(kind, spec, record)
             planned = self._kind(kind).plan(desired, facts)
-            # What only tells changes nothing: no refusal, no guard, no new revision.
+            # Steps that only report change nothing: they need no refusal, no guard, no new revision.
             steps = [step for step in planned if step.action != WARN]
             refusal = self._refusal(request, record, facts, steps)
             refusal = refusal or self._cut_off(request, facts, steps)
@@ -143,7 +143,7 @@ class Operations:
             return {**result, "guard": guard} if guard else result
 
     def _change_it(self, request: Json, record: Record | None, facts: Any, steps: list[Step]) -> Any:
-        """Apply `steps`, with a record of it; return the facts afterwards."""
+        """Record the resource, apply `steps`, and return the facts afterwards."""
         kind, item, desired = self._thing(request)
         spec, known = self._spec(request), record is not None
         record = self._register(request, record, spec, facts, written=bool(steps))
@@ -166,7 +166,7 @@ class Operations:
         return after
 
     def remove(self, request: Json) -> Json:
-        """Undo one thing, as long as `owner` is still its owner."""
+        """Take one resource off the host, as long as `owner` still owns it."""
         kind, item, desired = self._thing(request)
         with self._alone(kind, item):
             self._begin(request)
@@ -178,41 +178,41 @@ class Operations:
                 return {"done": "not-owner"}
             try:
                 self._kind(kind).as_spec(record.spec)
-            except AgentError:  # another version kept it: the state's own spec has to do
+            except AgentError:  # another version wrote the record: use the spec of the state
                 record.spec = self._spec(request)
             with self._guarded(self._removal(request, record)) as guard:
                 done = self._kind(kind).remove(desired, record, self._store.folder(kind, item))
             if guard:
-                return {"done": done, "guard": guard}  # what it kept goes when it is confirmed
+                return {"done": done, "guard": guard}  # the record goes when the change is confirmed
             if kind in ("file", "tree"):
-                self._tell_readers(record)
+                self._reload_readers(record)
             self._store.drop(record)
             return {"done": done}
 
     def confirm(self, request: Json) -> Json:
-        """Keep a change: asked over a new connection, which proves that one can be made."""
+        """Keep a change. The client asks this over a new connection, which proves that a login works."""
         self._guards.confirm(str(request["guard"]))
         return {}
 
     def rollback(self, request: Json) -> Json:
-        """Take a change back before its time, unless it is ``confirmed``: the answer to that may be lost."""
+        """Undo a change at once, unless it is ``confirmed``: the client may have missed that answer."""
         number = str(request["guard"])
         done = self._guards.restore(number)
         confirmed = done is None and self._guards.was_confirmed(number)
         return {"confirmed": confirmed, "failed": done["failed"] if done else []}
 
     def armed(self, request: Json) -> Json:
-        """Whether a change still waits for its confirmation; by its `attempt`, what became of it besides."""
+        """Return whether a change still waits for its confirmation; with `attempt`, also how it ended."""
         if "attempt" in request:
             return self._guards.outcome(str(request["attempt"]))
         return {"armed": str(request["guard"]) in self._guards.pending()}
 
     def tree_missing(self, request: Json) -> Json:
-        """Which contents of a tree the host has not got yet."""
+        """Return which contents of a tree the host does not have yet."""
         return {"missing": self._trees().missing(str(request["path"]), request["files"])}
 
     def blob(self, request: Json) -> Json:
-        """Take a piece of a file for the next `put` of a tree."""
+        """Store a piece of a file for the next `put` of a tree."""
         self._begin(request)
         path = str(request["path"])
         with self._alone("tree", path):
@@ -220,7 +220,7 @@ class Operations:
         return {}
 
     def _begin(self, request: Json) -> None:
-        """Take the deployment's lock; whoever left an undo behind is gone then, so it is done now."""
+        """Take the deployment's lock, then undo the unconfirmed changes of deployments that have ended."""
         self._lock.take(str(request.get("who", "")), str(request.get("stack", "")))
         with self._guard:
             if not self._recovered:
@@ -229,14 +229,14 @@ class Operations:
             self._recovered = True
 
     def _prepare(self) -> None:
-        """Do what has to come before the first change; once a session, and the others wait."""
+        """Do what must precede the first change, once per session. Other requests wait for it."""
         with self._guard:
             if self._prepare_once is not None:
                 self._prepare_once(self._machine)
                 self._prepare_once = None
 
     def _cut_off(self, request: Json, facts: Any, steps: list[Step]) -> AgentError | None:
-        """Why a change would refuse the session that brings it, as far as that can be told beforehand."""
+        """Return why a change would refuse the present session, as far as the kind can foresee it."""
         kind = self._kind(str(request["kind"]))
         if not steps or not isinstance(kind, Guarded):
             return None
@@ -270,11 +270,11 @@ class Operations:
     def _guarded(self, change: Change | None) -> contextlib.AbstractContextManager[str]:
         return self._guards.armed(change) if change else contextlib.nullcontext("")
 
-    def _tell_readers(self, gone: Record) -> None:
-        """Let the services that read where a file was take up that it is gone.
+    def _reload_readers(self, gone: Record) -> None:
+        """Reload the services that read the folder of a removed file.
 
-        A deployment deletes last, after the services' own turn: without this, nginx would go on serving a
-        site until something else reloads it.
+        A deployment deletes last, after its services had their turn. Without this, nginx would serve a
+        removed site until its next reload.
         """
         for known in self._store.all():
             folders = known.spec.get("reads") or []
@@ -295,12 +295,12 @@ class Operations:
                     self._store.save(service)
 
     def _former(self, request: Json) -> str:
-        """The name that this resource had before, unless another resource of this deployment has it now."""
+        """Return the resource's former name, unless another resource of this deployment has that name now."""
         kind, former = str(request["kind"]), str(request.get("former") or "")
         return "" if former == request["item"] or (kind, former) in self._claims else former
 
     def _moved(self, request: Json, former: str) -> Record | None:
-        """The record that a thing has under its former name: a set of packages goes by its owner's."""
+        """Return the record under a resource's former name. A set of packages is named after its owner."""
         old = self._store.load(str(request["kind"]), former) if former else None
         if old is None or old.stack != request["stack"]:
             return None
@@ -373,7 +373,7 @@ class Operations:
     def _register(
         self, request: Json, record: Record | None, spec: Json, facts: Any, *, written: bool
     ) -> Record:
-        """Remember the thing and what stands there, before anything changes."""
+        """Record the resource and its original state, before anything changes."""
         kind, item, stack, owner = request["kind"], request["item"], request["stack"], request["owner"]
         folder = self._store.make_folder(kind, item)
         if record is None:
@@ -383,7 +383,7 @@ class Operations:
             if record.owner != owner:
                 record.extra["former"] = record.owner
             record.stack, record.owner = stack, owner
-            # A change that was cut off may have happened: whoever follows this thing has to look again.
+            # An interrupted change may have happened. The new revision makes dependent resources check again.
             if written or record.pending:
                 record.revision = revision()
             record.pending = written
@@ -392,7 +392,7 @@ class Operations:
         return record
 
     def _abandon(self, record: Record, before: Any, *, known: bool) -> None:
-        """After a failure: forget a thing that is as it was before we first touched it."""
+        """After a failure, drop the record of a resource that is as it was before we first touched it."""
         record.pending = False
         try:
             kind = self._kind(record.kind)
@@ -421,9 +421,9 @@ class Operations:
 
 
 def read(kind: Kind[Any, Any, Any], questions: Sequence[tuple[Json, Record | None]]) -> list[Any]:
-    """Return what is there now, for specs as they came over the wire or stand in records.
+    """Return the present facts for specs, which come from a request or from records.
 
-    A spec that cannot be read, such as one of another version, is an error of that thing alone.
+    A spec that cannot be read, such as one of another version, gives an error for that resource alone.
     """
     asked: list[tuple[Any, Record | None]] = []
     answers: dict[int, Any] = {}
@@ -444,18 +444,18 @@ def read(kind: Kind[Any, Any, Any], questions: Sequence[tuple[Json, Record | Non
 
 
 def public(kind: Kind[Any, Any, Any], facts: Facts) -> Json:
-    """Return facts as the client gets them: without what a kind keeps for its own plan."""
-    told: Json = encode(facts, kind.facts_type)
-    return told
+    """Return facts as the client gets them: without the fields that a kind needs only for its plan."""
+    sent: Json = encode(facts, kind.facts_type)
+    return sent
 
 
 def _asker(request: Json) -> tuple[str, str]:
-    """By what a client asks what became of its change, and who it is."""
+    """Return the client's id for its change, and who the client is."""
     return str(request.get("attempt", "")), str(request.get("who", ""))
 
 
 def resource(owner: str) -> str:
-    """The name of an owner for people: the end of its URN."""
+    """Return the name of an owner for people: the end of its URN."""
     kind_and_name = owner.split("::")[-2:]
     if len(kind_and_name) < 2:  # noqa: PLR2004 - not a URN
         return owner
@@ -463,7 +463,7 @@ def resource(owner: str) -> str:
 
 
 def host_facts() -> dict[str, str]:
-    """Operating system, kernel, Python and name of the host."""
+    """Return operating system, kernel, Python version and name of the host."""
     system = os.uname()
     return {
         "os": os_name(_read_lines("/etc/os-release")),
@@ -474,7 +474,7 @@ def host_facts() -> dict[str, str]:
 
 
 def os_name(lines: Iterable[str]) -> str:
-    """``debian-13`` or ``ubuntu-24.04`` out of os-release(5); the code name where there is no number yet."""
+    """Return ``debian-13`` or ``ubuntu-24.04`` from os-release(5); the code name before a number exists."""
     known: dict[str, Any] = {}
     for line in lines:
         key, _, value = line.strip().partition("=")

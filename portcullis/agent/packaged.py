@@ -1,4 +1,4 @@
-"""Whether a file is as its package shipped it, so that it is nobody's work."""
+"""Tells whether a file is still as its Debian package shipped it, so that nobody has changed it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _CONFFILE = re.compile(r" (\S+) ([0-9a-f]{32})(?: (obsolete|remove-on-upgrade))?
 
 
 class Conffile(NamedTuple):
-    """A configuration file of a package: the package's name, and the md5 of what it brings."""
+    """A configuration file of a package: the name of the package, and the md5 sum of the shipped content."""
 
     package: str
     digest: str
 
 
 def is_as_shipped(machine: Machine, path: Path) -> bool:
-    """Whether dpkg or ucf knows `path` and has the very sum of its present bytes on record."""
+    """Return whether dpkg or ucf has recorded the md5 sum of the present content of `path`."""
     digest = hashlib.md5(usedforsecurity=False)
     try:
         with disk.reading(path) as place:
@@ -45,14 +45,14 @@ def is_as_shipped(machine: Machine, path: Path) -> bool:
 
 
 def shipped_sums(machine: Machine, path: Path) -> set[str]:
-    """The sums that ucf or a package's list of conffiles has of `path`; read from their files, at no cost."""
+    """Return the sums that ucf or a package's list of conffiles has for `path`. It starts no program."""
     return _ucf_sums(machine, path) | {
         shipped.digest for name, shipped in conffiles(machine, path.parent).items() if name == str(path)
     }
 
 
 def conffiles(machine: Machine, folder: Path) -> dict[str, Conffile]:
-    """Every conffile below a folder by its path, of packages as dpkg knows them."""
+    """Return every conffile below a folder by its path, from dpkg's status file."""
     try:
         text = (machine.dpkg / "status").read_text("utf-8", "replace")
     except OSError:
@@ -67,7 +67,7 @@ def conffiles(machine: Machine, folder: Path) -> dict[str, Conffile]:
 
 
 def _package_at(status: str, at: int) -> str:
-    """The package whose paragraph of dpkg's status file a place is in; its name is the first field."""
+    """Return the package of a position in dpkg's status file. Its name is the first field of a paragraph."""
     blank = status.rfind("\n\n", 0, at)
     start = blank + 2 if blank >= 0 else 0
     first = status[start : status.find("\n", start)]
@@ -94,7 +94,7 @@ def _dpkg_sums(machine: Machine, path: Path) -> set[str]:
 
 
 def _ucf_sums(machine: Machine, path: Path) -> set[str]:
-    """Files that maintainer scripts put there by ucf(1), such as /etc/ssh/sshd_config."""
+    """Return the sums of a file that maintainer scripts install by ucf(1), such as /etc/ssh/sshd_config."""
     try:
         return listed_sums(machine.ucf.read_text("utf-8", "replace"), str(path), prefix="")
     except OSError:
@@ -102,7 +102,7 @@ def _ucf_sums(machine: Machine, path: Path) -> set[str]:
 
 
 def owners(output: str, path: str) -> list[str]:
-    """Packages in the output of ``dpkg-query -S path`` (``a, b:amd64: /path``), diversions left out."""
+    """Return the packages in the output of ``dpkg-query -S path`` (``a, b:amd64: /path``), not diversions."""
     packages: list[str] = []
     for line in output.splitlines():
         names, _, found = line.rpartition(": ")
@@ -112,17 +112,17 @@ def owners(output: str, path: str) -> list[str]:
 
 
 def conffile_sums(output: str, path: str) -> set[str]:
-    """The sum of `path` in a ``${Conffiles}`` field: lines of ``path md5``; not ``obsolete`` ones."""
+    """Return the sum of `path` in a ``${Conffiles}`` field: lines of ``path md5``, without obsolete lines."""
     sums = set()
     for line in output.splitlines():
         words = line.split()
-        if len(words) == 2 and words[0] == path:  # noqa: PLR2004 - an obsolete one has three
+        if len(words) == 2 and words[0] == path:  # noqa: PLR2004 - an obsolete line has three
             sums.add(words[1])
     return sums
 
 
 def listed_sums(text: str, path: str, prefix: str = "/") -> set[str]:
-    """The sum of `path` in a file of md5sum(1) lines."""
+    """Return the sum of `path` in the output format of md5sum(1)."""
     sums = set()
     for line in text.splitlines():
         digest, _, name = line.partition("  ")

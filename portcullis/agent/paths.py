@@ -1,4 +1,4 @@
-"""What stands at a path, who owns it, and keeping it to put it back later."""
+"""Describes what stands at a path and who owns it, and keeps a copy to put back later."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _TYPES = {
 
 
 def checked(path: str) -> Path:
-    """`path` as a Path, if it is absolute and in its shortest form. Raises `AgentError` (``invalid``)."""
+    """Return `path`, which must be absolute and in its shortest form. Raises `AgentError` (``invalid``)."""
     if os.path.normpath(path) != path or path[:1] != "/" or path[1:2] in ("", "/") or "\0" in path:
         raise AgentError("invalid", f"{path!r} is not an absolute path in its shortest form", prop="path")
     return Path(path)
 
 
 def shown(path: object) -> str:
-    """`path` as text that any program can carry: bytes that are not UTF-8, and line ends, are escaped."""
+    """Return `path` as text for any program: line ends and bytes that are not UTF-8 are escaped."""
     return os.fsencode(str(path)).decode("utf-8", "backslashreplace").replace("\n", "\\n")
 
 
 def named(place: FolderEntry, status: os.stat_result) -> str:
-    """What stands at `place`, in words: ``a file``, ``a symbolic link to X``."""
+    """Return in words what stands at `place`: ``a file``, ``a symbolic link to X``."""
     if stat.S_ISLNK(status.st_mode):
         try:
             return f"a symbolic link to {shown(place.target())}"
@@ -50,12 +50,12 @@ def named(place: FolderEntry, status: os.stat_result) -> str:
 
 
 def type_name(status: os.stat_result) -> str:
-    """``a file``, ``a named pipe`` and so on."""
+    """Return the type in words: ``a file``, ``a named pipe`` and so on."""
     return _TYPES.get(stat.S_IFMT(status.st_mode), "something unknown")
 
 
 def ownership(status: os.stat_result) -> Json:
-    """Owner, group and mode as a resource has them; a number where the host knows no name."""
+    """Return owner, group and mode as a resource has them; a number where the host knows no name."""
     return {
         "owner": user_name(status.st_uid),
         "group": group_name(status.st_gid),
@@ -66,12 +66,12 @@ def ownership(status: os.stat_result) -> Json:
 
 
 def mode_text(mode: int) -> str:
-    """Permission bits as four octal digits."""
+    """Return the permission bits as four octal digits."""
     return f"{stat.S_IMODE(mode):04o}"
 
 
 def user_name(uid: int) -> str:
-    """The user's name, or the number."""
+    """Return the user's name; the number where the host knows no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -79,7 +79,7 @@ def user_name(uid: int) -> str:
 
 
 def group_name(gid: int) -> str:
-    """The group's name, or the number."""
+    """Return the group's name; the number where the host knows no name."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
@@ -87,7 +87,7 @@ def group_name(gid: int) -> str:
 
 
 def ids(owner: str, group: str) -> tuple[int, int]:
-    """The numbers of an owner and a group. Raises `AgentError` (``invalid``) for an unknown name."""
+    """Return the numbers of an owner and a group. Raises `AgentError` (``invalid``) for an unknown name."""
     try:
         uid = int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
     except KeyError:
@@ -100,7 +100,7 @@ def ids(owner: str, group: str) -> tuple[int, int]:
 
 
 def mode_bits(text: str) -> int:
-    """The number behind permission bits in octal digits. Raises `AgentError` (``invalid``)."""
+    """Return permission bits from their octal digits. Raises `AgentError` (``invalid``)."""
     try:
         mode = int(text, 8)
     except ValueError:
@@ -111,7 +111,7 @@ def mode_bits(text: str) -> int:
 
 
 def keep(path: Path, copy: Path) -> Json:
-    """Describe what stands at `path`, a file's bytes in `copy` (root only), for `put_back` to restore it.
+    """Describe what stands at `path`, for `put_back`. The bytes of a file go to `copy`, for root only.
 
     Raises:
         AgentError: ``unreadable``, ``no-space``.
@@ -132,7 +132,7 @@ def _keep_file(place: FolderEntry, copy: Path) -> Json:
     fd = place.open()
     try:
         disk.write(copy, safe_paths.pieces(fd))
-        status = os.fstat(fd)  # of the very file that was copied
+        status = os.fstat(fd)  # the copied file's; another file may stand at the path by now
     finally:
         os.close(fd)
     mode = stat.S_IMODE(status.st_mode)
@@ -140,7 +140,7 @@ def _keep_file(place: FolderEntry, copy: Path) -> Json:
 
 
 def put_back(path: Path, kept: Json, copy: Path) -> None:
-    """Make `path` what `keep` found there: a file, a link, or nothing. Raises `AgentError`."""
+    """Restore what `keep` found at `path`: a file, a link, or nothing. Raises `AgentError`."""
     if kept["type"] == "file":
         with copy.open("rb") as stream:
             data = safe_paths.pieces(stream.fileno())
@@ -165,7 +165,7 @@ def point(place: FolderEntry, target: str) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Take a file or link away; that nothing stands there is fine. Raises `AgentError`."""
+    """Remove a file or link. A missing file is fine. Raises `AgentError`."""
     with disk.removing(path) as place:
         if place.look() is None:
             return

@@ -1,7 +1,7 @@
-"""What the preview key may ask: who speaks, and what is there of one stack. Nothing that changes anything.
+"""The operations of the preview key: facts about the host and about one stack. None of them changes anything.
 
-Whoever holds that key runs code of their own against it. So the client is believed in nothing but names: a
-thing is read as the deployment recorded it, and one that nobody recorded is not read at all.
+Whoever holds that key can send any request. So the agent trusts only names in it. It reads a resource by the
+spec that the deployment recorded, and never reads a resource without a record.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.step import Json
 
-DEPLOY = "what changes a host or shows a secret needs the deploy key"
+DEPLOY = "to change a host or to see a secret, use the deploy key"
 
 
 class ReadOnlyStore(Store):
-    """The records of a host, which stay as they are."""
+    """The records of a host. This class cannot change them."""
 
     def make_folder(self, kind: str, item: str) -> Path:
-        """Refuse: see `refused`."""
+        """Refuse to make the folder of a record."""
         raise refused("a record would change")
 
     def save(self, record: Record) -> None:
-        """Refuse: see `refused`."""
+        """Refuse to save a record."""
         raise refused("a record would change")
 
     def drop(self, record: Record) -> None:
-        """Refuse: see `refused`."""
-        raise refused("a record would go")
+        """Refuse to drop a record."""
+        raise refused("a record would be removed")
 
     def tidy(self) -> None:
-        """Leave everything where it is."""
+        """Do nothing."""
 
 
 class ReadOnly:
-    """The operations of a session that only looks. Stands in the place of `Operations`."""
+    """The operations of a read-only session. It takes the place of `Operations`."""
 
     def __init__(self, machine: Machine, stack: str, digest: str) -> None:
-        """Take the stack that is shown, as PROJECT/STACK, and the hash of this agent."""
+        """Show the one stack `stack`, given as PROJECT/STACK. `digest` is the hash of this agent."""
         self._stack, self._digest = stack, digest
         self._store = ReadOnlyStore(machine.state)
         self._kinds = Kinds(replace(machine, read_only=True), self._store)
 
     def close(self) -> None:
-        """Nothing was taken, so there is nothing to let go."""
+        """Do nothing: a read-only session takes no lock."""
 
     def do(self, request: Json) -> Json:
-        """Answer one request. Raises `AgentError` (``read-only``) for whatever is no question."""
+        """Answer one request. Raises `AgentError` (``read-only``) for an operation that is not a question."""
         op = request.get("op")
         if op == "hello":
             return {**self._about(), **host_facts()}
@@ -69,7 +69,7 @@ class ReadOnly:
         return {"protocol": PROTOCOL, "agent": self._digest}
 
     def survey(self, request: Json) -> Json:
-        """Facts of what the stack has here. The specs are the recorded ones, and are not told."""
+        """Return facts of the stack's resources on this host. Specs come from records and are not sent."""
         if str(request.get("stack", "")) != self._stack:
             raise refused(f"it shows {self._stack} and no other stack")
         records = {
@@ -96,7 +96,7 @@ class ReadOnly:
 
 
 def refused(what: str) -> AgentError:
-    """The answer to what a key that only looks may not do."""
+    """Return the error for something that the preview key may not do."""
     return AgentError(READ_ONLY, f"the preview key reads and changes nothing: {what}", hint=DEPLOY)
 
 
@@ -119,6 +119,6 @@ def _item(kind: Kind[Any, Any, Any], record: Record, answer: Any) -> Json:
             raise answer
         facts = kind.redacted(record, answer)
     except AgentError as error:
-        # Without its detail: that may quote what a file holds.
+        # Without the detail: it may quote the content of a file.
         return {**item, "error": {**error.as_json(), "detail": ""}}
     return {**item, "facts": public(kind, facts)}

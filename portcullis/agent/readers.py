@@ -1,8 +1,8 @@
-"""Programs that read a folder's files one after the other, and files that go meanwhile.
+"""Keeps files in place while a program reads their folder.
 
-nginx lists a folder and then opens what it found there: a file that is removed in between is an error to it.
-A deployment that took several sites out at once removed one while it reloaded for another. So it is about the
-kind ``file``; others that remove files, such as a jail, read them under a lock of their own.
+nginx lists a folder and then opens each file. It fails if a file was removed in between. This happened in a
+deployment that removed several sites: it removed one file during the reload for another. The kind ``file``
+therefore waits for readers. Other kinds that remove files, such as a jail, have a lock of their own.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 
 
 class Readers:
-    """Who reads now. Any number may read at a time, one of them twice too; a file goes while nobody does."""
+    """The programs that read now. Any number may read at a time. A file is removed only while none reads.
+
+    A reader may enter `reading` again.
+    """
 
     def __init__(self) -> None:
-        """Nobody yet."""
+        """Start without a reader."""
         self._changed = threading.Condition()
         self._reading = 0
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """While a test runs, or a start or reload until what was asked for is there."""
+        """Count as a reader during a test, or during a start or reload until the service is ready."""
         with self._changed:
             self._reading += 1
         try:
@@ -37,7 +40,7 @@ class Readers:
 
     @contextlib.contextmanager
     def absent(self) -> Iterator[None]:
-        """Wait until nobody reads; whoever begins to has to wait until this is over."""
+        """Wait until nobody reads. New readers wait until the block has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._reading == 0)
             yield

@@ -1,7 +1,7 @@
-"""What is kept back from the preview key, and what a deployment notes so that it can be.
+"""Redaction: what the preview key may not see, and the notes of a deployment that decide it.
 
-A record says of a file whether its content is a secret, and the digest of what was written. It stands beside
-the file itself, for root alone, so the digest tells nobody anything new.
+A file's record says whether the content is a secret, and has the digest of the written content. Only root can
+read the record, and root can read the file too. So the digest reveals nothing new.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from portcullis.resources.file.facts import FileFacts
 
 READ_ONLY = "read-only"
-PROTOCOL = 1
-"""Of sessions with the preview key; a client that needs another one says so instead of guessing."""
+PROTOCOL = 2
+"""Version of the protocol for the preview key. A client that needs another version reports that and stops."""
 AT_ONCE = 4
-"""Requests that an agent works at side by side; more of them wait."""
+"""Requests that an agent handles at the same time. Further requests wait."""
 UNCHANGED, CHANGED = "unchanged", "changed"
 WRITTEN, SECRET = "written", "secret"
-"""Notes in a record: digest of what was written, and whether a secret is in it."""
+"""Notes in a record: the digest of the written content, and whether it holds a secret."""
 CONTAINER = "container"
-"""Note in a container's record: id of the one that was declared so."""
+"""Note in the record of a container's state: the container's id at the last `up`."""
 
 
 def note(record: Record, content: str, *, secret: bool) -> None:
-    """Remember of a file what was written. Somebody else saves the record."""
+    """Note in a file's record what was written. The caller saves the record."""
     record.extra[WRITTEN] = digest_of(content)
     record.extra[SECRET] = secret
 
 
 def redacted(record: Record, facts: FileFacts) -> FileFacts:
-    """A file's facts without its content, where that is a secret or may be one.
+    """Return a file's facts, without the content where that is or may be a secret.
 
-    What anybody on the host may read is shown, and what is still the text that the program declares. In the
-    place of any other stands whether it is as `up` wrote it.
+    Two contents are shown: one that every account of the host may read, and one that `up` wrote and that is
+    no secret. For other files, the facts only say whether the content is still as `up` wrote it.
     """
     if not facts.exists or getattr(facts, "opaque", False):
         return facts
@@ -56,19 +56,19 @@ def redacted(record: Record, facts: FileFacts) -> FileFacts:
         raise AgentError(
             READ_ONLY,
             f"the host has no note of what was written to {record.id}",
-            hint="the next `up` with the deploy key that writes the file takes one",
+            hint="the next `up` that writes the file makes this note; it needs the deploy key",
         )
     said = UNCHANGED if digest == written else CHANGED
-    return replace(facts, content="", withheld={"content": said})
+    return replace(facts, content="", redacted={"content": said})
 
 
 def digest_of(content: str) -> str:
-    """What a record keeps of a file: it stands beside the file itself, for root alone."""
+    """Return the digest of a content, as a record has it."""
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_open_to_all(path: Path, mode: str) -> bool:
-    """Whether every account of the host may read a file: by its mode, and by each folder on the way."""
+    """Return whether every account of the host may read a file: by its mode, and by each folder above it."""
     if not int(mode, 8) & stat.S_IROTH:
         return False
     try:

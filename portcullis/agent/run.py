@@ -1,4 +1,4 @@
-"""Starting programs: by argv, bounded in time, cut off from our own stdin and stdout."""
+"""Runs programs: by argv, with a timeout, and apart from our own stdin and stdout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 4 * 1024 * 1024  # bytes kept of what a program prints
 
-# What programs get to see instead of our own environment: a C locale, so that output can be parsed.
+# The environment of the programs, instead of our own. The C locale makes their output fit for parsing.
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -26,7 +26,7 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Done:
-    """How a program ended: exit code (negative: signal) and what it printed."""
+    """How a program ended: its exit code (negative: a signal) and its output."""
 
     code: int
     out: str
@@ -34,23 +34,23 @@ class Done:
 
     @property
     def text(self) -> str:
-        """Both streams, standard error last, as a person would have read them."""
+        """Both streams as a person would read them, standard error last."""
         return "\n".join(part for part in (self.out.strip(), self.err.strip()) if part)
 
 
 class Runner(Protocol):
-    """What starts programs; tests put canned output here."""
+    """Runs programs. Tests replace it with canned output."""
 
     def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
-        """Run to the end. Raises `AgentError` (``timeout``, ``invalid``)."""
+        """Run a program to its end. Raises `AgentError` (``timeout``, ``invalid``)."""
         ...
 
 
 def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
     """Run `argv` to its end and return what it printed.
 
-    Output goes to memory files and not to pipes: a daemon that the program leaves behind would keep a pipe
-    open, and we would wait for the daemon.
+    Output goes to memory files, not to pipes. A daemon that the program leaves behind would keep a pipe open,
+    and we would wait for the daemon.
 
     Args:
         argv: program and arguments; no shell.
@@ -58,7 +58,7 @@ def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = 
         env: variables on top of `ENVIRONMENT`.
 
     Raises:
-        AgentError: ``timeout``, or ``invalid`` when there is no such program.
+        AgentError: ``timeout``, or ``invalid`` when the program does not exist or cannot be executed.
     """
     out, err = os.memfd_create("out"), os.memfd_create("err")
     try:
@@ -80,7 +80,7 @@ def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = 
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float) -> int:
-    """Wait for its end. `Popen.wait` looks again and again, each time later, and so finds out late."""
+    """Wait for the end of a process. `Popen.wait` looks at growing intervals, and so notices the end late."""
     try:
         end = os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # an old kernel, or a Python that was built on one
@@ -105,7 +105,7 @@ def _start(argv: Sequence[str], out: int, err: int, env: Mapping[str, str] | Non
             env={**ENVIRONMENT, **(env or {})},
             cwd="/",
             start_new_session=True,
-            # Ours is for our own records: `nginx -t` makes log files, and they are not for root alone.
+            # Not our own umask, which protects our records: `nginx -t` makes log files for others than root.
             umask=0o022,
         )
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Names on the host that no unprivileged user can bend: folders held open, users' links never followed.
+"""Opens paths so that no unprivileged user can redirect them: it keeps folders open, follows no user's links.
 
-A path is walked from the root one folder at a time, and everything then happens relative to the open folder.
-Whoever owns a folder on the way can rename what is in it at any moment, so a name that was looked at a moment
-ago proves nothing; an open folder stays the folder it is.
+It walks a path from the root, one folder at a time. Everything then happens relative to the open folder. The
+owner of a folder on the way can rename its entries at any moment. So a name that was checked a moment ago
+proves nothing, but an open folder stays the same folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 PIECE = 1 << 16
-_LINKS = 40  # as the kernel has it
+_LINKS = 40  # the kernel's own limit
 
 
 _Loose = Optional[Tuple[str, os.stat_result]]
@@ -32,7 +32,7 @@ _Loose = Optional[Tuple[str, os.stat_result]]
 
 @dataclass(frozen=True)
 class FolderEntry:
-    """A name in an open folder; `folder` is -1 where the folder that would hold it does not exist."""
+    """A name in an open folder. `folder` is -1 where the folder does not exist."""
 
     path: Path
     folder: int
@@ -43,7 +43,7 @@ class FolderEntry:
         return self.path.name
 
     def look(self) -> os.stat_result | None:
-        """What stands there itself, links not followed; None only on proof that nothing does."""
+        """Return the status of the entry itself, not of a link's target; None only if it surely is absent."""
         if self.folder == -1:
             return None
         try:
@@ -52,20 +52,20 @@ class FolderEntry:
             return None
 
     def target(self) -> str:
-        """Where the link points."""
+        """Return where the link points."""
         return os.readlink(self.name, dir_fd=self.folder)
 
     def open(self) -> int:
-        """See `open_file`."""
+        """Open the entry as `open_file` does."""
         return open_file(self.folder, self.name, self.path)
 
 
 def open_file(folder: int, name: str, path: Path) -> int:
-    """A regular file, for reading; never a link's target, never waiting for a pipe's other end.
+    """Open a regular file for reading. It follows no link, and a pipe does not block it.
 
     Raises:
-        AgentError: ``unreadable`` when it is something else; `path` is what to call it.
-        OSError: it cannot be opened.
+        AgentError: ``unreadable`` when it is not a regular file; the message calls it `path`.
+        OSError: the file cannot be opened.
     """
     try:
         fd = os.open(name, FILE, dir_fd=folder)
@@ -82,14 +82,14 @@ def open_file(folder: int, name: str, path: Path) -> int:
 def _changed(path: Path) -> AgentError:
     return AgentError(
         "unreadable",
-        f"{path} turned into something else while it was read",
+        f"{path} was replaced while it was read",
         prop="path",
         hint="something on the host is changing it; run again",
     )
 
 
 def pieces(fd: int) -> Iterator[bytes]:
-    """The bytes of an open file, a bounded number at a time."""
+    """Yield the bytes of an open file, a bounded number at a time."""
     while True:
         piece = os.read(fd, PIECE)
         if not piece:
@@ -98,19 +98,19 @@ def pieces(fd: int) -> Iterator[bytes]:
 
 
 def open_parent(path: Path, *, make: bool = False) -> int:
-    """The folder that holds `path`, open; with `make`, missing ones are made, 0755 and root's.
+    """Open the folder that holds `path`. With `make`, missing folders are made: mode 0755, owned by root.
 
-    A link on the way is followed only where nobody but root can have put it: ``/var/run`` is, one in a home
-    is not.
+    A link on the way is followed only where nobody but root can have made it. ``/var/run`` is followed, a
+    link in a home is not.
 
     Raises:
-        AgentError: ``unreadable``, naming the link and whose folder it is in.
-        OSError: there is no such folder, or it cannot be opened.
+        AgentError: ``unreadable``; it names the link and the owner of its folder.
+        OSError: the folder does not exist, or it cannot be opened.
     """
     here = os.open("/", FOLDER)
     waiting = list(path.parts[-2:0:-1])
     links = 0
-    loose: _Loose = None  # the first folder where others than root can replace names
+    loose: _Loose = None  # the first folder where a user other than root can replace entries
     try:
         while waiting:
             name = waiting.pop()
@@ -132,7 +132,7 @@ def open_parent(path: Path, *, make: bool = False) -> int:
 
 
 def _enter(folder: int, name: str, *, make: bool) -> int:
-    """The folder `name` in an open one; -1 for something that is no folder, such as a link."""
+    """Open the folder `name` in an open folder; -1 for an entry that is not a folder, such as a link."""
     try:
         return os.open(name, FOLDER, dir_fd=folder)
     except FileNotFoundError:
@@ -148,14 +148,14 @@ def _enter(folder: int, name: str, *, make: bool) -> int:
 
 
 def _link(path: Path, here: int, name: str, links: int, loose: _Loose) -> str:
-    """Where the link `name` points, if it may be followed."""
+    """Return where the link `name` points, if it may be followed."""
     try:
         target = os.readlink(name, dir_fd=here)
     except OSError:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
     around = os.fstat(here)
     if not loose and _is_open(around) and os.stat(name, dir_fd=here, follow_symlinks=False).st_uid != 0:
-        loose = (_path(here), around)  # such as /tmp, where root's own names are safe from others
+        loose = (_path(here), around)  # such as /tmp, where nobody but root can replace root's entries
     if loose:
         raise _not_followed(path, f"{_path(here)}/{name}", *loose)
     if links > _LINKS:
@@ -164,7 +164,7 @@ def _link(path: Path, here: int, name: str, links: int, loose: _Loose) -> str:
 
 
 def _is_open(status: os.stat_result) -> bool:
-    """Whether others than its owner can make names in a folder."""
+    """Return whether users other than its owner can make entries in a folder."""
     return status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) != 0
 
 
@@ -177,21 +177,21 @@ def _not_followed(path: Path, link: str, loose: str, status: os.stat_result) -> 
         user = pwd.getpwuid(status.st_uid).pw_name
     except KeyError:
         user = str(status.st_uid)
-    whose = f"belongs to {user}" if status.st_uid else "can be changed by others than root"
+    whose = f"belongs to {user}" if status.st_uid else "is writable for others than root"
     return AgentError(
         "unreadable",
-        f"{link} on the way to {path} is a symbolic link, and the folder {loose} {whose}: it is not followed",
+        f"the agent does not follow {link}, a symbolic link on the way to {path}: the folder {loose} {whose}",
         prop="path",
-        hint="declare the path that it leads to, or have root alone own the folders on the way",
+        hint="declare the path that the link leads to, or let only root own the folders on the way",
     )
 
 
 def make_folder(parent: int, name: str, path: Path) -> int:
-    """A new folder that root alone can enter, open.
+    """Make a folder that root alone can enter, and return it open.
 
     Raises:
-        AgentError: ``invalid`` when something else took its place at once; `path` is what to call it.
-        OSError: it cannot be made.
+        AgentError: ``invalid`` when something replaced the folder at once; the message calls it `path`.
+        OSError: the folder cannot be made.
     """
     os.mkdir(name, 0o700, dir_fd=parent)
     fd = os.open(name, FOLDER, dir_fd=parent)
@@ -202,21 +202,21 @@ def make_folder(parent: int, name: str, path: Path) -> int:
         "invalid",
         f"something on the host replaced {path} as soon as it was made",
         prop="path",
-        hint="look who writes in the folder that holds it",
+        hint="find out who writes in the folder that holds it",
     )
 
 
 def is_ours(folder: int) -> bool:
-    """Whether it is a folder of root's that nobody else can enter."""
+    """Return whether a folder belongs to root and nobody else can enter it."""
     status = os.fstat(folder)
     return status.st_uid == 0 and not status.st_mode & 0o077
 
 
 @contextlib.contextmanager
 def below(folder: int, name: str, *, make: bool = False) -> Iterator[int]:
-    """The folder `name` (``a/b``, or "" for `folder` itself) below an open one, no link followed.
+    """Open the folder `name` (``a/b``, or "" for `folder` itself) below an open folder. It follows no link.
 
-    With `make`, missing ones are made for root alone. Raises OSError.
+    With `make`, missing folders are made for root alone. Raises OSError.
     """
     here = os.dup(folder)
     try:
@@ -233,7 +233,7 @@ def below(folder: int, name: str, *, make: bool = False) -> Iterator[int]:
 
 
 def remove_all(folder: int, name: str) -> None:
-    """Take away `name` and, if it is a folder, all that is in it; that it is gone is fine. Raises OSError."""
+    """Remove `name` and, if it is a folder, its content. It may be gone already. Raises OSError."""
     try:
         with below(folder, name) as inner:
             for entry in os.listdir(inner):  # noqa: PTH208 - by descriptor

@@ -1,4 +1,4 @@
-"""The difference between what is wanted and what is there, one property at a time."""
+"""The differences between the declared state and the facts, one property at a time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 Json = dict[str, Any]
 
 WARN = "warn"
-"""The action of a step that only tells: nothing on the host is changed for it."""
+"""The action of a step that only reports. It changes nothing on the host."""
 DIFF_LINES = 60
 DIFF_COLUMNS = 300
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do. `have` and `want` are short and never carry the content of a file; `detail` may."""
+    """One difference to remove. `have` and `want` are short and quote no file's content; `detail` may."""
 
     prop: str
     have: str
@@ -25,7 +25,7 @@ class Step:
     detail: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """The step as the client gets it."""
+        """Return the step as the client gets it."""
         return {
             "property": self.prop,
             "have": self.have,
@@ -36,7 +36,7 @@ class Step:
 
 
 def compare(desired: object, facts: object, props: tuple[str, ...], action: str) -> list[Step]:
-    """A step for each of `props` that is declared and is something else on the host."""
+    """Return a step for each of `props` that is declared and differs on the host."""
     return [
         Step(prop, str(_of(facts, prop, "")), str(_of(desired, prop)), action)
         for prop in props
@@ -45,7 +45,7 @@ def compare(desired: object, facts: object, props: tuple[str, ...], action: str)
 
 
 def _is(declared: object, prop: str, facts: object) -> bool:
-    """Whether it is what was declared; an owner or group declared by number is compared by number."""
+    """Return whether a property is as declared. An owner or group given by number is compared by number."""
     number = _of(facts, f"{prop}_id")
     if number is not None and str(declared).isdecimal():
         return bool(number == str(declared))
@@ -57,7 +57,7 @@ def _of(thing: object, prop: str, default: object = None) -> Any:
 
 
 def text_diff(have: str, want: str, path: str) -> str:
-    """A unified diff that fits on a screen, with what stands on the host as the old side."""
+    """Return a unified diff that fits on a screen. The text on the host is the old side."""
     lines = [
         line[:DIFF_COLUMNS]
         for line in difflib.unified_diff(

@@ -1,7 +1,7 @@
-"""What the agent remembers on the host: one folder per thing, with its owner and what stood there before.
+"""The agent's records on the host: a folder for each resource, with its owner and its original state.
 
-``/var/lib/portcullis/items/<key>/record.json`` and, beside it, the bytes of the original. The list of a
-stack's things is nothing but its records. Everything is root's alone.
+The record is ``/var/lib/portcullis/items/<key>/record.json``, with the bytes of the original beside it. No
+other list of a stack's resources exists. Only root can read these files.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_GONE = ".gone-"  # how the folder of a dropped thing is called until it is empty
+_GONE = ".gone-"  # prefix of the folder of a dropped record until it is removed
 
 
 @dataclass
 class Record:
-    """One thing that is managed, as it is remembered.
+    """The record of one managed resource.
 
-    `owner` is the client's name for who declares it, `original` what stood there on first touch; it never
-    changes afterwards. `pending` stands while a change is under way: found later, it tells of one that was
-    cut off. `extra` belongs to the kind.
+    `owner` is the client's name for the resource that declares it. `original` is the state before our first
+    change, and never changes afterwards. `pending` is set during a change: if it is still set later, that
+    change was interrupted. `extra` belongs to the kind.
     """
 
     kind: str
@@ -46,26 +46,26 @@ class Record:
 
 
 def revision() -> str:
-    """A text no earlier write carries: the time, so that people can read it."""
+    """Return a text that no earlier write has: the time, so that people can read it."""
     now = time.time_ns()
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now // 10**9))}.{now % 10**9 // 1000:06d}Z"
 
 
 class Store:
-    """The records under one folder. Safe for several threads as long as no two work on the same record."""
+    """The records under one folder. Several threads may use it if no two work on the same record."""
 
     def __init__(self, root: Path) -> None:
-        """Touch nothing yet: a preview leaves no trace."""
+        """Make no folder yet: a preview leaves no trace."""
         self._root = root
         self._items = root / "items"
         self._folders = threading.Lock()
 
     def folder(self, kind: str, item: str) -> Path:
-        """Where a thing's record and original live; it may not exist."""
+        """Return the folder of a resource's record and original. It may not exist."""
         return self._items / hashlib.sha256(f"{kind} {item}".encode()).hexdigest()[:32]
 
     def load(self, kind: str, item: str) -> Record | None:
-        """The record, or None. Raises `AgentError` (``unreadable``) when it is there and makes no sense."""
+        """Return the record, or None. Raises `AgentError` (``unreadable``) for a damaged record."""
         return self._read(self.folder(kind, item))
 
     def _read(self, folder: Path) -> Record | None:
@@ -80,11 +80,11 @@ class Store:
             raise AgentError(
                 "unreadable",
                 f"the record {path} on the host cannot be read",
-                hint="look at it; deleting its folder makes the thing count as never managed",
+                hint="look at it; if you delete its folder, the resource counts as never managed",
             ) from None
 
     def all(self) -> Iterator[Record]:
-        """Every record that can be read. One that cannot is left out: the list is only a hint."""
+        """Yield every record that can be read. Damaged records are left out: the list is only a hint."""
         try:
             folders = sorted(self._items.iterdir())
         except FileNotFoundError:
@@ -98,7 +98,7 @@ class Store:
                     yield record
 
     def make_folder(self, kind: str, item: str) -> Path:
-        """`folder`, made if missing, for root alone."""
+        """Return `folder`, made if missing, for root alone."""
         folder = self.folder(kind, item)
         try:
             with self._folders:
@@ -107,30 +107,30 @@ class Store:
                         path.mkdir(mode=0o700, parents=True, exist_ok=True)
                     self._root.chmod(0o700)
                 for leftover in folder.glob(f".*{disk.MARK}*"):
-                    leftover.unlink()  # of a write that was cut off
+                    leftover.unlink()  # left by an interrupted write
         except OSError as error:
             raise disk.write_error(error, folder) from None
         return folder
 
     def save(self, record: Record) -> None:
-        """Write the record, atomically."""
+        """Write the record in one step."""
         folder = self.make_folder(record.kind, record.id)
         disk.write(folder / "record.json", json.dumps(asdict(record), indent=1).encode() + b"\n")
 
     def drop(self, record: Record) -> None:
-        """Forget a thing; with the last one the whole state folder goes, the cache and the baseline too."""
+        """Drop a record. With the last record the whole state folder goes, with cache and baseline."""
         folder = self.folder(record.kind, record.id)
         with contextlib.suppress(FileNotFoundError):
-            folder.replace(folder.with_name(_GONE + folder.name))  # first: killed here, it is gone as a whole
+            folder.replace(folder.with_name(_GONE + folder.name))  # in one step: a killed `drop` is complete
         self.tidy()
 
     def tidy(self) -> None:
-        """Finish what a killed `drop` left."""
+        """Remove what a killed `drop` left."""
         for gone in self._items.glob(f"{_GONE}*"):
             shutil.rmtree(gone, ignore_errors=True)
         with self._folders, contextlib.suppress(OSError):
             with contextlib.suppress(FileNotFoundError):
-                self._items.rmdir()  # fails while another thing has a folder, which is the test
+                self._items.rmdir()  # fails, and ends this, while another record exists
             for ours in ("agent", "inventory"):
                 shutil.rmtree(self._root / ours, ignore_errors=True)
-            self._root.rmdir()  # fails while there are guards: they may still have to be put back
+            self._root.rmdir()  # fails while guards exist: their changes may still be undone

@@ -1,7 +1,7 @@
-"""What lies in a part's own folder and is neither declared nor as its package brings it.
+"""Strangers: files in a part's own folder that are undeclared and not as a Debian package shipped them.
 
-A part tells of it by name and leaves it where it is. Debian's packages bring what is below /etc as conffiles
-(Debian Policy, 10.7.2), each with its sum in dpkg's status file; links and folders they make by script.
+A part reports strangers by name and never removes them. Debian packages ship files below /etc as conffiles
+(Debian Policy, 10.7.2), and dpkg's status file has their sums. Packages make links and folders by script.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record, Store
 
 ABSENT = "absent"
-"""What a step says is declared of a stranger."""
+"""The declared value of a stranger, in a step."""
 UNKNOWN = "nobody declared it"
-"""How the text of a file begins that is neither ours nor a package's."""
+"""Begins the text of a file that is neither ours nor a package's."""
 LINK = "a link to "
-"""How the text of a link begins."""
+"""Begins the text of a link."""
 SOME_PACKAGE = "its package"
-"""Stands for a package's name where it is not known: ucf(1) brings the file, by a script of the package."""
+"""Stands for a package name that nobody knows: a script of the package installs the file by ucf(1)."""
 OTHER_NAME = "its name has other characters than are shown"
-"""Begins a text where the path cannot be shown as it is."""
+"""Begins the text of a file whose path has characters that cannot be shown."""
 OLD = "came with the machine"
-"""Begins the text of what was there before us, and has changed or is gone."""
-WITHOUT_EFFECT = "is accepted, and is not there: take it out of the settings"
+"""Begins the text of a file that existed before our first `up`, and has changed or is gone."""
+WITHOUT_EFFECT = "is accepted but does not exist: remove it from the settings"
 KEPT = "strangers"
-"""Where a record's original has the marks of what was there before us."""
-LIMIT = 2_000  # entries of a folder; more is told as one
-_GONE = "gone"  # the mark of a package's file that is not there
+"""The key in a record's original that has the marks of strangers from before our first `up`."""
+LIMIT = 2_000  # entries of a folder; more are reported as one
+_GONE = "gone"  # the mark of a package's file that does not exist
 _FIRST = 3  # files in one message
 _SHOWN = 200  # characters of a text
 _FILE, _FOLDER = 0o644, 0o755
@@ -49,14 +49,14 @@ _MOST = 0o755
 
 @dataclass(frozen=True)
 class Stranger:
-    """One of them.
+    """One stranger.
 
     Attributes:
-        text: what people read: no time and no content.
+        text: its description for people, without time and content.
         mark: a digest of it, which stays on the host.
         open_to_all: every account of the host may read it.
-        changed: it is a package's file that was changed, or is gone; else nobody knows it.
-        quiet: it has no effect, or something else tells of it.
+        changed: it is a package's file that was changed or removed. Otherwise it is undeclared.
+        quiet: it has no effect, or something else reports it.
     """
 
     text: str
@@ -77,14 +77,14 @@ def read(
     ours: Collection[Path] = (),
     explained: Callable[[Path, str], bool] | None = None,
 ) -> Strangers:
-    """Look at a folder, and at all that is below it.
+    """Find the strangers in a folder and everything below it.
 
     Args:
         machine: the host.
-        store: what is declared.
+        store: the records of declared resources.
         folder: the part's folder.
-        ours: files of the part's own kinds; those of resources such as `File` are known by themselves.
-        explained: tells of a link and its target whether a package's script makes it.
+        ours: files of the part's own kinds. Files of resources such as `File` are known from `store`.
+        explained: takes a link and its target, and returns whether a package's script makes that link.
 
     Raises:
         AgentError: ``unreadable``.
@@ -114,7 +114,7 @@ def read(
 
 
 def look(path: Path, shipped: Collection[str]) -> Stranger | None:
-    """Look at one file; None where it has one of the sums that ucf or a package gave it, or is nobody's.
+    """Check one file. Return None if its content is as ucf or a package shipped it, or if none is expected.
 
     Raises:
         AgentError: ``unreadable``.
@@ -130,7 +130,7 @@ def look(path: Path, shipped: Collection[str]) -> Stranger | None:
 
 
 def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> dict[str, str]:
-    """Return what is told to people: without what is accepted, or was there before us as it is now."""
+    """Return the strangers to report, without accepted ones and unchanged ones from before our time."""
     before: Mapping[str, str] = record.original.get(KEPT) or {} if record else {}
     texts = {
         name: f"{OLD}, and was changed; {one.text}" if name in before and not one.changed else one.text
@@ -140,62 +140,62 @@ def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> 
     gone = [name for name in before if name not in found and not os.path.lexists(name)]
     texts.update({name: f"{OLD}, and is gone" for name in gone if before[name] != _GONE})
     telling = dict(_shown(name, text) for name, text in sorted(texts.items()) if name not in accepted)
-    # Who accepts what is not there would not see it come.
+    # Reported, because the acceptance would hide a file that appears there later.
     unused = [name for name in sorted(accepted) if name not in found and name not in texts]
     return {**telling, **dict.fromkeys(unused, WITHOUT_EFFECT)}
 
 
 def marks(found: Strangers) -> dict[str, str]:
-    """Return what a record's original keeps of them, under `KEPT`."""
+    """Return the marks that a record's original keeps under `KEPT`."""
     return {name: one.mark for name, one in found.items()}
 
 
 def steps(found: Mapping[str, str]) -> list[Step]:
-    """Return a step that only tells, for each of them."""
+    """Return a step for each stranger that only reports it."""
     return [Step(f'strangers["{name}"]', text, ABSENT, WARN) for name, text in found.items()]
 
 
 def is_declared(store: Store, path: Path) -> bool:
-    """Return whether a resource of some stack has this file or folder."""
+    """Return whether a resource of any stack declares this file or folder."""
     name = str(path)
-    if not name.isprintable():  # no resource has such a path, and bytes that are no text have no record
+    if not name.isprintable():  # no resource can have such a path
         return False
     return any((store.folder(kind, name) / "record.json").exists() for kind in ("file", "directory"))
 
 
 def by_hand(machine: Machine, store: Store, changed: Collection[Path]) -> list[str]:
-    """Return those of some files that somebody else wrote: neither declared nor as their package brings them.
+    """Return the files in `changed` that somebody else wrote: undeclared, and not as a package ships them.
 
     Raises:
         AgentError: ``unreadable``.
     """
-    theirs = [path for path in changed if not is_declared(store, path)]
-    return [str(path) for path in theirs if digest(path) not in packaged.shipped_sums(machine, path)]
+    undeclared = [path for path in changed if not is_declared(store, path)]
+    return [str(path) for path in undeclared if digest(path) not in packaged.shipped_sums(machine, path)]
 
 
 def named(error: AgentError, names: Collection[str]) -> AgentError:
-    """Return an error that first names the files that somebody changed by hand; itself without any."""
+    """Return the error, with the names of files that somebody changed by hand put first, if there are any."""
     if not names:
         return error
     many = f" and {len(names) - _FIRST} more" if len(names) > _FIRST else ""
     what = ", ".join(_printable(name) for name in list(names)[:_FIRST]) + many
     return AgentError(
         error.code,
-        f"{what} {'was' if len(names) == 1 else 'were'} changed by hand; then {error.message}",
+        f"{what} {'was' if len(names) == 1 else 'were'} changed by hand, and {error.message}",
         prop=error.prop,
-        hint=error.hint or "put that right on the host, then run again",
+        hint=error.hint or "correct that on the host, then run again",
         detail=error.detail,
     )
 
 
 def refused(error: AgentError, found: Mapping[str, str]) -> AgentError:
-    """Return an error that first names what is told of; itself where no program refuses its configuration."""
+    """Return the error with the strangers in front, if a program refuses its configuration."""
     names = [name for name, text in found.items() if text != WITHOUT_EFFECT]
     return named(error, names if error.code == "test-failed" else ())
 
 
 def digest(path: Path) -> str:
-    """Return the md5 of a file, as dpkg has it. Raises `AgentError` (``unreadable``)."""
+    """Return the md5 sum of a file, which dpkg uses. Raises `AgentError` (``unreadable``)."""
     found = hashlib.md5(usedforsecurity=False)
     with disk.reading(path) as place:
         fd = place.open()
@@ -208,7 +208,7 @@ def digest(path: Path) -> str:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Give the folder and everything below it, without our own unfinished writes. No link is followed."""
+    """Yield the folder and everything below it, without our unfinished writes. It follows no link."""
     waiting = [folder]
     while waiting:
         path = waiting.pop()
@@ -230,10 +230,10 @@ def _entry(
     shipped: Mapping[str, str],
     explained: Callable[[Path, str], bool] | None,
 ) -> Stranger | None:
-    """What a folder's entry is, if it has none of the sums that packages gave it: each with its package."""
+    """Return the stranger at a path, or None. `shipped` has the recorded sums with their packages' names."""
     package = next(iter(shipped.values()), "")
     if stat.S_ISDIR(status.st_mode) and not shipped:
-        return None  # what is in it decides
+        return None  # its content is checked instead
     if stat.S_ISLNK(status.st_mode):
         return _link(path, package, explained)
     if not stat.S_ISREG(status.st_mode):
@@ -272,14 +272,14 @@ def _is_open_behind(link: Path) -> bool:
 
 
 def _access(status: os.stat_result) -> str:
-    """What is unusual about who may do what, "" for nothing: root's, and written by nobody else."""
+    """Return what is unusual about owner and mode; "" for a file of root's that nobody else can write."""
     if stat.S_ISLNK(status.st_mode):
         return ""
     mode = stat.S_IMODE(status.st_mode)
     faults = []
     if (status.st_uid, status.st_gid) != (0, 0):
         faults.append(f"belongs to {paths.user_name(status.st_uid)}:{paths.group_name(status.st_gid)}")
-    # Who may do less harms nobody: root reads it all the same.
+    # Fewer permissions than usual do no harm: root can read the file all the same.
     if mode & ~_MOST:
         usual = _FOLDER if stat.S_ISDIR(status.st_mode) else _FILE
         faults.append(f"mode {paths.mode_text(mode)}, where {paths.mode_text(usual)} is usual")
@@ -287,7 +287,7 @@ def _access(status: os.stat_result) -> str:
 
 
 def _overrides(machine: Machine) -> set[str]:
-    """The paths whose owner and mode an administrator told dpkg to keep: dpkg-statoverride(1)."""
+    """Return the paths whose owner and mode an administrator fixed by dpkg-statoverride(1)."""
     try:
         lines = (machine.dpkg / "statoverride").read_text("utf-8", "replace").splitlines()
     except OSError:

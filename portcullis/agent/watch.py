@@ -1,4 +1,4 @@
-"""When something under a set of paths last changed."""
+"""Finds when a file under a set of paths last changed."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from portcullis.agent.errors import AgentError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-LIMIT = 20_000  # entries; a service that reads more names a folder too high up
+LIMIT = 20_000  # entries; with more of them, the service declares a folder too high up
 
 
 def newest_change(paths: Sequence[str]) -> int:
-    """The latest change under `paths`, in nanoseconds of the wall clock; 0 for no paths.
+    """Return the time of the latest change under `paths`, in nanoseconds of the wall clock; 0 for no paths.
 
-    It is the inode's change time, which a copy with old dates (``cp -a``, ``mv``) cannot hide. Links are
-    followed, since a program that reads them does. A missing path counts with the folder that would hold it,
-    whose time tells of the removal.
+    It is the inode's change time, so a copy that keeps old dates (``cp -a``, ``mv``) cannot hide a change.
+    Links are followed, because a program that reads the files follows them too. For a missing path, the time
+    of the nearest existing folder counts, because a removal changes it.
 
     Raises:
-        AgentError: ``unreadable``, or ``invalid`` when there is too much to watch.
+        AgentError: ``unreadable``, or ``invalid`` when there are more than `LIMIT` files.
     """
     return max((changed for _, changed in _changes(paths)), default=0)
 
 
 def changed_since(paths: Sequence[str], moment: int) -> list[Path]:
-    """The files under `paths` that changed after `moment`, in nanoseconds of the wall clock, in order.
+    """Return in order the files under `paths` that changed after `moment`, in nanoseconds of the wall clock.
 
-    Folders are left out: what was put there stands for them. The exceptions are those of `newest_change`.
+    Folders are left out, because the new files in them are listed. Raises what `newest_change` raises.
     """
     changed = {path for path, when in _changes(paths) if when > moment}
     return sorted(path for path in changed if path.is_file())
 
 
 def _changes(paths: Sequence[str]) -> Iterator[tuple[Path, int]]:
-    """Every path under `paths`, with its change time."""
+    """Yield every path under `paths` with its change time."""
     seen: set[tuple[int, int]] = set()
     waiting = [Path(path) for path in paths]
     while waiting:
@@ -52,7 +52,7 @@ def _changes(paths: Sequence[str]) -> Iterator[tuple[Path, int]]:
         try:
             there = path.stat() if stat.S_ISLNK(here.st_mode) else here
         except OSError:
-            continue  # a link to nowhere; its own time counts
+            continue  # a dangling link; only its own time counts
         if (there.st_dev, there.st_ino) in seen:
             continue
         seen.add((there.st_dev, there.st_ino))
@@ -74,7 +74,7 @@ def _removal(path: Path) -> int:
     for folder in path.parents:
         status = _look(folder)
         if status is not None:
-            return status.st_mtime_ns  # the time of an entry made or removed, and not of a chmod
+            return status.st_mtime_ns  # a chmod does not change it
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Data classes as JSON and back: what the two halves of a host resource exchange.
+"""Turns the data classes that the two halves of a host resource exchange into JSON and back.
 
-Both halves use the same frozen data classes, so a field that one half does not know is an error and no
+Both halves use the same frozen data classes. So a field that one half does not know is an error, and not a
 silent difference.
 """
 
@@ -18,20 +18,20 @@ Json = Dict[str, Any]
 T = TypeVar("T")
 
 ABSENT = "<absent>"
-"""Stands for a property of a thing that is not there, for a text above all."""
+"""Stands for a property, above all a text, of a resource that does not exist."""
 
 
 class Malformed(ValueError):
-    """Data that does not have the shape of its class. The text names the field and never its value."""
+    """The data do not fit their class. The message names the field and never its value."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is on the host now. A kind adds fields; each has a default, for a thing that is absent.
+    """The present state of a resource on the host. A kind adds fields, each with a default for an absent one.
 
     Attributes:
-        exists: the thing is there.
-        revision: changes with every write of ours; "" for a thing that we never wrote.
+        exists: the resource exists.
+        revision: changes with every write of ours; "" for a resource that we never wrote.
     """
 
     exists: bool
@@ -40,39 +40,39 @@ class Facts:
 
 @dataclass(frozen=True)
 class Spec:
-    """What the host needs to know to read a thing. A kind adds fields."""
+    """What the host needs to know to read a resource. A kind adds fields."""
 
 
 @dataclass(frozen=True)
 class Desired(ABC):
-    """What is declared. A kind adds fields, named as the inputs of its resource."""
+    """The declared state of a resource. A kind adds fields, named as the inputs of its resource."""
 
     @property
     @abstractmethod
     def id(self) -> str:
-        """What tells this thing from the others of its kind on the host, such as a path."""
+        """What identifies this resource among others of its kind on the host, such as a path."""
 
     @abstractmethod
     def spec(self) -> Spec:
-        """Return what the host needs to know to read the thing."""
+        """Return what the host needs to know to read the resource."""
 
 
 def encode(value: object, as_type: type | None = None) -> Any:
     """Return JSON for a data class, without fields that are None.
 
     Args:
-        value: a data class, or what its fields hold.
-        as_type: the class whose fields travel; those that a subclass adds stay on this side.
+        value: a data class, or the value of a field.
+        as_type: the class whose fields are sent; fields that a subclass adds are left out.
     """
     if is_dataclass(value) and not isinstance(value, type):
         declared = fields(as_type or type(value))
-        told = {field.name: getattr(value, field.name) for field in declared}
+        sent = {field.name: getattr(value, field.name) for field in declared}
         if isinstance(value, Facts) and not value.exists:
-            # An absent thing has nothing to tell but what differs from the defaults.
-            told = {
-                field.name: told[field.name] for field in declared if told[field.name] != default_of(field)
+            # For an absent resource, only values that differ from the defaults are sent.
+            sent = {
+                field.name: sent[field.name] for field in declared if sent[field.name] != default_of(field)
             }
-        return {name: encode(held) for name, held in told.items() if held is not None}
+        return {name: encode(held) for name, held in sent.items() if held is not None}
     if isinstance(value, Mapping):
         return {str(key): encode(held) for key, held in value.items()}
     if isinstance(value, (list, tuple)):
@@ -94,15 +94,15 @@ def decode(cls: Type[T], data: object, where: str = "") -> T:
         where: the path of `data`, for messages.
 
     Raises:
-        Malformed: a field is unknown, missing, or of another type.
+        Malformed: a field is unknown or missing, or has another type.
     """
     if not isinstance(data, Mapping):
-        raise Malformed(f"{where or cls.__name__} is no object")
+        raise Malformed(f"{where or cls.__name__} is not a JSON object")
     hints, known = _shape(cast("Any", cls))
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise Malformed(f"{_at(where, unknown[0])} is unknown to {cls.__name__}")
-    # The defaults of facts are for an absent thing: of one that is there, the host tells everything.
+    # The defaults of facts are for an absent resource. For an existing one, the host sends all fields.
     whole = issubclass(cls, Facts) and data.get("exists") is True
     missing = [
         name
@@ -116,10 +116,10 @@ def decode(cls: Type[T], data: object, where: str = "") -> T:
 
 
 def assert_type(cls: type, name: str, value: object) -> None:
-    """Check one value of a field of a data class; what is no field may have any.
+    """Check the type of one value of a data class. A name that is not a field is not checked.
 
     Raises:
-        Malformed: it is of another type.
+        Malformed: the value has another type.
     """
     hints, _ = _shape(cls)
     if name in hints:
@@ -128,10 +128,10 @@ def assert_type(cls: type, name: str, value: object) -> None:
 
 @functools.cache
 def _shape(cls: type) -> tuple[dict[str, Any], dict[str, bool]]:
-    """Return the types of a class's fields, and which of them are required."""
+    """Return the types of a class's fields, and which fields are required."""
     hints = typing.get_type_hints(cls)
     known = {field.name: default_of(field) is MISSING for field in fields(cast("Any", cls))}
-    # A field that may be None need not be there.
+    # A field that may be None is not required.
     return {name: hints[name] for name in known}, {
         name: required and not _allows_none(hints[name]) for name, required in known.items()
     }
@@ -151,11 +151,11 @@ def _value(hint: Any, data: Any, where: str) -> Any:
         value = read(hint, data, where)
         if value is not _NOT_MINE:
             return value
-    raise Malformed(f"{where} is not of its type")
+    raise Malformed(f"{where} has the wrong type")
 
 
 _NOT_MINE = object()
-"""What a reader returns for a type or value that another one may read."""
+"""A reader returns this for a type or value that another reader may accept."""
 
 
 def _union(hint: Any, data: Any, where: str) -> Any:

@@ -1,11 +1,11 @@
-"""What a certificate says, read out of its bytes.
+"""Reads a certificate from its bytes.
 
-Why not `openssl x509`: the program may be missing. Debian's nginx depends on the library only; a host without
-certbot, or a machine that `scan` asks from, may have no `openssl`. It takes 5 ms for each certificate, this
-module 0.03 ms, and a host may have hundreds. Its text would need a parser, too.
+Why not `openssl x509`: the program may be missing. Debian's nginx depends on the library only. A host without
+certbot, or the machine that runs `scan`, may have no `openssl`. For each certificate `openssl` takes 5 ms and
+this module 0.03 ms, and a host may have hundreds. The output of `openssl` would need a parser, too.
 Python's own ssl module has no public way to read a certificate that it does not verify.
 
-Only what people are told is read. Structure: RFC 5280, section 4.1; encoding: X.690.
+It reads only the fields that reports show. Structure: RFC 5280, section 4.1; encoding: X.690.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Certificate:
     """One certificate.
 
     Attributes:
-        names: the host names that it is for, as it has them.
-        issuer: the organisation of who signed it, or its common name where it has none.
+        names: the host names in it, unchanged.
+        issuer: the organisation that signed it, or the signer's common name where it names no organisation.
         key_type: ``ecdsa``, ``rsa``, or ``other``.
         begins: seconds of the epoch.
         ends: seconds of the epoch.
@@ -52,7 +52,7 @@ class Certificate:
 
 
 def first_of(pem: bytes) -> bytes:
-    """The bytes of the first certificate in PEM text. Raises ValueError."""
+    """Return the bytes of the first certificate in PEM text. Raises ValueError."""
     found = _PEM.search(pem)
     if not found:
         raise ValueError("no certificate")
@@ -60,7 +60,7 @@ def first_of(pem: bytes) -> bytes:
 
 
 def parse(der: bytes) -> Certificate:
-    """Read a certificate. Raises ValueError when it is none."""
+    """Read a certificate. Raises ValueError when the bytes are not a certificate."""
     try:
         return _parse(der)
     except (IndexError, StopIteration):
@@ -106,7 +106,7 @@ def _attribute(name: Piece, wanted: bytes) -> Iterator[str]:
 
 
 def _text(content: bytes) -> str:
-    """Text for people on one line, whatever somebody put into a name."""
+    """Return a name as text on one line, whatever characters it has."""
     return " ".join(content.decode("utf-8", "replace").split())
 
 
@@ -125,7 +125,7 @@ def _expect(tag: int, piece: Piece) -> bytes:
 
 
 def _pieces(data: bytes) -> Iterator[Piece]:
-    """The parts of an encoded value, one after the other."""
+    """Yield the parts of an encoded value, one after the other."""
     at = 0
     while at < len(data):
         tag, length, at = data[at], data[at + 1], at + 2

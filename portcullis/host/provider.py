@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 # An output of many kinds that is no input. Other outputs are inputs, `chosen` or `remembered`.
 _REVISION = "revision"
-WITHHELD = "<changed on the host, and not shown to the preview key>"
+REDACTED = "<changed on the host, and not shown to the preview key>"
 """Replaces content that differs from the written content, because it may be a secret."""
 ABSENT = wire.ABSENT
 """The value of a property of a thing that somebody removed from the host."""
@@ -440,18 +440,18 @@ def _by_member(members: Any, word: str) -> Any:
 
 
 def told(facts: Json, props: Props) -> Json:
-    """Return facts, and fill in the values that the host withholds from the preview key.
+    """Return facts, and fill in the values that the host redacts for the preview key.
 
-    If the host says that a withheld value is unchanged, the value of the state takes its place. Otherwise
-    `WITHHELD` does.
+    If the host says that a redacted value is unchanged, the value of the state takes its place. Otherwise
+    `REDACTED` does.
 
     Raises:
         HostError: the host's agent has another version and omits a needed fact.
     """
-    withheld = facts.get("withheld") or {}
-    if not isinstance(withheld, dict):
-        raise not_ours("withheld is no map")
-    kept = {name: props.get(name) if said == UNCHANGED else WITHHELD for name, said in withheld.items()}
+    redacted = facts.get("redacted") or {}
+    if not isinstance(redacted, dict):
+        raise not_ours("redacted is no map")
+    kept = {name: props.get(name) if said == UNCHANGED else REDACTED for name, said in redacted.items()}
     return _Facts({**facts, **kept})
 
 

@@ -8,9 +8,9 @@ import socket
 
 
 def free_port() -> int:
-    """A port below those that the kernel gives away: such a one may be some connection's by then."""
+    """Return a free port below the kernel's range for outgoing connections, which could take a port of it."""
     while True:
-        port = random.randrange(15000, 32000)  # noqa: S311 - nobody is kept from guessing it
+        port = random.randrange(15000, 32000)  # noqa: S311 - not a secret
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port

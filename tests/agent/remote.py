@@ -1,4 +1,4 @@
-"""The agent on a real host: sent by the client's own bootstrap over the host's own sshd."""
+"""A client for the agent on a real host. It uses the real bootstrap and the host's own sshd."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ANSWER_TIMEOUT = 150.0  # seconds
 
-# The agent from the host's cache, with other limits than its own.
+# Starts the agent from the host's cache, with changed limits.
 QUICK = """
 import sys
 sys.path.insert(0, "/var/lib/portcullis/agent/{digest}.pyz")

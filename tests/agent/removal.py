@@ -1,4 +1,4 @@
-"""A file that goes while a program is told to read its folder: when it does."""
+"""Records when a file is removed while a program reloads and reads its folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Removal:
-    """Ask for a removal in the middle of each reload; `order` is what happened, in its order."""
+    """Request a removal in the middle of each reload. `order` lists what happened, in order."""
 
     def __init__(self, machine: Machine) -> None:
         self._run, self._readers = machine.run, machine.readers
@@ -38,7 +38,7 @@ class Removal:
             self.order.append("removed")
 
     def during(self, client: Client, put: Callable[[Client], object]) -> list[str]:
-        """Return what happened from the reload on, until the last look at what it led to."""
+        """Return what happened from the reload until the last check of its result."""
         put(client.again(machine=self.machine))
         for thread in self._threads:
             thread.join()

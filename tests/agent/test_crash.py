@@ -1,4 +1,4 @@
-"""A deployment that is killed at any moment leaves the old or the new, and the next one finishes the work."""
+"""A deployment that is killed at any moment leaves the old file or the new one. The next one finishes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from portcullis.agent.machine import Machine
 
-# Events of sys.audit() that come just before something on disk changes or a program starts.
+# Events of sys.audit() that happen just before a change on disk or the start of a program.
 _CHANGES = ("open", "os.", "subprocess.", "shutil.")
 
 
@@ -26,7 +26,7 @@ def _only_reads(event: str, arguments: Any) -> bool:
 
 
 def killed_at(number: int, work: Callable[[], object]) -> bool:
-    """Do `work` in a child that kills itself before its n-th change; return whether it came to that."""
+    """Do `work` in a child that kills itself before its n-th change. Return whether it was killed."""
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)

@@ -48,7 +48,7 @@ def test_a_full_file_system_is_named_and_the_old_file_is_untouched(
     assert leftovers() == []
 
 
-def test_running_out_of_inodes_is_named_as_such(client: Client, small: Path) -> None:
+def test_a_file_system_without_inodes_is_reported_as_such(client: Client, small: Path) -> None:
     for number in range(15):
         (small / f"f{number}").touch()
     error = FileClient(client, small / "motd").refused()
@@ -65,7 +65,7 @@ def test_an_original_that_cannot_be_kept_stays_where_it_is(machine: Machine, sma
     motd.client.close()
 
 
-def test_a_tree_that_does_not_fit_leaves_the_present_one(
+def test_a_tree_that_does_not_fit_leaves_the_present_version(
     client: Client, small: Path, leftovers: Callable[[], list[str]]
 ) -> None:
     tree = TreeClient(client, small / "site")

@@ -1,4 +1,4 @@
-"""Docker's own socket: answers that no Docker gives."""
+"""Docker's socket: answers that a real Docker never gives."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def answer(body: bytes, status: bytes = b"200") -> Answer:
     return Answer(ours)
 
 
-def test_an_answer_that_is_nested_without_end_is_none() -> None:
-    with answer(DEEP) as said, pytest.raises(AgentError, match="no JSON"):
+def test_an_answer_that_is_nested_too_deep_is_an_error() -> None:
+    with answer(DEEP) as said, pytest.raises(AgentError, match="is not JSON"):
         said.document()
 
 
-def test_a_line_that_is_nested_without_end_is_left_out() -> None:
+def test_a_line_that_is_nested_too_deep_is_skipped() -> None:
     with answer(DEEP + b'\n{"message": "no"}\n') as said:
         assert said.error() == "no"
 
 
-def test_a_status_of_any_length_is_none() -> None:
+def test_a_status_that_is_too_long_is_ignored() -> None:
     with answer(b"", b"9" * 5000) as said:
         assert said.status == 0

@@ -1,4 +1,4 @@
-"""Confirmed commits in the agent: the undo is registered before the change, and exactly one side decides."""
+"""Confirmed commits in the agent: an undo is registered before each change, then confirmed or carried out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PEER = Peer.parse("192.0.2.9 40000 192.0.2.1 22")
 
 
 class Door(Guarded["FileDesired", "FileFacts"], Files):
-    """A file that lets people in: everything about it is a file's, but its changes are confirmed."""
+    """A kind for a file that lets people in. It is like `Files`, but its changes need a confirmation."""
 
     def preflight(
         self, desired: FileDesired, facts: FileFacts, steps: list[Step], peer: Peer | None
@@ -59,7 +59,7 @@ class Door(Guarded["FileDesired", "FileFacts"], Files):
 
 
 class FakeHost:
-    """Takes note of what is started; `fail` are the first words that fail."""
+    """Records the commands that are started. Commands whose first word is in `fail` fail."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
@@ -90,7 +90,7 @@ class DoorClient:
         return DoorClient(self.machine, self.path)
 
     def beside(self) -> DoorClient:
-        """A second session, as the fresh login is."""
+        """Return a second session, such as the fresh login."""
         return DoorClient(self.machine, self.path)
 
     def desired(self, content: str, **more: Any) -> Json:
@@ -173,10 +173,10 @@ def test_a_window_is_ten_seconds_to_fifteen_minutes(
     assert f"--on-active={window}" in timer
 
 
-def test_what_could_not_be_put_back_is_said_and_keeps_nothing_else_from_it(
+def test_an_undo_reports_what_failed_and_does_the_rest(
     door: DoorClient, host: FakeHost, tmp_path: Path
 ) -> None:
-    """The first file is in the place of a folder by now, and one of the programs is gone."""
+    """A file has taken the place of the first file's folder, and one of the programs is gone."""
     blocked, other = tmp_path / "folder" / "blocked", tmp_path / "other"
     blocked.parent.mkdir()
     for path in (blocked, other):
@@ -208,17 +208,17 @@ def test_what_could_not_be_put_back_is_said_and_keeps_nothing_else_from_it(
     assert guards.outcome("abc")["undone"] is None
 
 
-def test_of_an_agent_that_was_compiled_the_file_that_it_came_from_is_kept(
+def test_a_compiled_agent_keeps_the_zip_that_it_came_from(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folder that was made of it may be cleared under a session that lives."""
+    """Another session may clear the compiled folder while this session runs."""
     monkeypatch.setattr(guard_module, "__file__", str(tmp_path / "code/portcullis/agent/guard.py"))
     assert Guards(machine)._code == tmp_path / "code"
     (tmp_path / "code.pyz").write_bytes(b"zipped")
     assert Guards(machine)._code == b"zipped"
 
 
-def test_an_undo_that_cannot_be_read_is_said_and_stays(door: DoorClient) -> None:
+def test_an_unreadable_undo_is_an_error_and_stays(door: DoorClient) -> None:
     guard = door.put("narrow\n")["guard"]
     note = door.machine.state / "guards" / guard / "undo.json"
     note.write_text("{")
@@ -228,7 +228,7 @@ def test_an_undo_that_cannot_be_read_is_said_and_stays(door: DoorClient) -> None
     assert note.exists()
 
 
-def test_the_timer_puts_everything_back_and_reloads(door: DoorClient, host: FakeHost) -> None:
+def test_the_timer_restores_the_files_and_reloads(door: DoorClient, host: FakeHost) -> None:
     door.path.write_text("open\n")
     door.path.chmod(0o640)
     guard = door.put("narrow\n")["guard"]
@@ -246,10 +246,10 @@ def test_the_timer_puts_everything_back_and_reloads(door: DoorClient, host: Fake
     assert boot_units(door) == []
     with pytest.raises(AgentError, match="by itself before it was confirmed"):
         door.beside().client.ask("confirm", guard=guard)
-    assert not door.machine.state.exists(), "as if we had never been there"
+    assert not door.machine.state.exists(), "the undo left something behind"
 
 
-def test_a_known_thing_gets_its_record_back_too(door: DoorClient) -> None:
+def test_an_undo_restores_the_record_of_a_managed_resource(door: DoorClient) -> None:
     door.beside().client.ask("confirm", guard=door.put("one\n")["guard"])
     before = door.client.look("door", str(door.path), {"path": str(door.path)})
     guard = door.put("two\n")["guard"]
@@ -270,9 +270,7 @@ def test_a_change_that_fails_is_undone_at_once(door: DoorClient, host: FakeHost)
     assert not (door.machine.state / "guards").exists()
 
 
-def test_an_undo_that_did_not_work_is_told_with_the_change_that_failed(
-    door: DoorClient, host: FakeHost
-) -> None:
+def test_the_error_of_a_failed_change_has_the_failures_of_its_undo(door: DoorClient, host: FakeHost) -> None:
     door.path.write_text("open\n")
     host.fail |= {"checker", "reload"}
     with pytest.raises(AgentError, match=r"the change was taken back$") as caught:
@@ -280,7 +278,7 @@ def test_an_undo_that_did_not_work_is_told_with_the_change_that_failed(
     assert "reload door: it does not work" in caught.value.detail
 
 
-def test_a_confirmation_that_another_session_made_is_told(door: DoorClient) -> None:
+def test_a_rollback_learns_that_another_session_confirmed(door: DoorClient) -> None:
     guard = door.put("narrow\n")["guard"]
     door.beside().client.ask("confirm", guard=guard)
     assert door.client.ask("rollback", guard=guard) == {"confirmed": True, "failed": []}
@@ -301,9 +299,7 @@ def test_a_change_that_waits_or_whose_window_has_ended_was_not_confirmed(
     assert not guards.was_confirmed(number), "the host may have undone it by itself"
 
 
-def test_a_timer_that_cannot_be_stopped_keeps_nothing_from_being_undone(
-    door: DoorClient, host: FakeHost
-) -> None:
+def test_an_undo_works_even_if_its_timer_cannot_be_stopped(door: DoorClient, host: FakeHost) -> None:
     door.path.write_text("open\n")
     guard = door.put("narrow\n")["guard"]
 
@@ -334,7 +330,7 @@ def test_the_window_begins_when_the_change_has_ended(
     assert sum(slept) == pytest.approx(100)
 
 
-def test_the_undo_needs_nothing_of_the_agents_cache(door: DoorClient, tmp_path: Path) -> None:
+def test_the_undo_works_without_the_agents_cache(door: DoorClient, tmp_path: Path) -> None:
     zipped = tmp_path / "agent.pyz"
     zipped.write_bytes(agent_bundle().data)
     script = (
@@ -354,7 +350,7 @@ def test_the_undo_needs_nothing_of_the_agents_cache(door: DoorClient, tmp_path: 
     )
     door.path.write_text("narrow\n")
     words = done.stdout.splitlines()
-    undo = [*words[words.index("-I") - 1 : -1]]  # all, as after a reboot: the real one would wait
+    undo = [*words[words.index("-I") - 1 : -1]]  # without an id, as at a boot: with an id it would wait
     subprocess.run(undo, capture_output=True, text=True, check=True, timeout=60)
     assert door.path.read_text() == "open\n"
 
@@ -362,20 +358,20 @@ def test_the_undo_needs_nothing_of_the_agents_cache(door: DoorClient, tmp_path: 
 def test_without_a_timer_nothing_is_changed(door: DoorClient, host: FakeHost) -> None:
     door.path.write_text("open\n")
     host.fail.add("systemd-run")
-    with pytest.raises(AgentError, match="no timer could be started"):
+    with pytest.raises(AgentError, match="systemd cannot start the timer"):
         door.put("narrow\n")
     assert door.path.read_text() == "open\n"
     assert boot_units(door) == []
 
 
-def test_what_would_refuse_its_own_session_is_refused_beforehand(door: DoorClient, host: FakeHost) -> None:
+def test_a_change_that_would_refuse_its_own_session_is_not_made(door: DoorClient, host: FakeHost) -> None:
     door.path.write_text("open\n")
     with pytest.raises(AgentError, match="where this session comes from"):
         door.put("deny 192.0.2.9\n")
     assert door.path.read_text() == "open\n"
     assert host.calls == []
-    told = door.client.on("plan", "door", str(door.path), door.desired("deny 192.0.2.9\n"), adopt=True)
-    assert told["refusal"]["code"] == "lock-out"
+    plan = door.client.on("plan", "door", str(door.path), door.desired("deny 192.0.2.9\n"), adopt=True)
+    assert plan["refusal"]["code"] == "lock-out"
 
 
 def test_a_change_that_cannot_cut_anybody_off_needs_no_guard(door: DoorClient, host: FakeHost) -> None:
@@ -384,7 +380,7 @@ def test_a_change_that_cannot_cut_anybody_off_needs_no_guard(door: DoorClient, h
     assert host.started("systemd-run") == []
 
 
-def test_a_removal_is_undone_with_all_that_was_kept(door: DoorClient) -> None:
+def test_a_removal_can_be_undone_until_it_is_confirmed(door: DoorClient) -> None:
     door.path.write_text("open\n")
     door.beside().client.ask("confirm", guard=door.put("narrow\n")["guard"])
     guard = door.remove("narrow\n")["guard"]
@@ -397,7 +393,7 @@ def test_a_removal_is_undone_with_all_that_was_kept(door: DoorClient) -> None:
     assert not door.machine.state.exists()
 
 
-def test_the_next_deployment_undoes_what_a_dead_one_left(door: DoorClient) -> None:
+def test_the_next_deployment_undoes_the_unconfirmed_change_of_a_dead_one(door: DoorClient) -> None:
     door.path.write_text("open\n")
     door.put("narrow\n")
     later = door.again()
@@ -408,7 +404,7 @@ def test_the_next_deployment_undoes_what_a_dead_one_left(door: DoorClient) -> No
     later.client.close()
 
 
-def test_its_own_pending_change_is_not_taken_for_a_dead_ones(door: DoorClient) -> None:
+def test_a_deployment_does_not_undo_its_own_pending_change(door: DoorClient) -> None:
     door.path.write_text("open\n")
     door.put("narrow\n")
     door.client.on("put", "file", str(door.path.with_name("motd")), {**door.desired("hi\n"), "path": str(
@@ -416,7 +412,9 @@ def test_its_own_pending_change_is_not_taken_for_a_dead_ones(door: DoorClient) -
     assert door.path.read_text() == "narrow\n"
 
 
-def test_after_a_reboot_in_the_window_the_boot_unit_undoes_all(door: DoorClient, host: FakeHost) -> None:
+def test_after_a_reboot_in_the_window_the_boot_unit_undoes_the_change(
+    door: DoorClient, host: FakeHost
+) -> None:
     door.path.write_text("open\n")
     door.put("narrow\n")
     unit = (door.machine.units / "portcullis-guard.service").read_text()
@@ -428,7 +426,7 @@ def test_after_a_reboot_in_the_window_the_boot_unit_undoes_all(door: DoorClient,
 
 
 def started(*arguments: str) -> None:
-    """Run what the timer starts; its umask is not for the tests after it."""
+    """Run the program that the timer starts, and restore the umask that it changes."""
     umask = os.umask(0o022)
     try:
         main(list(arguments))
@@ -451,7 +449,7 @@ def test_the_program_that_the_timer_starts(door: DoorClient, capsys: pytest.Capt
     ]
 
 
-def test_an_agent_that_is_cut_off_is_ended_its_lock_is_free_and_its_client_is_told(
+def test_an_agent_without_a_client_is_ended_and_the_client_can_ask_for_the_outcome(
     door: DoorClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = tmp_path / "run" / "deploy.lock"
@@ -466,7 +464,7 @@ def test_an_agent_that_is_cut_off_is_ended_its_lock_is_free_and_its_client_is_to
         f"c = guard.Guards(m).armed(guard.Change('door', u, 10, 'abc', {WHO!r}));"
         "c.__enter__(); c.__exit__(None, None, None);"
         "a = main.Agent(m, 1, o); signal.signal(signal.SIGTERM, lambda *_: a.end());"
-        # As soon as it has said so, it may be ended: also before it reads.
+        # After this line a signal may end it, even before it reads.
         "print('armed', flush=True); a.serve([], sys.stdin.buffer)"
     )
     door.path.write_text("open\n")
@@ -484,18 +482,18 @@ def test_an_agent_that_is_cut_off_is_ended_its_lock_is_free_and_its_client_is_to
     assert door.path.read_text() == "open\n"
     with agent:
         assert agent.wait(10) == 0
-    assert not lock.parent.exists(), "the lock is free, and nothing is left of it"
+    assert not lock.parent.exists(), "the lock or its folder is left"
     assert door.beside().client.ask("armed", **ask) == {"armed": False, "undone": []}
-    door.put("narrow\n")  # another thing of the same deployment
+    door.put("narrow\n")  # another resource of the same deployment
     assert door.beside().client.ask("armed", **ask) == {"armed": False, "undone": []}
     again = door.again()
     monkeypatch.setattr(on_host, "WHO", "bob@laptop (pid 8)")
-    again.put("wide\n")  # whoever deploys next
+    again.put("wide\n")  # the next deployment, by somebody else
     assert again.beside().client.ask("armed", **ask) == {"armed": False, "undone": None}
     assert not (door.machine.state / "undone.json").exists()
 
 
-def test_the_clock_does_not_cut_into_a_change_under_way(door: DoorClient, host: FakeHost) -> None:
+def test_the_timer_does_not_interrupt_a_running_change(door: DoorClient, host: FakeHost) -> None:
     door.path.write_text("open\n")
     undone = threading.Event()
 
@@ -513,7 +511,7 @@ def test_the_clock_does_not_cut_into_a_change_under_way(door: DoorClient, host: 
     assert door.path.read_text() == "open\n"
 
 
-def test_a_command_that_fails_keeps_no_other_from_running(door: DoorClient, host: FakeHost) -> None:
+def test_a_failed_command_of_an_undo_does_not_stop_the_others(door: DoorClient, host: FakeHost) -> None:
     guard = door.put("narrow\n")["guard"]
     host.fail.add("reload")
     assert door.client.ask("rollback", guard=guard)["failed"] == ["reload door: it does not work"]
@@ -521,8 +519,8 @@ def test_a_command_that_fails_keeps_no_other_from_running(door: DoorClient, host
 
 
 @pytest.mark.parametrize("number", ["", "../x", "zz"])
-def test_an_id_is_no_path(door: DoorClient, number: str) -> None:
-    with pytest.raises(AgentError, match="is no guard"):
+def test_an_id_cannot_be_a_path(door: DoorClient, number: str) -> None:
+    with pytest.raises(AgentError, match="is not the id of an undo"):
         door.client.ask("confirm", guard=number)
 
 
@@ -534,7 +532,7 @@ def test_an_id_is_no_path(door: DoorClient, number: str) -> None:
         ("fe80::1%eth0 40000 fe80::2%eth0 22", "fe80::1", 22),
     ],
 )
-def test_where_a_session_comes_from(text: str, address: str, port: int) -> None:
+def test_the_addresses_of_a_session_are_read(text: str, address: str, port: int) -> None:
     peer = Peer.parse(text)
     assert peer is not None
     assert (str(peer.address), peer.server_port) == (address, port)

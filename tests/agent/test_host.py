@@ -1,4 +1,4 @@
-"""The agent on a lab host, with the real apt, dpkg, systemd and sshd. They share one."""
+"""The agent on a lab host with the real apt, dpkg, systemd and sshd. All tests here share one host."""
 
 from __future__ import annotations
 
@@ -62,29 +62,29 @@ def installed(host: Host) -> set[str]:
 
 
 def as_running(facts: dict[str, Any]) -> bool:
-    """Whether these are the facts of a unit that runs on its present files."""
-    told = {name: value for name, value in facts.items() if name != "revision"}
-    return told == {"exists": True, "active": "active", "enabled": "enabled", "stale": False}
+    """Return whether these are the facts of a unit that runs and has loaded its present files."""
+    seen = {name: value for name, value in facts.items() if name != "revision"}
+    return seen == {"exists": True, "active": "active", "enabled": "enabled", "stale": False}
 
 
-def test_a_stack_lives_from_its_first_package_to_the_last(agent: RemoteAgent) -> None:
+def test_a_stack_from_its_first_package_to_its_removal(agent: RemoteAgent) -> None:
     host = agent.host
     before = installed(host)
 
-    # Packages: nothing starts, and what keeps it from starting is gone afterwards.
+    # Packages: no service starts, and the policy that forbids it is gone afterwards.
     agent.packages("nginx", "ed")
     assert host.run(["systemctl", "is-active", "nginx"], check=False).stdout == "inactive\n"
     assert host.run(["ls", "/usr/sbin/policy-rc.d"], check=False).returncode != 0
     assert agent.packages("nginx", "ed")["steps"] == []
 
-    # A conffile as the package shipped it is nobody's; one that somebody edited is not.
+    # An unchanged conffile of a package is replaced. One that somebody edited needs adopt.
     shipped = host.read(CONF)
     agent.file(CONF, shipped + "# ours\n", test=TEST)
     types = "/etc/nginx/mime.types"
     host.write(types, host.read(types) + "# by hand\n")
     assert agent.refused("file", types, wanted_file(types, "x"))["code"] == "differs"
 
-    # A service: started on the new file, stale after an edit by hand, reloaded once.
+    # A service starts with the new file, is stale after an edit by hand, and is reloaded once.
     done = agent.service("nginx.service", "/etc/nginx")
     assert as_running(done["facts"])
     assert agent.service("nginx.service", "/etc/nginx")["steps"] == []
@@ -96,14 +96,14 @@ def test_a_stack_lives_from_its_first_package_to_the_last(agent: RemoteAgent) ->
     assert host.run(["systemctl", "show", "-P", "MainPID", "nginx"]).stdout == main_pid
     assert not agent.is_stale("nginx.service", "/etc/nginx")
 
-    # A file that nginx refuses is not left there, and its message reaches the person.
+    # A file that nginx refuses is rolled back, and the error has nginx's message.
     bad = wanted_file(NEXT, "nonsense;\n", test=TEST)
     error = agent.refused("file", NEXT, bad, adopt=True)
     assert error["code"] == "test-failed"
     assert f'unknown directive "nonsense" in {NEXT}' in error["detail"]
     assert "listen 8080" in host.read(NEXT)
 
-    # Back to where it all began.
+    # Everything is removed again.
     agent.service("nginx.service", op="remove")
     assert host.run(["systemctl", "is-active", "nginx"], check=False).stdout == "inactive\n"
     agent.file(CONF, op="remove")
@@ -124,8 +124,8 @@ def test_the_hosts_own_policy_is_respected_and_comes_back(agent: RemoteAgent) ->
     host.run(["rm", "/usr/sbin/policy-rc.d"])
 
 
-def test_which_stamp_tells_of_a_reload(agent: RemoteAgent) -> None:
-    """Reloads by others count, failed ones do not, and daemon-reload or reexec change neither."""
+def test_only_a_successful_reload_ends_staleness(agent: RemoteAgent) -> None:
+    """Reloads by others count and failed reloads do not. daemon-reload and daemon-reexec change nothing."""
     host = agent.host
     agent.service("ssh.service", "/etc/ssh")
     host.write("/etc/ssh/sshd_config.d/90-test.conf", "PrintMotd no\n")
@@ -171,7 +171,7 @@ def test_a_unit_that_does_not_stay_up_is_a_failure_with_its_journal(agent: Remot
     agent.file(path, op="remove")
 
 
-def test_a_masked_unit_is_somebodys_decision(agent: RemoteAgent) -> None:
+def test_a_masked_unit_needs_adopt(agent: RemoteAgent) -> None:
     agent.host.run(["systemctl", "stop", "nginx"])
     agent.host.run(["systemctl", "mask", "nginx"])
     error = agent.refused("service", "nginx.service", wanted_service("nginx.service"))
@@ -182,7 +182,7 @@ def test_a_masked_unit_is_somebodys_decision(agent: RemoteAgent) -> None:
     agent.host.run(["systemctl", "unmask", "nginx"])
 
 
-def test_what_somebody_else_needs_by_now_is_kept(agent: RemoteAgent) -> None:
+def test_a_package_that_another_package_needs_is_kept(agent: RemoteAgent) -> None:
     agent.packages("nginx", op="remove")
     agent.packages("nginx-common")
     agent.host.run("DEBIAN_FRONTEND=noninteractive apt-get -q -y install nginx")
@@ -191,7 +191,7 @@ def test_what_somebody_else_needs_by_now_is_kept(agent: RemoteAgent) -> None:
     assert agent.host.run(["apt-mark", "showauto", "nginx-common"]).stdout == "nginx-common\n"
 
 
-def test_apts_lock_is_waited_for_and_its_holder_named(
+def test_the_agent_waits_for_apts_lock_and_names_its_holder(
     start: Callable[..., RemoteAgent], module_host: Host
 ) -> None:
     start().ask("hello")  # the agent is in the host's cache now
@@ -219,7 +219,7 @@ def test_apts_lock_is_waited_for_and_its_holder_named(
     waiting.on("remove", "packages", "tools", desired, owner="x")
 
 
-def test_a_second_deployment_is_refused_by_the_name_of_the_first(start: Callable[..., RemoteAgent]) -> None:
+def test_a_second_deployment_is_refused_and_learns_who_deploys(start: Callable[..., RemoteAgent]) -> None:
     first, second = start(who="alice@laptop (pid 1)"), start(who="bob@ci (pid 2)")
     first.file("/etc/portcullis-test", "a")
     error = second.refused("file", "/etc/portcullis-test", wanted_file("/etc/portcullis-test", "b"))
@@ -231,7 +231,7 @@ def test_a_second_deployment_is_refused_by_the_name_of_the_first(start: Callable
     second.file("/etc/portcullis-test", op="remove")
 
 
-def test_nothing_is_left_running_when_ssh_ends_or_is_killed_and_work_is_finished(
+def test_after_the_end_of_ssh_the_agent_finishes_its_work_and_ends(
     start: Callable[..., RemoteAgent], module_host: Host
 ) -> None:
     start().close()
@@ -249,7 +249,7 @@ def test_nothing_is_left_running_when_ssh_ends_or_is_killed_and_work_is_finished
 
 
 def test_memory_stays_under_30_mb(agent: RemoteAgent) -> None:
-    """Asked for more than a full stack has: 100 files of 5 KB and 7 as large as they may be, and a put."""
+    """The survey is larger than that of a full stack: 100 files of 5 KB, and 7 of the largest size."""
     host = agent.host
     host.run(
         "mkdir /etc/many; cd /etc/many; seq 1 90000 | head -c 100000 > large; head -c 5000 large > small;"
@@ -263,7 +263,7 @@ def test_memory_stays_under_30_mb(agent: RemoteAgent) -> None:
     agent.file("/etc/many/large", op="remove")
     (pid,) = agents_running(host)
     peak = int(host.run(["grep", "VmHWM", f"/proc/{pid}/status"]).stdout.split()[1])
-    print(f"peak {peak} kB")  # noqa: T201 - a number that people ask for
+    print(f"peak {peak} kB")  # noqa: T201 - people want this number
     assert peak < 30_000, f"{peak} kB"
 
 
@@ -280,7 +280,7 @@ def test_after_a_reboot_nothing_looks_stale(start: Callable[..., RemoteAgent], m
         assert as_running(item["facts"])
 
 
-def test_what_an_installation_brings_does_not_run_after_a_boot_either(
+def test_services_of_new_packages_do_not_run_after_a_boot_either(
     start: Callable[..., RemoteAgent], module_host: Host
 ) -> None:
     names = ("fail2ban", "redis-server", "docker.io")

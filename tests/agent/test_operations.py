@@ -1,4 +1,4 @@
-"""What `put`, `remove` and `survey` do for a kind of any sort: lamps in memory."""
+"""What `put`, `remove` and `survey` do for any kind. The kind here is lamps in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Json = dict[str, Any]
 @dataclass(frozen=True)
 class LampSpec(Spec):
     name: str
-    reads: Optional[list[str]] = None  # noqa: UP045 - as the wire reads it
+    reads: Optional[list[str]] = None  # noqa: UP045 - decoded by this annotation
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class LampFacts(Facts):
 
 @dataclass
 class Room:
-    """The lamps by name, and what happens to them. A lamp that is `stuck` does not change."""
+    """The lamps by name, and a log of changes. While `stuck` is set, no lamp changes."""
 
     lights: dict[str, str] = field(default_factory=dict)
     done: list[tuple[str, list[str]]] = field(default_factory=list)
     stuck: str = ""
     fails: str = ""
     adopted: bool = False
-    dark: bool = False  # nobody can see whether a lamp is on
+    dark: bool = False  # facts are unreadable
 
 
 class Lamps(Kind[LampSpec, LampDesired, LampFacts]):
@@ -80,10 +80,10 @@ class Lamps(Kind[LampSpec, LampDesired, LampFacts]):
         return LampFacts(exists=name in self.room.lights, light=self.room.lights.get(name, ""))
 
     def plan(self, desired: LampDesired, facts: LampFacts) -> list[Step]:
-        told = [Step("dust", "much", "none", WARN)]
+        warnings = [Step("dust", "much", "none", WARN)]
         if facts.light == desired.light:
-            return told
-        return [*told, Step(self.prop, facts.light, desired.light, "switch", "a detail")]
+            return warnings
+        return [*warnings, Step(self.prop, facts.light, desired.light, "switch", "a detail")]
 
     def obstacle(self, desired: LampDesired, facts: LampFacts) -> AgentError | None:
         del facts
@@ -140,7 +140,7 @@ def lamps(client: Client) -> Deployment:
     return deployment(client, Room())
 
 
-def test_what_only_tells_is_told_and_changes_nothing(lamps: Deployment) -> None:
+def test_a_step_that_only_reports_changes_nothing(lamps: Deployment) -> None:
     first = lamps.on("put")
     assert [step["property"] for step in first["steps"]] == ["dust", "light"]
     assert first["facts"] == {"exists": True, "light": "on", "revision": first["facts"]["revision"]}
@@ -154,7 +154,7 @@ def test_what_only_tells_is_told_and_changes_nothing(lamps: Deployment) -> None:
     assert changed["facts"]["revision"] != first["facts"]["revision"]
 
 
-def test_a_lamp_of_somebody_is_not_switched_unasked(lamps: Deployment) -> None:
+def test_a_lamp_that_differs_is_not_switched_without_adopt(lamps: Deployment) -> None:
     lamps.room.lights["desk"] = "red"
     plan = lamps.on("plan")
     assert [step["property"] for step in plan["steps"]] == ["dust", "light"]
@@ -174,7 +174,7 @@ def test_a_lamp_of_somebody_is_not_switched_unasked(lamps: Deployment) -> None:
     assert lamps.room.lights == {"desk": "red"}
 
 
-def test_who_does_not_own_a_lamp_does_not_remove_it(lamps: Deployment) -> None:
+def test_only_the_owner_of_a_lamp_can_remove_it(lamps: Deployment) -> None:
     lamps.on("put")
     assert lamps.on("remove", owner=OTHER_URN)["done"] == "not-owner"
     assert lamps.again(stack="web/staging").on("remove")["done"] == "not-owner"
@@ -182,7 +182,7 @@ def test_who_does_not_own_a_lamp_does_not_remove_it(lamps: Deployment) -> None:
     assert lamps.record() is not None
 
 
-def test_a_lamp_of_another_stack_is_taken_over_only_when_asked(lamps: Deployment) -> None:
+def test_a_lamp_of_another_stack_is_taken_over_only_with_adopt(lamps: Deployment) -> None:
     lamps.on("put")
     other = lamps.again(stack="web/staging")
     error = other.refused("put")
@@ -194,7 +194,7 @@ def test_a_lamp_of_another_stack_is_taken_over_only_when_asked(lamps: Deployment
     assert (record.stack, record.original) == ("web/staging", {"light": ""})
 
 
-def test_the_next_owner_has_the_record_and_the_last_one_is_noted_until_it_is_done(lamps: Deployment) -> None:
+def test_a_record_moves_to_the_new_owner_and_notes_the_former_one_until_success(lamps: Deployment) -> None:
     first = lamps.on("put")
     later = lamps.again(owner=OTHER_URN)
     later.room.fails = "before"
@@ -210,7 +210,7 @@ def test_the_next_owner_has_the_record_and_the_last_one_is_noted_until_it_is_don
     assert same["facts"]["revision"] != first["facts"]["revision"], "the try may have changed something"
 
 
-def test_a_change_that_was_cut_off_is_a_new_revision_even_if_nothing_is_left_to_do(lamps: Deployment) -> None:
+def test_an_interrupted_change_gets_a_new_revision_even_without_steps(lamps: Deployment) -> None:
     revision = lamps.on("put")["facts"]["revision"]
     record = lamps.record()
     assert record is not None
@@ -222,7 +222,7 @@ def test_a_change_that_was_cut_off_is_a_new_revision_even_if_nothing_is_left_to_
 
 
 @pytest.mark.parametrize(("fails", "kept"), [("before", False), ("after", True)])
-def test_of_a_first_try_that_failed_a_record_stays_only_if_something_changed(
+def test_a_failed_first_change_leaves_a_record_only_if_something_changed(
     lamps: Deployment,
     fails: str,
     kept: bool,  # noqa: FBT001
@@ -235,7 +235,7 @@ def test_of_a_first_try_that_failed_a_record_stays_only_if_something_changed(
         assert (record.pending, record.original) == (False, {"light": ""})
 
 
-def test_of_a_first_try_that_failed_in_the_dark_a_record_stays(lamps: Deployment) -> None:
+def test_a_failed_first_change_leaves_a_record_if_facts_are_unreadable(lamps: Deployment) -> None:
     def blow(*_: object) -> None:
         lamps.room.dark = True
         raise AgentError("failed", "the fuse blew")
@@ -249,7 +249,7 @@ def test_of_a_first_try_that_failed_in_the_dark_a_record_stays(lamps: Deployment
     ("kind", "hint"),
     [("lamp", "something else on the host may be changing it"), ("service", "something else on the host")],
 )
-def test_a_change_that_does_not_hold_is_said(lamps: Deployment, kind: str, hint: str) -> None:
+def test_a_change_that_has_no_effect_is_an_error(lamps: Deployment, kind: str, hint: str) -> None:
     lamps.room.stuck = "yes"
     error = lamps.client.refused("put", kind, "desk", {"name": "desk", "light": "on"})
     prop = "light" if kind == "lamp" else "stale"
@@ -258,7 +258,7 @@ def test_a_change_that_does_not_hold_is_said(lamps: Deployment, kind: str, hint:
     assert error.hint.startswith(hint)
 
 
-def test_what_is_written_while_a_service_reads_it_is_said_so(lamps: Deployment) -> None:
+def test_the_hint_names_a_file_that_changed_while_the_service_read_it(lamps: Deployment) -> None:
     @dataclass(frozen=True)
     class Reader(LampDesired):
         reads: tuple[str, ...] = ()
@@ -266,10 +266,11 @@ def test_what_is_written_while_a_service_reads_it_is_said_so(lamps: Deployment) 
     lamps.room.stuck = "yes"
     lamps.client.operations._kinds["service"].desired_type = Reader
     desired = {"name": "desk", "light": "on"}
-    assert "what it reads was written" in lamps.client.refused("put", "service", "desk", desired).hint
+    hint = lamps.client.refused("put", "service", "desk", desired).hint
+    assert hint.startswith("a file that it reads changed meanwhile")
 
 
-def test_one_lamp_is_declared_once(lamps: Deployment) -> None:
+def test_two_resources_for_one_lamp_are_a_conflict(lamps: Deployment) -> None:
     lamps.on("put")
     lamps.on("put", "off")
     error = lamps.refused("put", owner=OTHER_URN)
@@ -279,7 +280,7 @@ def test_one_lamp_is_declared_once(lamps: Deployment) -> None:
     )
 
 
-def test_a_lamp_by_another_name_keeps_what_stood_there_before(lamps: Deployment) -> None:
+def test_a_renamed_lamp_keeps_its_original(lamps: Deployment) -> None:
     lamps.room.lights["desk"] = "red"
     lamps.on("put", adopt=True)
     later = lamps.again()
@@ -290,7 +291,7 @@ def test_a_lamp_by_another_name_keeps_what_stood_there_before(lamps: Deployment)
     assert later.record("desk") is None
 
 
-def test_a_former_name_that_somebody_else_has_stays_theirs(lamps: Deployment) -> None:
+def test_a_record_that_another_resource_or_stack_uses_does_not_move(lamps: Deployment) -> None:
     lamps.on("put")
     lamps.on("put", item="table", former="desk")  # this deployment has declared the desk as well
     assert lamps.record("desk") is not None
@@ -304,28 +305,28 @@ def test_a_former_name_that_somebody_else_has_stays_theirs(lamps: Deployment) ->
     assert other.record("shelf") is not None
 
 
-def test_a_survey_tells_of_the_stacks_own_and_of_what_is_asked(lamps: Deployment) -> None:
+def test_a_survey_has_the_stacks_resources_and_requested_items(lamps: Deployment) -> None:
     lamps.on("put")
     lamps.client.on("put", "service", "a", {"name": "a", "light": "on"})
     store = Store(lamps.client.machine.state)
     store.save(Record("of-another-version", "x", STACK, URN, {}, "1", {}))
 
-    def told(**more: Any) -> list[tuple[str, str]]:
+    def found(**more: Any) -> list[tuple[str, str]]:
         items = lamps.client.ask("survey", **more)["items"]
         assert all(("facts" in item) != ("error" in item) for item in items)
         return [(item["kind"], item["id"]) for item in items]
 
     asked = {"kind": "lamp", "id": "shelf", "spec": {"name": "shelf"}}
-    assert told() == [("lamp", "desk"), ("service", "a")]
-    assert told(items=[asked]) == [("lamp", "desk"), ("lamp", "shelf"), ("service", "a")]
-    assert told(items=[asked], index=False) == [("lamp", "shelf")]
+    assert found() == [("lamp", "desk"), ("service", "a")]
+    assert found(items=[asked]) == [("lamp", "desk"), ("lamp", "shelf"), ("service", "a")]
+    assert found(items=[asked], index=False) == [("lamp", "shelf")]
     assert lamps.again(stack="web/staging").client.ask("survey")["items"] == []
     lamps.room.dark = True
     (item,) = lamps.client.ask("survey", items=[asked], index=False)["items"]
     assert item["error"]["message"] == "it is too dark"
 
 
-def test_a_record_of_another_version_is_removed_by_the_spec_that_is_asked_for(lamps: Deployment) -> None:
+def test_a_record_of_another_version_is_removed_by_the_spec_of_the_request(lamps: Deployment) -> None:
     lamps.on("put")
     record = lamps.record()
     assert record is not None
@@ -334,8 +335,8 @@ def test_a_record_of_another_version_is_removed_by_the_spec_that_is_asked_for(la
     assert lamps.record() is None
 
 
-def test_the_services_that_read_what_goes_are_told(lamps: Deployment, etc: Path) -> None:
-    """Each that is stale, whatever stands before it in the list."""
+def test_services_that_read_a_removed_file_are_reloaded(lamps: Deployment, etc: Path) -> None:
+    """Every stale service is reloaded, whatever comes before it in the list."""
     path = etc / "sites" / "a.conf"
     path.parent.mkdir()
     file = {"path": str(path), "content": "a\n", "owner": "root", "group": "root", "mode": "0644",
@@ -362,12 +363,12 @@ def test_the_services_that_read_what_goes_are_told(lamps: Deployment, etc: Path)
     ]  # fmt: skip
 
 
-def test_a_piece_of_a_file_is_taken_without_a_word(lamps: Deployment, etc: Path) -> None:
+def test_a_piece_of_a_file_gets_an_empty_answer(lamps: Deployment, etc: Path) -> None:
     piece = {"path": str(etc / "tree"), "sha": "a" * 64, "data": "aGk=", "last": False}
     assert lamps.client.ask("blob", **piece) == {}
 
 
-def test_what_has_to_come_before_the_first_change_comes_once(machine: Machine) -> None:
+def test_the_preparation_runs_once_before_the_first_change(machine: Machine) -> None:
     prepared: list[Machine] = []
     client = Client(machine)
     client.operations = Operations(machine, prepared.append)
@@ -382,13 +383,13 @@ def test_what_has_to_come_before_the_first_change_comes_once(machine: Machine) -
     client.close()
 
 
-def test_the_agent_says_where_it_runs(lamps: Deployment) -> None:
-    told = lamps.client.ask("hello")
-    assert told["agent"] == "1"
-    assert {key: told[key] for key in ("kernel", "python", "hostname")} == {
+def test_hello_describes_the_host(lamps: Deployment) -> None:
+    said = lamps.client.ask("hello")
+    assert said["agent"] == "1"
+    assert {key: said[key] for key in ("kernel", "python", "hostname")} == {
         "kernel": os.uname().release, "python": sys.version.split()[0], "hostname": os.uname().nodename,
     }  # fmt: skip
-    assert lamps.client.ask("survey", items=[])["host"] == {k: v for k, v in told.items() if k != "agent"}
+    assert lamps.client.ask("survey", items=[])["host"] == {k: v for k, v in said.items() if k != "agent"}
     with pytest.raises(AgentError, match="the agent has no operation 'dance'"):
         lamps.client.ask("dance")
 
@@ -397,5 +398,5 @@ def test_the_agent_says_where_it_runs(lamps: Deployment) -> None:
     ("owner", "name"),
     [(URN, 'File "motd"'), ("a::b", 'a "b"'), ("by hand", "by hand"), ("x:y:Zed::n", 'Zed "n"')],
 )
-def test_an_owner_for_people(owner: str, name: str) -> None:
+def test_the_name_of_an_owner_for_people(owner: str, name: str) -> None:
     assert resource(owner) == name

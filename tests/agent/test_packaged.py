@@ -1,4 +1,4 @@
-"""What dpkg's status file says of configuration files."""
+"""What dpkg's status file says about configuration files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Conffiles:
 """
 
 
-def test_each_has_its_package_and_its_sum(machine: Machine, tmp_path: Path) -> None:
+def test_each_conffile_has_its_package_and_its_sum(machine: Machine, tmp_path: Path) -> None:
     folder = tmp_path / "etc"
     (machine.dpkg / "status").write_text(STATUS.format(*SUMS, folder=folder))
     assert {name: tuple(one) for name, one in conffiles(machine, folder).items()} == {
@@ -48,6 +48,6 @@ def test_each_has_its_package_and_its_sum(machine: Machine, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["", "Conffiles:\n /etc/x " + SUMS[0], "\n\n /etc/x " + SUMS[0] + "\n"])
-def test_what_makes_no_sense_has_no_package(machine: Machine, tmp_path: Path, text: str) -> None:
+def test_a_conffile_in_a_malformed_status_has_no_package(machine: Machine, tmp_path: Path, text: str) -> None:
     (machine.dpkg / "status").write_text(text.replace("/etc", str(tmp_path)))
     assert all(not one.package for one in conffiles(machine, tmp_path).values())

@@ -1,4 +1,4 @@
-"""The agent as it runs on a host: out of its zip, under python3 -I, in a process of its own."""
+"""The agent as it runs on a host: from its zip, under python3 -I, in a process of its own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ import_kinds()
 KINDS = [kind.kind for kind in kinds().values() if issubclass(kind, HostProvider)]
 MODULES = sorted(name for name in CODE.namelist() if CODE.read(name))
 
-# What the client's bootstrap does, with the host's folders moved into a test's own.
+# Does what the client's bootstrap does, but with the host's folders in a test's folder.
 BOOT = """
 import sys
 sys.path.insert(0, {zip!r})
@@ -89,7 +89,7 @@ class Agent:
         return self.send("put", kind="file", item=str(path), desired=desired, owner=owner, adopt=False)
 
     def end(self) -> str:
-        """Close its input and return what it says about its own process."""
+        """Close its input, and return the status of its process that it prints at its end."""
         _, errors = self.process.communicate(timeout=20)
         assert self.process.returncode == 0
         return str(errors)
@@ -112,7 +112,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Agent]]:
                 stream.close()  # type: ignore[union-attr]
 
 
-def test_it_speaks_and_ends_with_its_input_and_stays_small(start: Callable[..., Agent], etc: Path) -> None:
+def test_it_answers_ends_with_its_input_and_needs_little_memory(
+    start: Callable[..., Agent], etc: Path
+) -> None:
     agent = start(json.dumps({"id": 90, "op": "hello"}))
     hello = agent.read()
     assert (hello["id"], hello["ok"], set(hello["result"])) == (
@@ -128,7 +130,7 @@ def test_it_speaks_and_ends_with_its_input_and_stays_small(start: Callable[..., 
     assert peak < 30_000, f"{peak} kB"
 
 
-def test_it_leaves_no_core_whose_memory_would_hold_secrets(start: Callable[..., Agent]) -> None:
+def test_it_leaves_no_core_dump_which_could_hold_secrets(start: Callable[..., Agent]) -> None:
     agent = start(json.dumps({"id": 90, "op": "hello"}))
     agent.read()
     limits = Path(f"/proc/{agent.process.pid}/limits").read_text()
@@ -153,7 +155,7 @@ def test_what_came_with_the_machine_is_recorded_before_the_first_change(
     assert json.loads((tmp_path / "state/inventory/walk.json").read_bytes())["time"] > 0
 
 
-def test_why_it_cannot_be_recorded_is_told_by_its_cause(
+def test_a_baseline_that_cannot_be_recorded_is_an_error_with_its_cause(
     start: Callable[..., Agent], tmp_path: Path, etc: Path
 ) -> None:
     (tmp_path / "state").write_text("no folder")
@@ -164,7 +166,7 @@ def test_why_it_cannot_be_recorded_is_told_by_its_cause(
     assert not (etc / "a").exists()
 
 
-def test_what_was_asked_before_the_input_ended_is_finished(start: Callable[..., Agent], etc: Path) -> None:
+def test_requests_from_before_the_end_of_input_are_finished(start: Callable[..., Agent], etc: Path) -> None:
     agent = start()
     for number in range(12):
         agent.put(etc / f"f{number}", "x", test=["sleep", "0.1"])
@@ -172,7 +174,7 @@ def test_what_was_asked_before_the_input_ended_is_finished(start: Callable[..., 
     assert len(list(etc.iterdir())) == 12
 
 
-def test_a_client_that_is_gone_leaves_its_last_request_finished_and_no_process(
+def test_after_a_client_has_gone_its_last_request_is_finished_and_the_agent_ends(
     start: Callable[..., Agent], etc: Path
 ) -> None:
     agent = start()
@@ -185,7 +187,7 @@ def test_a_client_that_is_gone_leaves_its_last_request_finished_and_no_process(
     assert (etc / "a").read_text() == "x"
 
 
-def test_a_session_that_nobody_uses_ends_and_lets_go_of_the_lock(
+def test_an_idle_session_ends_and_releases_the_lock(
     start: Callable[..., Agent], etc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -197,7 +199,7 @@ def test_a_session_that_nobody_uses_ends_and_lets_go_of_the_lock(
     assert agent.process.wait(10) == 0
 
 
-def test_a_client_that_says_only_that_it_lives_keeps_its_session(
+def test_a_client_that_only_sends_signs_of_life_keeps_its_session(
     start: Callable[..., Agent], etc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -213,16 +215,16 @@ def test_a_client_that_says_only_that_it_lives_keeps_its_session(
     assert agent.read()["ok"]
 
 
-def test_a_dead_clients_lock_is_free_within_half_a_minute() -> None:
-    """Where the network does not tell that it died; it says every few seconds that it lives."""
+def test_the_lock_of_a_dead_client_is_free_within_half_a_minute() -> None:
+    """The network may not report that a client died. A living client sends a sign every few seconds."""
     assert main.IDLE_LIMIT + main.IDLE_LIMIT / 30 < 30
-    assert main.IDLE_LIMIT >= 5 * agent_process.LIVES, "one word that is late ends no session"
+    assert main.IDLE_LIMIT >= 5 * agent_process.LIVES, "one late sign of life would end a session"
 
 
-def test_four_puts_at_once_are_parallel_and_whole(start: Callable[..., Agent], etc: Path) -> None:
+def test_four_puts_run_in_parallel_and_all_succeed(start: Callable[..., Agent], etc: Path) -> None:
     agent = start()
     agent.put(etc / "a", "first")
-    agent.read()  # it has started: on a busy machine that takes longer than what is measured
+    agent.read()  # wait for its start, which takes longer on a busy machine than the measured time
     begun = time.monotonic()
     for name in "abcd":
         agent.put(etc / name, name, validate=["sleep", "1"])
@@ -233,7 +235,7 @@ def test_four_puts_at_once_are_parallel_and_whole(start: Callable[..., Agent], e
     assert {p.name: p.read_text() for p in etc.iterdir()} == {n: n for n in "abcd"}
 
 
-def test_many_puts_of_one_file_from_two_resources_let_one_win_and_name_both(
+def test_of_two_resources_that_put_one_file_one_wins_and_the_other_is_a_conflict(
     start: Callable[..., Agent], etc: Path
 ) -> None:
     agent = start()
@@ -244,7 +246,7 @@ def test_many_puts_of_one_file_from_two_resources_let_one_win_and_name_both(
     assert codes == ["conflict"] * 5 + ["ok"] * 5
 
 
-def test_a_second_deployment_is_told_who_holds_the_host_and_may_read(
+def test_a_second_deployment_learns_who_holds_the_lock_and_may_read(
     start: Callable[..., Agent], etc: Path
 ) -> None:
     first, second = start(), start()
@@ -278,7 +280,7 @@ def test_a_program_that_we_start_does_not_inherit_the_lock(
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 
-def test_a_daemon_left_by_a_test_does_not_hold_us_up(
+def test_a_daemon_that_a_test_leaves_behind_does_not_block_the_agent(
     start: Callable[..., Agent], etc: Path, tmp_path: Path
 ) -> None:
     agent = start()
@@ -291,7 +293,7 @@ def test_a_daemon_left_by_a_test_does_not_hold_us_up(
 
 
 @pytest.mark.parametrize("line", ["not json", "[]", '"x"', "{}", '{"id": 5, "op": "put", "kind": "file"}'])
-def test_a_request_that_makes_no_sense_is_answered_without_its_content(
+def test_a_malformed_request_gets_an_error_that_does_not_quote_it(
     start: Callable[..., Agent], line: str
 ) -> None:
     agent = start()
@@ -304,7 +306,9 @@ def test_a_request_that_makes_no_sense_is_answered_without_its_content(
 
 def test_an_internal_error_never_carries_content(start: Callable[..., Agent], etc: Path) -> None:
     agent = start()
-    agent.put(etc / "a", "x", owner=URN, group="hunter2\ud800")  # the exception quotes what it cannot encode
+    agent.put(
+        etc / "a", "x", owner=URN, group="hunter2\ud800"
+    )  # the exception quotes the text that it cannot encode
     error = agent.read()["error"]
     assert error["code"] == "internal"
     assert "UnicodeEncodeError at " in error["message"]
@@ -314,7 +318,9 @@ def test_an_internal_error_never_carries_content(start: Callable[..., Agent], et
 @pytest.mark.parametrize(
     "request_", [{"op": "nothing"}, {"op": "put", "kind": "moon", "item": "x", "desired": {}}]
 )
-def test_what_the_agent_does_not_know_is_said(start: Callable[..., Agent], request_: dict[str, Any]) -> None:
+def test_an_unknown_operation_or_kind_is_an_error(
+    start: Callable[..., Agent], request_: dict[str, Any]
+) -> None:
     assert start().ask(**request_)["error"]["code"] == "invalid"
 
 
@@ -326,7 +332,7 @@ def test_the_bundle_holds_the_agent_and_every_part_that_runs_on_a_host() -> None
 
 
 def python_39() -> str | None:
-    """Return a Python 3.9 of this machine: on PATH, or one that pyenv has."""
+    """Return a Python 3.9 of this machine, from PATH or from pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     for found in [shutil.which("python3.9"), *map(str, pyenv.glob("versions/3.9*/bin/python3.9"))]:
         if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
@@ -335,7 +341,7 @@ def python_39() -> str | None:
 
 
 def imported_by(python: str, tmp_path: Path) -> None:
-    """Import every module of the bundle, out of its zip, and decode what each kind exchanges."""
+    """Import every module of the bundle from its zip, and resolve the data classes of each kind."""
     bundle = tmp_path / "agent.zip"
     bundle.write_bytes(agent_bundle().data)
     names = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in MODULES]

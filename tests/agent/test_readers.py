@@ -1,4 +1,4 @@
-"""A file goes while nobody reads its folder."""
+"""A file is removed only while nobody reads its folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from portcullis.agent.readers import Readers
 
 
-def test_who_removes_waits_for_all_who_read_and_they_for_nobody() -> None:
+def test_a_removal_waits_for_all_readers_and_a_reader_may_enter_again() -> None:
     readers, gone = Readers(), threading.Event()
 
     def remove() -> None:
@@ -20,13 +20,13 @@ def test_who_removes_waits_for_all_who_read_and_they_for_nobody() -> None:
         with contextlib.suppress(OSError), readers.reading():
             raise OSError
         thread.start()
-        with readers.reading():  # once more, while somebody waits
+        with readers.reading():  # again, while a removal waits
             assert not gone.wait(0.05)
     thread.join(5)
     assert gone.is_set()
 
 
-def test_who_reads_waits_for_a_removal() -> None:
+def test_a_reader_waits_for_a_removal() -> None:
     readers, order = Readers(), []
 
     def read() -> None:

@@ -36,7 +36,7 @@ def is_running(pid: str) -> bool:
     try:
         return (
             "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-        )  # dead, and not yet buried by init
+        )  # a zombie: dead, but init has not reaped it yet
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -50,7 +50,7 @@ def test_five_megabytes_of_output_are_fine() -> None:
     assert len(run(["sh", "-c", "head -c 5000000 /dev/zero"], timeout=10).out) == 4 * 1024 * 1024
 
 
-def test_what_programs_make_is_not_for_root_alone(tmp_path: Path) -> None:
+def test_files_that_programs_make_are_not_for_root_alone(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         run(["touch", str(tmp_path / "access.log")], timeout=10)

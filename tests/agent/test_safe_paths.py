@@ -1,4 +1,4 @@
-"""Names on the host: what is followed, what is made with which mode, and that nothing stays open."""
+"""Safe paths: which links are followed, which modes new folders have, and that no descriptor stays open."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def here() -> Iterator[Path]:
-    """A folder that root alone owns, from the root on but for /tmp; no descriptor may stay open."""
+    """A folder that only root can change, except for /tmp on the way. No descriptor may stay open."""
     folder = Path(tempfile.mkdtemp(prefix="portcullis-paths-"))
     before = sorted(Path("/proc/self/fd").iterdir())
     yield folder
@@ -44,7 +44,7 @@ def opened(path: Path, *, make: bool = False) -> Iterator[int]:
 
 
 def parent_of(path: Path, *, make: bool = False) -> str:
-    """The folder that a path leads to in the end."""
+    """Return the folder that a path leads to in the end."""
     with opened(path, make=make) as fd:
         return os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - text is wanted
 
@@ -53,7 +53,7 @@ def mode(path: Path) -> str:
     return oct(stat.S_IMODE(path.stat().st_mode))
 
 
-def test_a_place_says_what_stands_there_and_follows_nothing(here: Path) -> None:
+def test_a_folder_entry_describes_itself_and_follows_no_link(here: Path) -> None:
     (here / "file").write_text("x")
     (here / "link").symlink_to("file")
     with opened(here / "file") as folder:
@@ -68,7 +68,7 @@ def test_a_place_says_what_stands_there_and_follows_nothing(here: Path) -> None:
     assert FolderEntry(here / "gone/x", -1).look() is None
 
 
-def test_only_a_regular_file_is_opened_and_nobody_is_waited_for(here: Path) -> None:
+def test_only_a_regular_file_is_opened_and_a_pipe_does_not_block(here: Path) -> None:
     os.mkfifo(here / "pipe")
     (here / "folder").mkdir()
     (here / "link").symlink_to("folder")
@@ -77,7 +77,7 @@ def test_only_a_regular_file_is_opened_and_nobody_is_waited_for(here: Path) -> N
     line.close()
     with opened(here / "x") as folder:
         for name in ("pipe", "folder", "link", "socket"):
-            with pytest.raises(AgentError, match="turned into something else") as caught:
+            with pytest.raises(AgentError, match="was replaced while it was read") as caught:
                 safe_paths.open_file(folder, name, here / name)
             assert (caught.value.code, caught.value.prop) == ("unreadable", "path")
         with pytest.raises(FileNotFoundError):
@@ -102,7 +102,7 @@ def test_folders_that_are_missing_are_made_when_asked(here: Path) -> None:
     assert parent_of(Path("/etc")) == "/"
 
 
-def test_a_file_on_the_way_is_no_folder(here: Path) -> None:
+def test_a_file_in_the_middle_of_a_path_is_an_error(here: Path) -> None:
     (here / "file").write_text("")
     for make in (False, True):
         with pytest.raises(NotADirectoryError):
@@ -112,7 +112,7 @@ def test_a_file_on_the_way_is_no_folder(here: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["real/sub", "./real//sub", "real/../real/sub", "{here}/real/sub"])
-def test_a_link_of_roots_is_followed(here: Path, target: str) -> None:
+def test_a_link_that_root_owns_is_followed(here: Path, target: str) -> None:
     (here / "real/sub").mkdir(parents=True)
     (here / "link").symlink_to(target.format(here=here))
     assert parent_of(here / "link/file") == f"{here}/real/sub"
@@ -137,14 +137,16 @@ def own(path: Path, uid: int) -> None:
     [
         (lambda here: own(here, NOBODY), "belongs to nobody"),
         (lambda here: own(here, 4712), "belongs to 4712"),
-        (lambda here: here.chmod(0o770), "can be changed by others than root"),
-        (lambda here: here.chmod(0o707), "can be changed by others than root"),
-        (lambda here: (here.chmod(0o1777), own(here / "link", NOBODY)), "can be changed by others than root"),
+        (lambda here: here.chmod(0o770), "is writable for others than root"),
+        (lambda here: here.chmod(0o707), "is writable for others than root"),
+        (lambda here: (here.chmod(0o1777), own(here / "link", NOBODY)), "is writable for others than root"),
         (lambda here: here.chmod(0o1777), ""),
         (lambda here: own(here / "link", NOBODY), ""),
     ],
 )
-def test_whose_links_are_followed(here: Path, change: Callable[[Path], object], whose: str) -> None:
+def test_a_link_is_followed_only_where_nobody_but_root_can_change_it(
+    here: Path, change: Callable[[Path], object], whose: str
+) -> None:
     (here / "real").mkdir()
     (here / "link").symlink_to("real")
     change(here)
@@ -154,12 +156,12 @@ def test_whose_links_are_followed(here: Path, change: Callable[[Path], object], 
     with pytest.raises(AgentError) as caught:
         parent_of(here / "link/file")
     assert caught.value.message == (
-        f"{here}/link on the way to {here}/link/file is a symbolic link, and the folder {here} {whose}: "
-        "it is not followed"
+        f"the agent does not follow {here}/link, a symbolic link on the way to {here}/link/file: "
+        f"the folder {here} {whose}"
     )
 
 
-def test_a_link_below_a_folder_that_others_can_change_is_not_followed_whoever_owns_its_own(
+def test_a_link_below_a_users_folder_is_not_followed_even_in_a_folder_of_root(
     here: Path,
 ) -> None:
     (here / "user/root/real").mkdir(parents=True)
@@ -173,7 +175,9 @@ def test_a_link_below_a_folder_that_others_can_change_is_not_followed_whoever_ow
         parent_of(here / "user/root/link/file")
 
 
-def test_a_folder_that_is_made_is_roots_alone_and_empty(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_folder_is_empty_and_only_root_can_enter_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with opened(here / "x") as folder:
         fd = safe_paths.make_folder(folder, "new", here / "new")
         assert safe_paths.is_ours(fd)
@@ -214,7 +218,7 @@ def test_a_folder_is_ours_if_nobody_else_can_enter_it(
         assert safe_paths.is_ours(fd) is ours
 
 
-def test_what_is_below_a_folder_is_entered_without_a_link(here: Path) -> None:
+def test_folders_below_an_open_folder_are_entered_without_following_links(here: Path) -> None:
     (here / "link").symlink_to("/etc")
     with opened(here / "x") as folder:
         with safe_paths.below(folder, "") as same:
@@ -229,7 +233,7 @@ def test_what_is_below_a_folder_is_entered_without_a_link(here: Path) -> None:
             pass
 
 
-def test_all_of_a_folder_is_taken_away_and_nothing_behind_a_link(
+def test_a_folder_is_removed_with_its_content_but_not_the_target_of_a_link(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "kept").mkdir()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.on_host import Client, FileClient
 
 
-def test_one_question_answers_for_the_whole_stack_and_for_what_is_asked(
+def test_one_survey_answers_for_the_whole_stack_and_for_requested_items(
     motd: FileClient, client: Client, etc: Path
 ) -> None:
     motd.put()
@@ -28,17 +28,17 @@ def test_one_question_answers_for_the_whole_stack_and_for_what_is_asked(
     assert set(result["host"]) == {"os", "kernel", "python", "hostname"}
 
 
-def test_another_stacks_things_are_not_in_the_answer(motd: FileClient) -> None:
+def test_resources_of_another_stack_are_not_in_the_answer(motd: FileClient) -> None:
     motd.put()
     assert motd.again(stack="web/staging").client.ask("survey", items=[])["items"] == []
 
 
-def test_without_the_index_only_what_is_asked_is_answered(motd: FileClient) -> None:
+def test_without_the_index_only_requested_items_are_answered(motd: FileClient) -> None:
     motd.put()
     assert motd.client.ask("survey", items=[], index=False)["items"] == []
 
 
-def test_what_is_asked_wins_over_the_list_and_keeps_its_revision(motd: FileClient) -> None:
+def test_a_requested_item_wins_over_its_record_and_keeps_its_revision(motd: FileClient) -> None:
     revision = motd.put()["facts"]["revision"]
     spec = {"path": str(motd.path)}
     (found,) = motd.client.ask("survey", items=[{"kind": "file", "id": str(motd.path), "spec": spec}])[
@@ -48,7 +48,7 @@ def test_what_is_asked_wins_over_the_list_and_keeps_its_revision(motd: FileClien
     assert found["facts"]["revision"] == revision
 
 
-def test_facts_keep_nothing_private(motd: FileClient) -> None:
+def test_facts_have_no_private_fields(motd: FileClient) -> None:
     motd.put()
     assert set(motd.facts()) == {
         "exists",
@@ -68,19 +68,19 @@ def test_a_survey_leaves_no_trace(client: Client, tmp_path: Path, etc: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
-def test_the_operating_system_is_named_as_settings_name_it() -> None:
+def test_the_operating_system_has_the_name_that_settings_use() -> None:
     assert os_name(["ID=debian", 'VERSION_ID="13"']) == "debian-13"
     assert os_name(["ID=ubuntu", 'VERSION_ID="24.04"']) == "ubuntu-24.04"
     assert os_name(["ID=debian", "VERSION_CODENAME=forky"]) == "debian-forky"
     assert os_name([]) == "unknown-unknown"
 
 
-def test_an_owner_is_named_by_the_end_of_its_urn() -> None:
+def test_the_name_of_an_owner_is_the_end_of_its_urn() -> None:
     assert resource(URN) == 'File "motd"'
     assert resource("by hand") == "by hand"
 
 
-def test_a_spec_that_makes_no_sense_is_an_error_of_that_thing_alone(motd: FileClient) -> None:
+def test_a_malformed_spec_is_an_error_of_its_resource_alone(motd: FileClient) -> None:
     motd.put("hello\n")
     good = {"kind": "file", "id": str(motd.path), "spec": {"path": str(motd.path)}}
     bad = {"kind": "file", "id": "/etc/other", "spec": {"of": "another version"}}

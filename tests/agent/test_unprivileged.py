@@ -1,4 +1,4 @@
-"""A user of the host who owns a folder where something is declared, and wants to be root."""
+"""An attack by a user of the host who owns a folder with a declared resource, and wants to become root."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RACE = 2.0  # seconds
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A folder of the user's that the user can reach."""
+    """A folder that belongs to the user."""
     folder = Path(tempfile.mkdtemp(prefix="portcullis-home-"))
     folder.chmod(0o755)
     os.chown(folder, USER, USER)
@@ -64,7 +64,7 @@ def untouched(roots: Path) -> Callable[[], None]:
 
 @pytest.fixture(autouse=True)
 def no_waiting() -> Iterator[None]:
-    """Whatever waits for ever ends in an error."""
+    """Turn an endless wait into an error."""
 
     def ring(*_: Any) -> None:
         message = "it waits for the user"
@@ -79,7 +79,7 @@ def no_waiting() -> Iterator[None]:
 
 @contextlib.contextmanager
 def attacker(attack: Callable[[], object]) -> Iterator[None]:
-    """Repeat `attack` as the user until the end of the block, or for twice `RACE` at most."""
+    """Repeat `attack` as the user until the end of the block, but at most for twice `RACE`."""
     child = os.fork()
     if not child:
         with contextlib.suppress(BaseException):
@@ -115,29 +115,29 @@ def test_a_file_below_a_users_link_is_neither_read_nor_written_nor_removed(
     (home / ".ssh").symlink_to(roots)
     error = file.refused("newer\n", owner="nobody", adopt=True)
     for said in (error.message, survey_error(client, "file", file.path)["message"]):
-        assert f"{home}/.ssh on the way" in said
+        assert f"does not follow {home}/.ssh, a symbolic link on the way" in said
         assert f"{home} belongs to nobody" in said
         assert "hunter2" not in said
-    with pytest.raises(AgentError, match="not followed"):
+    with pytest.raises(AgentError, match="does not follow"):
         file.remove()
     untouched()
 
 
-def test_a_directory_below_a_users_link_is_not_given_away(
+def test_a_directory_below_a_users_link_keeps_its_owner(
     client: Client, home: Path, tmp_path: Path, roots: Path
 ) -> None:
     (home / "www").symlink_to(tmp_path)
     path = home / "www" / roots.name
     error = client.refused("put", "directory", str(path), wanted(path, owner="nobody"), adopt=True)
-    assert "not followed" in error.message
+    assert "does not follow" in error.message
     assert roots.stat().st_uid == 0
-    assert "not followed" in survey_error(client, "directory", path)["message"]
+    assert "does not follow" in survey_error(client, "directory", path)["message"]
 
 
 def test_a_tree_below_a_users_link_is_not_built(client: Client, home: Path, roots: Path) -> None:
     (home / "www").symlink_to(roots)
     site = TreeClient(client, home / "www" / "site")
-    with pytest.raises(AgentError, match="not followed"):
+    with pytest.raises(AgentError, match="does not follow"):
         site.put(SITE, adopt=True)
     assert [path.name for path in roots.iterdir()] == ["secret"]
 
@@ -167,10 +167,10 @@ def test_a_link_in_a_folder_that_others_can_write_is_not_followed(
     (etc / "link").symlink_to(roots)
     os.chown(etc / "link", USER, USER, follow_symlinks=False)
     error = FileClient(client, etc / "link" / "secret").refused(adopt=True)
-    assert f"{etc} can be changed by others than root" in error.message
+    assert f"{etc} is writable for others than root" in error.message
 
 
-def test_a_link_of_roots_in_a_folder_like_tmp_is_followed(client: Client, etc: Path, tmp_path: Path) -> None:
+def test_a_link_of_root_in_a_folder_like_tmp_is_followed(client: Client, etc: Path, tmp_path: Path) -> None:
     etc.chmod(0o1777)
     (tmp_path / "real").mkdir()
     (etc / "link").symlink_to(tmp_path / "real")
@@ -178,13 +178,13 @@ def test_a_link_of_roots_in_a_folder_like_tmp_is_followed(client: Client, etc: P
     assert (tmp_path / "real" / "motd").exists()
 
 
-def test_a_link_of_roots_below_a_users_folder_is_not_followed(client: Client, home: Path, etc: Path) -> None:
+def test_a_link_of_root_below_a_users_folder_is_not_followed(client: Client, home: Path, etc: Path) -> None:
     (home / "made").mkdir()
     (home / "made" / "link").symlink_to(etc)
-    assert "not followed" in FileClient(client, home / "made" / "link" / "motd").refused().message
+    assert "does not follow" in FileClient(client, home / "made" / "link" / "motd").refused().message
 
 
-def test_a_users_own_folder_in_the_place_of_the_old_stage_does_no_harm(
+def test_a_users_folder_with_the_name_of_the_old_stage_does_no_harm(
     client: Client, home: Path, roots: Path, untouched: Callable[[], None]
 ) -> None:
     stage = home / ".site.portcullis-stage"
@@ -200,7 +200,7 @@ def test_a_users_own_folder_in_the_place_of_the_old_stage_does_no_harm(
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_a_folder_from_before_never_moves_into_a_folder_of_the_user(
+def test_an_original_folder_never_moves_into_a_folder_of_the_user(
     client: Client, home: Path, tmp_path: Path, *, link: bool
 ) -> None:
     lure = tmp_path / "lure" if link else home / ".site.portcullis-original"
@@ -211,13 +211,13 @@ def test_a_folder_from_before_never_moves_into_a_folder_of_the_user(
     (home / "site").mkdir()
     (home / "site" / "theirs").touch()
     site = TreeClient(client, home / "site")
-    with pytest.raises(AgentError, match="is somebody else's"):
+    with pytest.raises(AgentError, match="belongs to somebody else"):
         site.put(SITE, adopt=True)
     assert list(lure.iterdir()) == []
     assert (home / "site" / "theirs").exists()
 
 
-def test_a_folder_from_before_comes_back_only_from_a_folder_of_roots(
+def test_an_original_folder_comes_back_only_from_a_folder_of_root(
     client: Client, home: Path, tmp_path: Path
 ) -> None:
     site = TreeClient(client, home / "site")
@@ -229,7 +229,7 @@ def test_a_folder_from_before_comes_back_only_from_a_folder_of_roots(
     assert list(home.iterdir()) == []
 
 
-def test_a_pipe_in_a_tree_of_the_users_does_not_block_its_next_version(client: Client, home: Path) -> None:
+def test_a_pipe_in_a_users_tree_does_not_block_its_next_version(client: Client, home: Path) -> None:
     site = TreeClient(client, home / "site")
     site.put(SITE, owner="nobody")
     (site.path / "index.html").unlink()
@@ -238,7 +238,7 @@ def test_a_pipe_in_a_tree_of_the_users_does_not_block_its_next_version(client: C
     assert site.contents() == SITE
 
 
-def test_a_file_that_is_swapped_before_its_owner_is_set_is_not_given_away(
+def test_a_file_that_is_swapped_before_its_owner_is_set_keeps_its_owner(
     client: Client, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = FileClient(client, home / "f")
@@ -307,7 +307,7 @@ def test_race_a_file_that_turns_into_a_link_and_a_pipe_while_it_is_kept(
 def test_race_a_parent_that_turns_into_a_link(
     client: Client, home: Path, roots: Path, untouched: Callable[[], None]
 ) -> None:
-    """The folder changes between a look and the write; the secret has the very name of the file."""
+    """The folder changes between the check and the write. The secret has the same name as the file."""
 
     def attack() -> None:
         (home / "d").rename(home / "real")

@@ -1,4 +1,4 @@
-"""Our reader of certificates beside cryptography's, and bytes that are no certificate."""
+"""Our reader of certificates compared with cryptography's, and bytes that are not a certificate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_it_reads_what_cryptography_reads(key_type: str, names: list[str], days:
     assert found.digest == other.fingerprint(hashes.SHA256()).hex()
 
 
-def test_without_other_names_and_organisation_the_common_names_count() -> None:
+def test_without_alternative_names_and_organisation_the_common_names_are_used() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = reference.Name([reference.NameAttribute(NameOID.COMMON_NAME, "odd\nname")])
     now = dt.datetime.now(dt.UTC)
@@ -41,7 +41,7 @@ def test_without_other_names_and_organisation_the_common_names_count() -> None:
     assert (found.names, found.issuer) == (("odd name",), "odd name")
 
 
-def test_bytes_that_are_cut_off_or_changed_are_an_error_of_one_kind() -> None:
+def test_truncated_or_changed_bytes_raise_value_error_only() -> None:
     der = x509.first_of(issued(["www.example.com"])[0])
     for length in range(len(der)):
         with pytest.raises(ValueError, match=r"."):

@@ -1,4 +1,4 @@
-"""How many examples, and which."""
+"""The number and the choice of the examples."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
-# The machine is shared and slow at times, which is no fault of what is tested.
+# No deadlines: the machine is shared and sometimes slow, which is not a fault of the code under test.
 _UNHURRIED = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
 settings.register_profile("quick", max_examples=20, derandomize=True, **_UNHURRIED)

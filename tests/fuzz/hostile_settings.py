@@ -1,4 +1,4 @@
-"""Stack files as somebody hostile, or a program gone wrong, would write them: by a number, always the same."""
+"""Hostile stack files, as an attacker or a broken program would write them. A number always gives one file."""
 
 from __future__ import annotations
 
@@ -178,8 +178,8 @@ def keys() -> list[str]:
 
 
 def file(number: int) -> str:
-    """Return one file, the whole of it, as text."""
-    rng = random.Random(number)  # noqa: S311 - nobody guesses these
+    """Return the text of one file."""
+    rng = random.Random(number)  # noqa: S311 - not a secret
     way = _WAYS[number % len(_WAYS)]
     return way(rng)
 
@@ -188,14 +188,14 @@ def file(number: int) -> str:
 
 
 def _config(rng: random.Random, wrong: float) -> dict[str, Any]:
-    """Return settings of the right shape, of whose values a share is wrong."""
+    """Return settings of the right shape. `wrong` is the share of values that are wrong."""
     described = _schema()["properties"]["config"]
     config = _object(rng, described, wrong, 0)
     config = {key.partition(":")[2]: value for key, value in config.items()}
     return {**smallest(), **config} if rng.random() < 0.8 else config
 
 
-def _value(rng: random.Random, schema: Any, wrong: float, depth: int) -> Any:  # noqa: C901, PLR0911 - one a form
+def _value(rng: random.Random, schema: Any, wrong: float, depth: int) -> Any:  # noqa: C901, PLR0911 - a branch for each form
     if rng.random() < wrong or not isinstance(schema, dict) or depth > 12:
         return rng.choice(_WRONG) if rng.random() < 0.7 else rng.choice(NASTY)
     if "$ref" in schema:
@@ -255,7 +255,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _dumped(config: dict[str, Any]) -> str:
-    """Return YAML in the flow style, which JSON is, so that whatever is in a text is escaped."""
+    """Return YAML in the flow style. JSON is such YAML, and escapes every text."""
     lines = [f"  portcullis:{key}: {json.dumps(value)}" for key, value in config.items()]
     return "config:\n" + "\n".join(lines) + "\n"
 
@@ -380,15 +380,15 @@ _WAYS = (
 )
 
 
-# How the engine hands them on --------------------------------------------------------------------------------
+# How the engine passes files on ------------------------------------------------------------------------------
 
 
 class NotTaken(Exception):
-    """The engine does not take such a file, and says so itself."""
+    """The engine refuses such a file itself."""
 
 
 class _Strict(yaml.SafeLoader):
-    """As the engine reads: no key twice, no bomb of aliases, nothing that contains itself."""
+    """Reads as the engine does: no repeated key, no alias bomb, no value that contains itself."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -402,15 +402,15 @@ _DEEPEST = 10_000
 
 
 def handed_on(text: str) -> dict[str, str]:
-    """Return what a program gets of a file: for each key a text, JSON where it has structure.
+    """Return the settings that a program gets from a file: a text for each key, JSON for a structure.
 
     Raises:
         NotTaken: the engine refuses the file.
     """
     try:
-        found = yaml.load(text, Loader=_Strict)  # noqa: S506 - it is a safe one
+        found = yaml.load(text, Loader=_Strict)  # noqa: S506 - it is a SafeLoader
     except RecursionError:
-        # The engine goes as deep as this, and passes on what it read.
+        # The engine reads up to this depth, and passes the values on.
         if max(text.count("["), text.count("{")) > _DEEPEST:
             raise NotTaken("exceeded max depth") from None
         return dict(re.findall(r"^  (\w+:\w+): (.*)$", text, re.MULTILINE))
@@ -427,9 +427,9 @@ def handed_on(text: str) -> dict[str, str]:
         try:
             handed[key] = value if isinstance(value, str) else json.dumps(value, default=str)
         except RecursionError:
-            raise NotTaken("it is too deep for the one that stands in for the engine here") from None
+            raise NotTaken("it is too deep for this stand-in of the engine") from None
         except (ValueError, TypeError):
-            raise NotTaken("it contains itself, or no JSON can carry it") from None
+            raise NotTaken("it contains itself, or JSON cannot hold it") from None
     return handed
 
 
@@ -437,6 +437,6 @@ def _count(value: Any, so_far: list[int], depth: int) -> None:
     so_far[0] += 1
     if so_far[0] > _MOST:
         raise NotTaken("excessive aliasing")
-    if depth < 500:  # deeper is cut off by whoever writes JSON
+    if depth < 500:  # json.dumps fails for deeper values
         for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             _count(inner, so_far, depth + 1)

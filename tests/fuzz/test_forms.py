@@ -1,4 +1,4 @@
-"""What a form of the settings accepts leaves no room for the syntax of any file or command line."""
+"""A value that the settings accept has no characters that are syntax in a file or on a command line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FREE = {
     "a value of sshd_config",
     "a value of a kernel setting",
 }
-"""What is quoted, or stays on a line of its own; test_quoting.py is about these."""
+"""Values that are quoted, or have a line of their own. test_quoting.py tests these."""
 _SYNTAX = set("\"'`;{}$\\<>|&()!#\0 \t\n\r\v\f")
 _ACTING = {
     letter for letter in map(chr, range(0x3000)) if unicodedata.category(letter) in ("Cc", "Zl", "Zp")
@@ -44,7 +44,7 @@ _IN_URLS = {"a path": "&", "a URL": "&", "a path inside a container": ""}
 
 
 def kinds_in(annotation: Any, path: str) -> list[tuple[str, ValueType]]:
-    """Return every kind of value in a type, with where it stands."""
+    """Return every kind of value in a type, each with its path."""
     found = [(path, each) for each in getattr(annotation, "__metadata__", ()) if isinstance(each, ValueType)]
     for inner in get_args(annotation):
         if not isinstance(inner, (str, bytes)):
@@ -74,7 +74,7 @@ KINDS = {repr(kind): kind for kind in every().values()}
     "kind", KINDS.values(), ids=lambda kind: f"{type(kind).__name__} {getattr(kind, 'what', '')}"
 )
 @given(raw=texts(*PLAUSIBLE) | values | st.integers())
-def test_a_value_is_read_or_refused_and_leaves_no_room_for_syntax(kind: ValueType, raw: Any) -> None:
+def test_a_value_is_refused_or_read_without_syntax_characters(kind: ValueType, raw: Any) -> None:
     try:
         value = kind.read(raw)
     except PydanticCustomError:
@@ -82,7 +82,7 @@ def test_a_value_is_read_or_refused_and_leaves_no_room_for_syntax(kind: ValueTyp
     if not isinstance(value, str):
         return
     assert is_utf8(value)
-    # What was read is read again as the same: settings that are written back do not change.
+    # A value that was read is read again unchanged, so settings that are written back do not change.
     assert kind.read(value) == value
     text = kind.text if isinstance(kind, NumberOrText) else kind
     if isinstance(text, Text) and text.what not in FREE:
@@ -94,7 +94,7 @@ def test_a_value_is_read_or_refused_and_leaves_no_room_for_syntax(kind: ValueTyp
 
 
 @given(values)
-def test_a_whole_number_is_one(raw: Any) -> None:
+def test_whole_returns_an_int_or_none(raw: Any) -> None:
     number = whole(raw)
     assert number is None or (isinstance(number, int) and not isinstance(number, bool))
 

@@ -1,4 +1,4 @@
-"""Whatever a peer of the host sends, a store, an impostor, a name server, Docker, it is read or refused."""
+"""All bytes from a peer of the host, such as a store, an impostor or Docker, are read or refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ A_RECORD = (
 
 
 class Line:
-    """A connection whose other end has said all that it will say."""
+    """A connection whose other end has already sent everything."""
 
     def __init__(self, said: bytes, size: int = 65536) -> None:
         self._said, self._size = io.BytesIO(said), size
@@ -61,7 +61,7 @@ class Line:
 
 
 @given(blobs(DER))
-def test_a_certificate(data: bytes) -> None:
+def test_any_bytes_are_a_certificate_or_refused(data: bytes) -> None:
     try:
         found = x509.parse(data)
     except ValueError:
@@ -70,7 +70,7 @@ def test_a_certificate(data: bytes) -> None:
 
 
 @given(blobs(PEM))
-def test_certificates_as_text(data: bytes) -> None:
+def test_any_text_is_a_certificate_or_refused(data: bytes) -> None:
     try:
         x509.parse(x509.first_of(data))
     except ValueError:
@@ -78,7 +78,7 @@ def test_certificates_as_text(data: bytes) -> None:
 
 
 @given(blobs(HELLO))
-def test_documents_of_mongodb(data: bytes) -> None:
+def test_any_document_of_mongodb_is_decoded_or_refused(data: bytes) -> None:
     try:
         decode(data)
     except Malformed:
@@ -105,19 +105,19 @@ SIMPLE = st.recursive(
         st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=5), SIMPLE, max_size=4
     )
 )
-def test_documents_of_mongodb_come_back_as_they_were_written(document: dict[str, Any]) -> None:
+def test_documents_of_mongodb_survive_encoding(document: dict[str, Any]) -> None:
     assert decode(encode(document)) == document
 
 
 @given(said=blobs(b"r=abcdefg,s=c2FsdA==,i=4096"), last=blobs(b"v=AAAA"))
-def test_a_login_at_mongodb(said: bytes, last: bytes) -> None:
+def test_a_server_of_mongodb_without_the_password_is_refused(said: bytes, last: bytes) -> None:
     talk = Conversation("root", "secret", nonce="abc")
     try:
         talk.final(said)
         talk.verify(last)
     except ServerUnproven:
         return
-    raise AssertionError("nobody who does not know the password proves it")
+    raise AssertionError("a server without the password was accepted")
 
 
 def _message(body: bytes, number: int = 1) -> bytes:
@@ -130,7 +130,7 @@ def _message(body: bytes, number: int = 1) -> bytes:
         lambda code: _message(b"\x18\0\0\0\x01code\0" + struct.pack("<d", code) + b"\x08ok\0\0\0")
     )
 )
-def test_answers_of_mongodb(said: bytes) -> None:
+def test_any_answer_of_mongodb_is_read_or_refused(said: bytes) -> None:
     client = mongo_client.Client("127.0.0.1:1")
     client._socket = Line(said)  # type: ignore[assignment]
     try:
@@ -149,7 +149,7 @@ def test_answers_of_mongodb(said: bytes) -> None:
     ),
     st.integers(1, 9),
 )
-def test_answers_of_redis(said: bytes, piece: int) -> None:
+def test_any_answer_of_redis_is_read_or_refused(said: bytes, piece: int) -> None:
     client = object.__new__(resp.Redis)
     client.address, client._socket, client._buffer, client._taken = "h:1", Line(said, piece), bytearray(), 0  # type: ignore[assignment]
     try:
@@ -159,8 +159,8 @@ def test_answers_of_redis(said: bytes, piece: int) -> None:
 
 
 @given(st.sampled_from([1, 28]), blobs(A_RECORD))
-def test_answers_of_a_name_server(kind: int, message: bytes) -> None:
-    if len(message) < 12:  # these are not taken for an answer at all
+def test_any_answer_of_a_name_server_is_read_or_refused(kind: int, message: bytes) -> None:
+    if len(message) < 12:  # the caller ignores such messages
         return
     try:
         dns_lookup._records(message, kind)
@@ -169,7 +169,7 @@ def test_answers_of_a_name_server(kind: int, message: bytes) -> None:
 
 
 @given(blobs(b"HTTP/1.0 200 OK\r\nX: y\r\n\r\n" + b'{"Id": "a"}\n{"message": "no"}\n'))
-def test_answers_of_docker(said: bytes) -> None:
+def test_any_answer_of_docker_is_read_or_refused(said: bytes) -> None:
     with docker_socket.Answer(Line(said)) as answer:  # type: ignore[arg-type]
         answer.error()
     with docker_socket.Answer(Line(said)) as answer:  # type: ignore[arg-type]
@@ -180,7 +180,7 @@ def test_answers_of_docker(said: bytes) -> None:
 
 
 @pytest.mark.parametrize("depth", [10, 200_000])
-def test_nested_answers_of_docker(depth: int) -> None:
+def test_deeply_nested_answers_of_docker_are_read_or_refused(depth: int) -> None:
     said = b"HTTP/1.0 200 OK\r\n\r\n" + b"[" * depth + b"]" * depth + b"\n"
     with docker_socket.Answer(Line(said)) as answer:  # type: ignore[arg-type]
         try:
@@ -196,12 +196,12 @@ def test_nested_answers_of_docker(depth: int) -> None:
         b"GET /v1.41/containers/json?all=1&filters=%7B%22name%22%3A%5B%22a%22%5D%7D HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
     )
 )
-def test_questions_of_the_preview_key(said: bytes) -> None:
+def test_any_request_of_the_preview_key_to_docker_is_one_line_or_refused(said: bytes) -> None:
     try:
         request = docker_view.read_request(io.BytesIO(said))
     except docker_view.Refused:
         return
-    # What goes on to Docker is one line, whatever was sent.
+    # Docker gets one line, whatever the client sent.
     assert request is None or all(" " < letter < "\x7f" for part in request for letter in part)
 
 
@@ -282,14 +282,14 @@ QUESTIONS = (
         CONTAINER, [CONTAINER], NETWORK, [NETWORK], VOLUME, {"Volumes": [VOLUME]}, IMAGE, [IMAGE]
     ),
 )
-def test_what_docker_says_is_scrubbed_of_whatever_form_it_is(question: str, answer: Any) -> None:
+def test_any_answer_of_docker_can_be_redacted(question: str, answer: Any) -> None:
     said = docker_view._scrubbed(question, json.dumps(answer).encode(), {"declared"})
     json.loads(said)
 
 
 @given(question=st.sampled_from(QUESTIONS[:2]), change=st.integers(0, 10**6), gone=st.booleans())
-def test_no_answer_about_a_stranger_tells_a_secret(question: str, change: int, gone: bool) -> None:
-    # In a list, the state is a word.
+def test_no_answer_about_an_undeclared_container_has_a_secret(question: str, change: int, gone: bool) -> None:
+    # In a list, Docker gives the state as one word.
     listed = {**CONTAINER, "State": "running"} if question.endswith("containers/json") else CONTAINER
     answer = altered(listed, [(change, gone, None)])
     if not isinstance(answer, dict):
@@ -299,7 +299,7 @@ def test_no_answer_about_a_stranger_tells_a_secret(question: str, change: int, g
 
 
 def _holds_null(value: Any) -> bool:
-    """Docker writes null for what is empty, and never as a member of a list."""
+    """Return whether a list holds null. Docker writes null for empty values, but never in a list."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return (isinstance(value, list) and None in value) or any(map(_holds_null, inner))
 
@@ -308,7 +308,7 @@ NULLS = st.lists(st.tuples(st.integers(0, 10**6), st.booleans()), max_size=6)
 
 
 @given(NULLS)
-def test_containers_of_which_docker_leaves_something_out(changes: list[tuple[int, bool]]) -> None:
+def test_containers_with_missing_fields_are_read(changes: list[tuple[int, bool]]) -> None:
     entry = altered(CONTAINER, [(place, gone, None) for place, gone in changes])
     if not isinstance(entry, dict) or _holds_null(entry):
         return
@@ -322,7 +322,7 @@ ANSWER = pickle.dumps((0, [("Jail list", "sshd, web"), ["127.0.0.1"]]), protocol
 
 
 @given(blobs(ANSWER, pickle.dumps((1, Exception("x")), protocol=2)))
-def test_answers_of_fail2ban(said: bytes) -> None:
+def test_any_answer_of_fail2ban_is_read_or_refused(said: bytes) -> None:
     server = object.__new__(fail2ban.Server)
     server._socket = Line(said + b"<F2B_END_COMMAND>")  # type: ignore[assignment]
     try:
@@ -335,22 +335,22 @@ def test_answers_of_fail2ban(said: bytes) -> None:
     blobs(b'{"who": "me", "stack": "prod", "since": "now"}')
     | values.map(lambda value: json.dumps(value).encode())
 )
-def test_the_holder_of_the_lock(data: bytes) -> None:
+def test_any_content_of_the_lock_names_a_holder(data: bytes) -> None:
     assert isinstance(lock._holder(data), str)
 
 
 @given(documents({"success": 1.0, "reason": "x", "file": "/nowhere", "bytes": 3}), st.floats(0.1, 1e6))
-def test_the_status_of_backups(entry: Any, hours: float) -> None:
+def test_any_status_of_backups_is_described(entry: Any, hours: float) -> None:
     assert isinstance(backups._state(entry, hours), str)
 
 
 @given(texts("redis-20261127T033000Z-12.rdb", "20261127T033000Z.12.rdb"))
-def test_names_of_dumps(name: str) -> None:
+def test_any_file_name_of_a_dump_is_read(name: str) -> None:
     shelf.read_name(Path("/x") / name.replace("/", "").replace("\0", "") or "x")
 
 
 @given(blobs(b"[renewalparams]\nwebroot_path = /var/www,\nserver = https://x\n"))
-def test_settings_of_certbot(data: bytes) -> None:
+def test_any_settings_of_certbot_are_read(data: bytes) -> None:
     lineages._settings(data)
 
 
@@ -380,7 +380,7 @@ ARCHIVE = (
 
 
 @given(data=blobs(ARCHIVE), packed=st.booleans(), cut=st.integers(0, 20))
-def test_an_archive_of_mongodb(
+def test_any_archive_of_mongodb_is_counted_or_refused(
     data: bytes, packed: bool, cut: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "archive.gz"
@@ -402,7 +402,7 @@ def test_an_archive_of_mongodb(
         }
     )
 )
-def test_the_packet_filters_sets(listing: Any) -> None:
+def test_any_sets_of_the_packet_filter_are_read_or_refused(listing: Any) -> None:
     try:
         bans._in_packet_filter(json.dumps(listing), "sshd")
     except AgentError:

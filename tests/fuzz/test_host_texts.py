@@ -1,4 +1,4 @@
-"""Whatever a file, a program or the kernel of a host says, a reader reads it or refuses it in words."""
+"""Every reader reads any text of a file, a program or the kernel of a host, or refuses it with a message."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ ACCOUNT = Account("deploy", 1000, 1000, Path("/home/deploy"), "/bin/sh", "*")
 
 @pytest.mark.parametrize("name", READERS)
 @given(data=st.data())
-def test_a_text_of_the_host_is_read_or_refused_in_words(name: str, data: st.DataObject) -> None:
+def test_any_text_of_a_host_is_read_or_refused_with_a_message(name: str, data: st.DataObject) -> None:
     read, strategy = READERS[name]
     try:
         read(data.draw(strategy))
@@ -283,14 +283,14 @@ def test_a_text_of_the_host_is_read_or_refused_in_words(name: str, data: st.Data
         pass
 
 
-# ufw's own reader and the settings tell these in words.
+# For these the callers turn a ValueError into a message: ufw's own reader and the settings.
 REFUSALS: dict[str, type[Exception]] = dict.fromkeys(
     ("ufw's tuples", "ufw's rule names", "ufw's rule values"), ValueError
 )
 
 
 @given(texts(TUPLES))
-def test_rules_of_ufw_that_are_read_can_be_used(text: str) -> None:
+def test_all_parsed_rules_of_ufw_can_be_used(text: str) -> None:
     try:
         rules = ufw_rules.parse_tuples(text)
     except ValueError:

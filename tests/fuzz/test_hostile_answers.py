@@ -1,4 +1,4 @@
-"""A host that answers whatever it likes: every kind of resource takes it, or says no in words that print."""
+"""A host with arbitrary answers: every kind of resource accepts them or refuses them with a printable error."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portcullis.agent.redaction import PROTOCOL
 from portcullis.agent.wire import encode
 from portcullis.components.host import images
 from portcullis.config import reference
@@ -36,7 +37,7 @@ STEP = {"property": 'strangers["/etc/x"]', "have": "a", "want": "b", "action": "
 
 
 class Clock:
-    """Time that passes as soon as somebody waits for it."""
+    """A clock on which a wait takes no real time."""
 
     now = 0.0
 
@@ -52,7 +53,7 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
-    """Return the inputs of one resource of each kind, out of the components' examples."""
+    """Return the inputs of one resource of each kind, from the components' examples."""
     found: dict[str, dict[str, Any]] = {}
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("examples")
@@ -86,9 +87,9 @@ def sample(hint: Any) -> Any:
 
 
 def answers(kind: type[HostProvider]) -> dict[str, list[Any]]:
-    """Return for each operation what an agent would say of a thing of that kind."""
+    """Return for each operation an agent's possible answers about a resource of that kind."""
     there = encode(sample(kind.facts_type))
-    host = {"os": "debian-13", "agent": "1", "protocol": 1}
+    host = {"os": "debian-13", "agent": "1", "protocol": PROTOCOL}
     items = [
         {"kind": kind.kind, "id": "@", "spec": {}, "facts": facts} for facts in (there, {"exists": False})
     ]
@@ -119,7 +120,7 @@ def test_any_answer_is_taken_or_refused(
 
     def answer(op: str, _: Mapping[str, Any]) -> Any:
         drawn = data.draw(documents(*said.get(op, [{}])), label=op)
-        # As the session hands it on.
+        # The session checks and returns an answer in this way.
         result = check(op, _result({"id": 1, "ok": True, "result": _as_sent(drawn, wanted.id)}))
         _assert_protocol(result)
         return result
@@ -149,9 +150,9 @@ def _as_sent(value: Any, item: str) -> Any:
 
 def _read(kind: HostProvider, state: Props, props: Props) -> Props:
     found = kind.read("web1:x", state)
-    for told in (found.outs, found.inputs):
-        to_struct(told)
-        new = {key: value for key, value in told.items() if value != props.get(key)}
+    for read in (found.outs, found.inputs):
+        to_struct(read)
+        new = {key: value for key, value in read.items() if value != props.get(key)}
         assert printable_values(new) == new
     return found.outs
 

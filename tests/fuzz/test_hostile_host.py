@@ -1,4 +1,4 @@
-"""A host at the other end of ssh that says anything, or nothing, and hangs up where it likes."""
+"""A hostile host at the other end of ssh: it sends anything or nothing, and hangs up at any moment."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 MANY = "FUZZ" in os.environ
 LIMIT = 0.4
-"""Seconds that a session may take to open, and an answer to come."""
+"""Seconds for the opening of a session, and for an answer."""
 SLACK = 15.0
-"""Seconds beyond the limits, for a machine with much else to do."""
+"""Seconds beyond the limits, for a busy machine."""
 ITEM = Item("file", "/etc/motd", {"path": "/etc/motd"})
 ANSWER = {
     "id": 1,
@@ -51,14 +51,14 @@ ENDS = (
 
 
 class Host:
-    """A program in the place of ssh that says some bytes, and then does what a shell is told."""
+    """A program in the place of ssh. It sends some bytes, then runs a shell command."""
 
     def __init__(self, folder: Path) -> None:
         self._said, self._program = folder / "said", folder / "ssh"
         self._folder = folder
 
     def ask(self, said: bytes, then: str, errors: bytes = b"") -> float:
-        """Survey it; return the seconds that it took."""
+        """Survey the host. Return the seconds that this took."""
         self._said.write_bytes(said)
         (self._folder / "errors").write_bytes(errors)
         place = shlex.quote(str(self._folder))
@@ -77,7 +77,7 @@ class Host:
 
 
 class _Quick:
-    """The session with a short limit."""
+    """A session with a short limit."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -104,7 +104,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 @pytest.mark.parametrize("then", ENDS)
-def test_it_hangs_up_after_any_byte(host: Host, then: str) -> None:
+def test_a_host_that_hangs_up_after_any_byte_is_an_error_in_time(host: Host, then: str) -> None:
     step = 1 if MANY else 70
     for count in range(0, len(WHOLE) + 1, step):
         assert host.ask(WHOLE[:count], then) < 4 * LIMIT + SLACK, count
@@ -116,7 +116,9 @@ def test_it_hangs_up_after_any_byte(host: Host, then: str) -> None:
     errors=blobs(b"Permission denied (publickey).\n", b"portcullis: no\x1b[2J"),
 )
 @settings(max_examples=2000 if MANY else 15)
-def test_it_says_anything(host: Host, said: bytes, then: str, errors: bytes) -> None:
+def test_a_host_that_sends_anything_is_an_error_in_time(
+    host: Host, said: bytes, then: str, errors: bytes
+) -> None:
     assert host.ask(said, then, errors) < 4 * LIMIT + SLACK
 
 
@@ -138,5 +140,5 @@ DEEP = b'{"id": 1, "ok": true, "result": {"items": ' + b"[" * 100_000 + b"]" * 1
         (b"no-python\n", "cat >/dev/null"),
     ],
 )
-def test_it_never_ends(host: Host, said: bytes, then: str) -> None:
+def test_a_host_that_never_stops_sending_is_an_error_in_time(host: Host, said: bytes, then: str) -> None:
     assert host.ask(said, then) < 4 * LIMIT + 2 * SLACK

@@ -1,4 +1,4 @@
-"""Hostile stack files, of which the engine takes five hundred: each is refused with path and reason, or it can be deployed."""
+"""Hostile stack files, of which the engine accepts five hundred. We refuse each with path and reason, or deploy it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ENGINES = "refused by the reader of the engine"
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of its own, Ctrl-C as it was, and no registry to ask."""
+    """A folder of its own, no access to a registry, and the handler of Ctrl-C restored afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(
@@ -50,12 +50,12 @@ def _pinned(name: str) -> str:
 
 
 def read(handed: dict[str, str]) -> None:
-    """As `sources.of_json` gets it from Pulumi's command line, and `sources.of_program` from its engine."""
+    """Read settings in the form that `sources.of_json` gets from Pulumi, and `of_program` from its engine."""
     sources.of_json(StackArgs, {key: {"value": text} for key, text in handed.items()})
 
 
 @pytest.mark.usefixtures("project")
-def test_each_is_refused_with_path_and_reason_or_it_can_be_deployed() -> None:
+def test_each_file_is_refused_with_path_and_reason_or_can_be_deployed() -> None:
     found: Counter[str] = Counter()
     for number in FILES:
         found[_outcome(number)] += 1

@@ -1,4 +1,4 @@
-"""What ssh, the engine, a registry, a pull request or a stranger's port says to the machine that deploys."""
+"""Any text that reaches the deploying machine: from ssh, the engine, a registry or an undeclared port."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STDERR = (
 
 
 @given(said=texts(*STDERR), code=st.none() | st.integers())
-def test_what_ssh_says_is_explained(said: str, code: int | None) -> None:
+def test_any_output_of_ssh_becomes_a_printable_error(said: str, code: int | None) -> None:
     text = str(ssh_errors.explain(said, exit_code=code))
     assert fuzz.printable(text)
     assert fuzz.is_utf8(text)
@@ -58,7 +58,7 @@ ENGINE = (
 
 
 @given(texts(*ENGINE))
-def test_what_the_engine_says_beside_its_events(said: str) -> None:
+def test_any_error_output_of_the_engine_is_read(said: str) -> None:
     assert all(isinstance(one, str) for one in engine.errors_of(said, "lab"))
 
 
@@ -75,7 +75,7 @@ EVENT = {
 @given(
     texts(json.dumps(EVENT), '{"diagnosticEvent": {"severity": "error", "message": "x"}}', "{}", "[" * 3000)
 )
-def test_a_line_of_the_engine_that_is_no_event(line: str) -> None:
+def test_a_line_of_the_engine_that_is_not_an_event_is_ignored(line: str) -> None:
     try:
         json.loads(line)
     except (ValueError, RecursionError):
@@ -90,7 +90,7 @@ def test_a_line_of_the_engine_that_is_no_event(line: str) -> None:
         max_size=4,
     )
 )
-def test_messages_are_told_on_lines_that_print(messages: list[str]) -> None:
+def test_any_message_becomes_printable_lines(messages: list[str]) -> None:
     collector = Collector("lab")
     for message in messages:
         collector.take(events.Message("error", message, URN_))
@@ -105,7 +105,7 @@ def test_messages_are_told_on_lines_that_print(messages: list[str]) -> None:
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
 @per_kind()
 @given(data=st.data())
-def test_whatever_a_host_has_is_told_on_lines_that_print(name: str, data: st.DataObject) -> None:
+def test_any_facts_of_a_host_become_printable_lines(name: str, data: st.DataObject) -> None:
     kind = PROVIDERS[name]
     declared = encode(sample(kind.desired_type)) | {"host": "web1", "managed_by": URN_}
     found = data.draw(instances(kind.facts_type))
@@ -131,12 +131,12 @@ EXPORT = {"deployment": {"manifest": {"time": "2026-11-27T08:00:00Z"}, "resource
 
 
 @given(key=texts("tcp4 0.0.0.0:3306", "\u00b2/tcp"), text=texts('container "x" (y)'))
-def test_what_a_host_exposes_is_drawn(key: str, text: str) -> None:
+def test_any_exposure_of_a_host_can_be_drawn(key: str, text: str) -> None:
     export = json.loads(
         json.dumps(EXPORT).replace("tcp4 0.0.0.0:3306", "@key").replace('container \\"x\\" (y)', "@text")
     )
-    told = json.loads(json.dumps(export), object_hook=lambda found: {key if name == "@key" else name: text if value == "@text" else value for name, value in found.items()})  # fmt: skip
-    resources = state.of_export(told)
+    changed = json.loads(json.dumps(export), object_hook=lambda found: {key if name == "@key" else name: text if value == "@text" else value for name, value in found.items()})  # fmt: skip
+    resources = state.of_export(changed)
     found = draw.draw(resources)
     draw.exposed(found, resources, resources)
     lines = mermaid.mermaid(found).splitlines()
@@ -145,15 +145,15 @@ def test_what_a_host_exposes_is_drawn(key: str, text: str) -> None:
 
 
 @given(texts("ghcr.io/acme/api:1", "redis:8", "localhost:5000/x@sha256:abc"))
-def test_a_reference_of_an_image_is_taken_apart(name: str) -> None:
+def test_any_image_reference_is_parsed(name: str) -> None:
     assert isinstance(parse(name).host, str)
 
 
 @given(texts("1-1024,8080"))
-def test_ports_on_the_command_line(text: str) -> None:
+def test_any_ports_on_the_command_line_are_parsed_or_refused(text: str) -> None:
     try:
         assert all(1 <= low <= high <= 65535 for low, high in _ports(text))
-    except (ArgumentTypeError, ValueError):  # argparse tells both
+    except (ArgumentTypeError, ValueError):  # argparse reports both
         return
 
 
@@ -161,7 +161,7 @@ DECLARED = Declared("web1", ("192.0.2.1",), 22, (Opening(22, 22, "SSH", "ssh"), 
 
 
 @given(documents(json.loads(json.dumps([DECLARED.json()]))))
-def test_what_up_left_for_scan(found: Any) -> None:
+def test_any_declaration_file_of_scan_is_read_or_refused(found: Any) -> None:
     try:
         _read(json.dumps(found), "declared.json")
     except Stopped as error:
@@ -184,7 +184,7 @@ ASKED = {
     fault=texts("self-signed"),
     ports=st.lists(st.integers(1, 65535), max_size=60, unique=True),
 )
-def test_what_a_stranger_says_on_a_port_is_told_on_lines_that_print(
+def test_any_greeting_on_an_undeclared_port_is_reported_on_printable_lines(
     said: str, issuer: str, fault: str, ports: list[int]
 ) -> None:
     asked = json.loads(json.dumps(ASKED))
@@ -198,7 +198,7 @@ def test_what_a_stranger_says_on_a_port_is_told_on_lines_that_print(
 
 
 @given(documents(ASKED))
-def test_what_another_machine_answers(answer: Any) -> None:
+def test_any_scan_result_of_another_machine_is_reported_or_refused(answer: Any) -> None:
     try:
         answer_ = vantage.checked(json.loads(json.dumps(answer)), "elsewhere")
     except vantage.VantageFailed:
@@ -218,7 +218,7 @@ def test_what_another_machine_answers(answer: Any) -> None:
         b"220 mail ESMTP\r\n",
     )
 )
-def test_a_greeting_is_one_line_that_prints(said: bytes) -> None:
+def test_any_greeting_becomes_one_printable_line(said: bytes) -> None:
     for greeting in (greetings._banner(said), greetings._pinged(said)):
         if greeting:
             assert fuzz.printable(greeting.said), greeting
@@ -227,7 +227,7 @@ def test_a_greeting_is_one_line_that_prints(said: bytes) -> None:
 
 
 @given(blobs(b"\x1a\0\0\0\7\0\0\0\1\0\0\0\xdd\7\0\0" + b"\0\0\0\0\0" + b"\x05\0\0\0\0"))
-def test_a_stranger_who_speaks_like_mongodb(said: bytes) -> None:
+def test_any_answer_in_the_protocol_of_mongodb_is_read_or_refused(said: bytes) -> None:
     try:
         greetings._asked(Line(said), {"hello": 1})  # type: ignore[arg-type]
     except (Malformed, OSError, ValueError, struct.error):  # `greet` goes on with the next protocol
@@ -241,7 +241,7 @@ SSH_CONFIG = connections.render_ssh_config(
 
 
 @given(text=texts(SSH_CONFIG), alias=st.sampled_from(["web1", "web", "*", "a.b", "("]))
-def test_our_own_ssh_config_that_somebody_edited(text: str, alias: str) -> None:
+def test_an_edited_ssh_config_of_ours_is_read(text: str, alias: str) -> None:
     connections.declared_user(text, alias)
     connections.declared_port(text, alias)
     connections.declared_os(text, alias)
@@ -253,14 +253,14 @@ def test_our_own_ssh_config_that_somebody_edited(text: str, alias: str) -> None:
 
 
 @given(st.dictionaries(st.text(max_size=8), values, max_size=5))
-def test_encrypted_values_are_found_wherever_they_stand(config: dict[str, Any]) -> None:
+def test_encrypted_values_are_found_at_any_depth(config: dict[str, Any]) -> None:
     config = {**config, "portcullis:x": {"a": [{"secure": "v1:CANARY"}], "b": config}}
     assert "CANARY" not in json.dumps(code_only.without_secrets(config))
     assert 'portcullis:x["a"][0]' in list(code_only.secret_paths(config))
 
 
 @given(texts('{"a": 1}', "yes", "1.10", "[[[["))
-def test_a_value_of_the_engine_is_decoded(text: str) -> None:
+def test_any_value_of_the_engine_is_decoded(text: str) -> None:
     sources._decoded(text)
 
 
@@ -280,7 +280,7 @@ def test_a_value_of_the_engine_is_decoded(text: str) -> None:
         ]
     )
 )
-def test_a_list_of_backups_of_a_host(found: Any) -> None:
+def test_any_list_of_backups_of_a_host_is_shown_or_refused(found: Any) -> None:
     try:
         listed = cli_restore.listed(json.dumps(found), "web1")
     except cli_restore.Stopped:

@@ -1,4 +1,4 @@
-"""The agent's protocol: what travels arrives, and no line that a client may send ends the agent."""
+"""The agent's protocol: data arrive as they were sent, and no line of a client ends the agent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CLASSES = sorted({one for kind in PROVIDERS for one in (kind.facts_type, kind.de
 __all__ = ["machine"]
 
 
-# Bytes of a file that are no text travel as halves of pairs, of which JSON makes one where both are there.
+# Bytes that are not text are sent as surrogates. Without this, JSON would join two of them to one character.
 WORDS = texts().map(lambda text: text.replace("\ud800", ""))
 
 
@@ -59,18 +59,18 @@ def instances(cls: Any) -> st.SearchStrategy[Any]:
     hints = typing.get_type_hints(cls)
     fields = {field.name: a(hints[field.name]) for field in dataclasses.fields(cls)}
     if issubclass(cls, Facts):
-        fields["exists"] = st.just(True)  # of an absent thing the defaults alone travel
+        fields["exists"] = st.just(True)  # for an absent resource, only the defaults could be compared
     return st.builds(cls, **fields)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 @per_kind()
 @given(data=st.data())
-def test_what_one_half_sends_the_other_gets(cls: Any, data: st.DataObject) -> None:
+def test_one_half_decodes_what_the_other_half_encodes(cls: Any, data: st.DataObject) -> None:
     made = data.draw(instances(cls))
     sent = json.loads(json.dumps(encode(made)))
     got = decode(cls, sent)
-    # What is None does not travel, and a default may stand in its place.
+    # A field that is None is not sent, and its default may take its place.
     held = {field.name: getattr(made, field.name) for field in dataclasses.fields(cls)}
     assert {name: getattr(got, name) for name, value in held.items() if value is not None} == {
         name: value for name, value in held.items() if value is not None
@@ -80,7 +80,7 @@ def test_what_one_half_sends_the_other_gets(cls: Any, data: st.DataObject) -> No
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 @per_kind()
 @given(data=st.data())
-def test_data_of_another_shape_is_malformed_and_nothing_worse(cls: Any, data: st.DataObject) -> None:
+def test_data_of_another_shape_raise_malformed_only(cls: Any, data: st.DataObject) -> None:
     try:
         found = decode(cls, data.draw(documents(encode(sample(cls)))))
     except Malformed:
@@ -111,7 +111,7 @@ LINES = blobs(*(json.dumps(each).encode() for each in REQUESTS)) | documents(*RE
 
 
 @given(line=LINES)
-def test_a_line_of_the_preview_key_is_answered_and_changes_nothing(line: bytes, machine: Any) -> None:
+def test_any_request_of_the_preview_key_is_answered_and_changes_nothing(line: bytes, machine: Any) -> None:
     before = sorted(str(path) for path in machine.root.rglob("*"))
     answer = _answer(Agent(machine, -1, ReadOnly(machine, STACK, "digest"), bounded=True), line)
     if not answer["ok"]:
@@ -120,14 +120,14 @@ def test_a_line_of_the_preview_key_is_answered_and_changes_nothing(line: bytes, 
 
 
 @given(line=LINES)
-def test_a_line_of_a_deployment_is_answered(line: bytes, machine: Any) -> None:
+def test_any_request_of_a_deployment_is_answered(line: bytes, machine: Any) -> None:
     _answer(Agent(machine, -1), line)
 
 
 @pytest.mark.parametrize(
     "line", [b"[" * 100_000, b'{"id": ' + b"[" * 100_000, b"", b"\xff", b"{}", b"[]", b"null", b'{"id": 1}']
 )
-def test_a_line_that_is_no_request_is_answered_in_words(line: bytes, machine: Any) -> None:
+def test_a_line_that_is_not_a_request_gets_an_error(line: bytes, machine: Any) -> None:
     for agent in (Agent(machine, -1), Agent(machine, -1, ReadOnly(machine, STACK, "digest"))):
         answer = agent._answer(line)
         assert answer["error"]["code"] in ("read-only", "invalid")
@@ -140,7 +140,7 @@ def _answer(agent: Agent, line: bytes) -> Any:
         agent._send(answer)
         out.seek(0)
         sent = out.read()
-    # One line, of plain ASCII, which every reader of JSON takes.
+    # One line of plain ASCII, which every JSON reader accepts.
     assert sent.count(b"\n") == 1
     assert sent.isascii()
     return json.loads(sent)
@@ -173,5 +173,5 @@ NO_NULLS = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=5), NO_NULLS, max_size=4))
-def test_properties_come_back_as_they_were_sent(properties: dict[str, Any]) -> None:
+def test_properties_survive_the_engines_protocol(properties: dict[str, Any]) -> None:
     assert from_struct(to_struct(properties)) == properties

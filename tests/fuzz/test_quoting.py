@@ -1,4 +1,4 @@
-"""What is quoted comes back as it was, and nothing of it is read as anything else."""
+"""Quoted text comes back unchanged, and no reader takes a part of it for syntax."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.fuzz import texts as fuzz
 from tests.fuzz.texts import texts, values
 
 SHELL_QUOTED = re.compile(r"'[^']*'")
-# What the tables of remedies bring along themselves.
+# Syntax that the tables of remedies themselves contain.
 TEMPLATES = (
     'cd "$(mktemp -d)"',
     "_*.deb",
@@ -51,7 +51,7 @@ META = set('`$()<>\n*?#~"\\{}![]')
 
 
 def bare(command: str) -> str:
-    """Return what of a command stands outside of quotes, without what our own tables write there."""
+    """Return the part of a command outside of quotes, without the syntax of our own tables."""
     # shlex writes ' as '"'"'.
     rest = SHELL_QUOTED.sub("", command.replace("'\"'\"'", ""))
     for template in TEMPLATES:
@@ -86,11 +86,9 @@ ENTRIES = (
 
 
 @given(entry=st.sampled_from(ENTRIES), data=st.data())
-def test_what_a_person_pastes_holds_nothing_of_a_hosts_own(
-    entry: tuple[str, str, str], data: st.DataObject
-) -> None:
+def test_a_remedy_quotes_every_text_of_the_host(entry: tuple[str, str, str], data: st.DataObject) -> None:
     name, key, text = entry
-    # The report has made it printable, on one line.
+    # The report makes these texts printable, on one line.
     key = one_line(data.draw(texts(key)))
     text = one_line(data.draw(texts(text)))
     way = remedies.command(name, key, text)
@@ -111,7 +109,7 @@ STRANGERS = (
 
 
 @given(path=texts("/etc/nginx/conf.d/evil.conf"), text=st.sampled_from(STRANGERS).flatmap(texts))
-def test_what_a_person_pastes_of_a_parts_strangers(path: str, text: str) -> None:
+def test_a_remedy_for_a_stranger_quotes_every_text_of_the_host(path: str, text: str) -> None:
     said = strangers.remedy(one_line(path), one_line(text), "systemctl reload nginx")
     way = said.partition("yourself: ")[2]
     shlex.split(way)
@@ -119,7 +117,7 @@ def test_what_a_person_pastes_of_a_parts_strangers(path: str, text: str) -> None
 
 
 @given(st.lists(texts().filter(lambda text: "\0" not in text and fuzz.is_utf8(text)), max_size=4))
-def test_a_program_gets_the_words_that_a_shell_was_given(words: list[str]) -> None:
+def test_quoted_words_survive_a_shell(words: list[str]) -> None:
     quoted = " ".join(map(shlex.quote, words))
     assert shlex.split(quoted) == words
 
@@ -135,13 +133,13 @@ WORDS = texts("application/json", "a b", "max-age=1; x", "'self' data:", "^~ \\.
 
 
 @given(st.lists(WORDS, min_size=1, max_size=4))
-def test_words_of_nginx_are_words_again(words: list[str]) -> None:
+def test_words_of_nginx_survive_rendering(words: list[str]) -> None:
     try:
         text = tree.render([tree.block("location", "/", body=[tree.directive("add_header", *words)])])
     except ValueError:
         return
     found = list(directives(text))
-    # nginx takes the backslash away before a quote or a backslash, within quotes.
+    # Within quotes, nginx removes the backslash before a quote or a backslash.
     assert [len(line) for line in found] == [2, 1 + len(words)]
     assert [
         re.sub(r'\\(["\\])', r"\1", word) if needs_quotes(mine) else word
@@ -157,7 +155,7 @@ def needs_quotes(text: str) -> bool:
 
 
 def unquoted(line: str) -> list[str]:
-    """Return the words of a command line as systemd.service(5) has it, all of them in quotes."""
+    """Return the words of a command line by the rules of systemd.service(5). All words are in quotes."""
     found = []
     for word_ in re.findall(r'"((?:[^"\\]|\\.)*)"', line, re.DOTALL):
         data = re.sub(
@@ -179,12 +177,12 @@ def unquoted(line: str) -> list[str]:
         max_size=4,
     )
 )
-def test_words_of_a_units_command_are_words_again(words: list[str]) -> None:
+def test_words_of_a_units_command_survive_rendering(words: list[str]) -> None:
     text = upkeep.notify_service("notify", words)
     (line,) = [line for line in text.split("\n") if line.startswith("ExecStart=")]
     assert unquoted(line) == words
     assert line.endswith(" %i")
-    # No variable and no specifier but ours.
+    # No variable, and no specifier but our own.
     assert not re.search(r"(?<!%)(?:%%)*%(?!%)", line.removesuffix("%i"))
     assert not re.search(r"(?<!\$)(?:\$\$)*\$(?!\$)", line)
 
@@ -195,7 +193,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaG
 
 
 @given(st.lists(texts(f"{KEY} me", f'from="10.0.0.1" {KEY}'), max_size=5))
-def test_openssh_sees_no_key_that_we_do_not(lines: list[str]) -> None:
+def test_openssh_finds_no_key_that_we_miss(lines: list[str]) -> None:
     text = "\n".join(lines) + "\n"
     data = text.encode("utf-8", "surrogatepass")
     done = subprocess.run(
@@ -213,7 +211,7 @@ def test_a_rendered_key_is_one_line(keys: dict[str, str]) -> None:
 
 
 @given(st.lists(texts("AUTH", "a b\r\nFLUSHALL").filter(fuzz.is_utf8), max_size=4))
-def test_words_to_redis_are_words_again(words: list[str]) -> None:
+def test_words_to_redis_survive_encoding(words: list[str]) -> None:
     data = b"*%d\r\n" % len(words) + b"".join(map(resp._bulk, words))
     at, found = data.index(b"\r\n") + 2, []
     for _ in words:
@@ -226,7 +224,7 @@ def test_words_to_redis_are_words_again(words: list[str]) -> None:
 
 
 @given(texts("web1", "a/b:c@d-e_f.g"))
-def test_a_word_of_a_file_is_one(text: str) -> None:
+def test_a_word_of_a_file_has_safe_characters_only(text: str) -> None:
     try:
         assert re.fullmatch(r"[A-Za-z0-9._:/@-]+", word(text))
     except ValueError:
@@ -234,7 +232,7 @@ def test_a_word_of_a_file_is_one(text: str) -> None:
 
 
 @given(user=texts("ann"), database=st.sampled_from(["shop", "a_b"]), port=st.integers(1, 65535))
-def test_a_user_in_a_url_is_the_user(user: str, database: str, port: int) -> None:
+def test_a_user_name_survives_in_a_url(user: str, database: str, port: int) -> None:
     if not fuzz.is_utf8(user):
         return
     for url in (tunnel_lines.redis_url(user, port), tunnel_lines.mongodb_url(user, database, port)):
@@ -268,7 +266,7 @@ def drawn(nodes: list[tuple[str, str, str, str]], extra: str) -> Map:
 
 
 @given(nodes=NODES, extra=texts("by hand"))
-def test_a_label_in_mermaid_is_a_label(nodes: list[tuple[str, str, str, str]], extra: str) -> None:
+def test_a_label_in_mermaid_cannot_be_syntax(nodes: list[tuple[str, str, str, str]], extra: str) -> None:
     found = drawn(nodes, extra)
     lines = mermaid.mermaid(found).splitlines()
     shapes = r"\w+\d+(?:\[|\(\[|\{\{|\[\()\"[\w ./:,*#;<>-]*\"(?:\]|\]\)|\}\}|\)\])(?::::\w+)?"
@@ -295,7 +293,7 @@ class _Page(HTMLParser):
 
 
 @given(nodes=NODES, extra=texts("by hand"))
-def test_a_label_on_a_page_is_text(nodes: list[tuple[str, str, str, str]], extra: str) -> None:
+def test_a_label_on_a_page_cannot_be_markup(nodes: list[tuple[str, str, str, str]], extra: str) -> None:
     found = drawn(nodes, extra)
     parsed = _Page()
     parsed.feed(page.page(found))
@@ -330,7 +328,7 @@ def test_a_label_on_a_page_is_text(nodes: list[tuple[str, str, str, str]], extra
 
 
 @given(text=texts("a\n```\nb", "~~~", "    - x"), language=st.sampled_from(["", "diff"]))
-def test_a_block_of_code_ends_where_it_should(text: str, language: str) -> None:
+def test_text_cannot_end_its_block_of_code(text: str, language: str) -> None:
     lines = markdown.fenced(text, language).split("\n")
     fence = re.match("`+", lines[0])
     assert fence
@@ -341,13 +339,13 @@ def test_a_block_of_code_ends_where_it_should(text: str, language: str) -> None:
 
 
 @given(texts("a`b", "x\ny", "<script>"))
-def test_a_line_as_code_is_one_piece_of_code(line: str) -> None:
+def test_text_cannot_end_its_inline_code(line: str) -> None:
     said = comment.code(line)
     assert re.fullmatch(r"`[^`\n\r]*`", said), said
 
 
 @given(texts("prod", "a --> b"))
-def test_a_marker_is_one_comment(stack: str) -> None:
+def test_a_stack_name_cannot_end_its_marker_comment(stack: str) -> None:
     said = markdown.marker("preview", stack)
     assert re.fullmatch(r"<!-- portcullis preview [A-Za-z0-9._/-]* -->", said)
 
@@ -355,7 +353,7 @@ def test_a_marker_is_one_comment(stack: str) -> None:
 @given(
     text=texts("plain", "[red]x[/red]", "::error::x"), remedy=texts("up fixes it"), width=st.integers(24, 120)
 )
-def test_a_row_on_a_terminal_says_what_it_says(text: str, remedy: str, width: int) -> None:
+def test_a_row_on_a_terminal_is_printable(text: str, remedy: str, width: int) -> None:
     text, remedy = differences.clean(text), differences.clean(remedy)
     stream = io.StringIO()
     terminal.Screen(stream, width=width).show([Row(text, remedy, "!!"), Row(text, style="title")])
@@ -364,13 +362,13 @@ def test_a_row_on_a_terminal_says_what_it_says(text: str, remedy: str, width: in
     assert fuzz.is_utf8(said)
 
 
-# What is made printable --------------------------------------------------------------------------------------
+# Printable text ----------------------------------------------------------------------------------------------
 
 HOSTILE = texts("\x1b[2J", "<{%reset%}>", "::stop-commands::x", "##[group]x", "##vso[x]", "a\r\nb", "\u202eb")
 
 
 @given(HOSTILE)
-def test_what_is_printable_acts_on_nothing(text: str) -> None:
+def test_printable_text_has_no_control_sequence_and_no_pipeline_command(text: str) -> None:
     for shown in (
         printable(text),
         one_line(text),

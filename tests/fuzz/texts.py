@@ -1,4 +1,4 @@
-"""Where examples come from: real samples that somebody spoilt, and anything at all."""
+"""The sources of examples: damaged real samples, and arbitrary values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NASTY = (
     "]", "(", "|", "&", "<", ">", "!", "*", "?", "=", ":", ",", ".", "/", "../", "-", "--", "-1", "0", "00",
     "1e999", "9" * 5000, "0x1f", "NaN", " ", "  ", "::stop-commands::x", "<script>", "-->", "```", "{{", "}}",
 )  # fmt: skip
-"""What means something to somebody, or breaks what did not expect it."""
+"""Texts that have a meaning in some syntax, or break code that does not expect them."""
 
 _pieces = st.sampled_from(NASTY) | st.text(max_size=4)
 _edits = st.lists(
@@ -26,7 +26,7 @@ _edits = st.lists(
 
 
 def _spoilt(sample: Any, edits: list[tuple[int, float, int, str]]) -> Any:
-    """Cut, double, move or replace pieces of a text or of bytes."""
+    """Insert, remove, replace or repeat pieces of a text or of bytes."""
     for what, where, size, piece in edits:
         at = int(where * len(sample))
         new = piece.encode("utf-8", "surrogatepass") if isinstance(sample, bytes) else piece
@@ -43,13 +43,13 @@ def _spoilt(sample: Any, edits: list[tuple[int, float, int, str]]) -> Any:
 
 
 def texts(*samples: str) -> st.SearchStrategy[str]:
-    """Return samples that were spoilt, and lines of anything."""
+    """Return damaged samples, and arbitrary text."""
     anything = st.lists(_pieces, max_size=8).map("".join)
     return st.builds(_spoilt, st.sampled_from(samples), _edits) | anything if samples else anything
 
 
 def blobs(*samples: bytes) -> st.SearchStrategy[bytes]:
-    """Return bytes, those of samples that were spoilt among them."""
+    """Return arbitrary bytes, and damaged samples."""
     if not samples:
         return st.binary(max_size=300)
     flips = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6)
@@ -82,11 +82,11 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_pieces, inner, max_size=4),
     max_leaves=8,
 )
-"""Anything that JSON can carry."""
+"""Any value that JSON can hold."""
 
 
 def documents(*samples: Any) -> st.SearchStrategy[Any]:
-    """Return JSON of the shape of a sample, with values that were replaced or taken away, and any other."""
+    """Return JSON of the shape of a sample, with values that were replaced or removed, and any other JSON."""
     if not samples:
         return values
     changes = st.lists(st.tuples(st.integers(0, 10**6), st.booleans(), values), max_size=4)
@@ -94,7 +94,7 @@ def documents(*samples: Any) -> st.SearchStrategy[Any]:
 
 
 def altered(sample: Any, changes: list[tuple[int, bool, Any]]) -> Any:
-    """Return JSON with some of its values replaced or taken away."""
+    """Return JSON with some of its values replaced or removed."""
     root = [copy.deepcopy(sample)]
     for number, gone, new in changes:
         places = list(_places(root))
@@ -114,18 +114,18 @@ def _places(value: Any) -> Any:
 
 
 def per_kind() -> settings:
-    """Return a tenth of the examples, for a property that is checked for each of many kinds by itself."""
+    """Return settings for a tenth of the examples, for a property that is checked for each of many kinds."""
     return settings(max_examples=max(settings.default.max_examples // 10, 10))  # type: ignore[union-attr]
 
 
 def printable(text: str) -> bool:
-    """Return whether a text moves no cursor and turns no writing; line ends may stand in it."""
+    """Return whether a text has no control and no direction characters, except for line ends and tabs."""
     kinds = ("Cc", "Cf", "Zl", "Zp", "Cs")
     return all(letter in "\t\n" or unicodedata.category(letter) not in kinds for letter in text)
 
 
 def is_utf8(text: str) -> bool:
-    """Return whether a text can be written at all."""
+    """Return whether a text can be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -134,5 +134,5 @@ def is_utf8(text: str) -> bool:
 
 
 def as_json(value: Any) -> str:
-    """Return JSON as a careless peer writes it."""
+    """Return JSON without escapes, as a careless peer writes it."""
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""A program with the preview key: its login, and its handling of withheld values."""
+"""A program with the preview key: its login, and its handling of redacted values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from portcullis.host.connections import (
     render_ssh_config,
 )
 from portcullis.host.errors import AgentRefused, HostError, LoginRefused
-from portcullis.host.provider import WITHHELD
+from portcullis.host.provider import REDACTED
 from portcullis.host.survey import Item, Survey
 from portcullis.resources.file.resource import FileProvider
 from tests.host.test_provider import FACTS, FILE
@@ -99,11 +99,11 @@ def test_another_protocol_is_an_error(fake_ssh: Callable[..., Session]) -> None:
     body = """
     print("have", flush=True)
     for line in sys.stdin:
-        result = {"protocol": 2, "items": []}
+        result = {"protocol": 99, "items": []}
         print(json.dumps({"id": json.loads(line)["id"], "ok": True, "result": result}), flush=True)
     """
     session = fake_ssh(body, **LOOKS)
-    with pytest.raises(AgentRefused, match="an agent of another version: protocol 2"):
+    with pytest.raises(AgentRefused, match="an agent of another version: protocol 99"):
         session.request("survey")
 
 
@@ -129,7 +129,7 @@ def read(canned: Callable[..., CannedChannel], facts: dict[str, Any]) -> Any:
 
 def told(content: str) -> dict[str, Any]:
     facts = {key: value for key, value in FACTS.items() if key != "content"}
-    return {**facts, "withheld": {"content": content}}
+    return {**facts, "redacted": {"content": content}}
 
 
 def test_an_unchanged_secret_keeps_its_value_in_the_state(canned: Callable[..., CannedChannel]) -> None:
@@ -139,11 +139,11 @@ def test_an_unchanged_secret_keeps_its_value_in_the_state(canned: Callable[..., 
 
 
 def test_a_changed_secret_shows_as_changed(canned: Callable[..., CannedChannel]) -> None:
-    assert read(canned, told("changed")).inputs["content"] == WITHHELD
+    assert read(canned, told("changed")).inputs["content"] == REDACTED
 
 
 def test_the_placeholder_of_a_secret_is_never_written() -> None:
-    failures = FileProvider().check({}, {**FILE, "content": WITHHELD}).failures
+    failures = FileProvider().check({}, {**FILE, "content": REDACTED}).failures
     assert [failure.property for failure in failures] == ["content"]
 
 

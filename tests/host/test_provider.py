@@ -350,7 +350,7 @@ def test_a_missing_thing_cannot_be_imported(canned: Callable[..., CannedChannel]
     [
         (FileProvider(), "/etc/motd", "'/etc/motd' is not an id for an import"),
         (TreeProvider(), "web1:/srv/www", "Tree cannot be imported\n  → declare it with adopt=True"),
-        (PackagesProvider(), "web1:nginx", "Packages cannot be imported\n  → declare it: packages that are"),
+        (PackagesProvider(), "web1:nginx", "Packages cannot be imported\n  → declare the set: it takes over"),
     ],
 )
 def test_a_kind_that_cannot_be_imported_gives_a_hint(provider: Any, id_: str, said: str) -> None:

@@ -76,5 +76,5 @@ def test_a_file_with_restricted_mode_is_a_secret_in_the_state(
     found = engine.read("File", "web1:/etc/portcullis/token")
     assert is_secret(found.inputs, "content") is secret
     assert is_secret(found.properties, "content") is secret
-    # The host then withholds the content from errors and from the preview key, as for any secret file.
+    # The host then redacts the content in errors and for the preview key, as for any secret file.
     assert from_struct(found.inputs).get("secret", False) is secret

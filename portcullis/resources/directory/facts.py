@@ -41,7 +41,7 @@ class DirectoryDesired(Desired):
         return self.path
 
     def spec(self) -> DirectorySpec:
-        """Return where it is."""
+        """Return where the folder is."""
         return DirectorySpec(self.path)
 
 
@@ -52,7 +52,7 @@ class DirectoryFacts(Facts):
     Attributes:
         owner: user name.
         group: group name.
-        mode: permission bits, four octal digits; in angle brackets what is there instead of a folder.
+        mode: permission bits, four octal digits. Something else than a folder is described in angle brackets.
         owner_id: the user's number.
         group_id: the group's number.
     """

@@ -1,4 +1,4 @@
-"""Directories: owner, group and mode. What is inside belongs to others."""
+"""Directories: owner, group and mode, but not their content."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
     facts_type = DirectoryFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the store to know which folders above others this program made."""
+        """Take the store, to know which parent folders this program made."""
         super().__init__(machine, store)
         self._making = threading.Lock()
 
@@ -52,13 +52,13 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
             return None
         return AgentError(
             "invalid",
-            f"{desired.path} is {facts.mode.strip('<>')} on the host, where a directory shall be",
+            f"{desired.path} is {facts.mode.strip('<>')} on the host, but a directory is declared",
             prop="path",
             hint="move it away, or declare the path that it points to",
         )
 
     def original(self, item: str, facts: DirectoryFacts, folder: Path) -> Json:
-        """Folders above that are missing, or that we made for another one, go with the last."""
+        """Describe the original, and list the parent folders that we make. They go with the last folder."""
         others = (record for record in self._store.all() if record.kind == "directory")
         ours = {path for record in others for path in record.original.get("above", ())}
         parents = list(Path(item).parents)[:-1]
@@ -66,7 +66,7 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
         return {**paths.keep(Path(item), folder / "original"), "above": above}
 
     def apply(self, desired: DirectoryDesired, steps: list[Step], work: Work) -> None:
-        """The mode is final before anyone but root can enter."""
+        """Make or change the folder. Its mode is final before anyone but root can enter."""
         if not steps:
             return
         path = Path(work.record.id)
@@ -91,7 +91,7 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
             os.fsync(place.folder)
 
     def remove(self, desired: DirectoryDesired, record: Record, folder: Path) -> str:
-        """An empty directory that we made goes; one from before gets owner and mode back."""
+        """Remove an empty directory that we made. An older one gets its owner and mode back."""
         kept = record.original
         with disk.removing(Path(record.id)) as place:
             there = place.look()
@@ -127,7 +127,7 @@ def _make(path: Path) -> None:
 
 
 def _remove_empty(above: Sequence[str]) -> None:
-    """Take folders away, the innermost first, until one holds something."""
+    """Remove folders, the innermost first, until one is not empty."""
     for path in above:
         with disk.removing(Path(path)) as place:
             try:

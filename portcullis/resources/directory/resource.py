@@ -1,4 +1,4 @@
-"""A folder on a host, by its owner and mode; what is in it is not its business."""
+"""A folder on a host: its owner and mode, but not its content."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class DirectoryProvider(HostProvider):
         return {"path": item, "on_delete": "remove"}
 
     def absent_inputs(self) -> Props:
-        """Return a folder that is not there."""
+        """Return the inputs that stand for a missing folder."""
         return {"mode": ABSENT}
 
 
 class Directory(HostResource):
-    """A folder. Delete removes it only if we made it and it is empty by then; data is never deleted."""
+    """A folder. Delete removes it only if we made it and it is empty. Data is never deleted."""
 
     path: pulumi.Output[str]
     owner: pulumi.Output[str]
@@ -70,14 +70,14 @@ class Directory(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            path: absolute path; the folder above it must exist, but for `make_parents`.
+            path: absolute path; without `make_parents`, the folder above it must exist.
             owner: user name.
             group: group name.
             mode: permission bits in octal, such as "0750".
             on_delete: remove the folder if it is empty, or keep it.
-            make_parents: make missing folders above it, root's and closed to everybody else (0700). They go
+            make_parents: make missing folders above it, which only root can enter (0700). They are removed
                 with the last folder in them.
-            adopt: take over a folder that stands there with another owner or mode.
+            adopt: take over a folder that exists with another owner or mode.
             opts: resource options.
         """
         self.path_text = path

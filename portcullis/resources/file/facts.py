@@ -9,7 +9,7 @@ from typing import Optional
 from portcullis.agent.wire import Desired, Facts, Spec
 
 MAX_CONTENT = 100_000
-"""Bytes of UTF-8 that a `File` carries; it stands in state and in previews. `Tree` carries more."""
+"""Most bytes of UTF-8 in a `File`, because its content is in state and in previews. A `Tree` has no limit."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class FileDesired(Desired):
         owner: user name or number.
         group: group name or number.
         mode: permission bits, four octal digits.
-        validate: command that checks the new file before it is in place; `{path}` stands for it.
-        test: command that checks the whole that the file is a part of.
+        validate: command that checks the new file before it replaces the old one; `{path}` is the new file.
+        test: command that checks the whole configuration that the file is a part of.
         on_delete: restore, remove or keep.
-        secret: the content is a secret, and must not be quoted.
+        secret: the content is a secret. No message may quote it.
     """
 
     path: str
@@ -51,7 +51,7 @@ class FileDesired(Desired):
         return self.path
 
     def spec(self) -> FileSpec:
-        """Return where it is."""
+        """Return where the file is."""
         return FileSpec(self.path)
 
 
@@ -60,14 +60,14 @@ class FileFacts(Facts):
     """A file as it is.
 
     Attributes:
-        content: its text; in angle brackets what is there instead of a text that can be shown; "" where it
-            is withheld.
+        content: its text; "" where it is redacted. Angle brackets describe content that cannot be shown.
         owner: user name.
         group: group name.
         mode: permission bits, four octal digits.
         owner_id: the user's number.
         group_id: the group's number.
-        withheld: what the preview key is not shown, and whether it is what we wrote (see agent/redaction.py).
+        redacted: by the name of a fact that the preview key may not see, whether its value is still the one
+            that `up` wrote: "unchanged" or "changed" (see agent/redaction.py).
     """
 
     content: str = ""
@@ -76,4 +76,4 @@ class FileFacts(Facts):
     mode: str = ""
     owner_id: Optional[str] = None
     group_id: Optional[str] = None
-    withheld: Optional[Mapping[str, str]] = None
+    redacted: Optional[Mapping[str, str]] = None

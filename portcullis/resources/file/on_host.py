@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CHECK_TIMEOUT = 60.0
 _OUTPUT_LINES = 40
-# What facts, here and in the client, say in the place of content that is no text.
+# The texts that stand for content that cannot be shown, in facts here and in the client.
 _PLACEHOLDER = re.compile(
     r"<(absent|changed on the host, and not shown to the preview key"
     r"|[0-9]+ bytes, too large to show|[0-9]+ bytes that are not UTF-8 text"
@@ -39,7 +39,7 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True)
 class _Found(FileFacts):
-    """What `plan` needs besides: whether the content is no text that can be shown, and what stands there."""
+    """More facts for `plan`: whether the content cannot be shown as text, and what stands at the path."""
 
     opaque: bool = False
     type: str = "file"
@@ -53,7 +53,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
     facts_type = FileFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for its package database and for running checks."""
+        """Take the machine, for its package database and to run checks."""
         super().__init__(machine, store)
         self._testing = threading.Lock()
 
@@ -64,7 +64,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         return each(lambda spec, _: _read(paths.checked(spec.path)), questions)
 
     def plan(self, desired: FileDesired, facts: FileFacts) -> list[Step]:
-        """A secret's step has no diff."""
+        """Return the steps. The step of a secret has no diff."""
         want = _measure(desired.content)
         if not facts.exists:
             return [Step("content", "absent", want, "create")]
@@ -77,32 +77,32 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         return steps + compare(desired, facts, ("owner", "group", "mode"), "set")
 
     def obstacle(self, desired: FileDesired, facts: FileFacts) -> AgentError | None:
-        """Files and links are replaced; nothing else is."""
+        """Refuse content that cannot be written, and refuse to replace anything but a file or a link."""
         content = desired.content
         if len(content.encode("utf-8", "surrogatepass")) > MAX_CONTENT:
             return AgentError("invalid", f"the content is over {MAX_CONTENT // 1000} KB", prop="content")
         if _PLACEHOLDER.fullmatch(content):
             return AgentError(
                 "invalid",
-                f"the content is {content}, which only stands for what was on the host once",
+                f"the content is {content}, which only describes what was on the host",
                 prop="content",
-                hint="declare the text of the file; ignore_changes cannot keep content that is no text",
+                hint="declare the text of the file; ignore_changes cannot keep content that is not text",
             )
         if isinstance(facts, _Found) and facts.type not in ("file", "link"):
             return AgentError(
                 "invalid",
-                f"{desired.path} is {facts.content.strip('<>')} on the host, where a file shall be",
+                f"{desired.path} is {facts.content.strip('<>')} on the host, but a file is declared",
                 prop="path",
                 hint="move it away, or declare another path",
             )
         return None
 
     def is_unmodified_default(self, item: str, facts: FileFacts) -> bool:
-        """A file that a package shipped and nobody changed."""
+        """Return whether a package shipped the file and nobody changed it."""
         return isinstance(facts, _Found) and facts.type == "file" and is_as_shipped(self._machine, Path(item))
 
     def redacted(self, record: Record, facts: FileFacts) -> FileFacts:
-        """Without a content that is a secret, or may be one."""
+        """Return the facts without a content that is or may be a secret."""
         return redaction.redacted(record, facts)
 
     def original(self, item: str, facts: FileFacts, folder: Path) -> Json:
@@ -110,9 +110,9 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         return {**kept, "shipped": kept["type"] == "file" and self.is_unmodified_default(item, facts)}
 
     def apply(self, desired: FileDesired, steps: list[Step], work: Work) -> None:
-        """The tree's own test runs after the write; when it fails, what stood there is back.
+        """Write the file, then run its `test`. If the test fails, restore the old file.
 
-        One file with such a test at a time: the test of a good one must not see a bad one next to it.
+        Files with a test are written one at a time: the test of a good file must not see a bad one beside it.
         """
         tested = desired.test or "before" in work.record.extra
         with self._testing if tested else contextlib.nullcontext():
@@ -130,7 +130,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         elif steps:
             if (
                 "before" not in record.extra
-            ):  # else a run was cut off before its test: what it replaced still counts
+            ):  # otherwise a run was interrupted before its test, and its copy is the one to restore
                 record.extra["before"] = paths.keep(path, before)
                 work.save()
             disk.write(
@@ -146,12 +146,12 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         try:
             self._check(desired.test, desired, path)
         except AgentError:
-            with self._machine.readers.absent():  # where there was nothing before it goes
+            with self._machine.readers.absent():  # without an old file, this removes the new one
                 paths.put_back(path, record.extra["before"], before)
             raise
         finally:
             del record.extra["before"]
-            work.save()  # first: killed in between, the next run must not look for a copy that is gone
+            work.save()  # before `unlink`: after a kill, the next run must not look for a missing copy
             with contextlib.suppress(FileNotFoundError):
                 before.unlink()
 
@@ -169,12 +169,12 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
             "test-failed",
             f"{' '.join(argv)} refuses the new content (exit code {done.code})",
             prop="content",
-            hint="what stood there before is in place",
-            detail="(its output is withheld: the content is a secret)" if desired.secret else said,
+            hint="the old content is back in place",
+            detail="(its output is redacted: the content is a secret)" if desired.secret else said,
         )
 
     def remove(self, desired: FileDesired, record: Record, folder: Path) -> str:
-        """Not while a test or a reload may be about to open it."""
+        """Remove the file or restore the original, while no test or reload reads files."""
         path = Path(record.id)
         disk.sweep(path)
         what = desired.on_delete
@@ -186,14 +186,14 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
     def _remove(self, path: Path, what: str, record: Record, folder: Path) -> str:
         with disk.removing(path) as place:
             there = place.look()
-            homeless = place.folder < 0
+            folder_is_missing = place.folder < 0
         if there is not None and stat.S_ISDIR(there.st_mode):
-            return "kept"  # somebody made it a directory since; not ours to empty
+            return "kept"  # somebody put a directory there, which we must not empty
         kept = record.original
         if what == "restore" and kept["type"] in ("file", "symlink"):
-            if homeless:
+            if folder_is_missing:
                 if kept.get("shipped"):
-                    return "absent"  # its package went, and the folder with it
+                    return "absent"  # its package was removed, and the folder with it
                 with disk.writing(path, make=True):
                     pass
             paths.put_back(path, kept, folder / "original")
@@ -216,8 +216,8 @@ def _read(path: Path) -> FileFacts:
         except FileNotFoundError:
             return FileFacts(exists=False)
         try:
-            # Of the very file that is read: who owns the folder may have exchanged it, and the mode decides
-            # who is shown the content.
+            # The status of the open file, because the folder's owner may have replaced the file. Its mode
+            # decides who may see the content.
             status = os.fstat(fd)
             facts = replace(facts, **paths.ownership(status))
             data = _bytes(fd, min(status.st_size, MAX_CONTENT))
@@ -236,7 +236,7 @@ def _is_opaque(facts: FileFacts) -> bool:
 
 
 def _bytes(fd: int, size: int) -> bytes:
-    """Up to one byte more than `MAX_CONTENT`. `size` is a hint (0 in /proc)."""
+    """Return at most one byte more than `MAX_CONTENT`. `size` is a hint (0 in /proc)."""
     data = os.pread(fd, size + 1, 0)
     return data if len(data) <= size else os.pread(fd, MAX_CONTENT + 1, 0)
 
@@ -247,7 +247,7 @@ def _set(path: Path, content: bytes, uid: int, gid: int, mode: int) -> None:
         try:
             if (
                 os.pread(fd, MAX_CONTENT + 1, 0) != content
-            ):  # else a file put in its place would be given away
+            ):  # otherwise we would give away a file that somebody put in its place
                 raise AgentError("invalid", f"{path} changed meanwhile", prop="content", hint="run again")
             disk.give(fd, uid, gid, mode)
         finally:
@@ -255,17 +255,17 @@ def _set(path: Path, content: bytes, uid: int, gid: int, mode: int) -> None:
 
 
 def _diff(facts: FileFacts, content: str, path: str) -> str:
-    """The difference, unless it would show what not every user of the host may read."""
+    """Return the difference, unless that would show a content that not every user of the host may read."""
     if int(facts.mode, 8) & stat.S_IROTH:
         return text_diff(facts.content, content, path)
-    return f"(what stands there is not shown: its mode {facts.mode} keeps it from other users of the host)"
+    return f"(the present content is not shown: its mode {facts.mode} hides it from other users of the host)"
 
 
 def _encode(content: str) -> bytes:
     try:
         return content.encode()
     except UnicodeEncodeError:
-        raise AgentError("invalid", "the content is not text that UTF-8 can carry", prop="content") from None
+        raise AgentError("invalid", "the content cannot be encoded as UTF-8", prop="content") from None
 
 
 def _measure(content: str) -> str:

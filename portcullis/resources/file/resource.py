@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props, ReadResult
     from portcullis.provider.changes import Change
 
-# What facts say in place of a content that cannot be shown: the agent's words, and `ABSENT`.
+# The texts in facts that stand for a content that cannot be shown: the agent's, and `ABSENT`.
 _PLACEHOLDER = re.compile(
     r"<(?:absent|changed on the host, and not shown to the preview key"
     r"|\d+ bytes, too large to show|\d+ bytes that are not UTF-8 text"
@@ -36,7 +36,7 @@ _SECTIONS = {
     "/etc/nginx/": Section.SITES,
     "/etc/docker/": Section.SITES,
 }
-"""What a report sorts a file under, by how its path begins."""
+"""The section of a report that shows a file, by the start of its path."""
 
 
 def _section(path: str) -> Section:
@@ -44,7 +44,7 @@ def _section(path: str) -> Section:
 
 
 def _is_open(mode: str) -> bool:
-    """Whether everybody may write."""
+    """Return whether everybody may write the file."""
     return bool(re.fullmatch("[0-7]+", mode)) and bool(int(mode, 8) & stat.S_IWOTH)
 
 
@@ -74,17 +74,17 @@ class FileProvider(HostProvider):
             elif len(content.encode()) > MAX_CONTENT:
                 inputs.fail(
                     "content",
-                    f"has {len(content.encode())} bytes; a File carries {MAX_CONTENT}, a Tree any number",
+                    f"has {len(content.encode())} bytes; a File holds {MAX_CONTENT}, a Tree any number",
                 )
             elif _PLACEHOLDER.fullmatch(content):
-                # ignore_changes feeds what was read back in: it must never be written as a file's content.
-                inputs.fail("content", f"{content!r} stands for what was found on the host")
+                # ignore_changes returns what was read from the host. This text must never be written.
+                inputs.fail("content", f"{content!r} only describes what was on the host")
             elif "\0" in content:
-                inputs.fail("content", "has a NUL byte; a File carries text")
+                inputs.fail("content", "has a NUL byte; a File holds text")
         validate = inputs.inputs.get("validate")
         if validate and is_known(validate) and not any("{path}" in word for word in validate):
             inputs.fail("validate", "must name the file to check as {path}")
-        # A plugin gets plain values, and so cannot see by itself what must not be quoted in an error.
+        # A plugin gets plain values. This mark tells it which content no error may quote.
         if inputs.news.get("secret") is True:
             inputs.keep("secret")
 
@@ -93,7 +93,7 @@ class FileProvider(HostProvider):
         return {"path": item, "content": "", "on_delete": "restore"}
 
     def import_(self, id_: str, urn: str) -> ReadResult | None:
-        """Read a file on a host. A content that not every user of the host may read is a secret."""
+        """Read a file on a host. Its content is a secret unless every user of the host may read it."""
         found = super().import_(id_, urn)
         if found is None or int(found.inputs["mode"], 8) & stat.S_IROTH:
             return found
@@ -101,17 +101,17 @@ class FileProvider(HostProvider):
         return replace(found, outs=found.outs | mark, inputs=found.inputs | mark, secrets=("content",))
 
     def absent_inputs(self) -> Props:
-        """Return a file that is not there."""
-        # Both: the content of a secret file does not show.
+        """Return the inputs that stand for a missing file."""
+        # Both, because the content of a secret file is not shown.
         return {"content": ABSENT, "mode": ABSENT}
 
     def lines(self, change: Change) -> list[Line]:
-        """Sort a file by its place: who owns /etc/sudoers.d is another question than who owns /etc/motd."""
+        """Choose the section by the path: /etc/sudoers.d is about access, and /etc/motd is not."""
         section = Section.DATA if change.props.get("secret") else _section(str(change.props.get("path", "")))
         return [replace(line, section=section) for line in super().lines(change)]
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say whether the text differs, or who may read and write it."""
+        """Return a line if the text differs, and one for each difference in who may read and write it."""
         found = []
         if change.changes("content"):
             said = str(change.live.get("content", ""))
@@ -129,8 +129,8 @@ class FileProvider(HostProvider):
 class File(HostResource):
     """A text file.
 
-    It is written beside its place with its final owner and mode, then renamed over it. What stood
-    there before stays on the host and comes back on delete, unless `on_delete` says otherwise.
+    The new file is written beside its path with its final owner and mode, and then renamed. The original
+    file stays on the host. It comes back on delete, unless `on_delete` says otherwise.
 
     Attributes:
         path: absolute path on the host.
@@ -165,15 +165,15 @@ class File(HostResource):
             name: the resource's name.
             host: the host, or its alias.
             path: absolute path.
-            content: the text; may be a secret, which stays one in state and in errors.
+            content: the text; a secret stays a secret in state and in errors.
             owner: user name.
             group: group name.
             mode: permission bits in octal, such as "0640".
-            validate: command that checks the new file before it is put in place; `{path}` stands for it.
-            test: command that checks the whole that the file is a part of, after it is in place, such as
-                `["nginx", "-t"]`; when it fails, the old bytes are restored.
-            on_delete: put back what stood there before us, remove the file, or keep it.
-            adopt: take over a file that stands there and differs.
+            validate: command that checks the new file, `{path}`, before it replaces the old one.
+            test: command that checks the whole configuration with the new file in place, such as
+                `["nginx", "-t"]`. If it fails, the old file is restored.
+            on_delete: restore the original file, remove the file, or keep it.
+            adopt: take over a file that exists and differs.
             opts: resource options.
         """
         self.path_text = path

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from portcullis.agent.wire import Desired, Facts, Spec
 
 NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")
-"""A package's name: lower case letters, digits, plus, minus and dots; two at least (Debian Policy 5.6.1)."""
+"""A package's name: two or more of lower case letters, digits, plus, minus, dot (Debian Policy 5.6.1)."""
 INSTALLED = "installed"
-"""What each package of a set is."""
+"""The value of each package of a set."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class PackagesDesired(Desired):
     """A set of packages as it is declared.
 
     Attributes:
-        managed_by: the resource's URN: each package on the host keeps the list of those who want it.
+        managed_by: the resource's URN. Each package on the host has a list of the resources that want it.
         packages: names, each with `INSTALLED`.
         on_delete: remove, purge or keep.
-        never_purge: those that purge only removes.
-        recommends: install what they recommend too.
+        never_purge: packages that `purge` only removes.
+        recommends: install the packages that they recommend, too.
     """
 
     managed_by: str
@@ -41,7 +41,7 @@ class PackagesDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Its owner: names may be in several sets."""
+        """Its owner, because several sets may have the same names."""
         return self.managed_by
 
     def spec(self) -> PackagesSpec:
@@ -51,10 +51,10 @@ class PackagesDesired(Desired):
 
 @dataclass(frozen=True)
 class PackagesFacts(Facts):
-    """A set of packages as it is; the set itself is always there.
+    """A set of packages as it is. The set itself always exists.
 
     Attributes:
-        packages: those that are installed, each with `INSTALLED`.
+        packages: the installed packages, each with `INSTALLED`.
     """
 
     packages: Mapping[str, str] = field(default_factory=dict)

@@ -27,7 +27,7 @@ class PackagesProvider(HostProvider):
     facts_type = PackagesFacts
     live = ("packages",)
     identity = ("host",)
-    instead_of_import = "declare it: packages that are installed already are taken over as they are"
+    instead_of_import = "declare the set: it takes over installed packages as they are"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check names."""
@@ -45,11 +45,11 @@ class PackagesProvider(HostProvider):
                 inputs.fail("packages", "names no package")
 
     def absent_inputs(self) -> Props:
-        """Return no package; the set itself is always there."""
+        """Return no package. The set itself always exists."""
         return {"packages": {}}
 
     def lines(self, change: Change) -> list[Line]:
-        """Say which packages are missing, or go, in one line."""
+        """Return a line with the missing packages, and one with those that are no longer declared."""
         packages = sorted(change.props.get("packages") or {})
         if change.op in ("create", "replace"):
             return [Line("packages", f"to install: {', '.join(packages)}", "up installs them")]
@@ -73,10 +73,10 @@ class PackagesProvider(HostProvider):
 
 
 class Packages(HostResource):
-    """A set of Debian packages that are installed.
+    """A set of installed Debian packages.
 
-    Nothing that a package brings is started, by the installation or at the next boot: declare a `Service`
-    after its configuration. Delete takes away only what we installed, and nothing that others need by then.
+    The services of a package do not start, at the installation or at the next boot. Declare a `Service` after
+    its configuration. Delete removes only packages that we installed and that nothing else needs.
     """
 
     packages: pulumi.Output[dict[str, str]]
@@ -100,10 +100,10 @@ class Packages(HostResource):
             host: the host, or its alias.
             names: names of Debian packages.
             on_delete: remove them, remove them with their configuration and data (`purge`), or keep them.
-            never_purge: those that `purge` only removes, because purging them deletes what people made.
-            recommends: install what they recommend too; Debian's docker.io then brings git and needrestart.
-            adopt: allow an installation that removes other packages, such as one that conflicts. Packages
-                that are there already never need it.
+            never_purge: packages that `purge` only removes, because their purge deletes people's data.
+            recommends: install recommended packages too; Debian's docker.io then brings git and needrestart.
+            adopt: allow an installation that removes other packages, such as a conflicting one. Packages that
+                are installed already never need it.
             opts: resource options.
         """
         self.names = tuple(names)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from portcullis.agent.wire import Desired, Facts, Spec
 
 NAME = re.compile(r"[A-Za-z0-9:_.\\@-]+\.[a-z]+\Z")
-"""The full name of a unit: these characters and a type (systemd.unit(5))."""
+"""The full name of a unit: these characters, then a type (systemd.unit(5))."""
 
 
 @dataclass(frozen=True)
 class ServiceSpec(Spec):
-    """Which unit it is, and where the files are that it runs on.
+    """Which unit it is, and where the files are that it reads.
 
     Attributes:
         unit: full name.
@@ -33,8 +33,8 @@ class ServiceDesired(Desired):
         unit: full name.
         active: active or inactive.
         enabled: enabled, disabled, masked or static.
-        reads: what it runs on, each with the revision of the resource that writes it. A name that is no
-            absolute path is of something else, such as packages.
+        reads: what the unit reads, each with the revision of the resource that writes it. A name that is not
+            an absolute path stands for something else, such as packages.
         on_change: reload or restart.
     """
 
@@ -61,7 +61,7 @@ class ServiceFacts(Facts):
     Attributes:
         active: systemd's ActiveState.
         enabled: systemd's UnitFileState.
-        stale: it runs, and one of its files changed since it last read them.
+        stale: it runs, and one of its files changed after it last read them.
     """
 
     active: str = ""

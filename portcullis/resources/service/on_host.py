@@ -1,4 +1,4 @@
-"""Services: whether a systemd unit runs, starts at boot, and runs on its present files."""
+"""Services: whether a systemd unit runs, starts at boot, and has loaded its present files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
     facts_type = ServiceFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for running systemctl."""
+        """Take the machine, to run systemctl."""
         super().__init__(machine, store)
         self._lock = threading.Lock()
         self._attempt = threading.local()  # `began`: the moment, in seconds since 1970
@@ -55,7 +55,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         return Claims(units=(record.id,))
 
     def facts(self, questions: Sequence[Question[ServiceSpec]]) -> Answers[ServiceFacts]:
-        """One question to systemd for all."""
+        """Ask systemd once about all units."""
         try:
             units = self._show([spec.unit for spec, _ in questions])
         except AgentError as error:
@@ -82,7 +82,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         return None
 
     def is_unmodified_default(self, item: str, facts: ServiceFacts) -> bool:
-        """Somebody who masked a unit meant it."""
+        """Return whether nobody masked the unit. A mask is a person's decision."""
         return not facts.enabled.startswith("masked")
 
     def original(self, item: str, facts: ServiceFacts, folder: Path) -> Json:
@@ -91,11 +91,11 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         return {"type": "unit", "enabled": facts.enabled, "active": facts.active}
 
     def apply(self, desired: ServiceDesired, steps: list[Step], work: Work) -> None:
-        # For the removal of a file that it reads (see `operations`); the record's spec has what it reads.
+        # `operations` needs this after the removal of a file that the unit reads. The spec has the paths.
         work.record.extra["desired"] = encode(replace(desired, reads={}))
         if not steps:
             return
-        # A reload is answered before it happens: what the unit reads stays until it has settled.
+        # systemctl answers before a reload has ended. No file may be removed until the unit has settled.
         starts = desired.active == "active"
         self._attempt.began = time.time()
         with self._machine.readers.reading() if starts else contextlib.nullcontext():
@@ -111,7 +111,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         started = False
         with self._lock:
             unit = self._load(name)
-            # Before the start: what changes during it makes the unit stale again.
+            # Asked before the start: a change during the start makes the unit stale again.
             newest = newest_change(reads)
             if desired.active == "inactive":
                 self._stop(name, unit)
@@ -124,7 +124,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             work.record.extra["loaded"] = loaded(unit, newest)
 
     def remove(self, desired: ServiceDesired, record: Record, folder: Path) -> str:
-        """A unit that was not there before us is stopped and disabled."""
+        """Restore the original state. A unit that did not exist before us is stopped and disabled."""
         name, kept = record.id, record.original
         self._attempt.began = time.time()
         with self._lock:
@@ -148,14 +148,14 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         unit = self._show([name])[0]
         if unit["NeedDaemonReload"] == "yes" or unit["LoadState"] == "not-found":
             self._do("daemon-reload")
-            # That it was needed is kept: a changed unit file takes effect by a restart only.
+            # The flag is kept, because a changed unit file takes effect only by a restart.
             unit = {**self._show([name])[0], "NeedDaemonReload": unit["NeedDaemonReload"]}
         if unit["LoadState"] == "not-found":
             raise AgentError(
                 "invalid",
                 f"there is no unit {name} on the host",
                 prop="unit",
-                hint="depend on the package or file that brings it",
+                hint="depend on the package or file that brings the unit",
             )
         return unit
 
@@ -201,7 +201,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             self._do("restart" if restart else "reload", name)
             return True
         if unit["ActiveState"] == "failed":
-            self._do("reset-failed", name)  # or a start limit that was hit refuses
+            self._do("reset-failed", name)  # otherwise a start limit that was hit refuses the start
         self._do("restart" if unit["ActiveState"] == "activating" else "start", name)
         return True
 
@@ -211,7 +211,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             raise self._failed(f"systemctl {' '.join((verb, *names))} failed", names, done.text)
 
     def _settled(self, name: str) -> Unit:
-        """Wait until the unit is active and stays so for a moment; some fail after they reported success."""
+        """Wait until the unit is active and stays so. Some units fail a moment after they report success."""
         deadline = time.monotonic() + _START_LIMIT
         since, invocation = 0.0, ""
         while True:
@@ -234,13 +234,13 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
     def _failed(self, message: str, names: Sequence[str], said: str) -> AgentError:
         since = self._attempt.began
         logged = [journal.last_lines(self._machine, name, since=since) for name in names]
-        # What the program said first: systemctl's own words send people to the journal.
+        # The program's own lines come first: systemctl only sends people to the journal.
         detail = "\n".join(part for part in (*logged, said) if part)
         return AgentError("systemd", message, prop="active", detail=detail)
 
 
 def show(machine: Machine, names: list[str]) -> list[Unit]:
-    """What systemd says of units, in their order. Raises `AgentError` (``invalid``, ``unreadable``)."""
+    """Return what systemd says about units, in order. Raises `AgentError` (``invalid``, ``unreadable``)."""
     for name in names:
         if not NAME.match(name):
             raise AgentError("invalid", f"{name!r} is not the full name of a unit", prop="unit")
@@ -253,7 +253,7 @@ def show(machine: Machine, names: list[str]) -> list[Unit]:
 
 
 def parse_show(output: str) -> list[Unit]:
-    """``systemctl show`` of several units: blocks of ``Key=value`` lines, in the order that was asked for."""
+    """Parse ``systemctl show`` of several units: blocks of ``Key=value`` lines, in the requested order."""
     units = []
     for block in output.strip().split("\n\n"):
         found = dict(line.partition("=")[::2] for line in block.splitlines())
@@ -274,12 +274,12 @@ def _facts(unit: Unit, newest: int, record: Record | None) -> ServiceFacts:
 
 
 def loaded(unit: Unit, newest: int) -> Json:
-    """What is noted of a unit that has just taken up files of which the last changed at `newest`."""
+    """Return the note for a unit that has just loaded its files. The last of them changed at `newest`."""
     return {"invocation": unit["InvocationID"], "newest": newest}
 
 
 def changed_by_hand(machine: Machine, store: Store, reads: Sequence[str], record: Record) -> list[str]:
-    """The files of a unit that somebody else changed since we last made it load them; none if unknown."""
+    """Return the files of a unit that somebody else changed after our last load; none if that is unknown."""
     noted = record.extra.get("loaded")
     if not noted:
         return []
@@ -289,21 +289,22 @@ def changed_by_hand(machine: Machine, store: Store, reads: Sequence[str], record
 
 
 def is_stale_now(unit: Unit, newest: int, record: Record | None) -> bool:
-    """`is_stale` by the clocks of this moment, and by what was noted under ``loaded``."""
+    """Call `is_stale` with the present time, and with the note under ``loaded``."""
     noted = record.extra.get("loaded") if record else None
     return is_stale(unit, newest, noted, time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC))
 
 
 def is_stale(unit: Unit, newest: int, noted: Json | None, wall: int, monotonic: int) -> bool:
-    """Whether a running unit has not taken up its present files. All times in nanoseconds.
+    """Return whether a running unit has not loaded its present files. All times are in nanoseconds.
 
     Args:
-        unit: what ``systemctl show`` says.
-        newest: when one of its files last changed, wall clock.
-        noted: what we noted when we last made it load its files: the unit's ``InvocationID`` and `newest` of
-            then. It counts for that run of the unit only, and no step of the clock can fool it.
+        unit: the output of ``systemctl show``.
+        newest: when one of its files last changed, by the wall clock.
+        noted: our note from the last time that we made the unit load its files: its ``InvocationID`` and the
+            `newest` of that time. It is valid for that run of the unit only. A clock that is set anew cannot
+            make it wrong.
         wall: the wall clock now.
-        monotonic: the monotonic clock now, which systemd's stamps count in (as microseconds).
+        monotonic: the monotonic clock now. systemd's timestamps use this clock, in microseconds.
     """
     if unit["ActiveState"] not in RUNNING:
         return False
@@ -313,10 +314,11 @@ def is_stale(unit: Unit, newest: int, noted: Json | None, wall: int, monotonic: 
 
 
 def last_load(unit: Unit) -> int:
-    """When the unit last read its files, in microseconds of the monotonic clock.
+    """Return when the unit last read its files, in microseconds of the monotonic clock.
 
-    Of a service the state changes when it starts and when a reload ends, whoever asked for it. A reload that
-    failed changes it too, but ``ReloadResult`` tells. The state of a socket or timer changes when it fires.
+    The state of a service changes at a start and at the end of a reload, whoever asked for them. A failed
+    reload changes it too, but ``ReloadResult`` shows that. The state of a socket or timer changes when it
+    fires.
     """
     entered = int(unit["ActiveEnterTimestampMonotonic"] or 0)
     if not unit["Id"].endswith(".service") or unit["ReloadResult"] not in ("success", ""):

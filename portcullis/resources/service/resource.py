@@ -1,4 +1,4 @@
-"""A systemd unit on a host: whether it runs, starts at boot, and runs on its present files."""
+"""A systemd unit on a host: whether it runs, starts at boot, and has loaded its present files."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ class ServiceProvider(HostProvider):
         inputs.one_of("enabled", "enabled", "disabled", "masked", "static")
         inputs.one_of("on_change", "reload", "restart")
         inputs.keep("reads")
-        # Read back as True when a file under `reads` is newer than what the unit runs on.
+        # `read` returns True here when a file in `reads` changed after the unit last loaded it.
         inputs.inputs["stale"] = False
         if inputs.news.get("active") == "active" and inputs.news.get("enabled") == "masked":
             inputs.fail("enabled", "a masked unit cannot be active; set active to inactive")
 
     def importable(self, item: str) -> Props | None:
-        """Return the unit of this name; what it reads is not known."""
+        """Return the unit with this name. What it reads is unknown."""
         return {"unit": item, "reads": {}, "on_change": "reload"}
 
     def absent_inputs(self) -> Props:
-        """Return a unit that systemd does not know."""
+        """Return the inputs that stand for a unit that systemd does not know."""
         return {"active": ABSENT, "stale": False}
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say what systemd does with it; that it runs on older files follows from the file's change."""
+        """Return lines about the unit's state. A stale unit is a consequence of a file's change."""
         found = []
-        told: tuple[str, ...] = ()
+        combined: tuple[str, ...] = ()
         if change.changes("active"):
             active = change.live.get("active")
             what = {"inactive": "stopped", "active": "running"}.get(str(active), str(active))
@@ -71,26 +71,26 @@ class ServiceProvider(HostProvider):
         if change.changes("enabled"):
             what = f"{change.live.get('enabled')} at boot, declared {change.goal.get('enabled')}"
             line = Line(subject, what, "", Severity.WRONG, at=("enabled",))
-            # Who masks a unit stops it with the same command, and so does who disables it.
+            # One command can both stop a unit and mask or disable it.
             if found and change.by_hand(("active",)) == change.by_hand(line.at):
                 line = replace(line, what=f"{found.pop().what}, and {what}", at=())
-                told = ("active", "enabled")
+                combined = ("active", "enabled")
             found.append(line)
         if change.changes("stale"):
             what, remedy = (
-                "runs on older files than those that are there",
+                "runs on older files than those on the host",
                 f"up {_CHANGES.get(change.goal.get('on_change', ''), 'reloads')} it",
             )
             found.append(Line(subject, what, remedy, Severity.WRONG, at=("stale",), follows=True))
-        # What it reads changes with the files, which have lines of their own.
-        return with_rest(change, subject, found, "reads", *told)
+        # `reads` changes together with the files, which have lines of their own.
+        return with_rest(change, subject, found, "reads", *combined)
 
 
 class Service(HostResource):
     """A systemd unit.
 
-    It follows what it reads: when one of those resources writes, or a file of them is found newer
-    than the running process, the unit is reloaded or restarted.
+    The unit follows the files that it reads. It is reloaded or restarted when one of the resources in `reads`
+    writes, or when a file is newer than the running process.
     """
 
     unit: pulumi.Output[str]
@@ -118,10 +118,10 @@ class Service(HostResource):
             unit: full name, such as "nginx.service".
             active: whether it runs.
             enabled: whether it starts at boot; masked means that nothing can start it. A unit without an
-                [Install] section, such as systemd-journald.service, can only be static: others start it.
-            reads: what it runs on: resources, which come before it, or paths of files and folders that
-                nothing in this program writes (a path alone gives no order).
-            on_change: how it takes up a change of those; a unit without reload is restarted.
+                [Install] section, such as systemd-journald.service, can only be static: other units start it.
+            reads: what the unit reads: resources, which then come before it, or paths of files and folders
+                that nothing in this program writes. A path sets no order.
+            on_change: how the unit loads changed files. A unit that cannot reload is restarted.
             adopt: take over a unit that somebody masked.
             opts: resource options.
         """
@@ -144,12 +144,12 @@ class Service(HostResource):
 
 
 def what_is_read(thing: File | Tree | Directory | Packages | str) -> tuple[str, pulumi.Input[str]]:
-    """Return what identifies a thing that is read, and what changes when it is written."""
+    """Return the name of an entry of `reads`, and a value that changes when the entry is written."""
     if isinstance(thing, str):
         return thing, ""
     if isinstance(thing, Packages):
         return "packages " + " ".join(sorted(thing.names)), thing.revision
     if isinstance(thing, Directory):
-        # A folder has no content of its own to take up; its path is watched.
+        # A folder has no content of its own to load. Its path is watched.
         return thing.path_text, thing.path.apply(lambda _: "")
     return thing.path_text, thing.revision

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from portcullis.agent.wire import Desired, Facts, Spec
 
 STATIC = "<static>"
-"""Stands in a key for every interface with an IPv6 default route of its own, that no router has sent."""
+"""Stands in a key for every interface with a static IPv6 default route, which no router has sent."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class SysctlSpec(Spec):
     """Which settings to look at.
 
     Attributes:
-        path: their file.
-        values: each key with its declared value: some keys show only where they differ.
-        optional: those of the keys that a kernel may have been built without.
+        path: the file of the settings.
+        values: key to declared value. A key that applies to nothing on this host counts as declared.
+        optional: keys that a kernel may have been built without.
     """
 
     path: str
@@ -31,14 +31,14 @@ class SysctlDesired(Desired):
     """Kernel settings as they are declared.
 
     Attributes:
-        path: absolute path of their file.
+        path: absolute path of the file of the settings.
         values: key to value. `*` in a key stands for every interface that no other key names, `STATIC` for
-            those with an IPv6 default route of their own.
+            every interface with a static IPv6 default route.
         content: the text of the file.
         owner: user name of the file.
         group: group name of the file.
         mode: permission bits of the file, four octal digits.
-        optional: those of the keys that a kernel may have been built without.
+        optional: keys that a kernel may have been built without.
     """
 
     path: str
@@ -51,7 +51,7 @@ class SysctlDesired(Desired):
 
     @property
     def id(self) -> str:
-        """The path of their file."""
+        """The path of the file."""
         return self.path
 
     def spec(self) -> SysctlSpec:
@@ -61,16 +61,16 @@ class SysctlDesired(Desired):
 
 @dataclass(frozen=True)
 class SysctlFacts(Facts):
-    """Kernel settings as they are; there always are some.
+    """Kernel settings as they are. Every kernel has some.
 
     Attributes:
-        values: key to live value. Where `*` stands for several interfaces: what most of them have, then those
-            that differ.
-        overridden: key to the value that wins at the next boot, and the file that sets it.
+        values: key to live value. For several interfaces: the most frequent value, then the interfaces that
+            differ.
+        overridden: key to the value that wins at the next boot, with the file that sets it.
         content: the text of the file.
         owner: user name of the file.
         group: group name of the file.
-        mode: permission bits of the file, four octal digits. All four say `<absent>` where it is missing.
+        mode: permission bits of the file, four octal digits. For a missing file, all four are `<absent>`.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _KEY = re.compile(rf"[a-z0-9_-]+(\.(\*|{STATIC}|[A-Za-z0-9_/-]+))+\Z")
 _VALUE = re.compile(r"[!-~]+( [!-~]+)*\Z")
 _FOLDER = "/etc/sysctl.d/"
-# What another value of a setting opens, where that is more than a setting that differs.
+# Settings whose wrong value opens the host to an attack, each with the danger.
 _OPENS = {"net.ipv4.ip_unprivileged_port_start": "local users can take a container's port"}
 
 
@@ -44,7 +44,7 @@ class SysctlProvider(GuardedProvider):
         inputs.text("owner")
         inputs.text("group")
         inputs.text("content")
-        # Read back as what would win over the file at the next boot.
+        # `read` returns here what would win over the file at the next boot.
         inputs.inputs["overridden"] = {}
         path, values = inputs.news.get("path"), inputs.news.get("values")
         if is_known(path) and not (str(path).startswith(_FOLDER) and str(path).endswith(".conf")):
@@ -52,8 +52,8 @@ class SysctlProvider(GuardedProvider):
         inputs.inputs["values"] = values
         optional = inputs.news.get("optional")
         if optional:
-            told = is_known(optional) and all(map(is_known, optional))
-            inputs.inputs["optional"] = sorted(optional) if told else optional
+            known = is_known(optional) and all(map(is_known, optional))
+            inputs.inputs["optional"] = sorted(optional) if known else optional
         if not is_known(values):
             return
         if not values:
@@ -62,14 +62,14 @@ class SysctlProvider(GuardedProvider):
             if not _KEY.match(key):
                 inputs.fail("values", f"{key!r} is not a kernel setting, such as net.ipv4.tcp_syncookies")
             if is_known(value) and not (isinstance(value, str) and _VALUE.match(value)):
-                inputs.fail("values", f"{key}: {value!r} is not a value: a text, one space between columns")
+                inputs.fail("values", f"{key}: {value!r} is not a text with single spaces between columns")
 
     def absent_inputs(self) -> Props:
-        """Return nothing: a kernel always has values, and a file that is gone shows as its content."""
+        """Return nothing: a kernel always has values, and a missing file shows in `content`."""
         return {}
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say it setting by setting; what the file says of them needs no line then."""
+        """Return a line for each setting. The text of the file then needs no line of its own."""
         found = []
         for name in ("values", "overridden"):
             for key, live, goal in change.entries(name):
@@ -88,14 +88,14 @@ class SysctlProvider(GuardedProvider):
 class Sysctl(HostResource):
     """Kernel settings: applied now, and written to a file that systemd reads at boot.
 
-    Live values are read back, and so is the file. A line elsewhere that is read later and says otherwise is
-    an error that names it: this file would lose at the next boot. Delete gives the values of before back, as
-    far as the kernel allows it without a reboot.
+    Live values and the file are read back. If a later file sets another value, the error names that line,
+    because it would win at the next boot. Delete restores the former values, as far as the kernel allows that
+    without a reboot.
 
     Attributes:
         path: the file, /etc/sysctl.d/*.conf.
         values: key to value. `*` in a key stands for every interface that no other key names, `<static>` for
-            those with an IPv6 default route of their own, that no router has sent.
+            every interface with a static IPv6 default route, which no router has sent.
         content: the text of the file.
     """
 
@@ -121,11 +121,11 @@ class Sysctl(HostResource):
             name: the resource's name.
             host: the host, or its alias.
             values: key, such as "net.ipv4.tcp_syncookies", to value.
-            path: the file; its name decides who wins, the last one in the alphabet.
-            content: its text, if it shall say why; a line a value otherwise.
-            optional: those of the keys that a kernel may have been built without.
-            adopt: take over a file that stands there and differs, and values that an administrator's file
-                sets to something else.
+            path: the file. If several files set a key, the last name in the alphabet wins.
+            content: the text of the file, for example with comments; by default one line for each value.
+            optional: keys that a kernel may have been built without.
+            adopt: take over a file that exists and differs, and values that an administrator's file sets to
+                something else.
             opts: resource options.
         """
         super().__init__(

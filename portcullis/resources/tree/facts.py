@@ -1,4 +1,4 @@
-"""What both halves of `Tree` exchange. Bytes travel by themselves, before the change."""
+"""What both halves of `Tree` exchange. The bytes of files are sent separately, before the change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TreeDesired(Desired):
 
     Attributes:
         path: absolute path of the symbolic link.
-        files: relative path, with forward slashes, to SHA-256 in hex.
+        files: map of relative path, with forward slashes, to SHA-256 in hex.
         owner: user name or number of all files.
         group: group name or number of all files.
         on_delete: remove or keep.
@@ -40,7 +40,7 @@ class TreeDesired(Desired):
         return self.path
 
     def spec(self) -> TreeSpec:
-        """Return where it is."""
+        """Return where the tree is."""
         return TreeSpec(self.path)
 
 
@@ -49,12 +49,12 @@ class TreeFacts(Facts):
     """A tree as it is.
 
     Attributes:
-        files: relative path to SHA-256 in hex; in angle brackets what is there instead of a plain file with
-            our mode. "." stands for the folder itself, where it is not as it should be.
-        owner: name of the user who has all files; several are joined by "and".
-        group: name of the group that has all files, likewise.
-        owner_id: the user's number, likewise.
-        group_id: the group's number, likewise.
+        files: map of relative path to SHA-256 in hex. An entry that is not a plain file with our mode is
+            described in angle brackets. "." is the folder itself, if it is not as it should be.
+        owner: name of the user who owns all files; several names are joined by "and".
+        group: name of the group that owns all files; several names are joined by "and".
+        owner_id: the user's number, in the same form.
+        group_id: the group's number, in the same form.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)

@@ -1,9 +1,9 @@
-"""Trees: folders of many files, each version a folder beside a symbolic link that switches in one step.
+"""Trees: folders of many files. Each version is a folder beside a symbolic link, which switches in one step.
 
-``/srv/www/site`` is a link to ``.site.portcullis-<version>`` in the same folder. Bytes wait in our state
-folder until `apply`; what stood at the path before us waits in ``.site.portcullis-original``, where only root
-can look. Whoever owns the folder around can rename all that, so nothing is done to a name in it that could be
-done to an open file or folder.
+``/srv/www/site`` is a link to ``.site.portcullis-<version>`` in the same folder. New bytes wait in our state
+folder until `apply`. An original folder at the path moves to ``.site.portcullis-original``, which only root
+can enter. The owner of the surrounding folder can rename all of these. So the code works on open files and
+folders, not on names, wherever it can.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 @dataclass(frozen=True)
 class _Found(TreeFacts):
-    """What `plan` needs besides: whether what stands there is neither a tree nor a symbolic link."""
+    """More facts for `plan`: whether something stands there that is neither a tree nor a symbolic link."""
 
     is_in_the_way: bool = False
 
@@ -55,7 +55,7 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
     facts_type = TreeFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Know of no staged piece yet: what an earlier session began is not continued."""
+        """Start without staged pieces: uploads of an earlier session are not continued."""
         super().__init__(machine, store)
         self._begun: set[Path] = set()
 
@@ -63,7 +63,7 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
         return Claims(trees=(record.id,))
 
     def facts(self, questions: Sequence[Question[TreeSpec]]) -> Answers[_Found]:
-        """A file or folder with other permissions than ours says so in its digest's place."""
+        """Return the facts. An entry with other permissions than ours has a description with its digest."""
         return each(lambda spec, _: _read(paths.checked(spec.path)), questions)
 
     def plan(self, desired: TreeDesired, facts: _Found) -> list[Step]:
@@ -85,30 +85,30 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
                 or name in ("..", ".")
                 or "\0" in name
             ):
-                return AgentError("invalid", f"{name!r} is no path within the tree", prop="files")
+                return AgentError("invalid", f"{name!r} is not a path within the tree", prop="files")
             if not _DIGEST.match(digest):
-                return AgentError("invalid", f"{name} comes without its SHA-256", prop="files")
+                return AgentError("invalid", f"{name} has no SHA-256", prop="files")
         if facts.is_in_the_way:
             return AgentError(
                 "invalid",
-                f"{desired.path} is {facts.files['.'].strip('<>')} on the host, where a tree shall be",
+                f"{desired.path} is {facts.files['.'].strip('<>')} on the host, but a tree is declared",
                 prop="path",
                 hint="move it away, or declare another path",
             )
         return None
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        """A folder that is in the way moves aside in `apply`, whole."""
+        """Describe the original. `apply` moves an original folder aside as a whole."""
         return paths.keep(Path(item), folder / "original")
 
     def missing(self, path: str, files: Mapping[str, str]) -> list[str]:
-        """Digests that neither the present tree nor the staged bytes have."""
+        """Return the digests that neither the present tree nor the staged bytes have."""
         known = _read(paths.checked(path)).files.values()
         stage = self._store.folder("tree", path) / _STAGE
         return sorted(digest for digest in {*files.values()} - {*known} if not (stage / digest).exists())
 
     def stage(self, path: str, digest: str, data: str, *, last: bool) -> None:
-        """Append a piece to the staged bytes of `digest`; with the last one they must hash to it.
+        """Append a piece to the staged bytes of `digest`. After the last piece, the digest must be right.
 
         Raises:
             AgentError: ``invalid`` for damaged bytes, ``no-space``.
@@ -144,7 +144,7 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
             raise disk.write_error(error, part) from None
 
     def apply(self, desired: TreeDesired, steps: list[Step], work: Work) -> None:
-        """Builds the whole new version first; readers see the old one until the link switches."""
+        """Build the whole new version first. Readers see the old version until the link switches."""
         path, stage = Path(work.record.id), work.folder / _STAGE
         ids = paths.ids(desired.owner, desired.group)
         with disk.writing(path) as place:
@@ -162,7 +162,7 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
         shutil.rmtree(stage, ignore_errors=True)
 
     def remove(self, desired: TreeDesired, record: Record, folder: Path) -> str:
-        """What stood there before us comes back, a folder whole."""
+        """Remove our versions and restore what stood there before us; a folder comes back as a whole."""
         path = Path(record.id)
         with disk.removing(path) as place:
             if desired.on_delete == "keep":
@@ -170,7 +170,7 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
                 return "kept"
             there = place.look()
             if there is not None and not stat.S_ISLNK(there.st_mode):
-                return "kept"  # never switched to a version of ours, or somebody put a folder there since
+                return "kept"  # the link never switched to our version, or somebody put a folder there
             paths.remove_file(path)
             if not _move_back(place) and record.original["type"] == "symlink":
                 paths.put_back(path, record.original, folder / "original")
@@ -186,9 +186,9 @@ def _damaged() -> AgentError:
 def _build(
     place: FolderEntry, version: str, stage: Path, files: Mapping[str, str], ids: tuple[int, int]
 ) -> None:
-    """Make the folder `version` out of the staged bytes and those of the present tree.
+    """Make the folder `version` from staged bytes and files of the present tree.
 
-    It is final when it is done, and root's alone until then.
+    Only root can enter the folder until everything in it is final.
     """
     with _opened(_top(place)) as present:
         sources = {digest: name for name, digest in _scan(present, place.path)} if present >= 0 else {}
@@ -204,7 +204,7 @@ def _build(
                         "invalid", f"{name} changed while it was copied", prop="files", hint="run again"
                     )
             folders = {str(folder) for name in files for folder in Path(name).parents if folder.name}
-            # The top folder last: nobody looks in before all is final.
+            # The top folder comes last: nobody can enter before everything is final.
             for folder in [*sorted(folders, reverse=True), ""]:
                 with safe_paths.below(top, folder) as inner:
                     disk.give(inner, *ids, FOLDER_MODE)
@@ -221,7 +221,7 @@ def _opened(fd: int) -> Iterator[int]:
 
 
 def _source(stage: Path, present: int, digest: str, sources: Mapping[str, str], name: str) -> int:
-    """The bytes of `digest`, opened: staged ones, or a file of the present tree."""
+    """Open the bytes of `digest`: staged bytes, or a file of the present tree."""
     with contextlib.suppress(FileNotFoundError):
         return os.open(stage / digest, safe_paths.FILE)
     if digest not in sources:
@@ -244,7 +244,7 @@ def _copy(source: int, folder: int, name: str, ids: tuple[int, int]) -> str:
 
 
 def _move_aside(place: FolderEntry) -> None:
-    """A real folder at `place` is what stood there before us, the first time; later ones are drift and go."""
+    """Move a real folder at `place` aside: it is the original. A later one is drift, and is removed."""
     status = place.look()
     if status is None or not stat.S_ISDIR(status.st_mode):
         return
@@ -266,7 +266,7 @@ def _move_aside(place: FolderEntry) -> None:
 
 
 def _move_back(place: FolderEntry) -> bool:
-    """Put the folder that stood at `place` before us there again; whether there was one."""
+    """Move the original folder back to `place`. Return whether there was one."""
     name = f"{disk.temporary_prefix(place.path)}{_ORIGINAL}"
     try:
         with safe_paths.below(place.folder, name) as fd:
@@ -282,14 +282,14 @@ def _move_back(place: FolderEntry) -> bool:
 def _not_ours(aside: Path) -> AgentError:
     return AgentError(
         "invalid",
-        f"{aside}, where the folder that stands there would wait, is somebody else's",
+        f"{aside} belongs to somebody else, and the original folder would have to wait there",
         prop="path",
         hint="look at it and move it away",
     )
 
 
 def _sweep(place: FolderEntry) -> None:
-    """Take away versions that the link does not point to, and what interrupted runs left."""
+    """Remove versions that the link does not point to, and leftovers of interrupted runs."""
     status = place.look()
     current = place.target() if status is not None and stat.S_ISLNK(status.st_mode) else ""
     for name in disk.leftovers(place):
@@ -303,7 +303,7 @@ def _forget(place: FolderEntry, name: str) -> None:
 
 
 def _top(place: FolderEntry) -> int:
-    """The folder of the present tree, opened: a version that the link points to, or a real one; else -1."""
+    """Open the folder of the present tree: our version behind the link, or a real folder; otherwise -1."""
     status = place.look()
     if status is None:
         return -1
@@ -354,7 +354,7 @@ def _oddity(place: FolderEntry, status: os.stat_result) -> _Found:
 def _scan(
     folder: int, path: Path, owners: set[int] | None = None, groups: set[int] | None = None, prefix: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """What the manifest says of all that is in an open folder; a subfolder as it should be is left out."""
+    """Yield the manifest's entries for an open folder. Subfolders that are as they should be are left out."""
     with os.scandir(folder) as entries:
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
@@ -371,7 +371,7 @@ def _scan(
 
 
 def _value(folder: int, name: str, path: Path, status: os.stat_result) -> str:
-    """What the manifest says of an entry: a file's digest; "" for a folder as it should be."""
+    """Return the manifest's value for an entry: a file's digest; "" for a folder that is as it should be."""
     if stat.S_ISDIR(status.st_mode):
         right = stat.S_IMODE(status.st_mode) == FOLDER_MODE
         return "" if right else f"<a directory, mode {paths.mode_text(status.st_mode)}>"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from portcullis.provider.changes import Change
 
 PIECE = 256 * 1024
-"""Bytes of a file that travel in one message."""
+"""Bytes of a file in one message."""
 
 
 class TreeProvider(HostProvider):
@@ -55,11 +55,11 @@ class TreeProvider(HostProvider):
                 inputs.fail("files", "is empty: the source folder has no file")
 
     def absent_inputs(self) -> Props:
-        """Return no file at all."""
+        """Return the inputs that stand for a missing tree: no files."""
         return {"files": {}}
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
-        """Send the bytes that the host lacks, then switch."""
+        """Send the bytes that the host lacks, then switch the link."""
         path, files = props["path"], props["files"]
         missing = set(channel.request("tree-missing", timeout=60.0, path=path, files=files)["missing"])
         for name, digest in sorted(files.items()):
@@ -69,7 +69,7 @@ class TreeProvider(HostProvider):
         return super().apply(channel, item, props)
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Say how many files differ, and name the first of them."""
+        """Return a line with the number of files that differ, and the name of the first one."""
         names = [name for name, *_ in change.entries("files")]
         if not names:
             return super().differing(change, subject)
@@ -96,7 +96,7 @@ def _send(channel: Channel, props: Props, source: Path, digest: str) -> None:
 
 
 def manifest(source: str | os.PathLike[str]) -> dict[str, str]:
-    """Return every file under a folder: relative path, with forward slashes, to SHA-256 in hex.
+    """Return a map of every file under a folder: relative path, with forward slashes, to SHA-256 in hex.
 
     Raises:
         ValueError: the folder is missing, or holds a symbolic link or special file.
@@ -104,8 +104,8 @@ def manifest(source: str | os.PathLike[str]) -> dict[str, str]:
     root = Path(source)
     if not root.is_dir():
         raise ValueError(
-            f"source: {root} is not a folder here; build what makes it, or correct the path, which is "
-            "relative to the project's folder"
+            f"source: {root} is not a folder on this machine; run the build that makes it, or correct the "
+            "path, which is relative to the project's folder"
         )
     found: dict[str, str] = {}
     for folder, folders, names in os.walk(root):
@@ -113,7 +113,7 @@ def manifest(source: str | os.PathLike[str]) -> dict[str, str]:
         for name in sorted([*names, *(f for f in folders if (Path(folder) / f).is_symlink())]):
             path = Path(folder) / name
             if path.is_symlink() or not path.is_file():
-                raise ValueError(f"source: {path} is not a plain file; a Tree carries plain files only")
+                raise ValueError(f"source: {path} is not a plain file; a Tree holds plain files only")
             found[path.relative_to(root).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
@@ -121,9 +121,9 @@ def manifest(source: str | os.PathLike[str]) -> dict[str, str]:
 class Tree(HostResource):
     """Many files from a local folder, such as a built web site.
 
-    Only the manifest is in state; bytes travel at apply, those that the host lacks. Each version is a
-    folder of its own beside `path`, which is a symbolic link and switches in one step. Files are 0644
-    and folders 0755.
+    Only the manifest is in state. An `up` sends the bytes that the host lacks. Each version is a folder of
+    its own beside `path`. `path` is a symbolic link, which switches to the new version in one step. Files
+    have mode 0644 and folders 0755.
     """
 
     path: pulumi.Output[str]
@@ -152,7 +152,7 @@ class Tree(HostResource):
             owner: user name of all files.
             group: group name of all files.
             on_delete: remove the files, or keep them.
-            adopt: take over something else that stands at `path`.
+            adopt: take over something else that exists at `path`.
             opts: resource options.
 
         Raises:

@@ -176,7 +176,7 @@ def test_a_difference_that_only_follows_is_counted_and_not_shown() -> None:
     assert [d.subject for d in report.differences] == ["/etc/nginx/nginx.conf"]
     assert [d.subject for d in report.follows] == ["nginx.service"]
     alone = one(Stream().thing("Service", "nginx", unit, stale, unit))
-    assert alone.what == "runs on older files than those that are there"
+    assert alone.what == "runs on older files than those on the host"
 
 
 def test_a_secret_is_replaced_by_a_placeholder_and_its_change_still_shows() -> None:

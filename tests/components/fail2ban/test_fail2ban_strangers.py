@@ -133,7 +133,7 @@ def test_a_reload_that_fails_after_a_change_by_hand_names_that_change_first(whol
     with pytest.raises(AgentError) as caught:
         whole.jail.client.on("put", "fail2ban.jails", "sshd", desired)
     assert caught.value.message.startswith(str(path))
-    assert "changed by hand; then fail2ban-client -t refuses the jail" in caught.value.message
+    assert "changed by hand, and fail2ban-client -t refuses the jail" in caught.value.message
     assert "Unable to read the filter" in caught.value.detail
 
 

@@ -186,7 +186,7 @@ def test_a_configuration_that_nginx_refuses_is_not_loaded_and_the_sites_stay(run
     assert (error.code, error.prop) == ("refused", "stale")
     broken = running.nginx.conf / "broken.conf"
     said = f'unknown directive "serve" in {broken}:1'
-    assert error.message == f"{broken} was changed by hand; then nginx refuses its configuration: {said}"
+    assert error.message == f"{broken} was changed by hand, and nginx refuses its configuration: {said}"
     assert "test" in running.nginx.calls
     assert "reload" not in running.nginx.calls
     assert running.said() == "served"

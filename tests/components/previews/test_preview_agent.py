@@ -170,7 +170,7 @@ def test_another_stack_is_not_shown(machine: Machine, motd: FileClient, stack: A
 def test_a_secret_is_not_shown_and_counts_as_unchanged(machine: Machine, motd: FileClient) -> None:
     motd.put(SECRET, secret=True, mode="0400")
     found = seen(machine, motd.path)
-    assert found["facts"]["withheld"] == {"content": "unchanged"}
+    assert found["facts"]["redacted"] == {"content": "unchanged"}
     assert found["facts"]["mode"] == "0400"
     told = json.dumps(read_only(machine).do({"op": "survey", "stack": STACK}))
     assert "horse" not in told
@@ -187,7 +187,7 @@ def test_a_changed_secret_is_reported_as_changed(machine: Machine, motd: FileCli
     motd.put(SECRET, secret=True, mode="0400")
     motd.path.write_text("another secret\n")
     found = seen(machine, motd.path)
-    assert found["facts"]["withheld"] == {"content": "changed"}
+    assert found["facts"]["redacted"] == {"content": "changed"}
     assert "another" not in json.dumps(found)
 
 
@@ -203,7 +203,7 @@ def test_an_edit_of_a_private_file_is_not_shown(machine: Machine, motd: FileClie
     assert seen(machine, motd.path)["facts"]["content"] == "user = backup\n"
     motd.path.write_text("user = backup\npassword = hunter2\n")
     found = seen(machine, motd.path)
-    assert found["facts"]["withheld"] == {"content": "changed"}
+    assert found["facts"]["redacted"] == {"content": "changed"}
     assert "hunter2" not in json.dumps(found)
 
 
@@ -227,7 +227,7 @@ def test_a_file_that_is_replaced_between_check_and_open_is_not_shown(
     found = seen(machine, motd.path)
     assert "for root alone" not in json.dumps(found)
     assert found["facts"]["mode"] == "0600"
-    assert found["facts"]["withheld"] == {"content": "changed"}
+    assert found["facts"]["redacted"] == {"content": "changed"}
 
 
 def test_a_private_folder_makes_its_files_private(machine: Machine, motd: FileClient) -> None:
@@ -264,7 +264,7 @@ def test_a_file_without_a_recorded_hash_is_not_shown(machine: Machine, motd: Fil
     store.save(record)
     assert "no note of what was written" in seen(machine, motd.path)["error"]["message"]
     motd.again().put("another secret\n", secret=True, mode="0400")
-    assert seen(machine, motd.path)["facts"]["withheld"] == {"content": "unchanged"}
+    assert seen(machine, motd.path)["facts"]["redacted"] == {"content": "unchanged"}
 
 
 def test_the_protocol_is_the_same_as_for_a_deploy(machine: Machine, motd: FileClient, tmp_path: Path) -> None:

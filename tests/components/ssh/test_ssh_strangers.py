@@ -104,7 +104,7 @@ def test_values_from_a_file_that_only_root_may_read_are_not_shown(deployed: Serv
 def test_the_error_names_a_change_by_hand_before_sshds_message(deployed: Server) -> None:
     path = write(deployed, "99-evil.conf", "Broken yes\n")
     error = deployed.refused(options={**OPTIONS, "MaxAuthTries": "2"})
-    assert error.message.startswith(f"{path} was changed by hand; then sshd refuses its")
+    assert error.message.startswith(f"{path} was changed by hand, and sshd refuses its")
     assert f"{path}:1" in error.detail
 
 

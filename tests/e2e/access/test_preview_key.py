@@ -339,7 +339,7 @@ def test_a_secret_file_is_not_told(holder: Holder) -> None:
     answer = holder.ask(
         op="survey", items=[{"kind": "file", "id": SECRET, "spec": {"path": SECRET}}], index=False
     )
-    assert answer["result"]["items"][0]["facts"]["withheld"] == {"content": "unchanged"}
+    assert answer["result"]["items"][0]["facts"]["redacted"] == {"content": "unchanged"}
     assert answer["result"]["items"][0]["facts"]["content"] == ""
 
 

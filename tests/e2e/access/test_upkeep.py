@@ -93,7 +93,7 @@ def test_what_is_set_by_hand_is_shown_by_its_key_and_what_would_win_at_the_next_
         f"0 in {LAST}",
         "~ 1 to update",
     )
-    standing.up(fails=True).has(f"{MARTIANS} is set to 0 in {LAST}", "take that line out")
+    standing.up(fails=True).has(f"{MARTIANS} is set to 0 in {LAST}", "remove that line")
     host.run(["rm", LAST])
     standing.up()
     assert live(host, MARTIANS, "net.ipv6.conf.eth0.accept_redirects") == ["1", "0"]

@@ -43,7 +43,7 @@ def test_a_directory_that_is_not_empty_stays(client: Client, etc: Path) -> None:
     assert (path / "data").exists()
 
 
-def test_a_directory_that_was_there_gets_owner_and_mode_back_and_stays(client: Client, etc: Path) -> None:
+def test_an_older_directory_gets_its_owner_and_mode_back_and_stays(client: Client, etc: Path) -> None:
     path = etc / "app"
     path.mkdir(mode=0o700)
     assert client.refused("put", "directory", str(path), wanted(path)).prop == "mode"
@@ -73,7 +73,7 @@ def test_a_missing_folder_above_is_named(client: Client, etc: Path) -> None:
     assert "the folder" in client.refused("put", "directory", str(path), wanted(path)).message
 
 
-def test_delete_of_what_is_gone_is_no_error(client: Client, etc: Path) -> None:
+def test_delete_of_a_missing_directory_is_no_error(client: Client, etc: Path) -> None:
     path = etc / "app"
     client.on("put", "directory", str(path), wanted(path))
     path.rmdir()
@@ -102,7 +102,9 @@ def private(path: Path) -> dict[str, Any]:
     return wanted(path, make_parents=True)
 
 
-def test_missing_folders_above_are_private_and_go_with_the_last(client: Client, etc: Path) -> None:
+def test_missing_folders_above_are_private_and_removed_with_the_last_folder(
+    client: Client, etc: Path
+) -> None:
     first, second = etc / "portcullis" / "secrets" / "api", etc / "portcullis" / "secrets" / "web"
     for path in (first, second):
         client.on("put", "directory", str(path), private(path))
@@ -116,7 +118,7 @@ def test_missing_folders_above_are_private_and_go_with_the_last(client: Client, 
     assert etc.is_dir()
 
 
-def test_folders_above_that_were_there_stay_as_they_are(client: Client, etc: Path) -> None:
+def test_existing_folders_above_stay_as_they_are(client: Client, etc: Path) -> None:
     there, path = etc / "portcullis", etc / "portcullis" / "secrets" / "api"
     there.mkdir(mode=0o755)
     client.on("put", "directory", str(path), private(path))
@@ -125,6 +127,6 @@ def test_folders_above_that_were_there_stay_as_they_are(client: Client, etc: Pat
     assert stat.S_IMODE(there.stat().st_mode) == 0o755
 
 
-def test_a_missing_folder_above_is_a_fault_unless_asked_for(client: Client, etc: Path) -> None:
+def test_a_missing_folder_above_is_an_error_without_make_parents(client: Client, etc: Path) -> None:
     path = etc / "a" / "b"
     assert "does not exist" in client.refused("put", "directory", str(path), wanted(path)).message

@@ -36,8 +36,8 @@ def test_every_write_has_a_revision_of_its_own_even_back_to_the_same_content(mot
     assert seen == sorted(seen)
 
 
-def test_a_change_that_was_cut_off_has_a_new_revision_once_even_if_it_happened(motd: FileClient) -> None:
-    """Its services have not taken it up: they follow the revision."""
+def test_an_interrupted_change_gets_one_new_revision_even_if_it_was_complete(motd: FileClient) -> None:
+    """The services of the file follow its revision, and have not loaded the file yet."""
     first = motd.put("hello\n")["facts"]["revision"]
     store = Store(motd.client.machine.state)
     record = store.load("file", str(motd.path))
@@ -63,7 +63,7 @@ def test_a_setuid_bit_survives_the_change_of_owner(motd: FileClient) -> None:
     assert motd.facts()["mode"] == "4755"
 
 
-def test_what_differs_is_shown_and_needs_adopt(motd: FileClient) -> None:
+def test_a_file_that_differs_is_shown_and_needs_adopt(motd: FileClient) -> None:
     motd.path.write_text("one\ntwo\n")
     error = motd.refused("one\n2\n")
     assert (error.code, error.prop) == ("differs", "content")
@@ -75,7 +75,7 @@ def test_what_differs_is_shown_and_needs_adopt(motd: FileClient) -> None:
     assert motd.path.read_text() == "one\n2\n"
 
 
-def test_what_is_equal_is_taken_without_adopt(motd: FileClient) -> None:
+def test_an_equal_file_is_taken_over_without_adopt(motd: FileClient) -> None:
     motd.path.write_text("new\n")
     assert motd.put("new\n")["steps"] == []
 
@@ -121,9 +121,7 @@ def test_nothing_of_a_secret_is_in_errors_steps_or_plans(motd: FileClient) -> No
 
 
 @pytest.mark.parametrize("what", ["bytes", "large", "link", "pipe", "directory"])
-def test_what_stands_for_content_that_is_no_text_is_never_written_as_content(
-    motd: FileClient, etc: Path, what: str
-) -> None:
+def test_a_placeholder_for_other_content_is_never_written(motd: FileClient, etc: Path, what: str) -> None:
     other = FileClient(motd.client, etc / "other")
     {
         "bytes": lambda: motd.path.write_bytes(b"\xff\xfe"),
@@ -137,7 +135,7 @@ def test_what_stands_for_content_that_is_no_text_is_never_written_as_content(
     assert not other.path.exists()
 
 
-def test_what_the_client_says_of_an_absent_file_is_never_written_as_content(motd: FileClient) -> None:
+def test_the_placeholder_of_an_absent_file_is_never_written(motd: FileClient) -> None:
     assert motd.refused("<absent>").prop == "content"
 
 
@@ -148,7 +146,7 @@ def test_text_that_only_resembles_a_placeholder_is_content(motd: FileClient, con
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640])
-def test_what_only_some_may_read_is_not_shown_by_a_refusal(motd: FileClient, mode: int) -> None:
+def test_a_refusal_does_not_quote_a_file_that_not_everybody_may_read(motd: FileClient, mode: int) -> None:
     motd.path.write_text("password = hunter1\n")
     motd.path.chmod(mode)
     error = motd.refused("password =\n")
@@ -180,8 +178,8 @@ def test_a_bad_file_does_not_fail_the_tests_of_its_good_neighbours(client: Clien
     assert failed == ["bad0", "bad1", "bad2"]
 
 
-def test_no_file_goes_while_a_test_opens_one_after_the_other(client: Client, etc: Path) -> None:
-    """As nginx does it: it lists a folder, and one that it does not find then is an error."""
+def test_no_file_is_removed_while_a_test_reads_its_folder(client: Client, etc: Path) -> None:
+    """The test reads like nginx: it lists the folder first, and then fails for a missing file."""
     others = [FileClient(client, etc / f"other{n}") for n in range(4)]
     for other in others:
         other.put("good\n")
@@ -205,7 +203,7 @@ def test_no_file_goes_while_a_test_opens_one_after_the_other(client: Client, etc
     assert isinstance(tested[0], dict), tested
 
 
-def test_a_new_file_that_fails_its_test_goes_while_nobody_reads(client: Client, etc: Path) -> None:
+def test_a_new_file_that_fails_its_test_is_removed_when_nobody_reads(client: Client, etc: Path) -> None:
     gone = threading.Thread(target=FileClient(client, etc / "bad").refused, kwargs={"test": ["false"]})
     with client.machine.readers.reading():
         gone.start()
@@ -215,9 +213,7 @@ def test_a_new_file_that_fails_its_test_goes_while_nobody_reads(client: Client, 
     assert not (etc / "bad").exists()
 
 
-def test_a_link_to_a_name_that_is_not_utf_8_is_shown_as_text_that_travels(
-    motd: FileClient, etc: Path
-) -> None:
+def test_a_link_to_a_name_that_is_not_utf_8_is_shown_with_escapes(motd: FileClient, etc: Path) -> None:
     motd.path.symlink_to(os.fsdecode(b"caf\xe9"))
     assert motd.facts()["content"].encode() == rb"<a symbolic link to caf\xe9>"
     directory = motd.client.look("directory", str(etc / "motd"), {"path": str(etc / "motd")})
@@ -227,7 +223,7 @@ def test_a_link_to_a_name_that_is_not_utf_8_is_shown_as_text_that_travels(
     assert os.fsencode(motd.path.readlink()) == b"caf\xe9"
 
 
-def test_a_large_file_is_named_and_not_sent(motd: FileClient) -> None:
+def test_a_large_file_is_described_and_not_sent(motd: FileClient) -> None:
     motd.path.write_bytes(b"a" * 200_000)
     assert motd.facts()["content"] == "<200000 bytes, too large to show>"
     assert motd.refused("b" * 200_000).code == "invalid"
@@ -298,7 +294,7 @@ def test_a_path_that_is_not_absolute_and_normal_is_refused(client: Client, path:
     assert client.refused("put", "file", path, desired, spec={"path": path}).code == "invalid"
 
 
-def test_content_that_utf_8_cannot_carry_is_refused(motd: FileClient) -> None:
+def test_content_that_utf_8_cannot_encode_is_refused(motd: FileClient) -> None:
     assert motd.refused("\ud800").code == "invalid"
 
 
@@ -349,7 +345,7 @@ def test_a_test_that_does_not_exist_is_a_failure(motd: FileClient) -> None:
     assert motd.path.read_text() == "good\n"
 
 
-def test_something_else_that_changes_the_file_back_is_not_success(motd: FileClient) -> None:
+def test_a_file_that_something_changes_back_is_an_error(motd: FileClient) -> None:
     error = motd.refused(test=["sh", "-c", f"echo other > {motd.path}"])
     assert (error.code, error.prop) == ("not-converged", "content")
 
@@ -374,7 +370,7 @@ def test_files_with_the_same_first_40_characters_do_not_sweep_each_other(client:
     assert {path.read_text() for path in names} == {"9\n"}
 
 
-def test_leftovers_of_a_cut_off_write_go_with_the_next(
+def test_leftovers_of_an_interrupted_write_are_removed_by_the_next(
     motd: FileClient, leftovers: Callable[[], list[str]]
 ) -> None:
     (motd.path.parent / ".motd.portcullis-0a0b0c0d").write_text("half")

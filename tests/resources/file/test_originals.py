@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.on_host import Client, FileClient
 
 
-def test_delete_restores_bytes_owner_and_mode_of_what_stood_there(motd: FileClient) -> None:
+def test_delete_restores_bytes_owner_and_mode_of_the_original(motd: FileClient) -> None:
     motd.path.write_bytes(b"theirs \xff\n")
     motd.path.chmod(0o600)
     motd.put(adopt=True)
@@ -25,7 +25,7 @@ def test_delete_restores_bytes_owner_and_mode_of_what_stood_there(motd: FileClie
     assert stat.S_IMODE(motd.path.stat().st_mode) == 0o600
 
 
-def test_first_touch_wins(motd: FileClient) -> None:
+def test_the_original_is_from_before_the_first_change(motd: FileClient) -> None:
     motd.path.write_text("theirs\n")
     motd.put("ours\n", adopt=True)
     motd.path.write_text("by hand\n")
@@ -34,14 +34,14 @@ def test_first_touch_wins(motd: FileClient) -> None:
     assert motd.path.read_text() == "theirs\n"
 
 
-def test_what_was_absent_is_absent_again_and_the_state_folder_goes(motd: FileClient, tmp_path: Path) -> None:
+def test_delete_removes_a_file_that_was_absent_and_the_state_folder(motd: FileClient, tmp_path: Path) -> None:
     motd.put()
     assert motd.remove() == "removed"
     assert not motd.path.exists()
     assert not (tmp_path / "state").exists()
 
 
-def test_the_state_is_roots_alone(motd: FileClient, tmp_path: Path) -> None:
+def test_only_root_can_read_the_state(motd: FileClient, tmp_path: Path) -> None:
     motd.path.write_text("secret before us\n")
     motd.path.chmod(0o644)
     motd.put(adopt=True)
@@ -87,9 +87,7 @@ def test_restore_makes_the_folder_again_rather_than_lose_the_original(motd: File
     assert motd.path.read_text() == "theirs\n"
 
 
-def test_restore_leaves_no_debris_of_a_package_that_went_with_its_folder(
-    motd: FileClient, machine: Machine
-) -> None:
+def test_delete_restores_no_file_of_a_package_that_was_removed(motd: FileClient, machine: Machine) -> None:
     motd.path.write_text("shipped\n")
     ship(machine, motd.path)
     motd.put()
@@ -129,7 +127,7 @@ def test_another_stacks_file_is_named_and_needs_adopt(motd: FileClient) -> None:
     assert staging.again().remove() == "removed"
 
 
-def test_a_record_that_makes_no_sense_is_an_error_for_its_thing_and_no_other(
+def test_a_damaged_record_is_an_error_of_its_resource_alone(
     motd: FileClient, client: Client, etc: Path, tmp_path: Path
 ) -> None:
     motd.put()
@@ -142,9 +140,7 @@ def test_a_record_that_makes_no_sense_is_an_error_for_its_thing_and_no_other(
     assert [item["id"] for item in found] == [other["path"]]
 
 
-def test_a_record_of_a_newer_agent_is_read_without_what_we_do_not_know(
-    motd: FileClient, tmp_path: Path
-) -> None:
+def test_unknown_fields_in_a_record_of_a_newer_agent_are_ignored(motd: FileClient, tmp_path: Path) -> None:
     motd.put()
     (record,) = (tmp_path / "state" / "items").glob("*/record.json")
     record.write_text(record.read_text().replace("{", '{"invented": 1,', 1))
@@ -166,7 +162,7 @@ def ship(machine: Machine, path: Path, *, conffile: bool = True) -> None:
 
 
 @pytest.mark.parametrize("conffile", [True, False])
-def test_a_file_that_a_package_shipped_and_nobody_changed_is_nobodys(
+def test_an_unchanged_file_of_a_package_is_replaced_without_adopt(
     motd: FileClient, machine: Machine, *, conffile: bool
 ) -> None:
     motd.path.write_text("shipped\n")
@@ -184,7 +180,7 @@ def test_a_shipped_file_that_somebody_edited_needs_adopt(motd: FileClient, machi
     assert motd.refused().code == "differs"
 
 
-def test_a_file_that_ucf_placed_and_nobody_changed_is_nobodys(motd: FileClient, machine: Machine) -> None:
+def test_an_unchanged_file_of_ucf_is_replaced_without_adopt(motd: FileClient, machine: Machine) -> None:
     motd.path.write_text("placed\n")
     digest = hashlib.md5(b"placed\n", usedforsecurity=False).hexdigest()
     machine.ucf.write_text(f"{digest}  {motd.path}\n")

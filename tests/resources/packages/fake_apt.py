@@ -1,4 +1,4 @@
-"""A package manager in memory that speaks apt's and dpkg's words."""
+"""A package manager in memory that prints what apt and dpkg print."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LOCKED = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by proce
 
 @dataclass
 class FakeApt:
-    """`archive` maps a package to what it depends on, `installed` to whether it is marked automatic.
+    """`archive` maps a package to its dependencies. `installed` maps it to whether it is marked automatic.
 
-    `units` maps a package to the unit files it brings, which are enabled by the installation.
+    `units` maps a package to its unit files, which the installation enables.
     """
 
     archive: dict[str, list[str]]
@@ -25,13 +25,13 @@ class FakeApt:
     configured_only: set[str] = field(default_factory=set)
     conflicts: dict[str, str] = field(default_factory=dict)
     known: bool = True  # whether the lists were fetched
-    trouble: list[str] = field(default_factory=list)  # errors of the next writing calls
+    trouble: list[str] = field(default_factory=list)  # errors of the next calls that write
     calls: list[str] = field(default_factory=list)
     recommends: dict[str, list[str]] = field(default_factory=dict)
     units: dict[str, list[str]] = field(default_factory=dict)
     early: set[str] = field(default_factory=set)  # units of early boot
     enabled: set[str] = field(default_factory=set)
-    cut_off: set[str] = field(default_factory=set)  # while they were unpacked
+    interrupted: set[str] = field(default_factory=set)  # while they were unpacked
     on_install: Callable[[], None] = lambda: None
 
     def __call__(  # noqa: PLR0911 - one for each program
@@ -49,13 +49,13 @@ class FakeApt:
             verb, *names = [w for w in words if not w.startswith("-") and "::" not in w]
             if "--reinstall" in words:
                 self.calls.append(f"reinstall {' '.join(names)}")
-                self.cut_off -= set(names)
+                self.interrupted -= set(names)
                 return Done(0, "", "")
             also = [other for name in names for other in self.recommends.get(name, ())] if weak else []
             return self.apt_get(verb, names, also, simulate=simulate)
         self.calls.append(" ".join(argv))
         if program == "deb-systemd-helper":
-            assert env, "it works for a package's own script only"
+            assert env, "it runs only for the maintainer script of a package"
         if program == "systemctl":
             return self.systemctl([word for word in words if not word.startswith("-")])
         if program == "dpkg-query" and "-L" in words:
@@ -63,7 +63,7 @@ class FakeApt:
         if program == "dpkg-query":
             if "--" in words:
                 return self.query(words[words.index("--") + 1 :])
-            return Done(0, "".join(f"{name}\tiHR\n" for name in sorted(self.cut_off)), "")
+            return Done(0, "".join(f"{name}\tiHR\n" for name in sorted(self.interrupted)), "")
         if program == "apt-mark":
             return self.mark(*words)
         if program == "apt-cache":

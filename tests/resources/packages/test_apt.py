@@ -1,4 +1,4 @@
-"""What apt and dpkg print, as text to data."""
+"""The parsers of what apt and dpkg print."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ E: Unable to lock directory /var/lib/apt/lists/
 """
 
 
-def test_a_simulation_tells_new_from_upgraded_and_from_removed() -> None:
+def test_a_simulation_lists_new_and_removed_packages_but_no_upgrades() -> None:
     will = changes(SIMULATION)
     assert will.brings == {"nginx-common", "libc6"}
     assert will.takes == {"systemd-timesyncd", "old"}
@@ -83,7 +83,7 @@ def test_only_a_configured_package_is_installed(state: str | None, there: bool) 
     assert is_installed(state) is there
 
 
-def test_one_architecture_that_is_installed_counts() -> None:
+def test_a_package_is_installed_if_one_architecture_is() -> None:
     assert package_states("libc6\tun \nlibc6\tii \nlibc6\trc \nx\trc \n") == {"libc6": "ii", "x": "rc"}
 
 
@@ -123,16 +123,16 @@ def test_an_error_leads_with_apts_first_line() -> None:
     assert "E: more" in error.detail
 
 
-def test_owners_of_a_path_leave_diversions_out() -> None:
+def test_the_owners_of_a_path_are_without_diversions() -> None:
     output = "diversion by dash from: /bin/sh\na, libx:amd64: /bin/sh\nb: /bin/sh.y\n"
     assert owners(output, "/bin/sh") == ["a", "libx:amd64"]
 
 
-def test_an_obsolete_conffile_is_not_the_packages_any_more() -> None:
+def test_an_obsolete_conffile_has_no_sum() -> None:
     fields = " /etc/a 0123\n /etc/b 4567 obsolete\n\n"
     assert conffile_sums(fields, "/etc/a") == {"0123"}
     assert conffile_sums(fields, "/etc/b") == set()
 
 
-def test_listed_sums_know_names_with_spaces() -> None:
+def test_md5sum_lines_may_have_names_with_spaces() -> None:
     assert listed_sums("0123  etc/a b\n4567  etc/a\n", "/etc/a b") == {"0123"}

@@ -86,7 +86,7 @@ def web(make: Make) -> Packages:
     return make()
 
 
-def test_what_is_missing_is_installed_in_one_transaction_and_the_second_put_only_asks(web: Packages) -> None:
+def test_missing_packages_are_installed_in_one_run_and_the_second_put_only_reads(web: Packages) -> None:
     web.apt.installed["redis"] = False
     done = web.put("nginx redis")
     assert done["facts"]["packages"] == {"nginx": "installed", "redis": "installed"}
@@ -97,9 +97,7 @@ def test_what_is_missing_is_installed_in_one_transaction_and_the_second_put_only
     assert {call.split()[0] for call in web.apt.calls} == {"dpkg-query"}
 
 
-def test_delete_takes_away_what_we_brought_with_its_dependencies_and_nothing_else(
-    web: Packages, tmp_path: Path
-) -> None:
+def test_delete_removes_only_our_packages_and_their_dependencies(web: Packages, tmp_path: Path) -> None:
     web.apt.installed["libssl3"] = True
     web.apt.installed["redis"] = False
     web.put("nginx redis")
@@ -124,7 +122,7 @@ def test_an_automatic_package_that_we_declare_becomes_manual_and_automatic_again
     assert web.apt.installed["nginx"] is True
 
 
-def test_what_somebody_else_needs_by_now_is_kept_and_marked_automatic(web: Packages) -> None:
+def test_a_package_that_another_one_needs_is_kept_and_marked_automatic(web: Packages) -> None:
     web.put("nginx")
     web.apt.installed["theirs"] = False
     assert web.remove() == "kept"
@@ -132,7 +130,7 @@ def test_what_somebody_else_needs_by_now_is_kept_and_marked_automatic(web: Packa
     assert "theirs" in web.apt.installed
 
 
-def test_one_package_that_others_need_does_not_keep_the_rest(web: Packages) -> None:
+def test_one_package_that_others_need_does_not_keep_the_rest_installed(web: Packages) -> None:
     web.put("nginx redis")
     web.apt.installed["theirs"] = False
     assert web.remove() == "removed"
@@ -140,7 +138,7 @@ def test_one_package_that_others_need_does_not_keep_the_rest(web: Packages) -> N
     assert "nginx" in web.apt.installed
 
 
-def test_a_package_in_two_sets_goes_with_the_last(web: Packages) -> None:
+def test_a_package_in_two_sets_is_removed_with_the_last_set(web: Packages) -> None:
     other = web.named("other")
     web.put("nginx redis")
     other.put("nginx")
@@ -158,7 +156,7 @@ def test_an_autoremovable_package_of_somebody_else_stays(web: Packages) -> None:
     assert web.apt.installed == {"chrony": True}
 
 
-def test_a_name_that_is_no_longer_declared_goes(web: Packages) -> None:
+def test_a_package_that_is_no_longer_declared_is_removed(web: Packages) -> None:
     web.put("nginx redis")
     web.put("nginx")
     assert "redis" not in web.apt.installed
@@ -206,10 +204,10 @@ def test_a_package_that_is_never_purged_keeps_its_data_when_the_rest_is_purged(w
 
 
 @pytest.mark.parametrize("on_delete", ["purge", "remove"])
-def test_debian_forgets_which_units_of_a_package_that_is_only_removed_were_enabled(
+def test_debian_forgets_the_enabled_units_of_a_package_that_is_not_purged(
     web: Packages, on_delete: str
 ) -> None:
-    # Its notes had the next installation leave them disabled, as if a person had done so.
+    # With its notes, the next installation left the units disabled, as if a person had disabled them.
     web.apt.units = {"nginx": ["/usr/lib/systemd/system/nginx.service"]}
     web.put("nginx", on_delete)
     desired = {**web._desired("nginx", on_delete), "never_purge": ["nginx"]}
@@ -243,7 +241,7 @@ def test_a_package_removed_by_hand_comes_back_and_still_counts_as_ours(web: Pack
     assert web.remove() == "removed"
 
 
-def test_what_would_remove_others_needs_adopt(make: Make) -> None:
+def test_an_installation_that_removes_other_packages_needs_adopt(make: Make) -> None:
     web = make("timesyncd", conflicts={"chrony": "timesyncd"})
     error = web.refused("chrony")
     assert error.code == "differs"
@@ -273,7 +271,7 @@ def test_lists_that_name_a_replaced_version_are_fetched_again(web: Packages) -> 
     ]  # fmt: skip
 
 
-def test_a_dpkg_that_was_interrupted_is_repaired_first(web: Packages) -> None:
+def test_an_interrupted_dpkg_is_repaired_first(web: Packages) -> None:
     web.apt.trouble = [
         "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem. \n"
     ]
@@ -281,19 +279,19 @@ def test_a_dpkg_that_was_interrupted_is_repaired_first(web: Packages) -> None:
     assert any(call.startswith("dpkg ") and call.endswith("--configure -a") for call in web.apt.calls)
 
 
-def test_what_was_cut_off_while_it_was_unpacked_is_reinstalled_before_anything_else(web: Packages) -> None:
-    web.apt.cut_off = {"nginx-common"}
+def test_a_package_whose_unpacking_was_interrupted_is_reinstalled_first(web: Packages) -> None:
+    web.apt.interrupted = {"nginx-common"}
     web.put("nginx")
     calls = [call for call in web.apt.calls if call.startswith(("reinstall", "apt-get install"))]
     assert calls == ["reinstall nginx-common", "apt-get install nginx"]
 
 
-def test_a_lock_is_waited_for(web: Packages) -> None:
+def test_apt_waits_for_a_lock(web: Packages) -> None:
     web.apt.trouble = [LOCKED, LOCKED]
     web.put("nginx")
 
 
-def test_a_lock_that_stays_names_its_holder(web: Packages) -> None:
+def test_the_error_names_who_holds_a_lock(web: Packages) -> None:
     web.apt.trouble = [LOCKED] * 100
     error = web.refused("nginx")
     assert error.code == "apt-lock"
@@ -314,14 +312,14 @@ def test_a_failed_first_install_is_forgotten(make: Make, tmp_path: Path) -> None
     assert not (tmp_path / "state").exists()
 
 
-def test_a_package_that_is_not_there_after_all_is_named(web: Packages) -> None:
+def test_a_package_that_is_missing_after_the_installation_is_an_error(web: Packages) -> None:
     web.apt.closure = lambda _names: []  # type: ignore[method-assign,assignment]
     error = web.refused("nginx")
     assert (error.code, error.prop) == ("not-converged", "packages.nginx")
 
 
 @pytest.mark.parametrize("name", ["-o", "nginx:i386", "NGINX", "a", "nginx=1", "../x"])
-def test_a_name_that_is_no_package_never_reaches_apt(web: Packages, name: str) -> None:
+def test_a_malformed_package_name_never_reaches_apt(web: Packages, name: str) -> None:
     assert web.refused(name).code == "invalid"
     assert not any(name in call.split() for call in web.apt.calls)
 
@@ -334,7 +332,7 @@ def test_nothing_starts_while_packages_are_installed(make: Make, machine: Machin
     assert not machine.policy.exists()
 
 
-def test_a_removal_that_failed_is_done_by_the_next_one(web: Packages, tmp_path: Path) -> None:
+def test_a_failed_removal_is_finished_by_the_next_one(web: Packages, tmp_path: Path) -> None:
     web.put("nginx")
     web.apt.trouble = ["E: Sub-process /usr/bin/dpkg returned an error code (1)\n"]
     with pytest.raises(Exception, match="returned an error code"):
@@ -346,7 +344,7 @@ def test_a_removal_that_failed_is_done_by_the_next_one(web: Packages, tmp_path: 
 
 
 class AptOnDisk(FakeApt):
-    """Keeps its packages in a file, so that they outlive the process that is killed."""
+    """Keeps its packages in a file, so that they survive the killed process."""
 
     disk: Path
 
@@ -425,19 +423,19 @@ UNITS = {
 }
 
 
-def test_what_an_installation_enables_starts_at_no_boot(make: Make) -> None:
+def test_services_of_new_packages_start_at_no_boot(make: Make) -> None:
     web = make(units=UNITS, early={"profiles.service"})
     web.put("nginx redis")
     assert web.apt.enabled == {"nginx@.service", "rotate.timer", "profiles.service"}
 
 
-def test_a_unit_that_was_enabled_before_stays_when_its_package_was_there(make: Make) -> None:
+def test_an_enabled_unit_of_an_older_package_stays_enabled(make: Make) -> None:
     web = make("nginx", units=UNITS, enabled={"nginx.service"})
     web.put("nginx redis")
     assert "nginx.service" in web.apt.enabled
 
 
-def test_a_unit_that_somebody_enables_afterwards_stays_so(make: Make) -> None:
+def test_a_unit_that_somebody_enables_afterwards_stays_enabled(make: Make) -> None:
     web = make(units=UNITS)
     web.put("nginx")
     web.apt.enabled.add("nginx.service")
@@ -445,7 +443,7 @@ def test_a_unit_that_somebody_enables_afterwards_stays_so(make: Make) -> None:
     assert "nginx.service" in web.apt.enabled
 
 
-def test_an_installation_that_was_killed_before_it_disabled_is_finished_by_the_next_put(make: Make) -> None:
+def test_the_next_put_disables_the_services_of_a_killed_installation(make: Make) -> None:
     web = make(units=UNITS)
     systemctl = web.apt.systemctl
 
@@ -461,10 +459,8 @@ def test_an_installation_that_was_killed_before_it_disabled_is_finished_by_the_n
     assert "nginx.service" not in web.apt.enabled
 
 
-def test_an_agent_that_is_killed_while_it_disables_has_noted_that_it_was_us(
-    make: Make, machine: Machine
-) -> None:
-    # The inventory took it for the work of a person for good (found by make torture).
+def test_an_agent_that_is_killed_while_it_disables_units_has_noted_them(make: Make, machine: Machine) -> None:
+    # Otherwise the inventory reports for ever that somebody disabled them by hand (found by make torture).
     web = make(units=UNITS)
     systemctl = web.apt.systemctl
 
@@ -484,10 +480,8 @@ def test_an_agent_that_is_killed_while_it_disables_has_noted_that_it_was_us(
     assert "nginx.service" in noted
 
 
-def test_units_that_debians_notes_left_disabled_were_disabled_by_no_person(
-    make: Make, machine: Machine
-) -> None:
-    # A package that was removed and not purged is installed again (found by make torture).
+def test_units_that_debians_notes_left_disabled_are_noted(make: Make, machine: Machine) -> None:
+    # A package that was removed without a purge is installed again (found by make torture).
     class Remembered(set[str]):
         def __ior__(self, _enabled: object) -> Self:
             return self
@@ -499,7 +493,7 @@ def test_units_that_debians_notes_left_disabled_were_disabled_by_no_person(
     assert "nginx.service" in noted
 
 
-def test_recommended_packages_come_only_when_asked_for(make: Make) -> None:
+def test_recommended_packages_are_installed_only_when_declared(make: Make) -> None:
     web = make(recommends={"nginx": ["chrony"]})
     web.put("nginx")
     assert "chrony" not in web.apt.installed
@@ -512,7 +506,7 @@ def test_recommended_packages_come_only_when_asked_for(make: Make) -> None:
 
 
 def side_by_side(web: Packages, *others: tuple[str, str]) -> dict[str, Any]:
-    """Put nginx, and what others name while apt-get is at work for that; return how each of them ended."""
+    """Put nginx, and the sets of `others` while apt-get works on it. Return the result of each set."""
     ended: dict[str, Any] = {}
     threads = [
         threading.Thread(target=lambda n=name, w=wanted: ended.update({n: outcome(web.named(n), w)}))
@@ -549,7 +543,7 @@ def installs(web: Packages) -> list[str]:
     return [call for call in web.apt.calls if call.startswith("apt-get install")]
 
 
-def test_sets_that_wait_for_apt_share_one_run_and_each_is_given_back_alone(web: Packages) -> None:
+def test_waiting_sets_share_one_run_of_apt_and_are_removed_one_by_one(web: Packages) -> None:
     ended = side_by_side(web, ("cache", "redis"), ("clock", "chrony"))
     assert installs(web) == ["apt-get install chrony nginx redis"]
     assert ended == {
@@ -564,7 +558,7 @@ def test_sets_that_wait_for_apt_share_one_run_and_each_is_given_back_alone(web: 
     assert web.apt.installed == {}
 
 
-def test_what_a_shared_run_brought_starts_at_no_boot(web: Packages, machine: Machine) -> None:
+def test_services_of_a_shared_run_start_at_no_boot(web: Packages, machine: Machine) -> None:
     web.apt.units["redis"] = ["/usr/lib/systemd/system/redis.service"]
     side_by_side(web, ("cache", "redis"))
     assert web.apt.enabled == set()
@@ -572,13 +566,13 @@ def test_what_a_shared_run_brought_starts_at_no_boot(web: Packages, machine: Mac
     assert "redis.service" in noted
 
 
-def test_a_set_with_a_fault_does_not_harm_who_goes_before_it(web: Packages) -> None:
+def test_a_set_with_a_fault_does_not_harm_the_set_before_it(web: Packages) -> None:
     ended = side_by_side(web, ("cache", "ngnix"))
     assert ended["web"] == {"nginx": "installed"}
     assert "no ngnix" in ended["cache"].message
 
 
-def test_a_set_that_would_remove_others_goes_alone(make: Make) -> None:
+def test_a_set_that_would_remove_other_packages_shares_no_run(make: Make) -> None:
     web = make("timesyncd", conflicts={"chrony": "timesyncd"})
     ended = side_by_side(web, ("clock", "chrony"))
     assert ended["web"] == {"nginx": "installed"}

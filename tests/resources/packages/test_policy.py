@@ -1,4 +1,4 @@
-"""policy-rc.d: real scripts, asked as invoke-rc.d asks, with a stand-in for systemctl."""
+"""policy-rc.d: real scripts, called as invoke-rc.d calls them, with a stand-in for systemctl."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(policy: Path, unit: str, action: str, *, ours: bool = True) -> int:
-    """Ask as a maintainer script of our run of apt does, or of somebody else's."""
+    """Ask as a maintainer script does, in our run of apt or in a run of somebody else."""
     environment = {**os.environ, **({VARIABLE: "1"} if ours else {})}
     return subprocess.run([str(policy), unit, action], check=False, env=environment).returncode
 
 
-def test_starts_are_forbidden_and_stops_and_running_units_are_not(policy: Path) -> None:
+def test_the_policy_forbids_starts_but_not_stops_or_running_units(policy: Path) -> None:
     with held_back(policy):
         assert ask(policy, "nginx.service", "start") == 101
         assert ask(policy, "nginx.service", "restart") == 101
@@ -50,7 +50,7 @@ def test_the_hosts_own_policy_is_asked_and_comes_back(policy: Path) -> None:
     assert sorted(p.name for p in policy.parent.iterdir()) == ["bin", "policy-rc.d"]
 
 
-def test_it_comes_back_after_a_failure(policy: Path) -> None:
+def test_the_hosts_own_policy_comes_back_after_a_failure(policy: Path) -> None:
     policy.write_text("#!/bin/sh\n")
     with pytest.raises(RuntimeError), held_back(policy):
         raise RuntimeError
@@ -58,7 +58,7 @@ def test_it_comes_back_after_a_failure(policy: Path) -> None:
 
 
 @pytest.mark.parametrize("had_one", [True, False])
-def test_one_left_by_a_killed_agent_holds_for_its_apt_alone_and_goes_with_the_next(
+def test_a_policy_of_a_killed_agent_applies_only_to_its_apt_and_is_removed(
     policy: Path,
     had_one: bool,  # noqa: FBT001
 ) -> None:
@@ -72,7 +72,7 @@ def test_one_left_by_a_killed_agent_holds_for_its_apt_alone_and_goes_with_the_ne
         os._exit(0)
     os.waitpid(child, 0)
     assert "portcullis" in policy.read_text()
-    # Its apt runs on: a web server that it brings must not show its distribution's page.
+    # The agent's apt still runs. A web server that it installs must not show the distribution's page.
     assert ask(policy, "nginx.service", "start") == 101
     assert ask(policy, "nginx.service", "start", ours=False) == 0
     with held_back(policy):
@@ -83,7 +83,7 @@ def test_one_left_by_a_killed_agent_holds_for_its_apt_alone_and_goes_with_the_ne
         assert policy.read_text() == "#!/bin/sh\nexit 0\n"
 
 
-def test_one_killed_before_its_script_was_there_leaves_the_hosts_own(policy: Path) -> None:
+def test_a_run_that_was_killed_before_its_script_leaves_the_hosts_own_policy(policy: Path) -> None:
     policy.write_text("#!/bin/sh\nexit 0\n")
     os.link(policy, policy.with_name("policy-rc.d.portcullis"))
     with held_back(policy):
@@ -92,6 +92,6 @@ def test_one_killed_before_its_script_was_there_leaves_the_hosts_own(policy: Pat
     assert not policy.with_name("policy-rc.d.portcullis").exists()
 
 
-def test_a_unit_of_which_systemd_tells_no_name_starts_nothing() -> None:
+def test_a_unit_without_a_name_is_left_out() -> None:
     block = "UnitFileState=enabled\nDefaultDependencies=yes\n"
     assert starting(f"Id=a.service\n{block}\n{block}") == {"a.service": True}

@@ -1,4 +1,4 @@
-"""A systemd in memory: one service, with the clock it stamps state changes by."""
+"""A systemd in memory: one service, and the clock for the times of its state changes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def now() -> int:
-    """Microseconds of the monotonic clock."""
+    """Return the microseconds of the monotonic clock."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
 @dataclass
 class FakeSystemd:
-    """`on` maps a verb to what happens besides; an exception of it makes the job fail."""
+    """`on` maps a verb to a function that is called first. If it raises, the job fails."""
 
     unit: str = "app.service"
     load: str = "loaded"

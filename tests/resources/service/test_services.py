@@ -52,7 +52,7 @@ class App:
         return self.client.look("service", "app.service", {"unit": "app.service", "reads": [str(self.reads)]})
 
     def write(self, name: str = "app.conf", text: str = "x") -> None:
-        """As an editor on the host; then wait out the kernel's coarse file clock."""
+        """Write a file as an editor on the host would, and wait for the kernel's coarse file clock."""
         (self.reads / name).write_text(text)
         time.sleep(0.02)
 
@@ -86,18 +86,18 @@ def test_a_file_edited_by_hand_makes_it_stale_and_the_put_reloads_once(app: App)
     assert app.facts()["stale"] is False
 
 
-def test_what_it_reads_stays_until_it_has_settled_after_a_reload(app: App) -> None:
+def test_no_file_is_removed_until_a_reloaded_service_has_settled(app: App) -> None:
     app.put()
     app.write(text="edited")
     order = Removal(app.client.machine).during(
         app.client, lambda client: client.on("put", "service", "app.service", app.desired())
     )
     assert order[0] == "reload"
-    assert order.index("removed") > 1, "it went before anybody looked what came of the reload"
+    assert order.index("removed") > 1, "the file was removed before the result of the reload was checked"
 
 
 @pytest.mark.parametrize("what", ["copied with old dates", "chmod", "removed", "new file", "through a link"])
-def test_every_way_to_change_what_it_reads_is_seen(app: App, what: str, tmp_path: Path) -> None:
+def test_every_kind_of_change_to_a_file_makes_a_service_stale(app: App, what: str, tmp_path: Path) -> None:
     conf = app.reads / "app.conf"
     elsewhere = tmp_path / "elsewhere.conf"
     elsewhere.write_text("x")
@@ -114,7 +114,7 @@ def test_every_way_to_change_what_it_reads_is_seen(app: App, what: str, tmp_path
     assert app.facts()["stale"] is True
 
 
-def test_a_path_that_went_counts(app: App) -> None:
+def test_a_removed_path_makes_a_service_stale(app: App) -> None:
     app.put()
     (app.reads / "app.conf").unlink()
     app.reads.rmdir()
@@ -130,7 +130,7 @@ def test_a_reload_by_somebody_else_counts(app: App) -> None:
     assert app.facts()["stale"] is False
 
 
-def test_a_reload_that_failed_does_not_count(app: App) -> None:
+def test_a_failed_reload_does_not_count(app: App) -> None:
     app.put()
     app.write(text="bad")
     app.systemd.reload()
@@ -138,7 +138,7 @@ def test_a_reload_that_failed_does_not_count(app: App) -> None:
     assert app.facts()["stale"] is True
 
 
-def test_a_reload_that_failed_after_a_good_one_does_not_make_the_good_one_uncounted(app: App) -> None:
+def test_a_failed_reload_does_not_cancel_an_earlier_good_one(app: App) -> None:
     app.put()
     app.write(text="edited")
     app.put()
@@ -165,7 +165,7 @@ def test_a_failing_reload_raises_with_the_journal_and_it_stays_stale(app: App) -
 
 
 @pytest.mark.parametrize("why", ["on_change", "cannot reload", "unit file changed"])
-def test_what_a_reload_cannot_do_a_restart_does(app: App, why: str) -> None:
+def test_a_service_is_restarted_where_a_reload_is_not_enough(app: App, why: str) -> None:
     app.put()
     app.write(text="edited")
     app.systemd.can_reload = why != "cannot reload"
@@ -182,7 +182,7 @@ def test_after_a_reboot_nothing_looks_stale(app: App) -> None:
     assert app.put()["steps"] == []
 
 
-def test_a_clock_that_was_set_back_does_not_make_it_stale_for_ever(app: App) -> None:
+def test_a_clock_that_was_set_back_does_not_make_a_service_stale_for_ever(app: App) -> None:
     app.put()
     app.write(text="edited")
     future = time.time_ns() + 3600 * 10**9
@@ -207,13 +207,13 @@ def test_a_stopped_unit_is_not_stale(app: App) -> None:
     assert app.facts()["stale"] is False
 
 
-def test_it_is_stopped_and_disabled_when_so_declared(app: App) -> None:
+def test_a_service_is_stopped_and_disabled_as_declared(app: App) -> None:
     app.put()
     app.put(active="inactive", enabled="disabled")
     assert (app.systemd.active, app.systemd.enabled) == ("inactive", "disabled")
 
 
-def test_a_failed_unit_that_shall_be_inactive_is_reset(app: App) -> None:
+def test_a_failed_unit_that_is_declared_inactive_is_reset(app: App) -> None:
     app.systemd.active = "failed"
     assert app.put(active="inactive", enabled="disabled")["facts"]["active"] == "inactive"
 
@@ -228,14 +228,14 @@ def test_a_masked_unit_found_on_first_touch_needs_adopt_and_is_masked_again(app:
     assert (app.systemd.enabled, app.systemd.active) == ("masked", "inactive")
 
 
-def test_masking_stops_it_first(app: App) -> None:
+def test_a_unit_is_stopped_before_it_is_masked(app: App) -> None:
     app.put()
     app.put(active="inactive", enabled="masked")
     assert app.systemd.calls == ["stop", "mask"]
     assert app.refused(active="active", enabled="masked").code == "invalid"
 
 
-def test_delete_restores_what_it_was(app: App) -> None:
+def test_delete_restores_the_original_state_of_a_unit(app: App) -> None:
     app.systemd.start()
     app.systemd.enabled = "enabled"
     app.put(active="inactive", enabled="disabled")
@@ -243,7 +243,7 @@ def test_delete_restores_what_it_was(app: App) -> None:
     assert (app.systemd.active, app.systemd.enabled) == ("active", "enabled")
 
 
-def test_delete_of_a_unit_that_came_after_us_stops_and_disables_it(app: App) -> None:
+def test_delete_stops_and_disables_a_unit_that_did_not_exist_before_us(app: App) -> None:
     app.systemd.unit = "other.service"
 
     def appear() -> None:
@@ -275,7 +275,7 @@ def test_a_static_unit_cannot_be_enabled_and_the_error_says_why(app: App) -> Non
     assert "[Install]" in app.refused().message
 
 
-def test_a_static_unit_is_declared_as_such_and_an_installable_one_is_not_static(app: App) -> None:
+def test_only_a_unit_without_install_section_can_be_static(app: App) -> None:
     assert "[Install]" in app.refused(enabled="static").message
     app.systemd.enabled = "static"
     assert app.put(enabled="static")["facts"]["active"] == "active"
@@ -284,7 +284,7 @@ def test_a_static_unit_is_declared_as_such_and_an_installable_one_is_not_static(
 
 
 @pytest.mark.parametrize("end", ["failed", "inactive", "auto-restart", "restarted"])
-def test_a_unit_that_falls_over_after_a_good_start_is_a_failure_with_its_journal(app: App, end: str) -> None:
+def test_a_unit_that_fails_after_a_good_start_is_an_error_with_its_journal(app: App, end: str) -> None:
     asked = 0
 
     def fall() -> None:
@@ -298,7 +298,7 @@ def test_a_unit_that_falls_over_after_a_good_start_is_a_failure_with_its_journal
                 app.systemd.sub = end
 
     app.systemd.on["show"] = fall
-    # Long enough for the fourth look on a busy machine, too; the fall ends it.
+    # Long enough for the fourth look even on a busy machine. The failure ends the wait.
     app.client = app.client.again(machine=dataclasses.replace(app.client.machine, settle=2.0))
     error = app.refused()
     assert error.code == "systemd"
@@ -313,17 +313,17 @@ def test_a_failing_start_raises_with_the_journal(app: App) -> None:
     assert "cannot bind" in error.detail
 
 
-def test_what_changes_while_it_reloads_is_not_taken_for_loaded(app: App) -> None:
+def test_a_file_that_changes_during_a_reload_does_not_count_as_loaded(app: App) -> None:
     app.put()
     app.write(text="edited")
     app.systemd.on["reload"] = lambda: app.write(text="later")
-    app.systemd.reload = lambda: None  # type: ignore[method-assign] # it had read its files before that
+    app.systemd.reload = lambda: None  # type: ignore[method-assign] # it read its files before the change
     error = app.refused()
     assert (error.code, error.prop) == ("not-converged", "stale")
-    assert "name the resource of this program that writes it in reads" in error.hint
+    assert "list that resource in reads" in error.hint
 
 
-def test_too_much_to_watch_is_named(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_files_to_watch_are_an_error(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("portcullis.agent.watch.LIMIT", 1)
     assert app.refused().prop == "reads"
 
@@ -346,7 +346,7 @@ def test_a_survey_asks_systemd_once_for_all(app: App) -> None:
     assert len(asked) == 1
 
 
-def test_a_file_that_goes_after_the_services_turn_is_taken_up(app: App) -> None:
+def test_the_removal_of_a_file_reloads_its_service(app: App) -> None:
     site = str(app.reads / "site.conf")
     desired = {"path": site, "content": "server", "mode": "0644"}
     app.client.on("put", "file", site, desired)
@@ -358,7 +358,7 @@ def test_a_file_that_goes_after_the_services_turn_is_taken_up(app: App) -> None:
     assert app.facts()["stale"] is False
 
 
-def test_a_file_that_goes_after_its_service_touches_no_service(app: App) -> None:
+def test_the_removal_of_a_file_after_its_service_reloads_nothing(app: App) -> None:
     site = str(app.reads / "site.conf")
     desired = {"path": site, "content": "server", "mode": "0644"}
     app.client.on("put", "file", site, desired)
@@ -370,9 +370,7 @@ def test_a_file_that_goes_after_its_service_touches_no_service(app: App) -> None
 
 
 @pytest.mark.parametrize("why", ["another stack's service", "elsewhere"])
-def test_a_file_that_goes_touches_no_service_that_does_not_wait_for_it(
-    app: App, tmp_path: Path, why: str
-) -> None:
+def test_the_removal_of_a_file_reloads_no_other_service(app: App, tmp_path: Path, why: str) -> None:
     site = str((tmp_path if why == "elsewhere" else app.reads) / "site.conf")
     desired = {"path": site, "content": "server", "mode": "0644"}
     app.client.on("put", "file", site, desired)
@@ -386,6 +384,6 @@ def test_a_file_that_goes_touches_no_service_that_does_not_wait_for_it(
         store.save(record)
     app.systemd.calls.clear()
     if why == "elsewhere":
-        app.write(text="edited")  # it is stale, but not by what goes
+        app.write(text="edited")  # it is stale, but not because of the removed file
     assert app.client.on("remove", "file", site, desired)["done"] == "removed"
     assert app.systemd.calls == []

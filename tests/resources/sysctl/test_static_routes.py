@@ -1,4 +1,4 @@
-"""A host whose IPv6 is configured learns nothing from routers; one that learns it goes on learning."""
+"""A host with static IPv6 ignores router advertisements. A host that learns its IPv6 still accepts them."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def network(root: Path, *routes: str, address: str = "80", scope: str = "00", na
         ([default("eth0", CONFIGURED), default("eth0", LEARNED)], {}, ["eth0"]),
         ([default("eth0", LEARNED)], {}, []),
         ([default("tun0", "00000001", ZERO)], {}, ["tun0"]),
-        # Its address ends by itself, unless the router goes on saying it.
+        # Its address expires unless the router announces it again.
         ([default("eth0", CONFIGURED)], {"address": "00"}, []),
         ([default("eth0", CONFIGURED)], {"address": "00", "scope": "20"}, ["eth0"]),
         ([], {}, []),
     ],
 )
-def test_whose_ipv6_is_configured(
+def test_interfaces_with_static_ipv6_are_found(
     tmp_path: Path, routes: list[str], more: dict[str, Any], found: list[str]
 ) -> None:
     assert static_routes.interfaces(network(tmp_path, *routes, **more)) == found
@@ -69,7 +69,7 @@ def hearing(kernel: Kernel) -> Kernel:
     return kernel
 
 
-def test_a_router_is_not_heard_where_the_route_is_configured(hearing: Kernel) -> None:
+def test_router_advertisements_are_ignored_where_the_route_is_static(hearing: Kernel) -> None:
     network(hearing.root, default("eth0", CONFIGURED), default("eth1", LEARNED))
     assert hearing.facts(OURS)["values"] == {HEARS: "1"}
     done = hearing.put(OURS)
@@ -85,7 +85,7 @@ def test_a_router_is_not_heard_where_the_route_is_configured(hearing: Kernel) ->
     assert heard(hearing, "eth0") == "1"
 
 
-def test_where_the_route_is_learned_nothing_changes(hearing: Kernel) -> None:
+def test_nothing_changes_where_the_route_is_learned(hearing: Kernel) -> None:
     network(hearing.root, default("eth0", LEARNED))
     assert hearing.facts(OURS)["values"] == OURS
     hearing.put(OURS)
@@ -93,7 +93,7 @@ def test_where_the_route_is_learned_nothing_changes(hearing: Kernel) -> None:
     assert "\nnet.ipv6" not in hearing.path.read_text()
 
 
-def test_a_host_that_learns_its_route_later_hears_routers_again(hearing: Kernel) -> None:
+def test_a_host_that_learns_its_route_later_accepts_advertisements_again(hearing: Kernel) -> None:
     network(hearing.root, default("eth0", CONFIGURED))
     hearing.put(OURS)
     network(hearing.root, default("eth0", LEARNED))
@@ -104,7 +104,7 @@ def test_a_host_that_learns_its_route_later_hears_routers_again(hearing: Kernel)
 
 
 @pytest.mark.parametrize("old", ["net.ipv6.conf.eth0.accept_ra = 0\n", "accept_ra = 0\n"])
-def test_an_edit_of_its_lines_shows(hearing: Kernel, old: str) -> None:
+def test_an_edited_line_shows_as_drift(hearing: Kernel, old: str) -> None:
     network(hearing.root, default("eth0", CONFIGURED), default("eth1", CONFIGURED))
     hearing.put(OURS)
     text = hearing.path.read_text()
@@ -116,7 +116,7 @@ def test_an_edit_of_its_lines_shows(hearing: Kernel, old: str) -> None:
     assert hearing.path.read_text() == text
 
 
-def test_a_file_that_says_otherwise_is_named(hearing: Kernel) -> None:
+def test_a_file_with_another_value_is_named(hearing: Kernel) -> None:
     network(hearing.root, default("eth0", CONFIGURED))
     theirs = hearing.write("etc/sysctl.d/50-mine.conf", "net.ipv6.conf.eth0.accept_ra = 2\n")
     assert f"{theirs} sets it to 2" in hearing.refused(OURS).detail
@@ -124,7 +124,7 @@ def test_a_file_that_says_otherwise_is_named(hearing: Kernel) -> None:
     assert "wins at the next boot" in hearing.refused(OURS).message
 
 
-def test_an_interface_with_a_dot_is_written_as_systemd_reads_it(hearing: Kernel) -> None:
+def test_a_dot_in_the_name_of_an_interface_is_written_as_systemd_expects(hearing: Kernel) -> None:
     network(hearing.root, default("eth0.7", CONFIGURED), name="eth0.7")
     path = hearing.root / "proc/net/ipv6/conf/eth0.7/accept_ra"
     path.parent.mkdir(parents=True)

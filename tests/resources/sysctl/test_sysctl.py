@@ -27,14 +27,14 @@ def test_check_has_one_spelling() -> None:
     assert checked.inputs == PROPS
 
 
-def test_what_is_no_setting_is_refused() -> None:
+def test_malformed_settings_are_refused() -> None:
     assert faults(values={}) == ["values: names no setting"]
     assert "is not a kernel setting" in faults(values={"net.ipv4 x": "1"})[0]
-    assert "is not a value" in faults(values={"vm.swappiness": "1\n2"})[0]
+    assert "is not a text with single spaces" in faults(values={"vm.swappiness": "1\n2"})[0]
     assert "is not a file" in faults(path="/etc/motd")[0]
 
 
-def test_each_live_value_and_what_would_win_is_read_back(canned: Callable[..., CannedChannel]) -> None:
+def test_live_values_and_overriding_lines_are_read_back(canned: Callable[..., CannedChannel]) -> None:
     live = {
         "values": {"net.ipv4.tcp_syncookies": "0"},
         "overridden": {"net.ipv4.tcp_syncookies": "0 in /etc/sysctl.d/99-zzz.conf"},

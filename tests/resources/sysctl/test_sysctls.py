@@ -32,7 +32,7 @@ PTRACE = "kernel.yama.ptrace_scope"
 
 @dataclass
 class Kernel:
-    """A client for one file of settings, on a kernel made of files."""
+    """A client for one file of settings, with files in place of the kernel's /proc/sys."""
 
     client: Client
     root: Path
@@ -71,13 +71,13 @@ class Kernel:
         return (self.root / "proc" / normal(key)).read_text().strip()
 
     def set(self, key: str, value: str) -> None:
-        """As the kernel, or as somebody with sysctl -w."""
+        """Set a value as the kernel does, or as somebody with sysctl -w."""
         path = self.root / "proc" / normal(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{value}\n")
 
     def write(self, path: str, text: str) -> Path:
-        """As somebody with an editor."""
+        """Write a file as somebody with an editor would."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -102,7 +102,7 @@ def kernel(machine: Machine, tmp_path: Path) -> Iterator[Kernel]:
     client.close()
 
 
-def test_values_are_set_and_stand_in_the_file_for_the_next_boot(kernel: Kernel) -> None:
+def test_values_are_set_now_and_in_the_file_for_the_next_boot(kernel: Kernel) -> None:
     done = kernel.put()
     assert [step["property"] for step in done["steps"]] == [f"values.{RP}", "content"]
     assert kernel.live(RP) == "1"
@@ -110,7 +110,7 @@ def test_values_are_set_and_stand_in_the_file_for_the_next_boot(kernel: Kernel) 
     assert kernel.put()["steps"] == []
 
 
-def test_a_value_that_somebody_set_is_drift_and_only_that(kernel: Kernel) -> None:
+def test_a_value_that_somebody_set_is_the_only_drift(kernel: Kernel) -> None:
     kernel.put()
     kernel.set(RP, "0")
     assert kernel.facts()["values"] == {RP: "0", SYNC: "1"}
@@ -118,14 +118,14 @@ def test_a_value_that_somebody_set_is_drift_and_only_that(kernel: Kernel) -> Non
     assert kernel.live(RP) == "1"
 
 
-def test_an_edited_file_is_drift_though_the_kernel_has_not_read_it(kernel: Kernel) -> None:
+def test_an_edited_file_is_drift_even_if_the_kernel_has_not_read_it(kernel: Kernel) -> None:
     kernel.put()
     kernel.path.write_text("# mine\n")
     assert kernel.facts()["content"] == "# mine\n"
     assert [step["property"] for step in kernel.put()["steps"]] == ["content"]
 
 
-def test_columns_are_one_space_apart(kernel: Kernel) -> None:
+def test_tabs_between_columns_count_as_single_spaces(kernel: Kernel) -> None:
     kernel.set("net.ipv4.tcp_rmem", "4096\t131072\t6291456")
     assert kernel.put({"net.ipv4.tcp_rmem": "4096 131072 6291456"})["facts"]["content"].count("4096") == 1
     assert kernel.live("net.ipv4.tcp_rmem") == "4096\t131072\t6291456", "nothing had to be written"
@@ -144,7 +144,7 @@ def test_a_pattern_stands_for_every_interface_that_no_other_key_names(kernel: Ke
     assert kernel.facts(values)["values"] == values
 
 
-def test_an_interface_that_comes_in_the_middle_is_caught_up_with(
+def test_an_interface_that_appears_meanwhile_is_set_too(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = Sysctls._write
@@ -161,7 +161,7 @@ def test_an_interface_that_comes_in_the_middle_is_caught_up_with(
     assert kernel.live("net.ipv4.conf.docker0.rp_filter") == "1"
 
 
-def test_delete_gives_the_old_values_back_even_after_drift(kernel: Kernel) -> None:
+def test_delete_restores_the_old_values_even_after_drift(kernel: Kernel) -> None:
     kernel.put()
     kernel.set(RP, "2")
     kernel.put()
@@ -170,7 +170,7 @@ def test_delete_gives_the_old_values_back_even_after_drift(kernel: Kernel) -> No
     assert not kernel.path.exists()
 
 
-def test_delete_gives_the_old_file_back(kernel: Kernel) -> None:
+def test_delete_restores_the_old_file(kernel: Kernel) -> None:
     kernel.path.write_text("# before\n")
     assert kernel.refused().code == "differs"
     kernel.put(adopt=True)
@@ -185,12 +185,12 @@ def test_a_key_that_is_no_longer_declared_gets_its_old_value_back(kernel: Kernel
     assert kernel.live(RP) == "1"
 
 
-def test_a_kernel_started_without_ipv6_has_nothing_to_set_there(kernel: Kernel) -> None:
+def test_a_kernel_without_ipv6_needs_no_ipv6_settings(kernel: Kernel) -> None:
     assert kernel.put({RP: "1", "net.ipv6.conf.all.accept_redirects": "0"})["steps"]
     assert kernel.put({RP: "1", "net.ipv6.conf.all.accept_redirects": "0"})["steps"] == []
 
 
-def test_a_part_that_the_kernel_was_built_without_needs_no_setting(kernel: Kernel) -> None:
+def test_an_optional_key_may_be_missing_from_the_kernel(kernel: Kernel) -> None:
     (kernel.root / "proc" / normal(PTRACE)).unlink()
     assert kernel.put({RP: "1", PTRACE: "2"}, optional=[PTRACE])["steps"]
     assert kernel.put({RP: "1", PTRACE: "2"}, optional=[PTRACE])["steps"] == []
@@ -215,12 +215,12 @@ def test_a_value_that_the_kernel_refuses_leaves_everything_as_it_was(
 
     monkeypatch.setattr(os, "write", refuse)
     error = kernel.refused({RP: "1", PTRACE: "77"})
-    assert "the kernel does not take '77' for kernel.yama.ptrace_scope: Invalid argument" in error.message
+    assert "the kernel refuses '77' for kernel.yama.ptrace_scope: Invalid argument" in error.message
     assert kernel.live(RP) == "0"
     assert not kernel.path.exists()
 
 
-def test_who_widened_the_ports_that_the_kernel_gives_is_told_of_it(
+def test_a_port_start_inside_the_kernels_port_range_is_explained(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel.set("net.ipv4.ip_unprivileged_port_start", "1024")
@@ -236,7 +236,7 @@ def test_who_widened_the_ports_that_the_kernel_gives_is_told_of_it(
     assert "raise net.ipv4.ip_local_port_range to begin at 32768" in error.hint
 
 
-def test_a_container_is_told_what_it_can_set(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hint_names_what_a_container_can_set(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
 
     def refuse(fd: int, data: bytes) -> int:
@@ -272,7 +272,7 @@ def test_a_file_that_is_read_later_wins_at_the_next_boot_and_is_refused(
     assert kernel.put()["steps"] == []
 
 
-def test_a_file_hidden_by_one_of_its_name_does_not_count(kernel: Kernel) -> None:
+def test_a_file_that_another_one_hides_does_not_count(kernel: Kernel) -> None:
     kernel.write("lib/sysctl.d/99-package.conf", f"{RP} = 0\n")
     kernel.write("etc/sysctl.d/99-package.conf", "# emptied\n")
     assert kernel.facts()["overridden"] == {}
@@ -284,17 +284,17 @@ def test_a_later_pattern_does_not_win_over_a_whole_key(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize(("enabled", "path"), [("yes", True), ("no", True), ("yes", False)])
-def test_ufw_sets_its_own_at_each_reload(kernel: Kernel, enabled: str, *, path: bool) -> None:
+def test_settings_that_ufw_applies_at_each_reload_win(kernel: Kernel, enabled: str, *, path: bool) -> None:
     settings = kernel.write("etc/ufw/sysctl.conf", "#x\nnet/ipv4/conf/all/rp_filter=0\n")
     kernel.write("etc/ufw/ufw.conf", f"ENABLED={enabled}\n")
     kernel.write("etc/default/ufw", f'# settings\nIPT_SYSCTL="{settings if path else ""}"\n')
     if enabled == "yes" and path:
-        assert "Firewall declares that file" in kernel.refused().hint
+        assert "Firewall declares this file" in kernel.refused().hint
     else:
         kernel.put()
 
 
-def test_what_an_administrator_set_on_purpose_needs_adopt(kernel: Kernel) -> None:
+def test_a_value_that_an_administrator_set_needs_adopt(kernel: Kernel) -> None:
     path = kernel.write("etc/sysctl.d/10-mine.conf", f"{RP} = 2\n")
     kernel.set(RP, "2")
     error = kernel.refused()
@@ -304,7 +304,7 @@ def test_what_an_administrator_set_on_purpose_needs_adopt(kernel: Kernel) -> Non
     assert kernel.live(RP) == "1"
 
 
-def test_a_packages_own_settings_are_nobodys(kernel: Kernel) -> None:
+def test_settings_of_a_package_are_replaced_without_adopt(kernel: Kernel) -> None:
     kernel.write("lib/sysctl.d/50-default.conf", f"{RP} = 2\n")
     kernel.set(RP, "2")
     kernel.put()
@@ -322,7 +322,7 @@ def question(kernel: Kernel, values: dict[str, str]) -> tuple[SysctlDesired, Any
     return desired, facts, handler.plan(desired, facts)
 
 
-def test_the_undo_has_the_file_and_the_live_values_of_the_network(kernel: Kernel) -> None:
+def test_the_undo_restores_the_file_and_live_network_values(kernel: Kernel) -> None:
     undo = kind(kernel).undo(*question(kernel, {RP: "1", PTRACE: "2"}))
     assert undo is not None
     assert undo.paths == (str(kernel.path),)
@@ -330,7 +330,7 @@ def test_the_undo_has_the_file_and_the_live_values_of_the_network(kernel: Kernel
     assert command[-2:] == ("0", str(kernel.root / "proc/net/ipv4/conf/all/rp_filter"))
 
 
-def test_the_undos_command_works(kernel: Kernel) -> None:
+def test_the_command_of_the_undo_works(kernel: Kernel) -> None:
     undo = kind(kernel).undo(*question(kernel, {RP: "1"}))
     kernel.put({RP: "1"})
     assert undo is not None
@@ -338,12 +338,12 @@ def test_the_undos_command_works(kernel: Kernel) -> None:
     assert kernel.live(RP) == "0"
 
 
-def test_what_is_not_of_the_network_needs_no_undo(kernel: Kernel) -> None:
+def test_a_setting_outside_the_network_needs_no_undo(kernel: Kernel) -> None:
     kernel.put({RP: "1"})
     assert kind(kernel).undo(*question(kernel, {RP: "1", PTRACE: "2"})) is None
 
 
-def test_a_session_over_ipv6_does_not_switch_ipv6_off(kernel: Kernel) -> None:
+def test_a_session_over_ipv6_cannot_switch_ipv6_off(kernel: Kernel) -> None:
     kernel.set("net.ipv6.conf.all.disable_ipv6", "0")
     asked = question(kernel, {"net.ipv6.conf.all.disable_ipv6": "1"})
     six, four = (
@@ -359,7 +359,7 @@ def test_a_session_over_ipv6_does_not_switch_ipv6_off(kernel: Kernel) -> None:
 @pytest.mark.parametrize(
     ("interface", "refused"), [("all", True), ("eth0", True), ("eth1", False), ("default", False)]
 )
-def test_addresses_that_no_undo_brings_back_are_not_taken_away(
+def test_ipv6_is_not_disabled_where_an_address_would_be_lost(
     kernel: Kernel, interface: str, *, refused: bool
 ) -> None:
     key = f"net.ipv6.conf.{interface}.disable_ipv6"
@@ -370,7 +370,7 @@ def test_addresses_that_no_undo_brings_back_are_not_taken_away(
         "fe80000000000000000000000000aaaa 03 40 20 80     eth1\n",
     )
     if refused:
-        assert "would take 2001:db8:100::18 from eth0" in kernel.refused({key: "1"}).message
+        assert "would remove 2001:db8:100::18 from eth0" in kernel.refused({key: "1"}).message
         assert kernel.live(key) == "0"
     else:
         kernel.put({key: "1"})
@@ -385,7 +385,7 @@ def test_addresses_that_no_undo_brings_back_are_not_taken_away(
         ("net.ipv4.conf.eth0/1.rp_filter", "net/ipv4/conf/eth0.1/rp_filter"),
     ],
 )
-def test_both_spellings_of_a_key_are_one(key: str, path: str) -> None:
+def test_all_spellings_of_a_key_are_the_same(key: str, path: str) -> None:
     assert normal(key) == path
 
 

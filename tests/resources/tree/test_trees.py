@@ -85,7 +85,7 @@ def test_a_tree_has_all_files_their_modes_and_a_second_put_does_nothing(site: Tr
     assert site.path.readlink() == target
 
 
-def test_only_what_the_host_lacks_travels(site: TreeClient) -> None:
+def test_only_bytes_that_the_host_lacks_are_sent(site: TreeClient) -> None:
     site.put(SITE)
     new = {**SITE, "index.html": b"<h1>2</h1>"}
     missing = site.client.ask("tree-missing", path=str(site.path), files=site.desired(new)["files"])[
@@ -144,7 +144,7 @@ def test_both_versions_are_whole_at_the_moment_of_the_switch(
     assert seen == [SITE, new]
 
 
-def test_a_folder_that_was_there_comes_back_whole(
+def test_an_original_folder_comes_back_as_a_whole(
     site: TreeClient, leftovers: Callable[[], list[str]]
 ) -> None:
     (site.path / "old").mkdir(parents=True)
@@ -158,7 +158,7 @@ def test_a_folder_that_was_there_comes_back_whole(
     assert leftovers() == []
 
 
-def test_a_folder_that_is_equal_is_taken_without_adopt(site: TreeClient) -> None:
+def test_an_equal_folder_is_taken_over_without_adopt(site: TreeClient) -> None:
     site.path.mkdir(mode=0o755)
     (site.path / "a").write_text("a")
     (site.path / "a").chmod(0o644)
@@ -191,7 +191,7 @@ def test_on_delete_keep_leaves_a_working_tree(site: TreeClient) -> None:
     assert site.contents() == SITE
 
 
-def test_a_folder_put_in_its_place_by_hand_is_drift_and_goes(site: TreeClient) -> None:
+def test_a_folder_that_somebody_put_there_later_is_drift_and_removed(site: TreeClient) -> None:
     (site.path / "theirs").mkdir(parents=True)
     site.put(SITE, adopt=True)
     site.path.unlink()
@@ -243,7 +243,7 @@ def test_staged_bytes_are_on_the_disk_before_they_count(
     assert synced == [[f"{digest}.part"]]
 
 
-def test_names_in_a_tree_that_are_not_utf_8_are_shown_as_text_that_travels(site: TreeClient) -> None:
+def test_names_in_a_tree_that_are_not_utf_8_are_shown_with_escapes(site: TreeClient) -> None:
     site.put(SITE)
     (site.path / "link").symlink_to(os.fsdecode(b"\xff"))
     (site.path / os.fsdecode(b"caf\xe9")).touch(mode=0o644)
@@ -255,7 +255,7 @@ def test_names_in_a_tree_that_are_not_utf_8_are_shown_as_text_that_travels(site:
     assert site.contents() == SITE
 
 
-def test_a_file_at_the_path_is_named(site: TreeClient) -> None:
+def test_a_file_at_the_path_of_a_tree_is_an_error(site: TreeClient) -> None:
     site.path.touch()
     error = site.client.refused("put", "tree", str(site.path), site.desired(SITE), adopt=True)
     assert "is a file" in error.message

@@ -1,8 +1,8 @@
-"""Packages: a set of names that are installed, shared with every other set that names them.
+"""Packages: sets of installed packages. Several sets may share a package.
 
-Each package has a record of its own with the owners that want it and whether it was there before us.
-Packages that came along as dependencies have one without owners: what we brought is all that we may take
-away again.
+Each package has a record of its own. It lists the owners that want the package, and tells whether the package
+was there before us. A package that came as a dependency has a record without owners. We remove only packages
+that we installed.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.resources.packages.on_host.apt import Changes
 
-_ONE = "package"  # the kind of a single package's record; no kind that a client can name
+_ONE = "package"  # the kind of a single package's record; clients cannot use this kind
 
 
 @dataclass(eq=False)
 class _Wish:
-    """What a set lacks, as long as it does: another set's run of apt may bring it along."""
+    """What a waiting set still lacks. Another set's run of apt may install it, too."""
 
     owner: str
     missing: set[str]
@@ -64,7 +64,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         return Claims(packages=tuple(record.spec.get("names", ())))
 
     def facts(self, questions: Sequence[Question[PackagesSpec]]) -> Answers[PackagesFacts]:
-        """One question to dpkg for all."""
+        """Ask dpkg once about all packages."""
         names = {name for spec, _ in questions for name in spec.names if NAME.match(name)}
         try:
             states = self._apt.states(names)
@@ -92,15 +92,15 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         return None
 
     def is_unmodified_default(self, item: str, facts: PackagesFacts) -> bool:
-        """A missing package is nothing to overwrite."""
+        """Return True: to install a missing package overwrites nothing."""
         return True
 
     def original(self, item: str, facts: PackagesFacts, folder: Path) -> Json:
-        """Each package's own record has it."""
+        """Return nothing of interest: each package's own record has its original state."""
         return {"type": "packages"}
 
     def apply(self, desired: PackagesDesired, steps: list[Step], work: Work) -> None:
-        """Names that this owner no longer has are given up as `on_delete` says."""
+        """Install the missing packages. Give up names that left the set, as `on_delete` says."""
         names, owner = set(desired.packages), work.record.owner
         ours = _Wish(owner, {step.prop.partition(".")[2] for step in steps}, desired.recommends)
         missing = set(ours.missing)
@@ -118,7 +118,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
             self._give_up(given_up, owner, desired.on_delete, desired.never_purge)
 
     def _install(self, ours: _Wish, work: Work) -> None:
-        """Install what a set lacks, and in the same run what the sets that wait for us lack."""
+        """Install what a set lacks and, in the same run, what the waiting sets lack."""
         self._apt.prepare(ours.missing)
         will = self._apt.would_install(ours.missing, recommends=ours.recommends)
         if will.takes and not work.adopt:
@@ -126,41 +126,41 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
                 "differs",
                 f"installing {_list(ours.missing)} would remove {_list(will.takes)}",
                 prop="packages",
-                hint="set adopt=True (in the settings: adopt: true) if that is meant",
+                hint="set adopt=True (in the settings: adopt: true) to allow that",
             )
-        company, with_company = ([], will) if will.takes else self._company(ours, will)
+        others, with_others = ([], will) if will.takes else self._joined(ours, will)
         try:
-            self._bring([ours, *company], with_company, work)
+            self._bring([ours, *others], with_others, work)
         except AgentError as error:
-            if not company or error.code != "apt":
+            if not others or error.code != "apt":
                 raise
-            self._bring([ours], will, work)  # the fault may be another's
+            self._bring([ours], will, work)  # the fault may be in another set
 
-    def _company(self, ours: _Wish, alone: Changes) -> tuple[list[_Wish], Changes]:
-        """Return who waits and can be served by our run of apt, which takes seconds, and all that it does.
+    def _joined(self, ours: _Wish, alone: Changes) -> tuple[list[_Wish], Changes]:
+        """Return the waiting sets that can join our run of apt, and all changes of that run.
 
-        Nobody, where one of them has a fault: it hears of that when it is its turn.
+        A run takes seconds. If one of the sets has a fault, none joins. That set reports it in its own turn.
         """
-        company = [wish for wish in self._waiting if wish.recommends == ours.recommends and wish.missing]
-        if not company:
+        others = [wish for wish in self._waiting if wish.recommends == ours.recommends and wish.missing]
+        if not others:
             return [], alone
-        everything = ours.missing.union(*(wish.missing for wish in company))
+        everything = ours.missing.union(*(wish.missing for wish in others))
         try:
             self._apt.prepare(everything)
             will = self._apt.would_install(everything, recommends=ours.recommends)
         except AgentError:
             return [], alone
-        return ([], alone) if will.takes else (company, will)
+        return ([], alone) if will.takes else (others, will)
 
     def _bring(self, wishes: list[_Wish], will: Changes, work: Work) -> None:
-        """Run apt once for all of `wishes`. Raises `AgentError`; then nobody owns what is not there."""
+        """Run apt once for all of `wishes`. Raises `AgentError`; then missing packages have no owner."""
         everything = {name for wish in wishes for name in wish.missing}
         self._remember(will.brings - everything, "", brought=will.brings)
         for wish in wishes:
             self._remember(wish.missing, wish.owner, brought=wish.missing)
         before = work.record.extra.get("brought", ())
         work.record.extra["brought"] = sorted({*before, *will.brings, *everything})
-        work.save()  # first: killed after the installation, the next run still has to stop them
+        work.save()  # first: after a kill, the next run still has to disable the new services
         try:
             self._apt.install(everything, recommends=wishes[0].recommends)
         except AgentError:
@@ -177,16 +177,16 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
             return self._give_up(held, record.owner, desired.on_delete, desired.never_purge)
 
     def _leave_stopped(self, work: Work) -> None:
-        """What the transaction brought starts at no boot either, until a ``service`` says so."""
+        """Disable the units of new packages at boot, too, unless a ``service`` declares them."""
         brought = set(work.record.extra.get("brought", ()))
         if brought:
             declared = {record.id for record in self._store.all() if record.kind == "service"}
             installed = self._installed(brought)
             units = not_early(self._machine, installed, declared)
-            # Also what is disabled already: by a killed agent, or by Debian's notes of an earlier one.
+            # All these units, also disabled ones: a killed agent or Debian's notes may have disabled them.
             work.record.extra[DISABLED] = sorted({*work.record.extra.get(DISABLED, ()), *units})
             disable(self._machine, sorted(unit for unit, starts in units.items() if starts))
-            # The apt of a killed agent may still be at work on the others.
+            # The apt of a killed agent may still be installing the other packages.
             work.record.extra["brought"] = sorted(brought - installed)
             work.save()
 
@@ -204,13 +204,13 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
                 self._store.save(record)
 
     def _remember(self, names: Collection[str], owner: str, *, brought: Collection[str]) -> None:
-        """Note before the change who wants each package and whether it was there; the first note stays."""
+        """Note before the change who wants each package, and whether it was there. The first note stays."""
         present = set(names) - set(brought)
         first = [name for name in sorted(names) if self._store.load(_ONE, name) is None]
         automatic = self._apt.automatic(present & set(first)) if present & set(first) else set()
         configured = {name for name, state in self._apt.states(first).items() if state[1:] == "c"}
         if owner:
-            self._apt.mark("manual", automatic)  # or the host's next autoremove could take it from under us
+            self._apt.mark("manual", automatic)  # otherwise the host's next autoremove could remove it
         for name in sorted(names):
             original = {
                 "type": "installed" if name in present else "absent",
@@ -228,15 +228,15 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
     def _give_up(
         self, names: Collection[str], owner: str, on_delete: str, never_purge: Collection[str] = ()
     ) -> str:
-        """Withdraw `owner`; take away what nobody wants any more, we brought, and others do not need.
+        """Withdraw `owner`. Remove the packages that we installed and that nobody wants or needs any more.
 
-        The owner is withdrawn last: after a failure or a kill the next run finds all that is still to do.
+        The owner is withdrawn last. So after a failure or a kill, the next run finds all remaining work.
         """
         held = [record for record in self._singles() if record.id in names]
         idle = [record for record in held if set(record.extra["owners"]) <= {owner}]
         ours = {record.id for record in idle if record.original["type"] == "absent"}
         before = {record.id for record in idle if record.original.get("automatic")}
-        # A package that somebody removed before us, and not purged, has left files that are theirs.
+        # Somebody removed these packages before us without a purge. The files that are left are theirs.
         theirs = {record.id for record in idle if record.original.get("configured")}
         spared = frozenset(never_purge) | theirs
         done = "kept"
@@ -260,12 +260,12 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         states = self._apt.states(may_go)
         there = {name for name in names if is_there(states.get(name))}
         if purge:
-            # Of those that came along too: a run that was cut off may have removed them already.
+            # Dependencies included: an interrupted run may have removed them already.
             there |= {name for name in may_go if states.get(name, "")[1:] == "c"} - spared
         going = self._harmless(there, may_go)
         self._apt.mark("auto", {name for name in there - going if is_installed(states[name])})
         self._away(going, purge=purge, spared=spared)
-        # Also when nothing else goes: a run that was cut off may have come this far.
+        # Also if nothing else is removed: an interrupted run may have come this far.
         unneeded = self._harmless(self._apt.unneeded() & may_go, may_go)
         self._away(unneeded, purge=purge, spared=spared)
         return set(going | unneeded)
@@ -273,7 +273,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
     def _away(self, names: frozenset[str], *, purge: bool, spared: frozenset[str]) -> None:
         kept = names & spared if purge else names
         if kept:
-            # First: once what it needs is purged, it could not stay to be removed only.
+            # These come first: a purge of a package that they need would purge them, too.
             singles = {record.id: record for record in self._singles()}
             fresh = {name for name in kept if not singles[name].original.get("configured")}
             forget_units(self._machine, self._installed(fresh))
@@ -282,7 +282,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
             self._apt.take_away(names - kept, purge=True)
 
     def _harmless(self, names: Collection[str], may_go: Collection[str]) -> frozenset[str]:
-        """Those of `names` whose removal takes nothing outside `may_go`, and brings nothing in its place."""
+        """Return the `names` whose removal takes no package outside `may_go`, and installs no other one."""
 
         def harmless(group: Collection[str]) -> bool:
             will = self._apt.would("remove", sorted(group))
@@ -294,7 +294,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         return alone if alone and harmless(alone) else frozenset()
 
     def _forget_dependencies(self) -> None:
-        """With the last set, what came along and stayed is apt's affair alone: it is marked automatic."""
+        """Drop records of removed dependencies. After the last set, drop all: apt looks after the rest."""
         singles = self._singles()
         gone = {record.id for record in singles} - self._installed([record.id for record in singles])
         wanted = any(record.extra["owners"] for record in singles)

@@ -1,4 +1,4 @@
-"""apt and dpkg: reading what they print, running them so that they neither ask nor fight over locks."""
+"""apt and dpkg: parses their output, and runs them so that they ask no questions and wait for locks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _QUERY_TIMEOUT = 30.0
 _APT_TIMEOUT = 900.0
 _CONFOLD = ("--force-confdef", "--force-confold")
 _OPTIONS = ("-q", "-y", *(word for force in _CONFOLD for word in ("-o", f"Dpkg::Options::={force}")))
-# Nothing may ask, and nothing (needrestart on Ubuntu) may restart services that are not ours.
+# No program may ask a question, and none (such as Ubuntu's needrestart) may restart services of others.
 _ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "APT_LISTCHANGES_FRONTEND": "none",
@@ -36,11 +36,11 @@ _HELD = re.compile(
 _DPKG_HELD = re.compile(r"(\S+) was locked by another process with pid (\d+)()")
 
 
-# Said either way, so that the host's own setting does not decide what a stack is made of.
+# Always given, so that the host's own setting does not decide which packages a stack gets.
 _RECOMMENDS = {True: ("--install-recommends",), False: ("--no-install-recommends",)}
 
-# For "autoremove" a package counts as needed too where an installed one merely suggests it: what we brought
-# would stay for that (perl, for debconf's sake). Only packages of ours are ever taken from the answer.
+# By default, autoremove keeps a package that an installed package only suggests. So perl would stay, because
+# debconf suggests it. We use only our own packages from the answer.
 _NEEDED = (
     *("-o", "APT::AutoRemove::RecommendsImportant=false"),
     *("-o", "APT::AutoRemove::SuggestsImportant=false"),
@@ -49,21 +49,21 @@ _NEEDED = (
 
 @dataclass(frozen=True)
 class Changes:
-    """What apt would do: packages that it would bring, and those that it would take away."""
+    """What apt would do: the packages that it would install, and those that it would remove."""
 
     brings: frozenset[str]
     takes: frozenset[str]
 
 
 class Apt:
-    """The host's package manager. Callers see to it that one thread uses it at a time."""
+    """The host's package manager. Callers make sure that only one thread uses it at a time."""
 
     def __init__(self, machine: Machine) -> None:
-        """Need the machine for running programs and for its folders."""
+        """Take the machine, to run programs and for its folders."""
         self._machine = machine
 
     def states(self, names: Collection[str]) -> dict[str, str]:
-        """Dpkg's two letters (``ii``, ``rc``, …) for each of `names` that it knows. Raises `AgentError`."""
+        """Return dpkg's two letters (``ii``, ``rc``, …) for each known name. Raises `AgentError`."""
         if not names:
             return {}
         done = self._machine.run(
@@ -75,7 +75,7 @@ class Apt:
         return package_states(done.out)
 
     def would(self, verb: str, names: Iterable[str] = (), options: Iterable[str] = ()) -> Changes:
-        """What ``apt-get VERB NAMES`` would do. Raises `AgentError` (``apt``)."""
+        """Return what ``apt-get VERB NAMES`` would do. Raises `AgentError` (``apt``)."""
         argv = ["apt-get", *_OPTIONS, *options, "-s", verb, *names]
         done = self._machine.run(argv, timeout=_QUERY_TIMEOUT * 4, env=_ENVIRONMENT)
         if done.code:
@@ -83,11 +83,11 @@ class Apt:
         return changes(done.out)
 
     def would_install(self, names: Collection[str], *, recommends: bool) -> Changes:
-        """What `install` would do. Raises `AgentError` (``apt``)."""
+        """Return what `install` would do. Raises `AgentError` (``apt``)."""
         return self.would("install", sorted(names), _RECOMMENDS[recommends])
 
     def unneeded(self) -> frozenset[str]:
-        """Packages that came as dependencies and that no other depends on by now. Raises `AgentError`."""
+        """Return packages that came as dependencies and that no package needs now. Raises `AgentError`."""
         return self.would("autoremove", options=_NEEDED).takes
 
     def prepare(self, names: Collection[str]) -> None:
@@ -104,48 +104,48 @@ class Apt:
                 )
 
     def install(self, names: Collection[str], *, recommends: bool) -> None:
-        """Install, starting nothing that was not running. Raises `AgentError` (``apt``, ``apt-lock``)."""
+        """Install without starting any new service. Raises `AgentError` (``apt``, ``apt-lock``)."""
         argv = (*_RECOMMENDS[recommends], "install", *sorted(names))
         with held_back(self._machine.policy):
-            self._unpack_anew()
+            self._reinstall_interrupted()
             try:
                 self._run(*argv)
             except AgentError as error:
                 if "404" not in error.detail:
                     raise
-                self._run("update")  # the lists name a version that the mirror has replaced since
+                self._run("update")  # the lists name a version that the mirror has replaced
                 self._run(*argv)
 
     def take_away(self, names: Collection[str], *, purge: bool) -> None:
-        """Remove exactly these. Raises `AgentError` (``apt``, ``apt-lock``)."""
+        """Remove exactly these packages. Raises `AgentError` (``apt``, ``apt-lock``)."""
         self._run("purge" if purge else "remove", *sorted(names))
 
     def automatic(self, names: Collection[str]) -> set[str]:
-        """Those of `names` that apt would take away when nothing needs them."""
+        """Return the `names` that apt would remove when no package needs them."""
         done = self._machine.run(["apt-mark", "showauto", *sorted(names)], timeout=_QUERY_TIMEOUT)
         return set(done.out.split())
 
     def mark(self, how: str, names: Collection[str]) -> None:
-        """Mark as ``auto`` or ``manual``. Raises `AgentError`."""
+        """Mark packages as ``auto`` or ``manual``. Raises `AgentError`."""
         if names:
             done = self._machine.run(["apt-mark", how, *sorted(names)], timeout=_QUERY_TIMEOUT)
             if done.code:
                 raise failure("mark", done)
 
-    def _unpack_anew(self) -> None:
-        """Reinstall what was cut off while it was unpacked: apt takes it for installed, and dpkg refuses it.
+    def _reinstall_interrupted(self) -> None:
+        """Reinstall packages whose unpacking was interrupted. apt counts them as installed, dpkg does not.
 
-        Where that fails, the installation itself tells why.
+        If this fails, the installation itself reports the cause.
         """
         done = self._machine.run(
             ["dpkg-query", "-W", "-f", "${Package}\t${db:Status-Abbrev}\n"], timeout=_QUERY_TIMEOUT
         )
-        cut_off = sorted(
+        interrupted = sorted(
             {name for name, _, state in _rows(done.out) if "H" in state[1:2] or "R" in state[2:3]}
         )
-        if cut_off:
+        if interrupted:
             with contextlib.suppress(AgentError):
-                self._run(*_RECOMMENDS[False], "--reinstall", "install", *cut_off)
+                self._run(*_RECOMMENDS[False], "--reinstall", "install", *interrupted)
 
     def _unknown(self, names: Collection[str]) -> set[str]:
         if not any(self._machine.lists.glob("*_Packages*")):
@@ -154,7 +154,7 @@ class Apt:
         return set(names) - with_candidate(done.out)
 
     def _run(self, *words: str) -> None:
-        """Run apt-get and wait for locks; its own option does not wait for that of the lists."""
+        """Run apt-get and wait for locks. apt's own option does not wait for the package lists' lock."""
         deadline = time.monotonic() + self._machine.apt_lock_wait
         repaired = False
         while True:
@@ -173,7 +173,7 @@ class Apt:
             if time.monotonic() >= deadline:
                 raise AgentError(
                     "apt-lock",
-                    f"{holder} did not let go of apt's lock within {self._machine.apt_lock_wait:.0f} s",
+                    f"{holder} did not release apt's lock within {self._machine.apt_lock_wait:.0f} s",
                     hint="wait until it has finished, then run again",
                     detail=said(done),
                 )
@@ -181,12 +181,12 @@ class Apt:
 
 
 def _rows(output: str) -> list[tuple[str, str, str]]:
-    """Lines of ``name<TAB>iHR``: the letters are what is wanted, what is there, and what is wrong with it."""
+    """Split lines of ``name<TAB>iHR``: the letters are the wanted state, the present state and an error."""
     return [line.partition("\t") for line in output.splitlines()]
 
 
 def package_states(output: str) -> dict[str, str]:
-    """Name to state, from lines of ``name<TAB>ii ``; of several architectures an installed one counts."""
+    """Return name to state from lines of ``name<TAB>ii ``. An installed architecture wins over others."""
     states: dict[str, str] = {}
     for name, _, state in _rows(output):
         if not states.get(name, "").endswith("i"):
@@ -195,17 +195,17 @@ def package_states(output: str) -> dict[str, str]:
 
 
 def is_installed(state: str | None) -> bool:
-    """Whether dpkg's two letters say so; the first may be ``h`` for a package on hold."""
+    """Return whether dpkg's two letters mean installed. The first may be ``h`` for a package on hold."""
     return state is not None and state[1:2] == "i"
 
 
 def is_there(state: str | None) -> bool:
-    """Whether something of the package is unpacked, be it half: not so for ``n`` (nothing) and ``c``."""
+    """Return whether a package is at least partly unpacked: not for ``n`` (nothing) and ``c`` (conffiles)."""
     return state is not None and state[1:2] not in ("", "n", "c")
 
 
 def changes(output: str) -> Changes:
-    """What ``apt-get -s`` prints: ``Inst name (…)`` is new, ``Inst name [old] (…)`` an upgrade."""
+    """Parse ``apt-get -s``: ``Inst name (…)`` is a new package, ``Inst name [old] (…)`` an upgrade."""
     brings, takes = set(), set()
     for line in output.splitlines():
         words = line.split()
@@ -220,7 +220,7 @@ def changes(output: str) -> Changes:
 
 
 def with_candidate(output: str) -> set[str]:
-    """Names in the output of ``apt-cache policy`` that have a version to install."""
+    """Return the names in the output of ``apt-cache policy`` that have a version to install."""
     found, name = set(), ""
     for line in output.splitlines():
         if line.endswith(":") and not line.startswith(" "):
@@ -231,7 +231,7 @@ def with_candidate(output: str) -> set[str]:
 
 
 def lock_holder(errors: str) -> str | None:
-    """Who holds a lock that apt or dpkg could not get, for people; None if that was not the trouble."""
+    """Return who holds a lock that apt or dpkg could not get, for people; None for another failure."""
     found = _HELD.search(errors) or _DPKG_HELD.search(errors)
     if found is None:
         return "another process" if "Unable to lock" in errors else None
@@ -245,12 +245,12 @@ def lock_holder(errors: str) -> str | None:
 
 
 def said(done: Done) -> str:
-    """The end of what apt or dpkg said, errors being there."""
+    """Return the last lines that apt or dpkg printed. Errors come at the end."""
     return "\n".join(done.text.splitlines()[-20:])
 
 
 def failure(verb: str, done: Done) -> AgentError:
-    """Apt's own words for it, first line first."""
+    """Return the error of apt-get, with apt's first error line as the cause."""
     errors = [line[3:] for line in done.err.splitlines() if line.startswith("E: ")]
     cause = errors[0] if errors else f"exit code {done.code}"
     return AgentError("apt", f"apt-get {verb} failed: {cause}", prop="packages", detail=said(done))

@@ -1,4 +1,4 @@
-"""Keeping packages from starting their services unconfigured: while they are installed, and at boot."""
+"""Keeps packages from starting services that are not configured yet: at the installation and at boot."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ if TYPE_CHECKING:
 
 MARK = "# portcullis: "
 DISABLED = "disabled"
-"""Note in a set's record: units that its installation left disabled, so that no person is suspected."""
+"""Note in a set's record: the units that its installation left disabled. The inventory reads it."""
 
 _TIMEOUT = 60.0
 _UNITS = ("/lib/systemd/system", "/usr/lib/systemd/system")
-# A timer stays: what it starts ends again (logrotate, certbot), and a host without those decays.
+# Timers stay enabled: they start short jobs (logrotate, certbot), which a host needs.
 _SUFFIXES = (".service", ".socket", ".path")
 
 VARIABLE = "PORTCULLIS_INSTALLS"
-"""Set for our runs of apt, whose maintainer scripts inherit it: the policy is about nobody else's."""
+"""Set for our runs of apt. Their maintainer scripts inherit it, and the policy applies only to these."""
 
-# invoke-rc.d and deb-systemd-invoke ask /usr/sbin/policy-rc.d NAME ACTION; 101 forbids. A run of apt outlives
-# an agent that is killed, and still starts nothing. The script that is left then forbids nothing to others.
+# invoke-rc.d and deb-systemd-invoke ask /usr/sbin/policy-rc.d NAME ACTION. Exit code 101 forbids the action.
+# Our run of apt outlives a killed agent, and must still start nothing. The script that such an agent leaves
+# behind forbids nothing to other programs.
 _SCRIPT = """#!/bin/sh
-{mark}nothing that was not running starts while it installs packages
+{mark}no new service starts while Portcullis installs packages
 if [ "${variable}" ]; then
   case "$2" in
     *start*) systemctl is-active --quiet "$1" || exit 101 ;;
@@ -43,14 +44,14 @@ exit 0
 
 @contextlib.contextmanager
 def held_back(policy: Path) -> Iterator[None]:
-    """While inside, our apt starts nothing that was not running. The host's own policy is still asked."""
+    """Inside the block, our apt starts no service that did not run. The host's own policy is still asked."""
     saved = policy.with_name(policy.name + ".portcullis")
     if not is_ours(policy):
         recover(policy, saved)
         with contextlib.suppress(FileNotFoundError):
-            # And not a rename: there is no moment without a policy.
+            # Not a rename, which would leave a moment without a policy.
             os.link(policy, saved, follow_symlinks=False)
-    # Over one that a killed agent left, whose apt may still run.
+    # This may replace the script of a killed agent, whose apt may still run.
     disk.write(policy, _SCRIPT.format(mark=MARK, variable=VARIABLE, saved=saved).encode(), mode=0o755)
     try:
         yield
@@ -59,7 +60,7 @@ def held_back(policy: Path) -> Iterator[None]:
 
 
 def recover(policy: Path, saved: Path) -> None:
-    """Put the host's own policy back, also after a run that was killed."""
+    """Put the host's own policy back, also after a killed run."""
     if is_ours(policy):
         if saved.is_symlink() or saved.exists():
             saved.replace(policy)
@@ -67,13 +68,13 @@ def recover(policy: Path, saved: Path) -> None:
             policy.unlink()
     elif saved.is_symlink() or saved.exists():
         if policy.is_symlink() or policy.exists():
-            saved.unlink()  # killed before ours was there, or somebody wrote a newer one
+            saved.unlink()  # a run was killed before it wrote ours, or somebody wrote a newer one
         else:
             saved.replace(policy)
 
 
 def is_ours(policy: Path) -> bool:
-    """Whether `policy` is the script of a run of ours."""
+    """Return whether `policy` is our script."""
     try:
         return not policy.is_symlink() and MARK.encode() in policy.read_bytes()[:200]
     except OSError:
@@ -81,10 +82,10 @@ def is_ours(policy: Path) -> bool:
 
 
 def not_early(machine: Machine, packages: Collection[str], declared: Collection[str]) -> dict[str, bool]:
-    """Return the units of `packages`, which were just installed, and whether each starts at the next boot.
+    """Return the units of the new `packages`, and whether each of them starts at the next boot.
 
-    Units of early boot (``DefaultDependencies=no``: apparmor, networking, firewalls) are not among them, and
-    neither are those that are `declared`. Raises `AgentError` (``unreadable``).
+    Units of early boot (``DefaultDependencies=no``: apparmor, networking, firewalls) and `declared` units are
+    left out. Raises `AgentError` (``unreadable``).
     """
     units = sorted(_units_of(machine, packages) - set(declared)) if packages else []
     if not units:
@@ -97,22 +98,22 @@ def not_early(machine: Machine, packages: Collection[str], declared: Collection[
 
 
 def disable(machine: Machine, units: Collection[str]) -> None:
-    """Let units not start at boot. Raises `AgentError` (``systemd``)."""
+    """Disable units, so that they do not start at boot. Raises `AgentError` (``systemd``)."""
     if units:
         done = machine.run(["systemctl", "--no-pager", "disable", *units], timeout=_TIMEOUT)
         if done.code:
-            raise AgentError("systemd", f"{', '.join(units)} cannot be disabled", detail=done.text)
+            raise AgentError("systemd", f"systemd cannot disable {', '.join(units)}", detail=done.text)
 
 
 def forget_units(machine: Machine, packages: Collection[str]) -> None:
-    """Have Debian forget which units of `packages` are enabled, before the packages are removed.
+    """Make Debian forget which units of `packages` are enabled, before the packages are removed.
 
-    deb-systemd-helper(1p) keeps its notes until the purge. Without this, the next installation would leave
-    disabled what ours had disabled, and the inventory would take that for the work of a person.
+    deb-systemd-helper(1p) keeps its notes until the purge. Without this, units that our installation disabled
+    would stay disabled in the next installation. The inventory would then report them as disabled by hand.
     """
     units = _units_of(machine, packages) if packages else set()
     if units:
-        # The helper works for a package's own script only.
+        # The helper runs only for the maintainer script of a package.
         script = {"DPKG_MAINTSCRIPT_PACKAGE": min(packages)}
         machine.run(["deb-systemd-helper", "purge", *sorted(units)], timeout=_TIMEOUT, env=script)
 
@@ -122,13 +123,16 @@ def _units_of(machine: Machine, packages: Collection[str]) -> set[str]:
 
 
 def units_among(listed: str) -> set[str]:
-    """Units in the output of ``dpkg-query -L``; a template starts nothing by itself."""
+    """Return the units in the output of ``dpkg-query -L``, without templates, which start nothing."""
     paths = [Path(line) for line in listed.splitlines() if line.endswith(_SUFFIXES)]
     return {path.name for path in paths if str(path.parent) in _UNITS and "@." not in path.name}
 
 
 def starting(shown: str) -> dict[str, bool]:
-    """Whether units, as ``systemctl show`` has them, start at boot; those of early boot are left out."""
+    """Return the units in the output of ``systemctl show``, without those of early boot.
+
+    Each has True if it starts at boot.
+    """
     found = {}
     for block in shown.strip().split("\n\n"):
         unit = dict(line.partition("=")[::2] for line in block.splitlines())

@@ -1,4 +1,4 @@
-"""Kernel settings: live values under /proc/sys, the file for the boot, and what would win over it."""
+"""Kernel settings: live values under /proc/sys, the file for the boot, and lines that would win over it."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record, Store
 
-_SHOWN = 5  # interfaces that a value names
-_PORT_START = "net/ipv4/ip_unprivileged_port_start"  # refused where the kernel gives ports below it itself
-# From /proc/sys to value.
+_SHOWN = 5  # interfaces that a text names
+_PORT_START = "net/ipv4/ip_unprivileged_port_start"  # the kernel's own port range must begin above it
+# From a path below /proc/sys to its value.
 Live = Dict[str, str]
 
 
 @dataclass(frozen=True)
 class _Found(SysctlFacts):
-    """What `plan` needs besides.
+    """More facts for `plan`.
 
     Attributes:
-        file: the file by itself.
+        file: the facts of the file.
         live: live values of all keys, by path below /proc/sys.
-        theirs: where an administrator's file sets one of our keys to something else, by key.
+        theirs: by key, where an administrator's file sets one of our keys to something else.
         static: the interfaces that `STATIC` stands for.
-        ipv6: an IPv6 address of each interface that has one of the internet, if the settings are about that.
+        ipv6: a global IPv6 address of each interface that has one; empty if no setting is about IPv6.
     """
 
     file: FileFacts = field(default_factory=lambda: FileFacts(exists=False))
@@ -58,14 +58,14 @@ class _Found(SysctlFacts):
 
 
 class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _Found]):
-    """The kind `sysctl`: one file of settings with their values. A key may have `*`, for interfaces."""
+    """The kind `sysctl`: one file of settings, and their live values. `*` in a key stands for interfaces."""
 
     spec_type = SysctlSpec
     desired_type = SysctlDesired
     facts_type = SysctlFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Need the machine for /proc/sys, the other files of settings, and ufw's."""
+        """Take the machine, for /proc/sys, the other files of settings, and ufw's file."""
         super().__init__(machine, store)
         self._files = Files(machine, store)
 
@@ -120,7 +120,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             for key, want in sorted(desired.values.items())
             if facts.values.get(key) != want
         ]
-        # What somebody set on purpose is what a refusal has to name first.
+        # A refusal names the first step: it should be a value that somebody set on purpose.
         steps.sort(key=lambda step: not step.detail)
         return steps + self._files.plan(_file(desired, facts.static), facts.file)
 
@@ -131,7 +131,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 "invalid",
                 f"the host's kernel has no {', '.join(unknown)}",
                 prop="values",
-                hint="leave it out; in KernelSettings, give it the value None",
+                hint="leave the key out; in KernelSettings, give it the value None",
             )
         if facts.overridden:
             key, said = min(facts.overridden.items())
@@ -139,33 +139,33 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 "invalid",
                 f"{key} is set to {said}, which is read after {desired.path} and wins at the next boot",
                 prop="overridden",
-                hint="take that line out, or declare its value"
+                hint="remove that line, or declare its value"
                 + (
-                    "; the component Firewall declares that file of ufw's, and goes first"
+                    "; the component Firewall declares this file of ufw, and has to come first"
                     if sysctl_files.ufw_file(self._machine.etc) in said
                     else ""
                 ),
             )
         file = _file(desired, facts.static)
-        return _for_good(desired, facts) or self._files.obstacle(file, facts.file)
+        return _lasting_loss(desired, facts) or self._files.obstacle(file, facts.file)
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """The kernel's defaults and a package's settings are; an administrator's are not."""
+        """Return whether no administrator chose the values: they are the kernel's or a package's."""
         if facts.theirs:
             return False
         return not facts.file.exists or self._files.is_unmodified_default(item, facts.file)
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        """Of the file; `apply` keeps the live values key by key."""
+        """Describe the original file. `apply` keeps the live values key by key."""
         return self._files.original(item, facts.file, folder)
 
     def apply(self, desired: SysctlDesired, steps: list[Step], work: Work) -> None:
-        """First what is live: what the kernel refuses must not be in a file for the boot."""
+        """Set live values first: a value that the kernel refuses must not get into the file for the boot."""
         wanted = desired.values
         kept: Live = work.record.extra.setdefault("live", {})
         done: Live = {}
         try:
-            # Once more for an interface that came meanwhile, as docker0 does in the same deployment.
+            # Twice, for an interface that appears meanwhile, such as docker0 in the same deployment.
             for _ in range(2):
                 live = {
                     path: (value, wanted[key])
@@ -191,7 +191,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             self._restore(path, kept.pop(path))
 
     def remove(self, desired: SysctlDesired, record: Record, folder: Path) -> str:
-        """Some settings of the kernel cannot be taken back before the next boot."""
+        """Restore live values and the file. Some kernel settings cannot go back before the next boot."""
         for path, value in record.extra.get("live", {}).items():
             self._restore(path, value)
         return self._files.remove(_file(desired, ()), record, folder)
@@ -199,19 +199,22 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
     def preflight(
         self, desired: SysctlDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> AgentError | None:
-        """Whether a path is symmetric only the login afterwards can tell."""
+        """Refuse to disable IPv6 in a session over IPv6.
+
+        Only the login after the change can tell whether a reverse-path filter is right for this host.
+        """
         off = [key for key, value in desired.values.items() if key.endswith(".disable_ipv6") and value == "1"]
         if peer is None or peer.address.version != 6 or not off:  # noqa: PLR2004 - IPv6
             return None
         return AgentError(
             "invalid",
-            f"{off[0]} = 1 would cut off this very session, which comes over IPv6",
+            f"{off[0]} = 1 would cut off this session, which comes over IPv6",
             prop=f"values.{off[0]}",
             hint="connect over IPv4 first",
         )
 
     def undo(self, desired: SysctlDesired, facts: _Found, steps: list[Step]) -> Undo | None:
-        """Only what is of the network can cut anybody off."""
+        """Return the undo of network settings. Other settings cannot cut anybody off."""
         have, want = (
             {entry.key: entry.value for entry in sysctl_files.parse(content) if entry.key.startswith("net/")}
             for content in (facts.content, desired.content)
@@ -227,13 +230,13 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         live = {path: value for path, value in facts.live.items() if path.startswith("net/")}
         if not live:
             return None
-        # By sh and not by sysctl(8): its package may be missing.
+        # By sh, because the package of sysctl(8) may be missing.
         write = ("sh", "-c", 'printf "%s\\n" "$1" >"$2"', "sh")
         commands = tuple((*write, value, str(self._machine.proc_sys / path)) for path, value in live.items())
         return Undo((desired.path,), commands)
 
     def _read(self, key: str, wanted: Mapping[str, str]) -> Live:
-        """The live values of a key, by path below /proc/sys; with ``*`` those that no other key names."""
+        """Return the live values of a key by path below /proc/sys; for ``*``, without those of other keys."""
         normal, root, static = sysctl_files.normal(key), self._machine.proc_sys, self._static()
         if "*" not in normal:
             values = {path: self._value(path) for path in _paths(key, static)}
@@ -242,7 +245,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         named = {path for other in wanted if "*" not in other for path in _paths(other, static)}
         for path in sorted(root.glob(normal)):
             name = str(path.relative_to(root))
-            value = None if name in named else self._value(name)  # an interface may go at any moment
+            value = None if name in named else self._value(name)  # an interface may vanish at any moment
             if value is not None:
                 found[name] = value
         return found
@@ -257,7 +260,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             raise AgentError("unreadable", f"{_dotted(path)}: {why}", prop="values") from None
 
     def _shown(self, key: str, spec: SysctlSpec, live: Live) -> str:
-        """One text for a key: its value; for several interfaces what most have, and those that differ."""
+        """Return one text for a key: its value; for several interfaces the usual value, then the others."""
         is_many = "*" in key or STATIC in key
         if is_many and live:
             counts = collections.Counter(live.values())
@@ -265,8 +268,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             other = [f"{path.split('/')[-2]}: {value}" for path, value in live.items() if value != most]
             more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
             return f"{most}, but {', '.join(other[:_SHOWN])}{more}" if other else most
-        # No such interface, a part that the kernel was built without, IPv6 that it was started without: there
-        # is nothing that the setting could be about.
+        # The setting applies to nothing: no such interface, a part that this kernel lacks, or no IPv6.
         no_ipv6 = key.startswith("net.ipv6.") and not (self._machine.proc_sys / "net/ipv6").exists()
         idle = no_ipv6 or is_many or key in spec.optional
         return next(iter(live.values()), spec.values[key] if idle else ABSENT)
@@ -280,14 +282,14 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 os.close(fd)
         except OSError as error:
             read_only = error.errno in (errno.EROFS, errno.EACCES)
-            hint = "see the kernel's documentation of it for the values that it has"
+            hint = "see the kernel's documentation for the values of this setting"
             if path == _PORT_START:
                 hint = f"raise net.ipv4.ip_local_port_range to begin at {value} or above, where it is set"
             raise AgentError(
                 "invalid",
-                f"the kernel does not take {value!r} for {_dotted(path)}: {os.strerror(error.errno or 0)}",
+                f"the kernel refuses {value!r} for {_dotted(path)}: {os.strerror(error.errno or 0)}",
                 prop=f"values.{_dotted(path)}",
-                hint='a container may set net.* only: KernelSettings has only=("net.",) for that'
+                hint='a container can set net.* only; give KernelSettings only=("net.",)'
                 if read_only
                 else hint,
             ) from None
@@ -298,7 +300,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 self._write(path, value)
 
     def _theirs(self, own: str, wanted: Mapping[str, str]) -> dict[str, str]:
-        """Where an administrator's file sets one of our keys to something else, by key."""
+        """Return, by key, where an administrator's file sets one of our keys to something else."""
         keys = {path: key for key in wanted for path in _paths(key, self._static())}
         found = {}
         for entry in sysctl_files.assignments(self._machine.sysctl_d):
@@ -314,7 +316,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         return static_routes.interfaces(self._machine.proc_sys.parent / "net")
 
     def _global_ipv6(self) -> dict[str, str]:
-        """An IPv6 address of each interface that has one of the internet, out of proc_net(5)."""
+        """Return a global IPv6 address of each interface that has one, from proc_net(5)."""
         found = {}
         with contextlib.suppress(OSError):
             for line in (self._machine.proc_sys.parent / "net/if_inet6").read_text("ascii").splitlines():
@@ -328,8 +330,8 @@ def _dotted(path: str) -> str:
     return path.replace("/", ".")
 
 
-def _for_good(desired: SysctlDesired, facts: _Found) -> AgentError | None:
-    """Why IPv6 cannot be switched off: the kernel forgets the addresses, and no undo brings them back."""
+def _lasting_loss(desired: SysctlDesired, facts: _Found) -> AgentError | None:
+    """Return why IPv6 cannot be switched off: the kernel forgets addresses, and no undo brings them back."""
     for key, value in desired.values.items():
         name = sysctl_files.normal(key).split("/")[-2]
         lost = {k: v for k, v in facts.ipv6.items() if name in ("all", "*", k)}
@@ -337,15 +339,15 @@ def _for_good(desired: SysctlDesired, facts: _Found) -> AgentError | None:
             interface, address = min(lost.items())
             return AgentError(
                 "invalid",
-                f"{key} = 1 would take {address} from {interface}, and an undo would not bring it back",
+                f"{key} = 1 would remove {address} from {interface}, and an undo would not bring it back",
                 prop=f"values.{key}",
-                hint="take the address away where it is configured first, or boot with ipv6.disable=1",
+                hint="first remove the address where it is configured, or boot with ipv6.disable=1",
             )
     return None
 
 
 def _paths(key: str, static: Sequence[str]) -> list[str]:
-    """Return what a key is about, below /proc/sys; with ``*`` a pattern."""
+    """Return the paths below /proc/sys that a key stands for; with ``*`` a pattern."""
     return [sysctl_files.normal(one) for one in static_routes.keys(key, static)]
 
 
@@ -354,6 +356,6 @@ def _declared(path: str, wanted: Mapping[str, str], static: Sequence[str]) -> bo
 
 
 def _file(desired: SysctlDesired, static: Sequence[str]) -> FileDesired:
-    """Return the file of settings as one that is declared by itself."""
+    """Return the file of settings as a declared file."""
     content = static_routes.written(desired.content, static)
     return FileDesired(desired.path, content, desired.owner, desired.group, desired.mode)

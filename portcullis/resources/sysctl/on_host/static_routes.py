@@ -1,7 +1,7 @@
-"""Settings of the interfaces whose IPv6 is configured here, and learned from no router.
+"""Settings for interfaces whose IPv6 is configured on the host, and not learned from a router.
 
-Which these are, only the host knows, so a key has `STATIC` in their place. In the file for the boot stands a
-line for each of them.
+Only the host knows these interfaces. So a key has `STATIC` in the place of their names. The file for the boot
+has a line for each of them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 # linux/ipv6_route.h and linux/route.h.
 _REJECT, _ADDRCONF = 0x0200, 0x00040000
-# linux/if_addr.h: IFA_F_PERMANENT; an address without it was learned, and ends unless it is learned again.
+# linux/if_addr.h: IFA_F_PERMANENT. An address without it came from a router and expires unless renewed.
 _PERMANENT = 0x80
 _GLOBAL = "00"
 _NOTE = "# for each interface with a default route of its own: "
 
 
 def interfaces(net: Path) -> List[str]:
-    """Return the interfaces with a default route that no router sent, and no address that ends by itself.
+    """Return the interfaces with a default route that no router sent, and without an address that expires.
 
     Args:
         net: /proc/net, see proc_net(5).
@@ -41,13 +41,13 @@ def interfaces(net: Path) -> List[str]:
 
 
 def keys(key: str, names: Iterable[str]) -> List[str]:
-    """Return a key for each interface; a key that is about none of them is itself."""
+    """Return a key for each interface; a key without `STATIC` as it is."""
     # A dot in the name of an interface is written as a slash: sysctl.d(5).
     return [key.replace(STATIC, name.replace(".", "/")) for name in names] if STATIC in key else [key]
 
 
 def written(content: str, names: Sequence[str]) -> str:
-    """Return the text of a file as systemd reads it: a line for each interface."""
+    """Return the text of a file for systemd, with a line for each interface."""
     lines = []
     for line in content.splitlines(keepends=True):
         lines += [_NOTE + line, *keys(line, names)] if _is_one(line) else [line]
@@ -55,7 +55,7 @@ def written(content: str, names: Sequence[str]) -> str:
 
 
 def read(content: str, names: Sequence[str]) -> str:
-    """Return the text that was declared, of what stands in a file; what differs from it stays."""
+    """Return the declared text from the text of a file. Lines that differ from it stay."""
     lines = content.splitlines(keepends=True)
     found = []
     while lines:

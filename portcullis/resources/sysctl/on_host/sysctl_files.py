@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line: a key in the form of a path below /proc/sys, its value, and the file that it stands in."""
+    """One line: a key in the form of a path below /proc/sys, its value, and its file."""
 
     key: str
     value: str
@@ -22,13 +22,13 @@ class Entry:
 
 
 def normal(key: str) -> str:
-    """A key as a path: of dot and slash, the one that comes first separates, the other belongs to a name."""
+    """Return a key as a path. The first dot or slash is the separator; the other sign belongs to a name."""
     first = next((sign for sign in key if sign in "./"), "/")
     return key.translate(str.maketrans("./", "/.")) if first == "." else key
 
 
 def parse(text: str) -> Iterator[Entry]:
-    """The assignments of a file, in order. A dash before a key means that a failure is no failure."""
+    """Yield the assignments of a file, in order. A dash before a key means that systemd ignores a failure."""
     for line in text.splitlines():
         key, equals, value = line.strip().partition("=")
         if equals and key[:1] not in ("#", ";"):
@@ -36,7 +36,7 @@ def parse(text: str) -> Iterator[Entry]:
 
 
 def read(path: Path) -> list[Entry]:
-    """The assignments of the file `path`; none where it is missing. Raises `AgentError` (``unreadable``)."""
+    """Return the assignments of a file; none if it is missing. Raises `AgentError` (``unreadable``)."""
     try:
         text = path.read_text("utf-8", "replace")
     except (FileNotFoundError, NotADirectoryError):
@@ -47,15 +47,15 @@ def read(path: Path) -> list[Entry]:
 
 
 def assignments(folders: Sequence[Path]) -> Iterator[Entry]:
-    """Every assignment of `folders`, in the order in which they are made."""
+    """Yield every assignment in `folders`, in the order in which systemd makes them."""
     for path in _files(folders):
         yield from read(path)
 
 
 def after(folders: Sequence[Path], own: str) -> Iterator[Entry]:
-    """The assignments that are made after those of the file `own`, and so win over them.
+    """Yield the assignments that systemd makes after those of the file `own`, and that win over them.
 
-    Only whole keys: what names a key wins over a pattern, wherever it stands.
+    Patterns are left out: a line with the whole key wins over a pattern in any file.
     """
     for path in _files(folders):
         if path.name > Path(own).name:
@@ -63,7 +63,7 @@ def after(folders: Sequence[Path], own: str) -> Iterator[Entry]:
 
 
 def left_out(folders: Sequence[Path]) -> Iterator[str]:
-    """The keys that no pattern is for: a line ``-net.ipv4.conf.all.rp_filter`` without a value."""
+    """Yield the keys that no pattern sets: lines without value, such as ``-net.ipv4.conf.all.rp_filter``."""
     for path in _files(folders):
         try:
             lines = path.read_text("utf-8", "replace").splitlines()
@@ -73,7 +73,7 @@ def left_out(folders: Sequence[Path]) -> Iterator[str]:
 
 
 def by_ufw(etc: Path) -> Iterator[Entry]:
-    """What ufw sets at each start and reload, after systemd, as long as it is enabled."""
+    """Yield what ufw sets at each start and reload, after systemd, while ufw is enabled."""
     enabled = dict(shell_values(etc / "ufw/ufw.conf")).get("ENABLED", "no")
     path = ufw_file(etc)
     if enabled.lower() == "yes" and path.startswith("/"):
@@ -81,12 +81,12 @@ def by_ufw(etc: Path) -> Iterator[Entry]:
 
 
 def ufw_file(etc: Path) -> str:
-    """The file of settings that ufw applies whenever it starts, or a text that is no path."""
+    """Return the file of settings that ufw applies at each start, or a text that is not a path."""
     return dict(shell_values(etc / "default/ufw")).get("IPT_SYSCTL") or "(none)"
 
 
 def shell_values(path: Path) -> Iterator[tuple[str, str]]:
-    """Name and value of each ``NAME=value`` line of a file such as /etc/default/ufw."""
+    """Yield name and value of each ``NAME=value`` line of a file such as /etc/default/ufw."""
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -98,7 +98,7 @@ def shell_values(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _files(folders: Sequence[Path]) -> list[Path]:
-    """The files in effect, by name whatever the folder; the first folder's hides others of its name."""
+    """Return the files in effect, sorted by name. A file hides files of the same name in later folders."""
     found: dict[str, Path] = {}
     for folder in folders:
         for path in folder.glob("*.conf"):
