@@ -137,8 +137,8 @@ def _outcome_after_broken_session(channel: Channel, attempt: str, broken: HostEr
     return RolledBack(f"{why}; {_UNDONE_BY_HOST}, but no fresh login works", hint=_CONSOLE)
 
 
-_UNDONE = "the change was undone, and the login works again"
-_UNDONE_BY_HOST = "the host should have undone the change by itself"
+_UNDONE = "the change was taken back, and the login works again"
+_UNDONE_BY_HOST = "the host should have taken the change back by itself"
 _CONSOLE = "log in at your provider's console: `journalctl -u 'portcullis-guard-*'` shows what happened"
 
 
@@ -194,7 +194,7 @@ def _undo(channel: Channel, guard: str, failure: HostError) -> RolledBack | None
         if armed is False:
             break
         if time.monotonic() > gave_up:
-            undone = "the change was undone" if done else _UNDONE_BY_HOST
+            undone = "the change was taken back" if done else _UNDONE_BY_HOST
             return RolledBack(
                 f"{refused}; {undone}, but no fresh login works",
                 detail=failure.detail,

@@ -194,7 +194,7 @@ def test_after_the_change_broke_the_session_we_wait_for_the_undo(
     assert host.state == "restored by itself"
     said = str(caught.value)
     assert said.startswith('web1: Door "door": the change broke the session that made it (')
-    assert "the change was undone, and the login works again\n    sshd: failed" in said
+    assert "the change was taken back, and the login works again\n    sshd: failed" in said
 
 
 def test_a_session_that_breaks_before_the_undo_is_armed_is_a_plain_error(

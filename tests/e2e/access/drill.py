@@ -62,7 +62,7 @@ class Hostile:
     by_ipv6: bool = False
 
 
-TAKEN_BACK = "the change was undone, and the login works again"
+TAKEN_BACK = "the change was taken back, and the login works again"
 _REFUSES = ("UfwPolicy", "{here} could not log in on port 22 any more")
 _SHELL = ("User", "refuses every login")
 

@@ -203,7 +203,7 @@ def test_a_rule_that_shuts_us_out_is_taken_back(standing: Project, lab: Lab) -> 
     # For one interface: beforehand it cannot be told whether that is ours.
     text = PROGRAM.replace("SYSTEM", "debian-13").replace('"any from 203.0.113.66"', '"any on eth0"')
     outcome = standing.program(text).up(fails=True)
-    outcome.has('web1: UfwPolicy "web1-firewall-policy"', "a fresh login failed", "the change was undone")
+    outcome.has('web1: UfwPolicy "web1-firewall-policy"', "a fresh login failed", "the change was taken back")
     standing.program(PROGRAM.replace("SYSTEM", "debian-13")).unchanged()
     assert reached(lab, standing.host, 80) == (True, True)
 
@@ -213,7 +213,7 @@ def test_a_rule_too_many_does_not_leave_the_host_open_when_a_change_is_taken_bac
 ) -> None:
     standing.host.run("iptables -I INPUT -p udp --dport 9 -j ACCEPT")
     text = PROGRAM.replace("SYSTEM", "debian-13").replace('"any from 203.0.113.66"', '"any on eth0"')
-    standing.program(text).up(fails=True).has("the change was undone")
+    standing.program(text).up(fails=True).has("the change was taken back")
     assert reached(lab, standing.host, 80) == (True, True)
     assert reached(lab, standing.host, 3306) == (False, False)
     standing.program(PROGRAM.replace("SYSTEM", "debian-13"))

@@ -119,7 +119,7 @@ def test_root_is_not_narrowed_before_the_deploy_user_works(standing: Standing) -
     User("root", host="web1", user="root", keys={"other": %r}, adopt=True)
     """
     project = standing.project.program(program % standing.key("other"), user="deploy", bootstrap_user="root")
-    project.up(fails=True).has("a fresh login failed", "the change was undone")
+    project.up(fails=True).has("a fresh login failed", "the change was taken back")
     standing.host.run("cmp /root/kept /root/.ssh/authorized_keys")
 
 
@@ -200,7 +200,7 @@ def test_our_own_way_in_cannot_be_closed(standing: Standing) -> None:
     said = standing.declare(alice="alice-new", deploy={}).up(fails=True)
     said.has("keys: the deploy logs in as deploy, and it would have no key any more")
     said = standing.declare(alice="alice-new", deploy={"wrong": standing.key("wrong")}).up(fails=True)
-    said.has("after the change, a fresh login failed", "the change was undone")
+    said.has("after the change, a fresh login failed", "the change was taken back")
     assert host.read("/home/deploy/.ssh/authorized_keys") == before
     assert host.run("systemctl list-timers --all | grep -c portcullis-guard", check=False).stdout == "0\n"
     standing.declare(alice="alice-new").up()

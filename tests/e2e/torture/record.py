@@ -70,7 +70,7 @@ def summary(seed: str) -> str:
         said.append(f"{_of(races)} races of two deployments: one won, the other named it")
         said.append(f"a dead owner's lock was free after {max(line['free'] for line in races):.1f} s at most")
     if undone:
-        said.append(f"{_of(undone)} lock-outs undone (each error says that the change was undone)")
+        said.append(f"{_of(undone)} lock-outs undone (each error says that the change was taken back)")
     said += [f"FAILED {line['name']}: {line['fault']}" for line in latest if line["fault"]]
     return "\n".join(said)
 
