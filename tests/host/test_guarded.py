@@ -171,14 +171,14 @@ def test_a_refused_login_undoes_the_change_and_reports_the_cause(
     assert said.startswith(
         'web1: Door "door": after the change, a fresh login failed: the host accepts none of our keys'
     )
-    assert "undone, and the login works again" in said
+    assert "taken back, and the login works again" in said
 
 
 def test_with_a_broken_session_we_wait_for_the_host_to_undo_the_change(
     canned: Callable[..., CannedChannel],
 ) -> None:
     canned(host := Host(Unreachable("timed out"), session_lives=False, away=3))
-    with pytest.raises(RolledBack, match="undone, and the login works again"):
+    with pytest.raises(RolledBack, match="taken back, and the login works again"):
         DoorProvider().create(PROPS)
     assert host.state == "restored by itself"
 
@@ -219,7 +219,7 @@ def test_a_host_that_stays_unreachable_after_the_session_broke(
 
 def test_a_host_that_stays_unreachable_after_the_change(canned: Callable[..., CannedChannel]) -> None:
     canned(Host(Unreachable("timed out"), session_lives=False, away=math.inf))
-    with pytest.raises(RolledBack, match="undone the change by itself, but no fresh login works"):
+    with pytest.raises(RolledBack, match="taken the change back by itself, but no fresh login works"):
         DoorProvider().create(PROPS)
 
 
