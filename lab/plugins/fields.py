@@ -15,10 +15,10 @@ from lab.plugins.values import Properties, is_empty, is_unknown, reveal, secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ResourceKind = Literal["text", "int", "bool", "list", "set", "map", "object"]
+FieldType = Literal["text", "int", "bool", "list", "set", "map", "object"]
 Problem = tuple[str, str]  # property path, reason
 
-_PYTHON: Mapping[ResourceKind, type | tuple[type, ...]] = {
+_PYTHON: Mapping[FieldType, type | tuple[type, ...]] = {
     "text": str,
     "int": int,
     "bool": bool,
@@ -33,7 +33,7 @@ _PYTHON: Mapping[ResourceKind, type | tuple[type, ...]] = {
 class Field:
     """One property; `item` describes the elements of a list or set, `fields` the parts of an object."""
 
-    kind: ResourceKind
+    kind: FieldType
     item: Field | None = None
     fields: Mapping[str, Field] = field(default_factory=dict)
     default: object = None
@@ -151,5 +151,5 @@ class Checker:
         return official_cure(self.package)
 
 
-def _fits(kind: ResourceKind, value: object) -> bool:
+def _fits(kind: FieldType, value: object) -> bool:
     return isinstance(value, _PYTHON[kind]) and not (kind == "int" and isinstance(value, bool))

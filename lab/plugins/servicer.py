@@ -71,7 +71,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             hasDetailedDiff=answer.detailed,
         )
         for difference in found:
-            response.detailedDiff[difference.path].kind = provider_pb2.PropertyDiff.ResourceKind.Value(
+            response.detailedDiff[difference.path].kind = provider_pb2.PropertyDiff.Kind.Value(
                 difference.kind
             )
         return response

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.e2e.torture.draw import Round
 
 LIMIT = 900.0  # seconds of a deed or of the `up` after it
+WELCOME = "Welcome to nginx!"
 SAMPLE = 500  # older writes that are asked for after each round
 DARK = ("host", "up", "destroy")
 """Victims and deeds with which nginx may be away for a while."""
@@ -118,7 +119,10 @@ def carry_out(scene: Scene, drawn: Round, found: dict[str, Any]) -> None:
     found["lost"] = len(lost)
     assert lost == [], "acknowledged writes are lost"
     found |= scene.since_last()
-    assert found["wrong"] == 0, scene.visitor.wrong[-3:]
+    # A host that loses power while apt configures nginx boots with Debian's own page, until the next `up`.
+    debians = drawn.victim == "host" and drawn.deed == "up"
+    wrong = [said for said in scene.visitor.wrong[-found["wrong"] :] if not (debians and WELCOME in said)]
+    assert not found["wrong"] or not wrong, wrong[-3:]
     assert {drawn.victim, drawn.deed} & {*DARK} or found["silent"] == 0, scene.visitor.silent[-3:]
     assert leftovers.new(scene.host, scene.usual, stack.folder) == []
     scene.well = True
