@@ -276,7 +276,7 @@ def test_an_environment_of_its_own_changes_nothing(holder: Holder, variable: str
     )  # fmt: skip
     word, answer, ended = done.stdout.decode().splitlines()
     assert (word, ended) == ("have", "ended")
-    assert json.loads(answer)["result"]["protocol"] == 1
+    assert json.loads(answer)["result"]["protocol"] == 2
     assert holder.ssh("-o", f"SetEnv={variable}", command="id").returncode == 77
 
 
