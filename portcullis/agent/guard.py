@@ -109,18 +109,21 @@ class Guards:
         Raises:
             AgentError: systemd cannot start the timer (nothing has changed then), or the change failed.
         """
-        number = f"{time.time_ns():x}"
+        number, registered = f"{time.time_ns():x}", False
         try:
             with self._locked():
                 note = self._register(number, change)
+                registered = True
                 yield number
                 # The window starts now: it is for the login, however long the change took.
                 self._write(number, note, change.window)
         except AgentError as error:
             done = self.restore(number)
-            if done is None:
-                raise  # nothing was registered
-            detail = "\n".join(filter(None, [error.detail, *done["failed"]]))
+            if done is None and not registered:
+                raise
+            # A change that took longer than the window is undone by its timer, which may be faster than this.
+            failed = (done or self._outcomes().get(change.attempt, {})).get("failed", [])
+            detail = "\n".join(filter(None, [error.detail, *failed]))
             message = f"{error.message}; the change was taken back"
             raise AgentError(error.code, message, hint=error.hint, prop=error.prop, detail=detail) from error
         except BaseException:
