@@ -200,5 +200,6 @@ def test_destroy_gives_the_bare_host_back_but_for_what_the_docs_list_and_it_can_
     up.up(timeout=500).has(f"+ {RESOURCES} created")
     assert "Hello from a container" in up.page()
     assert "peoples-data" in up.docker("volume", "ls", "-q").split()
+    up.docker("volume", "rm", "peoples-data")
     # Debian's notes of the first installation had docker.socket reported as disabled by hand.
     up.preview("--expect-no-changes")
