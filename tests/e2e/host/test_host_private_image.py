@@ -64,7 +64,7 @@ def test_an_image_behind_a_login_runs_and_the_login_is_found_nowhere(
     project.program(PROGRAM.format(**facts, authority=str(lab.authority.bundle)))
     with Recorders(host, tmp_path / "recorded") as recorded:
         project.secret("password", wrong.text)
-        outcomes.append(project.preview(fails=True).has(f"look at portcullis:registries.{registry.PRIVATE}"))
+        outcomes.append(project.preview(fails=True).has(f"check portcullis:registries.{registry.PRIVATE}"))
         project.secret("password", registry.PASSWORD)
         outcomes.append(project.up("--diff", timeout=300))
         assert version(host) == "one"
