@@ -1,6 +1,6 @@
-"""Render redis.conf: users from a file, limits, and what Redis keeps on disk.
+"""redis.conf: users from a file, limits, and what is kept on disk.
 
-Directives: https://raw.githubusercontent.com/redis/redis/7.4/redis.conf. Valid for Redis 7 and 8.
+Directives: https://raw.githubusercontent.com/redis/redis/7.4/redis.conf. Right for Redis 7 and 8.
 """
 
 from __future__ import annotations
@@ -14,41 +14,40 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FOLDER = "/etc/redis"
-"""The folder in the container with its configuration: redis.conf and the ACL file."""
+"""Where the container finds its configuration: the file and the users."""
 CONFIG, ACL = "redis.conf", "users.acl"
 SECRETS = "/run/secrets"
 DATA = "/data"
 PORT = 6379
 
 APP_RULES = "~* &* +@all -@admin -@dangerous +info"
-"""What an app may do. Redis reads the rules from left to right: everything, then what is removed, then INFO.
-Clients send INFO when they connect, and Redis counts it as dangerous."""
+"""What an app may do. From left to right: first everything, then what is taken away, then INFO, which clients
+ask for when they connect and which counts as dangerous."""
 
-# PING and INFO are for the health check, the ACL commands and CONFIG GET for our agent, SYNC for backups by
-# `redis-cli --rdb`. The user may read no key and run no script.
+# PING and INFO for the health check; the users, by our agent; CONFIG GET to look; SYNC for backups, by
+# `redis-cli --rdb`; no key and no script.
 OPS_RULES = (
     "+ping +info +config|get +acl|list +acl|getuser +acl|setuser +acl|deluser +acl|whoami +multi +exec"
     " +discard +client|kill +client|list +bgsave +lastsave +sync +psync +replconf"
 )
-"""What the ops user may do. It can give itself every right, because it may set users. So root owns its
-credential."""
+"""What the ops user may do. Who may set users can give themselves every right: its credential is root's."""
 
 Persistence = Literal["none", "aof"]
 EVICTIONS = (
     "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu",
     "volatile-random", "volatile-ttl",
 )  # fmt: skip
-"""The policies of Redis for a full memory."""
+"""The policies that Redis has for a full memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a server, and what it keeps.
+    """What a server may use and what it keeps.
 
     Attributes:
-        memory: memory of the whole container, in MB.
-        eviction: what Redis does when the memory is full; one of `EVICTIONS`.
-        persistence: "aof" logs every write on disk, "none" keeps nothing.
+        memory: of the whole container, in MB.
+        eviction: what gives way when the memory is full; one of `EVICTIONS`.
+        persistence: "aof" keeps every write in a log on disk, "none" keeps nothing.
     """
 
     memory: int
@@ -57,10 +56,10 @@ class Limits:
 
 
 def maxmemory(memory: int) -> int:
-    """Return the part of a container's memory that data may use, in MB.
+    """Return the part of a container's memory that data may take, in MB.
 
-    The rest is for connections, for fragmentation, and for pages that change while a child process rewrites
-    the log (redis.io, "Memory optimization").
+    The rest is for connections, for what fragmentation wastes, and for the pages that change while a child
+    writes the log anew (redis.io, "Memory optimization").
     """
     return memory * 3 // 4
 
@@ -71,7 +70,7 @@ def redis_conf(resource: str, limits: Limits, *, tls: bool = False) -> str:
     Args:
         resource: the resource that declares it.
         limits: memory and disk.
-        tls: use TLS only, with the certificate among the container's secrets.
+        tls: speak TLS alone, with the certificate among the container's secrets.
 
     Raises:
         ValueError: an unknown eviction policy or persistence.
@@ -80,7 +79,7 @@ def redis_conf(resource: str, limits: Limits, *, tls: bool = False) -> str:
         raise ValueError(f"{limits.eviction!r}, {limits.persistence!r}: no policy of Redis")
     return "\n".join(
         [
-            header(resource, "Settings of Redis: its users, its limits, and what it keeps.") + _USERS,
+            header(resource, "Redis: who may use it, how much it may use, what it keeps.") + _USERS,
             _TLS if tls else _PLAIN,
             _MEMORY.format(limits=limits, maxmemory=maxmemory(limits.memory)),
             _AOF if limits.persistence == "aof" else _NONE,
@@ -89,27 +88,27 @@ def redis_conf(resource: str, limits: Limits, *, tls: bool = False) -> str:
 
 
 def overcommit_conf(resource: str, values: Mapping[str, str]) -> str:
-    """Render the file of kernel settings that Redis needs."""
+    """Render the file of kernel settings that Redis asks for."""
     return (
-        header(resource, "Kernel settings that Redis needs.")
+        header(resource, "What Redis needs of the kernel.")
         + """
-# Redis copies its process to rewrite its log, and both share memory until it changes. Without this setting
-# the kernel may refuse the copy although there is enough memory.
+# Writing the log anew takes a copy of the process, whose memory is shared until it changes. Without this the
+# kernel may refuse the copy although there is room.
 """
         + "".join(f"{key} = {value}\n" for key, value in values.items())
     )
 
 
 def health_command(*, tls: bool = False) -> list[str]:
-    """Return the command of the health check: the ops user sends PING over the container's own loopback.
+    """Return the command that checks its health: a PING of the ops user over the container's own loopback.
 
-    The credential comes from a file, and redis-cli reads it from its standard input. Everybody sees a command
-    line with `ps`, and /proc shows an environment.
+    Its credential comes from a file and goes to redis-cli by its input: a command line is for everybody's
+    `ps`, and an environment for whoever looks into /proc.
     """
     options = f"--tls --cacert {SECRETS}/ca.crt " if tls else ""
     steps = [
         f"read -r user password <{SECRETS}/ops",
-        # `docker inspect` shows any output other than PONG as the reason of an unhealthy container.
+        # What it says besides PONG is what `docker inspect` shows of a container that is not well.
         f"""said=$(printf '%s\\n' "$password" | redis-cli --askpass {options}--user "$user" ping 2>&1)""",
         'echo "$said"',
         'test "$said" = PONG',
@@ -118,18 +117,18 @@ def health_command(*, tls: bool = False) -> list[str]:
 
 
 _USERS = f"""
-# The users are in a file, with hashes of their passwords. Redis would ignore a requirepass beside the file.
+# Users come from a file, by hash. There is no requirepass beside it: Redis would ignore it.
 aclfile {FOLDER}/{ACL}
-# A second safeguard, which the official image leaves off: nobody from outside logs in without a password.
+# A second bolt, which the official image leaves open: nobody from elsewhere comes in without password.
 protected-mode yes
-# All addresses of the container. Only its own networks and docker0's address lead to them.
+# All addresses of the container: its own network and docker0's address are all that leads there.
 bind * -::*
 """
 
 _PLAIN = f"""port {PORT}
 """
 
-_TLS = f"""# TLS only. Clients need no certificate: they log in with a password.
+_TLS = f"""# TLS and nothing else. Clients show no certificate: they log in.
 port 0
 tls-port {PORT}
 tls-cert-file {SECRETS}/server.crt
@@ -139,28 +138,28 @@ tls-auth-clients no
 tls-protocols "TLSv1.2 TLSv1.3"
 """
 
-_MEMORY = """# Three quarters of the container's {limits.memory} MB. The kernel kills a server that takes all.
+_MEMORY = """# Three quarters of the container's {limits.memory} MB: the kernel kills what takes all.
 maxmemory {maxmemory}mb
-# What Redis does when this memory is full.
+# What gives way when that is full.
 maxmemory-policy {limits.eviction}
 """
 
-_AOF = f"""# Redis logs every write, and puts the log on the disk once a second. A crash loses the writes of
-# the last second, or of the last two if the disk is slow. `always` would wait for the disk at every write.
+_AOF = f"""# Every write goes to a log that reaches the disk once a second: a crash takes those of the last
+# second, or of two where the disk is slow. `always` would wait for the disk at every write.
 appendonly yes
 appendfsync everysec
-# If a crash cut the log off, Redis reads it up to the last complete command.
+# A log that a crash cut off is read up to its last whole command.
 aof-load-truncated yes
-# No snapshots beside the log. A backup requests its own.
+# No snapshots beside it; backups ask for one of their own.
 save ""
-# A backup requests a snapshot like a replica. By default Redis waits five seconds for other replicas.
+# A backup asks for it as a replica would, and Redis waits five seconds for more of those otherwise.
 repl-diskless-sync-delay 0
 dir {DATA}
 """
 
-_NONE = f"""# Redis keeps nothing: it is empty after a restart.
+_NONE = f"""# Nothing is kept: a restart starts empty.
 appendonly no
 save ""
-# Backups and replicas would write their files here. This folder is in memory.
+# Backups and replicas would leave their files here; it is in memory.
 dir {DATA}
 """
