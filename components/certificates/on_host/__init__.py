@@ -266,8 +266,7 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         """Return what a server here shows for the lineage's first name, or `SERVED` where all is well.
 
         All is well without any answer. It is also well with another certificate while no site of nginx uses
-        this
-        lineage: the certificate comes before the site, and another site answers until then.
+        this lineage. The certificate comes before the site, and another site answers until then.
         """
         found = tls_leaf.shown(self._machine.https, name.replace("*", _PROBE_LABEL, 1))
         if found is None:

@@ -200,8 +200,9 @@ def _is_dockers(path: str, value: str, known: _Docker) -> bool:
 def _paths(machine: Machine, pattern: str) -> List[str]:
     if "*" not in pattern:
         return [pattern]
-    # pathlib raises NotImplementedError for a pattern with a leading slash. No setting has such a name.
-    with contextlib.suppress(OSError, ValueError, NotImplementedError):
+    if pattern.startswith("/"):  # no kernel setting has such a name, and pathlib refuses it
+        return []
+    with contextlib.suppress(OSError, ValueError):
         return sorted(str(path.relative_to(machine.proc_sys)) for path in machine.proc_sys.glob(pattern))
     return []
 

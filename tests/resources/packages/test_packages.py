@@ -443,18 +443,27 @@ def test_a_unit_that_somebody_enables_afterwards_stays_enabled(make: Make) -> No
     assert "nginx.service" in web.apt.enabled
 
 
+def noted_as_disabled(machine: Machine) -> list[str]:
+    """Return the units that the records name as left disabled by an installation."""
+    return [unit for record in Store(machine.state).all() for unit in record.extra.get("disabled", ())]
+
+
+def cut_off(web: Packages, systemctl: Callable[[list[str]], Done]) -> None:
+    """Put nginx with another systemctl, which kills the agent. Start a new agent."""
+    usual, web.apt.systemctl = web.apt.systemctl, systemctl  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        web.put("nginx")
+    web.apt.systemctl = usual  # type: ignore[method-assign]
+    web.client = web.client.again()
+
+
 def test_the_next_put_disables_the_services_of_a_killed_installation(make: Make) -> None:
     web = make(units=UNITS)
-    systemctl = web.apt.systemctl
 
     def killed(_words: list[str]) -> Done:
         raise KeyboardInterrupt
 
-    web.apt.systemctl = killed  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        web.put("nginx")
-    web.apt.systemctl = systemctl  # type: ignore[method-assign]
-    web.client = web.client.again()
+    cut_off(web, killed)
     assert web.put("nginx")["steps"] == []
     assert "nginx.service" not in web.apt.enabled
 
@@ -470,14 +479,9 @@ def test_an_agent_that_is_killed_while_it_disables_units_has_noted_them(make: Ma
             raise KeyboardInterrupt
         return done
 
-    web.apt.systemctl = killed  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        web.put("nginx")
-    web.apt.systemctl = systemctl  # type: ignore[method-assign]
-    web.client = web.client.again()
+    cut_off(web, killed)
     web.put("nginx")
-    noted = [unit for record in Store(machine.state).all() for unit in record.extra.get("disabled", ())]
-    assert "nginx.service" in noted
+    assert "nginx.service" in noted_as_disabled(machine)
 
 
 def test_units_that_debians_notes_left_disabled_are_noted(make: Make, machine: Machine) -> None:
@@ -489,8 +493,7 @@ def test_units_that_debians_notes_left_disabled_are_noted(make: Make, machine: M
     web = make(units=UNITS)
     web.apt.enabled = Remembered()
     web.put("nginx")
-    noted = [unit for record in Store(machine.state).all() for unit in record.extra.get("disabled", ())]
-    assert "nginx.service" in noted
+    assert "nginx.service" in noted_as_disabled(machine)
 
 
 def test_recommended_packages_are_installed_only_when_declared(make: Make) -> None:
@@ -562,8 +565,7 @@ def test_services_of_a_shared_run_start_at_no_boot(web: Packages, machine: Machi
     web.apt.units["redis"] = ["/usr/lib/systemd/system/redis.service"]
     side_by_side(web, ("cache", "redis"))
     assert web.apt.enabled == set()
-    noted = [unit for record in Store(machine.state).all() for unit in record.extra.get("disabled", ())]
-    assert "redis.service" in noted
+    assert "redis.service" in noted_as_disabled(machine)
 
 
 def test_a_set_with_a_fault_does_not_harm_the_set_before_it(web: Packages) -> None:
