@@ -137,7 +137,7 @@ def ensure(
         process.stop()
     state.acme[server.name] = _start(server, reject_nonces, resolver)
     save(state)
-    wait_for(server.name, state.acme[server.name][0], server._answers, 20)  # noqa: SLF001 - of this module
+    wait_for(server.name, state.acme[server.name][0], server._answers, 60)  # noqa: SLF001 - of this module
     return server
 
 

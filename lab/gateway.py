@@ -58,7 +58,7 @@ def ensure(state: State) -> None:
     program = Path(__file__).with_name("lab.py")
     state.gateway = start("gateway", [sys.executable, "-P", str(program), "gateway"])
     save(state)
-    wait_for("gateway", state.gateway, _listens, 20)
+    wait_for("gateway", state.gateway, _listens, 60)
 
 
 def _listens() -> bool:

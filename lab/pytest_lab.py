@@ -69,7 +69,7 @@ class Host:
         command: Sequence[str] | str,
         *,
         text: str | None = None,
-        timeout: float = 120,
+        timeout: float = 600,
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Run an argument list, or a line of sh, as root.
@@ -85,7 +85,7 @@ class Host:
             )
         return done
 
-    def ssh(self, *argv: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def ssh(self, *argv: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command through its sshd, with its pinned key."""
         known = keys.known_hosts(self.name, self.address)
         return run(
@@ -117,7 +117,7 @@ class Lab:
         """Run curl from "neighbour" or "internet"; return its exit status and output."""
         return machine.fetch(place, list(argv))
 
-    def at(self, place: str, *argv: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def at(self, place: str, *argv: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command of the machine with the network of "neighbour" or "internet"."""
         return run(["ip", "netns", "exec", machine.namespace(place), *argv], timeout=timeout, check=False)
 

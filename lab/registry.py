@@ -41,7 +41,7 @@ def ensure(state: State, progress: Progress) -> None:
     progress.say("starting the registry")
     state.registry = _serve("registry", NAME)
     save(state)
-    wait_for("registry", state.registry, lambda: _answers(NAME) == HTTPStatus.OK, 20)
+    wait_for("registry", state.registry, lambda: _answers(NAME) == HTTPStatus.OK, 60)
 
 
 def ensure_private(state: State) -> None:
@@ -54,7 +54,7 @@ def ensure_private(state: State) -> None:
     state.private_registry = _serve("private-registry", PRIVATE, **login)
     save(state)
     wait_for(
-        "private-registry", state.private_registry, lambda: _answers(PRIVATE) == HTTPStatus.UNAUTHORIZED, 20
+        "private-registry", state.private_registry, lambda: _answers(PRIVATE) == HTTPStatus.UNAUTHORIZED, 60
     )
 
 

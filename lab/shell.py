@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def run(
     argv: Sequence[str],
     *,
-    timeout: float = 30,
+    timeout: float = 120,
     text: str | None = None,
     check: bool = True,
     env: dict[str, str] | None = None,

@@ -97,7 +97,7 @@ def save(state: State) -> None:
 
 
 @contextlib.contextmanager
-def locked(timeout: float = 600) -> Iterator[State]:
+def locked(timeout: float = 1200) -> Iterator[State]:
     """Hold the lab's lock and give its state, which is saved at the end, also after an error.
 
     Saved after an error too, because what was started before it must still be found by ``down``.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from lab import images, keys, machine, network
+from lab import hosts, images, keys, machine, network
 from lab.errors import LabError
 from lab.shell import run
 
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab.pytest_lab import Host, Lab
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_a_host_begins_in_the_afternoon(hour: int) -> None:
+    zone = ZoneInfo(f"Etc/{hosts.zone(hour)}")
+    assert datetime(2026, 12, 1, hour, tzinfo=UTC).astimezone(zone).hour == 13
 
 
 @pytest.fixture(scope="module")
