@@ -100,7 +100,7 @@ restore: ready ## restore a backup: STORE=redis FROM=latest; without FROM, list 
 down: ready ## remove the disposable host and its network
 	@$(ENV) python lab/lab.py down --all
 
-.PHONY: tools-only lint format types unit golden fuzz e2e e2e-docker29 drill drill-inventory drill-secrets torture upgrade record-state lock test mutants bench dist sbom audit
+.PHONY: tools-only lint format types unit golden fuzz e2e e2e-docker29 drill drill-inventory drill-secrets torture upgrade record-state lock test test-all mutants bench dist sbom audit
 tools-only:
 	@python3 tools/prepare.py --no-engine
 
@@ -116,9 +116,9 @@ format: tools-only ## format the code and fix what ruff can fix
 types: tools-only ## check types with mypy --strict
 	@$(BIN)/mypy
 
-# The tests wait a third of their time, so three files run at once (tests/workers.py). PYTEST=-n0 runs one at a time.
+# The tests wait a third of their time, so three files run at once (tests/stories.py). PYTEST=-n0 runs one at a time.
 unit: tools-only ## run the quick tests: no engine, no host
-	@$(BIN)/python -m pytest -m "not e2e" --numprocesses 3 --dist loadfile --no-loadscope-reorder \
+	@$(BIN)/python -m pytest -m "not hosted" --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 		tests/components tests/resources tests/agent tests/host tests/provider tests/config tests/cli tests/policy tests/golden tests/package \
 		tests/tools tests/benchmarks tests/fuzz tests/test_*.py $(PYTEST)
 
@@ -170,9 +170,12 @@ e2e-docker29: ready-to-test ## run the tests about containers on Docker 29, with
 lock: tools-only ## lock the Python packages with hashes: requirements*.in to requirements*.txt
 	@$(BIN)/python tools/lock.py $(LOCK)
 
-# The tests mostly wait for hosts, so four files run at once (tests/workers.py).
-test: ready-to-test lint types ## run everything: lint, types and all tests
-	@$(ENV) python -m pytest $(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder
+test: ready-to-test lint types ## lint, types, quick tests, and the stories on hosts of tests/stories.toml
+	@$(ENV) python -m tools.gate $(PYTEST)
+
+# An hour on two cores. Nothing is tried again, and every warning is an error.
+test-all: ready-to-test lint types ## the same with all tests: every story, on every system
+	@$(ENV) python -m pytest -W error --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 # Only for some modules: make mutants MUTANTS='policy/ --most 30 --seed 1'
 mutants: tools-only ## make small changes to the code: the quick tests must notice 95 % of them; takes an hour

@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import gc
-from typing import Any
+import signal
 
-import pytest
+from tests import drill, official
 
-from tests import drill, official, workers
-
-pytest_plugins = ["lab.pytest_browser", "lab.pytest_lab"]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.ByFile:
-    """Give out whole files."""
-    return workers.ByFile(config, log)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sort the files for several workers."""
-    if hasattr(config, "workerinput"):
-        workers.arrange(items)
+pytest_plugins = ["lab.pytest_browser", "lab.pytest_lab", "tests.stories"]
 
 
 def pytest_report_header() -> list[str]:
@@ -30,8 +16,12 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_configure() -> None:
-    """Collect garbage seldom: the collector took a fifth of the time of the quick tests."""
+    """Collect garbage seldom: the collector took a fifth of the time of the quick tests.
+
+    A shell without job control starts us with SIGINT ignored. Programs that tests start would inherit that.
+    """
     gc.set_threshold(50_000, 20, 50)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -9,27 +9,25 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.workers import arrange
+from tests.stories import arranged, by_file
 
 TESTS = Path(__file__).resolve().parents[1]
 
 
-def item(file: str, *, host: bool = True) -> Any:
-    return SimpleNamespace(path=Path(file), fixturenames=["lab"] if host else ["tmp_path"])
-
-
-def test_those_with_a_host_come_first_and_the_long_ones_before_the_short() -> None:
-    short, long = [item("short")], [item("long"), item("long", host=False)]
-    quick = [item("quick", host=False)]
-    items = [*quick, *short, *long]
-    arrange(items)
-    assert [str(test.path) for test in items] == ["long", "long", "short", "quick"]
+def test_what_takes_longest_comes_first_and_then_what_has_most_tests() -> None:
+    items: Any = [
+        SimpleNamespace(nodeid=f"{file}::test_{n}")
+        for file, tests in {"few": 1, "many": 2, "short": 1, "long": 1}.items()
+        for n in range(tests)
+    ]
+    files = by_file(arranged(items, {"long": 9, "short": 1}))
+    assert list(files) == ["long", "short", "many", "few"]
 
 
 def test_a_worker_that_dies_is_told_and_the_others_finish_its_files(tmp_path: Path) -> None:
     """In a run of its own: with xdist's own scheduler it never ends."""
     (tmp_path / "conftest.py").write_text(
-        "from tests.workers import ByFile\n"
+        "from tests.stories import ByFile\n"
         "def pytest_xdist_make_scheduler(config, log):\n"
         "    return ByFile(config, log)\n"
     )

@@ -1,0 +1,189 @@
+"""A pytest plugin: which tests need a host, which of them `make test` runs, and in which order.
+
+`make test` (tools/gate.py) runs all tests without a host, and of the others the stories of stories.toml.
+A worker (pytest-xdist) takes a whole file, whose tests share a host that no other file uses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from xdist.workermanage import WorkerController
+
+LAB = "lab"
+"""The fixture that every test with a host has."""
+HOSTED = "hosted"
+"""The mark that such a test gets here. A test in tests/e2e has it too, as it needs the engine."""
+TABLE = Path(__file__).with_name("stories.toml")
+
+
+def known_seconds() -> dict[str, float]:
+    """Return how long a file takes, for those that take long."""
+    table = tomllib.loads(TABLE.read_text())
+    return table["quick"] | {file: story["seconds"] for file, story in table["stories"].items()}
+
+
+def is_hosted(item: pytest.Item) -> bool:
+    """Return whether a test needs a host or the engine."""
+    return (
+        LAB in getattr(item, "fixturenames", ())
+        or item.get_closest_marker("e2e") is not None
+        or item.nodeid.startswith("tests/e2e/")
+    )
+
+
+def chosen(tests: list[pytest.Item], story: Mapping[str, Any]) -> list[pytest.Item]:
+    """Return the tests of a file that belong to its story; stories.toml describes the keys.
+
+    It ends `through` a test and does not pick, because each test goes on from what the one before it left.
+
+    Raises:
+        pytest.UsageError: the table names a test that is not there.
+    """
+    for word in [*story.get("only", ()), story.get("through", "")]:
+        if not any(word in test.name for test in tests):
+            message = f"stories.toml: {file_of(tests[0].nodeid)} has no test {word}"
+            print(f"error: {message}", file=sys.stderr)  # noqa: T201 - xdist does not pass a worker's error on
+            raise pytest.UsageError(message)
+    if only := story.get("only"):
+        tests = [test for test in tests if any(word in test.name for word in only)]
+    if through := story.get("through"):
+        last = max(place for place, test in enumerate(tests) if test.name.partition("[")[0] == through)
+        tests = tests[: last + 1]
+    return tests
+
+
+def file_of(nodeid: str) -> str:
+    """Return the file of a test, from the root of the checkout."""
+    return nodeid.partition("::")[0]
+
+
+def by_file(items: Iterable[pytest.Item]) -> dict[str, list[pytest.Item]]:
+    """Return the tests by file."""
+    found: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        found.setdefault(file_of(item.nodeid), []).append(item)
+    return found
+
+
+def arranged(items: Iterable[pytest.Item], seconds: Mapping[str, float]) -> list[pytest.Item]:
+    """Sort files: those that take longest come first, so that no worker is left alone with a long one.
+
+    Files without a known time come after these, those of many tests first.
+    """
+    found = by_file(items)
+    order = sorted(found, key=lambda file: (-seconds.get(file, 0), -len(found[file])))
+    return [item for file in order for item in found[file]]
+
+
+class ByFile(LoadFileScheduling):
+    """Gives a worker a whole file."""
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Give what a worker that is gone had not finished to the others.
+
+        xdist 3.8 gives out its finished files once more, too. A worker that is given one of them has nothing
+        to run and asks for nothing more: a crash became a run that never ended.
+        """
+        units = self.assigned_work[node]
+        for unit in [unit for unit, tests in units.items() if all(tests.values())]:
+            del units[unit]
+        return super().remove_node(node)
+
+
+class Record:
+    """Writes a line of JSON about each failure, and at the end what ran and what was left out."""
+
+    def __init__(self, config: pytest.Config, path: Path) -> None:
+        """Write to `path`, which the gate reads. A worker writes nothing, and hands over what it left out."""
+        self._worker = getattr(config, "workeroutput", None)
+        self._path = path
+        self._passed = 0
+        self._ran: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+
+    def _write(self, **line: object) -> None:
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _failed(self, report: pytest.TestReport | pytest.CollectReport, phase: str | None) -> None:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        text = (crash.message if crash else str(report.longrepr)).strip()
+        self._write(
+            test=report.nodeid, phase=phase, once="once" in getattr(report, "keywords", ()),
+            error=text.partition("\n")[0], load=round(os.getloadavg()[0], 1),
+        )  # fmt: skip
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a test that began or passed, and write down one that failed."""
+        if self._worker is not None:
+            return
+        if report.failed:
+            self._failed(report, report.when)
+        self._passed += report.when == "call" and report.passed
+        self._ran[file_of(report.nodeid)] += report.when == "setup" and not report.skipped
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Write down a file that cannot be loaded."""
+        if report.failed and self._worker is None:
+            self._failed(report, "collect")
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        """Count what is left out."""
+        self._left_out.update(file_of(item.nodeid) for item in items)
+        if self._worker is not None:
+            self._worker["left_out"] = dict(self._left_out)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what a worker left out; each leaves out the same."""
+        self._left_out = getattr(node, "workeroutput", {}).get("left_out", self._left_out)
+
+    def pytest_sessionfinish(self) -> None:
+        """Write down the counts."""
+        if self._worker is None:
+            self._write(passed=self._passed, ran=self._ran, left_out=self._left_out)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the gate."""
+    parser.addoption("--stories", metavar="TABLE", help="of the files in this table, run only their stories")
+    parser.addoption("--record", metavar="FILE", help="write down failures and counts in this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marks, and begin the record."""
+    config.addinivalue_line("markers", f"{HOSTED}: needs a host or the engine; set where tests are collected")
+    config.addinivalue_line("markers", "once: its failure is never tried again, such as a leak or a lock-out")
+    if path := config.getoption("--record"):
+        config.pluginmanager.register(Record(config, Path(path)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Give out whole files."""
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at -m
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests with a host, leave out what belongs to no story, and sort files for the workers."""
+    for item in filter(is_hosted, items):
+        item.add_marker(HOSTED)
+    if table := config.getoption("--stories"):
+        stories = tomllib.loads(Path(table).read_text())["stories"]
+        items[:] = [item for file, tests in by_file(items).items() for item in chosen(tests, stories[file])]
+    if hasattr(config, "workerinput"):
+        items[:] = arranged(items, known_seconds())

@@ -1,0 +1,166 @@
+"""The gate, `make test`: quick tests, then the stories of tests/stories.toml on hosts. Docs: docs/tests.md.
+
+It is red only if the product or a test is wrong. So a file with a host that failed runs once more, alone and
+on a fresh host. If it passes then, the gate prints it as FLAKY. What did not run is printed as NOT RUN.
+
+    python -m tools.gate [options for pytest]
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from os import getloadavg
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tools.steps import ROOT, cache
+
+MINUTES = 75
+"""When a run is given up; CI allows 90 and wants to be told what failed."""
+AGAIN = 3
+"""How many files may be tried again. One more is no chance any more."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What one run of pytest wrote down."""
+
+    code: int
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    passed: int = 0
+    ran: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def files(self) -> list[str]:
+        """Return the files with a failure."""
+        return list(dict.fromkeys(failure["test"].partition("::")[0] for failure in self.failures))
+
+    def verdict(self) -> str:
+        """Return why the gate is red without another try, or nothing."""
+        if self.code not in (0, 1) or (self.code == 1 and not self.failures):
+            return f"pytest ended with {self.code}"
+        for failure in self.failures:
+            if failure["phase"] not in {"setup", "call", "teardown"}:
+                return f"{failure['test']}: its process crashed, or its file cannot be loaded"
+            if failure["once"] and failure["phase"] == "call":
+                return f"{failure['test']} is marked `once`: what it found is never tried again"
+        if len(self.files()) > AGAIN:
+            return f"more than {AGAIN} files failed"
+        return ""
+
+
+class Gate:
+    """One run of the gate over the tests of a checkout."""
+
+    def __init__(self, root: Path, options: list[str], *, kept: Path, minutes: float = MINUTES) -> None:
+        """`options` go to pytest, and `kept` is the file that remembers flaky tests."""
+        self._root = root
+        self._options = options
+        self._kept = kept
+        self._minutes = minutes
+        self._deadline = time.monotonic() + 60 * minutes
+        self._table = root / "tests" / "stories.toml"
+        self._settings = tomllib.loads(self._table.read_text())
+        self._passed = 0
+        self._flaky: list[str] = []
+        self._times: list[str] = []
+
+    def run(self) -> None:
+        """Run everything; return only if it is green.
+
+        Raises:
+            SystemExit: it is red. The last lines say why.
+        """
+        quick = self._pytest("quick", "tests", "-m", "not hosted", "--numprocesses=2", "--maxfail=5")
+        if quick.code != 0:
+            print("NOT RUN  no test with a host, because the quick tests failed")
+            self._red(f"pytest ended with {quick.code}", quick)
+        stories = self._pytest("stories", *self._settings["stories"], *self._only(), "--numprocesses=3")
+        self._passed = quick.passed + stories.passed
+        for file, tests in sorted(quick.left_out.items()):
+            if not_run := tests - stories.ran[file]:
+                print(f"NOT RUN  {file}: {not_run} of {tests} tests")
+        if verdict := stories.verdict():
+            self._red(verdict, stories)
+        for file in stories.files():
+            again = self._pytest("again", file, *self._only(), "--numprocesses=0")
+            if again.code != 0:
+                self._red(f"{file} failed twice", again)
+            mended = [failure for failure in stories.failures if failure["test"].startswith(file)]
+            self._passed += len({failure["test"] for failure in mended if failure["phase"] != "teardown"})
+            self._remember(mended[0])
+        if self._passed < (floor := self._settings["floor"]):
+            self._red(f"{self._passed} tests passed, and at least {floor} have to (tests/{self._table.name})")
+        self._close(0)
+
+    def _only(self) -> tuple[str, ...]:
+        return "--stories", str(self._table)
+
+    def _pytest(self, phase: str, *arguments: str) -> Run:
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            record = Path(folder) / "record"
+            argv = [sys.executable, "-m", "pytest", *arguments, "--dist=loadfile", "--no-loadscope-reorder"]
+            argv += ["--record", str(record), *self._options]
+            run = Run(self._waited(subprocess.Popen(argv, cwd=self._root)))
+            for line in map(json.loads, record.read_text().splitlines() if record.exists() else ()):
+                if "test" in line:
+                    run.failures.append(line)
+                else:
+                    run.passed = line["passed"]
+                    run.ran.update(line["ran"])
+                    run.left_out.update(line["left_out"])
+        self._times.append(f"{phase} {time.monotonic() - began:.0f} s")
+        return run
+
+    def _waited(self, pytest: subprocess.Popen[bytes]) -> int:
+        """Return its exit code. It gets an interrupt, so that it prints its failures, when the time is up."""
+        try:
+            return pytest.wait(max(1, self._deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            print(f"error: the gate took longer than {self._minutes} minutes, so it ends pytest", flush=True)
+            pytest.send_signal(signal.SIGINT)
+        except KeyboardInterrupt:  # the terminal has told pytest, too
+            pytest.wait()
+            raise SystemExit(128 + signal.SIGINT) from None
+        try:
+            pytest.wait(120)
+        except subprocess.TimeoutExpired:
+            pytest.kill()
+        return 124
+
+    def _remember(self, failure: dict[str, Any]) -> None:
+        self._flaky.append(
+            f"FLAKY  {failure['test']} (first: {failure['error']}; load {failure['load']}; "
+            f"passed alone, {self._times[-1]})"
+        )
+        self._kept.parent.mkdir(parents=True, exist_ok=True)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._kept.open("a") as file:
+            file.write(json.dumps({"when": now, **failure}) + "\n")
+
+    def _red(self, why: str, run: Run | None = None) -> NoReturn:
+        for failure in run.failures if run else ():
+            print(f"FAILED  {failure['test']} ({failure['phase']}): {failure['error']}")
+        print(f"error: {why}")
+        self._close(max(1, len(run.failures) if run else 1))
+
+    def _close(self, failed: int) -> NoReturn:
+        for line in self._flaky:
+            print(line)
+        print(f"{', '.join(self._times)}, load {' '.join(f'{load:.1f}' for load in getloadavg())}")
+        print(f"{self._passed} passed, {failed} failed", flush=True)
+        raise SystemExit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    Gate(ROOT, sys.argv[1:], kept=cache() / "flaky.jsonl").run()
