@@ -73,7 +73,7 @@ def offered(host: Host, user: str, *options: str) -> str:
     argv = ["ssh", "-F", "/dev/null", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
     argv += ["-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1", *options]
     done = subprocess.run(
-        [*argv, f"{user}@{host.address}", "true"], capture_output=True, text=True, timeout=30, check=False,
+        [*argv, f"{user}@{host.address}", "true"], capture_output=True, text=True, timeout=120, check=False,
         env={"PATH": "/usr/bin:/bin", "DISPLAY": ":0", "SSH_ASKPASS_REQUIRE": "force",
              "SSH_ASKPASS": "/bin/echo"},
     )  # fmt: skip

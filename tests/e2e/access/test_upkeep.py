@@ -70,7 +70,7 @@ def standing(
 ) -> Iterator[Project]:
     assert bare
     project = Project(tmp_path_factory.mktemp("upkeep") / "upkeep", module_host, name="upkeep")
-    project.program(PROGRAM.format(os="debian-13") + DOCKER).up(timeout=300)
+    project.program(PROGRAM.format(os="debian-13") + DOCKER).up()
     yield project
     project.close()
 
@@ -289,7 +289,7 @@ def test_the_core_of_it_on_debian_12(make_host: Callable[[str], Host], tmp_path:
     host = make_host("bookworm")
     project = Project(tmp_path / "upkeep12", host, name="upkeep12")
     try:
-        project.program(PROGRAM.format(os="debian-12")).up(timeout=300)
+        project.program(PROGRAM.format(os="debian-12")).up()
         project.unchanged()
         assert live(host, MARTIANS, "net.ipv6.conf.eth0.accept_redirects") == ["1", "0"]
         assert "max 64M" in journal_limit(host)

@@ -79,7 +79,7 @@ def program(lab: Lab) -> str:
 @pytest.fixture(scope="module")
 def standing(program: str, module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project = Project(tmp_path_factory.mktemp("backup") / "backup", module_host, name="backup")
-    project.program(program).up(timeout=400)
+    project.program(program).up()
     yield project
     project.close()
 
@@ -171,7 +171,7 @@ def dumps(host: Host, store: str) -> list[str]:
 
 def back_up(host: Host, *, fails: bool = False) -> str:
     """Run the timer's unit; return what it said."""
-    done = host.run(["systemctl", "start", UNIT], check=False, timeout=60)
+    done = host.run(["systemctl", "start", UNIT], check=False)
     said = host.run(f"journalctl --sync; journalctl -q -o cat -n 12 -u {UNIT}").stdout
     assert (done.returncode != 0) == fails, said
     return said
@@ -188,6 +188,7 @@ def test_the_first_up_takes_the_first_backup_for_root_alone(standing: Project) -
     assert "03:30:00" in host.run("systemctl show -P TimersCalendar portcullis-backup.timer").stdout
 
 
+@pytest.mark.once
 def test_what_is_gone_comes_back(standing: Project, redis: App, mongo: pymongo.MongoClient[Any]) -> None:
     host = standing.host
     redis("mset", "a", "1", "b", "2")
@@ -210,7 +211,7 @@ def test_what_is_gone_comes_back(standing: Project, redis: App, mongo: pymongo.M
     assert "redis has 3 keys now" in said, said
     assert redis("mget", "a", "b", "newer").split() == ["1", "2"]
     assert int(redis("ttl", "ends")) > 3000
-    host.run("docker kill redis && docker start redis", timeout=60)
+    host.run("docker kill redis && docker start redis")
     wait_for("Redis", lambda: redis("ping") == "PONG")
     assert redis("mget", "a", "b").split() == ["1", "2"], "the append-only file has it"
 
@@ -221,6 +222,7 @@ def test_what_is_gone_comes_back(standing: Project, redis: App, mongo: pymongo.M
     assert mongo.other.things.count_documents({}) == 2, "another database is left alone"
 
 
+@pytest.mark.once
 def test_what_a_restore_set_aside_undoes_it(standing: Project, redis: App) -> None:
     known = set(dumps(standing.host, "redis"))
     redis("set", "a", "1")
@@ -235,6 +237,7 @@ def test_what_a_restore_set_aside_undoes_it(standing: Project, redis: App) -> No
     assert (redis("exists", "a"), redis("get", "newer")) == ("0", "1")
 
 
+@pytest.mark.once
 def test_copies_come_back_when_the_host_has_lost_its_dumps(
     standing: Project, redis: App, mongo: pymongo.MongoClient[Any]
 ) -> None:
@@ -296,6 +299,7 @@ def test_old_dumps_go_after_a_new_one_and_never_before(standing: Project) -> Non
     assert not {names[4], names[9]} & kept
 
 
+@pytest.mark.once
 def test_no_secret_is_seen(standing: Project, secrets: dict[str, str]) -> None:
     host = standing.host
     ops = host.read("/etc/portcullis/secrets/redis-secrets/ops").split()[1]
@@ -336,7 +340,7 @@ def test_on_a_new_vps_the_copies_come_back(
     new = make_module_host()
     packed = standing.host.run("tar -C /srv -c restic | base64").stdout
     new.run("base64 -d | tar -C /srv -x", text=packed)
-    standing.program(program, address=new.address, host_key=new.host_key).up(timeout=400)
+    standing.program(program, address=new.address, host_key=new.host_key).up()
     there = app(new, url)
     assert there("get", "moves") == ""
     assert "fetched from the restic repository" in restore(standing, "--yes", "--from", "latest", "redis")

@@ -59,7 +59,7 @@ HEARD = "/run/mallory/heard"
 @pytest.fixture(scope="module")
 def standing(module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project = Project(tmp_path_factory.mktemp("impostor") / "impostor", module_host, name="impostor")
-    project.program(PROGRAM.format(image=lab.image("redis:7"))).up(timeout=300)
+    project.program(PROGRAM.format(image=lab.image("redis:7"))).up()
     module_host.run("useradd -u 1002 -M mallory && install -d -o mallory /run/mallory")
     module_host.write("/srv/listener.py", LISTENER)
     yield project

@@ -71,7 +71,7 @@ def standing(
         "apt-get update -q && apt-get install -qy --no-install-recommends docker.io docker-cli", timeout=200
     )
     project = Project(tmp_path_factory.mktemp("mongo") / "mongo", host, name="mongo")
-    project.program(program()).up(timeout=300)
+    project.program(program()).up()
     yield project
     project.close()
 
@@ -148,6 +148,7 @@ def test_an_app_reads_and_writes_its_own_database_and_nothing_more(standing: Pro
     assert users(host) == {"root@admin", "shop-1@shop", "crm-1@crm"}
 
 
+@pytest.mark.once
 def test_no_secret_is_anywhere_but_in_its_files(standing: Project) -> None:
     host = standing.host
     secrets = [
@@ -202,6 +203,7 @@ def test_what_is_changed_by_hand_is_shown_by_name_and_mended(standing: Project) 
         root.admin.command("updateUser", "root", pwd=host.read(f"{SECRETS}/mongo/root-password").strip())
 
 
+@pytest.mark.once
 def test_acknowledged_writes_are_there_after_kill_9_and_a_stopped_server_is_started(
     standing: Project,
 ) -> None:
@@ -266,7 +268,7 @@ def test_a_first_start_that_was_cut_off_is_said_and_nothing_is_wiped(
     ).stdout.strip()
     host.run(f"touch {folder}/WiredTiger {folder}/storage.bson && chown -R 999:999 {folder}")
     project = make_project().program(program("cut", port=27018))
-    project.up(fails=True, timeout=200).has(
+    project.up(fails=True).has(
         "has data files but no user root: its first start was interrupted",
         "docker volume rm cut-data",
         "createUser",
@@ -276,6 +278,7 @@ def test_a_first_start_that_was_cut_off_is_said_and_nothing_is_wiped(
     host.run("docker volume rm cut-data")
 
 
+@pytest.mark.once
 def test_data_survive_destroy_and_the_next_stack_takes_them_over_with_tls(
     standing: Project, program: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -288,7 +291,7 @@ def test_data_survive_destroy_and_the_next_stack_takes_them_over_with_tls(
     folder = "/var/lib/docker/volumes/mongo-data/_data"
     kept = f"{folder}/portcullis-root-password"
     assert host.run(f"stat -c '%a %u' {kept}").stdout == "400 0\n"
-    standing.program(program(tls=True)).up(timeout=300)
+    standing.program(program(tls=True)).up()
     assert host.run(f"ls {kept}", check=False).returncode != 0
     (tmp_path / "ca.pem").write_text(host.read(f"{SECRETS}/mongo-app/mongo_ca.pem"))
     over_tls = url(host).replace("/run/secrets/mongo_ca.pem", str(tmp_path / "ca.pem"))

@@ -119,7 +119,7 @@ class Standing:
 def standing(module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     project = Project(tmp_path_factory.mktemp("redis") / "redis", module_host, name="redis")
     made = Standing(project, lab.image("redis:7"))
-    made.declare().up("--diff", timeout=300)
+    made.declare().up("--diff")
     yield made
     project.close()
 
@@ -166,6 +166,7 @@ def test_users_by_hand_show_by_name_and_are_taken_away(standing: Standing) -> No
     assert standing.as_("api", "flushall").startswith("NOPERM")
 
 
+@pytest.mark.once
 def test_rotation_under_load_fails_no_request_and_ends_the_old_credential(standing: Standing) -> None:
     host = standing.host
     old = {of: standing.credential(of) for of in ("api", "ops")}
@@ -205,6 +206,7 @@ def test_rotation_under_load_fails_no_request_and_ends_the_old_credential(standi
             assert not [spelling for spelling in spellings(secret) if spelling in text], where
 
 
+@pytest.mark.once
 def test_a_killed_server_loses_what_everysec_may_lose_and_no_more(standing: Standing) -> None:
     folder = "/run/killed"
     standing.load(folder, "stops")
@@ -223,6 +225,7 @@ def test_a_killed_server_loses_what_everysec_may_lose_and_no_more(standing: Stan
     assert not lost or times[-1] - lost[0] < 2
 
 
+@pytest.mark.once
 def test_data_survives_the_store_itself_which_may_come_back_with_tls(standing: Standing) -> None:
     host, project = standing.host, standing.project
     standing.as_("api", "set", "kept", "yes")

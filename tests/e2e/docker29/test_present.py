@@ -40,7 +40,7 @@ def test_an_engine_that_is_there_keeps_its_packages_and_gets_our_settings(
 
     host.run(INSTALLED, timeout=200)
     before = host.run(PACKAGES).stdout
-    project.up(timeout=300)
+    project.up()
     daemon = json.loads(host.read("/etc/docker/daemon.json"))
     assert (daemon["ip"], daemon["icc"]) == ("172.17.0.1", False)
     assert host.run(["curl", "-sf", "http://172.17.0.1:8081/"]).stdout == "ours\n"

@@ -22,7 +22,7 @@ def edge(make_module_host: Callable[..., Host], tmp_path_factory: pytest.TempPat
     host = make_module_host("bookworm")
     project = Project(tmp_path_factory.mktemp("edge12") / "edge12", host, name="edge12")
     made = Edge(project, acme.of(host.record))
-    made.declare(NAME).up(timeout=300)
+    made.declare(NAME).up()
     yield made
     project.close()
 

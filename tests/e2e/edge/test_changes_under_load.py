@@ -55,7 +55,7 @@ def busy(deployed: Program, acme: AcmeServer) -> Program:
     # All visitors of this test come from one address.
     deployed.site(SITE, tls=None, limits={"requests": 0, "connections": 0})
     deployed.set("apps.hello", hostPort=None)
-    deployed.up(timeout=600)
+    deployed.up()
     return deployed
 
 
@@ -70,13 +70,13 @@ def test_fifty_changes_in_three_deployments_and_a_renewal_lose_no_request(
     with Load(visitor.connect, [(SITE, "/")], pause=0.02) as load:
         # 16 sites more, each with a certificate of the stack's own authority.
         busy.set("sites", **{name: {"root": "files", "tls": "internal"} for name in MORE})
-        busy.up(timeout=400)
+        busy.up()
         # An app that moves to another port, 16 sites with another header, a name more in the certificate.
         busy.set("apps.hello", image=busy.image("hello:2"))
         headers = {"X-Changed": "yes"}
         busy.set("sites", **{name: {"root": "files", "tls": "internal", "headers": headers} for name in MORE})
         busy.site(SITE, aliases=["www.example.com"])
-        busy.up(timeout=400)
+        busy.up()
         second = host.run(serial).stdout
         assert "version 2" in visitor.page()
         # The timer's own unit, on a lineage that is made due.
@@ -86,7 +86,7 @@ def test_fifty_changes_in_three_deployments_and_a_renewal_lose_no_request(
         # 16 sites less, and the app moves back.
         busy.set("sites", **dict.fromkeys(MORE))
         busy.set("apps.hello", image=busy.image("hello:1"))
-        busy.up(timeout=400)
+        busy.up()
         time.sleep(1)
         assert "version 1" in visitor.page()
     assert len({first, second, third}) == 3, "three certificates"

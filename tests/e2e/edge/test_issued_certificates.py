@@ -25,7 +25,7 @@ def standing(module_host: Host, acme: AcmeServer, tmp_path_factory: pytest.TempP
     """Give one deployed site that every test of this file changes; the first issue is its `up`."""
     project = Project(tmp_path_factory.mktemp("edge") / "edge", module_host, name="edge")
     edge = Edge(project, acme)
-    edge.declare(NAME).up(timeout=300)
+    edge.declare(NAME).up()
     yield edge
     project.close()
 

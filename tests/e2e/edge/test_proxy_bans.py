@@ -111,7 +111,7 @@ def standing(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Give a host with nginx and its jails."""
     project = Project(tmp_path_factory.mktemp("standing") / "bans", module_host, name="proxy-bans")
     project.program(PROGRAM.format(nginx=NGINX, v4=DECLARED.v4, v6=DECLARED.v6))
-    project.up(timeout=400)
+    project.up()
     yield project
     project.close()
 

@@ -52,7 +52,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory, module_host: Host, acme: Acme
     made.acme, made.roots = acme, folder / "roots.pem"
     made.set("acme", email="ops@example.com", server=acme.directory, caBundle=str(acme.bundle))
     made.site(SITE, tls=None)
-    made.up(timeout=600)
+    made.up()
     yield made
     made.close()
 
@@ -82,7 +82,7 @@ def test_a_second_site_does_not_touch_the_first(edge: Edge, tmp_path: Path) -> N
         "sites", **{GO: {"redirect": f"https://{WWW}/there"}, INTERNAL: {"app": "hello", "tls": "internal"}}
     )
     edge.preview().lacks("to replace")
-    edge.up(timeout=300)
+    edge.up()
     assert (edge.host.run(f"stat -c '%i %Y' {SITE_FILE}").stdout, edge.pid()) == before
 
     status, head, body = edge.ask(f"https://{WWW}/any/path")
@@ -183,7 +183,7 @@ def test_a_site_that_goes_takes_its_certificate_along_and_nothing_else(edge: Edg
 
 
 def test_destroy_takes_the_certificates_along(edge: Edge) -> None:
-    edge.destroy(timeout=600)
+    edge.destroy()
     host = edge.host
     assert host.run("ls /etc/letsencrypt/live | grep -v README", check=False).stdout == ""
     # The folders themselves may go with certbot.

@@ -75,7 +75,7 @@ def standing(
     project.secret(
         "dns:credentials", "".join(f"dns_rfc2136_{key} = {value}\n" for key, value in lines.items())
     )
-    project.program(PROGRAM.replace("{server}", acme.directory)).up(timeout=300)
+    project.program(PROGRAM.replace("{server}", acme.directory)).up()
     yield project, acme
     project.close()
 
@@ -122,9 +122,9 @@ def test_a_zone_that_refuses_the_plugin_is_told_and_the_next_up_heals(
         text.replace('"example.com"],', '"example.com", "*.a.example.com"],')
     )
     project.host.run("systemctl stop named")
-    project.up(fails=True, timeout=300).has("Certificate", "certificate", "domains")
+    project.up(fails=True).has("Certificate", "certificate", "domains")
     project.host.run("systemctl start named")
     wait_for("named", lambda: project.host.run("systemctl is-active named", check=False).returncode == 0)
-    project.up(timeout=300)
+    project.up()
     project.unchanged()
     assert acme.orders >= 3

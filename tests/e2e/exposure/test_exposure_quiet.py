@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def whole(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Program]:
     """The demo: both stores, an API, a site with TLS."""
     made = Program(tmp_path_factory.mktemp("quiet") / "program", module_host, stack.TEMPLATE.read_text())
-    made.up(timeout=600)
+    made.up()
     yield made
     made.close()
 

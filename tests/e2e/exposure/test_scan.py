@@ -52,7 +52,7 @@ def gated(deployed: Program) -> Program:
     # The second sshd is undeclared and so asked what it is, which fail2ban counts.
     outside = [network.INTERNET_ADDRESS.v4, network.INTERNET_ADDRESS.v6]
     deployed.set("hosts.web1", addressV6=deployed.host.address6, fail2ban={"ignore": outside})
-    deployed.up(timeout=300)
+    deployed.up()
     return deployed
 
 
@@ -110,7 +110,7 @@ def test_what_is_started_by_hand_is_red_once_it_is_reached(gated: Program) -> No
         assert told in said
     assert "docker ps --filter publish=3306" in said
     # What `up` takes back is closed again; what was started is only no longer reached.
-    gated.up(timeout=300)
+    gated.up()
     code, said = scan(gated)
     assert code == 0, said
     host.run(GONE)
@@ -160,12 +160,12 @@ def test_a_host_that_is_gone_is_no_closed_host(gated: Program) -> None:
 def test_at_the_end_of_up_a_declared_port_has_to_answer(gated: Program) -> None:
     accepted = {"unit wanted.service": "it listens for this test"}
     gated.set("hosts.web1", probe=True, firewall={"allow": {"8443/tcp": {}}}, inventory={"accept": accepted})
-    failed = gated.up(fails=True, timeout=400)
+    failed = gated.up(fails=True)
     failed.has("port 8443/tcp is declared (a program of the host) but does not answer")
     gated.host.run(
         "systemd-run --quiet --unit=wanted python3 -m http.server --bind :: --directory /run/lock 8443"
     )
-    gated.up(timeout=400)
+    gated.up()
     gated.unchanged()
     state = json.loads((gated.folder / "state/.pulumi/stacks/portcullis" / f"{STACK}.json").read_text())
     (command,) = [

@@ -56,7 +56,7 @@ def test_what_runs_on_a_docker_of_somebody_else_changes_nothing_of_theirs(
 
     project.program(PROGRAM.format(bind=BIND, image=image, redis=lab.image("redis:7")))
     promised = counted(project.preview(), r"\+ (\d+) to create")
-    assert counted(project.up(timeout=300), r"\+ (\d+) created") == promised
+    assert counted(project.up(), r"\+ (\d+) created") == promised
     assert host.run(["curl", "-sf", f"http://{BIND}:8081/"]).stdout == "ours\n"
     listening = host.run("ss -Hltn").stdout
     assert f"{BIND}:8081" in listening

@@ -330,7 +330,7 @@ def test_apts_lock_held_by_somebody_is_told_with_their_name(
     )
     host.run(["systemd-run", "-q", "--unit=holder", "python3", "-c", holder])
     wait_for("the lock to be held", lambda: host.run("test -e /run/held", check=False).returncode == 0)
-    refused = project.up(fails=True, timeout=150)
+    refused = project.up(fails=True)
     told_once(refused, 'web1: Packages "tools"', "did not release apt's lock within 60 s")
     assert re.search(r"python3\S* \(process \d+\)", refused.output), refused.output
     host.run(["systemctl", "stop", "holder"])

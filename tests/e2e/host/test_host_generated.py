@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.host.test_host_secrets import everything_under, spellings
 from tests.e2e.host.watch import Sampler
 from tests.e2e.project import engine_environment
@@ -43,6 +45,7 @@ def password_on(host: Host) -> tuple[str, str]:
     return found[1], found[2]
 
 
+@pytest.mark.once
 def test_a_generated_secret_is_made_rotated_and_found_nowhere_in_clear(
     project: Project, module_host: Host
 ) -> None:

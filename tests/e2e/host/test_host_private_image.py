@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from lab import images, registry
 from tests.e2e.secrets import canaries, places, planted
 from tests.e2e.secrets.canaries import Canary
@@ -50,6 +52,7 @@ def moving(content: str) -> images.Image:
     return images.Image("moving", ("sleep", "600"), tag="1", files={"etc/version": content.encode()})
 
 
+@pytest.mark.once
 def test_an_image_behind_a_login_runs_and_the_login_is_found_nowhere(
     project: Project, module_host: Host, lab: Lab, tmp_path: Path
 ) -> None:
@@ -66,7 +69,7 @@ def test_an_image_behind_a_login_runs_and_the_login_is_found_nowhere(
         project.secret("password", wrong.text)
         outcomes.append(project.preview(fails=True).has(f"check portcullis:registries.{registry.PRIVATE}"))
         project.secret("password", registry.PASSWORD)
-        outcomes.append(project.up("--diff", timeout=300))
+        outcomes.append(project.up("--diff"))
         assert version(host) == "one"
         assert host.run("docker image ls --digests --no-trunc").stdout.count(first.digest) == 1
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import pytest
+
 from tests.e2e.host.watch import Sampler
 from tests.e2e.project import engine_environment
 
@@ -56,6 +58,7 @@ def everything_under(folder: Path) -> str:
     return "\n".join(texts)
 
 
+@pytest.mark.once
 def test_a_secret_is_found_nowhere_in_clear(project: Project, module_host: Host) -> None:
     host = module_host
     outcomes: list[Outcome] = []

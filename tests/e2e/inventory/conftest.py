@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def finished(deployed: Program) -> Program:
     """A host that differs in nothing."""
     deployed.set("stores", redis={"image": deployed.image("redis:7")})
-    deployed.up(timeout=600)
+    deployed.up()
     report.walk(deployed)
     report.quiet(deployed, "after the first up")
     return deployed

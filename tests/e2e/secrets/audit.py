@@ -71,7 +71,7 @@ def test_rotation_and_releases(audited: Audited) -> None:
             audited.encrypt(place, audited.renew(name).text)
         audited.set("apps.private", image=audited.private("2"))
         audited.preview()
-        audited.up("--diff", timeout=400)
+        audited.up("--diff")
         audited.ours("rollback", "private", "--yes", "--skip-preview")
 
 
@@ -179,7 +179,7 @@ def test_backup_and_restore(audited: Audited) -> None:
         audited.host.run("systemctl start portcullis-backup.service", timeout=120, check=False)
         audited.ours("restore", "--host", "web1", "--from", "latest", "redis")
         audited.set("backups", restic={**audited.restic, "repository": "/srv/restic"})
-        audited.up("--diff", timeout=300)
+        audited.up("--diff")
         audited.host.run("systemctl start portcullis-backup.service", timeout=120)
         for store in ("redis", "mongo.shop"):
             said = audited.ours("restore", "--host", "web1", "--yes", "--from", "latest", store)
@@ -189,7 +189,7 @@ def test_backup_and_restore(audited: Audited) -> None:
 
 def test_destroy(audited: Audited) -> None:
     with audited.watched():
-        audited.destroy("--diff", timeout=400)
+        audited.destroy("--diff")
     audited.look("after destroy")
 
 

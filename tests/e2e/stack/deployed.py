@@ -41,7 +41,7 @@ def _deploy(shared: Path, lease: Process) -> str:
     engine, _ = machine.find(record.name)
     made = Program(shared / record.name, Host(engine, record))
     try:
-        made.up(timeout=600)
+        made.up()
         made.preview("--expect-no-changes")
     finally:
         made.close()

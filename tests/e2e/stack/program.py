@@ -109,7 +109,7 @@ class Program(Project):
         _, body = machine.fetch("internet", argv)
         return body
 
-    def wait_for_page(self, text: str, *, site: str = SITE, timeout: float = 60) -> None:
+    def wait_for_page(self, text: str, *, site: str = SITE, timeout: float = 120) -> None:
         """Wait until the page is served and holds a text, as after a boot."""
         deadline = time.monotonic() + timeout
         while text not in (said := self.page(site=site)):

@@ -69,7 +69,7 @@ def record(release: str = __version__) -> Path:
             made.encrypt("secrets.stripeKey", _PLANTED)
             made.encrypt("secrets.alicePassword", _PLANTED)
             made.up(timeout=800)
-            made.up(timeout=300)  # as of a stack that was looked at again
+            made.up()  # as of a stack that was looked at again
             state = made.run("stack", "export").output
             made.set("hosts.web1", identityFile="~/.ssh/id_ed25519")
             settings = made.config()

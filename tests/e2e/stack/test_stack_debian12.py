@@ -28,7 +28,7 @@ def test_up_page_drift_and_destroy_on_debian_12(bookworm: Program) -> None:
     assert 'VERSION_ID="12"' in host.read("/etc/os-release")
     host.reboot()
     bare = snapshot.take(host)
-    bookworm.up(timeout=500).has(f"+ {RESOURCES} created")
+    bookworm.up().has(f"+ {RESOURCES} created")
     for address in (host.address, host.address6):
         assert "Hello from a container" in bookworm.page(address=address)
     bookworm.preview("--expect-no-changes")

@@ -28,7 +28,7 @@ def bare(module_host: Host) -> dict[str, str]:
 def up(bare: dict[str, str], program: Program) -> Program:
     """The program, deployed; `bare` was taken before."""
     assert bare
-    program.up(timeout=500).has(f"+ {RESOURCES} created")
+    program.up().has(f"+ {RESOURCES} created")
     return program
 
 
@@ -197,7 +197,7 @@ def test_destroy_gives_the_bare_host_back_but_for_what_the_docs_list_and_it_can_
     assert not [fact for fact in left if any(row.covers(fact) for row in gone)]
     assert not (unlisted := snapshot.unlisted(left)), unlisted
 
-    up.up(timeout=500).has(f"+ {RESOURCES} created")
+    up.up().has(f"+ {RESOURCES} created")
     assert "Hello from a container" in up.page()
     assert "peoples-data" in up.docker("volume", "ls", "-q").split()
     up.docker("volume", "rm", "peoples-data")

@@ -42,14 +42,14 @@ def test_what_is_there_and_differs_is_shown_and_refused_until_it_is_adopted(prog
     assert host.run("ls /var/lib/portcullis").stdout == "agent\n"
 
     # The up says the same, and stops there.
-    program.up(fails=True, timeout=300).has("web1-docker-daemon.json", '-{"icc": true}', "adopt")
+    program.up(fails=True).has("web1-docker-daemon.json", '-{"icc": true}', "adopt")
     assert host.read("/etc/docker/daemon.json") == '{"icc": true}\n'
 
     program.set("hosts.web1", adopt=True)
     said = plan(program)
     assert said.returncode == 0, said.stdout
     assert "~ web1: File web1-docker-daemon.json" in said.stdout.splitlines()
-    program.up(timeout=300)
+    program.up()
     assert "Hello" in program.page()
 
     said = plan(program)

@@ -36,7 +36,7 @@ def looking(deployed: Program) -> str:
     deployed.set("hosts.web1", preview={})
     # Without TLS no policy would let it pass.
     deployed.site("hello.example.com", tls="internal")
-    deployed.up(timeout=500)
+    deployed.up()
     # The key that the lab gave the deployment is not the runner's.
     deployed.set("hosts.web1", identityFile=None)
     argv = ["pulumi", "stack", "output", "previewKey-web1", "--stack", STACK, "--show-secrets"]
