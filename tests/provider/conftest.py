@@ -30,29 +30,29 @@ class Engine:
         self.stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
 
     def check(self, kind: str, **news: Any) -> tuple[dict[str, Any], dict[str, str]]:
-        answer = self.stub.Check(provider_pb2.CheckRequest(**of(kind), news=to_struct(news)), timeout=10)
+        answer = self.stub.Check(provider_pb2.CheckRequest(**of(kind), news=to_struct(news)), timeout=60)
         return from_struct(answer.inputs), {found.property: found.reason for found in answer.failures}
 
     def diff(self, kind: str, olds: dict[str, Any], **news: Any) -> Any:
         request = provider_pb2.DiffRequest(**of(kind), id="x", olds=to_struct(olds), news=to_struct(news))
-        return self.stub.Diff(request, timeout=10)
+        return self.stub.Diff(request, timeout=60)
 
     def create(self, kind: str, **props: Any) -> tuple[str, dict[str, Any]]:
         request = provider_pb2.CreateRequest(**of(kind), properties=to_struct(props))
-        answer = self.stub.Create(request, timeout=10)
+        answer = self.stub.Create(request, timeout=60)
         return answer.id, from_struct(answer.properties)
 
     def creating(self, kind: str, **props: Any) -> Any:
         request = provider_pb2.CreateRequest(**of(kind), properties=to_struct(props))
-        return self.stub.Create.future(request, timeout=10)
+        return self.stub.Create.future(request, timeout=60)
 
     def reading(self, kind: str, **props: Any) -> Any:
         request = provider_pb2.ReadRequest(**of(kind), id="x", properties=to_struct(props))
-        return self.stub.Read.future(request, timeout=10)
+        return self.stub.Read.future(request, timeout=60)
 
     def read(self, kind: str, id_: str, **props: Any) -> Any:
         request = provider_pb2.ReadRequest(**of(kind), id=id_, properties=to_struct(props))
-        return self.stub.Read(request, timeout=10)
+        return self.stub.Read(request, timeout=60)
 
     def importing(self, kind: str, id_: str) -> str:
         """Return the message that refuses an import."""
@@ -62,13 +62,13 @@ class Engine:
 
     def update(self, kind: str, olds: dict[str, Any], **news: Any) -> dict[str, Any]:
         request = provider_pb2.UpdateRequest(**of(kind), id="x", olds=to_struct(olds), news=to_struct(news))
-        return from_struct(self.stub.Update(request, timeout=10).properties)
+        return from_struct(self.stub.Update(request, timeout=60).properties)
 
     def delete(self, kind: str, **props: Any) -> None:
-        self.stub.Delete(provider_pb2.DeleteRequest(**of(kind), properties=to_struct(props)), timeout=10)
+        self.stub.Delete(provider_pb2.DeleteRequest(**of(kind), properties=to_struct(props)), timeout=60)
 
     def cancel(self) -> None:
-        self.stub.Cancel(Empty(), timeout=10)
+        self.stub.Cancel(Empty(), timeout=60)
 
     def close(self) -> None:
         self._channel.close()
@@ -116,7 +116,7 @@ class Host:
         self.sent.append((op, arguments))
         self.asked.set()
         if self.held:
-            assert self.held.wait(10)
+            assert self.held.wait(60)
         if self.error:
             raise self.error
         if op == "survey":
