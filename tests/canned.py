@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 import textwrap
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
+
+PREAMBLE = """\
+import json, os, sys, time
+def until(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+"""
+
+
+def until(met: Callable[[], object]) -> None:
+    """Wait for something that happens in another thread or program."""
+    end = time.monotonic() + 120
+    while not met():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)
 
 
 class CannedChannel:
@@ -62,7 +78,7 @@ def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         folder = tmp_path / "bin"
         folder.mkdir(exist_ok=True)
         program = folder / "ssh"
-        program.write_text(f"#!{sys.executable}\nimport json, os, sys, time\n" + textwrap.dedent(body))
+        program.write_text(f"#!{sys.executable}\n{PREAMBLE}" + textwrap.dedent(body))
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

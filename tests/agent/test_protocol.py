@@ -36,6 +36,8 @@ import_kinds()
 KINDS = [kind.kind for kind in kinds().values() if issubclass(kind, HostProvider)]
 MODULES = sorted(name for name in CODE.namelist() if CODE.read(name))
 
+HANG = 60  # seconds
+
 # Does what the client's bootstrap does, but with the host's folders in a test's folder.
 BOOT = """
 import sys
@@ -48,6 +50,8 @@ main.Machine = lambda peer: Machine(root=root, dpkg=root / "dpkg", state=root / 
 main.main({pending!r})
 sys.stderr.write(open("/proc/self/status").read())
 """
+
+BARE = "print(open('/proc/self/status').read())"  # what Python itself needs differs between its builds
 
 
 class Agent:
@@ -90,7 +94,7 @@ class Agent:
 
     def end(self) -> str:
         """Close its input, and return the status of its process that it prints at its end."""
-        _, errors = self.process.communicate(timeout=20)
+        _, errors = self.process.communicate(timeout=HANG)
         assert self.process.returncode == 0
         return str(errors)
 
@@ -112,6 +116,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Agent]]:
                 stream.close()  # type: ignore[union-attr]
 
 
+def peak(status: str) -> int:
+    """Return the largest memory of a process, in kB."""
+    return int(status.split("VmHWM:")[1].split(maxsplit=1)[0])
+
+
 def test_it_answers_ends_with_its_input_and_needs_little_memory(
     start: Callable[..., Agent], etc: Path
 ) -> None:
@@ -126,8 +135,8 @@ def test_it_answers_ends_with_its_input_and_needs_little_memory(
     digest = hashlib.sha256(base64.b64decode(sent)).hexdigest()
     assert agent.ask("blob", path=str(etc / "site"), sha=digest, data=sent, last=True)["ok"]
     status = agent.end()
-    peak = int(status.split("VmHWM:")[1].split()[0])
-    assert peak < 30_000, f"{peak} kB"
+    bare = subprocess.run([sys.executable, "-I", "-c", BARE], capture_output=True, text=True, check=True)
+    assert peak(status) < 4 * peak(bare.stdout)
 
 
 def test_it_leaves_no_core_dump_which_could_hold_secrets(start: Callable[..., Agent]) -> None:
@@ -183,7 +192,7 @@ def test_after_a_client_has_gone_its_last_request_is_finished_and_the_agent_ends
     assert agent.process.stdout is not None
     agent.process.stdout.close()  # answers go nowhere
     agent.process.stdin.close()
-    assert agent.process.wait(10) == 0
+    assert agent.process.wait(HANG) == 0
     assert (etc / "a").read_text() == "x"
 
 
@@ -196,7 +205,7 @@ def test_an_idle_session_ends_and_releases_the_lock(
     agent = start()
     agent.put(etc / "a", "x", test=["sleep", "0.8"])
     assert agent.read()["ok"]  # work is not idleness
-    assert agent.process.wait(10) == 0
+    assert agent.process.wait(HANG) == 0
 
 
 def test_a_client_that_only_sends_signs_of_life_keeps_its_session(
@@ -221,17 +230,19 @@ def test_the_lock_of_a_dead_client_is_free_within_half_a_minute() -> None:
     assert main.IDLE_LIMIT >= 5 * agent_process.LIVES, "one late sign of life would end a session"
 
 
-def test_four_puts_run_in_parallel_and_all_succeed(start: Callable[..., Agent], etc: Path) -> None:
+def test_four_puts_run_in_parallel_and_all_succeed(
+    start: Callable[..., Agent], etc: Path, tmp_path: Path
+) -> None:
     agent = start()
-    agent.put(etc / "a", "first")
-    agent.read()  # wait for its start, which takes longer on a busy machine than the measured time
-    begun = time.monotonic()
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    # Each waits for the three others. One after the other, the first would wait until its time limit.
+    all_four = f"until [ $(ls {begun} | wc -l) = 4 ]; do sleep 0.05; done"
     for name in "abcd":
-        agent.put(etc / name, name, validate=["sleep", "1"])
+        agent.put(etc / name, name, validate=["sh", "-c", f"touch {begun}/{name}; {all_four}"])
     answers = [agent.read() for _ in range(4)]
-    assert time.monotonic() - begun < 3, "one after the other takes 4"
-    assert sorted(answer["id"] for answer in answers) == [2, 3, 4, 5]
-    assert all(answer["ok"] for answer in answers)
+    assert all(answer["ok"] for answer in answers), answers
+    assert sorted(answer["id"] for answer in answers) == [1, 2, 3, 4]
     assert {p.name: p.read_text() for p in etc.iterdir()} == {n: n for n in "abcd"}
 
 
@@ -285,10 +296,9 @@ def test_a_daemon_that_a_test_leaves_behind_does_not_block_the_agent(
 ) -> None:
     agent = start()
     pid_file = tmp_path / "pid"
-    begun = time.monotonic()
-    agent.put(etc / "a", "x", test=["sh", "-c", f"sleep 60 & echo $! > {pid_file}"])
+    # The daemon outlives the time limit of the test: an agent that waits for it answers with an error.
+    agent.put(etc / "a", "x", test=["sh", "-c", f"sleep 120 & echo $! > {pid_file}"])
     assert agent.read()["ok"]
-    assert time.monotonic() - begun < 5
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 

@@ -22,13 +22,12 @@ def test_nothing_of_our_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_program_that_hangs_is_stopped_with_its_children() -> None:
-    begun = time.monotonic()
     with pytest.raises(AgentError, match="did not end within") as caught:
-        run(["sh", "-c", "sleep 60 & echo $! ; wait"], timeout=0.3)
+        run(["sh", "-c", "sleep 300 & echo $! ; wait"], timeout=0.3)
     assert caught.value.code == "timeout"
-    assert time.monotonic() - begun < 5
+    end = time.monotonic() + 60
     while is_running(caught.value.detail.strip()):
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() < end
         time.sleep(0.02)
 
 

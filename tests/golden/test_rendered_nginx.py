@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,16 +75,3 @@ def test_the_packaged_site_is_nothing_but_a_comment(golden: Golden) -> None:
     text = nginx.packaged_site("web1-nginx-packaged-site")
     golden("nginx.packaged-site.conf", text)
     assert all(line.startswith("#") for line in text.splitlines())
-
-
-def test_two_hundred_sites_are_rendered_in_a_tenth_of_a_second() -> None:
-    sites = [replace(site, name=f"{number}.{site.name}") for number in range(8) for site in SITES.values()]
-    assert len(sites) >= 190
-
-    def seconds() -> float:
-        began = time.process_time()
-        for site in sites:
-            nginx.site("web1-nginx-site", site, NEW)
-        return time.process_time() - began
-
-    assert min(seconds() for _ in range(5)) < 0.1

@@ -22,7 +22,7 @@ from portcullis.host.errors import (
     Unreachable,
 )
 from portcullis.host.session import Login, Session, declared_login, refusal, who
-from tests.canned import KEY
+from tests.canned import KEY, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -335,23 +335,26 @@ print("have", flush=True)
 for line in sys.stdin:
     message = json.loads(line)
     if message["op"] == "slow":
-        time.sleep(0.8)
+        open({begun!r}, "w").close()
+        until({go!r})
     if message["op"] != "never":
-        print(json.dumps({"id": message["id"], "ok": True, "result": {"op": message["op"]}}), flush=True)
+        print(json.dumps({{"id": message["id"], "ok": True, "result": {{"op": message["op"]}}}}), flush=True)
 """
 
 
 def test_a_session_ends_after_a_time_limit_only_if_no_other_request_waits(
-    fake_ssh: Callable[..., Session],
+    fake_ssh: Callable[..., Session], tmp_path: Path
 ) -> None:
-    session = fake_ssh(SLOW)
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    session = fake_ssh(SLOW.format(begun=str(begun), go=str(go)))
     found: list[Any] = []
-    other = threading.Thread(target=lambda: found.append(session.request("slow", timeout=20)))
+    other = threading.Thread(target=lambda: found.append(session.request("slow", timeout=120)))
     other.start()
-    time.sleep(0.2)
+    until(begun.exists)
     with pytest.raises(TimedOut):
         session.request("never", timeout=0.2)
-    other.join(20)
+    go.touch()
+    other.join(120)
     assert found == [{"op": "slow"}]
     session.request("x")
     assert session.connections == 1

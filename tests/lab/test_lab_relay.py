@@ -15,7 +15,8 @@ from lab.relay import Counts, Relay
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RTT = 1.0  # seconds; half of it is what a busy machine may add
+RTT = 0.3  # seconds
+HANG = 60  # seconds
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def echo() -> Iterator[tuple[str, int]]:
     finally:
         server.shutdown(socket.SHUT_RDWR)
         server.close()
-        thread.join(5)
+        thread.join(HANG)
 
 
 def say(connection: socket.socket, text: bytes) -> bytes:
@@ -63,22 +64,28 @@ def test_each_exchange_costs_one_round_trip_and_the_first_also_the_handshake() -
                 assert say(client, b"hello") == b"hello"
                 took.append(time.monotonic() - begun)
                 begun = time.monotonic()
-    assert 2 * RTT <= took[0] < 2.5 * RTT
-    assert all(RTT <= seconds < 2 * RTT for seconds in took[1:])
+    assert took[0] >= 2 * RTT
+    assert all(seconds >= RTT for seconds in took[1:])
 
 
 def test_a_long_answer_pays_the_delay_once() -> None:
-    data = bytes(4_000_000)
-    with echo() as target, Relay(target, rtt=RTT) as relay, socket.create_connection(relay.address) as client:
+    """It has 64 pieces or more. Meanwhile another client, who pays for each exchange, makes only a few."""
+    data = bytes(64 * 65536)
+    with (
+        echo() as target,
+        Relay(target, rtt=RTT) as relay,
+        socket.create_connection(relay.address) as client,
+        socket.create_connection(relay.address) as other,
+    ):
         say(client, b".")
-        writer = threading.Thread(target=client.sendall, args=(data,))
-        begun = time.monotonic()
-        writer.start()
-        left = len(data)
-        while left:
-            left -= len(client.recv(65536))
-        writer.join()
-    assert time.monotonic() - begun < 10 * RTT
+        say(other, b".")
+        long = threading.Thread(target=say, args=(client, data))
+        long.start()
+        exchanges = 0
+        while long.is_alive():
+            say(other, b".")
+            exchanges += 1
+    assert exchanges < 16
 
 
 def test_it_counts_connections_bytes_and_round_trips() -> None:
@@ -94,13 +101,13 @@ def test_it_counts_connections_bytes_and_round_trips() -> None:
 def test_a_target_that_refuses_hangs_up_on_the_client() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         closed = taken.getsockname()
-    with Relay(closed) as relay, socket.create_connection(relay.address, timeout=5) as client:
+    with Relay(closed) as relay, socket.create_connection(relay.address, timeout=HANG) as client:
         assert client.recv(1) == b""
 
 
 def test_the_end_of_one_side_reaches_the_other() -> None:
     with echo() as target, Relay(target, rtt=0.02) as relay:
-        with socket.create_connection(relay.address, timeout=5) as client:
+        with socket.create_connection(relay.address, timeout=HANG) as client:
             client.sendall(b"last words")
             client.shutdown(socket.SHUT_WR)
             got = b""
@@ -111,15 +118,16 @@ def test_the_end_of_one_side_reaches_the_other() -> None:
 
 def test_what_the_target_says_before_it_hears_the_client_is_no_round_trip() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, Relay(server.getsockname(), rtt=RTT) as relay:
-        with socket.create_connection(relay.address, timeout=5) as client, server.accept()[0] as target:
+        with socket.create_connection(relay.address, timeout=HANG) as client, server.accept()[0] as target:
             target.sendall(b".")
             client.recv(100)  # the line is open both ways
+            relay.delay(4)  # "hello" takes 2 s: the greeting is on its way by then
             client.sendall(b"hello")
-            time.sleep(RTT / 10)
             target.sendall(b"a greeting that was on its way")
             client.recv(100)
             assert relay.counts.round_trips == 0
             assert target.recv(100) == b"hello"
+            relay.delay(0)
             target.sendall(b"an answer")
             client.recv(100)
         assert relay.counts.round_trips == 1
@@ -160,4 +168,4 @@ def test_a_delay_may_come_later() -> None:
         relay.delay(RTT)
         begun = time.monotonic()
         say(client, b"later")
-        assert time.monotonic() - begun >= RTT * 0.9
+        assert time.monotonic() - begun >= RTT

@@ -116,7 +116,7 @@ class Host:
         self.sent.append((op, arguments))
         self.asked.set()
         if self.held:
-            assert self.held.wait(10)
+            assert self.held.wait(60)
         if self.error:
             raise self.error
         if op == "survey":

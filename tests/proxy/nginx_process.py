@@ -86,7 +86,7 @@ def running(files: Files) -> Iterator[int]:
     errors = files.folder / "stderr"
     with errors.open("w") as stream:
         process = subprocess.Popen(
-            _command("-g", "daemon off; worker_shutdown_timeout 1s;"),
+            _command("-g", "daemon off; worker_shutdown_timeout 60s;"),
             env=_environment(files),
             stderr=stream,
         )

@@ -305,10 +305,11 @@ def test_a_line_over_the_limit_is_refused(machine: Machine, tmp_path: Path) -> N
 def test_requests_are_read_only_as_fast_as_they_are_answered(machine: Machine, tmp_path: Path) -> None:
     """Otherwise a client that sends without reading could fill the host's memory."""
     asked = Flood(b'{"id": 1, "op": "hello"}\n', 1000)
-    answering = threading.Event()
+    at_work, answering = threading.Semaphore(0), threading.Event()
 
     class Slow(ReadOnly):
         def do(self, request: Json) -> Json:
+            at_work.release()
             answering.wait()
             return super().do(request)
 
@@ -316,11 +317,13 @@ def test_requests_are_read_only_as_fast_as_they_are_answered(machine: Machine, t
         agent = Agent(machine, out.fileno(), Slow(machine, STACK, DIGEST), bounded=True)
         serving = threading.Thread(target=agent.serve, args=([], asked))
         serving.start()
-        time.sleep(0.3)
+        for _ in range(AT_ONCE):
+            at_work.acquire()
+        time.sleep(0.3)  # an agent that reads on would show now
         waiting = 1000 - asked.left
         answering.set()
         serving.join()
-    assert 0 < waiting <= 2 * AT_ONCE + 1
+    assert AT_ONCE <= waiting <= 2 * AT_ONCE + 1
     assert set(asked.sizes) == {LINE}
     assert len((tmp_path / "said").read_text().splitlines()) == 1000
 

@@ -715,7 +715,7 @@ def test_race_of_a_user_who_swaps_the_folder_for_roots_folder(alice: Person, tmp
 
     end, rounds = time.monotonic() + RACE, 0
     with attacker(attack):
-        while time.monotonic() < end:
+        while time.monotonic() < end or not rounds:
             with contextlib.suppress(AgentError):
                 alice.put(keys={"laptop": CI if rounds % 2 else LAPTOP}, adopt=True)
                 rounds += 1
@@ -724,7 +724,6 @@ def test_race_of_a_user_who_swaps_the_folder_for_roots_folder(alice: Person, tmp
                 status = path.stat()
                 assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, mode)
             assert (roots / "authorized_keys").read_text() == f"{EVIL}\n"
-    assert rounds > 0
 
 
 def test_for_root_only_the_keys_are_managed(alice: Person) -> None:
@@ -816,7 +815,7 @@ def test_a_session_ends_with_its_key(
         left = {"laptop": f"restrict {LAPTOP}", "ci": CI} if change == "changed" else {"ci": CI}
         facts = alice.put(sessions="current", keys=left)["facts"]
         assert facts["sessions"] == "current"
-    assert session.wait(timeout=5) == -signal.SIGKILL
+    assert session.wait(timeout=60) == -signal.SIGKILL
     assert alice.host.said("loginctl") == [["terminate-user", "alice"]]
 
 
@@ -837,7 +836,7 @@ def test_sessions_left_by_an_interrupted_run_show_and_end(
     wanted = {"sessions": "current", "keys": {"ci": CI}}
     assert alice.facts(**wanted)["sessions"] == "from before the keys changed"
     assert [step["property"] for step in alice.put(**wanted)["steps"]] == ["sessions"]
-    assert session.wait(timeout=5) == -signal.SIGKILL
+    assert session.wait(timeout=60) == -signal.SIGKILL
     assert alice.facts(**wanted)["sessions"] == "current"
 
 
