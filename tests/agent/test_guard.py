@@ -500,7 +500,7 @@ def test_an_agent_without_a_client_is_ended_and_the_client_can_ask_for_the_outco
     started(str(door.machine.state), note.parent.name)
     assert door.path.read_text() == "open\n"
     with agent:
-        assert agent.wait(10) == 0
+        assert agent.wait(60) == 0
     assert not lock.parent.exists(), "the lock or its folder is left"
     assert door.beside().client.ask("armed", **ask) == {"armed": False, "undone": []}
     door.put("narrow\n")  # another resource of the same deployment
@@ -524,7 +524,7 @@ def test_the_timer_does_not_interrupt_a_running_change(door: DoorClient, host: F
 
     host.on["checker"] = fire
     guard = door.put("narrow\n", test=["checker"])["guard"]
-    assert undone.wait(10)
+    assert undone.wait(60)
     with pytest.raises(AgentError, match="by itself"):
         door.beside().client.ask("confirm", guard=guard)
     assert door.path.read_text() == "open\n"

@@ -103,7 +103,7 @@ def running(files: Files) -> Iterator[int]:
 
 
 def _wait(process: subprocess.Popen[bytes], files: Files) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             namespace.connected(process.pid, ("127.0.0.1", 80), "127.0.0.1").close()

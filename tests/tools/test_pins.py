@@ -155,7 +155,7 @@ class TestPulumi:
         return subprocess.run(
             ["sh", folder / "tools/pulumi-cli.sh", folder / "out"],
             env={"PATH": f"{folder}/bin:/usr/bin:/bin"},
-            capture_output=True, text=True, check=False, timeout=20,
+            capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
 
     def archive(self, version: str) -> str:

@@ -190,7 +190,7 @@ def test_gitlab_refuses_one_runner_for_both(preview: str, deploy: str, tags: str
 def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     argv = ["bash", "-euo", "pipefail", "-c", script]
     env = {"PATH": "/usr/bin:/bin", **environment}
-    return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_every_path_that_a_pipeline_names_exists() -> None:

@@ -208,7 +208,7 @@ def run(program: Path, asked: str | None, **env: str) -> subprocess.CompletedPro
     shell = shutil.which("sh") or "/bin/sh"
     given = {**env, **({} if asked is None else {"SSH_ORIGINAL_COMMAND": asked})}
     return subprocess.run(
-        [shell, program], env=given, capture_output=True, text=True, check=False, timeout=10
+        [shell, program], env=given, capture_output=True, text=True, check=False, timeout=60
     )
 
 

@@ -522,7 +522,7 @@ def side_by_side(web: Packages, *others: tuple[str, str]) -> dict[str, Any]:
         for thread in threads if simulate else ():
             if thread.ident is None:
                 thread.start()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while len(kind._waiting) + len(ended) < len(threads) and time.monotonic() < deadline:  # type: ignore[attr-defined]
             time.sleep(0.01)
         return run(verb, names, also, simulate=simulate)
@@ -530,7 +530,7 @@ def side_by_side(web: Packages, *others: tuple[str, str]) -> dict[str, Any]:
     web.apt.apt_get = apt_get  # type: ignore[method-assign]
     ended["web"] = outcome(web, "nginx")
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     web.apt.apt_get = run  # type: ignore[method-assign]
     return ended
 
