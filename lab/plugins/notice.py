@@ -19,8 +19,8 @@ _KEPT_SECONDS = 24 * 3600
 def announce(log: Log, engine: int) -> None:
     """Tell it, unless another stand-in of the same engine process has.
 
-    One run starts each plugin more than once. The first whose line gets to the engine notes it in a file named
-    after the engine process. The others wait meanwhile: that one may be killed before the line is shown.
+    One run starts each plugin more than once. The first whose line gets to the engine notes it in a file that
+    is named after the engine process. The others wait meanwhile, as it may be killed before that.
     """
     folder = Path(os.environ.get("PORTCULLIS_CACHE") or Path.home() / ".cache" / "portcullis") / "stand-ins"
     try:

@@ -25,7 +25,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """Translates between messages and plain Python, and errors into statuses without tracebacks."""
 
     def __init__(self, plugin: Plugin, stop: Callable[[], None]) -> None:
-        """Serve one plugin; `stop` ends what runs and has no result worth waiting for when the engine cancels."""
+        """Serve one plugin; `stop` ends, when the engine cancels, what nobody waits for."""
         self._plugin = plugin
         self._stop = stop
         self._cancelled = False
@@ -120,7 +120,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             raise NotCoveredError(self._plugin.package, f"the function {request.tok}")
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Refuse new calls, and stay. The engine also calls this at the end of every run, before its SIGINT."""
+        """Refuse new calls, and stay. The engine also calls this at the end of each run, before SIGINT."""
         self._cancelled = True
         self._stop()
         return Empty()

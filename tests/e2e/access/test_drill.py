@@ -111,7 +111,7 @@ def deploy(drill: Drill, change: Hostile, *, window: int) -> subprocess.Popen[st
         lambda: "undo.json" in drill.host.run(f"ls {GUARDS}/*", check=False).stdout,
         60,
     )
-    wait_for("the change", lambda: not drill.enters(), 20)
+    wait_for("the change", lambda: not drill.enters())
     return process
 
 
@@ -123,10 +123,10 @@ def test_a_deployer_that_is_killed_in_the_middle(drill: Drill, module_host: Host
     drill.declare()
     wait_for("the host to restore itself", drill.enters, 150)
     drill.cancel()
-    wait_for("it to be done", lambda: not module_host.run(f"ls {GUARDS}", check=False).stdout, 20)
+    wait_for("it to be done", lambda: not module_host.run(f"ls {GUARDS}", check=False).stdout)
     # Said last of all, when the guard's folder is gone already.
     said = "journalctl --sync; journalctl -q -u 'portcullis-guard-*'"
-    wait_for("its word", lambda: UNDONE in module_host.run(said).stdout, 20)
+    wait_for("its word", lambda: UNDONE in module_host.run(said).stdout)
     drill.up().lacks(TAKEN_BACK)
     drill.unchanged()
 
@@ -141,7 +141,7 @@ def test_a_reboot_in_the_window(drill: Drill, module_host: Host) -> None:
     drill.declare()
     wait_for("the boot unit to restore the host", drill.enters, 60)
     said = "journalctl -q -u portcullis-guard"
-    wait_for("its word", lambda: UNDONE in module_host.run(said).stdout, 20)
+    wait_for("its word", lambda: UNDONE in module_host.run(said).stdout)
     assert module_host.run("ls /etc/systemd/system/portcullis-guard.service", check=False).stdout == ""
     drill.cancel()
     drill.up()

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab import stack
-from lab.plugins import notice
 from portcullis.components.previews import render as preview
 from tests.e2e.access.preview_key import DOCKER, STACK_ID, Holder
 from tests.e2e.host.test_host_secrets import spellings
@@ -88,12 +87,8 @@ def assert_no_secret(text: str, secrets: list[str]) -> None:
             assert spelling not in text, f"{secret[:4]}… is told"
 
 
-# These lines say nothing about the host. At the start of a whole run the stand-ins' notice was missing once,
-# and once the engine said that stand-ins had exited early. Nobody knows why yet.
-BESIDE = (
-    "@", "Duration", "Diagnostics:", "pulumi:pulumi:Stack (", notice.TEXT, "error: Detected that ",
-    "This is *always* a bug in the provider", "To assist with debugging we have dumped",
-)  # fmt: skip
+# These lines say nothing about the host.
+BESIDE = ("@", "Duration", "Diagnostics:", "pulumi:pulumi:Stack (")
 
 
 def lines(output: str) -> list[str]:
@@ -210,7 +205,7 @@ def test_nothing_is_copied_from_the_host_or_to_it(holder: Holder, tmp_path: Path
     place = f"{preview.ACCOUNT}@{holder.shop.host.address}"
     (tmp_path / "evil").write_text("evil")
     for words in ([f"{place}:/etc/passwd", str(tmp_path)], [str(tmp_path / "evil"), f"{place}:/tmp/evil"]):
-        done = subprocess.run([*argv, *words], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run([*argv, *words], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode != 0, done
     assert not (tmp_path / "passwd").exists()
     assert holder.shop.host.run("test -e /tmp/evil", check=False).returncode == 1
@@ -227,9 +222,9 @@ def test_dockers_socket_is_not_forwarded(holder: Holder) -> None:
     argv = holder.argv("-N", "-L", f"{near}:/run/docker.sock")
     with subprocess.Popen(argv, stderr=subprocess.PIPE) as process:
         try:
-            wait_for("ssh to listen", near.exists, 30)
+            wait_for("ssh to listen", near.exists)
             with socket.socket(socket.AF_UNIX) as line:
-                line.settimeout(30)
+                line.settimeout(60)
                 line.connect(str(near))
                 # ssh closes it as soon as the host refuses, before or after this was sent.
                 with suppress(ConnectionResetError, BrokenPipeError):
@@ -254,7 +249,7 @@ def test_nothing_listens_on_the_host_for_it(holder: Holder, listener: str) -> No
 @pytest.mark.parametrize("user", ["root", "deploy", "tunnel-alice"])
 def test_it_is_nobody_elses_key(holder: Holder, user: str) -> None:
     argv = [*holder.argv(user=user), "id"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert "Permission denied (publickey)" in done.stderr
 
 
@@ -506,7 +501,7 @@ def test_a_key_that_is_replaced_is_gone_with_its_connections(holder: Holder) -> 
     resources = json.loads(holder.shop.run("stack", "export").output)["deployment"]["resources"]
     (urn,) = [r["urn"] for r in resources if r["urn"].endswith("::preview-key")]
     holder.shop.up("--replace", urn)
-    assert process.wait(timeout=10) != 0
+    assert process.wait(timeout=60) != 0
     process.communicate()
     assert b"Permission denied (publickey)" in holder.ssh(command=DOCKER).stderr
     holder.key.write_text(str(holder.outputs()["previewKey-web1"]))
@@ -518,7 +513,7 @@ def test_taken_out_it_is_gone_with_its_connections(holder: Holder) -> None:
     process = opened(holder)
     holder.shop.set("hosts.web1", preview=None)
     holder.shop.up(timeout=300)
-    assert process.wait(timeout=10) != 0
+    assert process.wait(timeout=60) != 0
     process.communicate()
     host = holder.shop.host
     assert host.run(f"getent passwd {preview.ACCOUNT}", check=False).stdout == ""
