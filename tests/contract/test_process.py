@@ -289,7 +289,7 @@ def test_its_commands_end_with_it(start: Start, tmp_path: Path) -> None:
 
 
 SLOW_DOCKER = """#!{python}
-import http.server, json, pathlib, sys, time
+import http.server, json, pathlib, signal, sys, time
 
 VOLUME = {{"Name": "x", "Driver": "local", "Options": None, "Labels": None, "Mountpoint": "/x"}}
 
@@ -319,7 +319,13 @@ class Docker(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+def end(*_):
+    pathlib.Path({folder!r}, "ended").touch()
+    sys.exit()
+
+signal.signal(signal.SIGTERM, end)
 Docker()
+time.sleep(60)  # the host is slow to hang up
 """
 
 
@@ -349,6 +355,7 @@ def test_what_docker_does_when_the_engine_cancels_ends_in_the_state(
     assert isinstance(made, dict), made
     assert made["id"] == "x"
     docker.close()
+    assert (tmp_path / "ended").exists(), "ssh was killed after a while"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
