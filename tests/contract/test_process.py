@@ -325,7 +325,8 @@ def end(*_):
 
 signal.signal(signal.SIGTERM, end)
 Docker()
-time.sleep(60)  # the host is slow to hang up
+for _ in range(600):  # the host is slow to hang up; one long sleep may begin just after the signal
+    time.sleep(0.1)
 """
 
 
