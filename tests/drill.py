@@ -1,6 +1,6 @@
-"""Which of the many changes by hand one run of all tests tries one by one: some, drawn by a seed.
+"""Which of the many changes by hand one run of all tests tries one by one: some, drawn by a fixed seed.
 
-`make drill-inventory` tries them all.
+`DRILL=N` draws others; `make drill-inventory` tries them all.
 """
 
 from __future__ import annotations
@@ -16,8 +16,15 @@ VARIABLE = "DRILL"
 ALL = "all"
 SOME = 6
 
+SEED = "21"
+"""`make test` tries the same ones each time, so that it is not red for a fault that is older than the change.
+
+By this seed test_few_kills.py kills a plugin and an agent. A killed engine may lose its state's attributes
+(docs/tests.md), at a moment that no seed decides.
+"""
+
 # Workers inherit it, so that all draw the same ones.
-os.environ.setdefault(VARIABLE, str(random.randrange(10**6)))  # noqa: S311 - nothing is secret
+os.environ.setdefault(VARIABLE, SEED)
 
 
 def is_whole() -> bool:

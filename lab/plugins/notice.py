@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,20 +19,22 @@ _KEPT_SECONDS = 24 * 3600
 def announce(log: Log, engine: int) -> None:
     """Tell it, unless another stand-in of the same engine process has.
 
-    One run starts each plugin more than once; the first to make a file named after the engine process tells.
+    One run starts each plugin more than once. The first whose line gets to the engine notes it in a file that
+    is named after the engine process. The others wait meanwhile, as it may be killed before that.
     """
     folder = Path(os.environ.get("PORTCULLIS_CACHE") or Path.home() / ".cache" / "portcullis") / "stand-ins"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.iterdir():
-            if old.stat().st_mtime < time.time() - _KEPT_SECONDS:
-                old.unlink(missing_ok=True)
-        (folder / f"{engine}-{_started(engine)}").touch(exist_ok=False)
-    except FileExistsError:
-        return
+            with suppress(FileNotFoundError):  # another plugin tidies, too
+                if old.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                    old.unlink()
+        with (folder / f"{engine}-{_started(engine)}").open("a", encoding="utf-8") as note:
+            fcntl.flock(note, fcntl.LOCK_EX)
+            if not os.fstat(note.fileno()).st_size and log(TEXT):
+                note.write("told\n")
     except OSError:
-        pass  # said too often is better than not at all
-    log(TEXT)
+        log(TEXT)  # said too often is better than not at all
 
 
 def _started(process: int) -> str:

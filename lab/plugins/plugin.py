@@ -43,8 +43,8 @@ class Found:
 class Log(Protocol):
     """Shows a line to the user, at the resource or at the stack."""
 
-    def __call__(self, message: str, urn: str = "", *, warning: bool = False) -> None:
-        """Send it to the engine."""
+    def __call__(self, message: str, urn: str = "", *, warning: bool = False) -> bool:
+        """Send it to the engine, and return whether it got there."""
 
 
 class Plugin(Protocol):

@@ -1,16 +1,18 @@
 """Runs a stand-in as the engine expects: a gRPC server on loopback whose port is the first line on stdout.
 
-It ends when the engine cancels, when the engine is gone (nobody reads answers then), on SIGTERM and SIGINT.
+It ends on SIGTERM and SIGINT, and when the engine is gone (nobody reads answers then). It does not end on the
+engine's Cancel: a plugin that ends before the engine sends SIGINT may count as one that "exited prematurely".
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import grpc
@@ -27,7 +29,7 @@ _LARGEST_MESSAGE = 400 * 1024 * 1024  # the engine's own limit
 _PARENT_CHECK_SECONDS = 0.5
 _CALLS_AT_ONCE = 16
 _GRACE_SECONDS = 30
-"""For Docker's calls that are under way when the engine says stop."""
+"""For Docker's calls that are under way at SIGTERM or SIGINT. The engine itself kills after 5 seconds."""
 
 
 class EngineLog:
@@ -37,16 +39,18 @@ class EngineLog:
         """`address` is the engine's HOST:PORT, or empty."""
         self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address)) if address else None
 
-    def __call__(self, message: str, urn: str = "", *, warning: bool = False) -> None:
-        """Show a line at a resource, or at the stack without a URN."""
+    def __call__(self, message: str, urn: str = "", *, warning: bool = False) -> bool:
+        """Show a line at a resource, or at the stack without a URN; return whether it is shown."""
         if self._engine is None:
             sys.stderr.write(message + "\n")
-            return
+            return True
         severity = engine_pb2.WARNING if warning else engine_pb2.INFO
         try:
             self._engine.Log(engine_pb2.LogRequest(severity=severity, message=message, urn=urn), timeout=5)
         except grpc.RpcError:
             sys.stderr.write(message + "\n")
+            return False
+        return True
 
 
 def main(arguments: list[str]) -> None:
@@ -55,10 +59,12 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"usage: python lab/plugins {'|'.join(_PACKAGES)} [ENGINE_ADDRESS]")
     # Each plugin is a package of its own, so that none pays for another's imports.
     module = importlib.import_module(f"lab.plugins.{arguments[0]}_plugin.provider")
+    is_docker = arguments[0] == "docker"
     log = EngineLog(next((word for word in arguments[1:] if not word.startswith("-")), ""))
     plugin: Plugin = module.plugin(log)
     parent = os.getppid()
-    done = threading.Event()
+    # An Event's set() in a signal handler may wait for the lock that wait() holds; a SimpleQueue does not.
+    ends: SimpleQueue[None] = SimpleQueue()
     server = grpc.server(
         ThreadPoolExecutor(_CALLS_AT_ONCE),
         options=[
@@ -66,19 +72,28 @@ def main(arguments: list[str]) -> None:
             ("grpc.max_send_message_length", _LARGEST_MESSAGE),
         ],
     )
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(plugin, done.set), server)
+    # Docker's running calls go on after Cancel, so that the state has their results. Commands end.
+    servicer = Servicer(plugin, (lambda: None) if is_docker else plugin.close)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: done.set())
+        signal.signal(number, lambda *_: ends.put(None))
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     announce(log, parent)
-    while not done.wait(_PARENT_CHECK_SECONDS) and os.getppid() == parent:
-        pass
-    if arguments[0] == "docker" and done.is_set():
+    if _is_told_to_end(ends, parent) and is_docker:
         # What Docker is doing must end in the engine's state: cut off, a network would be there and unknown.
         server.stop(_GRACE_SECONDS).wait(_GRACE_SECONDS + 1)
     plugin.close()
     server.stop(grace=1).wait(2)
     os._exit(0)  # a call still waiting for a host must not keep us
+
+
+def _is_told_to_end(ends: SimpleQueue[None], parent: int) -> bool:
+    """Wait for a signal, or for the parent's end; return whether it was a signal."""
+    while os.getppid() == parent:
+        with contextlib.suppress(Empty):
+            ends.get(timeout=_PARENT_CHECK_SECONDS)
+            return True
+    return False

@@ -25,9 +25,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """Translates between messages and plain Python, and errors into statuses without tracebacks."""
 
     def __init__(self, plugin: Plugin, stop: Callable[[], None]) -> None:
-        """Serve one plugin; `stop` is called when the engine says that it is done."""
+        """Serve one plugin; `stop` ends, when the engine cancels, what nobody waits for."""
         self._plugin = plugin
         self._stop = stop
+        self._cancelled = False
 
     # The names below are the protocol's.
     def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -47,18 +48,18 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.DiffResponse()  # the engine then compares the inputs itself
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        with _Failures(context):
+        with self._answering(context):
             self._plugin.configure(from_struct(request.args))
         return provider_pb2.ConfigureResponse(**self._plugin.configured)
 
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        with _Failures(context):
+        with self._answering(context):
             return _checked(
                 *self._plugin.check(_target(request), from_struct(request.olds), from_struct(request.news))
             )
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        with _Failures(context):
+        with self._answering(context):
             answer = self._plugin.diff(_target(request), from_struct(request.olds), from_struct(request.news))
         found = answer.differences
         replaces = sorted({difference.top for difference in found if difference.replaces})
@@ -77,7 +78,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return response
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        with _Failures(context, f"creating {request.urn}: "):
+        with self._answering(context, f"creating {request.urn}: "):
             id_, state = self._plugin.create(
                 _target(request), from_struct(request.properties), preview=request.preview
             )
@@ -86,7 +87,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return response
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        with _Failures(context, f"refreshing {request.urn}: "):
+        with self._answering(context, f"refreshing {request.urn}: "):
             found = self._plugin.read(
                 _target(request), from_struct(request.properties), from_struct(request.inputs)
             )
@@ -98,7 +99,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return response
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        with _Failures(context, f"updating {request.urn}: "):
+        with self._answering(context, f"updating {request.urn}: "):
             state = self._plugin.update(
                 _target(request),
                 from_struct(request.olds),
@@ -110,17 +111,24 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return response
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        with _Failures(context, f"deleting {request.urn}: "):
+        with self._answering(context, f"deleting {request.urn}: "):
             self._plugin.delete(_target(request), from_struct(request.properties))
         return Empty()
 
     def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        with _Failures(context):
+        with self._answering(context):
             raise NotCoveredError(self._plugin.package, f"the function {request.tok}")
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Refuse new calls, and stay. The engine also calls this at the end of each run, before SIGINT."""
+        self._cancelled = True
         self._stop()
         return Empty()
+
+    def _answering(self, context: grpc.ServicerContext, what: str = "") -> _Failures:
+        if self._cancelled:
+            context.abort(grpc.StatusCode.CANCELLED, "cancelled")
+        return _Failures(context, what)
 
 
 class _Failures:

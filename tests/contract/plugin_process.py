@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,9 +101,10 @@ class PluginProcess:
         self.wait()
 
     def wait(self) -> None:
-        """See it end, after it was told to."""
+        """See it end, as the engine lets it after a Cancel."""
         self._channel.close()
-        assert self.process.wait(5) == 0
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(60) == 0
         assert self.process.stdout is not None
         self.process.stdout.close()
         self._errors.close()

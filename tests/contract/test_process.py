@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.plugins import notice
 from tests.contract.plugin_process import LAUNCHERS, PluginProcess, Refusal
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ _PREFIX = "urn:pulumi:dev::web::"
 CONTAINER = "docker:index/container:Container"
 LOCAL = "command:local:Command"
 CURE = "Install the official plugin"
+CANCELLED = Refusal("CANCELLED", "cancelled")
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def refusal(answer: dict[str, Any] | Refusal) -> str:
     return answer.message
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(done: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something that happens in another process."""
     end = time.monotonic() + seconds
     while not done():
@@ -82,6 +85,22 @@ def test_it_is_said_once_per_engine_that_stand_ins_are_at_work(start: Start) -> 
     time.sleep(0.3)
     said = "".join(plugin.stderr for plugin in plugins)
     assert said.count("docs/plugin-stand-ins.md") == 1
+
+
+def test_the_next_stand_in_says_it_if_the_engine_did_not_hear_the_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PORTCULLIS_CACHE", str(tmp_path))
+    heard, left = [], [False, True, True]
+
+    def log(message: str, urn: str = "", *, warning: bool = False) -> bool:
+        del urn, warning
+        heard.append(message)
+        return left.pop(0)
+
+    for _ in range(3):
+        notice.announce(log, os.getpid())
+    assert heard == [notice.TEXT] * 2
 
 
 @pytest.mark.parametrize(
@@ -264,14 +283,87 @@ def test_its_commands_end_with_it(start: Start, tmp_path: Path) -> None:
     command.call("Cancel", {})
     thread.join(10)
     wait_until(lambda: not runs(child))
-    wait_until(lambda: command.process.poll() is not None)
+    # The engine may call a plugin that ends before its SIGINT one that "exited prematurely".
+    assert command.process.poll() is None
+    assert command.call("Create", about(LOCAL, properties={"create": "true"})) == CANCELLED
+
+
+SLOW_DOCKER = """#!{python}
+import http.server, json, pathlib, signal, sys, time
+
+VOLUME = {{"Name": "x", "Driver": "local", "Options": None, "Labels": None, "Mountpoint": "/x"}}
+
+class Docker(http.server.BaseHTTPRequestHandler):
+    protocol_version, rfile, wfile = "HTTP/1.1", sys.stdin.buffer, sys.stdout.buffer
+    close_connection = False
+
+    def __init__(self):
+        while not self.close_connection:
+            self.handle_one_request()
+
+    def do_GET(self):
+        text = json.dumps({{"ApiVersion": "1.41"}} if self.path.endswith("/version") else VOLUME).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        pathlib.Path({folder!r}, "asked").touch()
+        while not pathlib.Path({folder!r}, "go").exists():
+            time.sleep(0.05)
+        self.do_GET()
+
+    def log_message(self, *_):
+        pass
+
+def end(*_):
+    pathlib.Path({folder!r}, "ended").touch()
+    sys.exit()
+
+signal.signal(signal.SIGTERM, end)
+Docker()
+for _ in range(600):  # the host is slow to hang up; one long sleep may begin just after the signal
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGINT, signal.SIGTERM], ids=str)
+def test_what_docker_does_when_the_engine_cancels_ends_in_the_state(
+    tmp_path: Path, number: signal.Signals | None
+) -> None:
+    """A second Ctrl-C of the user brings the signal."""
+    ssh = tmp_path / "bin" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(SLOW_DOCKER.format(python=sys.executable, folder=str(tmp_path)))
+    ssh.chmod(0o755)
+    docker = PluginProcess("docker", tmp_path, {"PATH": f"{ssh.parent}:{os.environ['PATH']}"})
+    docker.call("Configure", {"args": {"host": "ssh://web1"}})
+    volume = about("docker:index/volume:Volume", properties={"name": "x", "driver": "local"})
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(docker.call, "Create", volume)
+        wait_until((tmp_path / "asked").exists, 60)
+        docker.call("Cancel", {})
+        assert docker.call("Create", volume) == CANCELLED
+        if number:
+            docker.process.send_signal(number)
+        time.sleep(1.5)  # longer than calls may take that nobody waits for
+        assert docker.process.poll() is None
+        (tmp_path / "go").touch()
+        made = making.result(60)
+    assert isinstance(made, dict), made
+    assert made["id"] == "x"
+    docker.close()
+    assert (tmp_path / "ended").exists(), "ssh was killed after a while"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_on_a_signal(start: Start, number: signal.Signals) -> None:
     plugin = start("tls")
     plugin.process.send_signal(number)
-    assert plugin.process.wait(5) == 0
+    assert plugin.process.wait(60) == 0
 
 
 def test_it_ends_when_the_engine_is_killed(tmp_path: Path) -> None:
@@ -296,4 +388,4 @@ def test_it_ends_when_the_engine_is_killed(tmp_path: Path) -> None:
     engine.kill()
     engine.wait()
     engine.stdout.close()
-    wait_until(lambda: not runs(plugin), 5)
+    wait_until(lambda: not runs(plugin))

@@ -7,13 +7,14 @@ import json
 import os
 import socket
 import subprocess
+import threading
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
 from lab import stack
-from lab.plugins import notice
 from portcullis.components.previews import render as preview
 from tests.e2e.access.preview_key import DOCKER, STACK_ID, Holder
 from tests.e2e.host.test_host_secrets import spellings
@@ -88,10 +89,10 @@ def assert_no_secret(text: str, secrets: list[str]) -> None:
             assert spelling not in text, f"{secret[:4]}… is told"
 
 
-# These lines say nothing about the host. At the start of a whole run the stand-ins' notice was missing once,
-# and once the engine said that stand-ins had exited early. Nobody knows why yet.
+# These lines say nothing about the host. At its end the engine has 5 s for all its plugins, one by one. On a
+# busy machine that may be too little, and it says of the last ones that they exited prematurely.
 BESIDE = (
-    "@", "Duration", "Diagnostics:", "pulumi:pulumi:Stack (", notice.TEXT, "error: Detected that ",
+    "@", "Duration", "Diagnostics:", "pulumi:pulumi:Stack (", "error: Detected that ",
     "This is *always* a bug in the provider", "To assist with debugging we have dumped",
 )  # fmt: skip
 
@@ -210,7 +211,7 @@ def test_nothing_is_copied_from_the_host_or_to_it(holder: Holder, tmp_path: Path
     place = f"{preview.ACCOUNT}@{holder.shop.host.address}"
     (tmp_path / "evil").write_text("evil")
     for words in ([f"{place}:/etc/passwd", str(tmp_path)], [str(tmp_path / "evil"), f"{place}:/tmp/evil"]):
-        done = subprocess.run([*argv, *words], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run([*argv, *words], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode != 0, done
     assert not (tmp_path / "passwd").exists()
     assert holder.shop.host.run("test -e /tmp/evil", check=False).returncode == 1
@@ -227,9 +228,9 @@ def test_dockers_socket_is_not_forwarded(holder: Holder) -> None:
     argv = holder.argv("-N", "-L", f"{near}:/run/docker.sock")
     with subprocess.Popen(argv, stderr=subprocess.PIPE) as process:
         try:
-            wait_for("ssh to listen", near.exists, 30)
+            wait_for("ssh to listen", near.exists)
             with socket.socket(socket.AF_UNIX) as line:
-                line.settimeout(30)
+                line.settimeout(60)
                 line.connect(str(near))
                 # ssh closes it as soon as the host refuses, before or after this was sent.
                 with suppress(ConnectionResetError, BrokenPipeError):
@@ -254,7 +255,7 @@ def test_nothing_listens_on_the_host_for_it(holder: Holder, listener: str) -> No
 @pytest.mark.parametrize("user", ["root", "deploy", "tunnel-alice"])
 def test_it_is_nobody_elses_key(holder: Holder, user: str) -> None:
     argv = [*holder.argv(user=user), "id"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert "Permission denied (publickey)" in done.stderr
 
 
@@ -489,7 +490,7 @@ def test_after_all_of_this_nothing_on_the_host_is_new(holder: Holder) -> None:
 
 
 def opened(holder: Holder) -> subprocess.Popen[bytes]:
-    """A connection to the agent that stays."""
+    """A connection to the agent that stays. The agent ends by itself after 20 s without a request."""
     process = subprocess.Popen(
         [*holder.argv(), preview.ASK_AGENT],
         stdin=subprocess.PIPE,
@@ -498,7 +499,17 @@ def opened(holder: Holder) -> subprocess.Popen[bytes]:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"have\n"
+    threading.Thread(target=keep_asking, args=(process.stdin,), daemon=True).start()
     return process
+
+
+def keep_asking(agent: IO[bytes]) -> None:
+    # The test closes it, or ssh has ended.
+    with suppress(ValueError, OSError):
+        while True:
+            agent.write(json.dumps({"id": 1, "op": "hello", "stack": STACK_ID}).encode() + b"\n")
+            agent.flush()
+            time.sleep(2)
 
 
 def test_a_key_that_is_replaced_is_gone_with_its_connections(holder: Holder) -> None:
@@ -506,7 +517,7 @@ def test_a_key_that_is_replaced_is_gone_with_its_connections(holder: Holder) -> 
     resources = json.loads(holder.shop.run("stack", "export").output)["deployment"]["resources"]
     (urn,) = [r["urn"] for r in resources if r["urn"].endswith("::preview-key")]
     holder.shop.up("--replace", urn)
-    assert process.wait(timeout=10) != 0
+    assert process.wait(timeout=60) != 0
     process.communicate()
     assert b"Permission denied (publickey)" in holder.ssh(command=DOCKER).stderr
     holder.key.write_text(str(holder.outputs()["previewKey-web1"]))
@@ -518,7 +529,7 @@ def test_taken_out_it_is_gone_with_its_connections(holder: Holder) -> None:
     process = opened(holder)
     holder.shop.set("hosts.web1", preview=None)
     holder.shop.up(timeout=300)
-    assert process.wait(timeout=10) != 0
+    assert process.wait(timeout=60) != 0
     process.communicate()
     host = holder.shop.host
     assert host.run(f"getent passwd {preview.ACCOUNT}", check=False).stdout == ""

@@ -107,7 +107,7 @@ class Standing:
         """Return what ssh said; nothing may have come out of it, and a connection must not stay."""
         done = subprocess.run(
             [*self.argv(person, *options), *command],
-            input="", capture_output=True, text=True, timeout=20, check=False,
+            input="", capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode != 0, done
         assert done.stdout == "", done
@@ -117,7 +117,7 @@ class Standing:
         """Return what answers there, through a single forwarded connection."""
         done = subprocess.run(
             self.argv(person, "-W", target),
-            input="hello\n\n", capture_output=True, text=True, timeout=20, check=False,
+            input="hello\n\n", capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         return done.stdout.strip() or done.stderr.strip()
 
@@ -136,7 +136,7 @@ def _listens(port: int) -> bool:
 
 
 def _until(done: object, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not done():  # type: ignore[operator]
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -152,7 +152,7 @@ def _free_port() -> int:
 
 def _ask(port: int, text: bytes = b"hello\n", *, through: tuple[str, int] | None = None) -> bytes:
     """Return the line that is answered on a local port, or behind the proxy there (RFC 1928)."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         if through:
             connection.sendall(b"\x05\x01\x00")  # version 5, one method: none needed
             assert connection.recv(2) == b"\x05\x00"
@@ -252,7 +252,7 @@ def test_nothing_but_forwarding(standing: Standing) -> None:
     for legacy in ([], ["-O"]):
         copied = subprocess.run(
             ["scp", *legacy, *scp, f"tunnel-alice@{standing.host.address}:/etc/passwd", standing.folder],
-            capture_output=True, text=True, timeout=20, check=False,
+            capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert copied.returncode != 0, copied
     assert not (standing.folder / "passwd").exists()
@@ -260,7 +260,7 @@ def test_nothing_but_forwarding(standing: Standing) -> None:
 
 def test_no_password_and_no_key_of_somebody_else(standing: Standing) -> None:
     done = subprocess.run(
-        standing.argv("alice", "-N", key="bob"), capture_output=True, text=True, timeout=20, check=False
+        standing.argv("alice", "-N", key="bob"), capture_output=True, text=True, timeout=60, check=False
     )
     assert "Permission denied (publickey)." in done.stderr
     shadow = standing.host.run("getent shadow tunnel-alice tunnel-bob | cut -d: -f1,2").stdout
@@ -307,7 +307,7 @@ def test_a_line_that_opens_more_for_one_of_them_is_a_difference(standing: Standi
     for switches, command in ((["-s"], "sftp"), ([], "cat /etc/passwd")):
         done = subprocess.run(
             [*standing.argv("bob", *switches), command],
-            input="", capture_output=True, text=True, timeout=20, check=False,
+            input="", capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stdout) == (1, "This account is currently not available.\n"), done
     standing.host.run(f"rm {EVIL}")
@@ -325,7 +325,7 @@ def test_who_may_reach_less_or_is_taken_out_loses_the_open_tunnel_too(standing: 
     assert (_ask(ports[1]), _ask(ports[2])) == (b"mongo:hello\n", b"redis:hello\n")
     standing.declare({"alice": ["redis"]}).up()
     for process in (alice, bob):
-        assert process.wait(timeout=5) != 0
+        assert process.wait(timeout=60) != 0
     assert standing.reaches("alice", "172.17.0.1:6379") == "redis:hello"
     assert "administratively prohibited" in standing.reaches("alice", "172.17.0.1:27017")
     assert "Permission denied" in standing.reaches("bob", "172.17.0.1:6379")

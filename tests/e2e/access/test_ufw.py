@@ -53,7 +53,7 @@ def listen(host: Host, *ports: int) -> None:
         host.run(
             f"systemd-run -q --unit=listener-{port} --property=WorkingDirectory=/srv python3 server.py {port}"
         )
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(host.run(f"curl -sm 2 http://[::1]:{port}/", check=False).returncode for port in ports):
         assert time.monotonic() < deadline
         time.sleep(0.1)

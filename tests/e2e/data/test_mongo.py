@@ -226,7 +226,7 @@ def test_acknowledged_writes_are_there_after_kill_9_and_a_stopped_server_is_star
     started = host.run("docker inspect -f '{{.State.StartedAt}}' mongo").stdout
     host.run("kill -9 $(docker top mongo -o pid | tail -n +2)")
     before = len(acknowledged)
-    wait_for("writes after the restart", lambda: len(acknowledged) > before + 20, 30)
+    wait_for("writes after the restart", lambda: len(acknowledged) > before + 20)
     stop.set()
     writer.join()
     assert host.run("docker inspect -f '{{.State.StartedAt}}' mongo").stdout != started

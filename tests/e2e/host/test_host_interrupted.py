@@ -26,12 +26,15 @@ SLOW = """
 File("slow", host="web1", path="/etc/slow", content="{content}\\n", adopt=True, test=["sh", "-c", "{test}"])
 File("other", host="web1", path="/etc/other", content="{content}\\n")
 """
+GO = "/run/e2e-go"
+HOLD = f"for i in $(seq 1500); do [ -e {GO} ] && break; sleep 0.2; done"
+"""As a file's test: the change is under way until GO is there."""
 
 
 def gone(project: Project, host: Host) -> None:
     """Wait until nothing of the deployment runs on the host or on this machine."""
-    wait_for("the agent to finish and go", lambda: not agents(host), 60)
-    deadline = time.monotonic() + 20
+    wait_for("the agent to finish and go", lambda: not agents(host))
+    deadline = time.monotonic() + 60
     while left := of_folder(host, project.folder):
         assert time.monotonic() < deadline, f"still running: {left}"
         time.sleep(0.1)
@@ -43,7 +46,7 @@ def test_an_engine_that_is_killed_while_apt_runs_is_followed_by_cancel_and_up(
     host = module_host
     project.program(APT)
     process = project.start("up", "--yes", "--skip-preview")
-    wait_for("dpkg to be at work", lambda: on_host(host, "/usr/bin/dpkg "), 60)
+    wait_for("dpkg to be at work", lambda: on_host(host, "/usr/bin/dpkg "))
     process.kill()
     project.finish(process, "up", time.monotonic())
     # What was under way is finished: a package half unpacked would be worse than one too many.
@@ -65,13 +68,15 @@ def test_everything_of_a_deployment_killed_at_once_while_a_test_runs_is_followed
     host = module_host
     host.write("/etc/slow", "the original\n")
     project.program(SLOW.format(content="one", test="true")).up()
-    project.program(SLOW.format(content="two", test="sleep 3"))
+    host.run(["rm", "-f", GO])
+    project.program(SLOW.format(content="two", test=HOLD))
     process = project.start("up", "--yes", "--skip-preview")
-    wait_for("the test to run", lambda: on_host(host, "sleep 3"))
+    wait_for("the test to run", lambda: on_host(host, GO))
     # The engine writes its state in place: killed in that moment it would lose it by itself.
-    time.sleep(1)
+    time.sleep(2)
     for ours in of_folder(host, project.folder):
         os.kill(ours.pid, signal.SIGKILL)
+    host.run(["touch", GO])
     project.finish(process, "up", time.monotonic())
     gone(project, host)
     project.cancel()
@@ -88,11 +93,13 @@ def test_an_agent_that_is_killed_in_mid_change_never_leaves_an_untested_file_unn
 ) -> None:
     host = module_host
     project.program(SLOW.format(content="one", test="true")).up()
-    project.program(SLOW.format(content="bad", test="sleep 3; false"))
+    host.run(["rm", "-f", GO])
+    project.program(SLOW.format(content="bad", test=HOLD + "; false"))
     process = project.start("up", "--yes", "--skip-preview")
-    wait_for("the test to run", lambda: on_host(host, "sleep 3"))
+    wait_for("the test to run", lambda: on_host(host, GO))
     for agent in agents(host):
         os.kill(agent.pid, signal.SIGKILL)
+    host.run(["touch", GO])
     broken = project.finish(process, "up", time.monotonic())
     assert broken.code != 0
     broken.has('web1: File "slow" (/etc/slow)').lacks("Traceback")
@@ -127,7 +134,7 @@ def test_a_host_that_reboots_in_mid_change_is_finished_by_the_next_up(
     host = make_host()
     project = make_project(host).program(APT.replace("'here'", "'there'"))
     process = project.start("up", "--yes", "--skip-preview")
-    wait_for("dpkg to be at work", lambda: on_host(host, "/usr/bin/dpkg "), 60)
+    wait_for("dpkg to be at work", lambda: on_host(host, "/usr/bin/dpkg "))
     host.reboot()
     broken = project.finish(process, "up", time.monotonic())
     assert broken.code != 0
@@ -141,11 +148,14 @@ def test_a_host_that_reboots_in_mid_change_is_finished_by_the_next_up(
 
 def test_ctrl_c_during_a_change_leaves_no_traceback_and_no_lock(project: Project, module_host: Host) -> None:
     host = module_host
-    project.program(SLOW.format(content="one", test="sleep 3"))
+    host.run(["rm", "-f", GO])
+    project.program(SLOW.format(content="one", test=HOLD))
     process = project.start("up", "--yes", "--skip-preview")
-    wait_for("the test to run", lambda: on_host(host, "sleep 3"))
+    wait_for("the test to run", lambda: on_host(host, GO))
     os.killpg(process.pid, signal.SIGINT)
-    ended = project.finish(process, "up", time.monotonic(), 30)
+    time.sleep(1)
+    host.run(["touch", GO])
+    ended = project.finish(process, "up", time.monotonic(), 60)
     assert ended.code != 0
     ended.lacks("Traceback", "KeyboardInterrupt")
     gone(project, host)
@@ -156,11 +166,11 @@ def test_ctrl_c_during_a_change_leaves_no_traceback_and_no_lock(project: Project
 
 def test_ctrl_c_while_the_program_runs_leaves_no_traceback(project: Project, module_host: Host) -> None:
     at_work = project.folder / "at-work"
-    text = f"import time\nprint('at work', flush=True)\nopen({str(at_work)!r}, 'w').close()\ntime.sleep(30)\n"
-    project.program(text)
+    touch = f"open({str(at_work)!r}, 'w').close()"
+    project.program(f"import time\nprint('at work', flush=True)\n{touch}\ntime.sleep(600)\n")
     process = project.start("up", "--yes", "--skip-preview")
-    wait_for("the program to be at work", at_work.exists, 60)
+    wait_for("the program to be at work", at_work.exists)
     os.killpg(process.pid, signal.SIGINT)
-    ended = project.finish(process, "up", time.monotonic(), 20)
+    ended = project.finish(process, "up", time.monotonic(), 60)
     ended.has("at work").lacks("Traceback", "KeyboardInterrupt")
     gone(project, module_host)

@@ -90,7 +90,7 @@ def of_folder(host: Host, folder: Path) -> list[Process]:
     ]
 
 
-def wait_for(what: str, met: Callable[[], object], timeout: float = 30) -> None:
+def wait_for(what: str, met: Callable[[], object], timeout: float = 120) -> None:
     """Wait until something holds; fail, naming it, when it does not in time."""
     deadline = time.monotonic() + timeout
     while not met():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests import drill
 from tests.e2e.inventory.changes import CHANGES, REVIEWED, Change, holds
 from tests.e2e.inventory.report import Line, judge
+
+if TYPE_CHECKING:
+    import pytest
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "inventory.md"
 
@@ -39,12 +44,19 @@ def test_the_page_lists_what_they_are_about_and_nothing_else() -> None:
     assert listed == {change.row for change in CHANGES.values()}
 
 
-def test_some_are_drawn_by_a_seed_and_all_when_asked(monkeypatch: object) -> None:
-    monkeypatch.setenv(drill.VARIABLE, "7")  # type: ignore[attr-defined]
+def test_the_same_ones_are_drawn_by_default_others_by_a_seed_and_all_when_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    default = []
+    for _ in range(2):
+        monkeypatch.delenv(drill.VARIABLE)
+        default.append(importlib.reload(drill).drawn(CHANGES))
+    assert default[0] == default[1]
+    monkeypatch.setenv(drill.VARIABLE, "7")
     some = drill.drawn(CHANGES)
     assert len(some) == drill.SOME
-    assert drill.drawn(CHANGES) == some
-    monkeypatch.setenv(drill.VARIABLE, drill.ALL)  # type: ignore[attr-defined]
+    assert some != default[0]
+    monkeypatch.setenv(drill.VARIABLE, drill.ALL)
     assert drill.drawn(CHANGES) == list(CHANGES)
 
 

@@ -12,7 +12,7 @@ from tests import drill
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# In a run of all tests it is the seed of the other drill: workers inherit it, so all draw the same rounds.
+# In a run of all tests it is the fixed seed of the other drill.
 SEED = os.environ.get("SEED") or os.environ[drill.VARIABLE]
 FIRST = int(os.environ.get("FROM") or 1)
 KILLS = int(os.environ.get("KILLS") or 0)

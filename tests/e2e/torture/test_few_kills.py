@@ -77,7 +77,7 @@ def carry_out(small: Small, host: Host, drawn: draw.Round) -> None:
     time.sleep(drawn.moment * SECONDS)
     victims.strike(drawn.victim, deed)
     small.finish(deed, "up", time.monotonic()).lacks("Traceback")
-    wait_for("the agent to finish and go", lambda: not agents(host), 60)
+    wait_for("the agent to finish and go", lambda: not agents(host))
     wait_for("all of it to end here", lambda: not of_folder(host, small.folder))
     if drawn.victim == "engine":
         small.cancel()
