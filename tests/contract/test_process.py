@@ -312,7 +312,8 @@ class Docker(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         pathlib.Path({folder!r}, "asked").touch()
-        while not pathlib.Path({folder!r}, "go").exists():
+        end = time.monotonic() + 60
+        while not pathlib.Path({folder!r}, "go").exists() and time.monotonic() < end:
             time.sleep(0.05)
         self.do_GET()
 
