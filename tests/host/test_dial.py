@@ -90,10 +90,9 @@ def test_a_silent_port_does_not_delay_the_next_one(monkeypatch: pytest.MonkeyPat
 
     def connect(address: tuple[str, int], timeout: float) -> socket.socket:
         if address[1] == 1:
-            if over.wait(60):
-                raise SystemExit  # the test is over: end this thread in silence
-            gave_up.set()
-            raise TimeoutError
+            if not over.wait(60):
+                gave_up.set()
+            return socket.socket()  # it is closed at once, because the other port was faster
         return real(address, timeout)
 
     monkeypatch.setattr(dial.socket, "create_connection", connect)

@@ -109,6 +109,20 @@ def test_a_host_that_did_not_boot_is_tried_again_for_a_test_that_is_marked_once(
         ({"passes": PASSES}, {"through": "test_that_went"}, "test_passes.py has no test test_that_went"),
         ({"passes": ""}, {}, "pytest ended with 5"),
     ],
+    ids=[
+        "a quick test fails",
+        "no quick test",
+        "a quick file is broken",
+        "a story fails twice",
+        "a test that is marked once",
+        "a process crashes",
+        "a file of a story is broken",
+        "four files",
+        "a test hangs",
+        "the floor",
+        "a test of the table went",
+        "an empty story",
+    ],
 )
 def test_red(gate: Any, stories: Files, settings: dict[str, Any], why: str) -> None:
     code, said = gate(stories, **settings)
