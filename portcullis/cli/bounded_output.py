@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import tempfile
 from typing import IO, TYPE_CHECKING
@@ -12,6 +11,8 @@ if TYPE_CHECKING:
 
 MAX_OUTPUT = 64 << 20
 """Bytes. More output from another machine could fill our memory."""
+_BLOCK = 512
+"""The unit of `ulimit -f`, in bytes. A shell with a larger unit stops the program later."""
 
 
 class OutputTooLong(Exception):
@@ -35,16 +36,12 @@ def run_bounded(
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(text.encode())
         given.seek(0)
-        done = subprocess.run(
-            list(argv), stdin=given, stdout=out, stderr=err, timeout=timeout, check=False,
-            preexec_fn=_limit_files,
-        )  # fmt: skip
+        # The shell sets the limit. A preexec_fn would run the fork handlers of this process, and gRPC's may
+        # write into the output.
+        limited = ["sh", "-c", f'ulimit -f {MAX_OUTPUT // _BLOCK} && exec "$@"', "sh", *argv]
+        done = subprocess.run(limited, stdin=given, stdout=out, stderr=err, timeout=timeout, check=False)
         texts = [_text(file) for file in (out, err)]
     return subprocess.CompletedProcess(list(argv), done.returncode, *texts)
-
-
-def _limit_files() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_OUTPUT, MAX_OUTPUT))
 
 
 def _text(file: IO[bytes]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -13,6 +14,14 @@ def test_output_input_and_exit_code() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (3, "grüß dich", "no\n")
     with pytest.raises(subprocess.TimeoutExpired):
         run_bounded(["sleep", "9"], timeout=0.1)
+
+
+def test_no_fork_handler_runs() -> None:
+    """gRPC's writes into the output of the program on a busy machine."""
+    ran = []
+    os.register_at_fork(before=lambda: ran.append("before"))
+    run_bounded(["true"])
+    assert ran == []
 
 
 @pytest.mark.parametrize("where", ["", " >&2"])
