@@ -17,7 +17,7 @@ ALL = "all"
 SOME = 6
 
 SEED = "21"
-"""`make test` tries the same ones each time, so that it is not red for a fault that is older than the change.
+"""`make test-all` tries the same ones each time. So it is not red for a fault that is older than the change.
 
 By this seed test_few_kills.py kills a plugin and an agent. A killed engine may lose its state's attributes
 (docs/tests.md), at a moment that no seed decides.

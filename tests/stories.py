@@ -18,7 +18,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from xdist.workermanage import WorkerController
 
@@ -52,17 +52,23 @@ def chosen(tests: list[pytest.Item], story: Mapping[str, Any]) -> list[pytest.It
     Raises:
         pytest.UsageError: the table names a test that is not there.
     """
-    for word in [*story.get("only", ()), story.get("through", "")]:
-        if not any(word in test.name for test in tests):
-            message = f"stories.toml: {file_of(tests[0].nodeid)} has no test {word}"
-            print(f"error: {message}", file=sys.stderr)  # noqa: T201 - xdist does not pass a worker's error on
-            raise pytest.UsageError(message)
+    file = file_of(tests[0].nodeid)
     if only := story.get("only"):
+        _need(file, only, lambda word: any(word in test.name for test in tests))
         tests = [test for test in tests if any(word in test.name for word in only)]
     if through := story.get("through"):
-        last = max(place for place, test in enumerate(tests) if test.name.partition("[")[0] == through)
-        tests = tests[: last + 1]
+        functions = [test.name.partition("[")[0] for test in tests]
+        _need(file, [through], functions.__contains__)
+        tests = tests[: len(tests) - functions[::-1].index(through)]
     return tests
+
+
+def _need(file: str, words: Iterable[str], there: Callable[[str], bool]) -> None:
+    for word in words:
+        if not there(word):
+            message = f"stories.toml: {file} has no test {word}"
+            print(f"error: {message}", file=sys.stderr)  # noqa: T201 - xdist does not pass a worker's error on
+            raise pytest.UsageError(message)
 
 
 def file_of(nodeid: str) -> str:
@@ -81,10 +87,14 @@ def by_file(items: Iterable[pytest.Item]) -> dict[str, list[pytest.Item]]:
 def arranged(items: Iterable[pytest.Item], seconds: Mapping[str, float]) -> list[pytest.Item]:
     """Sort files: those that take longest come first, so that no worker is left alone with a long one.
 
-    Files without a known time come after these, those of many tests first.
+    Of the files without a known time, those with a host come first, and then those of many tests.
     """
     found = by_file(items)
-    order = sorted(found, key=lambda file: (-seconds.get(file, 0), -len(found[file])))
+
+    def place(file: str) -> tuple[float, bool, int]:
+        return -seconds.get(file, 0), not any(map(is_hosted, found[file])), -len(found[file])
+
+    order = sorted(found, key=place)
     return [item for file in order for item in found[file]]
 
 
@@ -147,8 +157,10 @@ class Record:
             self._worker["left_out"] = dict(self._left_out)
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """Take what a worker left out; each leaves out the same."""
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Take what a worker left out; each leaves out the same. One that crashed may name no test."""
+        if error:
+            self._write(test=node.gateway.id, phase="crash", once=False, error=str(error), load=0)
         self._left_out = getattr(node, "workeroutput", {}).get("left_out", self._left_out)
 
     def pytest_sessionfinish(self) -> None:

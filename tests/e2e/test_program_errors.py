@@ -123,6 +123,7 @@ def test_every_verb_tells_all_faults_and_nothing_else(verb: str, stack: Stack) -
     assert "unhandled" not in done.stdout
 
 
+@pytest.mark.once
 def test_an_encrypted_value_is_shown_nowhere(stack: Stack) -> None:
     secret = "pl4nted-s3cret"
     set_ = stack.pulumi("config", "set", "--secret", "--path", "portcullis:apps.api.env.TOKEN", said=secret)

@@ -85,7 +85,7 @@ def test_a_long_answer_pays_the_delay_once() -> None:
         while long.is_alive():
             say(other, b".")
             exchanges += 1
-    assert exchanges < 16
+    assert exchanges < 48
 
 
 def test_it_counts_connections_bytes_and_round_trips() -> None:

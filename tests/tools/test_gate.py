@@ -38,6 +38,9 @@ def host():
 @pytest.mark.once
 def test_it(host): pass
 """
+SKIPS_THEN = FLAKES.replace(
+    "if not again", "if again.exists(): __import__('pytest').skip('')\n    if not again"
+)
 CRASHES = "import os\ndef test_it(): os._exit(1)"
 HANGS = "import time\ndef test_it(): time.sleep(600)"
 
@@ -66,7 +69,7 @@ def gate(
             table += [f'[stories."tests/e2e/test_{name}.py"]', "seconds = 1"]
             table += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
         (tmp_path / "tests" / "stories.toml").write_text("\n".join(table))
-        options = ["-p", "xdist", "--numprocesses=1", "-p", "no:cacheprovider", "-q"]
+        options = ["-p", "xdist", "-p", "no:cacheprovider", "-q"]
         with pytest.raises(SystemExit) as ended:
             Gate(tmp_path, options, kept=tmp_path / "flaky.jsonl", minutes=minutes).run()
         code = ended.value.code
@@ -101,13 +104,15 @@ def test_a_host_that_did_not_boot_is_tried_again_for_a_test_that_is_marked_once(
         ({"passes": PASSES}, {"quick": "import nothing_of_that_name"}, "pytest ended with 1"),
         ({"fails": FAILS}, {}, "tests/e2e/test_fails.py failed twice"),
         ({"once": ONCE}, {}, "test_once.py::test_it is marked `once`"),
-        ({"crashes": CRASHES}, {}, "test_crashes.py::test_it: its process crashed"),
+        ({"crashes": CRASHES}, {}, ": its process crashed, or its file"),
         ({"broken": "import nothing_of_that_name"}, {}, "NOT RUN  no test with a host"),
         (dict.fromkeys("abcd", FAILS), {}, "more than 3 files failed"),
         ({"hangs": HANGS}, {"minutes": 0.1}, "longer than 0.1 minutes"),
         ({"passes": PASSES}, {"floor": 3}, "2 tests passed, and at least 3 have to"),
         ({"passes": PASSES}, {"through": "test_that_went"}, "test_passes.py has no test test_that_went"),
         ({"passes": ""}, {}, "pytest ended with 5"),
+        ({"passes": PASSES, "empty": ""}, {}, "test_empty.py: it is a story, and none of its tests ran"),
+        ({"skips": SKIPS_THEN}, {}, "test_skips.py failed twice"),
     ],
     ids=[
         "a quick test fails",
@@ -121,7 +126,9 @@ def test_a_host_that_did_not_boot_is_tried_again_for_a_test_that_is_marked_once(
         "a test hangs",
         "the floor",
         "a test of the table went",
-        "an empty story",
+        "empty stories",
+        "one empty story",
+        "a second try that skips",
     ],
 )
 def test_red(gate: Any, stories: Files, settings: dict[str, Any], why: str) -> None:

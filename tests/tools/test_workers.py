@@ -16,12 +16,13 @@ TESTS = Path(__file__).resolve().parents[1]
 
 def test_what_takes_longest_comes_first_and_then_what_has_most_tests() -> None:
     items: Any = [
-        SimpleNamespace(nodeid=f"{file}::test_{n}")
+        SimpleNamespace(nodeid=f"{file}::test_{n}", fixturenames=["lab"], get_closest_marker=lambda _: None)
         for file, tests in {"few": 1, "many": 2, "short": 1, "long": 1}.items()
         for n in range(tests)
     ]
-    files = by_file(arranged(items, {"long": 9, "short": 1}))
-    assert list(files) == ["long", "short", "many", "few"]
+    quick: Any = SimpleNamespace(nodeid="quick::test_0", get_closest_marker=lambda _: None)
+    files = by_file(arranged([*[quick] * 3, *items], {"long": 9, "short": 1}))
+    assert list(files) == ["long", "short", "many", "few", "quick"]
 
 
 def test_a_worker_that_dies_is_told_and_the_others_finish_its_files(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Drill(Project):
     def enters(self) -> bool:
         """Whether the user that deploys gets in by a fresh login and may become root."""
         config = self.folder / ".portcullis" / "e2e" / "ssh_config"
-        argv = ["ssh", "-F", str(config), "-o", "ControlPath=none", "-o", "ConnectTimeout=10"]
+        argv = ["ssh", "-F", str(config), "-o", "ControlPath=none", "-o", "ConnectTimeout=60"]
         done = subprocess.run(
             [*argv, "web1", "sudo", "-n", "id", "-u"],
             capture_output=True, text=True, check=False, timeout=120,

@@ -132,6 +132,7 @@ def test_an_edit_by_hand_is_shown_with_its_line(holder: Holder) -> None:
     holder.shop.up()
 
 
+@pytest.mark.once
 def test_a_secret_that_was_changed_is_shown_as_changed_and_not_as_it_is(holder: Holder) -> None:
     host = holder.shop.host
     host.write(SECRET, BY_HAND)
@@ -336,6 +337,7 @@ def test_a_declared_name_leads_to_no_other_file(holder: Holder, secrets: list[st
     assert_no_secret(json.dumps(answer), secrets)
 
 
+@pytest.mark.once
 def test_a_secret_file_is_not_told(holder: Holder) -> None:
     answer = holder.ask(
         op="survey", items=[{"kind": "file", "id": SECRET, "spec": {"path": SECRET}}], index=False
@@ -344,6 +346,7 @@ def test_a_secret_file_is_not_told(holder: Holder) -> None:
     assert answer["result"]["items"][0]["facts"]["content"] == ""
 
 
+@pytest.mark.once
 def test_all_that_it_is_told_holds_no_secret(holder: Holder, secrets: list[str]) -> None:
     answer = holder.ask(op="survey")
     assert len(answer["result"]["items"]) > 80
@@ -389,6 +392,7 @@ def test_docker_is_not_asked(holder: Holder, request_: bytes) -> None:
     assert said.count(b"HTTP/1.1 ") == 1
 
 
+@pytest.mark.once
 def test_what_docker_tells_holds_no_secret(holder: Holder, secrets: list[str]) -> None:
     """All that can be asked: every container, image, network and volume."""
     end = " HTTP/1.1\r\nHost: d\r\n\r\n"
@@ -442,6 +446,7 @@ def test_on_the_host_the_account_is_nobody(holder: Holder) -> None:
     assert shadow == "*\n"
 
 
+@pytest.mark.once
 def test_a_user_with_the_number_of_a_container_reads_no_secret_of_it(holder: Holder) -> None:
     """No claim of the key: the secret is here, and so is its container."""
     host = holder.shop.host

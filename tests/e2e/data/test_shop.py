@@ -56,11 +56,11 @@ class Visit(http.client.HTTPSConnection):
 
     def __init__(self, shop: Program) -> None:
         self._trust = ssl.create_default_context(cadata=roots(shop.host.record))
-        super().__init__(SITE, 443, timeout=15, context=self._trust)
+        super().__init__(SITE, 443, timeout=120, context=self._trust)
         self._address = (shop.host.address, 443)
 
     def connect(self) -> None:
-        plain = socket.create_connection(self._address, timeout=15)
+        plain = socket.create_connection(self._address, timeout=120)
         self.sock = self._trust.wrap_socket(plain, server_hostname=SITE)
 
 
@@ -147,7 +147,7 @@ class Writers:
             name = f"{self._prefix}-{number}-{count}"
             try:
                 status, _ = ask(self._shop, "/api/items", {"name": name})
-            except (OSError, http.client.HTTPException) as error:
+            except Exception as error:  # noqa: BLE001 - a thread that died would be no failure
                 self.failed.append(f"{name}: {error!r}")
                 continue
             if status == 201:
@@ -273,9 +273,9 @@ def test_what_was_acknowledged_survives_kills_of_stores_engine_and_host(shop: Pr
             lambda: " running " not in hosts.summary(host.engine, host.record),
         )
         time.sleep(2)
-    hosts.boot(host.engine, host.record)
-    hosts.wait(host.engine, host.record)
-    wait_until_well(shop)
+        hosts.boot(host.engine, host.record)
+        hosts.wait(host.engine, host.record)
+        wait_until_well(shop)
     assert writers.kept
     assert writers.kept <= names(shop)
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.host.watch import Sampler
 from tests.e2e.project import CHECKOUT, STACK
 
@@ -95,6 +97,7 @@ def test_a_site_comes_and_goes_without_disturbing_the_other(deployed: Program) -
     deployed.preview("--expect-no-changes")
 
 
+@pytest.mark.once
 def test_an_encrypted_setting_shows_nowhere_but_where_the_docs_say(deployed: Program) -> None:
     secret = "planted-7Kq-secret"
     deployed.encrypt("apps.hello.env.API_TOKEN", secret)

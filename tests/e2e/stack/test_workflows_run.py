@@ -198,6 +198,7 @@ def test_gitlabs_jobs_do_the_same(
     assert runner.github("deploy", "deploy")[0] == 0
 
 
+@pytest.mark.once
 def test_nothing_secret_is_in_what_a_pipeline_keeps(deployed: Program, runner: Runner) -> None:
     folder = deployed.folder / ".portcullis/pipeline"
     kept = "".join(file.read_text() for file in folder.iterdir())

@@ -1,4 +1,4 @@
-"""Kills of a small stack: two in `make test`, and half as many as of a whole host in `make torture`."""
+"""Kills of a small stack: two in `make test-all`, and half as many as of a whole host in `make torture`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Two deployments at once to one host: one wins, the other says who holds the lock; a dead owner holds none.
 
-RACES=50 in `make torture`: both start at once. In `make test`, once, the second starts when the first holds
-the lock: two engines of a busy machine may start so far apart that both win.
+RACES=50 in `make torture`: both start at once. In `make test-all`, once, the second starts when the first
+holds the lock: two engines of a busy machine may start so far apart that both win.
 """
 
 from __future__ import annotations
