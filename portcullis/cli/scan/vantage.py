@@ -147,7 +147,8 @@ def _fits(one: Any) -> bool:
         )
     ]
     counted = [isinstance(one[key], int) for key in ("refused", "silent")]
-    return all([*greeted, *shown, *counted, *(type(port) is int for port in one["open"])])
+    ports = [type(port) is int and 0 < port < 1 << 16 for port in one["open"]]
+    return all([*greeted, *shown, *counted, *ports])
 
 
 def _last(text: str) -> str:

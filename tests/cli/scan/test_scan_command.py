@@ -248,7 +248,7 @@ def test_a_file_that_declares_no_host_is_refused(
     assert printed.err.count("\n") == 1
 
 
-COMPLETE = {
+COMPLETE: dict[str, Any] = {
     "from": "x", "method": "syn", "unresolved": [],
     "addresses": {"192.0.2.1": {
         "source": "10.0.0.1", "open": [22], "refused": 1, "silent": 1, "greetings": {}, "certificates": {},
@@ -264,6 +264,10 @@ COMPLETE = {
         {"unresolved": 3},
         {"addresses": []},
         {"addresses": {"a": {"source": "me"}}},
+        *(
+            {"addresses": {"a": {**COMPLETE["addresses"]["192.0.2.1"], "open": [port]}}}
+            for port in (-22, 70000)
+        ),
     ],
 )
 def test_an_answer_of_another_form_is_refused(part: dict[str, Any]) -> None:
