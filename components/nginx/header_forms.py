@@ -86,8 +86,8 @@ def _value(text: str) -> tuple[str, str] | None:
 
 
 def _exposed(text: str) -> tuple[str, str] | None:
-    if not re.fullmatch(r"[A-Za-z0-9!#%&'*+.^_`|~-]+", text):
-        return ("is not the name of a header", "write X-Total-Count")
+    if not re.fullmatch(r"\*|[A-Za-z0-9._-]+", text):
+        return ("is not the name of a header", "write a name such as X-Total-Count")
     if text == "*":
         return ("stands for every header", "list the headers that are needed")
     if text.lower() in _NO_CORS:

@@ -148,6 +148,7 @@ def test_a_site_without_an_authority_needs_an_explicit_setting() -> None:
         ({"cors": {}}, "cors.origins: is missing"),
         ({"cors": {"origins": ["https://a.example"], "exposedHeaders": ["*"]}}, "stands for every header"),
         ({"cors": {"origins": ["https://a.example"], "headers": ["X-A: b"]}}, "is not the name of a header"),
+        ({"cors": {"origins": ["https://a.example"], "headers": ["X-'A"]}}, "is not the name of a header"),
         ({"cors": {"origins": ["https://a.example"], "methods": ["get"]}}, "is not an HTTP method"),
         (
             {"csp": "script-scr 'self'"},
