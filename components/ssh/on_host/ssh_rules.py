@@ -26,7 +26,7 @@ _TIMEOUT = 60.0
 # A rule for a TCP port from anywhere to anywhere. ufw keeps one such rule for each port, whatever its action.
 _TUPLE = re.compile(
     r"^### tuple ### (?P<action>\w+) tcp (?P<port>\d+) (?P<to>0\.0\.0\.0/0|::/0) any (?P=to) in"
-    r"(?: comment=(?P<comment>[0-9a-f]+))?$",
+    r"(?: comment=(?P<comment>(?:[0-9a-f]{2})*)[0-9a-f]?)?$",
     re.MULTILINE,
 )
 

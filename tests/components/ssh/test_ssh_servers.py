@@ -12,7 +12,7 @@ from portcullis.agent.guarded import Peer
 from portcullis.agent.step import WARN
 from portcullis.agent.store import Store
 from portcullis.components.ssh.facts import SshServerFacts, SshServerSpec
-from portcullis.components.ssh.on_host import ssh_daemon, ssh_facts
+from portcullis.components.ssh.on_host import ssh_daemon, ssh_facts, ssh_rules
 from portcullis.components.ssh.on_host.ssh_files import Files
 from portcullis.components.ssh.on_host.ssh_servers import SshServers
 from portcullis.components.ssh.on_host.sshd_config import Line
@@ -772,3 +772,9 @@ def test_an_added_tunnel_account_is_guarded(server: Server) -> None:
     facts = found(servers, desired.spec())
     assert facts.users == {"tunnel-alice": {"PermitOpen": "unset", "MaxSessions": "10"}}
     assert servers.undo(desired, facts, servers.plan(desired, facts)) is not None
+
+
+def test_a_rule_with_half_a_comment_is_a_rule() -> None:
+    """A comment in hexadecimal digits whose last digit somebody deleted."""
+    found = ssh_rules.parse("### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in comment=77651\n")
+    assert (found["22"].action, found["22"].comment) == ("allow", "we")
