@@ -38,6 +38,9 @@ _RIGHTS = r", (?:Debian's is|an override of dpkg says) (?P<owner>[^\s,]+) (?P<mo
 _SYSTEM = r"uid (?:[1-9]\d{0,2}|65534),(?! the same as)"
 """The text of an account that came with a package. Such accounts are locked, not removed."""
 _SHELL = r"shell (?P<now>[^\s,]+)"
+_FLUSHES = "nftables.service"
+"""When this unit stops, it deletes all firewall rules of the kernel, also those of ufw, of Docker and of the
+forward filter."""
 _OWN_GROUP = "usermod -g {name} {name} || usermod -g nogroup {name}"
 
 _Steps = tuple[tuple[tuple[str, str], ...], ...]
@@ -307,11 +310,11 @@ def _of_unit(key: str, text: str) -> str:
     name, manager = _quoted(key.removeprefix("user ")), "systemctl"
     if key.startswith("user "):
         manager = "systemctl --global"
-    now = " --now" if manager == "systemctl" else ""
+    now = " --now" if manager == "systemctl" and name != _FLUSHES else ""
     said = []
     if "made by a command" in text:
         said.append(f"systemctl reset-failed {name}; systemctl stop {name}")
-    if "runs, and nothing enables it" in text:
+    if "runs, and nothing enables it" in text and name != _FLUSHES:
         said.append(f"systemctl stop {name}")
     if "masked" in text:
         said.append(f"{manager} unmask {'--runtime ' if 'until the next boot' in text else ''}{name}")

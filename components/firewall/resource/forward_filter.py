@@ -84,9 +84,10 @@ class ForwardFilterProvider(GuardedProvider):
             if change.changes(name)
         ]
         if change.changes("conflict"):
-            # The inventory reports the enabled unit too.
+            # The inventory also reports the enabled unit, under the same topic.
             unit = str(change.live.get("conflict")).partition(" ")[0]
-            remedy = f"{STAYS}; remove it yourself: systemctl disable --now {unit}"
+            # The command has no --now, because a stop of this unit flushes all rules.
+            remedy = f"{STAYS}; remove it yourself: systemctl disable {unit}"
             what = f"{change.live.get('conflict')}, which flushes all rules"
             found.append(
                 Line(subject, what, remedy, Severity.OPEN, at=("conflict",), topic=f"unit {unit}", echo=True)

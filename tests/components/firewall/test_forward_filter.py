@@ -6,6 +6,7 @@ import pytest
 
 from portcullis.components.firewall.render import forward_filter as render
 from portcullis.components.firewall.resource.forward_filter import ForwardFilterProvider
+from portcullis.provider.changes import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,17 @@ def test_a_unit_that_flushes_the_table_shows_by_name(canned: Callable[..., Canne
     assert found == {**PROPS, "conflict": "nftables.service is enabled"}
     # check removes the undeclared input again. That makes an update, and the agent says what to do.
     assert ForwardFilterProvider().check(found, PROPS).inputs == PROPS
+
+
+def test_the_command_against_that_unit_does_not_stop_it_because_a_stop_flushes_all_rules() -> None:
+    conflict = {"conflict": "nftables.service is enabled"}
+    change = Change(
+        kind="ForwardFilter", name="filter", op="update", host="web1",
+        before=PROPS, live={**PROPS, **conflict}, goal=PROPS,
+        hand=frozenset({("conflict",)}), up=frozenset({("conflict",)}),
+    )  # fmt: skip
+    (line,) = ForwardFilterProvider().lines(change)
+    assert line.remedy == "stays; remove it yourself: systemctl disable nftables.service"
 
 
 @pytest.mark.parametrize(

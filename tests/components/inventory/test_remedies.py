@@ -208,7 +208,10 @@ UNITS = {
     ),
     ("nginx.service", f"drop-in {ETC}/nginx.service.d/a.conf"): f"rm {ETC}/nginx.service.d/a.conf; {RELOAD}",
     ("timer.d", f"drop-in {ETC}/timer.d/a.conf"): f"rm {ETC}/timer.d/a.conf; {RELOAD}",
-    ("nftables.service", "enabled for sysinit.target"): "systemctl disable --now nftables.service",
+    ("a.service", "enabled for sysinit.target"): "systemctl disable --now a.service",
+    # A stop of this unit flushes every rule of the kernel.
+    ("nftables.service", "enabled for sysinit.target"): "systemctl disable nftables.service",
+    ("nftables.service", "runs, and nothing enables it"): "",
     ("x.timer", "masked: it cannot start"): "systemctl unmask x.timer",
     ("x.timer", "masked until the next boot: it cannot start"): "systemctl unmask --runtime x.timer",
     ("x.service", "another name of /usr/lib/systemd/system/y.service"): (
