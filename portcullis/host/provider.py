@@ -295,7 +295,7 @@ class HostProvider(Provider):
         A thing that somebody removed from the host is drift too, and stays in the state. Otherwise the engine
         would never call `delete` for it, and a destroy would not restore the original.
         """
-        with _Errors(self, props):
+        with Errors(self, props):
             facts = self._facts(props)
             typed = self._typed(told(facts, props))
             live = self.live_inputs(typed) if typed.exists else self.absent_inputs()
@@ -321,7 +321,7 @@ class HostProvider(Provider):
     def delete(self, id_: str, props: Props) -> None:
         """Restore, remove or keep the thing, as `on_delete` says. If it has another owner now, do nothing."""
         del id_
-        with _Errors(self, props):
+        with Errors(self, props):
             channel = session(props["host"], stack_name(props))
             item = self.item(props)
             self.withdraw(channel, item, props)
@@ -352,7 +352,7 @@ class HostProvider(Provider):
         if wanted is None:
             raise HostError(f"{self.type_name()} cannot be imported", hint=self.instead_of_import)
         props = {"host": host, "managed_by": urn, **wanted}
-        with _Errors(self, props):
+        with Errors(self, props):
             facts = self._facts(props)
             if printable_values(facts) != facts:
                 # The state would hold the printable form, and the next `up` would write that form.
@@ -365,7 +365,7 @@ class HostProvider(Provider):
 
     def subject(self, change: Change) -> str:
         """Return the name of the thing for people: its path, its unit, its user."""
-        return str(_thing(change.props) or change.name)
+        return str(_thing(self, change.props) or change.name)
 
     def lines(self, change: Change) -> list[Line]:
         """Describe a change for people. Kinds override `differing` to tell how the thing itself differs."""
@@ -392,7 +392,7 @@ class HostProvider(Provider):
         return survey(session(props["host"], stack_name(props)), stack_of(props)).facts(self.item(props))
 
     def _put(self, props: Props) -> Props:
-        with _Errors(self, props):
+        with Errors(self, props):
             channel = session(props["host"], stack_name(props))
             item = self.item(props)
             try:
@@ -488,17 +488,19 @@ def message_of_current_exception() -> str:
     )
 
 
-def _thing(props: Mapping[str, Any]) -> Any:
-    return props.get("path") or props.get("lineage") or props.get("unit") or props.get("user") or ""
+def _thing(provider: HostProvider, props: Mapping[str, Any]) -> str:
+    """Return what the resource is on the host, such as a path. Other inputs may be whole files."""
+    named = (props.get(key) for key in ("path", "lineage", "unit", "user") if key in provider.identity)
+    return str(next(filter(None, named), ""))
 
 
-class _Errors:
+class Errors:
     """Sets the resource as the subject of every error that leaves the block."""
 
     def __init__(self, provider: HostProvider, props: Props) -> None:
         kind = provider.type_name()
         name = str(props.get("managed_by", "")).rsplit("::", 1)[-1]
-        self._subject = Subject(str(props["host"]), f'{kind} "{name}"', str(_thing(props)))
+        self._subject = Subject(str(props["host"]), f'{kind} "{name}"', _thing(provider, props))
 
     def __enter__(self) -> None:
         pass

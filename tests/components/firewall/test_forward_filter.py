@@ -6,6 +6,8 @@ import pytest
 
 from portcullis.components.firewall.render import forward_filter as render
 from portcullis.components.firewall.resource.forward_filter import ForwardFilterProvider
+from portcullis.host.errors import HostError
+from portcullis.host.provider import Errors
 from portcullis.provider.changes import Change
 
 if TYPE_CHECKING:
@@ -57,6 +59,13 @@ def test_a_flushed_chain_shows_as_missing_lines(canned: Callable[..., CannedChan
 def test_an_absent_filter_stays_in_state(canned: Callable[..., CannedChannel]) -> None:
     found = read(canned, {"exists": False, "conflict": ""})
     assert {key for key in found if found[key] == "<absent>"} == {"table", "file", "unit", "boot"}
+
+
+def test_the_subject_of_an_error_is_no_text_of_a_file() -> None:
+    props = {"host": "web1", "managed_by": "urn:pulumi::web1-filter", "unit": "[Unit]\nDescription=Filter\n"}
+    with pytest.raises(HostError) as caught, Errors(ForwardFilterProvider(), props):
+        raise HostError("nft failed")
+    assert str(caught.value.subject) == 'web1: ForwardFilter "web1-filter"'
 
 
 def test_a_unit_that_flushes_the_table_shows_by_name(canned: Callable[..., CannedChannel]) -> None:
