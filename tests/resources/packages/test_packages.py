@@ -448,6 +448,21 @@ def noted_as_disabled(machine: Machine) -> list[str]:
     return [unit for record in Store(machine.state).all() for unit in record.extra.get("disabled", ())]
 
 
+def test_the_note_about_disabled_units_outlives_the_set_that_brought_them(
+    make: Make, machine: Machine
+) -> None:
+    """A run of apt may bring the packages of several sets, and only one of the sets has the note."""
+    web = make(units=UNITS)
+    web.put("nginx redis")
+    other = web.named("other")
+    other.put("redis")
+    assert web.remove() == "removed"
+    assert "redis" in web.apt.installed
+    assert "redis.socket" in noted_as_disabled(machine)
+    assert other.remove() == "removed"
+    assert noted_as_disabled(machine) == []
+
+
 def cut_off(web: Packages, systemctl: Callable[[list[str]], Done]) -> None:
     """Put nginx with another systemctl, which kills the agent. Start a new agent."""
     usual, web.apt.systemctl = web.apt.systemctl, systemctl  # type: ignore[method-assign]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.resources.packages.on_host.apt import Changes
 
+_SET = "packages"
 _ONE = "package"  # the kind of a single package's record; clients cannot use this kind
 
 
@@ -174,7 +175,20 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
     def remove(self, desired: PackagesDesired, record: Record, folder: Path) -> str:
         with self._lock:
             held = {r.id for r in self._singles() if record.owner in r.extra["owners"]}
-            return self._give_up(held, record.owner, desired.on_delete, desired.never_purge)
+            done = self._give_up(held, record.owner, desired.on_delete, desired.never_purge)
+            self._hand_over(record)
+            return done
+
+    def _hand_over(self, record: Record) -> None:
+        """Give a set's note about disabled units to another set.
+
+        Its run of apt may have brought the packages of the other set too.
+        """
+        noted = record.extra.get(DISABLED, ())
+        heir = next((r for r in self._store.all() if r.kind == _SET and r.owner != record.owner), None)
+        if noted and heir:
+            heir.extra[DISABLED] = sorted({*heir.extra.get(DISABLED, ()), *noted})
+            self._store.save(heir)
 
     def _leave_stopped(self, work: Work) -> None:
         """Disable the units of new packages at boot, too, unless a ``service`` declares them."""
