@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from portcullis.host import dial
+from portcullis.host.files import locked, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -173,14 +174,17 @@ def _other_ports(connection: Connection, reached: int | None) -> list[int]:
 def remember_port(ssh_config: Path, alias: str, port: int) -> None:
     """Save the port of a working login, in a file beside the stack's `ssh_config`."""
     path = ssh_config.with_name(_REACHED)
-    _replace(path, json.dumps({**_remembered(path), alias: port}, indent=1, sort_keys=True) + "\n")
+    with locked(path.parent):
+        replace_file(path, json.dumps({**_remembered(path), alias: port}, indent=1, sort_keys=True) + "\n")
 
 
 def set_port(ssh_config: Path, alias: str, port: int) -> None:
     """Change the port of a host's alias in `ssh_config`, until the program writes the file again."""
-    text = ssh_config.read_text()
-    block = _block_of(text, alias)
-    _replace(ssh_config, text.replace(block, re.sub(r"(?m)^( +Port )[0-9]+$", rf"\g<1>{port}", block), 1))
+    with locked(ssh_config.parent):
+        text = ssh_config.read_text()
+        block = _block_of(text, alias)
+        changed = re.sub(r"(?m)^( +Port )[0-9]+$", rf"\g<1>{port}", block)
+        replace_file(ssh_config, text.replace(block, changed, 1))
 
 
 def _remembered(path: Path) -> dict[str, int]:
@@ -364,9 +368,11 @@ def _config(stack: str | None = None, project: Path | None = None) -> Path:
 def _write(config: Path, connections: Mapping[str, Connection]) -> None:
     folder = config.parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _replace(folder / "known_hosts", render_known_hosts(connections))
-    reached = _remembered(folder / _REACHED)
-    _replace(config, render_ssh_config(connections, folder=folder, sockets=_socket_folder(), reached=reached))
+    with locked(folder):
+        replace_file(folder / "known_hosts", render_known_hosts(connections))
+        reached = _remembered(folder / _REACHED)
+        rendered = render_ssh_config(connections, folder=folder, sockets=_socket_folder(), reached=reached)
+        replace_file(config, rendered)
 
 
 def _socket_folder() -> Path:
@@ -384,13 +390,3 @@ def _socket_folder() -> Path:
 def _socket_name(folder: Path, alias: str) -> str:
     """Return a short name that is unique to this project and host."""
     return hashlib.sha256(f"{folder} {alias}".encode()).hexdigest()[:16]
-
-
-def _replace(path: Path, text: str) -> None:
-    if path.exists() and path.read_text() == text:
-        return
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as temporary:
-        temporary.write(text)
-    Path(temporary.name).replace(path)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from portcullis.host.connections import (
     Connection,
+    declared_port,
     remember_port,
     render_ssh_config,
     set_port,
@@ -162,3 +165,17 @@ def test_ssh_tries_the_ports_in_their_order(tmp_path: Path) -> None:
         with client:
             assert client.recv(4) == b"SSH-"
         ssh.wait(20)
+
+
+def test_many_threads_remember_their_ports(tmp_path: Path) -> None:
+    hosts = {f"web{n}": Connection(f"192.0.2.{n}", port=2222, host_key=KEY) for n in range(1, 33)}
+    config = write_ssh_config(hosts, stack="lab", project=tmp_path)
+
+    def move(alias: str) -> None:
+        remember_port(config, alias, 2200)
+        set_port(config, alias, 2200)
+
+    with ThreadPoolExecutor(32) as threads:
+        list(threads.map(move, hosts))
+    assert json.loads(config.with_name("reached.json").read_text()) == dict.fromkeys(hosts, 2200)
+    assert {declared_port(config.read_text(), alias) for alias in hosts} == {2200}
