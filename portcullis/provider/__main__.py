@@ -6,8 +6,8 @@ import os
 import resource
 import signal
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
@@ -54,14 +54,15 @@ def keep_secrets() -> None:
 def main() -> None:
     """Serve until the engine sends SIGINT or SIGTERM, or ends itself."""
     keep_secrets()
-    done = threading.Event()
+    # An event could block its own signal handler: `wait` and `set` take the same lock in this thread.
+    signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
+        signal.signal(number, lambda number, _: signals.put(number))
     _, port = serve(Servicer(close_sessions))
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     end_with_engine()
-    done.wait()
+    signals.get()
     # The agents finish their running operations and end.
     close_sessions()
     sys.stdout.flush()
