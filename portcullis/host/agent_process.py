@@ -59,10 +59,16 @@ class AgentProcess:
         command = LOOK if looks else agent_command(agent_bundle().digest)
         argv = ["ssh", "-F", str(config), *options, "-T", alias, command]
         # Its own process group, so that Ctrl-C in the terminal does not stop a change halfway.
-        self._child = subprocess.Popen(
-            argv, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            process_group=0,
-        )  # fmt: skip
+        try:
+            self._child = subprocess.Popen(
+                argv, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                process_group=0,
+            )  # fmt: skip
+        except OSError as error:
+            raise ConnectionFailed(
+                f"ssh cannot be started: {error.strerror}",
+                hint="install the OpenSSH client on this machine",
+            ) from None
         self._waiting: dict[int, Future[Json]] = {}
         self._lock = threading.Lock()
         self._ready: Future[str] = Future()
@@ -110,6 +116,10 @@ class AgentProcess:
         with self._lock:
             self._waiting.pop(number, None)
             return not self._waiting
+
+    def kill(self) -> None:
+        """End the ssh process at once. If the agent runs already, it finishes its operations and ends."""
+        self._child.kill()
 
     def close(self) -> None:
         """Close the session's input, and kill the client if it does not end in time."""

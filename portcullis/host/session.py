@@ -61,6 +61,7 @@ WRITE_TIMEOUT = 1200.0  # apt on a slow mirror
 _INSTALL_TIMEOUT = 600.0
 _IDENTITY = "correct identityFile of the host; in a program of your own it is identity_file"
 _LOGIN_TIMEOUT = 40.0
+_CANCELLED = "the deploy has been cancelled"
 _REFUSAL_HOLDS = 60.0
 """Seconds before an unreachable host is tried again; otherwise each of hundreds of resources would wait."""
 
@@ -113,6 +114,7 @@ class Session:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._process: AgentProcess | None = None
+        self._opening: AgentProcess | None = None
         self._refused: tuple[float, ConnectionFailed] | None = None
         self._alias = host
         self._families: list[tuple[str, ...]] | None = None
@@ -217,6 +219,8 @@ class Session:
     def close(self) -> None:
         """End the session for good. The agent finishes running operations and then ends."""
         self._closed = True
+        if opening := self._opening:
+            opening.kill()  # the thread that opens the session has the lock until ssh ends
         with self._lock:
             process, self._process = self._process, None
         if process:
@@ -280,7 +284,7 @@ class Session:
         """Send a request to the open process, or open a process with this request."""
         with self._lock:
             if self._closed:
-                raise ConnectionFailed("the deploy has been cancelled")
+                raise ConnectionFailed(_CANCELLED)
             if self._process is None or self._process.ended:
                 if self._refused and time.monotonic() < self._refused[0] + _REFUSAL_HOLDS:
                     raise self._refused[1].again()
@@ -355,8 +359,10 @@ class Session:
     def _start(self, alias: str, first: Json, *, write: bool) -> tuple[AgentProcess, Future[Json]]:
         for attempt in (1, 2):
             self.connections += 1
-            process = AgentProcess(alias, self._config, self._project)
+            process = self._opening = AgentProcess(alias, self._config, self._project)
             try:
+                if self._closed:
+                    raise ConnectionFailed(_CANCELLED)
                 # Send the request before the host answers, which saves a round trip. An agent that does not
                 # start does not read it, so it is safe to send the request again to the next alias.
                 answer = process.post(first)
@@ -372,6 +378,8 @@ class Session:
             else:
                 self._remember_login(alias, process)
                 return process, answer
+            finally:
+                self._opening = None
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _remember_login(self, alias: str, process: AgentProcess) -> None:

@@ -263,6 +263,29 @@ def test_a_write_is_never_sent_twice(fake_ssh: Callable[..., Session], tmp_path:
     assert log.read_text() == "x"
 
 
+def test_a_cancel_does_not_wait_for_a_login(fake_ssh: Callable[..., Session], tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    session = fake_ssh(f"open({str(begun)!r}, 'w').close()\ntime.sleep(600)")
+    with ThreadPoolExecutor(2) as threads:
+        asked = threads.submit(session.request, "x")
+        until(begun.exists)
+        threads.submit(session.close).result(HANG / 2)
+        with pytest.raises(ConnectionFailed):
+            asked.result(HANG)
+    with pytest.raises(ConnectionFailed, match="the deploy has been cancelled"):
+        session.request("x")
+
+
+def test_a_machine_without_ssh_gets_an_error_for_people(
+    fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    session = fake_ssh("")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConnectionFailed, match="ssh cannot be started: No such file") as caught:
+        session.request("x")
+    assert caught.value.hint == "install the OpenSSH client on this machine"
+
+
 def test_a_silent_host_times_out(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh('print("have", flush=True)\nsys.stdin.read()')
     with pytest.raises(TimedOut, match="no answer to 'x' within 1 s"):
