@@ -44,7 +44,8 @@ _FILLERS = re.compile(
     r"(?:(?:refreshing|reading|creating|updating|deleting|replacing) urn:\S+ )?"
     r"(?:\d+ errors? occurred:\s*\* )?"
 )
-_URN = re.compile(r"urn:pulumi:[^\s'\"]+?::([^\s:'\"]+)(?=[\s'\":,)]|$)")
+# In a command that the engine suggests, a URN stays as it is.
+_URN = re.compile(r"(?<!unprotect ')urn:pulumi:[^\s'\"]+?::([^\s:'\"]+)(?=:?[\s'\",)]|:?$)")
 _SUBJECT = re.compile(r'^([\w.-]+): [A-Z]\w* ".*?"(?: \([^)]*\))?: (.*)$', re.DOTALL)
 _SETTINGS = "The settings of this stack have "
 

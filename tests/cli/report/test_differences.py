@@ -211,6 +211,19 @@ def test_an_error_that_every_resource_of_a_host_reports_is_shown_once() -> None:
     assert stream.report().errors == ("web1: nothing answers at 203.0.113.10\n  → is it up?",)
 
 
+def test_an_error_names_a_resource_and_keeps_the_command_that_needs_its_urn() -> None:
+    """The engine of Pulumi refuses to delete a protected resource with this message."""
+    stream, volume = Stream(), urn("docker:index/volume:Volume", "web1.redis-volume-redis-data")
+    stream.said(
+        f'resource "{volume}" cannot be deleted\nbecause it is protected. To unprotect the resource, use the '
+        f"command:\n`pulumi state unprotect '{volume}'`"
+    )
+    (error,) = stream.report().errors
+    first, *_, last = error.splitlines()
+    assert first == 'resource "web1.redis-volume-redis-data" cannot be deleted'
+    assert last == f"`pulumi state unprotect '{volume}'`"
+
+
 def test_an_error_of_the_docker_plugin_is_shown_without_its_count() -> None:
     stream = Stream()
     stream.said('1 error occurred:\n\t* Unable to create container: "/redis" is already in use\n\n\n')
