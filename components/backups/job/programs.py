@@ -12,7 +12,8 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-HOURS = 3600.0
+LONGEST = 6 * 3600.0
+"""The default time limit of a program, in seconds."""
 _TAIL = 12
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -45,7 +46,7 @@ def run(
     *,
     stdin: IO[bytes] | None = None,
     stdout: IO[bytes] | None = None,
-    timeout: float = 6 * HOURS,
+    timeout: float = LONGEST,
     env: Mapping[str, str] | None = None,
 ) -> Done:
     """Run a program to its end.
@@ -77,7 +78,7 @@ def run(
                 preexec_fn=(lambda: _bound(room)) if stdout else None,
             )
         except subprocess.TimeoutExpired:
-            raise Failed(f"{argv[0]} did not end within {timeout / HOURS:g} hours") from None
+            raise Failed(f"the command {argv[0]} did not end within {timeout / 60:g} minutes") from None
         except OSError as error:
             raise Failed(f"cannot start {argv[0]}: {os.strerror(error.errno or 0)}") from None
         if stdout and os.fstat(stdout.fileno()).st_size >= room:

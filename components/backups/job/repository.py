@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .programs import Done, Failed, run
+from .programs import LONGEST, Done, Failed, run
 from .shelf import Dump, read_name
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _TAG = "portcullis"
 _DAYS = 7
+_PATIENCE = 120.0  # seconds that a person waits for a list; restic itself tries for a quarter of an hour
 _LEAST = 6  # characters of a value that we remove from messages; removing "1" would remove too much
 
 
@@ -70,10 +71,15 @@ class Repository:
         self._checked("restic check", "check", f"--read-data-subset={share}/{_DAYS}", "--quiet")
 
     def dumps(self, store: str) -> list[Dump]:
-        """Return the dumps of a store in the repository, the newest first. Raises `Failed`."""
+        """Return the dumps of a store in the repository, the newest first.
+
+        Raises:
+            Failed: restic failed, or the repository did not answer within two minutes.
+        """
         done = self._checked(
-            "restic snapshots", "snapshots", f"--host={self.host}", f"--tag={_TAG}", "--json"
-        )
+            "restic snapshots", "snapshots", f"--host={self.host}", f"--tag={_TAG}", "--json",
+            timeout=_PATIENCE,
+        )  # fmt: skip
         found = {}
         for snapshot in json.loads(done.out or "[]") or []:
             for path in map(Path, snapshot["paths"]):
@@ -96,19 +102,21 @@ class Repository:
             said = "\n".join(self._without_secrets(done) for done in (there, made))
             raise Failed(f"restic can neither open nor create the repository:\n{said}")
 
-    def _checked(self, what: str, *words: str, stdout: IO[bytes] | None = None) -> Done:
-        done = self._restic(*words, stdout=stdout)
+    def _checked(
+        self, what: str, *words: str, stdout: IO[bytes] | None = None, timeout: float = LONGEST
+    ) -> Done:
+        done = self._restic(*words, stdout=stdout, timeout=timeout)
         # 3 means that restic could not read a source. Our sources all existed a moment ago.
         if done.code != 0:
             raise Failed(f"{what} failed (exit {done.code}):\n{self._without_secrets(done)}")
         return done
 
-    def _restic(self, *words: str, stdout: IO[bytes] | None = None) -> Done:
+    def _restic(self, *words: str, stdout: IO[bytes] | None = None, timeout: float = LONGEST) -> Done:
         argv = [
             "restic", f"--repository-file={self.address}", f"--password-file={self.password}",
             f"--cache-dir={self.cache}", *words,
         ]  # fmt: skip
-        return run(argv, stdout=stdout, env=self._variables())
+        return run(argv, stdout=stdout, timeout=timeout, env=self._variables())
 
     def _variables(self) -> dict[str, str]:
         lines = self.environment.read_text("utf-8").splitlines() if self.environment.exists() else []

@@ -88,6 +88,10 @@ def _dumps(config: Config, name: str) -> list[Dump]:
 
 
 def _chosen(config: Config, name: str, which: str) -> Dump:
+    # A dump on this host needs no repository, which may not answer at the moment.
+    for dump in Shelf(config.folder).dumps(name):
+        if dump.name == which:
+            return dump
     dumps = _dumps(config, name)
     if which == LATEST:
         # Skip dumps that a restore set aside, and empty dumps, such as the first backup of a new machine.

@@ -248,6 +248,8 @@ class Copies:
         self.kept += [dump.path.name for dump in dumps]
 
     def dumps(self, _store: str) -> list[Any]:
+        if self.fault:
+            raise Failed(self.fault)
         return self.there
 
     def fetch(self, dump: Any, out: IO[bytes]) -> None:
@@ -326,6 +328,18 @@ def test_a_dump_that_is_only_in_the_repository_is_fetched_and_removed_again(shel
     restore.restore(plan, "redis", "latest", lambda _: None, safety=False)
     assert fake.restored == ["8"]
     assert not list(shelf.folder.glob(".fetched*"))
+
+
+def test_a_dump_on_the_host_is_restored_while_the_repository_does_not_answer(shelf: Shelf) -> None:
+    put(shelf, 5)
+    copies, fake = Copies(), FakeStore("redis", 0)
+    copies.fault = "restic did not end within 2 minutes"
+    plan = settings(shelf.folder, fake, copies=copies)
+    (dump,) = shelf.dumps("redis")
+    with pytest.raises(Failed, match="2 minutes"):
+        restore.restore(plan, "redis", "latest", lambda _: None, safety=False)
+    restore.restore(plan, "redis", dump.name, lambda _: None, safety=False)
+    assert fake.restored == ["5"]
 
 
 # --- archives of mongodump
@@ -679,6 +693,19 @@ def test_the_dumps_in_restics_snapshots_are_listed(tools: Tools, copies: reposit
     told = [{"id": "abc", "paths": [f"/a/redis/{name}" for name in at]}]
     tools.answers = [(Done(0, json.dumps(told), ""), b"")]
     assert [dump.path.name for dump in copies.dumps("redis")] == [at[1], at[2], at[0]], "the newest first"
+
+
+def test_a_list_does_not_wait_as_long_as_restic_tries(
+    copies: repository.Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "restic").write_text("#!/bin/sh\nsleep 60\n")
+    (tmp_path / "restic").chmod(0o755)
+    assert repository._PATIENCE == 120
+    monkeypatch.setattr(repository, "_PATIENCE", 0.6)
+    monkeypatch.setattr(programs, "_ENVIRONMENT", {"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(Failed, match=r"restic did not end within 0\.01 minutes"):
+        copies.dumps("redis")
 
 
 def test_a_value_too_short_for_a_secret_stays_in_the_output_of_restic(
