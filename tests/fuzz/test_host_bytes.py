@@ -369,7 +369,7 @@ def _header(**fields: str | bool) -> bytes:
 END = b"\xff\xff\xff\xff"
 ARCHIVE = (
     struct.pack("<I", 0x8199E26D)
-    + _header(db="shop")
+    + _header(db="shop", server_version="8.0.4")
     + END
     + _header(db="shop", collection="x", EOF=False)
     + HELLO
@@ -388,6 +388,7 @@ def test_any_archive_of_mongodb_is_counted_or_refused(
     path.write_bytes(whole[: len(whole) - cut] if cut < 5 else whole)
     try:
         archive.documents(path)
+        archive.server_version(path)
     except Failed:
         return
 

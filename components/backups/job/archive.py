@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import gzip
+import re
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -40,6 +41,21 @@ def documents(path: Path) -> dict[str, int]:
         raise Failed(f"{path.name} is incomplete or damaged: it does not decompress to its end") from None
     except (struct.error, IndexError, KeyError, ValueError) as error:
         raise Failed(f"{path.name} is not a complete archive of mongodump: {error}") from None
+
+
+def server_version(path: Path) -> tuple[int, ...]:
+    """Return the first two numbers of the version of the server that an archive is from: (8, 0).
+
+    `documents` has checked the archive before. The result is empty if the archive names no version.
+    """
+    with gzip.open(path, "rb") as file:
+        file.read(4)
+        head = _document(file)
+    try:
+        found = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", str(_fields(head or b"").get("server_version")))
+    except (struct.error, IndexError, ValueError):
+        found = None
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def _walk(file: gzip.GzipFile) -> dict[str, int]:

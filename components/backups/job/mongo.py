@@ -49,6 +49,20 @@ class Mongo:
         """Return the number of documents in an archive. Raises `Failed` if it is not complete."""
         return sum(archive.documents(path).values())
 
+    def check_version(self, path: Path, present: Path) -> None:
+        """Compare the server of an archive with the server of an archive of the present data.
+
+        Raises:
+            Failed: the archive is from a newer MongoDB, whose data an older one may not understand.
+        """
+        theirs, ours = archive.server_version(path), archive.server_version(present)
+        if theirs > ours:
+            newer, older = (".".join(map(str, version)) for version in (theirs, ours))
+            raise Failed(
+                f"the restore changed nothing: the backup is from MongoDB {newer}, and {self.name} is "
+                f"MongoDB {older}; first run the newer image on this host"
+            )
+
     def restore(self, path: Path, part: str, say: Callable[[str], None]) -> None:
         """Restore one database, or all. Each collection of the archive replaces the collection of its name.
 

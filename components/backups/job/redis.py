@@ -122,6 +122,9 @@ class Redis:
             raise Failed(f"redis-check-rdb refuses {path.name}:\n{done.tail}")
         return int(keys[1])
 
+    def check_version(self, path: Path, present: Path) -> None:
+        """Do nothing: in `check`, this server's own program refuses the snapshot of a newer Redis."""
+
     def restore(self, path: Path, part: str, say: Callable[[str], None]) -> None:
         """Replace all data of this Redis with a snapshot. Raises `Failed`.
 

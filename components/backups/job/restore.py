@@ -62,6 +62,7 @@ def restore(
             aside = _set_aside(shelf, store)
             had = f"the data of {store.name} until now, {aside.items} {store.holds}"
             say(f"{aside.name}: {had}; restore it to undo")
+            store.check_version(dump.path, aside.path)
         try:
             store.restore(dump.path, part, say)
         except Failed as failure:

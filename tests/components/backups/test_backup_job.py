@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from typing import IO
 
 NOW = calendar.timegm((2026, 11, 24, 3, 30, 0))
+TOO_NEW = 99
+"""The number of items of a dump that a newer server made."""
 
 
 class Clock:
@@ -67,6 +69,10 @@ class FakeStore:
 
     def check(self, path: Path) -> int:
         return int(path.read_text())
+
+    def check_version(self, path: Path, present: Path) -> None:
+        if int(path.read_text()) == TOO_NEW:
+            raise Failed(f"{path.name} is newer than {present.name}")
 
     def restore(self, path: Path, _part: str, _say: Callable[[str], None]) -> None:
         self.restored.append(path.read_text())
@@ -330,6 +336,14 @@ def test_a_dump_that_is_only_in_the_repository_is_fetched_and_removed_again(shel
     assert not list(shelf.folder.glob(".fetched*"))
 
 
+def test_a_backup_of_a_newer_server_changes_nothing(shelf: Shelf) -> None:
+    name = put(shelf, TOO_NEW)
+    store = FakeStore("redis")
+    with pytest.raises(Failed, match=f"{name} is newer than"):
+        restore.restore(settings(shelf.folder, store), "redis", "latest", lambda _: None)
+    assert store.restored == []
+
+
 def test_a_dump_on_the_host_is_restored_while_the_repository_does_not_answer(shelf: Shelf) -> None:
     put(shelf, 5)
     copies, fake = Copies(), FakeStore("redis", 0)
@@ -340,6 +354,19 @@ def test_a_dump_on_the_host_is_restored_while_the_repository_does_not_answer(she
         restore.restore(plan, "redis", "latest", lambda _: None, safety=False)
     restore.restore(plan, "redis", dump.name, lambda _: None, safety=False)
     assert fake.restored == ["5"]
+
+
+def test_an_archive_of_a_newer_mongodb_is_refused(tmp_path: Path) -> None:
+    def of(version: str) -> Path:
+        folder = tmp_path / version
+        folder.mkdir()
+        return written(folder, server=version)
+
+    store, eight = mongo.Mongo("mongo", "mongo"), of("8.0.4")
+    for fine in ("8.0.12", "7.0.14", "unknown"):
+        store.check_version(of(fine), eight)
+    with pytest.raises(Failed, match=r"the backup is from MongoDB 10\.1, and mongo is MongoDB 8\.0"):
+        store.check_version(of("10.1.0"), eight)
 
 
 # --- archives of mongodump
@@ -367,8 +394,8 @@ def block(database: str, collection: str, *documents: bytes, eof: bool = False) 
     return header + b"".join(documents) + END
 
 
-def written(tmp_path: Path, *blocks: bytes, magic: int = 0x8199E26D) -> Path:
-    about = bson(concurrent_collections=4, version="0.1", server_version="8.0", tool_version="100.10")
+def written(tmp_path: Path, *blocks: bytes, magic: int = 0x8199E26D, server: str = "8.0") -> Path:
+    about = bson(concurrent_collections=4, version="0.1", server_version=server, tool_version="100.10")
     prelude = struct.pack("<I", magic) + about + bson(db="shop", collection="items", metadata="{}") + END
     path = tmp_path / "a.archive.gz"
     path.write_bytes(gzip.compress(prelude + b"".join(blocks)))
