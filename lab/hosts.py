@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ _CAPABILITIES = [
     *["SYS_ADMIN", "NET_ADMIN", "NET_RAW", "SYS_PTRACE", "SYS_NICE", "SYS_BOOT", "SYSLOG", "IPC_LOCK"],
     *["DAC_READ_SEARCH", "LINUX_IMMUTABLE", "LEASE", "AUDIT_CONTROL", "MAC_ADMIN"],
 ]
+_CGROUPS = Path("/sys/fs/cgroup")
 _CGROUP_V1_WORDS = ["systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
 BOOT_SECONDS = 180
 
@@ -101,11 +103,33 @@ def boot(engine: Engine, record: HostRecord) -> None:
 
 
 def remove(state: State, engine: Engine, name: str) -> None:
-    """Take a host down, with its disk."""
+    """Remove a host with its disk, and the control groups that its containers leave."""
     record = state.hosts[name]
+    groups = _groups_of_containers(engine, record)
     engine.remove(record.container)
+    for group in groups:
+        with suppress(OSError):  # the host's Docker has removed it, or a process in it has not ended
+            group.rmdir()
     network.detach(record.number)
     del state.hosts[name]
+
+
+def volumes(engine: Engine, record: HostRecord) -> dict[str, Path]:
+    """Return the folders on this machine with a host's volumes, by their paths on the host."""
+    facts = engine.inspect(record.container) or {}
+    mounts = [mount for mount in facts.get("Mounts", ()) if mount["Type"] == "volume"]
+    return {mount["Destination"]: Path(mount["Source"]) for mount in mounts}
+
+
+def _groups_of_containers(engine: Engine, record: HostRecord) -> list[Path]:
+    """Return the control groups of the containers that run on a host.
+
+    With cgroup v1, a host sees the machine's control groups, so its Docker makes them there. The groups would
+    stay after the host.
+    """
+    folder = volumes(engine, record).get("/var/lib/docker")
+    ids = [path.name for path in folder.glob("containers/*")] if folder else []
+    return [group for one in ids for group in _CGROUPS.glob(f"*/docker/{one}")]
 
 
 def first_process(engine: Engine, record: HostRecord) -> int:
@@ -185,7 +209,7 @@ def reboot(engine: Engine, record: HostRecord) -> float:
 
 
 def _container(image: str, name: str, called: str) -> dict[str, Any]:
-    unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    unified = (_CGROUPS / "cgroup.controllers").exists()
     return {
         "Image": image,
         "Hostname": called,

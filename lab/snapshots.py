@@ -6,7 +6,6 @@ addresses.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import engine, hosts, keys, machine, network
@@ -15,7 +14,6 @@ from lab.shell import Progress, run
 from lab.state import locked
 
 if TYPE_CHECKING:
-    from lab.engine import Engine
     from lab.processes import Process
     from lab.state import HostRecord
 
@@ -47,8 +45,8 @@ def copy(snapshot: str, *, lease: Process, progress: Progress | None = None) -> 
         record = hosts.register(
             state, docker, image, name=name, suite=original.suite, lease=lease, called=snapshot
         )
-        for path, folder in _volumes(docker, record).items():
-            run(["cp", "-a", f"{_volumes(docker, original)[path]}/.", str(folder)], timeout=120)
+        for path, folder in hosts.volumes(docker, record).items():
+            run(["cp", "-a", f"{hosts.volumes(docker, original)[path]}/.", str(folder)], timeout=120)
         hosts.boot(docker, record)
     hosts.wait(docker, record)
     # The addresses are in the record of what came with the machine; others would be drift.
@@ -56,10 +54,3 @@ def copy(snapshot: str, *, lease: Process, progress: Progress | None = None) -> 
     swap = f"s|{old.v4}/|{new.v4}/|g; s|{old.v6}/|{new.v6}/|g"
     hosts.console(docker, record, ["sed", "-i", swap, _BASELINE])
     return record
-
-
-def _volumes(docker: Engine, record: HostRecord) -> dict[str, Path]:
-    """Return the folders on this machine that hold a host's volumes, by their paths on the host."""
-    facts = docker.inspect(record.container) or {}
-    mounts = [mount for mount in facts.get("Mounts", ()) if mount["Type"] == "volume"]
-    return {mount["Destination"]: Path(mount["Source"]) for mount in mounts}
