@@ -338,7 +338,8 @@ def _images(look: Look, used: Collection[str]) -> Dict[str, Entry]:
     for one in _document(look.machine, "/images/json") or ():
         number = str(one.get("Id"))
         for tag in one.get("RepoTags") or ():
-            if tag != "<none>:<none>" and tag not in used:
+            # Docker 29 lists an image that was pulled by digest under that digest, which is no tag.
+            if tag != "<none>:<none>" and "@" not in tag and tag not in used:
                 found[f"image {tag}"] = Entry("has a tag, which images of ours have not", number)
     return found
 

@@ -304,6 +304,7 @@ def test_images_with_a_tag_that_no_container_uses(host: Host, engine: Engine) ->
             {"Id": "sha256:1", "RepoTags": ["evil:1", "<none>:<none>"]},
             {"Id": "sha256:2", "RepoTags": ["mysql:8"]},
             {"Id": "sha256:3", "RepoTags": ["of-ours:1"]},
+            {"Id": "sha256:4", "RepoTags": [f"registry.example:5000/hello@sha256:{'5f' * 32}"]},
         ],
     )
     engine.run("leak")
