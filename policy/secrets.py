@@ -39,7 +39,7 @@ _VALUES = {
     ),
 }
 _OPTION = re.compile(
-    r"--?(?:requirepass|masterauth|pass|password|passwd|passphrase|token|secret|api-?key)"
+    r"--?(?:requirepass|masterauth|pass|password|passwd|passphrase|token|secret|api-?key)\b"
     r"(?:[= ](?P<value>\S+))?",
     re.IGNORECASE,
 )

@@ -273,6 +273,8 @@ PLAIN_SIGHT = [
     (container(labels=[{"label": "apiKey", "value": UNKNOWN}]), []),
     (container(command=["app", SECRET_URL]), [f"has {URL} in its command"]),
     (container(entrypoints=["app", SECRET_URL]), [f"has {URL} in its entrypoint"]),
+    (container(command=["app", "--password", "hunter2"]),
+     ["has a secret in its command, after --password"]),
     (container(entrypoints=["app", "--token", "hunter2"]),
      ["has a secret in its entrypoint, after --token"]),
     (container(healthcheck={"tests": ["CMD", SECRET_URL]}), [f"has {URL} in its health check"]),
