@@ -127,7 +127,7 @@ class _Ticks:
         if event.stage == "begun":
             self._begun.setdefault(event.urn, time.monotonic())
             return
-        if event.op in ("delete-replaced", "create-replacement"):
+        if event.op in ("delete-replaced", "replace"):  # `create-replacement` is the main step
             return
         seconds = time.monotonic() - self._begun.pop(event.urn, time.monotonic())
         failed = event.stage == "failed"

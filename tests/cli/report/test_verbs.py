@@ -232,6 +232,23 @@ def test_a_difference_that_is_new_since_the_preview_is_marked(shell: Shell) -> N
     assert said.count("(new since the preview)") == 1
 
 
+def test_a_replacement_that_cannot_be_created_has_failed(shell: Shell) -> None:
+    """The engine deletes the former one first. Then it reports `replace`, before it creates the new one."""
+    old, new = {**FILE, "host": "web1"}, {**FILE, "host": "web1", "path": "/etc/issue"}
+    stream, kind = Stream(), "portcullis:index:File"
+    for stage, op in (
+        ("resOutputsEvent", "delete-replaced"),
+        ("resOutputsEvent", "replace"),
+        ("resourcePreEvent", "create-replacement"),
+        ("resOpFailedEvent", "create-replacement"),
+    ):
+        stream.event(stage, op, kind, "motd", old, None if op == "delete-replaced" else new, {"path": {}})
+    done = shell.plays("up", stream.said("the disk is full"), 255).run("up", "--yes", "--skip-preview")
+    assert done.returncode == 1
+    assert "✗ /etc/issue: " in done.stdout
+    assert "✓" not in done.stdout
+
+
 def test_up_leaves_undeclared_things_and_lists_them(shell: Shell) -> None:
     maps: dict[str, dict[str, str]] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
     live = {**maps, "published": {"tcp4 172.17.0.1:3306": 'container "leak"'}}
