@@ -81,7 +81,7 @@ def _pulumi(given: list[str]) -> int:
 
     Pulumi finds the project by itself. If there is none, we print our own advice: Pulumi's does not fit.
     """
-    elsewhere = any(word == "-C" or word.startswith(("-C=", "--cwd")) for word in given)
+    elsewhere = any(word.startswith(("-C", "--cwd")) for word in given)
     if not elsewhere and project_file(Path.cwd()) is None:
         return _no_project()
     command.prepare_environment()

@@ -134,7 +134,7 @@ def test_without_a_project_it_says_how_to_make_one(shell: Shell, tmp_path: Path,
     )
 
 
-@pytest.mark.parametrize("flag", [("-C", "project"), ("--cwd=project",)])
+@pytest.mark.parametrize("flag", [("-C", "project"), ("-Cproject",), ("--cwd=project",)])
 def test_pulumi_may_be_given_another_folder(shell: Shell, tmp_path: Path, flag: tuple[str, ...]) -> None:
     assert shell.run("refresh", *flag, folder=tmp_path).returncode == 7
 
