@@ -75,7 +75,9 @@ def _bootstrap(suite: str, mirror: str, certificate: str, packages: Path | None,
         new = tar.with_suffix(".new")
         options = ["--variant=minbase", "--format=tar", f"--include={_PACKAGES}"]
         proxy = f'--aptopt=Acquire::http::Proxy "{gateway.PROXY}"'
-        run(["mmdebstrap", *options, proxy, *_hooks(files, packages), suite, str(new), mirror], timeout=900)
+        # In a mount namespace of its own, a killed build leaves no /proc mounted.
+        build = ["unshare", "--mount", "mmdebstrap"]
+        run([*build, *options, proxy, *_hooks(files, packages), suite, str(new), mirror], timeout=900)
         new.rename(tar)
 
 
