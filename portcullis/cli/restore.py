@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from portcullis.cli import command
 from portcullis.cli.bounded_output import OutputTooLong, run_bounded
 from portcullis.components.backups.job.restore import LATEST, table
+from portcullis.host.connections import declared_hosts
 from portcullis.printable import one_line, printable, printable_values
 
 if TYPE_CHECKING:
@@ -164,6 +165,9 @@ def _ssh(stack: str, host: str) -> list[str]:
     config = Path(".portcullis") / stack / "ssh_config"
     if not config.exists():
         raise Stopped(f"{config} is missing: `portcullis preview --stack {stack}` writes it")
+    known = declared_hosts(config.read_text())
+    if host not in known:
+        raise Stopped(f"the stack {stack} has no host {host}; its hosts: {', '.join(known)}")
     # Leave no master connection behind, and never ask for a password.
     return ["ssh", "-F", str(config), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-S", "none", host]
 

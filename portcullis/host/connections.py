@@ -54,6 +54,7 @@ _FORMS = (
     ("looks_for", _USER, "the name of a user"),
     ("os", _SYSTEM, "an operating system, such as debian-13"),
 )
+_JUMP = re.compile(r"^ +(?:ProxyJump (\S+)$|ProxyCommand .* (\S+) %h )", re.MULTILINE)
 _HOST_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+=*\Z")
 _MAX_PORT = 65535
 # The hosts that this process wrote, and the hosts that were added later, by the path of a stack's ssh_config.
@@ -193,6 +194,17 @@ def _remembered(path: Path) -> dict[str, int]:
     except (OSError, ValueError):
         return {}  # this file only saves time: without it, ssh tries more ports
     return {alias: port for alias, port in read.items() if isinstance(port, int)}
+
+
+def declared_hosts(ssh_config: str) -> list[str]:
+    """Return the aliases of the hosts in `ssh_config`, each once.
+
+    Jump hosts are left out, because Portcullis only connects through them.
+    """
+    aliases = re.findall(r"^Host (\S+)\n", ssh_config, re.MULTILINE)
+    jumps = {name for found in _JUMP.findall(ssh_config) for name in found}
+    others = {alias + suffix for alias in aliases for suffix in (BOOTSTRAP_SUFFIX, STRICT_SUFFIX)}
+    return [alias for alias in aliases if alias not in jumps | others]
 
 
 def declared_user(ssh_config: str, alias: str) -> str:

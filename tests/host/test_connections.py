@@ -10,6 +10,7 @@ import pytest
 
 from portcullis.host.connections import (
     Connection,
+    declared_hosts,
     declared_port,
     remember_port,
     render_ssh_config,
@@ -165,6 +166,18 @@ def test_ssh_tries_the_ports_in_their_order(tmp_path: Path) -> None:
         with client:
             assert client.recv(4) == b"SSH-"
         ssh.wait(20)
+
+
+def test_jump_hosts_are_no_hosts_of_the_stack(tmp_path: Path) -> None:
+    """Nobody logs in to a jump host to run an agent there."""
+    jump = Connection("192.0.2.9", host_key=KEY)
+    hosts = {
+        "web1": Connection("192.0.2.1", port=2222, host_key=KEY, jump="gate"),
+        "web2": Connection("192.0.2.2", host_key=KEY, jump="web2-jump"),
+        "web3": Connection("192.0.2.3", host_key=KEY, jump="me@192.0.2.8:22"),
+    }
+    config = write_ssh_config({**hosts, "gate": jump, "web2-jump": jump}, stack="lab", project=tmp_path)
+    assert declared_hosts(config.read_text()) == ["web1", "web2", "web3"]
 
 
 def test_many_threads_remember_their_ports(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class Host:
         self.dumps: list[dict[str, Any]] = []
         self.code, self.err = 0, ""
         (tmp_path / ".portcullis/lab").mkdir(parents=True)
-        (tmp_path / ".portcullis/lab/ssh_config").write_text("")
+        (tmp_path / ".portcullis/lab/ssh_config").write_text("Host web1\n\nHost web2\n")
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(restore, "run_bounded", self.run)
         monkeypatch.setattr(restore, "_relay", self.run)
@@ -227,6 +227,7 @@ def test_with_yes_it_does_not_ask(host: Host) -> None:
         (["--yes", "--from", "latest"], "no store is given"),
         (["--yes", "--from", "2020-01-01T00-00-00Z", "redis"], "there is no backup 2020-01-01T00-00-00Z"),
         (["--stack", "prod"], ".portcullis/prod/ssh_config is missing"),
+        (["--host", "web3", "redis"], "the stack lab has no host web3; its hosts: web1, web2"),
     ],
 )
 def test_impossible_requests_are_refused(
