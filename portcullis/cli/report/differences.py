@@ -113,6 +113,7 @@ class Report:
         sites: the addresses of the hosts' sites.
         resources: the number of resources.
         seconds: the duration of the run.
+        interrupted: whether somebody pressed Ctrl-C during the run.
     """
 
     stack: str = ""
@@ -124,6 +125,7 @@ class Report:
     sites: tuple[str, ...] = ()
     resources: int = 0
     seconds: float = 0.0
+    interrupted: bool = False
 
     @property
     def ok(self) -> bool:

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,10 @@ def run(
         **(os.environ if environment is None else environment),
         "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "1",
     }
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as beside, _ignore_interrupt():
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as beside,
+        ignore_interrupt() as interrupted,
+    ):
         try:
             process = subprocess.Popen(
                 ["pulumi", *words, *_QUIET], cwd=folder, env=given, stdin=subprocess.DEVNULL,
@@ -85,7 +89,8 @@ def run(
     errors = [] if code == 0 else errors_of(said, _stack(words)) or [nothing_said]
     if late:
         errors = [f"pulumi {words[0]} took longer than {limit:.0f} s"]
-    return collector.report(seconds, errors, failed=bool(errors)), collector
+    report = collector.report(seconds, errors, failed=bool(errors))
+    return replace(report, interrupted=interrupted.is_set()), collector
 
 
 def _read_lines(
@@ -144,13 +149,17 @@ def _stack(words: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _ignore_interrupt() -> Iterator[None]:
-    """Ignore Ctrl-C here. The engine gets it too and ends by itself, so we still report its last messages."""
+def ignore_interrupt() -> Iterator[threading.Event]:
+    """Ignore Ctrl-C in this process, but set an event when the user presses it.
+
+    Pulumi's engine gets Ctrl-C too and ends by itself, so we still report its last messages.
+    """
+    interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield interrupted
         return
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
-        yield
+        yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)

@@ -54,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.skip_preview:
         with screen.waiting("reading the hosts"):
             approved, _ = engine.run(["preview", *words])
+        if approved.interrupted and approved.ok:
+            raise KeyboardInterrupt
         if not approved.ok or approved.is_clean or _stays(approved) or not options.yes:
             code = _shown(screen, options, approved)
             if code is not None:
@@ -64,7 +66,11 @@ def run(options: argparse.Namespace) -> int:
     deploy = ["up", "--yes", "--skip-preview", *words]
     with screen.waiting("changing the hosts"):
         done, _ = engine.run(deploy, on_event=ticks.take)
-        if not done.ok and (left := cut_off.clear(done.stack, done.hosts, done.errors)):
+        if (
+            not done.ok
+            and not done.interrupted
+            and (left := cut_off.clear(done.stack, done.hosts, done.errors))
+        ):
             ticks.screen.show([Row(line, style="note") for line in left])
             done, _ = engine.run(deploy, on_event=ticks.take)
     if options.json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from portcullis.cli.report.differences import Collector, Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 KNOWN, LEFT, NETWORK = "a" * 64, "b" * 64, "c" * 64
 TAKEN = (
@@ -83,3 +85,32 @@ def test_up_runs_again_after_it_has_removed_them(
     assert up.run(options) == code
     assert len(ran) == times
     assert ("removed the container shop-3" in capsys.readouterr().out) == (code == 0)
+
+
+@pytest.mark.parametrize(("verb", "errors"), [("preview", ()), ("up", (TAKEN,))])
+def test_after_an_interrupt_the_engine_does_not_start_again(
+    monkeypatch: pytest.MonkeyPatch, scripts: list[tuple[str, str]], verb: str, errors: tuple[str, ...]
+) -> None:
+    ran: list[str] = []
+
+    def run(words: Sequence[str], **_: Any) -> tuple[Report, Collector]:
+        ran.append(words[0])
+        return Report("prod", ("web1",), errors=errors, interrupted=True), Collector()
+
+    monkeypatch.setattr(engine, "run", run)
+    options = argparse.Namespace(
+        stack="prod", yes=True, skip_preview=verb == "up", json=False, details=False, rest=[]
+    )
+    with pytest.raises(KeyboardInterrupt) if verb == "preview" else contextlib.nullcontext():
+        assert up.run(options) == up.FAILED
+    assert ran == [verb]
+    assert scripts == []
+
+
+def test_the_engine_reports_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "pulumi"
+    program.write_text("#!/bin/sh\n[ $1 = up ] && kill -INT $PPID\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert engine.run(["up"], folder=tmp_path)[0].interrupted
+    assert not engine.run(["preview"], folder=tmp_path)[0].interrupted
