@@ -81,18 +81,18 @@ if not os.environ.get("PORTCULLIS_DEBUG"):
 
 
 async def program() -> None:
-    """Declare the stack, or report why that is not possible."""
+    """Declare the stack, or report the faults that prevent it."""
     try:
         main()
     except (SettingsError, OSError, ValueError) as error:
-        # Components raise a ValueError for values that the checks of the settings did not refuse.
+        # Components raise a ValueError for wrong values that the checks of the settings did not find.
         if isinstance(error, ValueError) and os.environ.get("PORTCULLIS_DEBUG"):
             raise
-        # Not pulumi.RunError: the language host would add "an unhandled error occurred" to it.
+        # We do not use pulumi.RunError, because the language host would add "an unhandled error occurred".
         pulumi.log.error(str(error))
         sys.exit(_REPORTED)
-    # Let the registrations begin now, so that the SDK waits for them one by one. Otherwise the SDK searches
-    # all outputs again whenever one becomes known. That took a third of this program's time.
+    # Let the registrations begin now, so that the SDK waits for them one by one. Otherwise, the SDK searches
+    # all outputs again whenever an output becomes known. That search took a third of this program's time.
     await asyncio.sleep(0)
 
 

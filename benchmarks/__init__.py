@@ -1,1 +1,4 @@
-"""What a drift check costs, beside what people would use instead: `make bench`, docs/benchmarks.md."""
+"""Compares the time of a drift check with the time that other tools need for it: `make bench`.
+
+The results are in docs/benchmarks.md.
+"""

@@ -1,4 +1,4 @@
-"""Measure, print the table, and fail when a bound is broken."""
+"""Run the measurements, print the table, and fail if a result breaks its limit."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from lab.relay import Relay
 
 _SIZES = (10, 100, 500)
-_FEWEST = 5  # runs of ours: the difference to canned answers is small beside a busy machine's noise
-_DRIFTED = "/etc/bench.conf"  # no service reads it
+_FEWEST = 5  # runs: the difference to canned answers is smaller than the noise of a busy machine
+_DRIFTED = "/etc/bench.conf"  # no service reads this file
 
 
 def main() -> int:
-    """Return 1 when a bound is broken, 2 when nothing could be measured."""
+    """Return 1 if a result breaks its limit, 2 if nothing could be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed of a drift check.")
     parser.add_argument("--runs", type=int, default=3, help="runs of each tool (default: %(default)s)")
     parser.add_argument("--only-ours", action="store_true", help="leave the other tools out")
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def measure(folder: Path, host: Target, runs: int, *, others: bool) -> Results:
-    """Measure everything.
+    """Measure all tools and graphs.
 
     Raises:
         BenchmarkError: a run failed.
@@ -88,7 +88,9 @@ def _tools(folder: Path, host: Target, runs: int, *, others: bool) -> tuple[list
         _say(f"{name}: finding an edited file")
         with _edited(host):
             if not finds():
-                raise BenchmarkError(f"{name} did not see that {_DRIFTED} was edited")
+                raise BenchmarkError(
+                    f"the tool {name} reports no change after the benchmark edited {_DRIFTED} on the host"
+                )
         settled(host.far)
     ours.survey(1)
     checks: dict[str, tuple[Callable[[], None], Relay | None]] = {
@@ -120,7 +122,10 @@ def _scales(folder: Path, host: Target, runs: int) -> tuple[list[Scale], Agent]:
 
 
 def _rounds(checks: dict[str, tuple[Callable[[], None], Relay | None]], runs: int) -> list[Series]:
-    """Run each in turn, several times over, so that a busy moment of the machine is shared by all."""
+    """Run each tool once in every round.
+
+    If the machine is busy during a round, this slows all tools and not only one.
+    """
     found: dict[str, list[Run]] = {name: [] for name in checks}
     for number in range(runs):
         for name, (check, relay) in checks.items():
@@ -133,7 +138,9 @@ def _rounds(checks: dict[str, tuple[Callable[[], None], Relay | None]], runs: in
 def _unchanged(tool: rivals.Rival) -> Callable[[], None]:
     def check() -> None:
         if tool.changed():
-            raise BenchmarkError(f"{tool.name} found something to change where nothing was")
+            raise BenchmarkError(
+                f"the tool {tool.name} plans changes, although the host already has the declared state"
+            )
 
     return check
 

@@ -1,4 +1,4 @@
-"""CPU time of a command with everything that it starts: `python -m benchmarks.cpu_time COMMAND...`."""
+"""Measures the CPU time of a command and its descendants: `python -m benchmarks.cpu_time COMMAND...`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cpu_time(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> float
     """Return the seconds of CPU time, user and system, of a command and all its descendants.
 
     Raises:
-        BenchmarkError: it failed.
+        BenchmarkError: the command failed.
     """
     measured = [sys.executable, "-m", "benchmarks.cpu_time", *argv]
     said = succeeded(run(measured, cwd=cwd, env=env), " ".join(argv))
@@ -31,7 +31,7 @@ def cpu_time(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> float
 
 def main() -> int:
     """Print the seconds as the last line; return the command's exit code."""
-    # A plugin may outlive the engine, and would be counted by nobody.
+    # A plugin may outlive the engine. Without this wait, its time would not count.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     code = subprocess.call(sys.argv[1:])
     while True:

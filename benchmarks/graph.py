@@ -1,4 +1,4 @@
-"""What is checked: one list of packages, files and services that every tool gets."""
+"""Describes the packages, files and services of one host. Each tool of a benchmark checks this same list."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-_LINES = 20  # about a kilobyte, as a fragment of configuration has
+_LINES = 20  # about a kilobyte, like a usual configuration file
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file, root's, with its content."""
+    """A file that root owns, with its content."""
 
     path: str
     content: str
@@ -23,7 +23,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A unit that runs and is enabled; `reads` are paths of files that it must be restarted after."""
+    """A systemd unit that runs and is enabled. If a file in `reads` changes, the unit must restart."""
 
     unit: str
     reads: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Service:
 class Graph:
     """Everything that is declared for one host.
 
-    `sites` is how many nginx serves; `inventory` has the host tell of what nobody declared.
+    `sites` is the number of sites of nginx. With `inventory`, the host reports undeclared things.
     """
 
     packages: tuple[str, ...] = ()
@@ -44,11 +44,14 @@ class Graph:
 
     @property
     def items(self) -> int:
-        """How many things are checked. All tools take the packages as one list, so resources are fewer."""
+        """The number of things that the tools check.
+
+        The number of resources is smaller, because all packages are one resource.
+        """
         return len(self.packages) + len(self.files) + len(self.services)
 
     def write(self, path: Path) -> Path:
-        """Write it as JSON, in the form that every tool reads."""
+        """Write the graph as JSON, in the form that every tool reads."""
         path.write_text(json.dumps(asdict(self)))
         return path
 
@@ -58,17 +61,17 @@ def _file(path: str) -> File:
 
 
 def files(count: int) -> Graph:
-    """Return `count` files and nothing else."""
+    """Return a graph of `count` files and nothing else."""
     return Graph(files=tuple(_file(f"/srv/bench-{n:03}.conf") for n in range(count)))
 
 
 def sites(count: int) -> Graph:
-    """Return a proxy with so many sites, each of which sends its visitors elsewhere."""
+    """Return a graph with nginx and this number of sites. Each site redirects its visitors."""
     return Graph(sites=count)
 
 
 def host() -> Graph:
-    """Return a small host: 7 packages, 11 files, 4 services."""
+    """Return the graph of a small host: 7 packages, 11 files, 4 services."""
     nginx = [f"/etc/nginx/conf.d/bench-{n}.conf" for n in range(5)]
     rsyslog = [f"/etc/rsyslog.d/bench-{n}.conf" for n in range(3)]
     cron = [f"/etc/cron.d/bench-{n}" for n in range(2)]

@@ -1,7 +1,8 @@
-"""What the inventory adds to a survey, on a host with 2,000 files in /etc: `python -m benchmarks.inventory`.
+"""Measures what the inventory costs on a host with 2,000 files in /etc: `python -m benchmarks.inventory`.
 
-With and without take turns, each asked of an agent that has just started, as every preview does it. Without
-means the same question but for the inventory.
+A survey is the request with which a preview reads everything on a host. The benchmark asks for a survey with
+the inventory and for one without it, alternately. Each survey goes to an agent that has just started, as in
+every preview.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _STACK = "inventory"
 _WALK = "portcullis-inventory.service"
 _MEGABYTE = 1_000_000
 
-# On the host: a package with so many configuration files that /etc holds FILES in all, as packages make them.
+# This script runs on the host. It installs a package with configuration files, so that /etc has FILES files
+# in all.
 _FILL = """\
 set -e
 have=$(find /etc -type f | wc -l); folder=$(mktemp -d); chmod 755 $folder
@@ -53,7 +55,7 @@ rm -r $folder /run/bench-etc.deb
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What was measured: seconds of each answer, pair by pair, most bytes of the agent, the nightly walk."""
+    """The results: seconds of each answer, the agent's memory in bytes, seconds of the nightly scan."""
 
     files: int
     with_inventory: Sequence[float]
@@ -63,10 +65,10 @@ class Results:
 
 
 def measured(folder: Path, host: Target, rounds: int) -> Results:
-    """Measure it on a fresh host.
+    """Measure the inventory on a fresh host.
 
     Raises:
-        BenchmarkError: the engine or the host refused.
+        BenchmarkError: the engine or the host failed.
     """
     program = Program(folder, host, _STACK)
     _say(f"{FILES} files in /etc of a bare host, then the first deployment")
@@ -76,7 +78,7 @@ def measured(folder: Path, host: Target, rounds: int) -> Results:
     begun = time.monotonic()
     host.console(f"systemctl start {_WALK}")
     walk = time.monotonic() - begun
-    program.survey(1)  # fills what the agent keeps on the host, as the first preview does
+    program.survey(1)  # this fills the agent's cache on the host, like the first preview
     both, alone = [], []
     for number in range(rounds):
         seconds, answer = _asked(program, {})
@@ -87,7 +89,7 @@ def measured(folder: Path, host: Target, rounds: int) -> Results:
             if item["kind"] != _KIND
         ]
         if len(rest) == len(answer["items"]):
-            raise BenchmarkError("the host's answer has no inventory")
+            raise BenchmarkError("the survey of the host returned no inventory")
         seconds, _ = _asked(program, {"index": False, "items": rest})
         alone.append(seconds)
         _say(f"round {number + 1} of {rounds}: {both[-1] * 1000:.0f} and {alone[-1] * 1000:.0f} ms")
@@ -98,7 +100,7 @@ def measured(folder: Path, host: Target, rounds: int) -> Results:
 
 
 def _asked(program: Program, question: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-    """Ask an agent that has just started, from nearby."""
+    """Ask an agent that has just started for a survey, over a network without delay."""
     session = Session(NAME, _STACK, project=program.project)
     try:
         session.request("hello", timeout=60)
@@ -110,7 +112,7 @@ def _asked(program: Program, question: dict[str, Any]) -> tuple[float, dict[str,
 
 
 def broken(results: Results) -> list[str]:
-    """Return a sentence for each bound that does not hold."""
+    """Return a sentence for each broken limit."""
     found = []
     if results.files < FILES:
         found.append(f"/etc had {results.files} files only; it must have {FILES}")
@@ -143,7 +145,7 @@ def table(results: Results) -> str:
 
 
 def main() -> int:
-    """Return 1 when a bound is broken, 2 when nothing could be measured."""
+    """Return 1 if a result breaks its limit, 2 if nothing could be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inventory", description="Inventory.")
     parser.add_argument("--rounds", type=int, default=9, help="how often (default: %(default)s)")
     rounds = parser.parse_args().rounds

@@ -1,4 +1,4 @@
-"""Timed runs, and what is said about several of them."""
+"""Timed runs, and the figures of several runs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from lab.relay import Relay
 
 RTT = 0.05
-"""Seconds of round trip between the tools and the host."""
+"""The seconds of a round trip between the tools and the host."""
 _QUIET = 0.5
 
 
 class BenchmarkError(Exception):
-    """A run that cannot be compared: it failed, or did not find what it should."""
+    """A run that does not count, because it failed or did not find the expected difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: its seconds, and what went over the network."""
+    """One run: its seconds, and its traffic over the network."""
 
     seconds: float
     counts: Counts
@@ -35,41 +35,42 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Several runs of the same thing."""
+    """Several runs of the same measurement."""
 
     name: str
     runs: tuple[Run, ...]
 
     @property
     def seconds(self) -> float:
-        """Median of the seconds."""
+        """The median of the seconds."""
         return statistics.median(run.seconds for run in self.runs)
 
     @property
     def fastest(self) -> float:
-        """Fewest seconds: what others do on the machine only ever adds to them."""
+        """The seconds of the fastest run. Other work on the machine can only make a run slower."""
         return min(run.seconds for run in self.runs)
 
     @property
     def span(self) -> str:
-        """Fastest and slowest."""
+        """The fastest and the slowest run, as text."""
         return f"{self.fastest:.2f} - {max(r.seconds for r in self.runs):.2f}"
 
     @property
     def connections(self) -> int:
-        """Most connections that a run opened."""
+        """The number of connections in the run with the most connections."""
         return max(run.counts.connections for run in self.runs)
 
     @property
     def round_trips(self) -> int:
-        """Median of the round trips."""
+        """The median of the numbers of round trips."""
         return int(statistics.median(run.counts.round_trips for run in self.runs))
 
 
 def timed(action: Callable[[], None], relay: Relay | None = None) -> Run:
-    """Do it and return its seconds and, through `relay`, what it cost the network.
+    """Run an action and measure it. Return its seconds and, with `relay`, its traffic.
 
-    What a client still says while it hangs up belongs to its run, but not to its seconds.
+    The traffic includes the data that a client sends after the action to close its connection. The seconds do
+    not include the time of that data.
     """
     if relay:
         relay.reset()
@@ -80,7 +81,7 @@ def timed(action: Callable[[], None], relay: Relay | None = None) -> Run:
 
 
 def settled(relay: Relay) -> Counts:
-    """Return the counts once nothing has gone through for half a second."""
+    """Wait until the relay has had no traffic for half a second, and return its counts."""
     before = None
     while before != relay.counts:
         before = relay.counts
@@ -91,10 +92,10 @@ def settled(relay: Relay) -> Counts:
 def run(
     argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, limit: float = 600
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command quietly, without a terminal; `limit` is in seconds.
+    """Run a command quietly, without a terminal. `limit` is in seconds.
 
     Raises:
-        BenchmarkError: it could not be started or took too long.
+        BenchmarkError: the command cannot be started, or took too long.
     """
     try:
         return subprocess.run(
@@ -102,16 +103,16 @@ def run(
             timeout=limit, errors="replace",
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise BenchmarkError(f"{argv[0]}: {error}") from None
+        raise BenchmarkError(f"cannot run the command {argv[0]}: {error}") from None
 
 
 def succeeded(done: subprocess.CompletedProcess[str], what: str) -> str:
-    """Return what a command printed.
+    """Return the output of a command.
 
     Raises:
-        BenchmarkError: it failed; the end of its output is quoted.
+        BenchmarkError: the command failed. The error's message has the end of the command's output.
     """
     if done.returncode:
         end = "\n".join(line[:200] for line in (done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise BenchmarkError(f"{what} failed (exit code {done.returncode}):\n{end}")
+        raise BenchmarkError(f"a step of the benchmark failed ({what}, exit code {done.returncode}):\n{end}")
     return done.stdout

@@ -1,8 +1,9 @@
-"""A quiet preview of stack lab beside the engine's own floor: `python -m benchmarks.preview_floor`.
+"""Compares a preview without changes with the least work of the engine: `python -m benchmarks.preview_floor`.
 
-The floor is a program with the same resources, in the same tree, with the same inputs and order, served by
-plugins of the same packages that do nothing. Command line, language host, SDK and `refresh: always` are the
-same. What lies between the two is what our program, plugin and tools cost.
+The floor is the CPU time that the engine needs in any case. To measure it, a second program declares the same
+resources with the same parents, inputs and order. Plugins with the same package names serve these resources,
+but do nothing. Both programs have the same command line, language host, SDK and `refresh: always`. So the
+difference is the cost of our program, our plugin and our tools.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _resources(export: str) -> set[str]:
 
 
 def report(rounds: Sequence[tuple[float, float]]) -> tuple[str, bool]:
-    """Return what to print, and whether the bound holds."""
+    """Return the report as text, and whether the result is within the limit."""
     ours, floor = (statistics.median(pair[side] for pair in rounds) for side in (0, 1))
     times = statistics.median(mine / least for mine, least in rounds)
     text = (
@@ -137,7 +138,7 @@ def report(rounds: Sequence[tuple[float, float]]) -> tuple[str, bool]:
 
 
 def main() -> int:
-    """Return 1 when the bound is broken, 2 when nothing could be measured."""
+    """Return 1 if the result breaks its limit, 2 if nothing could be measured."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.preview_floor", description="Work of a preview."
     )

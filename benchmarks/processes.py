@@ -1,4 +1,4 @@
-"""What a process has started."""
+"""Finds the child processes of a process."""
 
 from __future__ import annotations
 

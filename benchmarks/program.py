@@ -1,4 +1,4 @@
-"""Our own side: the benchmark's program on the real engine, over the network or with canned answers."""
+"""Runs the benchmark's program on the real engine, over the network or with recorded answers of the host."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _QUIET = ["--non-interactive", "--color", "never"]
 
 
 class Program:
-    """A stack of its own in a folder of its own, for one host."""
+    """A stack for one host, in its own folder."""
 
     def __init__(self, folder: Path, target: Target, stack: str) -> None:
-        """Make project, state and stack.
+        """Create the project, its state and its stack.
 
         Raises:
-            BenchmarkError: the engine does not run.
+            BenchmarkError: the engine cannot run.
         """
         self._target = target
         self._stack = stack
@@ -44,7 +44,7 @@ class Program:
             **os.environ,
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
             "PYTHONPATH": str(_HERE.parent),
-            "XDG_RUNTIME_DIR": str(folder),  # sockets go where everything of this run goes
+            "XDG_RUNTIME_DIR": str(folder),  # a folder for the sockets of this run
         }
         self._pulumi("stack", "init", stack)
         self._settings = self.project / f"Pulumi.{stack}.yaml"
@@ -52,39 +52,45 @@ class Program:
         self._graph = folder / f"{stack}.json"
 
     def deploy(self, graph: Graph) -> None:
-        """Bring the host to the graph, from nearby. No time is taken: state is not saved after each step."""
+        """Deploy the graph over a network without delay.
+
+        No benchmark measures this deployment. To save time, Pulumi does not write the state after each step.
+        """
         graph.write(self._graph)
         self._connect(self._target.near)
         self._pulumi("up", "--yes", "--skip-preview", *_QUIET,
                      PULUMI_EXPERIMENTAL="true", PULUMI_SKIP_CHECKPOINTS="true")  # fmt: skip
 
     def check(self) -> None:
-        """Check for drift over 50 ms.
+        """Check for drift over a network with 50 ms of delay.
 
         Raises:
-            BenchmarkError: there is some.
+            BenchmarkError: there is drift.
         """
         self._connect(self._target.far)
         self._preview()
 
     def check_canned(self) -> None:
-        """Check for drift with the host's answer to `record` played back instead of a host.
+        """Check for drift with the answer that `survey` stored, and not with the answer of a host.
 
         Raises:
-            BenchmarkError: there is some.
+            BenchmarkError: there is drift.
         """
         self._preview(PATH=f"{self._canned}{os.pathsep}{self._env['PATH']}")
 
     def finds_drift(self) -> bool:
-        """Return whether a check over 50 ms shows a difference."""
+        """Return whether a check over a network with 50 ms of delay shows a difference."""
         self._connect(self._target.far)
         done = run(["pulumi", "preview", "--expect-no-changes", *_QUIET], cwd=self.project, env=self._env)
         return done.returncode != 0 and "no changes were expected" in done.stdout + done.stderr
 
     def survey(self, times: int) -> list[float]:
-        """Ask the agent from nearby for everything; return the seconds of each answer and keep the last."""
+        """Ask the agent `times` times for a whole survey, over a network without delay.
+
+        Return the seconds of each answer, and store the last answer.
+        """
         self._connect(self._target.near)
-        self._preview()  # writes the ssh configuration
+        self._preview()  # this preview writes the ssh configuration
         session = Session(NAME, self._stack, project=self.project)
         seconds = []
         answer: dict[str, Any] = {}
@@ -118,4 +124,4 @@ class Program:
         try:
             return succeeded(done, f"pulumi {words[0]}")
         except BenchmarkError as error:
-            raise BenchmarkError(f"{self._stack}: {error}") from None
+            raise BenchmarkError(f"a command on the stack {self._stack} failed: {error}") from None

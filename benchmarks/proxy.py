@@ -1,4 +1,4 @@
-"""What the rendered configuration of nginx costs: speed through it, and many sites."""
+"""Measures nginx with the rendered configuration: its speed, and the time that many sites take."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FEWEST_PROCESSORS = 2
 
 
 def main() -> int:
-    """Return 1 when a bound is broken, 2 when nothing could be measured."""
+    """Return 1 if a result breaks its limit, 2 if nothing could be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.proxy", description="Speed of the edge.")
     parser.add_argument("--rounds", type=int, default=7, help="bursts for each proxy (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=2, help="length of a burst (default: %(default)s)")
@@ -53,10 +53,10 @@ def main() -> int:
 
 
 def measure(folder: Path, rounds: int, seconds: int) -> Results:
-    """Measure everything.
+    """Measure the proxies, the sites and the preview.
 
     Raises:
-        BenchmarkError: something did not run, or not all requests were answered.
+        BenchmarkError: a program failed, or a request had no answer.
     """
     folder.chmod(0o755)  # nginx's workers are not root
     root = roots.root(_RELEASE)
@@ -86,10 +86,13 @@ def measure(folder: Path, rounds: int, seconds: int) -> Results:
 
 
 def _rounds(generator: Generator, servers: Sequence[Server], rounds: int, seconds: int) -> Load:
-    """Load each in turn, and first another one in each round: who comes after a slow one has no advantage."""
+    """Send load to all servers, one after the other.
+
+    Each round begins with another server, so the order gives no advantage.
+    """
     found: dict[str, list[Burst]] = {server.name: [] for server in servers}
     for server in servers:
-        generator.burst(server, 1)  # it fills its caches
+        generator.burst(server, 1)  # this request fills the server's caches
     for number in range(rounds):
         shift = number % len(servers)
         for server in (*servers[shift:], *servers[:shift]):
@@ -103,7 +106,9 @@ def _rounds(generator: Generator, servers: Sequence[Server], rounds: int, second
 def _processors() -> Processors:
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < _FEWEST_PROCESSORS:
-        raise BenchmarkError("it takes two processors: one for the proxy, one for the load and the app")
+        raise BenchmarkError(
+            "the benchmark needs two processors: one for the proxy, one for the load and the app"
+        )
     return Processors(allowed[0], allowed[1])
 
 

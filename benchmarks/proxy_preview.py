@@ -1,4 +1,4 @@
-"""Many sites on one host: how long a preview takes that reads all of them back, 50 ms away."""
+"""Measures a preview of many sites on one host, 50 ms away."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RUNS = 3
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Seconds of each preview with nothing to change, of the first `up`, and of one with a site more."""
+    """The seconds of each preview without a change, of the first `up`, and of an `up` that adds a site."""
 
     sites: int
     checks: Sequence[float]
@@ -30,16 +30,16 @@ class Preview:
 
     @property
     def seconds(self) -> float:
-        """Median of the previews."""
+        """The median of the previews' seconds."""
         return statistics.median(self.checks)
 
 
 def measured(folder: Path, sites: int) -> Preview:
-    """Deploy that many sites to a host of the lab's and look at them.
+    """Deploy this number of sites to a host of the lab, and preview them.
 
     Raises:
-        BenchmarkError: the engine refused, or a preview found a difference.
-        LabError: the host could not be raised.
+        BenchmarkError: the engine failed, or a preview found a difference.
+        LabError: the host cannot be created.
     """
     with target() as host:
         program = Program(folder, host, "sites")

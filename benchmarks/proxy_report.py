@@ -1,4 +1,4 @@
-"""The table of the proxies for people, and the bounds that it has to keep."""
+"""Prints the figures of the proxies as a table, and reports the figures that break a limit."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ OURS, CADDY = "Portcullis", "Caddy"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One protocol: the bursts of each proxy, in rounds; those of one round belong together."""
+    """The load over one protocol: the `Burst` of each proxy in each round."""
 
     protocol: str
     bursts: Mapping[str, Sequence[Burst]]
 
     def rate(self, name: str) -> float:
-        """Median of the requests a second."""
+        """Return the median of the requests per second."""
         return statistics.median(burst.rate for burst in self.bursts[name])
 
     def p99(self, name: str) -> float:
-        """Median of the seconds that 99 of 100 requests took at most."""
+        """Return the median of the 99th percentiles, in seconds."""
         return statistics.median(burst.p99 for burst in self.bursts[name])
 
     def cpu(self, name: str) -> float:
-        """Median of the CPU seconds of the proxy per request."""
+        """Return the median of the proxy's CPU seconds for each request."""
         return statistics.median(burst.cpu for burst in self.bursts[name])
 
     def ratio(self, name: str) -> float:
-        """Median of another's CPU seconds per request over ours, round by round.
+        """Return another proxy's CPU seconds for a request, divided by ours: the median of all rounds.
 
-        That is the ratio of what one processor can answer. Requests a second also say what else the machine
-        did meanwhile.
+        If the result is 2, our proxy can answer twice as many requests with one processor as the other proxy.
+        We do not compare requests per second, because they also depend on other work of the machine.
         """
         return statistics.median(
             other.cpu / ours.cpu for ours, other in zip(self.bursts[OURS], self.bursts[name], strict=True)
         )
 
     def best(self) -> str:
-        """Return the bare nginx that costs least."""
+        """Return the name of the bare nginx (with or without keepalive) that needs the fewest CPU seconds."""
         return min((name for name in self.bursts if name not in (OURS, CADDY)), key=self.cpu)
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that was measured."""
+    """All results of the benchmark."""
 
     machine: str
     loads: Sequence[Load]
@@ -65,7 +65,7 @@ class Results:
 
 
 def broken(results: Results) -> list[str]:
-    """Return a sentence for each bound that does not hold."""
+    """Return a sentence for each broken limit."""
     found = []
     for load in results.loads:
         best = load.best()

@@ -1,4 +1,4 @@
-"""The proxies side by side: a rendered site, a bare `proxy_pass` and Caddy, in front of the same app."""
+"""Starts three proxies in front of one app: nginx with a rendered site, nginx with `proxy_pass`, Caddy."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ https://{host}:{port} {{
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A proxy that runs: the process whose network it is in, and its own process."""
+    """A running proxy: its process, and the process whose network it uses."""
 
     name: str
     network: int
@@ -99,29 +99,29 @@ class Server:
 
     @property
     def url(self) -> str:
-        """What is asked for."""
+        """The URL of the requests."""
         return f"https://{self.host}:{self.port}/" if self.port != 443 else f"https://{self.host}/"  # noqa: PLR2004
 
     def processes(self) -> list[int]:
-        """Return the process and its children."""
+        """Return the proxy's process and its children."""
         return [self.pid, *children(self.pid)]
 
 
 @dataclass(frozen=True, slots=True)
 class Processors:
-    """Which processor the proxies have to themselves, and which the rest shares."""
+    """The two processors: one for the proxy alone, and one for everything else."""
 
     proxy: int
     rest: int
 
 
 def rendered(root: Root, site: nginx.Site) -> dict[str, str]:
-    """Return every file of a host with this site."""
+    """Return every nginx file of a host with this site."""
     return catalogue.files(root, [site], _certificate(site))
 
 
 def ours() -> nginx.Site:
-    """Return a site with the defaults, but limits out of reach: the load comes from one address."""
+    """Return a site with the defaults, but with very high limits, because one client sends all load."""
     return a_site(
         HOST,
         {"/": _APP},
@@ -131,7 +131,10 @@ def ours() -> nginx.Site:
 
 
 def bare(root: Root, *, keepalive: int) -> dict[str, str]:
-    """Return a site as most are: `proxy_pass` alone, or with so many connections to the app kept open."""
+    """Return the files of a short site, written by hand, that only passes requests on with `proxy_pass`.
+
+    nginx keeps up to `keepalive` connections to the app open, or none if the number is 0.
+    """
     separate = tuple(map(int, root.dialect.nginx.split(".")[:2])) >= (1, 25)
     text = _BARE.format(
         upstream=f"upstream app {{ server {_APP.address}:{_APP.port}; keepalive {keepalive}; }}"
@@ -158,7 +161,7 @@ def nginx_server(
     workers = f"worker_processes 1;\nworker_cpu_affinity {_mask(processors.proxy)};\n"
     text = stock.read_text()
     if _STOCK_WORKERS not in text and "worker_processes auto;\n" not in text:
-        raise BenchmarkError("the packaged nginx.conf is not as expected: no `worker_processes auto;`")
+        raise BenchmarkError("the nginx.conf of nginx's package has no line `worker_processes auto;`")
     text = text.replace("worker_cpu_affinity auto;\n", "").replace("worker_processes auto;\n", workers)
     stock.write_text(text)
     with nginx_process.running(files) as pid, _upstream(pid, folder, processors):
@@ -180,7 +183,7 @@ def caddy_server(
     (folder / "key.pem").write_text(certificate.key)
     config = folder / "Caddyfile"
     config.write_text(_CADDYFILE.format(host=HOST, port=_CADDY_PORT, folder=folder, app=_APP))
-    # The program takes as many threads as it has processors.
+    # Caddy uses as many threads as it has processors.
     argv = ["taskset", "--cpu-list", str(processors.proxy), str(program), "run", "--config", str(config)]
     argv += ["--adapter", "caddyfile"]
     with _process(beside.network, folder, argv) as pid:
@@ -190,11 +193,11 @@ def caddy_server(
 
 
 def _reuse_ports(network: int) -> None:
-    """Let a port be used again a second after its connection was closed, and not a minute.
+    """Let the kernel reuse a port one second after its connection was closed, and not after a minute.
 
-    Who opens a connection to the app for every request runs out of ports within seconds, and from then on
-    the kernel's search for one is what is measured. That is what a real host does under such load; here it
-    would drown all other differences.
+    A proxy that opens a connection to the app for every request uses up all ports within seconds. If the
+    ports stayed in use for a minute, the benchmark would measure the kernel's search for a free port. A real
+    host also searches under such load, but in this benchmark the search would hide all other differences.
     """
     command = ["nsenter", f"--net=/proc/{network}/ns/net", "sysctl", "-q", "-w", "net.ipv4.tcp_tw_reuse=1"]
     succeeded(run(command), "sysctl")
@@ -230,10 +233,10 @@ def _process(network: int, folder: Path, argv: list[str]) -> Iterator[int]:
 
 
 def _answers(server: Server, folder: Path) -> None:
-    """Wait until a server answers, with the app's 1 KB and by the newest TLS.
+    """Wait until a server answers with the app's 1 KB, over TLS 1.3.
 
     Raises:
-        BenchmarkError: it does not.
+        BenchmarkError: the server does not answer.
     """
     ask = ["curl", "--silent", "--show-error", "--insecure", "--tlsv1.3", "--max-time", "5", server.url]
     command = resolved.command(
@@ -242,7 +245,9 @@ def _answers(server: Server, folder: Path) -> None:
     deadline = time.monotonic() + 20
     while (done := run(command, limit=30)).stdout != "x" * _SIZE:
         if time.monotonic() > deadline:
-            raise BenchmarkError(f"{server.name} does not answer: {done.stdout[:200]}{done.stderr[:200]}")
+            raise BenchmarkError(
+                f"the proxy {server.name} does not answer: {done.stdout[:200]}{done.stderr[:200]}"
+            )
         time.sleep(0.1)
 
 
@@ -250,7 +255,7 @@ _made: list[Certificate] = []
 
 
 def _certificate(site: nginx.Site) -> Certificate:
-    """Return the one that all of them show."""
+    """Return the certificate of all proxies."""
     if not _made:
         _made.append(issue([site.name]))
     return _made[0]

@@ -1,4 +1,4 @@
-"""Many sites on one host: how long it takes to write their files, to test them, and to take them up."""
+"""Measures many sites on one host: the time to render their files, to test them, and to reload."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """Seconds of each round, and bytes."""
+    """The measured times of all rounds in seconds, and the memory in bytes."""
 
     rendering: Sequence[float]
     testing: Sequence[float]
     testing_none: Sequence[float]
-    """``nginx -t`` of what the package ships: what starting it costs."""
+    """The seconds of ``nginx -t`` with the packaged files only, which is the cost of its start."""
     reloading: Sequence[float]
-    """From the signal to the first answer by a new worker."""
+    """The seconds from the signal for a reload to the first answer of a new worker."""
     memory: int
-    """Of nginx's master process and of each worker: proportional set size, together."""
+    """The proportional set size of nginx's master process and all workers together."""
 
 
 def sites() -> list[nginx.Site]:
-    """Return 200 sites: 120 apps that other origins may read, 60 of files with an app, 20 redirects."""
+    """Return 200 sites: 120 apps that other origins may read, 60 with files and an app, 20 redirects."""
     app = nginx.Upstream(nginx_process.APPS, 2019)
     found = []
     for number in range(SITES):
@@ -73,10 +73,12 @@ def sites() -> list[nginx.Site]:
 
 
 def measured(root: Root, folder: Path) -> Sites:
-    """Measure them; each site has a certificate of its own.
+    """Measure many sites in one nginx.
+
+    Each site has its own certificate.
 
     Raises:
-        BenchmarkError: nginx did not take them.
+        BenchmarkError: nginx refuses the files of the sites.
     """
     many = sites()
 
@@ -91,7 +93,7 @@ def measured(root: Root, folder: Path) -> Sites:
         texts |= catalogue.beside([site], issue(catalogue.every_name([site])))
     files = nginx_process.prepare(root, folder / "many", texts)
     testing, testing_none = [], []
-    for _ in range(_ROUNDS):  # in turn: a busy moment of the machine is shared by both
+    for _ in range(_ROUNDS):  # measure in turn, so that a busy moment of the machine affects both
         testing.append(_seconds(lambda: _test(files)))
         testing_none.append(_seconds(lambda: _test(none)))
     with nginx_process.running(files) as pid:
@@ -104,7 +106,7 @@ def measured(root: Root, folder: Path) -> Sites:
 def _test(files: nginx_process.Files) -> None:
     done = nginx_process.check(files)
     if done.returncode:
-        raise BenchmarkError(f"nginx -t failed:\n{done.stderr}")
+        raise BenchmarkError(f"`nginx -t` refuses the configuration of the benchmark:\n{done.stderr}")
 
 
 def _reload(files: nginx_process.Files, pid: int, number: int) -> float:
@@ -113,7 +115,7 @@ def _reload(files: nginx_process.Files, pid: int, number: int) -> float:
     os.kill(pid, signal.SIGHUP)
     while _answer(pid) != str(number):
         if time.monotonic() - begun > _SECONDS:
-            raise BenchmarkError(f"no new worker of nginx answers {_SECONDS} s after its reload")
+            raise BenchmarkError(f"no new worker of nginx has answered within {_SECONDS} s after the reload")
         time.sleep(0.005)
     return time.monotonic() - begun
 
@@ -135,7 +137,7 @@ def _answer(pid: int) -> str:
 
 
 def _settled(pid: int) -> None:
-    """Wait until the workers of earlier configurations are gone."""
+    """Wait until the workers of earlier configurations have ended."""
     while any("shutting down" in _read(child, "cmdline") for child in children(pid)):
         time.sleep(0.1)
 
@@ -150,7 +152,7 @@ def _proportional(pid: int) -> int:
 def _read(pid: int, name: str) -> str:
     try:
         return Path(f"/proc/{pid}/{name}").read_text()
-    except (FileNotFoundError, ProcessLookupError):  # a worker that has just ended
+    except (FileNotFoundError, ProcessLookupError):  # the worker has just ended
         return ""
 
 

@@ -1,4 +1,4 @@
-"""The table for people, and the bounds that it has to keep."""
+"""Prints the figures of all tools as a table, and reports the figures that break a limit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The drift check of one graph: over the network, and with canned answers."""
+    """How long the drift check of one graph takes, over the network and with recorded answers."""
 
     what: str
     real: Series
@@ -26,13 +26,17 @@ class Scale:
 
     @property
     def difference(self) -> float:
-        """Seconds that host and network cost: between the fastest runs, which had the least noise."""
+        """The seconds that host and network need.
+
+        This is the difference between the fastest run over the network and the fastest run with recorded
+        answers.
+        """
         return self.real.fastest - self.canned.fastest
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """The agent's own figures with 500 files: bytes of memory at its most, seconds of an answer."""
+    """The agent's figures with 500 files: its largest memory in bytes, and the seconds of its answers."""
 
     memory_check: int
     memory_deploy: int
@@ -42,16 +46,16 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that was measured."""
+    """All results of the benchmark."""
 
     machine: str
-    tools: Sequence[Series]  # ours is the first
+    tools: Sequence[Series]  # the first tool is Portcullis
     scales: Sequence[Scale]
     agent: Agent
 
 
 def broken(results: Results) -> list[str]:
-    """Return a sentence for each bound that does not hold."""
+    """Return a sentence for each broken limit."""
     found = []
     for scale in results.scales:
         if scale.real.connections != 1:

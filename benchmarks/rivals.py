@@ -1,4 +1,4 @@
-"""What people would use instead, each set up as fast as its documentation knows how."""
+"""Other tools that check a host, each with the fastest settings that its documentation describes."""
 
 from __future__ import annotations
 
@@ -20,26 +20,34 @@ _HERE = Path(__file__).resolve().parent
 
 
 class Rival(Protocol):
-    """A tool that checks the host behind `ssh_config` against a graph."""
+    """A tool that checks whether a host has the state that a graph declares.
+
+    It connects with an ssh_config.
+    """
 
     name: str
 
     def changed(self) -> bool:
-        """Check once, cold; return whether it found (or mended) a difference.
+        """Check the host once, without warm caches or connections.
+
+        Return whether the tool found or corrected a difference.
 
         Raises:
-            BenchmarkError: it failed.
+            BenchmarkError: the tool failed.
         """
         ...
 
 
 class Pyinfra:
-    """A real run: pyinfra's dry run skips change detection, and so reads nothing."""
+    """pyinfra in a real run.
+
+    With `-y` it skips its detection of changes, but each operation reads the host.
+    """
 
     name = "pyinfra, real run"
 
     def __init__(self, folder: Path, ssh_config: Path, graph: Path) -> None:
-        """Write its inventory; install it on first use."""
+        """Write pyinfra's inventory, and install pyinfra if it is missing."""
         self._program = installed(_HERE / "requirements-pyinfra.txt") / "pyinfra"
         self._folder = folder
         self._inventory = folder / "inventory.py"
@@ -47,20 +55,23 @@ class Pyinfra:
         self._inventory.write_text(f"hosts = [({NAME!r}, {data!r})]\n")
 
     def changed(self) -> bool:
-        """See `Rival`."""
+        """Check the host once, as `Rival.changed` describes."""
         argv = [str(self._program), "-y", str(self._inventory), str(_HERE / "others" / "deploy.py")]
         done = run(argv, cwd=self._folder)
         said = succeeded(done, "pyinfra") + done.stderr
-        # Its last line counts operations, successes, errors and those with no change.
+        # pyinfra's last line counts operations, successes, errors, and operations without a change.
         total = re.search(r"Grand total\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)", said)
         return total is None or total[1] != total[4]
 
 
 class Ansible:
-    """ansible-playbook with pipelining and a shared connection, cold at the start of every run."""
+    """ansible-playbook with pipelining and a shared connection.
+
+    Every run opens a new shared connection.
+    """
 
     def __init__(self, folder: Path, ssh_config: Path, graph: Path, *, check: bool) -> None:
-        """Write its configuration; install it on first use."""
+        """Write Ansible's configuration, and install Ansible if it is missing."""
         self.name = "Ansible, --check" if check else "Ansible, real run"
         self._program = installed(_HERE / "requirements-ansible.txt") / "ansible-playbook"
         self._socket = folder / "ansible-master"
@@ -81,7 +92,7 @@ class Ansible:
         self._env = {**os.environ, "ANSIBLE_CONFIG": str(config), "PATH": path}
 
     def changed(self) -> bool:
-        """See `Rival`."""
+        """Check the host once, as `Rival.changed` describes."""
         try:
             said = succeeded(run(self._argv, cwd=self._folder, env=self._env), self.name)
         finally:
@@ -90,12 +101,15 @@ class Ansible:
 
 
 class CommandPerItem:
-    """A new SSH connection for each item, one after the other: the least that a command provider costs."""
+    """Opens a new SSH connection for each item, one after the other.
+
+    A Pulumi provider that runs commands over SSH opens at least as many connections.
+    """
 
     name = "ssh per item"
 
     def __init__(self, ssh_config: Path, graph: Graph) -> None:
-        """Make the commands and what they must print."""
+        """Make the command of each item, and the output that this command must print."""
         self._ssh = ["ssh", "-F", str(ssh_config), NAME]
         self._wanted = [
             *(
@@ -114,7 +128,7 @@ class CommandPerItem:
         ]  # fmt: skip
 
     def changed(self) -> bool:
-        """See `Rival`."""
+        """Check the host once, as `Rival.changed` describes."""
         found = [
             (succeeded(run([*self._ssh, command]), command).split(), wanted)
             for command, wanted in self._wanted

@@ -1,4 +1,7 @@
-"""The host that is checked: fresh from the lab, behind a relay that makes it 50 ms away."""
+"""Makes the host that the benchmark checks.
+
+It is a fresh host of the lab, behind a relay with a delay of 50 ms.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
 
 NAME = "bench1"
 
-# Runs on the host until its input ends, then prints the most memory (VmHWM) that one of the agents had.
+# This script runs on the host until its input ends. Then the script prints the largest memory (VmHWM) of an
+# agent.
 _WATCH = """\
 import json, os, select, sys
 most = 0
@@ -47,7 +51,7 @@ _KIBIBYTE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A lab host and the two ways to it: `far` is 50 ms away and counts, `near` is not."""
+    """A lab host with two relays to it: `far` adds 50 ms, `near` adds nothing."""
 
     engine: Engine
     record: HostRecord
@@ -56,12 +60,12 @@ class Target:
 
     @property
     def host_key(self) -> str:
-        """Its public host key, as known_hosts has it."""
+        """The host's public key, in the form of known_hosts."""
         return keys.public_host_key(NAME)
 
     @property
     def identity_file(self) -> Path:
-        """The private key that root logs in with."""
+        """The private key for the login as root."""
         return keys.client_key()
 
     def console(self, line: str) -> str:
@@ -76,7 +80,10 @@ class Target:
         return done.stdout
 
     def write_ssh_config(self, folder: Path) -> Path:
-        """Write an OpenSSH configuration with the host behind `far`, for the other tools."""
+        """Write an OpenSSH configuration for the other tools.
+
+        The configuration reaches the host through the relay `far`.
+        """
         known = folder / "known_hosts"
         known.write_text(f"{NAME} {self.host_key}\n")
         path = folder / "ssh_config"
@@ -90,7 +97,10 @@ class Target:
 
     @contextlib.contextmanager
     def watched(self, memory: list[int]) -> Iterator[None]:
-        """Watch the agents on the host for the block; append the most bytes that one of them had."""
+        """Watch the agents on the host during the `with` block.
+
+        At the end of the block, append to `memory` the most memory that an agent used, in bytes.
+        """
         code = f"DIGEST = {agent_bundle().digest.encode()!r}\n{_WATCH}"
         argv = [*hosts.console_argv(self.engine, self.record), "python3", "-I", "-c", code]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watcher:
@@ -108,7 +118,7 @@ class Target:
 
 @contextlib.contextmanager
 def target() -> Iterator[Target]:
-    """Raise the host, fresh, and take it away again; it goes too when this process is killed."""
+    """Create a fresh host, and remove it at the end, even if this process is killed."""
     machine.down([NAME])
     lease = this_process()
     machine.join(lease)

@@ -1,6 +1,7 @@
-"""How long changes of many hosts wait for each other in the plugin: `python -m benchmarks.workers`.
+"""Measures whether changes of many hosts wait for each other in the plugin: `python -m benchmarks.workers`.
 
-The real servicer answers over gRPC, as it answers the engine. Only the hosts are canned: each takes a while.
+The real servicer answers over gRPC, as in a run of the engine. Only the hosts are simulated: each host takes
+a fixed time for a change.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class _SlowHost:
 
 
 def measure() -> float:
-    """Return the seconds that all changes take when the engine asks for them at once."""
+    """Return the seconds that all changes take if the engine asks for them at the same time."""
     server, port = serve(Servicer(lambda: None))
     slow = mock.patch.object(provider, "session", return_value=_SlowHost())
     with slow, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -60,7 +61,7 @@ def _change(number: int) -> Any:
 
 
 def main() -> int:
-    """Print the fastest of some runs; return 1 when it breaks the bound."""
+    """Print the seconds of some runs. Return 1 if the fastest run breaks the limit."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workers", description="Changes at once.")
     parser.add_argument("--runs", type=int, default=3, help="how often (default: %(default)s)")
     runs = [measure() for _ in range(parser.parse_args().runs)]

@@ -1,4 +1,4 @@
-"""The disposable lab: hosts with a real systemd, their network, a registry, and an internet of its own.
+"""The disposable lab: hosts with a real systemd, their network, a registry, and a stand-in for the internet.
 
-Nothing in ``portcullis/`` or ``components/`` imports it.
+Nothing in ``portcullis/`` or ``components/`` imports the lab.
 """

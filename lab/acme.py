@@ -1,8 +1,9 @@
 """Certificate authorities for the hosts: Debian's pebble, which speaks ACME as Let's Encrypt does.
 
-Each host has its own, started when it is asked for: pebble looks a name up in its own DNS server, where every
-name is that one host. For the host itself the gateway's DNS says the same (see ``gateway.py``). A second one
-(``index`` 1) stands for another authority. It forgets everything when it ends: its roots are made anew.
+Each host has its own authority, which starts when a test or a stack needs it. To look up a name, the
+authority asks its own DNS server. This server answers every name with the address of the authority's host.
+The gateway's DNS gives the host itself the same answer (see ``gateway.py``). A second authority of a host has
+``index`` 1. An authority forgets everything when it ends, and makes a new root certificate at the next start.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from lab.state import HostRecord, State
 
 _FIRST_PORT = 14_000
-_PORTS = 16  # of one host: for each of its authorities four
+_PORTS = 16  # ports of one host: four for each of its authorities
 _DAYS_90 = 90 * 24 * 3600
 
 
@@ -43,28 +44,28 @@ class AcmeServer:
 
     @property
     def name(self) -> str:
-        """What its processes and its log are called."""
+        """The name of the authority's processes and log."""
         return f"acme-{self.record.name}-{self.index}"
 
     @property
     def directory(self) -> str:
-        """The URL that certbot is given."""
+        """The URL for certbot."""
         return f"https://{REGISTRY_ADDRESS.v4}:{self._port}/dir"
 
     @property
     def bundle(self) -> Path:
-        """The file with the CA that its own server is trusted by."""
+        """The file with the lab's CA, which signed the certificate of the authority's HTTPS server."""
         return keys.authority().certificate
 
     @property
     def log(self) -> str:
-        """What it has logged so far, restarts included."""
+        """The authority's log so far, also from before a restart."""
         path = LOGS / f"{self.name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
     @property
     def orders(self) -> int:
-        """How many certificates were asked for."""
+        """The number of ordered certificates."""
         return len(re.findall(r"There are now \d+ orders in the db", self.log))
 
     @property
@@ -72,47 +73,52 @@ class AcmeServer:
         return _FIRST_PORT + self.record.number * _PORTS + self.index * 4
 
     def roots(self) -> str:
-        """Return the certificate, in PEM, that what it issues ends in.
+        """Return the authority's root certificate, in PEM.
 
         Raises:
-            LabError: it does not run.
+            LabError: the authority does not run.
         """
         try:
             text = _read(self._management("roots/0"), registry.trust()).decode()
         except (OSError, HTTPException) as error:
-            raise LabError(f"{self.name} does not answer: {error}") from error
+            raise LabError(f"the lab's ACME server {self.name} does not answer: {error}") from error
         return text
 
     def start(self, *, reject_nonces: int = 0, resolver: str = "") -> None:
-        """Start it unless it runs; so many percent of good nonces are refused, as the real one may.
+        """Start the authority unless it runs.
 
-        None are without being asked for: certbot repeats a request but once, so that at pebble's own five
-        percent one run in fifty fails, and whatever counts orders with it.
-
-        It asks `resolver` (address and port) for names instead of its own DNS, if there is one.
+        Args:
+            reject_nonces: percent of good nonces that the authority refuses, as Let's Encrypt may do. By
+                default, no nonce is refused. If the authority refuses a nonce, certbot repeats the request
+                only once. With pebble's own default of five percent, one run in fifty would fail, and tests
+                that count orders would fail.
+            resolver: address and port of a DNS server that the authority uses instead of its own.
         """
         with locked() as state:
             ensure(state, self.record, self.index, reject_nonces=reject_nonces, resolver=resolver)
 
     def stop(self) -> None:
-        """Stop it, as when it is down for everybody."""
+        """Stop the authority."""
         with locked() as state:
             for process in state.acme.pop(self.name, []):
                 process.stop()
 
     def point(self, name: str, *, v4: tuple[str, ...] = (), v6: tuple[str, ...] = ()) -> None:
-        """Let a name have other addresses, for the authority only; a family with none stays as it is."""
+        """Give a host name other addresses, for the authority only.
+
+        If no addresses are given for IPv4 or IPv6, the records of that family stay as they are.
+        """
         for what, addresses in (("add-a", v4), ("add-aaaa", v6)):
             if addresses:
                 self._dns(what, host=f"{name}.", addresses=list(addresses))
 
     def point_back(self, name: str) -> None:
-        """Let a name be its host again."""
+        """Give a host name the addresses of its host again."""
         for what in ("clear-a", "clear-aaaa"):
             self._dns(what, host=f"{name}.")
 
     def _dns(self, what: str, **body: Any) -> None:
-        # Its management speaks plain HTTP, in the router's namespace like everything here.
+        # The authority's management uses plain HTTP, in the router's namespace.
         url = f"http://{REGISTRY_ADDRESS.v4}:{self._port + 3}/{what}"
         _read(Request(url, json.dumps(body).encode(), method="POST"))
 
@@ -142,23 +148,23 @@ def ensure(
 
 
 def of(record: HostRecord) -> AcmeServer:
-    """Return the first authority of a host, started if need be."""
+    """Return the first authority of a host. Start the authority if needed."""
     with locked() as state:
         return ensure(state, record)
 
 
 def stop(state: State, host: str | None = None) -> None:
-    """Stop all, or those of one host."""
+    """Stop all authorities, or those of one host."""
     for name in [name for name in state.acme if host is None or name.rpartition("-")[0] == f"acme-{host}"]:
         for process in state.acme.pop(name):
             process.stop()
-    # The next host of that name has none of its predecessor's orders.
+    # The next host of that name must not see the orders of this host.
     for log in LOGS.glob(f"acme-{host or '*'}-[0-9].log"):
         log.unlink()
 
 
 def _read(what: str | Request, trust: ssl.SSLContext | None = None) -> bytes:
-    with urlopen(what, timeout=5, context=trust) as answer:  # noqa: S310 - what is opened here is the lab's own
+    with urlopen(what, timeout=5, context=trust) as answer:  # noqa: S310 - only the lab's own URLs
         body: bytes = answer.read()
     return body
 
@@ -177,7 +183,7 @@ def _start(server: AcmeServer, reject_nonces: int, resolver: str) -> list[Proces
                     "privateKey": str(key),
                     "httpPort": 80,
                     "tlsPort": 443,
-                    # Without it they last five years, and none is ever due.
+                    # Without this setting, certificates last five years and are never due for renewal.
                     "certificateValidityPeriod": _DAYS_90,
                 }
             }
@@ -185,7 +191,7 @@ def _start(server: AcmeServer, reject_nonces: int, resolver: str) -> list[Proces
     )
     inside = ["ip", "netns", "exec", ROUTER]
     names = debian.program("pebble", "/usr/bin/pebble-challtestsrv")
-    # Two ports: DNS takes TCP too.
+    # The DNS server has two ports: one for DNS over UDP and TCP, one for its management.
     listen, manage = (f"{REGISTRY_ADDRESS.v4}:{port + more}" for more in (2, 3))
     off = [f"-{what}=" for what in ("http01", "https01", "tlsalpn01")]
     dns = start(
@@ -202,7 +208,7 @@ def _start(server: AcmeServer, reject_nonces: int, resolver: str) -> list[Proces
             *("-config", str(settings), "-dnsserver", resolver or listen),
         ],
         {
-            # At once, where the real one looks from several places after a while.
+            # pebble validates at once. The real authority waits, and validates from several places.
             "PEBBLE_VA_NOSLEEP": "1",
             "PEBBLE_WFE_NONCEREJECT": str(reject_nonces),
             "PEBBLE_AUTHZREUSE": "0",

@@ -1,6 +1,7 @@
-"""The root file system of a host: what a fresh VPS has, and nothing of what Portcullis is to install.
+"""The root file system of a host: the programs of a fresh VPS, without those that Portcullis installs.
 
-Built once per recipe with mmdebstrap and imported into the engine as an image of one layer.
+mmdebstrap builds this file system once for each recipe. The Docker engine imports it as an image of one
+layer. The variant `-cloud` also has Debian's cloud-init, as the images of cloud providers do.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _PACKAGES = (
     "netbase,nftables,iptables,procps,kmod,cron,less"
 )
 
-# There is no hardware and no terminal in there; the mounts and clocks are the machine's.
+# A host has no hardware and no terminal. Mounts and clocks belong to the machine.
 _MASKED = (
     "systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket "
     "systemd-udev-trigger.service "
@@ -43,7 +44,9 @@ def ensure(engine: Engine, suite: str, progress: Progress) -> str:
         LabError: an unknown suite, or Debian's mirror cannot be reached.
     """
     if suite not in SUITES:
-        raise LabError(f"no host of suite {suite!r}", f"choose one of {', '.join(SUITES)}")
+        raise LabError(
+            f"the lab has no hosts with the Debian suite {suite!r}", f"choose one of {', '.join(SUITES)}"
+        )
     certificate = keys.authority().certificate.read_text()
     mirror = debian.mirror().replace("https://", "http://", 1)
     # Its dependencies are in Debian 13; on 12 it stays Debian's own.

@@ -1,7 +1,7 @@
-"""The images that a stack file or a test can name, each built when it is first asked for.
+"""The images that a stack file or a test can name.
 
-What was built is remembered by the image's key beside the registry's files, so that asking again costs a few
-milliseconds.
+Each image is built when it is first needed. The cache remembers each built image by its key, so a second
+request takes a few milliseconds.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ NAMED: Mapping[str, Callable[[], images.Image]] = {
 
 
 def reference(tagged: str) -> str:
-    """Return what a host pulls for ``NAME:TAG``: the registry, the name and the digest.
+    """Return the reference that a host pulls for ``NAME:TAG``: the registry, the name and the digest.
 
-    An image that is not in the catalogue has to have been pushed.
+    An image that is not in the catalogue must be in the registry already.
 
     Raises:
         LabError: there is no such image, it cannot be built, or the registry is not up.
@@ -39,7 +39,7 @@ def reference(tagged: str) -> str:
     try:
         image = NAMED[tagged]()
     except StepError as error:
-        raise LabError(f"the lab's image {tagged} cannot be built: {error}") from error
+        raise LabError(f"the lab cannot build its image {tagged}: {error}") from error
     with locked(made(cache() / "images"), f"the image {tagged}"):
         built = cache() / "images" / f"{name}-{tag}.json"
         known = json.loads(built.read_text()) if built.exists() else {}

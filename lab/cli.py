@@ -1,4 +1,4 @@
-"""The verbs of `lab.py`."""
+"""The commands of `lab.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Run one verb; errors are one line."""
+    """Run one command. An error is printed in one line."""
     arguments = _parser().parse_args()
     verb: Callable[[argparse.Namespace], int] = arguments.verb
     try:
@@ -41,44 +41,44 @@ def _parser() -> argparse.ArgumentParser:
         made_.set_defaults(verb=verb)
         return made_
 
-    up = add("up", _up, "Raise hosts, with the network and the registry they need.")
+    up = add("up", _up, "Create hosts, with the network and the registry that they need.")
     up.add_argument("names", nargs="*", default=[machine.DEFAULT_HOST], metavar="NAME")
     up.add_argument("--suite", default=machine.DEFAULT_SUITE, help="Debian suite (default: %(default)s)")
-    down = add("down", _down, "Take hosts down; with the last one, everything.")
+    down = add("down", _down, "Remove hosts. With the last host, everything else goes too.")
     down.add_argument("names", nargs="*", metavar="NAME")
     down.add_argument("--all", action="store_true", help="every host of this checkout")
     ssh = add("ssh", _ssh, "Log in as root, or run a command.")
     ssh.add_argument("name")
     ssh.add_argument("command", nargs=argparse.REMAINDER)
-    add("status", _status, "Say what is up.")
+    add("status", _status, "Show what is up.")
     add("reboot", _reboot, "Shut a host down and start it again.").add_argument("name")
-    execute = add("exec", _exec, "Run a command in a host, past its sshd and firewall.")
+    execute = add("exec", _exec, "Run a command in a host, without its sshd and firewall.")
     execute.add_argument("name")
     execute.add_argument("command", nargs=argparse.REMAINDER)
     fetch = add(
         "fetch",
         _fetch,
-        "Run curl from the internet (or --from neighbour), with every host name leading to the host; by "
-        "default for the demo's page. Another: lab.py fetch https://shop.example.com/api/items",
+        "Run curl from the internet (or --from neighbour). Every host name leads to the host. The default is "
+        "the demo's page. Another example: lab.py fetch https://shop.example.com/api/items",
     )
     fetch.add_argument("--from", dest="place", choices=["neighbour", "internet"], default="internet")
-    fetch.add_argument("--host", default=machine.DEFAULT_HOST, help="whose page (default: %(default)s)")
+    fetch.add_argument("--host", default=machine.DEFAULT_HOST, help="the host to ask (default: %(default)s)")
     fetch.add_argument("arguments", nargs=argparse.REMAINDER, metavar="CURL_ARGUMENT")
-    write = add("stack", _stack, "Write or refresh this machine's facts in Pulumi.lab.yaml.")
+    write = add("stack", _stack, "Write or update this machine's facts in Pulumi.lab.yaml.")
     write.add_argument("host", nargs="?", default=machine.DEFAULT_HOST, help="(default: %(default)s)")
-    image = add("image", _image, "Print what a host pulls for an image, which is built if need be.")
+    image = add(
+        "image", _image, "Print the reference of an image, for a host to pull. Build the image if needed."
+    )
     image.add_argument(
         "tagged", metavar="NAME:TAG", help=f"one of {', '.join(catalogue.NAMED)}, or a pushed one"
     )
-    relay = add("relay", _relay, "Relay TCP to a host with a round trip time, counting; ends on Ctrl-C.")
+    relay = add("relay", _relay, "Relay TCP to a host with a round trip time, and count. Ctrl-C ends it.")
     relay.add_argument("target", help="ADDRESS:PORT")
     relay.add_argument("--listen", default="127.0.0.1:0", help="ADDRESS:PORT (default: any free port)")
     relay.add_argument("--rtt", type=float, default=50, help="milliseconds added to a round trip")
-    add("leftovers", _leftovers, "List what the lab has on this machine; fails if there is anything.")
-    add("gateway", _gateway, "Serve the hosts' way out (started by `up`).")
-    asked = add(
-        "scan", _scan, "Ask ports from the network that this runs in (started by tests; see scan.py)."
-    )
+    add("leftovers", _leftovers, "List everything of the lab on this machine. Fails if there is anything.")
+    add("gateway", _gateway, "Serve the hosts' connection to the internet (`up` starts it).")
+    asked = add("scan", _scan, "Probe ports from the network of this process (tests start it; see scan.py).")
     asked.add_argument("mark", type=int)
     return parser
 
@@ -93,9 +93,9 @@ def _up(arguments: argparse.Namespace) -> int:
 
 def _down(arguments: argparse.Namespace) -> int:
     if not arguments.names and not arguments.all:
-        raise LabError("which host?", "name it, or say --all")
+        raise LabError("the command names no host", "write the name of a host, or --all")
     gone = machine.down(None if arguments.all else arguments.names)
-    print(f"down: {', '.join(gone)}" if gone else "nothing to take down")
+    print(f"down: {', '.join(gone)}" if gone else "nothing to remove")
     return 0
 
 
@@ -135,7 +135,8 @@ def _fetch(arguments: argparse.Namespace) -> int:
     asked = arguments.arguments or ["--include", f"https://{stack.DEMO_SITE}/"]
     _, record = machine.find(arguments.host)
     address = network.on_segment(record.number).v4
-    # DNS knows no site of the lab: every name leads to the host. Its certificates are the lab's own.
+    # DNS has no site of the lab, so every name leads to the host. The lab's own authority signs its
+    # certificates.
     roots = LIVE / f"roots-{record.name}.pem"
     roots.write_text(acme.of(record).roots())
     known = ["--connect-to", f"::{address}:", "--cacert", str(roots)]
@@ -168,7 +169,7 @@ def _relay(arguments: argparse.Namespace) -> int:
 def _endpoint(text: str) -> tuple[str, int]:
     address, _, port = text.rpartition(":")
     if not address or not port.isdigit():
-        raise LabError(f"{text!r} is not ADDRESS:PORT")
+        raise LabError(f"the target {text!r} does not have the form ADDRESS:PORT")
     return address.strip("[]"), int(port)
 
 
@@ -188,5 +189,5 @@ def _gateway(_: argparse.Namespace) -> int:
     return 0
 
 
-# What the lab itself starts, and the one that only tells.
+# Verbs that the lab itself starts, and the verb that only lists.
 _WITHOUT_A_LOOK = (_gateway, _scan, _leftovers)

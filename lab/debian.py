@@ -1,7 +1,7 @@
-"""Debian's packages on this machine: which mirror it uses, and programs and libraries taken out of packages.
+"""Finds the Debian mirror of this machine, and extracts programs and libraries from Debian's packages.
 
-A registry or a busybox is taken out of its package, not installed: on a machine with systemd the package
-would start a service of its own.
+The registry and busybox are extracted from their packages and not installed. On a machine with systemd, an
+installed package would start its service.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _PUBLIC_MIRROR = "http://deb.debian.org/debian"
 
 
 def mirror() -> str:
-    """Return the one Debian mirror that this machine installs from, or the public one."""
+    """Return the Debian mirror that this machine installs from, or the public one."""
     debians = (address for address, label in _listed() if label == "Debian")
     return next(debians, _PUBLIC_MIRROR).rstrip("/")
 
 
 def repositories() -> list[str]:
-    """Return the addresses of all that this machine's apt installs from, and of `mirror`."""
+    """Return the addresses of all repositories of this machine's apt, and of `mirror`."""
     return [mirror(), *(address for address, _ in _listed())]
 
 
@@ -47,7 +47,9 @@ def _listed() -> list[tuple[str, str]]:
 
 
 def program(package: str, path: str) -> Path:
-    """Return the program at ``path`` of a Debian package, taken out once and kept in the cache.
+    """Return the program at ``path`` of a Debian package.
+
+    The program is extracted once, into the cache.
 
     Raises:
         LabError: the package cannot be downloaded or has no such file.
@@ -61,7 +63,7 @@ def program(package: str, path: str) -> Path:
         tree = _unpacked(Path(folder), [package])
         found = tree / path.lstrip("/")
         if not found.is_file():
-            raise LabError(f"Debian's package {package} holds no {path}")
+            raise LabError(f"Debian's package {package} has no file {path}")
         temporary = kept.with_suffix(".new")
         shutil.copy2(found, temporary)
         temporary.rename(kept)
@@ -71,7 +73,7 @@ def program(package: str, path: str) -> Path:
 def tree(*packages: str) -> Path:
     """Return a folder with the files of Debian packages and of the libraries that they depend on.
 
-    It is made once and kept in the cache.
+    The folder is made once and kept in the cache.
 
     Raises:
         LabError: a package cannot be downloaded.
@@ -90,15 +92,15 @@ def tree(*packages: str) -> Path:
 
 
 def libraries(tree: Path) -> dict[str, Path]:
-    """Return the shared libraries in such a folder and their loader, by their paths in an image.
+    """Return shared libraries and their loader from a folder of package files, by their paths in an image.
 
-    A symbolic link is followed: its target stands in the same folder of the image, but maybe not of the tree.
+    Symbolic links are followed, because the target of a link may be in another folder of the tree.
     """
     found: dict[str, Path] = {}
     for file in sorted(tree.glob("**/*.so*")):
         place = file.parent.relative_to(tree).as_posix()
         if not re.fullmatch(r"(usr/)?lib(64)?(/[\w]+-linux-gnu)?", place):
-            continue  # plugins, converters of character sets
+            continue  # these folders have plugins and converters of character sets
         if file.name.startswith("ld-linux"):
             for folder in ("lib", "lib64"):
                 found[f"{folder}/{file.name}"] = _real(tree, file)
@@ -115,7 +117,7 @@ def _real(tree: Path, file: Path) -> Path:
 
 
 def _libraries_of(packages: Iterable[str]) -> list[str]:
-    """Return the lib* packages that ``packages`` depend on, and those that these do."""
+    """Return the lib* packages that ``packages`` depend on, directly or through others."""
     ask = ["apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts"]
     ask += ["--no-breaks", "--no-replaces", "--no-enhances", *packages]
     needs: dict[str, list[str]] = {}
@@ -135,7 +137,7 @@ def _libraries_of(packages: Iterable[str]) -> list[str]:
 
 
 def _unpacked(folder: Path, packages: list[str]) -> Path:
-    # The user that apt downloads as cannot write to our folder; root may.
+    # The user _apt, as which apt downloads, cannot write to our folder. root can write there.
     script = 'cd "$1" && shift && apt-get -q -o APT::Sandbox::User=root download "$@"'
     download = ["sh", "-c", script, "sh", str(folder), *packages]
     if run(download, timeout=300, check=False).returncode != 0:

@@ -1,9 +1,9 @@
-"""Where the lab's gateway may go: the web, and the mirrors that this machine's apt is configured with.
+"""Lets the lab's gateway connect only to the web and to the mirrors of this machine's apt.
 
-A host of the lab belongs to whoever breaks into it. It shall not reach what listens on the developer's
-machine or in the network behind it: a database on loopback, a router's pages, a cloud's metadata service. So
-a name is resolved here, each address is judged, and one that passed is dialled: no second answer of the DNS
-counts.
+An attacker may control a host of the lab. The host must not reach services of the developer's machine or of
+its network. Such services are a database on loopback, a router's pages or a cloud's metadata service. So we
+resolve a name here, check each address, and connect only to an address that passed the check. We never
+resolve the name a second time, because the second answer may be another address.
 """
 
 from __future__ import annotations
@@ -23,19 +23,22 @@ if TYPE_CHECKING:
     from urllib.request import Request
 
 Mirrors = frozenset[tuple[str, int]]
-"""Names and ports that may stand on a private address."""
+"""The names and ports of mirrors. The gateway connects to a mirror even if its address is private."""
 
 _PORTS = {"http": 80, "https": 443}
-# RFC 6052: an IPv4 address that a router of the network translates to.
+# RFC 6052: a router of the network translates these to IPv4 addresses.
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Refused(OSError):
-    """The gateway may not go there."""
+    """The gateway may not connect to this address."""
 
 
 def mirrors(addresses: Iterable[str]) -> Mirrors:
-    """Return the names and ports of the mirrors at these addresses; what is not http or https is none."""
+    """Return the names and ports of the mirrors at these addresses.
+
+    URLs of other schemes than http and https are left out.
+    """
     split = [urlsplit(address) for address in addresses]
     return frozenset(
         (each.hostname.lower(), each.port or _PORTS[each.scheme])
@@ -45,7 +48,9 @@ def mirrors(addresses: Iterable[str]) -> Mirrors:
 
 
 def dial(name: str, port: int, timeout: float, mirrors: Mirrors) -> socket.socket:
-    """Return a connection to ``name``, by an address that is public, or any if it is a mirror.
+    """Connect to a public address of the host ``name``, and return the connection.
+
+    For a mirror, a private address is allowed too.
 
     Raises:
         Refused: the port is not that of http or https, or no address is public.
@@ -53,12 +58,17 @@ def dial(name: str, port: int, timeout: float, mirrors: Mirrors) -> socket.socke
     """
     mirror = (name.lower(), port) in mirrors
     if not mirror and port not in _PORTS.values():
-        raise Refused(errno.EACCES, f"port {port} is neither http nor https")
+        raise Refused(
+            errno.EACCES,
+            f"the lab refuses port {port}: its hosts may connect only to the ports of HTTP and HTTPS",
+        )
     found = [each[4] for each in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)]
     usable = found if mirror else [place for place in found if public(str(place[0]))]
     if not usable:
         addresses = ", ".join(sorted({str(place[0]) for place in found}))
-        raise Refused(errno.EACCES, f"{name} is {addresses}: no public address, and no mirror of apt")
+        raise Refused(
+            errno.EACCES, f"the lab refuses {name}: the name has no public address, only {addresses}"
+        )
     for place in usable:
         try:
             return socket.create_connection((str(place[0]), port), timeout)
@@ -68,7 +78,7 @@ def dial(name: str, port: int, timeout: float, mirrors: Mirrors) -> socket.socke
 
 
 def public(address: str) -> bool:
-    """Tell whether an address is one of the internet, and not this machine's own."""
+    """Tell whether an address is on the internet and does not belong to this machine."""
     read = ipaddress.ip_address(address)
     if isinstance(read, ipaddress.IPv6Address):
         low = ipaddress.IPv4Address(int(read) & 0xFFFFFFFF) if read in _TRANSLATED else None
@@ -79,7 +89,7 @@ def public(address: str) -> bool:
 
 
 def _own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Tell whether this machine has the address: only then can a socket be bound to it."""
+    """Tell whether this machine has the address. Only an address of this machine can be bound to a socket."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
@@ -90,9 +100,10 @@ def _own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def opener(mirrors: Mirrors) -> urllib.request.OpenerDirector:
-    """Return what opens http and https addresses, and follows redirects, no further than `dial` goes.
+    """Return an opener for URLs with http and https. It follows redirects, and connects only with `dial`.
 
-    It knows no other scheme, such as file, and obeys no proxy of the environment, which would dial for it.
+    The opener supports no other scheme, such as file. The opener ignores the environment variables for a
+    proxy, because connections through a proxy would bypass `dial`.
     """
 
     class Plain(http.client.HTTPConnection):

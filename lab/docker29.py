@@ -1,9 +1,10 @@
-"""Docker as Docker itself releases it, for hosts of the lab: Debian has an older one.
+"""Docker 29 for hosts of the lab. Debian's own package has an older version.
 
-The programs are built from the Go module proxy (tools/go/dockerd, tools/go/docker-cli), once, into the cache.
-They take the names of Debian's packages, docker.io and docker-cli, so that every stack installs them as ever;
-containerd and runc stay Debian's. `LAB_DOCKER=29` in the environment asks for them, `LAB_DOCKER=29-nftables`
-for an engine that writes its rules with nft.
+The programs of Docker 29 are built once into the cache, from Go modules (tools/go/dockerd,
+tools/go/docker-cli). The packages have the same names as Debian's packages, docker.io and docker-cli, so
+every stack installs them without a change. containerd and runc are still Debian's packages. `LAB_DOCKER=29`
+in the environment selects these packages. `LAB_DOCKER=29-nftables` selects an engine that writes its rules
+with nft.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from lab.shell import Progress
 
 VARIANTS = {"29": "iptables", "29-nftables": "nftables"}
-"""What LAB_DOCKER may say, and which firewall backend the engine uses then."""
+"""The possible values of LAB_DOCKER, each with the firewall backend of the engine."""
 FOLDER = "usr/share/lab-docker"
-"""Where a host has the repository."""
+"""The folder of the package repository on a host."""
 SOURCES = f"deb [trusted=yes] file:/{FOLDER} ./\n"
 
 _MOBY = "github.com/moby/moby/v2"
-# The release whose source that is; the module itself is numbered otherwise, and a build of it says nothing.
+# The release number of these sources. The module has other numbers, and a build of it reports no version.
 _ENGINE_VERSION = "29.8.2"
 _TAGS = "-tags=exclude_graphdriver_btrfs exclude_graphdriver_devicemapper"
 _RECIPE = "3"  # raise it when the packages change but no file under tools/go does
@@ -100,19 +101,24 @@ _SCRIPTS = {
 
 
 def asked_for() -> str:
-    """Return what LAB_DOCKER says: "" for Debian's own.
+    """Return the value of LAB_DOCKER. "" means Debian's own Docker.
 
     Raises:
-        LabError: it is none of the variants.
+        LabError: the value is none of the variants.
     """
     variant = os.environ.get("LAB_DOCKER", "")
     if variant and variant not in VARIANTS:
-        raise LabError(f"LAB_DOCKER={variant} is no Docker of the lab's", f"choose {' or '.join(VARIANTS)}")
+        raise LabError(
+            f"LAB_DOCKER={variant} names no version of Docker that the lab has",
+            f"choose {' or '.join(VARIANTS)}",
+        )
     return variant
 
 
 def repository(variant: str, progress: Progress) -> Path:
-    """Return a folder with the packages of a variant and their index, made once and kept in the cache.
+    """Return a folder with the packages of a variant and their index.
+
+    The folder is made once, in the cache.
 
     Raises:
         LabError: the programs cannot be built.
@@ -142,19 +148,19 @@ def _programs(progress: Progress) -> dict[str, Path]:
             f"usr/{folder}/{name}": golang.tool(engine, f"{_MOBY}/cmd/{name}", flags=[version, _TAGS])
             for folder, name in (("sbin", "dockerd"), ("bin", "docker-proxy"))
         }
-        # Without a go.mod of its own, Go takes it for a program of 2021.
+        # docker-cli has no go.mod, so Go would compile it with the language version of 2021.
         flags = [
             f"-ldflags=-s -w -X github.com/docker/cli/cli/version.Version={client_version}",
             f"-gcflags=github.com/docker/cli/...=-lang=go{golang.language(client)}",
         ]
         found["usr/bin/docker"] = golang.tool(client, "github.com/docker/cli/cmd/docker", flags=flags)
     except StepError as error:
-        raise LabError(f"Docker 29 cannot be built: {error}") from error
+        raise LabError(f"the lab cannot build Docker 29: {error}") from error
     return found
 
 
 def _pack(scratch: Path, backend: str, programs: dict[str, Path]) -> None:
-    # Debian's runc 1.1 does not know the namespace of clocks that each container gets since.
+    # Debian's runc 1.1 does not support the time namespace that Docker 29 gives each container.
     flags = " --feature=time-namespaces=false"
     flags += "" if backend == "iptables" else f" --firewall-backend={backend}"
     units = {"docker.service": _SERVICE.format(flags=flags), "docker.socket": _SOCKET}
@@ -190,7 +196,7 @@ def _control(package: Path, version: str, needs: str) -> None:
 
 
 def _built(scratch: Path, name: str) -> str:
-    """Build the package in its folder, and return what the index says of it."""
+    """Build the package in its folder, and return its entry in the index."""
     package = made(scratch / "done") / f"{name}.deb"
     run(
         ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(scratch / name), str(package)],

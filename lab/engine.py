@@ -1,7 +1,7 @@
-"""The Docker engine under the lab: one that answers on the default socket, else a dockerd started here.
+"""The Docker engine of the lab: an engine that answers on the default socket, or a dockerd that we start.
 
-Spoken to over its socket, so that no docker client has to be installed. Containers are only the machine that
-a host runs on: they have no Docker network, and the engine that we start touches no firewall and no sysctl.
+We talk to its socket, so no docker client is needed. Each host runs in a container, without a Docker network.
+The engine that we start changes no firewall and no sysctl.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEFAULT_SOCKET = Path("/var/run/docker.sock")
 OWN_SOCKET = LIVE / "docker.sock"
 _CGROUP = "portcullis-lab-"
 _PID_FILE = f"--pidfile={LIVE / 'docker.pid'}"
-# These two are not where --exec-root says; empty ones are what is left of us.
+# dockerd makes these folders outside of --exec-root. We remove them if they are empty.
 _DOCKER_FOLDERS = [Path("/run", name) for name in ("containerd/s", "containerd", "docker/plugins", "docker")]
 LABEL = "portcullis.lab"
 SNAPSHOTS = "portcullis-lab/snapshot"
@@ -55,28 +55,28 @@ class Engine:
     """A few calls of the Docker Engine API (docs.docker.com/reference/api/engine)."""
 
     def __init__(self, path: Path) -> None:
-        """Speak over the socket at ``path``."""
+        """Use Docker's socket at ``path``."""
         self.socket = path
 
     def answers(self) -> bool:
-        """Tell whether an engine is there."""
+        """Tell whether the engine answers."""
         try:
             return self._send("GET", "/_ping", timeout=5)[0] == http.client.OK
         except (OSError, http.client.HTTPException):
             return False
 
     def has_image(self, reference: str) -> bool:
-        """Tell whether the image is in the engine."""
+        """Tell whether the engine has the image."""
         return self._call("GET", f"/images/{reference}/json", absent=None) is not None
 
     def import_image(self, tar: Path, repository: str, tag: str) -> None:
-        """Make an image of one layer out of a tar file."""
+        """Make an image of one layer from a tar file."""
         query = urlencode({"fromSrc": "-", "repo": repository, "tag": tag})
         with tar.open("rb") as body:
             self._call("POST", f"/images/create?{query}", body=body, timeout=300)
 
     def remove_images(self, repository: str, keep: str = "") -> None:
-        """Remove the images of a repository but for ``keep`` and those in use."""
+        """Remove the images of a repository, except ``keep`` and images in use."""
         query = urlencode({"filters": json.dumps({"reference": [repository]})})
         for item in self._call("GET", f"/images/json?{query}"):
             for name in item["RepoTags"] or []:
@@ -89,33 +89,33 @@ class Engine:
         return str(made_["Id"])
 
     def put(self, container: str, tar: bytes) -> None:
-        """Unpack a tar at the container's root."""
+        """Unpack a tar file in the root folder of the container."""
         self._call("PUT", f"/containers/{container}/archive?path=/", body=tar, timeout=60)
 
     def start(self, container: str) -> None:
-        """Start it."""
+        """Start a container."""
         self._call("POST", f"/containers/{container}/start", timeout=60)
 
     def stop(self, container: str) -> None:
-        """Stop it as a shutdown would, by force after 30 s."""
+        """Shut a container down. If it still runs after 30 s, stop it by force."""
         self._call("POST", f"/containers/{container}/stop?t=30", timeout=90)
 
     def commit(self, container: str, repository: str, tag: str) -> None:
-        """Make an image of its disk; volumes are not part of it."""
+        """Make an image of a container's disk, without its volumes."""
         query = urlencode({"container": container, "repo": repository, "tag": tag, "pause": "0"})
         self._call("POST", f"/commit?{query}", data={}, timeout=300)
 
     def remove(self, container: str) -> None:
-        """Remove it by force, with its volumes; one that is gone already is fine."""
+        """Remove a container by force, with its volumes. A missing container is no error."""
         self._call("DELETE", f"/containers/{container}?force=1&v=1", timeout=90, absent={})
 
     def inspect(self, container: str) -> dict[str, Any] | None:
-        """Return what the engine knows of it, or None."""
+        """Return the engine's facts about a container, or None if there is no such container."""
         found: dict[str, Any] | None = self._call("GET", f"/containers/{container}/json", absent=None)
         return found
 
     def labelled(self) -> list[str]:
-        """Return the ids of every container that carries our label."""
+        """Return the ids of all containers with the lab's label."""
         query = urlencode({"all": "1", "filters": json.dumps({"label": [LABEL]})})
         return [str(item["Id"]) for item in self._call("GET", f"/containers/json?{query}")]
 
@@ -133,17 +133,21 @@ class Engine:
         try:
             status, answer = self._send(method, path, data=data, body=body, timeout=timeout)
         except (OSError, http.client.HTTPException) as error:
-            raise LabError(f"the Docker engine at {self.socket} does not answer: {error}") from error
+            raise LabError(f"the lab's Docker engine at {self.socket} does not answer: {error}") from error
         if status == _HTTP_NOT_FOUND and absent is not ...:
             return absent
         if status == _HTTP_CONFLICT and conflict is not ...:
             return conflict
         if status >= _HTTP_BAD:
-            raise LabError(f"the Docker engine refused {method} {path.partition('?')[0]}: {_message(answer)}")
-        # An image import answers with a stream of progress objects, and reports its failure in the last.
+            raise LabError(
+                f"the lab's Docker engine refused {method} {path.partition('?')[0]}: {_message(answer)}"
+            )
+        # An image import answers with a stream of progress objects. The last one has the error.
         lines = [json.loads(line) for line in answer.splitlines() if line.strip()]
         if lines and isinstance(lines[-1], dict) and "error" in lines[-1]:
-            raise LabError(f"the Docker engine failed at {path.partition('?')[0]}: {lines[-1]['error']}")
+            raise LabError(
+                f"the lab's Docker engine failed to serve {path.partition('?')[0]}: {lines[-1]['error']}"
+            )
         return lines[-1] if lines else {}
 
     def _send(
@@ -173,15 +177,17 @@ def _message(answer: bytes) -> str:
 
 
 def current(state: State) -> Engine:
-    """Return the engine that the lab runs on now."""
+    """Return the engine that the lab uses now."""
     return Engine(OWN_SOCKET if state.docker else DEFAULT_SOCKET)
 
 
 def ensure(state: State, progress: Progress) -> Engine:
-    """Return an engine that answers, starting Debian's dockerd if there is none.
+    """Return an engine that answers.
+
+    Start Debian's dockerd if no engine answers.
 
     Raises:
-        LabError: neither answers nor can be started.
+        LabError: no engine answers, and none can be started.
     """
     if state.docker and not state.docker.alive():
         state.docker = None
@@ -192,7 +198,7 @@ def ensure(state: State, progress: Progress) -> Engine:
         return engine
     progress.say("starting dockerd (no engine answers on the default socket)")
     settings = LIVE / "daemon.json"
-    settings.write_text("{}\n")  # the machine's own /etc/docker/daemon.json is not ours to obey
+    settings.write_text("{}\n")  # the lab's engine does not use this machine's /etc/docker/daemon.json
     engine = Engine(OWN_SOCKET)
     state.cgroup = state.cgroup or f"{_CGROUP}{token_hex(3)}"
     save(state)
@@ -218,15 +224,15 @@ def ensure(state: State, progress: Progress) -> Engine:
 
 
 def stop(state: State) -> None:
-    """Stop the dockerd that the lab started, if it did, and remove the control groups that it leaves."""
+    """Stop the dockerd that the lab started, if any, and remove the control groups that it leaves."""
     if state.docker is None and not state.cgroup:
         return
     if state.docker:
         state.docker.stop(patience=30)
     state.docker = None
     _stop_unknown()
-    for mount in reversed(mounts()):  # one that was killed before this one left its own
-        # Lazily: what the killed one ran may not have ended yet.
+    for mount in reversed(mounts()):  # an earlier dockerd that was killed has left its mounts
+        # Unmount lazily, because its containers may not have ended yet.
         run(["umount", "--lazy", mount], check=False)
     for group in control_groups():
         if group.name == state.cgroup:
@@ -236,23 +242,23 @@ def stop(state: State) -> None:
                 folder.rmdir()
     state.cgroup = ""
     for folder in _DOCKER_FOLDERS:
-        with suppress(OSError):  # in use by another engine, or never made
+        with suppress(OSError):  # another engine uses it, or it does not exist
             folder.rmdir()
 
 
 def _stop_unknown() -> None:
-    """Stop a dockerd of ours whose start was killed before it could be noted."""
+    """Stop a dockerd that the lab started but could not record, because the lab was killed in between."""
     for process in running(_PID_FILE):
         process.stop(patience=30)
 
 
 def mounts() -> list[str]:
-    """Return what a dockerd that the lab started has mounted, in the order it did."""
+    """Return the mounts of a dockerd that the lab started, the oldest mount first."""
     points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     return [point for point in points if point.startswith((f"{LIVE}/", f"{cache() / 'docker'}"))]
 
 
 def control_groups() -> list[Path]:
-    """Return the control groups of dockerds that labs started, in every hierarchy."""
+    """Return the control groups of each dockerd that a lab started, for cgroup v1 and v2."""
     root = Path("/sys/fs/cgroup")
     return [path for path in (*root.glob(f"{_CGROUP}*"), *root.glob(f"*/{_CGROUP}*")) if path.is_dir()]

@@ -1,13 +1,13 @@
-"""The one error of the lab: a sentence for people, and what to do about it."""
+"""The error of the lab: what went wrong, and what the user can do."""
 
 from __future__ import annotations
 
 
 class LabError(Exception):
-    """Something a person can act on. ``str()`` gives one line: what is wrong, then what to do."""
+    """An error with advice for the user. ``str()`` gives one line: the cause, then the advice."""
 
     def __init__(self, what: str, todo: str = "") -> None:
-        """Keep the sentence and the advice apart, so that tests can look at either."""
+        """Store the cause and the advice separately, so that tests can check each of them."""
         super().__init__(f"{what}; {todo}" if todo else what)
         self.what = what
         self.todo = todo

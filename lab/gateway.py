@@ -1,10 +1,12 @@
-"""What a lab host reaches of the real world: an HTTP proxy that keeps Debian's packages, and a DNS forwarder.
+"""Runs the only way from a lab host to the internet. It is an HTTP proxy with a cache, and a DNS forwarder.
 
-It listens in the router's namespace and dials from the machine's, so the machine forwards no packet and needs
-no NAT. Files that never change under their name (packages, lists by hash) are kept in the cache, so a host
-made anew installs without downloading. apt in the host checks hashes and signatures all the same.
+The gateway listens in the router's namespace and connects from the machine's namespace. So the machine
+forwards no packet and needs no NAT. The cache keeps files whose content never changes: packages, and package
+lists that are named by their hash. So a new host can install packages without a download from the internet.
+apt in the host still checks hashes and signatures.
 
-It dials what ``destinations.py`` lets it, and that is not the machine itself nor a network behind it.
+The gateway connects only to addresses that ``destinations.py`` allows: never to the machine itself, nor to a
+network behind it.
 """
 
 from __future__ import annotations
@@ -68,14 +70,14 @@ def _listens() -> bool:
 
 
 def stop(state: State) -> None:
-    """Stop it."""
+    """Stop the gateway."""
     if state.gateway:
         state.gateway.stop()
         state.gateway = None
 
 
 def serve() -> None:
-    """Serve until killed."""
+    """Serve the proxy and the DNS forwarder until this process is killed."""
     store = made(cache() / "apt")
     _prune(store)
     mirror = urlsplit(debian.mirror())
@@ -91,13 +93,16 @@ def serve() -> None:
 
 @contextmanager
 def _namespace(name: str) -> Iterator[None]:
-    """Make this thread's sockets in another namespace; a socket stays where it was made."""
+    """Move this thread into another network namespace, to which the thread's new sockets then belong.
+
+    A socket stays in the namespace in which it was made.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     there = os.open(f"/run/netns/{name}", os.O_RDONLY)
     try:
         if libc.setns(there, _CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"cannot enter the namespace {name}")
+            raise OSError(ctypes.get_errno(), f"the gateway cannot enter the network namespace {name}")
         yield
     finally:
         libc.setns(home, _CLONE_NEWNET)
@@ -112,10 +117,11 @@ def _prune(store: Path) -> None:
 
 
 class ProxyServer(ThreadingHTTPServer):
-    """An HTTP proxy that keeps in ``store`` what never changes under its name.
+    """An HTTP proxy that keeps files in ``store`` if their content never changes under the same name.
 
-    ``mirrors`` may stand on a private address, by name and port. ``secure_mirror`` is the mirror's name if
-    this machine uses it by https: hosts ask by http, to be cached.
+    The ``mirrors``, given by name and port, may have private addresses. ``secure_mirror`` is the mirror's
+    name if this machine uses it with https. Hosts connect to the mirror with http, so that the proxy can
+    cache its files.
     """
 
     def __init__(
@@ -125,7 +131,7 @@ class ProxyServer(ThreadingHTTPServer):
         mirrors: Mirrors = frozenset(),
         secure_mirror: str = "",
     ) -> None:
-        """Listen at once."""
+        """Start to listen at once."""
         super().__init__(address, _Proxy)
         self.store = store
         self.mirrors = mirrors
@@ -133,7 +139,7 @@ class ProxyServer(ThreadingHTTPServer):
         self.one_at_a_time: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news."""
+        """Ignore clients that close the connection."""
 
 
 class _Proxy(BaseHTTPRequestHandler):
@@ -222,7 +228,7 @@ class _Proxy(BaseHTTPRequestHandler):
         body: IO[bytes] | HTTPResponse | None,
         copy: IO[bytes] | None = None,
     ) -> bool:
-        """Answer; tell whether the body was as long as its header said."""
+        """Send an answer, and return whether its body was as long as its header said."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -236,12 +242,12 @@ class _Proxy(BaseHTTPRequestHandler):
                 copy.write(piece)
             self.wfile.write(piece)
         whole = str(length) == headers.get("Content-Length")
-        # On a connection that goes on, the client would wait for the rest.
+        # On a connection that stays open, the client would wait for the rest of the body.
         self.close_connection = self.close_connection or not whole
         return whole
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing: the cache is the log."""
+        """Log nothing: the files in the cache already show which requests came."""
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
@@ -272,10 +278,11 @@ class _Names(socketserver.BaseRequestHandler):
 
 
 def own_name(question: bytes, asker: str) -> bytes | None:
-    """Return the answer to a host that asks for a name of an example: it is that host itself, or nothing.
+    """Return the DNS answer for a name such as www.example.com: the address of the host that asks.
 
-    A disposable host is every www.example.com that it serves; there is nobody to tell its names apart from
-    those of another host but who asks. None for all other questions. The format is RFC 1035's, section 4.
+    For names outside the example domains, return None. Each disposable host serves sites with such names.
+    Several hosts serve the same names, so the answer depends on the host that asks. The format is that of RFC
+    1035, section 4.
     """
     number = asker.removeprefix(SEGMENT[0].rpartition(".")[0] + ".")
     if not number.isdigit() or not FIRST_HOST <= int(number) <= LAST_HOST:
@@ -293,9 +300,9 @@ def own_name(question: bytes, asker: str) -> bytes | None:
     records = b""
     if family:
         data = socket.inet_pton(*family)
-        # The name again (0xc00c: the one asked for), type and class, a minute, the address.
+        # The name (0xc00c: the name of the question), type and class, a minute, the address.
         records = b"\xc0\x0c" + question[at + 1 : end] + struct.pack(">IH", 60, len(data)) + data
-    flags = b"\x85\x80"  # an answer with authority
+    flags = b"\x85\x80"  # an authoritative answer
     counts = struct.pack(">4H", 1, 1 if records else 0, 0, 0)
     return question[:2] + flags + counts + question[_HEADER:end] + records
 

@@ -1,4 +1,4 @@
-"""One disposable host: a container that boots systemd, plugged into the segment."""
+"""One disposable host: a container that boots systemd and is connected to the lab's network."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from lab.processes import Process
     from lab.state import State
 
-# --privileged asks for every capability there is, which fails where the machine itself lacks one. These are
-# what systemd, Docker, nftables and fail2ban use. Not SYS_TIME and SYS_MODULE: clock and modules are the
-# machine's.
+# The option --privileged requires every capability, and fails if the machine itself lacks one. systemd,
+# Docker, nftables and fail2ban use these capabilities. SYS_TIME and SYS_MODULE are left out: the clock and
+# the modules belong to the machine.
 _CAPABILITIES = [
     *["SYS_ADMIN", "NET_ADMIN", "NET_RAW", "SYS_PTRACE", "SYS_NICE", "SYS_BOOT", "SYSLOG", "IPC_LOCK"],
     *["DAC_READ_SEARCH", "LINUX_IMMUTABLE", "LEASE", "AUDIT_CONTROL", "MAC_ADMIN"],
@@ -37,8 +37,9 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _CGROUP_V1_WORDS = ["systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
 BOOT_SECONDS = 180
 
-# /proc is unmasked for a container that is to run Docker itself. What is not of the host's own network
-# namespace belongs to the machine underneath, so it is covered again here, before anything else runs.
+# A container that runs Docker itself needs an unmasked /proc. All files in /proc outside of the host's own
+# network namespace belong to the machine. So this script makes those files read-only again, before anything
+# else runs.
 _FIRST_PROCESS = """\
 #!/bin/sh
 set -e
@@ -48,7 +49,7 @@ for path in /proc/sys/* /proc/sysrq-trigger /proc/irq /proc/bus; do
     mount -o remount,bind,ro "$path"
 done
 [ ! -e /sys/fs/cgroup/cgroup.controllers ] || mount -o remount,bind,rw /sys/fs/cgroup
-# The lab plugs the network in after the start: a real host finds its interface there when it boots.
+# The lab connects the network after the start. A real host has its interface when it boots, so wait for it.
 until ip -4 route show default | grep -q default; do sleep 0.02; done
 exec /sbin/init "$@"
 """
@@ -78,7 +79,9 @@ def register(
     lease: Process | None,
     called: str = "",
 ) -> HostRecord:
-    """Create a host that does not run yet, and note it in the state. `called` is another host name.
+    """Create a host that does not run yet, and record it in the state.
+
+    The host name of the new host is `called`, or `name` if `called` is empty.
 
     Raises:
         LabError: no address is free.
@@ -86,8 +89,8 @@ def register(
     taken = {record.number for record in state.hosts.values()}
     free = [number for number in range(network.FIRST_HOST, network.LAST_HOST) if number not in taken]
     if not free:
-        raise LabError("every address of the lab's segment is taken", "run `lab.py down --all`")
-    # One of that name that the state does not know is the remains of a machine that went down.
+        raise LabError("the lab has no free address for another host", "run `lab.py down --all`")
+    # A container of that name that is not in the state was left when the machine went down.
     engine.remove(f"portcullis-lab-{name}")
     container = engine.create(f"portcullis-lab-{name}", _container(image, name, called or name))
     record = HostRecord(name, str(CHECKOUT), container, free[0], suite, lease)
@@ -97,7 +100,10 @@ def register(
 
 
 def boot(engine: Engine, record: HostRecord) -> None:
-    """Start the container and plug it in: its first process waits for that."""
+    """Start the container and connect it to the network.
+
+    The container's first process waits for the network.
+    """
     engine.start(record.container)
     network.attach(first_process(engine, record), record.number)
 
@@ -133,7 +139,7 @@ def _groups_of_containers(engine: Engine, record: HostRecord) -> list[Path]:
 
 
 def first_process(engine: Engine, record: HostRecord) -> int:
-    """Return the id, on the machine, of the host's first process.
+    """Return the process id that the host's first process has on the machine.
 
     Raises:
         LabError: the host does not run.
@@ -141,10 +147,13 @@ def first_process(engine: Engine, record: HostRecord) -> int:
     facts = engine.inspect(record.container)
     if facts is None:
         raise LabError(
-            f"host {record.name} is gone", f"run `lab.py down {record.name}`, then `lab.py up {record.name}`"
+            f"the container of host {record.name} does not exist any more",
+            f"run `lab.py down {record.name}`, then `lab.py up {record.name}`",
         )
     if not facts["State"]["Running"]:
-        raise LabError(f"host {record.name} does not run", f"run `lab.py reboot {record.name}`")
+        raise LabError(
+            f"the container of host {record.name} does not run", f"run `lab.py reboot {record.name}`"
+        )
     return int(facts["State"]["Pid"])
 
 
@@ -174,12 +183,12 @@ def wait(engine: Engine, record: HostRecord) -> str:
 def console(
     engine: Engine, record: HostRecord, argv: Sequence[str], *, text: str | None = None, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in the host, past its sshd and firewall, as root with an empty environment."""
+    """Run a command in the host as root, with an empty environment, without the host's sshd and firewall."""
     return run([*console_argv(engine, record), *argv], text=text, timeout=timeout, check=False)
 
 
 def console_argv(engine: Engine, record: HostRecord) -> list[str]:
-    """Return the command that a command in the host is appended to."""
+    """Return the command that runs another command in the host."""
     pid = first_process(engine, record)
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     enter = ["nsenter", "--target", str(pid), "--all", "--root", "--wd"]
@@ -187,9 +196,10 @@ def console_argv(engine: Engine, record: HostRecord) -> list[str]:
 
 
 def _fewer_capabilities(pid: int) -> list[str]:
-    """Return the start of a command that gives up the capabilities that we have and the host has not.
+    """Return the first words of a command, which drop the capabilities that the host lacks.
 
-    Entering namespaces takes none away: without this, `date -s` in a host would set the machine's clock.
+    A process that enters namespaces keeps its capabilities. If the process kept all capabilities of the
+    machine, `date -s` in a host would set the machine's clock.
     """
     ours, theirs = (
         int(Path(f"/proc/{process}/status").read_text().partition("CapBnd:")[2].split()[0], 16)
@@ -200,7 +210,10 @@ def _fewer_capabilities(pid: int) -> list[str]:
 
 
 def reboot(engine: Engine, record: HostRecord) -> float:
-    """Shut the host down as a person would, start it again, and wait for it; return the seconds it took."""
+    """Shut the host down properly, start it again, and wait for it.
+
+    Return the seconds from shutdown to start.
+    """
     begun = time.monotonic()
     engine.stop(record.container)
     boot(engine, record)
@@ -268,7 +281,7 @@ def _add(tar: tarfile.TarFile, path: str, content: bytes, mode: int) -> None:
 
 
 def summary(engine: Engine, record: HostRecord) -> str:
-    """Return one line for people."""
+    """Return one line about the host, for people."""
     facts = engine.inspect(record.container)
     running = "running" if facts and facts["State"]["Running"] else "stopped"
     address = network.on_segment(record.number)

@@ -1,7 +1,7 @@
-"""Small container images, built here byte for byte the same each time and pushed to the lab's registry.
+"""Builds small container images and pushes them to the lab's registry. Each build gives the same bytes.
 
-No public registry is needed: an image is a busybox out of Debian's package and a few files. Fixed times and
-order make its digest a function of its content (OCI image format: github.com/opencontainers/image-spec).
+No public registry is needed: an image is a busybox from Debian's package and a few files. Times and order are
+fixed, so the digest depends on the content only (OCI image format: github.com/opencontainers/image-spec).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _CONFIG = "application/vnd.docker.container.image.v1+json"
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-# What every image of Debian has, and what looks about for the tests (httpd, nc, ps, wget).
+# The commands of every Debian image, and some for the tests (httpd, nc, ps, wget).
 _APPLETS = """
 awk base64 basename cat chmod chown cp cut date dd df dirname du echo env expr false find grep gunzip
 gzip head hostname httpd id kill ln ls md5sum mkdir mktemp mv nc nproc printf ps pwd readlink realpath rm
@@ -37,16 +37,16 @@ wget which whoami xargs
 """
 _NOBODY = "65534:65534"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
-_LEVEL = 1  # of compression: a layer goes a short way, and the hardest costs five times as long
+_LEVEL = 1  # level of compression: the highest level takes five times as long
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image of one layer: a busybox with its commands, and ``files``, by paths without the first slash.
+    """An image of one layer: a busybox with its commands, and ``files``, by path without the first slash.
 
-    A file is its content, or where that is; ``links`` are symbolic ones, to what each points at. ``folders``
-    are those that belong to a user of their own, by its number; a volume is one of these that the image
-    declares as such.
+    A file is given by its content, or by a path to it on this machine. ``links`` are symbolic links with
+    their targets. ``folders`` are the folders that belong to another user than root, each with the user's
+    number. ``volumes`` are the paths that the image declares as volumes.
     """
 
     name: str
@@ -65,12 +65,15 @@ class Image:
 
     @property
     def tagged(self) -> str:
-        """Return its name and tag."""
+        """The name and the tag of the image."""
         return f"{self.name}:{self.tag}"
 
     @property
     def key(self) -> str:
-        """Return what differs when the image may differ; a file that is elsewhere is not read for it."""
+        """A key that changes if the image may have changed.
+
+        For a file that is given by its path, the key depends only on the file's size and time.
+        """
         digest = sha256()
         for path, content in sorted(self.files.items()):
             if isinstance(content, Path):
@@ -84,7 +87,10 @@ class Image:
 
 
 def hello(version: str = "1") -> Image:
-    """Return the demo: one page on port 8080, served as nobody; it needs no capability and writes nothing."""
+    """Return the image of the demo. It serves one page on port 8080, as the user `nobody`.
+
+    The demo needs no capability and writes nothing.
+    """
     page = f"<!doctype html><title>hello</title><h1>Hello from a container</h1><p>version {version}</p>\n"
     return Image(
         name="hello",
@@ -98,7 +104,7 @@ def hello(version: str = "1") -> Image:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The bytes of an image. ``digest`` is what a pull by digest names."""
+    """The bytes of a built image. A host pulls the image by its ``digest``."""
 
     image: Image
     layer: bytes
@@ -107,22 +113,22 @@ class Built:
 
     @property
     def digest(self) -> str:
-        """Return the digest of the manifest."""
+        """The digest of the image's manifest."""
         return _digest(self.manifest)
 
     @property
     def reference(self) -> str:
-        """Return what a host pulls: name and digest."""
+        """The image reference that a host pulls: name and digest."""
         return f"{registry.NAME}/{self.image.name}@{self.digest}"
 
     @property
     def tagged(self) -> str:
-        """Return the name with the tag, as a person writes it."""
+        """The image's name with the tag, as a person writes it."""
         return f"{registry.NAME}/{self.image.name}:{self.image.tag}"
 
 
 def build(image: Image) -> Built:
-    """Build it in memory."""
+    """Build an image in memory."""
     tar = _tar({"bin/busybox": _busybox(), **image.files}, image.links, image.folders)
     layer = gzip.compress(tar, _LEVEL, mtime=0)
     config: dict[str, Any] = {
@@ -163,10 +169,10 @@ def build(image: Image) -> Built:
 
 
 def push(image: Image) -> Built:
-    """Build it, push it under its tag, and return it.
+    """Build an image, push it under its tag, and return it.
 
     Raises:
-        LabError: the registry refuses or is not there.
+        LabError: the registry refuses the image or does not answer.
     """
     built = build(image)
     base = f"https://{registry.NAME}/v2/{image.name}"
@@ -181,7 +187,10 @@ def push(image: Image) -> Built:
 
 
 def offered(image: Image, manifest: bytes) -> bool:
-    """Return whether the registry has this manifest of the image; then it gets the image's tag."""
+    """Return whether the registry has this manifest of the image.
+
+    If the registry has it, give the manifest the image's tag.
+    """
     base = f"https://{registry.NAME}/v2/{image.name}/manifests"
     if not _there(f"{base}/{_digest(manifest)}", _MANIFEST):
         return False
@@ -190,10 +199,10 @@ def offered(image: Image, manifest: bytes) -> bool:
 
 
 def _tag(image: Image, manifest: bytes) -> None:
-    """Let the image's tag be this manifest, unless it is.
+    """Point the image's tag at this manifest, unless it points there already.
 
-    The registry writes a tag in place: who asks for it in that moment is answered with an error, and every
-    host that is raised pushes the lab's own images.
+    While the registry writes a tag, it answers a request for this tag with an error. Each new host pushes the
+    lab's own images, so this error would occur often.
     """
     url = f"https://{registry.NAME}/v2/{image.name}/manifests/{image.tag}"
     try:
@@ -221,7 +230,7 @@ def _call(method: str, url: str, body: bytes | None = None, kind: str = "") -> A
         ) from error
     except urllib.error.URLError as error:
         raise LabError(
-            f"the lab's registry does not answer: {error.reason}", "run `make demo` or `lab.py up`"
+            f"the lab's registry does not answer: {error.reason}", "start it with `make demo` or `lab.py up`"
         ) from error
 
 
@@ -252,7 +261,7 @@ def _tar(files: Mapping[str, bytes | Path], links: Mapping[str, str], owned: Map
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         links = {**{f"bin/{applet}": "busybox" for applet in _APPLETS.split()}, **links}
-        # An image's own program of that name is meant; Docker refuses a path that comes twice.
+        # A program of the image replaces the link of the same name: Docker refuses a path that occurs twice.
         links = {path: target for path, target in links.items() if path not in files}
         folders = {parent for path in [*files, *links, *owned] for parent in _parents(path)}
         for folder in sorted({*folders, *owned, "tmp"}):

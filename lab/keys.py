@@ -1,6 +1,6 @@
-"""Keys of this machine's lab, made once and kept in the cache: the CA, the registry's certificate, ssh keys.
+"""Keys of this machine's lab, made once, in the cache: the CA, the registry's certificate, ssh keys.
 
-They guard nothing but hosts that only this machine can reach.
+These keys protect only hosts that no other machine can reach.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """The lab's CA: its certificate, and the bundle of the machine's CAs with it added."""
+    """The lab's CA: its certificate, its key, and a bundle of the machine's CAs and the lab's CA."""
 
     certificate: Path
     key: Path
@@ -28,7 +28,7 @@ class Authority:
 
 
 def authority() -> Authority:
-    """Return the CA, made on first use."""
+    """Return the lab's CA. The first call makes the CA."""
     folder = made(cache() / "ca", 0o700)
     ca = Authority(folder / "ca.pem", folder / "ca.key", folder / "bundle.pem")
     if not ca.certificate.exists():
@@ -48,7 +48,10 @@ def authority() -> Authority:
 
 
 def registry_certificate() -> tuple[Path, Path]:
-    """Return certificate and key of the registry, made on first use, signed by the CA for its addresses."""
+    """Return the registry's certificate and key.
+
+    The first call makes key and certificate, and the CA signs the certificate.
+    """
     ca = authority()
     folder = ca.certificate.parent
     certificate, key, request = (folder / f"registry.{part}" for part in ("pem", "key", "csr"))
@@ -67,7 +70,7 @@ def registry_certificate() -> tuple[Path, Path]:
 
 
 def client_key() -> Path:
-    """Return the private key that every lab host lets root in with."""
+    """Return the private key for the login as root on every lab host."""
     key = made(cache() / "ssh", 0o700) / "id_ed25519"
     if not key.exists():
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "portcullis-lab", "-f", str(key)])
@@ -75,7 +78,7 @@ def client_key() -> Path:
 
 
 def host_keys(name: str) -> Path:
-    """Return the folder with the host keys of ``name``: the same for every host that will bear that name."""
+    """Return the folder with the keys of the host ``name``. A later host of that name gets the same keys."""
     folder = made(cache() / "host-keys", 0o700) / name
     if not folder.exists():
         new = folder.with_suffix(".new")
@@ -88,14 +91,14 @@ def host_keys(name: str) -> Path:
 
 
 def copy_host_keys(original: str, name: str) -> None:
-    """Let the host `name` have the keys of another, whose disk it gets a copy of."""
+    """Give the host `name` the keys of another host, because it gets a copy of that host's disk."""
     source, folder = host_keys(original), cache() / "host-keys" / name
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source, folder)
 
 
 def public_host_key(name: str) -> str:
-    """Return the host's Ed25519 key as ``known_hosts`` has it: type and key, no comment."""
+    """Return the host's Ed25519 key in the form of ``known_hosts``: type and key, no comment."""
     words = (host_keys(name) / "ssh_host_ed25519_key.pub").read_text().split()
     return f"{words[0]} {words[1]}"
 
@@ -108,7 +111,10 @@ def known_hosts(name: str, address: str) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file in one step, unless it says so already: other processes read it at any time."""
+    """Write a file in one step, because other processes may read it at any time.
+
+    If the file already has this text, it is not written again.
+    """
     if path.exists() and path.read_text() == text:
         return
     new = path.with_name(f"{path.name}.{token_hex(4)}")

@@ -6,7 +6,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-# Run as a file, Python would put this folder first, where `lab` is this file and not the package.
+# Python puts this folder first, where `lab` would be this file instead of the package. So remove this folder
+# from sys.path.
 sys.path[:] = [str(Path(__file__).resolve().parent.parent)] + [
     entry for entry in sys.path if entry and Path(entry).resolve() != Path(__file__).resolve().parent
 ]

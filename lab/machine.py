@@ -1,4 +1,7 @@
-"""The lab on this machine: hosts, and with the first and the last of them all that they need."""
+"""Starts, finds and removes the hosts of the lab on this machine.
+
+The network and its servers start before the first host, and end after the last host is removed.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ def up(
     """
     progress = progress or Progress()
     if name is not None and not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
-        raise LabError(f"{name!r} is no host name", "use small letters, digits and hyphens, a letter first")
+        raise LabError(
+            f"{name!r} is not a valid host name",
+            "use small letters, digits and hyphens, and begin with a letter",
+        )
     with locked() as state:
         docker = _infrastructure(state, progress)
         if name is None:
@@ -46,7 +52,7 @@ def up(
             _refuse_stranger(record)
             if record.suite != suite:
                 raise LabError(
-                    f"host {name} is up with Debian {record.suite}", f"run `lab.py down {name}` first"
+                    f"host {name} already runs, with Debian {record.suite}", f"run `lab.py down {name}` first"
                 )
             facts = docker.inspect(record.container)
             if facts is None:
@@ -57,19 +63,22 @@ def up(
                 hosts.boot(docker, record)
         if record is None:
             image = base.ensure(docker, suite, progress)
-            progress.say(f"raising {name}")
+            progress.say(f"creating {name}")
             record = hosts.create(state, docker, image, name=name, suite=suite, lease=lease)
     hosts.wait(docker, record)
     return record
 
 
 def free_name(state: State, prefix: str) -> str:
-    """Return a name that no host has, with the lowest number, so that few host keys are ever made."""
+    """Return a free host name with the lowest number, so that few host keys are made."""
     return next(name for n in itertools.count(1) if (name := f"{prefix}-{n}") not in state.hosts)
 
 
 def join(lease: Process, progress: Progress | None = None) -> None:
-    """Raise the network and what belongs to it, up until ``leave`` (or until that process is gone)."""
+    """Start the network and its servers.
+
+    The network stays until ``leave(lease)``, or until the process ``lease`` ends.
+    """
     with locked() as state:
         _infrastructure(state, progress or Progress())
         if lease not in state.leases:
@@ -77,7 +86,10 @@ def join(lease: Process, progress: Progress | None = None) -> None:
 
 
 def leave(lease: Process) -> None:
-    """Give the lease back, with its hosts; the last one out takes everything down."""
+    """End the lease, and remove the hosts of the lease.
+
+    If no lease and no host is left, stop the network and the servers.
+    """
     with locked() as state:
         state.leases = [other for other in state.leases if other != lease]
         _reap(state)
@@ -87,9 +99,10 @@ def leave(lease: Process) -> None:
 def down(
     names: list[str] | None, progress: Progress | None = None, *, lease: Process | None = None
 ) -> list[str]:
-    """Take hosts down (None: all of this checkout); return their names.
+    """Remove the hosts with these names, or all hosts of this checkout if `names` is None.
 
-    With a lease only those that were raised with it: a name that is free again may be another process's now.
+    Return the names of the removed hosts. With a lease, remove only hosts of that lease, because another
+    process may by now have created a host with the same name.
 
     Raises:
         LabError: a name belongs to another checkout.
@@ -102,16 +115,17 @@ def down(
         gone = [name for name in names if name in state.hosts and lease in (None, state.hosts[name].lease)]
         for name in gone:
             _refuse_stranger(state.hosts[name])
-            progress.say(f"taking {name} down")
+            progress.say(f"removing {name}")
             _remove(state, name)
         _last_one_out(state)
     return gone
 
 
 def reap() -> None:
-    """Take down what runs that were killed left, and hosts of checkouts that are gone.
+    """Remove the remains of killed runs, and the hosts of checkouts that no longer exist.
 
-    Every command does it first. While another one changes the lab, that one is not killed and does it.
+    Every command calls this function first. If another command is changing the lab, that command has called
+    this function already, so nothing is done.
     """
     if os.geteuid() != 0:
         return
@@ -128,17 +142,17 @@ def find(name: str) -> tuple[engine.Engine, HostRecord]:
     """Return a host that is up.
 
     Raises:
-        LabError: there is none of that name.
+        LabError: no host of that name is up.
     """
     state = load()
     if name not in state.hosts:
-        others = f" (there is {', '.join(state.hosts)})" if state.hosts else ""
+        others = f" (the lab has {', '.join(state.hosts)})" if state.hosts else ""
         raise LabError(f"no host {name} is up{others}", f"run `lab.py up {name}`")
     return engine.current(state), state.hosts[name]
 
 
 def leftovers() -> list[str]:
-    """Name everything of the lab that is on this machine now, the cache apart."""
+    """Return the names of everything of the lab that is on this machine now, except the cache."""
     state = load()
     found = network.leftovers()
     found += [f"control group {path}" for path in engine.control_groups()]
@@ -171,16 +185,17 @@ def leftovers() -> list[str]:
 def _infrastructure(state: State, progress: Progress) -> engine.Engine:
     _reap(state)
     if not state.hosts and not state.leases and state.cache != str(cache()):
-        _last_one_out(state)  # what a killed run of another cache began
+        _last_one_out(state)  # a killed run with another cache may have left something
     if state.cache not in ("", str(cache())):
         raise LabError(
-            f"the lab is up from another cache, {state.cache}",
-            f"run `PORTCULLIS_CACHE={Path(state.cache).parent} lab.py down --all`, or use that cache",
+            f"the running lab uses another cache folder, {state.cache}",
+            f"run `PORTCULLIS_CACHE={Path(state.cache).parent} lab.py down --all`, or set PORTCULLIS_CACHE "
+            "to this folder",
         )
     state.cache = str(cache())
     rebuilt = False
     if not network.exists():
-        progress.say("laying the network")
+        progress.say("building the network")
         for stale in (state.gateway, state.registry, state.private_registry):
             if stale:
                 stale.stop()
@@ -201,14 +216,14 @@ def _infrastructure(state: State, progress: Progress) -> engine.Engine:
 
 
 def _reap(state: State) -> None:
-    """Remove the leases of processes that ended without giving them back, and hosts that are nobody's."""
+    """Remove the leases of processes that have ended, and hosts without an owner."""
     state.leases = [lease for lease in state.leases if lease.alive()]
     for name in _orphans(state):
         _remove(state, name)
 
 
 def _orphans(state: State) -> list[str]:
-    """Name the hosts that nobody will take down: their session has ended, or their checkout is gone."""
+    """Return the names of abandoned hosts: their session has ended, or their checkout is gone."""
     return [
         name
         for name, record in state.hosts.items()
@@ -218,7 +233,7 @@ def _orphans(state: State) -> list[str]:
 
 
 def _remove(state: State, name: str) -> None:
-    # An engine that ended under its containers is started again to remove them.
+    # If the engine has ended, start it again to remove its containers.
     acme.stop(state, name)
     hosts.remove(state, engine.ensure(state, Progress()), name)
 
@@ -228,9 +243,9 @@ def _last_one_out(state: State) -> None:
         return
     docker = engine.current(state)
     if docker.answers():
-        for container in docker.labelled():  # of a run that was killed before it could note its host
+        for container in docker.labelled():  # a killed run may not have recorded its host
             docker.remove(container)
-        # A person's own engine is left as it was; ours keeps its other images in the cache.
+        # We leave a person's own engine unchanged. Our engine keeps its other images in the cache.
         docker.remove_images(engine.SNAPSHOTS if state.docker else f"{base.REPOSITORY}/*")
     acme.stop(state)
     registry.stop(state)
@@ -247,13 +262,13 @@ def _ours(record: HostRecord) -> bool:
 def _refuse_stranger(record: HostRecord) -> None:
     if not _ours(record):
         raise LabError(
-            f"host {record.name} belongs to the checkout {record.owner}",
+            f"host {record.name} belongs to the checkout {record.owner}, not to this one",
             f"use another name, or run `make down` in {record.owner}",
         )
 
 
 def ssh_argv(record: HostRecord, known_hosts: Path, key: Path) -> list[str]:
-    """Return an ssh command that logs in as root and accepts the host's pinned key only."""
+    """Return an ssh command that logs in as root and accepts only the host's pinned key."""
     options = {
         "UserKnownHostsFile": str(known_hosts),
         "GlobalKnownHostsFile": "/dev/null",
@@ -267,19 +282,19 @@ def ssh_argv(record: HostRecord, known_hosts: Path, key: Path) -> list[str]:
 
 
 def namespace(place: str) -> str:
-    """Return the network namespace that a place stands for.
+    """Return the network namespace of a place on the lab's network.
 
     Raises:
-        LabError: no such place.
+        LabError: the lab has no such place.
     """
     places = {"neighbour": network.NEIGHBOUR, "internet": network.INTERNET}
     if place not in places:
-        raise LabError(f"the lab has no place {place!r}", f"choose one of {', '.join(places)}")
+        raise LabError(f"the lab's network has no place {place!r}", f"choose one of {', '.join(places)}")
     return places[place]
 
 
 def fetch(place: str, argv: list[str], timeout: float = 30) -> tuple[int, str]:
-    """Run curl in a namespace ("neighbour" or "internet"); return its exit status and output."""
+    """Run curl in a namespace ("neighbour" or "internet"). Return curl's exit status and output."""
     enter = ["ip", "netns", "exec", namespace(place)]
     done = run([*enter, "curl", "-sS", "--max-time", "15", *argv], timeout=timeout, check=False)
     return done.returncode, done.stdout or done.stderr

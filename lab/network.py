@@ -1,13 +1,15 @@
-"""The lab's network, all of it in network namespaces of its own.
+"""The network of the lab, in its own network namespaces.
 
-    machine ── router ──┬── segment 198.51.100.0/24: registry, neighbour, the hosts
-                        └── internet 198.18.0.0/24: what is not on the segment
+```text
+machine ── router ──┬── segment 198.51.100.0/24: registry, neighbour, the hosts
+                    └── internet 198.18.0.0/24: everything outside of the segment
+```
 
-The machine has one end of one cable and two routes, and forwards nothing: no firewall rule and no sysctl of
-its own changes, whatever Docker or ufw does there. So a host reaches the real world only through the gateway
-(see ``gateway.py``), which listens in the router's namespace and dials from the machine's. 172.17.0.0/16
-stays free, because the Docker inside a host takes it; 203.0.113.0/24 too, because there are machines whose
-mirror lives there.
+The machine has two routes and one end of a virtual cable, and forwards nothing. So none of the machine's own
+firewall rules and sysctls change, whatever Docker or ufw does on a host. A host reaches the internet only
+through the gateway (see ``gateway.py``), which listens in the router's namespace and connects from the
+machine's. 172.17.0.0/16 stays free for the Docker inside a host. 203.0.113.0/24 stays free too, because some
+machines have their mirror there.
 """
 
 from __future__ import annotations
@@ -31,8 +33,11 @@ NAMESPACES = (ROUTER, NEIGHBOUR, INTERNET)
 CABLE = "portcullis0"
 BRIDGE = "segment"
 BRIDGE_HARDWARE = "02:00:c6:33:64:01"
-"""The bridge's own hardware address. Left to itself it takes the lowest one of its ports and another one when
-that port goes: a host that went took the gateway away from all the others, for 38 to 48 s."""
+"""The bridge's own hardware address.
+
+Without a fixed address, the bridge uses the lowest address of its ports, and changes its address when that
+port is removed. After such a change, all other hosts lost the gateway for 38 to 48 s.
+"""
 
 SEGMENT = ("198.51.100.0/24", "2001:db8:100::/64")
 OUTSIDE = ("198.18.0.0/24", "2001:db8:18::/64")
@@ -41,14 +46,14 @@ FIRST_HOST, LAST_HOST = 10, 60
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The two addresses of one thing."""
+    """An IPv4 and an IPv6 address of one interface."""
 
     v4: str
     v6: str
 
 
 def on_segment(number: int) -> Address:
-    """Return the addresses that end in ``number`` on the segment."""
+    """Return the addresses on the segment that end in ``number``."""
     return Address(f"198.51.100.{number}", f"2001:db8:100::{number}")
 
 
@@ -62,12 +67,14 @@ _CABLE_ROUTER = Address("198.18.255.1", "2001:db8:ff::1")
 
 
 def exists() -> bool:
-    """Tell whether the network is up, whole."""
+    """Tell whether the whole network of the lab is up."""
     return all(_netns(name).exists() for name in NAMESPACES) and _cable_is_there()
 
 
 def build() -> None:
-    """Build all of it, from scratch.
+    """Build the whole network.
+
+    Remove an old network first.
 
     Raises:
         LabError: the machine uses one of these prefixes for something else.
@@ -77,7 +84,7 @@ def build() -> None:
     for name in NAMESPACES:
         run(["ip", "netns", "add", name])
         _ip(name, "link set lo up")
-        # A machine may have IPv6 off; the lab has it always.
+        # The machine may have IPv6 switched off. The lab always has IPv6.
         _sysctl(name, "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.disable_ipv6=0")
     _sysctl(ROUTER, "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
     _ip(ROUTER, f"link add {BRIDGE} address {BRIDGE_HARDWARE} type bridge")
@@ -103,30 +110,37 @@ def build() -> None:
 
 
 def let_bridges_filter(progress: Progress) -> None:
-    """Load the one kernel module that a Docker with ``icc`` off needs and that a host cannot load itself."""
+    """Load br_netfilter.
+
+    A Docker engine with ``icc`` off needs this kernel module, which a host cannot load itself.
+    """
     if not Path("/proc/sys/net/bridge").exists() and shutil.which("modprobe"):
         progress.say("loading the kernel module br_netfilter; it stays loaded")
         run(["modprobe", "br_netfilter"], check=False)
 
 
 def destroy() -> None:
-    """Remove whatever of it is there. Cables go with the namespace that holds their other end."""
+    """Remove all parts of the network that exist.
+
+    The kernel removes a cable together with the namespace of its other end.
+    """
     for name in NAMESPACES:
         if _netns(name).exists():
             run(["ip", "netns", "del", name])
-    # The kernel takes a dead namespace apart in its own time; the next build must not meet the old cable.
+    # The kernel removes a namespace some time later, and the next build must not find the old cable.
     if _cable_is_there():
         run(["ip", "link", "del", CABLE], check=False)
-    # `ip netns` makes this folder a mount of its own with the first namespace, and leaves it so.
+    # With the first namespace, `ip netns` makes this folder a mount, and leaves it mounted.
     if _netns("").exists() and not any(_netns("").iterdir()):
         run(["umount", "--lazy", str(_netns(""))], check=False)
 
 
 def attach(pid: int, number: int) -> None:
-    """Plug the container whose first process is ``pid`` into the segment, as eth0 with its addresses.
+    """Connect the container whose first process is ``pid`` to the segment, as eth0 with its addresses.
 
-    Every (re)start of a container makes a new namespace, so every one is plugged in anew, with the same
-    hardware address: the neighbours' tables stay right.
+    Each start of a container makes a new namespace, so the container must be connected again. The container
+    gets the same hardware address each time, so that the neighbour tables (ARP) of the other hosts stay
+    right.
     """
     port = f"host{number}"
     address = on_segment(number)
@@ -134,7 +148,7 @@ def attach(pid: int, number: int) -> None:
     _ip(ROUTER, f"link add {port} type veth peer name eth0 netns {pid}")
     _ip(ROUTER, f"link set {port} master {BRIDGE} up")
     inside = ["nsenter", "--target", str(pid), "--net"]
-    # Docker turns IPv6 off in a container that has none of its networks.
+    # Docker switches IPv6 off in a container without a Docker network.
     run(
         [*inside, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.disable_ipv6=0"]
     )
@@ -142,17 +156,17 @@ def attach(pid: int, number: int) -> None:
     run([*inside, "ip", "address", "add", f"{address.v6}/64", "dev", "eth0", "nodad"])
     run([*inside, "ip", "-6", "route", "add", "default", "via", GATEWAY_ADDRESS.v6])
     run([*inside, "ip", "address", "add", f"{address.v4}/24", "dev", "eth0"])
-    # Last, because the host's first process waits for it.
+    # Add the default route last, because the host's first process waits for it.
     run([*inside, "ip", "-4", "route", "add", "default", "via", GATEWAY_ADDRESS.v4])
 
 
 def detach(number: int) -> None:
-    """Unplug it at once, so that its address is free."""
+    """Disconnect a host at once, so that its address is free."""
     _ip(ROUTER, f"link del host{number}", check=False)
 
 
 def leftovers() -> list[str]:
-    """Name what of the network is on the machine."""
+    """Return the names of the network's parts that exist on the machine."""
     found = [f"network namespace {name}" for name in NAMESPACES if _netns(name).exists()]
     if _cable_is_there():
         found.append(f"network interface {CABLE}")
@@ -192,12 +206,13 @@ def _sysctl(namespace: str, *settings: str) -> None:
 
 
 def _refuse_collisions() -> None:
-    # "match": routes to networks that hold ours; "root": to parts of ours.
+    # The option "match" finds routes to networks that contain ours. The option "root" finds routes to parts
+    # of our network.
     for prefix, which in product((SEGMENT[0], OUTSIDE[0], "198.18.255.0/30"), ("match", "root")):
         for route in json.loads(run(["ip", "-json", "-4", "route", "show", which, prefix]).stdout or "[]"):
             if route["dst"] not in ("default", "0.0.0.0/0"):
                 raise LabError(
                     f"this machine already routes {route['dst']} (device {route.get('dev', '?')}), "
                     f"which the lab needs for {prefix}",
-                    "run the lab on a machine that leaves these test networks alone",
+                    "run the lab on a machine that has no routes to these test networks",
                 )

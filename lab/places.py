@@ -1,7 +1,7 @@
-"""Where the lab keeps things: what is worth keeping in the cache, what dies with the machine under /run.
+"""The folders of the lab: the cache for lasting files, and /run for the live state.
 
-The live state is not in the cache: namespaces and addresses belong to the machine, so two checkouts with
-different caches must still see each other.
+The live state is not in the cache. Namespaces and addresses belong to the machine, so two checkouts with
+different caches must read the same live state.
 """
 
 from __future__ import annotations
@@ -24,6 +24,6 @@ def cache() -> Path:
 
 
 def made(folder: Path, mode: int = 0o755) -> Path:
-    """Return ``folder``, made if need be."""
+    """Return the folder ``folder``. Make the folder if needed."""
     folder.mkdir(mode=mode, parents=True, exist_ok=True)
     return folder

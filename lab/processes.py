@@ -1,6 +1,6 @@
-"""Processes that outlive the program that started them, known by id *and* start time.
+"""Processes that outlive the program that started them, identified by id *and* start time.
 
-A process id alone may have been given to somebody else since.
+The id alone is not enough: the kernel may give it to another process later.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of this boot. ``started`` is field 22 of /proc/PID/stat: clock ticks since the boot."""
+    """One process of the machine. ``started`` is field 22 of /proc/PID/stat: clock ticks since the boot."""
 
     pid: int
     started: int
 
     def alive(self) -> bool:
-        """Tell whether it still runs (a zombie does not)."""
+        """Tell whether the process still runs. A zombie does not count as running."""
         return _started(self.pid) == self.started
 
     def stop(self, patience: float = 20) -> None:
-        """Ask it to end; after ``patience`` seconds make it."""
+        """Ask the process to end. Kill it after ``patience`` seconds."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             if not self.alive():
                 return
@@ -48,12 +48,12 @@ class Process:
 
 
 def this_process() -> Process:
-    """Return the process that we are."""
+    """Return our own process."""
     return of(os.getpid())
 
 
 def of(pid: int) -> Process:
-    """Return the process that has ``pid`` now."""
+    """Return the process that has this id now."""
     return Process(pid, _started(pid) or 0)
 
 
@@ -66,7 +66,7 @@ def _started(pid: int) -> int | None:
 
 
 def running(argument: str) -> list[Process]:
-    """Return the processes that were started with exactly this argument."""
+    """Return the processes that have exactly this argument."""
     found: list[Process] = []
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -76,7 +76,7 @@ def running(argument: str) -> list[Process]:
 
 
 def start(name: str, argv: Sequence[str], env: dict[str, str] | None = None) -> Process:
-    """Start ``argv`` in a session of its own; what it prints goes to the log of ``name``."""
+    """Start ``argv`` in a session of its own. The command's output goes to the log of ``name``."""
     with (made(LOGS) / f"{name}.log").open("ab") as log:
         try:
             child = subprocess.Popen(
@@ -89,33 +89,37 @@ def start(name: str, argv: Sequence[str], env: dict[str, str] | None = None) -> 
                 cwd="/",
             )
         except FileNotFoundError as error:
-            raise LabError(f"{argv[0]} is not installed", "run `make setup`") from error
+            raise LabError(f"the program {argv[0]} is not installed", "run `make setup`") from error
     pid = child.pid
     with warnings.catch_warnings():
-        # It is meant to outlive us; Python would warn of that, and pytest make an error of the warning.
+        # The process must outlive this program. Python would warn about that, and pytest turns warnings into
+        # errors.
         warnings.simplefilter("ignore", ResourceWarning)
         del child
     return of(pid)
 
 
 def wait_until(what: str, ready: Callable[[], bool], timeout: float) -> None:
-    """Poll until ``ready`` says so.
+    """Poll until ``ready`` returns true.
 
     Raises:
-        LabError: not within ``timeout`` seconds.
+        LabError: ``ready`` returned false for ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
     while not ready():
         if time.monotonic() > deadline:
-            raise LabError(f"{what} was not ready within {timeout:.0f} s", f"logs are in {LOGS}")
+            raise LabError(
+                f"{what} was not ready within {timeout:.0f} s", f"the logs of the lab are in {LOGS}"
+            )
         time.sleep(0.05)
 
 
 def wait_for(name: str, process: Process, answers: Callable[[], bool], timeout: float) -> None:
-    """Poll until what ``start`` started under ``name`` answers.
+    """Poll until the process that ``start`` started as ``name`` answers.
 
     Raises:
-        LabError: it ended first, with the last line of its log, or is silent for ``timeout`` seconds.
+        LabError: the process ended (the message has the last line of its log), or gave no answer in
+            ``timeout`` seconds.
     """
 
     def answers_or_ended() -> bool:
@@ -123,7 +127,9 @@ def wait_for(name: str, process: Process, answers: Callable[[], bool], timeout: 
             return True
         if not process.alive():
             lines = (LOGS / f"{name}.log").read_text(errors="replace").split("\n")
-            raise LabError(f"{name} ended at once: {next((line for line in reversed(lines) if line), '')}")
+            raise LabError(
+                f"the program {name} ended at once: {next((line for line in reversed(lines) if line), '')}"
+            )
         return False
 
     wait_until(name, answers_or_ended, timeout)

@@ -1,6 +1,6 @@
-"""A fixture for tests that look at a page: headless Chromium, as Debian packages it, driven by Selenium.
+"""A fixture for tests of a page: headless Chromium from Debian's package, driven by Selenium.
 
-In a conftest: ``pytest_plugins = ["lab.pytest_browser"]``.
+To use it, write ``pytest_plugins = ["lab.pytest_browser"]`` in a conftest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SECONDS = 20  # for a page to load and a script to end
 _OPTIONS = (
     "--headless=new",
-    "--no-sandbox",  # as root there is none
+    "--no-sandbox",  # Chromium has no sandbox for root
     "--disable-dev-shm-usage",  # /dev/shm of a container is small
     "--disable-gpu",
     "--no-first-run",
@@ -33,13 +33,13 @@ _OPTIONS = (
 
 @pytest.fixture
 def open_browser(tmp_path: Path) -> Iterator[Callable[[Mapping[str, str]], Chrome]]:
-    """Return a function that starts a browser; all of them end with the test.
+    """Return a function that starts a browser. All browsers end with the test.
 
-    It takes the addresses of host names, for example ``{"www.example.com": host.address}``, and finds no
-    other name: a page cannot reach what the test does not know of. Certificates that nobody trusts pass: what
-    a site shows is for other tests to look at.
+    The function takes the addresses of host names, for example ``{"www.example.com": host.address}``. The
+    browser resolves no other names, so a page cannot reach a host that the test does not name. The browser
+    accepts untrusted certificates, because other tests check the certificates of sites.
     """
-    # Here and not above: every run of pytest loads this plugin, and few open a browser.
+    # Imported here, because every run of pytest loads this plugin and few open a browser.
     from selenium.webdriver import Chrome, ChromeOptions  # noqa: PLC0415
     from selenium.webdriver.chrome.service import Service  # noqa: PLC0415
 
@@ -53,7 +53,7 @@ def open_browser(tmp_path: Path) -> Iterator[Callable[[Mapping[str, str]], Chrom
             for option in _OPTIONS:
                 options.add_argument(option)
             rules = [f"MAP {name} {address}" for name, address in hosts.items()]
-            # Loopback stays reachable, everything else has no address.
+            # Loopback stays reachable. No other name has an address.
             options.add_argument(
                 f"--host-resolver-rules={', '.join([*rules, 'MAP * ~NOTFOUND', 'EXCLUDE 127.0.0.1'])}"
             )

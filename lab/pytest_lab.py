@@ -1,7 +1,7 @@
-"""Fixtures for tests that need a host. In a conftest: ``pytest_plugins = ["lab.pytest_lab"]``.
+"""Fixtures for tests that need a host.
 
-A killed test session leaves nothing for long: its hosts carry its lease, and the next lab command removes
-them.
+To use them, write ``pytest_plugins = ["lab.pytest_lab"]`` in a conftest. The hosts of a test session belong
+to the session's lease. If the session is killed, the next lab command removes its hosts.
 """
 
 from __future__ import annotations
@@ -29,39 +29,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A disposable host. ``run``, ``read`` and ``write`` go past its sshd and firewall, as from a console."""
+    """A disposable host for tests.
+
+    ``run``, ``read`` and ``write`` work like a console, without sshd and firewall.
+    """
 
     engine: Engine
     record: HostRecord
 
     @property
     def name(self) -> str:
-        """Its host name."""
+        """The name of the host."""
         return self.record.name
 
     @property
     def address(self) -> str:
-        """Its IPv4 address on the segment."""
+        """The host's IPv4 address on the segment."""
         return network.on_segment(self.record.number).v4
 
     @property
     def address6(self) -> str:
-        """Its IPv6 address on the segment."""
+        """The host's IPv6 address on the segment."""
         return network.on_segment(self.record.number).v6
 
     @property
     def ssh_port(self) -> int:
-        """The port its sshd starts with."""
+        """The port on which the host's sshd first listens."""
         return 22
 
     @property
     def host_key(self) -> str:
-        """Its public Ed25519 key, as ``known_hosts`` has it."""
+        """The host's public Ed25519 key, in the form of ``known_hosts``."""
         return keys.public_host_key(self.name)
 
     @property
     def identity_file(self) -> Path:
-        """The private key that root lets in."""
+        """The private key for the login as root."""
         return keys.client_key()
 
     def run(
@@ -81,7 +84,8 @@ class Host:
         done = hosts.console(self.engine, self.record, argv, text=text, timeout=timeout)
         if check and done.returncode != 0:
             raise AssertionError(
-                f"{self.name}: {command} ended with {done.returncode}: {done.stdout}{done.stderr}"
+                f"on {self.name}, the command {command} failed (exit code {done.returncode}): "
+                f"{done.stdout}{done.stderr}"
             )
         return done
 
@@ -93,28 +97,31 @@ class Host:
         )
 
     def read(self, path: str) -> str:
-        """Return a file's text."""
+        """Return the text of a file on the host."""
         return self.run(["cat", "--", path]).stdout
 
     def write(self, path: str, content: str) -> None:
-        """Write a file's text, in place, as an editor on the host would."""
+        """Write a file's text in place, like an editor on the host."""
         self.run(["sh", "-c", 'cat > "$1"', "sh", path], text=content)
 
     def reboot(self) -> None:
-        """Shut it down, start it, and wait until it has booted."""
+        """Shut the host down, start it, and wait until it has booted."""
         hosts.reboot(self.engine, self.record)
 
     def relay(self, rtt: float, port: int = 22) -> Relay:
-        """Return a relay to one of its ports with ``rtt`` seconds of round trip; close it after use."""
+        """Return a relay to a port of the host, with a round trip of ``rtt`` seconds.
+
+        The caller closes the relay after use.
+        """
         return Relay((self.address, port), rtt=rtt)
 
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """What stands around the hosts."""
+    """The lab around the hosts: places on the network, registries, the certificate authority."""
 
     def fetch(self, place: str, *argv: str) -> tuple[int, str]:
-        """Run curl from "neighbour" or "internet"; return its exit status and output."""
+        """Run curl from "neighbour" or "internet". Return curl's exit status and output."""
         return machine.fetch(place, list(argv))
 
     def at(self, place: str, *argv: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -126,23 +133,29 @@ class Lab:
         return images.push(image)
 
     def image(self, tagged: str) -> str:
-        """Return the reference by digest of an image of the catalogue ("redis:7"), built if need be."""
+        """Return the reference of an image in the catalogue, such as "redis:7", with its digest.
+
+        Build the image if needed.
+        """
         return catalogue.reference(tagged)
 
     @property
     def registry(self) -> str:
-        """The registry's address and port, as it stands before an image's name."""
+        """The registry's address and port, which come before an image's name."""
         return registry.NAME
 
     def private_registry(self) -> str:
-        """Return the address of a registry with the same images behind a login, started if need be."""
+        """Return the address of a registry with the same images that requires a login.
+
+        Start this registry if needed.
+        """
         with state.locked() as now:
             registry.ensure_private(now)
         return registry.PRIVATE
 
     @property
     def authority(self) -> keys.Authority:
-        """The CA that the hosts trust, and a bundle for the deploying side."""
+        """The CA that the hosts trust, and a bundle for the deploying machine."""
         return keys.authority()
 
 
@@ -159,31 +172,31 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture
 def make_host(lab: Lab) -> Iterator[Callable[[], Host]]:  # noqa: ARG001
-    """Return a function that raises one more fresh host; all go at the end of the test."""
+    """Return a function that creates a fresh host. All hosts that it created are removed after the test."""
     yield from _factory()
 
 
 @pytest.fixture(scope="module")
 def make_module_host(lab: Lab) -> Iterator[Callable[[], Host]]:  # noqa: ARG001
-    """Return the same for hosts that a whole file of tests shares."""
+    """Return a function that creates a fresh host for all tests of a file."""
     yield from _factory()
 
 
 @pytest.fixture
 def host(make_host: Callable[[], Host]) -> Host:
-    """Return a fresh host, gone after the test."""
+    """Return a fresh host, which is removed after the test."""
     return make_host()
 
 
 @pytest.fixture(scope="module")
 def module_host(make_module_host: Callable[[], Host]) -> Host:
-    """Return a host that is fresh for a file of tests."""
+    """Return a fresh host for a file of tests."""
     return make_module_host()
 
 
 @pytest.fixture(scope="module")
 def acme(module_host: Host) -> AcmeServer:
-    """Return the certificate authority of the file's host, which goes with the host."""
+    """Return the certificate authority of the file's host. The authority is removed with the host."""
     return authorities.of(module_host.record)
 
 

@@ -88,7 +88,7 @@ def _answers(address: str) -> int:
 
 
 def stop(state: State) -> None:
-    """Stop both."""
+    """Stop both registries."""
     for process in (state.registry, state.private_registry):
         if process:
             process.stop()
@@ -96,10 +96,10 @@ def stop(state: State) -> None:
 
 
 def digest(image: str, tag: str) -> str:
-    """Return the digest that a tag stands for now.
+    """Return the present digest of a tag.
 
     Raises:
-        LabError: no such image, or the registry is not up.
+        LabError: there is no such image, or the registry is not up.
     """
     url = f"https://{NAME}/v2/{image}/manifests/{tag}"
     headers = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
@@ -109,4 +109,4 @@ def digest(image: str, tag: str) -> str:
     except HTTPError as error:
         raise LabError(f"the lab's registry has no image {image}:{tag}") from error
     except OSError as error:
-        raise LabError("the lab's registry does not answer", "run `lab.py up`") from error
+        raise LabError("the lab's registry does not answer", "start it with `lab.py up`") from error

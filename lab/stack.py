@@ -1,8 +1,7 @@
-"""``Pulumi.lab.yaml``: stack ``lab``, made from a committed template and kept right for this machine.
+"""Writes ``Pulumi.lab.yaml``, the file of the stack ``lab``, from a template and this machine's facts.
 
-Address, host key, key file and image digest are facts of the machine. A line that ends in ``# lab: FACT``
-carries one, and only its value is ever replaced: everything else in the file belongs to the person who edits
-it, and a line without that comment does too.
+Address, host key, key file and image digest are facts of the machine. A line that ends in ``# lab: FACT`` has
+such a fact, and we replace only its value. Everything else in the file belongs to the person who edits it.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ _LINE = re.compile(r"^(?P<key>\s*[\w.-]+:[ ]+)(?P<value>\S.*?)(?P<mark>\s+# lab:
 
 
 def refresh(host: str = machine.DEFAULT_HOST, target: Path = TARGET) -> list[str]:
-    """Write or refresh the file for a host; return one line for each fact that changed.
+    """Write or update the file for a host. Return one line for each fact that changed.
 
     Raises:
-        LabError: a fact that the lab does not know, or of a host that is not up; a file for another host.
+        LabError: the lab has no such fact, the host is not up, or the file is for another host.
     """
     text = target.read_text() if target.exists() else template(host)
     others = sorted(set(re.findall(r"# lab: (?:address|host key) of (\S+)", text)) - {host})
     if others:
         raise LabError(
-            f"{target.name} is for {', '.join(others)} and not for {host}",
-            f"say HOST={others[0]}, or move the file away to start anew with {host}",
+            f"{target.name} contains the address and the key of host {', '.join(others)}, not of {host}",
+            f"run the command with HOST={others[0]}, or move the file away to use {host}",
         )
     renewed, changes = renew(text, fact)
     if not target.exists() or renewed != text:
@@ -45,12 +44,18 @@ def refresh(host: str = machine.DEFAULT_HOST, target: Path = TARGET) -> list[str
 
 
 def template(host: str) -> str:
-    """Return the committed file with its facts those of ``host``. The alias stays web1."""
+    """Return the text of the committed stack file, with the facts of ``host``.
+
+    The host's alias stays web1.
+    """
     return TEMPLATE.read_text().replace(f" of {machine.DEFAULT_HOST}\n", f" of {host}\n")
 
 
 def renew(text: str, ask: Callable[[str], str]) -> tuple[str, list[str]]:
-    """Return ``text`` with the value of every marked line as ``ask`` answers, and what changed."""
+    """Return ``text`` with a new value from ``ask`` in every line that has the mark of a fact.
+
+    Also return the changes.
+    """
     changes: list[str] = []
     lines = text.splitlines(keepends=True)
     for index, line in enumerate(lines):
@@ -89,7 +94,7 @@ def fact(name: str) -> str:
     ask = known.get(tuple(words))
     if ask is None or (words == ["image"] and ":" not in last):
         raise LabError(
-            f"Pulumi.lab.yaml asks for {name!r}, which the lab does not know",
+            f"Pulumi.lab.yaml has the mark `# lab: {name}`, which the lab does not know",
             f"use one of: {', '.join(alone)}, "
             + ", ".join(f"{' '.join(each)} {'NAME:TAG' if each[0] == 'image' else 'HOST'}" for each in known),
         )

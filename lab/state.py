@@ -1,7 +1,7 @@
-"""What runs now on this machine: one JSON file under /run, changed under one lock.
+"""Reads and writes the lab's live state on this machine. It is one JSON file under /run, with one lock.
 
-A *lease* keeps the network up without a host: a test session holds one and its hosts name it, so that what a
-killed session left is found by the next one.
+A *lease* keeps the network up without a host. A test session has a lease, and the record of each of its hosts
+contains that lease. So the next session finds the hosts of a killed session.
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ if TYPE_CHECKING:
 
 
 class Busy(LabError):
-    """Another command changes the lab now."""
+    """Another command is changing the lab now."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostRecord:
-    """One host: what finds it again and what takes it down."""
+    """One host: the data to find the host again and to remove it."""
 
     name: str
-    owner: str  # the checkout that raised it
+    owner: str  # the checkout that created it
     container: str
-    number: int  # the last part of its addresses
-    suite: str
+    number: int  # the last part of the host's addresses
+    suite: str  # the Debian suite; it ends with -cloud if the host boots with cloud-init
     lease: Process | None = None
 
 
 @dataclass(slots=True)
 class State:
-    """Everything the lab has on this machine now."""
+    """Everything that the lab has on this machine now."""
 
-    cache: str = ""  # the cache it was raised from; another cache has other keys and images
-    docker: Process | None = None  # only a dockerd that the lab started
-    cgroup: str = ""  # where that dockerd has its containers
+    cache: str = ""  # the cache that the lab uses; another cache has other keys and images
+    docker: Process | None = None  # set only for a dockerd that the lab started
+    cgroup: str = ""  # the control group of that dockerd's containers
     registry: Process | None = None
     private_registry: Process | None = None
     gateway: Process | None = None
-    acme: dict[str, list[Process]] = field(default_factory=dict)  # an authority and its DNS, by name
+    acme: dict[str, list[Process]] = field(default_factory=dict)  # an authority and its DNS server, by name
     hosts: dict[str, HostRecord] = field(default_factory=dict)
     leases: list[Process] = field(default_factory=list)
 
     def empty(self) -> bool:
-        """Tell whether nothing runs that has to be found again."""
+        """Tell whether the lab has nothing left on this machine."""
         processes = (self.docker, self.registry, self.private_registry, self.gateway)
         return not (self.hosts or self.leases or self.acme or any(processes))
 
     def dump(self) -> str:
-        """Return it as JSON."""
+        """Return the state as JSON."""
         return json.dumps(asdict(self), indent=1)
 
 
@@ -68,7 +68,7 @@ def _process(data: dict[str, int] | None) -> Process | None:
 
 
 def load() -> State:
-    """Read the state; an absent file is a lab that is down."""
+    """Read the state. Without the file, the lab is down."""
     try:
         data: dict[str, Any] = json.loads(STATE.read_text())
     except FileNotFoundError:
@@ -90,7 +90,10 @@ def load() -> State:
 
 
 def save(state: State) -> None:
-    """Write the state in one step; also as soon as something runs, since we may be killed at any time."""
+    """Write the state in one step.
+
+    The caller saves the state as soon as a process runs, because this program may be killed at any time.
+    """
     temporary = STATE.with_suffix(".new")
     temporary.write_text(state.dump())
     temporary.rename(STATE)
@@ -107,7 +110,8 @@ def locked(timeout: float = 1200) -> Iterator[State]:
     """
     if os.geteuid() != 0:
         raise LabError(
-            "the lab needs root, for network namespaces and containers", "run it as root or with sudo"
+            "the lab must run as root, because it makes network namespaces and containers",
+            "run lab.py with sudo",
         )
     with _lock(timeout):
         state = load()
@@ -121,7 +125,11 @@ def locked(timeout: float = 1200) -> Iterator[State]:
 
 
 def _lock(timeout: float) -> IO[str]:
-    """Return the lock file, locked. It goes with its folder, so the one that was waited for may be gone."""
+    """Open the lock file, lock it and return it.
+
+    While we wait for the lock, another command may remove the file with its folder. In that case, open the
+    file again.
+    """
     deadline = time.monotonic() + timeout
     while True:
         made(LIVE, 0o700)
@@ -135,6 +143,9 @@ def _lock(timeout: float) -> IO[str]:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 lock.close()
-                raise Busy(f"another lab command has held {LOCK} for {timeout:.0f} s", "try again") from None
+                raise Busy(
+                    f"another command of the lab has held the lock {LOCK} for {timeout:.0f} s",
+                    "try again later",
+                ) from None
             time.sleep(0.1)
         lock.close()

@@ -1,7 +1,7 @@
-"""The lab's images of the stores: Redis as Debian has it, and FerretDB in the place of MongoDB's server.
+"""The lab's images of the stores: Redis from Debian, and FerretDB instead of MongoDB's server.
 
-Each takes what the official image of its name takes: commands, variables, user, data folder. What the
-stand-in for MongoDB cannot do is in docs/lab-images.md.
+Each image has the same commands, variables, user and data folder as the official image. For the limits of the
+stand-in for MongoDB see docs/lab-images.md.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from lab.images import Image
 from lab.places import CHECKOUT
 from tools import mongo as mongo_programs
 
-_USER = 999  # of both official images
+_USER = 999  # the user of both official images
 ENTRYPOINTS = CHECKOUT / "lab" / "entrypoints"
 
 
 def redis() -> Image:
-    """Return Redis, with redis-cli and the other programs of Debian's packages."""
+    """Return the image of Redis, with redis-cli and the other programs of Debian's packages."""
     tree = debian.tree("redis-server", "redis-tools")
     names = ("redis-benchmark", "redis-check-aof", "redis-check-rdb", "redis-cli", "redis-server")
     return Image(
@@ -40,7 +40,7 @@ def redis() -> Image:
 
 
 def mongo() -> Image:
-    """Return FerretDB behind the official image's entry point, with the programs that dump and restore."""
+    """Return an image of FerretDB with the official image's entry point, and programs to dump and restore."""
     return Image(
         name="mongo",
         tag="8",

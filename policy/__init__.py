@@ -1,4 +1,6 @@
-"""The policy pack: rules for every stack. It checks all resources, of our components and of other code."""
+"""The policy pack: rules for every stack, for the resources of our components and of other code."""
 
 if __name__ == "policy":
-    raise ImportError("import portcullis.policy instead: the package contains a link to policy/")
+    raise ImportError(
+        "the folder policy/ is not a package: import portcullis.policy, which is a link to this folder"
+    )

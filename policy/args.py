@@ -1,6 +1,6 @@
-"""The settings of the policies: the severity of each, and the exemptions with their dates.
+"""The settings of the policies: the severity of each policy, and the exemptions with their dates.
 
-The policies themselves check resources and import nothing of the program.
+This module imports no policy, because the Pulumi program reads these settings too.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SHORTEST_REASON = 10
 
 
 def today() -> dt.date:
-    """Return the current day, on which exemptions are checked."""
+    """Return the current day, for the check of exemptions."""
     return dt.datetime.now(dt.UTC).date()
 
 
@@ -65,13 +65,13 @@ def _in_a_year() -> dt.date:
 
 
 class _Day(ValueType):
-    """A day within a year from today. An exemption must not last longer.
+    """A day within a year from today. An exemption must not last longer than a year.
 
     YAML reads a date without quotes as a timestamp, so the value may contain a time of day.
     """
 
     def read(self, raw: Any) -> dt.date:
-        """Accept year, month and day."""
+        """Read a date of year, month and day."""
         if isinstance(raw, dt.date):
             raw = raw.isoformat()[:10]
         found = (
@@ -82,13 +82,16 @@ class _Day(ValueType):
         try:
             day = dt.date.fromisoformat(found[1] if found else "")
         except ValueError:
-            raise refusal("is not a date", "write year-month-day, such as 2027-01-31") from None
+            raise refusal("the value is not a date", "write year-month-day, such as 2027-01-31") from None
         if day > (last := _in_a_year()):
-            raise refusal("is more than a year from today", f"write {last} at most, and renew it then")
+            raise refusal(
+                "the value is more than a year from today",
+                f"write {last} or an earlier date, and renew the exemption then",
+            )
         return day
 
     def schema(self) -> dict[str, Any]:
-        """Return a string with a date."""
+        """Return the JSON Schema of the value: a string with a date."""
         return {"type": "string", "format": "date"}
 
 
@@ -102,7 +105,7 @@ def _reason(text: str) -> tuple[str, str] | None:
     return None
 
 
-# The pattern is for editors. Messages to people come from `_policy`.
+# Editors use the pattern. People get the messages of `_policy`.
 PolicyName = Annotated[str, Text("a policy", "|".join(NAMES), refused=_policy)]
 ResourceName = Annotated[str, Text("a resource", r"\S+", 'write the resource\'s name or URN, or "stack"')]
 Severity = Annotated[Literal["stop", "warn", "off"], Choice("a severity")]
@@ -111,7 +114,7 @@ Day = Annotated[dt.date, _Day()]
 
 
 class ExemptionArgs(Section):
-    """An exemption: a policy lets this resource pass until a date."""
+    """An exemption: until a date, a policy lets a resource pass."""
 
     what: ClassVar[str] = "an exemption"
 
@@ -138,16 +141,16 @@ def of_raw(raw: Any) -> PolicyArgs:
     """Read the value of `portcullis:policy`. Without a value, every policy keeps its default.
 
     Raises:
-        SettingsError: with every fault.
+        SettingsError: the settings have faults. The error lists every fault.
     """
     return read(PolicyArgs, raw or {}, f"{NAMESPACE}:policy")
 
 
 def of_config(text: str | None) -> PolicyArgs:
-    """Read the value of `portcullis:policy` as Pulumi passes it: JSON in a text, or None.
+    """Read the value of `portcullis:policy` as Pulumi passes it: JSON in a text, or None if it is not set.
 
     Raises:
-        SettingsError: with every fault.
+        SettingsError: the settings have faults. The error lists every fault.
     """
     try:
         raw = json.loads(text) if text else {}

@@ -88,7 +88,7 @@ def _docker_socket(resource: Resource) -> Iterator[str]:
 
 
 def _device(options: Any) -> Any:
-    """Return the device that a volume of Docker's own driver mounts."""
+    """Return the path or device that a volume of Docker's own driver mounts."""
     return options.get("device") if isinstance(options, dict) else None
 
 
@@ -193,8 +193,8 @@ POLICIES = (
         "no-public-bind",
         "Containers publish ports only on docker0's address, or on another private address.",
         "ufw does not stop ports that Docker publishes: a port on 0.0.0.0 is open to the Internet.",
-        "Use hostPort in portcullis:apps, or PrivateContainer. Both bind to docker0's address. Let people in "
-        "through a site or a tunnel.",
+        "Use hostPort in portcullis:apps, or PrivateContainer. Both bind ports to docker0's address. Let "
+        "people in through a site or a tunnel.",
         _public_bind,
     ),
     Policy(
@@ -216,20 +216,21 @@ POLICIES = (
         "No container or volume mounts Docker's socket, its folder, or the host's own folders.",
         "A program with access to that socket can start a privileged container and become root. Access to "
         "folders such as /etc or /proc is as dangerous.",
-        "Do not mount it, or run that tool on the host as a service. Keep data in a volume.",
+        "Do not mount such a path. Run a tool that needs it as a service of the host. Keep data in a volume.",
         _docker_socket,
     ),
     Policy(
         "no-host-network",
         "No container uses the host's network.",
-        "It would listen on the host's own addresses, and could reach services on localhost.",
-        "Give it its own network, and publish a port on docker0's address.",
+        "A container in the host's network listens on the host's own addresses, and can reach services on "
+        "localhost.",
+        "Give the container its own network, and publish a port on docker0's address.",
         _host_network,
     ),
     Policy(
         "no-host-namespaces",
         "No container shares the host's processes, shared memory or user ids.",
-        "It could see and signal the host's processes, and read their memory.",
+        "Such a container could see and signal the host's processes, and read their memory.",
         "Remove pidMode, ipcMode, usernsMode and cgroupnsMode.",
         _host_namespaces,
     ),
@@ -250,9 +251,9 @@ POLICIES = (
     Policy(
         "read-only-root",
         "A container's root file system is read-only.",
-        "An intruder can then change no program and leave no files behind.",
-        "Write readOnly: true, with a volume or tmpfs for folders that it writes to. If that is impossible, "
-        "write an exemption with the reason.",
+        "In a read-only file system, an intruder can change no program and leave no file behind.",
+        "Write readOnly: true, with a volume or tmpfs for each folder that the container writes to. If that "
+        "is impossible, write an exemption with the reason.",
         _read_only,
     ),
     Policy(
@@ -266,7 +267,7 @@ POLICIES = (
         "digest-pinned-image",
         "An image has a digest in its name.",
         "A registry can move a tag: the next pull may bring another program.",
-        "Write name@sha256:…; `docker buildx imagetools inspect NAME:TAG` prints it.",
+        "Write name@sha256:…; `docker buildx imagetools inspect NAME:TAG` prints the digest.",
         _digest,
     ),
     Policy(

@@ -1,4 +1,4 @@
-"""Describes the policies for people, from the same declarations that check resources."""
+"""Describe the policies for people, from the same declarations with which the pack checks resources."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ def table() -> str:
 
 
 def with_table(page: str) -> str:
-    """Return a Markdown page with the table rewritten under its mark."""
+    """Return a Markdown page in which the present table of policies replaces the old table."""
     before, found, after = page.partition(_MARK)
     if not found or _END not in after:
-        raise ValueError("the page has no mark for the table of policies")
+        raise ValueError(
+            "the page of the policies has no comments that mark the beginning and the end of the table"
+        )
     return before + _MARK + table() + _END + after.partition(_END)[2]

@@ -1,4 +1,4 @@
-"""Tells what a ufw rule opens, in any spelling: `27017/tcp`, `in 443/tcp on eth0`, `redis from 192.0.2.7`."""
+"""Read ufw's rules in any spelling: `27017/tcp`, `in 443/tcp on eth0`, `redis from 192.0.2.7`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Opened:
 
     Attributes:
         ports: ranges of ports, as first and last port.
-        everything: the rule names no port, no protocol and no interface.
-        everybody: the rule names no source, or a source network that is too wide to be a restriction.
+        everything: whether the rule names no port, no protocol and no interface.
+        everybody: whether the rule names no source, or a network that is too wide to be a restriction.
     """
 
     ports: tuple[tuple[int, int], ...]
@@ -31,7 +31,7 @@ class Opened:
 
 
 def opened(name: str, value: Any) -> Opened | None:
-    """Read one rule of a UfwPolicy. Return None if it admits no incoming traffic."""
+    """Read one rule of a UfwPolicy. Return None if the rule admits no incoming traffic."""
     action = str(value).partition(" ")[0]
     words = re.sub(r"\s*\(v[46]\)$", "", name.strip()).split()
     if "out" in words[:1] or (value is not UNKNOWN and action not in ("allow", "limit")):

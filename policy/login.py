@@ -30,7 +30,10 @@ _FOLDER = "/etc/ssh/sshd_config"
 
 
 def _lines(resource: Resource) -> list[tuple[str, str]]:
-    """Return keyword and value of each line, if the resource is a file that sshd reads."""
+    """Return keyword and value of each line of a file that sshd reads.
+
+    For other resources, the result is empty.
+    """
     if not resource.is_host("SshServer") and not (
         resource.is_host("File") and resource.text("path").startswith(_FOLDER)
     ):
@@ -139,21 +142,24 @@ POLICIES = (
     Policy(
         "tunnels-are-limited",
         "A key for tunnels reaches the named ports only.",
-        "Otherwise it reaches every service on the host, and other machines in its network.",
-        'Declare it under portcullis:tunnels, or write restrict,permitopen="ADDRESS:PORT" before it.',
+        "Without named ports, a key reaches every service on the host, and other machines in the host's "
+        "network.",
+        "Declare the key under portcullis:tunnels, or write the options "
+        'restrict,permitopen="ADDRESS:PORT" before the key.',
         _tunnels,
     ),
     Policy(
         "host-has-ssh-policy",
         "Every host that runs containers declares its SSH server.",
-        "The default settings of distributions allow logins by password.",
+        "By the default settings of distributions, sshd allows logins with a password.",
         "Keep the component SshAccess (HardenedHost has it), or declare an SshServer for the host.",
         check_stack=_no_server,
     ),
     Policy(
         "host-key-pinned",
         "A host's public key is pinned before the first connection.",
-        "An attacker in the network could pose as the host and receive all its secrets.",
+        "Without a pinned key, an attacker in the network could pose as the host and receive all its "
+        "secrets.",
         "Write hostKey from `ssh-keyscan`, compared with the provider's console, instead of trustHostKey.",
         check_stack=_pinned,
     ),

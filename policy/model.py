@@ -13,7 +13,10 @@ Severity = Literal["stop", "warn", "off"]
 
 
 class _Unknown:
-    """A value that is not known in a preview. Policies ignore it until the update, which knows it."""
+    """A value that is not known in a preview.
+
+    Policies ignore such a value until the update, which knows it.
+    """
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -42,39 +45,39 @@ class Resource:
 
     @property
     def kind(self) -> str:
-        """The last part of the type: Container, File, UfwPolicy."""
+        """The last part of the type, such as Container, File or UfwPolicy."""
         return self.type.rpartition(":")[2]
 
     def is_container(self) -> bool:
-        """Tell whether it is a container of the docker provider."""
+        """Return whether the resource is a container of the docker provider."""
         return self.type == "docker:index/container:Container"
 
     def is_host(self, kind: str) -> bool:
-        """Tell whether it is a host resource of a kind."""
+        """Return whether the resource is a host resource of this kind."""
         return self.type == f"portcullis:index:{kind}"
 
     def text(self, key: str) -> str:
-        """Return a property that is text; "" if it is unknown, missing or no text."""
+        """Return the value of a property that is text; "" if the value is unknown, missing or no text."""
         value = self.props.get(key)
         return value if isinstance(value, str) else ""
 
     def items(self, key: str) -> list[Mapping[str, Any]]:
-        """Return the objects in a property that is a list, without unknown ones."""
+        """Return the objects in a property that is a list, without unknown objects."""
         value = self.props.get(key)
         return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
     def texts(self, key: str) -> list[str]:
-        """Return the texts in a property that is a list, without unknown ones."""
+        """Return the texts in a property that is a list, without unknown texts."""
         value = self.props.get(key)
         return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
     def unknown(self, key: str) -> bool:
-        """Tell whether a property, or a part of it, is known only in an update."""
+        """Return whether a property, or a part of it, is known only in an update."""
         return holds_unknown(self.props.get(key))
 
 
 def holds_unknown(value: object) -> bool:
-    """Tell whether a value, or a part of it, is unknown."""
+    """Return whether a value, or a part of it, is unknown."""
     if isinstance(value, dict):
         return any(map(holds_unknown, value.values()))
     return any(map(holds_unknown, value)) if isinstance(value, list) else value is UNKNOWN
@@ -82,7 +85,10 @@ def holds_unknown(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One violation of a policy, and its resource. If `resource` is None, it is about the whole stack."""
+    """One violation of a policy, and its resource.
+
+    Without a resource, the violation is about the whole stack.
+    """
 
     what: str
     resource: Resource | None = None
@@ -93,10 +99,10 @@ class Policy:
     """One rule, with explanations for people.
 
     Attributes:
-        name: its name in settings and messages.
+        name: the policy's name in settings and messages.
         rule: the rule in one sentence.
         why: the danger if the rule is broken.
-        fix: what to write instead.
+        fix: what to do about a violation, in one or more sentences.
         check: yields the violations of one resource; None for a policy about the whole stack.
         check_stack: yields the violations of all resources together.
         severity: the default severity.
@@ -113,7 +119,9 @@ class Policy:
     def __post_init__(self) -> None:
         """Require exactly one of `check` and `check_stack`."""
         if (self.check is None) == (self.check_stack is None):
-            raise ValueError(f"{self.name} needs check or check_stack, and not both")
+            raise ValueError(
+                f"the policy {self.name} must have either `check` or `check_stack`, and not both"
+            )
 
     def found(self, resources: list[Resource]) -> Iterator[Found]:
         """Yield all violations of this policy."""

@@ -1,4 +1,4 @@
-"""Policies for firewall and forward filter: both exist, are on, and deny by default."""
+"""Policies for the firewall and the forward filter: both exist, are on, and deny by default."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from portcullis.policy.model import Found, Policy, Resource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A rule may except interfaces that lead to the outside, by their full names, but never Docker's own bridges.
+# A rule may exclude interfaces that lead to the outside, by their full names, but never Docker's own bridges.
 _BUT = r'(?: {} != "(?!docker0"|br-[0-9a-f]{{12}}")[\w.-]+")*'
 _BRIDGE_OUT = rf'meta oifkind "bridge"{_BUT.format("oifname")} counter drop\b'
 _BRIDGE_IN = rf'meta iifkind "bridge"{_BUT.format("iifname")} goto containers\b'
 _OWN = r"ct original ip daddr \S+ ct status dnat counter drop\b"
 _PUBLIC = r"ct status dnat meta l4proto \w+ ct original proto-dst [\d-]+(?: ip6? saddr \S+)? accept"
 _DROPS = (
-    # The chain, the packets that must be stopped, and the line that stops them.
+    # The name of a chain, the packets that the chain must stop, and the line that stops these packets.
     ("forward", "any packet, because no hook calls the chain", r"type filter hook forward\b"),
     ("forward", "packets from outside to ports that are published for this host only", _OWN),
     ("forward", "packets from outside to a container's own address", _BRIDGE_OUT),
@@ -182,7 +182,7 @@ POLICIES = (
     Policy(
         "firewall-denies-by-default",
         "The firewall is on, denies incoming traffic by default, and opens single ports.",
-        "Otherwise a program that listens by mistake is open to the Internet.",
+        "Without these rules, a program that listens by mistake is open to the Internet.",
         "Keep the defaults of UfwPolicy, and open single ports in firewall.allow.",
         _firewall,
     ),
@@ -195,7 +195,7 @@ POLICIES = (
     ),
     Policy(
         "filter-closes-dockers-bypass",
-        "The forward filter drops undeclared traffic: to published ports, containers and cloud metadata.",
+        "The forward filter drops undeclared traffic to published ports, containers and cloud metadata.",
         "Docker forwards packets past ufw. Without the filter, a neighbour in the network reaches every "
         "container.",
         "Use the table that the component Firewall renders, and open single ports in firewall.public.",

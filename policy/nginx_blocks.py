@@ -1,4 +1,4 @@
-"""Parses nginx's configuration into blocks, far enough to find out what each server serves."""
+"""Parse nginx's configuration into blocks, so that policies can see what each server serves."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ _TOKEN = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\#[^\n]*|[{};]|(?:\$
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """A directive: its words without quotes, and the directives in its block."""
+    """A directive of nginx: its words without quotes, and the directives in its block."""
 
     words: tuple[str, ...]
     block: tuple[Directive, ...] = ()
 
     @property
     def name(self) -> str:
-        """The first word."""
+        """The first word of the directive."""
         return self.words[0] if self.words else ""
 
     def named(self, *names: str) -> list[Directive]:
-        """Return the directives with these names directly in its block."""
+        """Return the directives with these names that are directly in this directive's block."""
         return [directive for directive in self.block if directive.name in names]
 
 
 def parse(text: str) -> tuple[Directive, ...]:
-    """Parse a configuration. An unclosed block ends with the text: nginx itself tests the file later."""
+    """Parse a configuration.
+
+    If the text ends inside a block, the block ends there. That is no error here, because nginx itself tests
+    the file later.
+    """
     return _block(match[0] for match in _TOKEN.finditer(text) if not match[0].startswith("#"))
 
 

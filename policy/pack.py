@@ -1,4 +1,4 @@
-"""Serves the policies to the engine as a Pulumi policy pack."""
+"""Serve the policies to the engine as a Pulumi policy pack."""
 
 from __future__ import annotations
 
@@ -35,14 +35,17 @@ _LEVELS = {
 
 
 class _Stack:
-    """The stack's settings of policies, as the engine passes them. Until then there are no exemptions."""
+    """The stack's settings of policies. There are no exemptions until the engine passes these settings."""
 
     def __init__(self) -> None:
         self.settings: PolicyArgs = policies.PolicyArgs()
         self.policies = {policy.name: self._official(policy) for policy in POLICIES}
 
     def configure(self, text: str | None) -> None:
-        """Read the severities and exemptions of the stack. The program itself also refuses faulty ones."""
+        """Read the severities and exemptions of the stack.
+
+        The program itself also refuses faulty settings.
+        """
         try:
             self.settings = policies.of_config(text)
         except SettingsError as error:
@@ -89,11 +92,11 @@ def serve() -> None:
     # The SDK writes its port without a flush, and not every language host starts Python unbuffered.
     sys.stdout = io.TextIOWrapper(io.FileIO(sys.stdout.fileno(), "w", closefd=False), write_through=True)
     stack = _Stack()
-    # Older engines pass the configuration in the environment, newer engines by the call below.
+    # Older engines pass the configuration in the environment, newer engines pass it by the call below.
     stack.configure(pulumi.runtime.get_config_env().get(_KEY) if "PULUMI_CONFIG" in os.environ else None)
 
     class Servicer(sdk._PolicyAnalyzerServicer):  # noqa: SLF001 - see below
-        """Also reads the stack's configuration, which the SDK's own class drops."""
+        """This class also reads the stack's configuration, which the SDK's own class ignores."""
 
         def ConfigureStack(self, request: Any, context: Any) -> Any:  # noqa: N802 - the name in the protocol
             """Read the configuration before the engine asks for the severities."""

@@ -1,4 +1,4 @@
-"""Records the resources of a stack: runs its program without an engine and without a host."""
+"""Record the resources of a stack by running its program without an engine and without a host."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ _UNKNOWNS = frozenset(
 )
 """The engine writes one of these texts for a value that is not known yet. There is one for each type."""
 _MADE_UP: dict[str, dict[str, Any]] = {
-    # A site's file contains the port of a release, which the host chooses. Any port is good enough here.
+    # A site's file contains the port of a release, which the host chooses. For a check, any port is good
+    # enough.
     f"{HOST_TYPES}Release": {"number": 1, "port": 20001, "previous_image": ""},
-    # A key that is made for a person's tunnel. The policies check only the options before it.
+    # The component makes a key for a person's tunnel. The policies check only the options before the key.
     "tls:index/privateKey:PrivateKey": {
         "publicKeyOpenssh": "ssh-ed25519 "
         "AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq\n"
@@ -38,7 +39,7 @@ _MADE_UP: dict[str, dict[str, Any]] = {
 
 
 class NoResources(Exception):
-    """There are no resources to check. The text tells people why."""
+    """The program gave no resources to check. The text of the exception says why."""
 
 
 def plain(value: Any) -> Any:
@@ -84,7 +85,9 @@ def of_program(
             secret_keys=secret_keys,
         )
     except SystemExit:
-        raise NoResources("the program refused these settings; its message is above") from None
+        raise NoResources(
+            "the Pulumi program refused the settings of the stack; the message of the program is above"
+        ) from None
     return [
         Resource(
             one.request.type,

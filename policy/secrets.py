@@ -1,4 +1,4 @@
-"""Policies for secrets: none in places that everybody with access to Docker or to `ps` can read."""
+"""Policies for secrets: no secret is where everybody with access to Docker or to `ps` can read it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# Names that match, but whose value is no secret: the path, lifetime or id of a secret, and a label of our own
-# containers. Vault's secret_id is a secret, though.
+# Names that match, although their value is no secret: the path, lifetime or id of a secret, and a label of
+# our own containers. Vault's secret_id is a secret, though.
 _ABOUT = re.compile(
     r"[_.-](?:file|path|dir|ttl|expiry|expires|lifetime|length|rounds|name|url|policy"
     r"|issuer|audience|algorithm|header|type)$"
@@ -99,9 +99,10 @@ POLICIES = (
     Policy(
         "no-secret-in-plain-sight",
         "No secret is in a container's command, environment or labels, or in a command line.",
-        "`docker inspect` and `ps` show it, crash reports contain it, and child processes inherit it.",
-        "Put the secret under portcullis:secrets, and name it in the app's `secrets`. It becomes a file in "
-        "/run/secrets that only this container can read.",
+        "`docker inspect` and `ps` show such a secret, crash reports contain it, and child processes inherit "
+        "it.",
+        "Put the secret under portcullis:secrets, and name it in the app's `secrets`. The secret becomes a "
+        "file in /run/secrets that only this container can read.",
         _plain_sight,
     ),
 )

@@ -1,4 +1,4 @@
-"""Policies for sites: they use TLS, and browsers insist on it (HSTS)."""
+"""Policies for sites: sites use TLS, and tell browsers to insist on TLS (HSTS)."""
 
 from __future__ import annotations
 
@@ -98,15 +98,17 @@ def _age(headers: list[Directive]) -> int | None:
 POLICIES = (
     Policy(
         "site-has-tls",
-        "A site uses HTTPS. Over HTTP there are only redirects and the authority's challenge.",
+        "A site uses HTTPS. Over HTTP it serves only redirects and the challenge of the certificate "
+        "authority.",
         "Without TLS, everybody on the way can read the traffic and steal sessions and passwords.",
-        "Remove `tls: none` from the site. If a proxy in front of the site ends TLS, write an exemption.",
+        "Remove `tls: none` from the site. If a proxy in front of the site speaks HTTPS with visitors, write "
+        "an exemption.",
         _site_has_tls,
     ),
     Policy(
         "hsts-floor",
         f"A site tells browsers to insist on HTTPS for at least {HSTS_FLOOR // 86400} days.",
-        "Otherwise an attacker can intercept the first click on an http:// link.",
+        "Without HSTS, an attacker can intercept every click on an http:// link.",
         "Keep the default of the site's `hsts` (two years), or write maxAge: 15552000 or more.",
         _hsts_floor,
     ),

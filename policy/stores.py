@@ -1,4 +1,4 @@
-"""Policies for databases: they authenticate, are not open to the Internet, and keep their data."""
+"""Policies for databases: databases authenticate, are not open to the Internet, and keep their data."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ PORTS = {
     27018: "MongoDB",
     27019: "MongoDB",
 }
-"""The usual ports of databases. A published or opened port of this list counts as a database."""
+"""The usual ports of databases.
+
+If a port of this list is published or opened, the policies treat it as a database's port.
+"""
 _REDIS, _MONGO = (6379, 6380), (27017, 27018, 27019)
 _REDIS_SERVERS = ("redis-server", "valkey-server", "keydb-server")
 _EMPTY = ('""', "''")
-_OPEN = "everybody who reaches it may read and delete everything"
+_OPEN = "everybody who reaches the server may read and delete everything"
 _WITHOUT = {
     "POSTGRES_HOST_AUTH_METHOD": ("trust",),
     "ALLOW_EMPTY_PASSWORD": ("yes", "true", "1"),
@@ -73,7 +76,7 @@ def _container(resource: Resource) -> Iterator[str]:
     if programs & set(_REDIS_SERVERS) or (by_image and ports & set(_REDIS)):
         yield from _redis_command(command)
     if "mongod" in programs or (by_image and (ports & set(_MONGO) or "/data/db" in folders)):
-        # The official image switches authentication on if a root user and no command are declared.
+        # The official image switches authentication on for a root user in the environment, without a command.
         switched_on = by_image and any(key.startswith("MONGO_INITDB_ROOT_PASSWORD") for key in envs)
         if not switched_on and not {"--auth", "--keyFile", "--config", "-f"} & set(command):
             yield f"starts MongoDB without --auth: {_OPEN}"
@@ -87,7 +90,7 @@ def _container(resource: Resource) -> Iterator[str]:
 def _redis_command(command: list[str]) -> Iterator[str]:
     following = dict(pairwise([*command, '""']))
     options = [option for option in ("--requirepass", "--aclfile") if option in following]
-    # _redis_conf checks a configuration file.
+    # `_redis_conf` checks configuration files.
     if not options and not any(word.endswith(".conf") for word in command):
         yield f"starts Redis without users or a password: {_OPEN}"
     for option in options:
@@ -120,13 +123,13 @@ def _redis_conf(resource: Resource) -> Iterator[str]:
 
 
 def _settings(content: str) -> list[list[str]]:
-    """Return the words of each line, without comments."""
+    """Return the words of each line of a configuration file, without comments."""
     lines = (line.split() for line in content.splitlines())
     return [words for words in lines if words and not words[0].startswith("#")]
 
 
 def _without_password(words: list[str]) -> bool:
-    """Tell whether a line of a Redis ACL file admits a user without a password; a user may also be off."""
+    """Return whether a line of a Redis ACL file admits an enabled user without a password."""
     switches = [word for word in words if word in ("on", "off")]
     return words[0].lower() == "user" and "nopass" in words and switches[-1:] != ["off"]
 
@@ -147,7 +150,7 @@ def _volumes(resources: list[Resource]) -> Iterator[Found]:
 
 
 def open_database(ports: tuple[int, int]) -> str:
-    """Return the name of the database in a range of ports; "" if there is none."""
+    """Return the name of a database whose port is in a range of ports; "" without such a database."""
     first, last = ports
     return next((name for port, name in PORTS.items() if first <= port <= last), "")
 
@@ -184,9 +187,10 @@ def _ufw_rule(name: str, value: Any) -> Iterator[str]:
 POLICIES = (
     Policy(
         "store-must-authenticate",
-        "Redis and MongoDB accept nobody without a password.",
+        "Redis and MongoDB accept no client without a password.",
         "Without passwords, another container or one wrong firewall rule exposes every record.",
-        "Keep --auth of mongod and aclfile of redis.conf, as the components Redis and MongoDB write them.",
+        "Keep the option --auth of mongod and the line aclfile of redis.conf, which the components MongoDB "
+        "and Redis write.",
         _authenticates,
     ),
     Policy(
@@ -200,8 +204,9 @@ POLICIES = (
     Policy(
         "data-volume-protected",
         "A volume stays when its resource is deleted.",
-        "Otherwise a renamed resource or `pulumi destroy` deletes the data.",
-        "Use PrivateContainer, Redis or MongoDB, whose volumes stay. Otherwise protect the volume: "
+        "Without protection, a renamed resource or `pulumi destroy` deletes the data.",
+        "Use PrivateContainer, Redis or MongoDB, whose volumes stay. If you use none of them, protect the "
+        "volume: "
         "`protect: true` for a store, ResourceOptions(protect=True) for a volume.",
         check_stack=_volumes,
     ),

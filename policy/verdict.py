@@ -1,4 +1,4 @@
-"""Turns the findings of policies into verdicts, with severity, exemptions and messages for people."""
+"""Turn the findings of policies into verdicts, with severity, exemptions and messages for people."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Verdict:
         policy: the policy's name.
         resource: the resource's name.
         urn: the resource's URN.
-        what: what is wrong.
+        what: the fault, as a text without the resource's name.
         severity: `stop` or `warn`.
-        exemption: the exemption of this resource from this policy, or None.
+        exemption: the exemption of this resource from this policy, or None without an exemption.
         expired: whether the exemption has ended.
     """
 
@@ -44,12 +44,12 @@ class Verdict:
 
     @property
     def finding(self) -> str:
-        """What is wrong, as a sentence."""
+        """The fault, as a sentence with the resource's name."""
         return f"{self.resource}: {self.what}." if self.resource else f"{self.what}."
 
     @property
     def ended(self) -> str:
-        """A sentence about an exemption that has ended, or ""."""
+        """A sentence about an exemption that has ended; "" without such an exemption."""
         if self.exemption is None or not self.expired:
             return ""
         return (
@@ -59,12 +59,12 @@ class Verdict:
 
     @property
     def message(self) -> str:
-        """The whole message: what is wrong, why it matters, what to do."""
+        """The whole message: the fault, the reason for the policy, and what to do."""
         return "\n".join(filter(None, [self.finding, *advice(self.policy), self.ended]))
 
 
 def advice(policy: str) -> tuple[str, str]:
-    """Return the reason for a policy, and what to do."""
+    """Return the reason for a policy, and what to do about a violation."""
     return f"Why: {BY_NAME[policy].why}", f"Fix: {BY_NAME[policy].fix}"
 
 
@@ -85,7 +85,7 @@ def verdict(policy: Policy, found: Found, settings: PolicyArgs, today: dt.date |
         what=found.what,
         severity=severity_of(policy, settings),
         exemption=exemption,
-        # The exemption still holds on its last day.
+        # The exemption still applies on its last day.
         expired=exemption is not None and now > exemption.until,
     )
 
@@ -98,7 +98,7 @@ def judge(resources: list[Resource], settings: PolicyArgs, today: dt.date | None
 
 
 def milder(settings: PolicyArgs) -> Iterator[tuple[str, Severity, Severity]]:
-    """Yield each policy that the settings make less severe, with the severity there and the default."""
+    """Yield each policy that the settings make less severe, with the declared and the default severity."""
     order: tuple[Severity, ...] = ("off", "warn", "stop")
     for policy in POLICIES:
         severity = severity_of(policy, settings)

@@ -1,3 +1,3 @@
-"""A hardened Docker host as Pulumi resources: every difference between code and host shows in a preview."""
+"""A hardened Docker host as Pulumi resources. A preview shows each difference between code and host."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m portcullis` is the command `portcullis`."""
+"""`python -m portcullis` runs the command `portcullis`."""
 
 import sys
 

@@ -1,7 +1,7 @@
 """The package versions of each operating system, and the features that follow from them.
 
-The settings declare the operating system of a host. If we read the versions from the host instead, every
-first preview would show unknown values.
+The settings declare the operating system of a host. If we read the versions from the host instead, the first
+preview of each host would show unknown values.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 class Dialect:
     """The package versions of one operating system, and the features that the files we write may use.
 
-    Versions are those of the release with its security updates, without epoch and Debian revision.
+    The versions are those of the release with security updates, without epoch and Debian revision.
 
     Attributes:
         docker: version of the package docker.io.
-        docker_packages: packages with the engine and the client. The docker provider's ssh:// transport needs
-            the client: it runs `docker system dial-stdio` on the host. Two packages are only recommended by
-            Debian: apparmor confines containers, and ca-certificates lets Docker trust registries.
+        docker_packages: the packages with Docker's engine and client. The docker provider's ssh:// transport
+            needs the client: it runs `docker system dial-stdio` on the host. Debian only recommends two of
+            these packages: apparmor confines containers, and ca-certificates lets Docker trust registries.
         nginx: version of the package nginx.
         openssh: version of the package openssh-server.
         openssl: version of the library that nginx runs with.
@@ -39,54 +39,54 @@ class Dialect:
 
     @property
     def dockerd_validates(self) -> bool:
-        """`dockerd --validate`: https://docs.docker.com/engine/release-notes/23.0/."""
+        """Whether `dockerd --validate` exists: https://docs.docker.com/engine/release-notes/23.0/."""
         return _version(self.docker) >= (23, 0)
 
     @property
     def network_defaults(self) -> bool:
-        """`default-network-opts`: https://docs.docker.com/engine/release-notes/24.0/."""
+        """Whether dockerd has `default-network-opts`: https://docs.docker.com/engine/release-notes/24.0/."""
         return _version(self.docker) >= (24, 0)
 
     @property
     def docker_firewall_backend(self) -> bool:
-        """The option `firewall-backend`: https://docs.docker.com/engine/release-notes/29/."""
+        """Whether dockerd has `firewall-backend`: https://docs.docker.com/engine/release-notes/29/."""
         return _version(self.docker) >= (29, 0)
 
     @property
     def required_rsa_size(self) -> bool:
-        """`RequiredRSASize` in sshd_config: https://www.openssh.com/txt/release-9.1."""
+        """Whether sshd_config has `RequiredRSASize`: https://www.openssh.com/txt/release-9.1."""
         return _version(self.openssh) >= (9, 1)
 
     @property
     def source_penalties(self) -> bool:
-        """`PerSourcePenalties`, on by default: https://www.openssh.com/txt/release-9.8."""
+        """Whether sshd has `PerSourcePenalties`, on by default: https://www.openssh.com/txt/release-9.8."""
         return _version(self.openssh) >= (9, 8)
 
     @property
     def rejects_handshakes(self) -> bool:
-        """`ssl_reject_handshake` since 1.19.4: https://nginx.org/en/CHANGES."""
+        """Whether nginx has `ssl_reject_handshake`, since 1.19.4: https://nginx.org/en/CHANGES."""
         return _version(self.nginx) >= (1, 19, 4)
 
     @property
     def http2_directive(self) -> bool:
-        """`http2 on` since 1.25.1; earlier a parameter of `listen`: https://nginx.org/en/CHANGES."""
+        """Whether nginx has `http2 on`, since 1.25.1: https://nginx.org/en/CHANGES."""
         return _version(self.nginx) >= (1, 25, 1)
 
     @property
     def rotates_ticket_keys(self) -> bool:
-        """Rotation of session ticket keys in a shared cache, since 1.23.2: https://nginx.org/en/CHANGES."""
+        """Whether nginx rotates session ticket keys in a shared cache, from 1.23.2: https://nginx.org/en/CHANGES."""
         return _version(self.nginx) >= (1, 23, 2)
 
     @property
     def post_quantum(self) -> bool:
-        """X25519MLKEM768 since 3.5: https://github.com/openssl/openssl/blob/openssl-3.5/NEWS.md."""
+        """Whether OpenSSL has X25519MLKEM768: https://github.com/openssl/openssl/blob/openssl-3.5/NEWS.md."""
         return _version(self.openssl) >= (3, 5)
 
     @property
     def certificate_profiles(self) -> bool:
-        """`certbot --preferred-profile`, and renewal after a share of the lifetime, since 4.0.
+        """Whether certbot has `--preferred-profile` and renews after a share of the lifetime, since 4.0.
 
-        https://github.com/certbot/certbot/blob/main/certbot/CHANGELOG.md
+        Certbot's changelog: https://github.com/certbot/certbot/blob/main/certbot/CHANGELOG.md
         """
         return _version(self.certbot) >= (4, 0)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 MARK = "\N{REPLACEMENT CHARACTER}"
-"""Replaces each removed character, so that the cleaned text never equals a text that was harmless."""
+"""Replaces each unsafe character, so that people see that the text was changed."""
 
 # Characters that control, reverse, hide or break text: Unicode's Cc, Cf, Zl, Zp, Cs, except tab and newline.
 _CONTROL = re.compile(
@@ -17,9 +17,9 @@ _CONTROL = re.compile(
 )
 # Pulumi reads <{%reset%}> as a colour, anywhere in a text (pulumi/sdk/go/common/diag/colors).
 _COLOUR = re.compile(r"<(?=\{%)")
-# Commands to CI systems. GitHub reads `::name key=value::text` at the beginning of a line and `##[name]`
-# anywhere (actions/runner, ActionCommand.cs). Azure reads ##vso[…], and TeamCity reads ##teamcity[…].
-# An IPv6 address such as ::1 is no command.
+# These texts are commands to CI systems. GitHub reads `::name key=value::text` at the beginning of a line and
+# `##[name]` anywhere (actions/runner, ActionCommand.cs). Azure reads ##vso[…], and TeamCity reads
+# ##teamcity[…]. An IPv6 address such as ::1 is no command.
 _COMMAND = re.compile(r"^(\s*)(?=::[\w-]+(?: [^\n]*?)?::)|(?<=#)(?=#[a-z]*\[)", re.MULTILINE)
 
 
@@ -36,11 +36,11 @@ def one_line(text: str) -> str:
 
 
 def printable_values(value: Any, known: Any = None, show: Callable[[str], str] = printable) -> Any:
-    """Return an answer of a host with all its texts safe to print, except texts that equal a `known` text.
+    """Make every text of a host's answer safe to print. A text that equals one of `known` stays unchanged.
 
     Args:
         value: the answer as JSON values.
-        known: the declared value. A file may contain control characters because we wrote them.
+        known: the declared value. A file may contain control characters that its declaration has.
         show: the function that makes a text safe.
 
     Raises:

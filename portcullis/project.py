@@ -12,7 +12,7 @@ _FILES = ("Pulumi.yaml", "Pulumi.yml", "Pulumi.json")
 
 
 def project_file(folder: Path) -> Path | None:
-    """Return the project file for a folder, found as Pulumi finds it, or None if there is none."""
+    """Return the project file for a folder, found as Pulumi finds it, or None without a project file."""
     return next(
         (above / name for above in (folder, *folder.parents) for name in _FILES if (above / name).is_file()),
         None,
@@ -20,7 +20,10 @@ def project_file(folder: Path) -> Path | None:
 
 
 def read_project(file: Path) -> dict[str, Any]:
-    """Return the content of a project file. A file that is no mapping counts as empty: Pulumi reports it."""
+    """Return the content of a project file.
+
+    A file that is no mapping counts as empty, because Pulumi reports that fault.
+    """
     import yaml  # noqa: PLC0415 - CI pipelines use `project_file` on a Python without PyYAML
 
     found = yaml.safe_load(file.read_text(encoding="utf-8"))

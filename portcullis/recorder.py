@@ -1,4 +1,4 @@
-"""Runs a Pulumi program without an engine and without a host, and records the resources that it registers.
+"""Runs a Pulumi program without Pulumi's engine and hosts, and records the resources that it registers.
 
 `portcullis plan` compares the recorded resources with the hosts. `portcullis policy` checks them against the
 policies, and the unit tests compare them.
@@ -28,13 +28,13 @@ _STACK_TYPE = "pulumi:pulumi:Stack"
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """One resource as the program registers it.
+    """One resource as the Pulumi program registers it.
 
     Attributes:
-        request: the message to the engine, with the type, the name and the options.
-        urn: the resource's URN.
-        inputs: its properties as the SDK reads them. Secrets are marked. A value that is not known yet is a
-            `pulumi.output.Unknown`.
+        request: the message to Pulumi's engine, with the type, the name and the options.
+        urn: the URN of the resource.
+        inputs: the resource's properties as the SDK reads them. Secret inputs are marked as secret. A value
+            that is not known yet is a `pulumi.output.Unknown`.
         outputs: the outputs that a component registers, in the same form.
     """
 
@@ -45,22 +45,31 @@ class Registered:
 
 
 class Recorder(mocks.MockMonitor, mocks.Mocks):
-    """Records every registration and creates nothing. The outputs of a resource are its inputs."""
+    """Records every registration of a resource and creates nothing.
+
+    In this recording, the outputs of a resource are equal to its inputs.
+    """
 
     def __init__(self, made_up: Callable[[str, str], Mapping[str, Any]]) -> None:
-        """`made_up` returns further outputs for a type and a name, in the place of the provider."""
+        """`made_up` replaces the provider: it returns further outputs for the type and name of a resource."""
         super().__init__(self)
         self.registered: list[Registered] = []
         self._made_up = made_up
 
     def make_urn(self, parent: str, type_: str, name: str) -> str:
-        """Return the URN as the engine makes it. The SDK's own method keeps only one parent in the type."""
+        """Return a resource's URN in the form of Pulumi's engine.
+
+        The SDK's own method keeps only one parent in the type.
+        """
         above = parent.split("::")[2].removeprefix(_STACK_TYPE).removeprefix("$") if parent else ""
         types = "$".join(filter(None, (above, type_)))
         return f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{types}::{name}"
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
-        """Record the registration. `new_resource` does not get the whole message."""
+        """Record the registration of a resource.
+
+        This method records the message, because `new_resource` does not get the whole message.
+        """
         # The SDK opens an event loop in each of its threads and never closes it, so we give it one.
         with _event_loop():
             if request.type != _STACK_TYPE:
@@ -76,7 +85,7 @@ class Recorder(mocks.MockMonitor, mocks.Mocks):
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """Return the inputs and the made-up outputs."""
+        """Return a resource's inputs and the made-up outputs."""
         return f"{args.name}-id", {**args.inputs, **self._made_up(args.typ, args.name)}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
@@ -95,23 +104,26 @@ def record(
     config: Mapping[str, str],
     secret_keys: Sequence[str] = (),
 ) -> None:
-    """Run a program until everything is registered.
+    """Run a program until all its resources are registered.
 
     Args:
-        recorder: records the registrations.
-        program: the program. Its exceptions pass through.
+        recorder: the object that records the registrations.
+        program: a function that runs the Pulumi program. An exception of the function is passed on to the
+            caller.
         project: the project's name.
         stack: the stack's name.
         preview: whether outputs that only a provider knows are unknown.
-        config: the configuration as Pulumi passes it to a program: full key to value as text.
-        secret_keys: the encrypted keys of `config`. Messages about faults do not quote their values.
+        config: the configuration as Pulumi passes it to a program: the values as texts, each under its full
+            key.
+        secret_keys: the encrypted keys of `config`. Messages about faults do not quote the values of these
+            keys.
     """
     # Pulumi's language host does the same: asyncio would log the pending tasks of a program that ends early.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     with _event_loop() as loop:
         mocks.set_mocks(recorder, project=project, stack=stack, preview=preview, monitor=recorder)
         pulumi.runtime.set_all_config(dict(config), list(secret_keys))
-        # set_mocks has made a stack. run_in_stack makes another one, which also runs the function that the
+        # set_mocks has made a stack. run_in_stack makes another stack, which also runs the function that the
         # program passes to `pulumi.run`.
         settings.ROOT.set(None)
         # Tasks of an earlier program belong to its own event loop, so this program must not wait for them.
@@ -129,7 +141,10 @@ def record(
 
 
 def run_project() -> None:
-    """Run the program of the project in the working folder. It can import modules beside it, as in Pulumi."""
+    """Run the Pulumi program of the project in the working folder.
+
+    The program can import modules from its own folder, as in Pulumi.
+    """
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

@@ -1,17 +1,19 @@
 """Asks registries for the digests of tags. The deploying machine sends the requests.
 
 The digest becomes part of the image's name. So the state records which image runs, and a tag that was moved
-shows as a difference in the next preview. A question is one HEAD request and at most two login requests (OCI
-Distribution Specification 1.1, "Pulling manifests"). The standard library is enough for that.
+shows as a difference in the next preview. For one image, we send one HEAD request and at most two login
+requests (OCI Distribution Specification 1.1, "Pulling manifests"). The standard library is enough for these
+requests.
 
-Two alternatives do less:
+Two alternatives are less suitable:
 
-- python-dxf 12.1 could replace the request and the login, 50 lines of this file. It follows a redirect to
-  HTTP. If a token address lacks HTTPS, it rewrites the address instead of refusing it. It needs the library
-  requests, which trusts its own list of authorities instead of the system's, and sends logins from ~/.netrc.
-- pulumi-docker's `getRegistryImage` answers while the program runs, as an Output, and stops at the first
-  failure. We report all faults of the settings at once, before the first resource. It takes logins from the
-  provider's inputs, which puts the logins into the state.
+- python-dxf 12.1 could replace our code for the request and the login, which has 50 lines. python-dxf follows
+  a redirect to HTTP. If a token address lacks HTTPS, python-dxf rewrites the address instead of refusing it.
+  python-dxf needs the library requests, which trusts its own list of authorities instead of the system's, and
+  sends logins from ~/.netrc.
+- pulumi-docker's `getRegistryImage` returns an Output while the Pulumi program runs, and stops at the first
+  failure. We report all faults of the settings at once, before the first resource. `getRegistryImage` takes
+  logins from the provider's inputs, which puts the logins into the state.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from portcullis.config.secret import Secret
 
 HUB = "docker.io"
-"""The registry of image names that name no registry."""
+"""The registry of an image whose name begins with no registry."""
 _HUB_HOST = "registry-1.docker.io"
 _HUB_NAMES = ("index.docker.io", _HUB_HOST)
 _TIMEOUT = 15.0  # seconds for one request
@@ -45,7 +47,7 @@ _PARALLEL = 8
 _LARGEST = 4 * 1024 * 1024  # bytes of a manifest: the limit in the specification
 _MANIFESTS = ", ".join(
     (
-        # Indexes come first: the digest must stand for the image on every architecture.
+        # Indexes come first, because the digest must name the image of every architecture.
         "application/vnd.oci.image.index.v1+json",
         "application/vnd.docker.distribution.manifest.list.v2+json",
         "application/vnd.oci.image.manifest.v1+json",
@@ -58,15 +60,15 @@ _PIN = "pin the digest: NAME@sha256:… needs no answer from the registry"
 
 
 class Login(Protocol):
-    """A login at a registry from the settings."""
+    """A login at a registry, as the settings declare it."""
 
     @property
     def username(self) -> str:
-        """The user name."""
+        """The user name of the login."""
 
     @property
     def secret(self) -> Secret:
-        """The password."""
+        """The password of the login."""
 
 
 L = TypeVar("L", bound=Login)
@@ -100,7 +102,7 @@ def parse(name: str) -> Reference:
 
 
 class _Refused(Exception):
-    """A registry gave no digest: the reason, and a hint what to do."""
+    """A registry gave no digest: the reason, and a hint for people."""
 
     def __init__(self, reason: str, hint: str = _PIN) -> None:
         super().__init__(reason)
@@ -124,14 +126,15 @@ def resolve(
     place: str = "portcullis:registries",
     ca_file: str | None = None,
 ) -> dict[str, str]:
-    """Add the digest to each image that is named by tag. An image with a digest stays as it is.
+    """Add the digest to each image whose name has a tag but no digest. An image with a digest stays as it is.
 
     All requests use HTTPS and run in parallel, one for each image. The trusted authorities are those of the
-    system. The variables SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL reads, replace them.
+    system. The variables SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL reads, choose other authorities.
 
     Args:
-        references: the name of each image by its path in the settings: `NAME:TAG`, or a name with a digest.
-        logins: the logins by registry, such as "ghcr.io" or "docker.io".
+        references: for each path of an image in the settings, the name of the image: `NAME:TAG`, or a name
+            with a digest.
+        logins: for each registry, such as "ghcr.io" or "docker.io", the login.
         place: the path of the logins in the settings, for messages.
         ca_file: further authorities to trust, in PEM.
 
@@ -139,8 +142,8 @@ def resolve(
         The same paths with `NAME:TAG@sha256:…`.
 
     Raises:
-        SettingsError: with a fault for every image whose registry gives no digest. No fault quotes a
-            credential.
+        SettingsError: a registry gives no digest. The error has a fault for every such image. No fault quotes
+            a credential.
     """
     wanted = sorted({name for name in references.values() if "@" not in name})
     if not wanted:
@@ -159,12 +162,18 @@ def resolve(
 
 
 def login_of(image: str, logins: Mapping[str, L]) -> L | None:
-    """Return the login at an image's registry, or None. The image has a tag, a digest or both."""
+    """Return the login at an image's registry, or None if the settings have no such login.
+
+    The image's name has a tag, a digest or both.
+    """
     return _by_registry(logins).get(parse(image.partition("@")[0]).registry)
 
 
 def _by_registry(logins: Mapping[str, L]) -> dict[str, L]:
-    """Return the logins under the one name that `parse` uses for Docker Hub."""
+    """Return the logins, each under the name of its registry.
+
+    Docker Hub, which has several names, gets the name that `parse` uses.
+    """
     return {HUB if name in _HUB_NAMES else name: login for name, login in logins.items()}
 
 
@@ -215,7 +224,7 @@ class _Asking:
         return found
 
     def _manifest(self, url: str, authorization: str) -> str:
-        """Return the digest of the manifest.
+        """Return the digest of an image's manifest.
 
         Some registries send no digest or do not support HEAD. We then read the manifest and hash it.
         """
@@ -231,11 +240,11 @@ class _Asking:
         with self._open("GET", url, authorization) as answer:
             body = answer.read(_LARGEST + 1)
         if len(body) > _LARGEST:
-            raise _Refused("its manifest is larger than the specification allows")
+            raise _Refused("the image's manifest is larger than the OCI specification allows")
         return "sha256:" + hashlib.sha256(body).hexdigest()
 
     def _login(self, reference: Reference, challenge: str) -> str:
-        """Return the Authorization header that a registry asks for (Docker's RFC 6750 form, or RFC 7617)."""
+        """Return the Authorization header that a registry asks for: a bearer token, or user and password."""
         login = self._logins.get(reference.registry)
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "basic":
@@ -259,7 +268,7 @@ class _Asking:
                 said = None
         token = (said.get("token") or said.get("access_token")) if isinstance(said, dict) else None
         if not isinstance(token, str) or not token:
-            raise _Refused(f"the registry {reference.registry} gave no token")
+            raise _Refused(f"the registry {reference.registry} gave no token for the login")
         return f"Bearer {token}"
 
     def _open(self, method: str, url: str, authorization: str) -> Any:
@@ -295,7 +304,7 @@ class _Asking:
 def _basic(login: Login) -> str:
     """Return the value of an Authorization header with a user name and password."""
     if not login.secret.is_known:
-        raise _Refused("the password of its registry is an output, which is not known yet")
+        raise _Refused("the password of the image's registry is an output, which is not known yet")
     return "Basic " + base64.b64encode(f"{login.username}:{login.secret.reveal()}".encode()).decode()
 
 
@@ -303,10 +312,13 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
     """Follows redirects to HTTPS only."""
 
     def redirect_request(self, req: urllib.request.Request, *args: Any) -> urllib.request.Request | None:
-        """Keep the method of the request. The library would turn a HEAD into a GET."""
+        """After a redirect, send the request with the same method as before.
+
+        The standard library would turn HEAD into GET.
+        """
         if urlsplit(args[-1]).scheme != "https":
             args[0].close()
-            raise _Refused("its registry redirects to an address without HTTPS")
+            raise _Refused("the image's registry redirects to an address without HTTPS")
         made = super().redirect_request(req, *args)
         if made is not None:
             made.method = req.get_method()

@@ -1,4 +1,4 @@
-"""A stand-in for the ssh client, and canned answers for providers."""
+"""A stand-in for the ssh client, and a stand-in for the connection between a provider and its host."""
 
 from __future__ import annotations
 

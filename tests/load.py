@@ -158,7 +158,7 @@ def _exchange(line: socket.socket, host: str, path: str) -> bool:
     if not 200 <= answer.status < 300:
         raise http.client.HTTPException(f"{answer.status}: {body[:80]!r}")
     if answer.headers["Content-Length"] is None and not answer.chunked:
-        raise http.client.HTTPException("an answer of no stated length")
+        raise http.client.HTTPException("the answer states no length")
     return not answer.will_close
 
 

@@ -1,4 +1,4 @@
-"""Which plugins serve the tests that run an engine: `make test` takes the official ones where they are."""
+"""Finds Pulumi's official plugins. Tests that run the engine use these plugins if they are installed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tools import plugins
 
 
 def header() -> list[str]:
-    """Say of each where it comes from."""
+    """Return a line for each Pulumi plugin, which says where the plugin comes from."""
     return [f"plugin {name}: {place}" for name, place in plugins.origins(_home(), _path()).items()]
 
 
 def program(name: str) -> Path | None:
-    """The official plugin's program, or None where there is none."""
+    """Return the program of an official plugin. Without an official plugin return None."""
     found = plugins.official(name, plugins.pinned()[name], _home(), _path())
     return found / f"pulumi-resource-{name}" if found is not None and found.is_dir() else found
 

@@ -1,4 +1,4 @@
-"""A host in a temporary folder, and a client that speaks with the agent's operations directly."""
+"""A host in a temporary folder, and a client that calls the agent's operations without a connection."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ WHO = "alice@laptop (pid 7)"
 
 @dataclass
 class Client:
-    """One deployment: asks as the program's half does. `again` is the next one, with a fresh agent."""
+    """One deployment, which sends to the agent the same requests as a provider does.
+
+    `again` starts the next deployment.
+    """
 
     machine: Machine
     stack: str = STACK
@@ -66,7 +69,7 @@ class Client:
 
 @dataclass
 class FileClient:
-    """A client for one file."""
+    """A client that manages one file on the host."""
 
     client: Client
     path: Path
@@ -140,7 +143,7 @@ def motd(client: Client, etc: Path) -> FileClient:
 
 @pytest.fixture
 def leftovers(tmp_path: Path) -> Callable[[], list[str]]:
-    """Names of everything of ours that stands anywhere on the host."""
+    """Return a function that lists all temporary files of Portcullis on the host."""
 
     def find() -> list[str]:
         return sorted(

@@ -1,4 +1,7 @@
-"""A preview has to show what the update does; only values that a provider makes are unknown in it."""
+"""A preview has to show what the update does.
+
+Only values that a provider creates may be unknown in a preview.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ if TYPE_CHECKING:
 
 
 def unknown_in(program: Callable[[], object], **settings: Any) -> set[str]:
-    """Run a program in a preview and in an update, compare all resources, and name what is unknown.
+    """Run a program in a preview and in an update, and compare all resources. Return the unknown properties.
 
-    A resource that is declared inside `apply` is in the update alone.
+    The comparison fails if the program declares a resource inside `apply`, because only the update has this
+    resource.
     """
     unknown: set[str] = set()
     preview, update = (declare(program, preview=preview, **settings) for preview in (True, False))
@@ -26,7 +30,7 @@ def unknown_in(program: Callable[[], object], **settings: Any) -> set[str]:
         for field in ("parent", "after", "provider", "secret"):
             assert getattr(shown, field) == getattr(done, field), f"{done.name}: {field}"
         _compare(shown.inputs, done.inputs, done.name, unknown)
-    # What a service reads is told by revision, which the host makes.
+    # The `reads` of a service have revisions of files, which only the host knows.
     return {path for path in unknown if ".reads." not in path}
 
 

@@ -1,4 +1,7 @@
-"""The recorder for unit tests: what only a provider knows, and short questions to what was declared."""
+"""The recorder for unit tests.
+
+The recorder has made-up outputs of providers, and methods that find declared resources.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ _MADE_UP: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """One resource as it reached the engine. `secret` names the inputs that were marked."""
+    """One resource as it reached the engine.
+
+    `secret` has the names of the inputs that are marked as secret.
+    """
 
     type: str
     name: str
@@ -53,7 +59,7 @@ class Registered:
 
     @property
     def is_on_host(self) -> bool:
-        """Whether it is a host resource, and no component of ours."""
+        """Whether the resource is on a host, and is not a component."""
         return bool(self.options.custom) and self.type.startswith(recorder.HOST_TYPES)
 
 
@@ -61,43 +67,46 @@ class Engine(recorder.Recorder):
     """Answers every registration with what was declared, and with what only a provider knows."""
 
     def __init__(self, *, preview: bool) -> None:
-        # What only a provider knows is unknown in a preview, as in reality.
+        # A preview has no outputs of providers, as with a real engine.
         super().__init__(lambda type_, name: {} if preview else _made_up(type_, name))
         self.preview = preview
         self.outputs: dict[str, dict[str, Any]] = {}
 
     @property
     def declared(self) -> list[Registered]:
-        """Everything that the program registered, in order."""
+        """All resources that the program registered, in order."""
         return [_registered(one) for one in self.registered]
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
-        """Take down what a component, or the stack, says about itself."""
+        """Record the outputs of a component or of the stack."""
         self.outputs[_name(request.urn)] = rpc.deserialize_properties(request.outputs)
         return super().RegisterResourceOutputs(request)
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        """No program of ours looks anything up; a new one has to be answered here."""
+        """Fail: no program of Portcullis calls a provider function.
+
+        A program with such a call needs an answer here.
+        """
         raise AssertionError(f"unexpected look-up {args.token}")
 
     def one(self, type_: str, name: str = "") -> Registered:
-        """Give the only resource of a type, or of a type and name."""
+        """Return the only resource of a type, or of a type and name."""
         found = [r for r in self.declared if r.type.endswith(type_) and name in ("", r.name)]
         assert len(found) == 1, f"{type_} {name}: {[(r.type, r.name) for r in self.declared]}"
         return found[0]
 
     def of(self, type_: str) -> list[Registered]:
-        """Give all resources of a type."""
+        """Return all resources of a type."""
         return [r for r in self.declared if r.type.endswith(type_)]
 
     def before(self, name: str) -> frozenset[str]:
-        """Name everything that is done before a resource, however indirectly.
+        """Return the names of all resources that come before a resource, directly or indirectly.
 
-        A child waits for its parent, so it comes after all that its parent depends on.
+        A child waits for its parent, so the child also comes after the dependencies of its parent.
         """
         requests = {one.urn: one.request for one in self.registered}
         waiting = {urn for urn in requests if _name(urn) == name}
-        assert waiting, f"nothing of the name {name} was declared"
+        assert waiting, f"no resource with the name {name} was declared"
         seen: set[str] = set()
         walked: set[str] = set()
         while waiting - walked:
@@ -152,7 +161,7 @@ def _registered(one: recorder.Registered) -> Registered:
 
 
 def holds_secret(value: Any) -> bool:
-    """Tell whether a value is marked secret, or anything in it."""
+    """Return whether a value, or any part of the value, is marked as secret."""
     if rpc.is_rpc_secret(value):
         return True
     if isinstance(value, dict):
@@ -169,13 +178,16 @@ Deploy = Callable[..., "Engine"]
 
 @pytest.fixture
 def deploy() -> Deploy:
-    """Run a program against the recording engine, in an update; previews.py compares previews with it."""
+    """Return a function that runs a program in an update of the recording engine.
+
+    tests/previews.py runs previews.
+    """
     return partial(declare, preview=False)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_stack_traces() -> Iterator[None]:
-    """Send no stack trace with a resource: to read all of pytest's frames takes a quarter of the time."""
+    """Send no stack trace with a resource: reading all frames of pytest takes a quarter of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resource, "_get_stack_trace", source_pb2.StackTrace)
         yield
@@ -183,7 +195,7 @@ def no_stack_traces() -> Iterator[None]:
 
 @pytest.fixture(scope="package", autouse=True)
 def project_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A working directory of their own: a `HardenedHost` adds itself to the ssh_config of its project."""
+    """Give each test package its own working folder: a `HardenedHost` writes an ssh_config there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("project"))
         yield

@@ -1,4 +1,4 @@
-"""The table of versions and the features that follow from it."""
+"""Tests the table of package versions, and which features follow from a version."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_control_sequences_of_terminals_and_logs_are_broken(text: str) -> None:
     assert shown == shown.encode("utf-8", "replace").decode()
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2028]|<{%|##[a-z]*\\[", shown)
     assert not re.search(r"^\s*::[\w-]+.*::", shown, re.MULTILINE)
-    # A second pass finds nothing more to replace.
+    # A second pass changes nothing.
     assert printable(shown) == shown
 
 

@@ -1,4 +1,4 @@
-"""Recorded programs: one run does not depend on earlier runs in the same process."""
+"""A recorded run of a program does not depend on earlier runs in the same process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests for tags, from a local registry with TLS."""
+"""Finding the digest of an image tag, with a local registry that has TLS."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MANIFEST = b'{"schemaVersion": 2}'
 PASSWORD = "registry-secret-9Wd4"
 BASIC = "Basic " + base64.b64encode(f"bot:{PASSWORD}".encode()).decode()
 
-# What each repository of the registry expects, requires and answers.
+# How the registry treats each repository: the accepted logins, challenges, redirects and statuses.
 WANTS = {
     "bearer": ("Bearer token-of-bot", "Bearer token-of-anyone"),
     "private": ("Bearer token-of-bot",),
@@ -45,7 +45,7 @@ STATUS = {"missing": 404, "busy": 429, "broken": 502}
 
 
 class Registry(ThreadingHTTPServer):
-    """The requests to the registry: method, path, authorization."""
+    """A local registry. `asked` has the method, path and authorization of every request."""
 
     asked: list[tuple[str, str, str | None]]
     port: int
@@ -252,7 +252,7 @@ def test_a_silent_registry_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     listener = ThreadingHTTPServer(
         ("127.0.0.1", 0), Handler
-    )  # accepts connections into its backlog and never answers
+    )  # this socket accepts connections into its backlog and never answers
     with pytest.raises(SettingsError, match="did not answer within"):
         resolve({"p": f"127.0.0.1:{listener.server_address[1]}/x:1"})
     listener.server_close()

@@ -1,14 +1,15 @@
-"""Find or build the Pulumi engine, and say which environment a command needs to use it.
+"""Find or build the Pulumi engine, and print the environment that a command needs to use it.
 
-An official Pulumi that is installed is used as it is. Where there is none, the command line and the Python
-language host are built from the Go module proxy, pinned by the modules under tools/go.
+If an official Pulumi is installed, we use it. Without an official Pulumi, we build the command line and the
+Python language host from the Go module proxy. The modules under tools/go pin the versions of both.
 
-    tools/engine.py ensure       find the engine, else build it
-    tools/engine.py env          print the environment as shell exports
-    tools/engine.py env --json   print it as one JSON object
-    tools/engine.py doctor       say what is used and where it is
+- `tools/engine.py ensure`: find the engine, or build it
+- `tools/engine.py env`: print the environment as shell exports
+- `tools/engine.py env --json`: print it as one JSON object
+- `tools/engine.py doctor`: show what is used and where it is
 
-Standard library only: this runs with the machine's own Python, before any virtual environment exists.
+This script imports the standard library only, because it runs with the machine's own Python, before a virtual
+environment exists.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ if not __package__:  # started by path, from any folder
 from tools import golang, plugins
 from tools.steps import ROOT, StepError, ask, cache, locked, reported, say
 
-OLDEST_OFFICIAL = (3, 216)  # `options: refresh: always` together with PULUMI_RUN_PROGRAM
-_RECIPE = "1"  # part of the key of a built engine: raise it when what is built changes but no module does
+OLDEST_OFFICIAL = (3, 216)  # the first version with `options: refresh: always` and PULUMI_RUN_PROGRAM
+_RECIPE = "1"  # part of the key of a built engine: raise it when the build changes but no module does
 _CLI = ROOT / "tools" / "go" / "pulumi"
 _HOST = ROOT / "tools" / "go" / "pulumi-language-python"
 _SDK = "github.com/pulumi/pulumi/sdk/v3"
@@ -41,26 +42,27 @@ _HOST_SCRIPTS = (
     "python/cmd/pulumi-language-python-exec",
     "python/dist/pulumi-analyzer-policy-python",
 )
-# Of stack lab only, whose secrets are those of a disposable host: a fixed word needs no keeping.
+# This passphrase is for the stack lab only. The secrets of that stack belong to a disposable host, so a fixed
+# word is enough.
 _LAB_PASSPHRASE = "portcullis-lab"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A Pulumi command line with its Python language host; `folder` is the one to put on PATH."""
+    """A Pulumi command line with its Python language host. `folder` has to be on PATH."""
 
     version: str
     folder: Path
     official: bool
 
     def __str__(self) -> str:
-        """Return the one line that says what is used."""
+        """Return one line about this engine."""
         origin = "official" if self.official else "built from its Go modules"
         return f"pulumi {self.version} ({origin}, {self.folder})"
 
 
 def find_official(search: str) -> Engine | None:
-    """Return the first good enough official Pulumi in the PATH-like `search`, or None."""
+    """Return the first usable official Pulumi in `search` (in the form of PATH), or None if there is none."""
     ours = cache() / "engine"
     for folder in dict.fromkeys(Path(entry) for entry in search.split(os.pathsep) if entry):
         pulumi = folder / "pulumi"
@@ -73,7 +75,7 @@ def find_official(search: str) -> Engine | None:
         version = _known_version(pulumi)
         host = shutil.which("pulumi-language-python", path=f"{pulumi.resolve().parent}{os.pathsep}{search}")
         if _numbers(version) < OLDEST_OFFICIAL:
-            told = version or "not a Pulumi that runs"
+            told = version or "no Pulumi that runs"
             say(f"note: {pulumi} is {told}, so it is not used: 3.216 or newer is needed")
         elif host is None:
             say(f"note: {pulumi} has no pulumi-language-python beside it, so it is not used")
@@ -88,12 +90,15 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _known_version(pulumi: Path) -> str:
-    """Return a program's version, "" if it does not run. It is asked once: each time takes 0.1 s."""
+    """Return a program's version, or "" if the program does not run.
+
+    The answer is kept, because each run takes 0.1 s.
+    """
     facts = pulumi.stat()
     key = hashlib.sha256(f"{pulumi} {facts.st_ino} {facts.st_mtime_ns} {facts.st_size}".encode())
     note = cache() / "versions" / key.hexdigest()[:16]
     known = note.read_text() if note.exists() else ""
-    if not known:  # or another process is writing it
+    if not known:  # the note may be damaged while another process writes it
         known = _version(pulumi)
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(known)
@@ -106,7 +111,7 @@ def _version(pulumi: Path) -> str:
 
 
 def built() -> Path:
-    """Return the folder that the engine of these modules is built into, whether or not it is there yet."""
+    """Return the folder for the engine that is built from tools/go. The folder may be missing."""
     digest = hashlib.sha256(f"{_RECIPE} {platform.system()} {platform.machine()}".encode())
     for module in (_CLI, _HOST):
         for name in ("go.mod", "go.sum"):
@@ -115,7 +120,10 @@ def built() -> Path:
 
 
 def find() -> Engine | None:
-    """Return the engine to use if there is one: an official one first, else the one built before."""
+    """Return the engine to use, or None if this machine has no engine.
+
+    An official engine is preferred to an engine that we built.
+    """
     official = find_official(os.environ.get("PATH", ""))
     if official is not None:
         return official
@@ -125,7 +133,9 @@ def find() -> Engine | None:
 
 
 def ensure() -> Engine:
-    """Return the engine, building it when there is none.
+    """Return the Pulumi engine.
+
+    Build the engine if this machine has none.
 
     Raises:
         StepError: Go is missing or too old, a module could not be fetched, or the build failed.
@@ -134,20 +144,25 @@ def ensure() -> Engine:
     engine = find()
     if engine is None:
         with locked(cache() / "engine", "the Pulumi engine"):
-            engine = find()  # made by the process we waited for?
+            engine = find()  # the process that we waited for may have built it
             if engine is None:
                 build(built().parent)
                 engine = find()
     if engine is None:
-        raise StepError(f"the engine was built but {built()} is not there: is something cleaning the cache?")
+        raise StepError(
+            f"the built engine {built()} has disappeared: check whether another program deletes files of the "
+            "cache"
+        )
     return engine
 
 
 def build(target: Path) -> None:
-    """Build command line and language host, and let them appear at `target` only when both run.
+    """Build the command line and the language host.
+
+    Both programs are moved to `target` together, after the built Pulumi has reported the expected version.
 
     Raises:
-        StepError: see `ensure`.
+        StepError: for the same reasons as in `ensure`.
 
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -172,17 +187,18 @@ def build(target: Path) -> None:
         told = _version(binaries / "pulumi")
         if told != version:
             raise StepError(
-                f"the engine that was built says it is {told!r} and not {version!r}: it is not used."
+                f"the built engine reports version {told!r} instead of {version!r}, so it is not used."
             )
         binaries.parent.rename(target)
 
 
 def environment(engine: Engine) -> dict[str, str]:
-    """Return the variables that a command needs to work on stack lab with `engine`.
+    """Return the variables that a command needs to work on the stack lab with `engine`.
 
-    PATH order: our command, the virtual environment (the language host runs its `python3`), the engine, the
-    machine's own, and last the stand-ins of plugins that are not installed: an installed one always wins.
-    The folders it names are made: Pulumi does not make the one for its state.
+    PATH begins with our command, the virtual environment (the language host runs its `python3`) and the
+    engine. The machine's own folders follow, and then the stand-ins for plugins that are not installed. So an
+    installed plugin is always preferred to a stand-in. This function makes the folder for the state, because
+    Pulumi does not.
     """
     state = ROOT / ".pulumi-state"
     state.mkdir(exist_ok=True)
@@ -208,7 +224,7 @@ def environment(engine: Engine) -> dict[str, str]:
         "PULUMI_HOME": str(home),
         "PULUMI_RUN_PROGRAM": "true",
         "PULUMI_SKIP_UPDATE_CHECK": "1",
-        # Where Python may not keep what it compiled, each preview compiles 400 files anew.
+        # If Python could not keep compiled files, each preview would compile 400 files again.
         "PYTHONDONTWRITEBYTECODE": "",
     }
 
@@ -223,7 +239,7 @@ def _pulumi_home(engine: Engine) -> Path:
 
 
 def report(engine: Engine) -> None:
-    """Install the plugins that an official engine can; say which engine is used and what stands in."""
+    """Print the engine that is used, install the plugins that it can install, and list the stand-ins."""
     say(f"engine: {engine}")
     plugins.prepare(_pulumi_home(engine), engine.folder / "pulumi" if engine.official else None)
 
@@ -244,10 +260,10 @@ def main() -> None:
     """Run one verb of the command line."""
     parser = argparse.ArgumentParser(prog="tools/engine.py", description="Find or build the Pulumi engine.")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("ensure", help="find the engine, else build it")
+    verbs.add_parser("ensure", help="find the engine, or build it")
     env = verbs.add_parser("env", help="print the environment that commands need")
     env.add_argument("--json", action="store_true", help="as one JSON object instead of shell exports")
-    verbs.add_parser("doctor", help="say what is used and where it is")
+    verbs.add_parser("doctor", help="show what is used and where it is")
     chosen = parser.parse_args()
     with reported():
         if chosen.verb == "ensure":

@@ -1,7 +1,7 @@
 """Build commands from the pinned Go modules under tools/go.
 
-Each of those modules has a `tool` directive for the command and a committed go.sum, so the build gets the
-very bytes that were tried. Standard library only.
+Each of those modules has a `tool` directive for the command and a committed go.sum. So a build uses exactly
+the tested sources. This module imports the standard library only.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tools.steps import StepError, ask, cache, locked, step
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OLDEST = (1, 21)  # the first Go that can fetch a newer toolchain by itself
+_OLDEST = (1, 21)  # the first version of Go that can fetch a newer toolchain by itself
 _USUAL_PLACES = ("/usr/local/go/bin/go", "/usr/lib/go/bin/go")
-ABSENT = "building the Pulumi engine and the lab's MongoDB needs Go 1.25 or newer, and this machine has none."
+ABSENT = "the Pulumi engine and the lab's MongoDB are built with it."
 ADVICE = (
     "Install Go 1.25 or newer from https://go.dev/dl (unpacked to /usr/local/go it is found by itself), "
     "or, on Debian 13, `apt-get install golang-go`: any Go from 1.21 on fetches the newer one it needs. "
@@ -30,17 +30,17 @@ ADVICE = (
 
 
 def required(module: Path, dependency: str) -> str:
-    """Return the version (without "v") that `module` requires of `dependency`.
+    """Return the version of `dependency` that `module` requires, without "v".
 
     Raises:
-        StepError: its go.mod does not name the dependency.
+        StepError: the module's go.mod does not name the dependency.
 
     """
     found = re.search(
         rf"^\s*(?:require )?{re.escape(dependency)} v(\S+)", (module / "go.mod").read_text(), re.MULTILINE
     )
     if found is None:
-        raise StepError(f"{module / 'go.mod'} does not require {dependency}.")
+        raise StepError(f"the file {module / 'go.mod'} does not require the Go module {dependency}.")
     return found.group(1)
 
 
@@ -52,16 +52,16 @@ def language(module: Path) -> str:
 def build(
     module: Path, package: str, output: Path, *, title: str, ldflags: str = "-s -w", flags: Sequence[str] = ()
 ) -> None:
-    """Build `package`, a tool of `module`, to `output`: static, without paths of this machine in it.
+    """Build `package`, a tool of `module`, to `output`, as a static program without paths of this machine.
 
-    `flags` are more flags of `go build`.
+    `flags` are further flags of `go build`.
 
     Raises:
-        StepError: Go is missing or too old, a module could not be fetched, or it does not compile.
+        StepError: Go is missing or too old, a module could not be fetched, or the package does not compile.
 
     """
     go, env = toolchain(module)
-    # -v prints a line for each package that is compiled, which is the progress.
+    # -v prints a line for each compiled package. We show the number of lines as progress.
     common = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, *flags]
     step(
         title,
@@ -74,12 +74,13 @@ def build(
 
 
 def tool(module: Path, package: str, *, flags: Sequence[str] = ()) -> Path:
-    """Return the program of `package`, a tool of `module`, building it into the cache when it is not there.
+    """Return the program of `package`, a tool of `module`.
 
-    `flags` are more flags of `go build`; the last of a name counts.
+    The first call builds the program into the cache. `flags` are further flags of `go build`. If a flag
+    occurs twice, the last one counts.
 
     Raises:
-        StepError: Go is missing or too old, a module could not be fetched, or it does not compile.
+        StepError: Go is missing or too old, a module could not be fetched, or the package does not compile.
 
     """
     digest = hashlib.sha256(" ".join([platform.machine(), *flags]).encode())
@@ -97,7 +98,7 @@ def tool(module: Path, package: str, *, flags: Sequence[str] = ()) -> Path:
 
 
 def vendor(module: Path) -> Path:
-    """Copy everything that `module` needs into a folder of it, and return that folder.
+    """Copy all packages that `module` needs into its folder `vendor`, and return that folder.
 
     Raises:
         StepError: Go is missing or too old, or a module could not be fetched.
@@ -118,29 +119,29 @@ def folder(module: Path, dependency: str) -> Path:
     """Return the folder in which Go keeps the sources of `dependency` of `module`.
 
     Raises:
-        StepError: Go could not say.
+        StepError: Go does not name the folder.
 
     """
     go, env = toolchain(module)
     answer = ask([go, "list", "-m", "-f", "{{.Dir}}", dependency], cwd=module, env=env, limit=300)
     if answer.returncode != 0 or not answer.stdout.strip():
-        raise StepError(f"go list -m {dependency} in {module} failed: {answer.stderr.strip()}")
+        raise StepError(f"the command `go list -m {dependency}` failed in {module}: {answer.stderr.strip()}")
     return Path(answer.stdout.strip())
 
 
 def usable() -> bool:
-    """Return whether a Go is here that is new enough, or can fetch one that is."""
+    """Return whether this machine has a Go that is new enough or can fetch a newer version."""
     go = _find()
     return go is not None and _version(go) >= _OLDEST
 
 
 def new_enough(debian_version: str) -> bool:
-    """Return whether Debian's package of this version brings a Go that can be used."""
+    """Return whether Debian's package of this version has a Go that we can use."""
     return _numbers(debian_version, r"^(?:\d+:)?(\d\S*)") >= _OLDEST
 
 
 def describe() -> str:
-    """Return which Go is here, for people."""
+    """Describe this machine's Go for people."""
     go = _find()
     return "none" if go is None else f"{_text(_version(go))} ({go})"
 
@@ -150,7 +151,7 @@ def _find() -> str | None:
 
 
 def toolchain(module: Path) -> tuple[str, dict[str, str]]:
-    """Return the go command and what to add to the environment to build `module` with it.
+    """Return the go command, and the variables that it needs to build `module`.
 
     Raises:
         StepError: Go is missing or too old.
@@ -158,18 +159,18 @@ def toolchain(module: Path) -> tuple[str, dict[str, str]]:
     """
     go = _find()
     if go is None:
-        raise StepError(f"{ABSENT} {ADVICE}")
+        raise StepError(f"Go 1.25 or newer is missing on this machine: {ABSENT} {ADVICE}")
     version = _version(go)
     if version < _OLDEST:
         raise StepError(
-            f"building {module.name} needs Go 1.25 or newer, and {go} is {_text(version)}. {ADVICE}"
+            f"building {module.name} needs Go 1.25 or newer, but {go} is {_text(version)}. {ADVICE}"
         )
     enough = version >= _numbers((module / "go.mod").read_text(), r"^go (\S+)")
     return go, {
-        "CGO_ENABLED": "0",  # no C compiler needed
-        "GOFLAGS": "",  # -mod=vendor and the like are meant for other modules
+        "CGO_ENABLED": "0",  # with this setting, no C compiler is needed
+        "GOFLAGS": "",  # the user's flags, such as -mod=vendor, are for other modules
         "GOWORK": "off",
-        # Debian's Go and some images say "local"; "auto" fetches what go.mod asks for, as a module.
+        # Debian's Go and some images set "local". "auto" fetches the Go version that go.mod requires.
         "GOTOOLCHAIN": "local" if enough else "auto",
     }
 

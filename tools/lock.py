@@ -1,9 +1,9 @@
 """Lock the Python packages: each requirements*.in becomes a requirements*.txt with hashes.
 
-`make lock` runs it. A lock holds for every Python that the package supports, and for every platform. pip
-takes the hashes as an order to accept nothing else, and `--only-binary` as one to build no package, which
-would run its code. What is locked stays, unless it no longer fits or uv is told otherwise:
-make lock LOCK='--upgrade-package rich'
+`make lock` runs it. A lock is valid for every Python that the package supports, and for every platform. With
+hashes, pip accepts only files that have one of these hashes. With `--only-binary`, pip builds no package,
+because a build would run the package's code. A locked version changes only if it no longer fits, or if uv
+gets a flag, as in make lock LOCK='--upgrade-package rich'
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-if not __package__:  # started by path, from any folder
+if not __package__:  # this script is started by its path, from any folder
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tools import programs
@@ -35,7 +35,10 @@ _HEADER = "# Written by `make lock` from {}.\n--only-binary :all:\n{}\n"
 
 
 def sources() -> list[Path]:
-    """Return the files that people edit; that of the program is first, since others are held to its lock."""
+    """Return the requirements files that people edit.
+
+    The program's file comes first, because its lock constrains the other files.
+    """
     found: list[Path] = []
     for folder in (ROOT, ROOT / "tools", ROOT / "benchmarks"):
         found += sorted(folder.glob("requirements*.in"), key=lambda path: path.stem)
@@ -43,7 +46,7 @@ def sources() -> list[Path]:
 
 
 def main() -> None:
-    """Run the command line: what it is given goes to uv."""
+    """Run the command line. Further arguments are passed to uv."""
     with reported():
         uv = programs.installed(ROOT / "tools/requirements-lock.txt") / "uv"
         for source in sources():
@@ -53,7 +56,7 @@ def main() -> None:
             code = subprocess.run(argv, cwd=source.parent, check=False).returncode
             if code:
                 raise SystemExit(code)
-            # After "all", which for pip undoes what was said before.
+            # After "all", because for pip "all" replaces earlier lines.
             built = re.findall(r"^--no-binary .*\n", source.read_text(), re.MULTILINE)
             lock.write_text(_HEADER.format(source.name, "".join(built)) + lock.read_text())
 

@@ -1,10 +1,10 @@
-"""Build the stand-ins for MongoDB's programs, which no package registry has: the lab's image is made of them.
+"""Build the stand-ins for MongoDB's programs, which the lab's image needs. No package registry has MongoDB.
 
-The server is FerretDB on SQLite, from the Go module proxy (tools/go/ferretdb), with a few lines changed so
-that roles count: `roles.patch` and `authorize.go.txt` there. One program of our own (tools/go/mongo-tools)
-takes the place of mongodump, mongorestore and mongosh.
+The server is FerretDB on SQLite, from the Go module proxy (tools/go/ferretdb). A patch in that folder makes
+FerretDB check the roles of users: `roles.patch` and `authorize.go.txt`. One program of our own
+(tools/go/mongo-tools) replaces mongodump, mongorestore and mongosh.
 
-Standard library only, like everything in tools/.
+This module imports the standard library only, like all modules in tools/.
 """
 
 from __future__ import annotations
@@ -25,31 +25,33 @@ if TYPE_CHECKING:
 _SERVER = ROOT / "tools" / "go" / "ferretdb"
 _PROGRAMS = ROOT / "tools" / "go" / "mongo-tools"
 _FERRETDB = "github.com/FerretDB/FerretDB"
-_RECIPE = "1"  # raise it when what is built changes but no file under tools/go does
+_RECIPE = "1"  # raise it when the build changes but no file under tools/go does
 
 
 def server() -> Path:
-    """Return the server's program, building it when it is not there.
+    """Return the server's program.
+
+    The first call builds the server.
 
     Raises:
-        StepError: Go is missing or too old, a module could not be fetched, or it does not compile.
+        StepError: Go is missing or too old, a module could not be fetched, or the server does not compile.
 
     """
     return _once(_place("ferretdb", _SERVER), _build_server)
 
 
 def programs() -> Path:
-    """Return the program that is mongodump, mongorestore or mongosh, by the name it is started by.
+    """Return the program that acts as mongodump, mongorestore or mongosh, depending on its name.
 
     Raises:
-        StepError: see `server`.
+        StepError: for the same reasons as in `server`.
 
     """
     return _once(_place("mongo-tools", _PROGRAMS), _build_programs)
 
 
 def built() -> bool:
-    """Return whether both are there, so that no Go is needed."""
+    """Return whether both programs are built, so that no Go is needed."""
     return _place("ferretdb", _SERVER).exists() and _place("mongo-tools", _PROGRAMS).exists()
 
 
@@ -77,7 +79,7 @@ def _build_server(scratch: Path, program: Path) -> None:
     module = scratch / _SERVER.name
     shutil.copytree(_SERVER, module)
     sources = golang.vendor(module) / _FERRETDB
-    # Without its own version the program ends in a panic; its releases write the file while building.
+    # The program panics without this file, which FerretDB's own releases write at their build.
     (sources / "build/version/version.txt").write_text(f"v{version}\n")
     shutil.copyfile(_SERVER / "authorize.go.txt", sources / "internal/handler/authorize.go")
     _patch(sources, _SERVER / "roles.patch")
@@ -93,8 +95,8 @@ def _build_programs(_: Path, program: Path) -> None:
 
 
 def _patch(folder: Path, patch: Path) -> None:
-    # The ceiling: in a repository that the cache may lie in, git would pass over files outside its folder.
+    # The cache may be inside a repository. Without the ceiling, git would then ignore these files.
     ceiling = {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
     done = ask(["git", "apply", str(patch)], cwd=folder, env=ceiling)
     if done.returncode != 0:
-        raise StepError(f"{patch.name} does not apply to FerretDB: {done.stderr.strip()}")
+        raise StepError(f"the patch {patch.name} does not apply to FerretDB: {done.stderr.strip()}")

@@ -1,7 +1,7 @@
-"""Change the code in small ways, one at a time, and count how many of these mutants the quick tests notice.
+"""Make small changes to the code, one at a time, and count how many of them make the quick tests fail.
 
-`make mutants` does it on a copy of the checkout: a run that is killed leaves the checkout as it is. The
-mutants are drawn by a seed: the same seed gives the same ones.
+`make mutants` works on a copy of the checkout, so a killed run does not change the checkout. A seed chooses
+the mutants: the same seed chooses the same mutants.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ MODULES = {
     for words, tests in (line.split(":") for line in _TESTS.strip().splitlines())
     for module in words.split()[1:]
 }
-"""What is changed, and the quick tests that are about it."""
+"""The modules to change, each with its quick tests."""
 _OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }  # fmt: skip
-# Of a clock: no test meets the moment at which `<` and `<=` differ.
+# These are for comparisons with a clock, because no test hits the moment at which `<` and `<=` differ.
 _REVERSED = {ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
 _NO_CODE = ("annotation", "returns", "decorator_list", "exc", "cause", "format_spec")
 _WORDS = ("HostError", "Finding", "Policy", "Step")
@@ -66,7 +66,7 @@ _GOAL = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Mutant:
-    """One change: the bytes from `start` to `end` of a file become `new`."""
+    """One change: `new` replaces the bytes from `start` to `end` of a file."""
 
     line: int
     start: int
@@ -79,7 +79,7 @@ class Mutant:
 
 
 def mutants(source: bytes) -> list[Mutant]:
-    """Return every mutant of a module; none of words for people, annotations and time limits."""
+    """Return every mutant of a module, except changes of texts for people, annotations and time limits."""
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -104,7 +104,7 @@ def _walk(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
 
 
 def _is_for_people(node: ast.AST) -> bool:
-    """Whether it is words, or never runs."""
+    """Return whether a node is a text for people, or code that never runs."""
     if isinstance(node, ast.Call):
         return isinstance(node.func, ast.Name) and node.func.id in _WORDS
     if isinstance(node, ast.If):
@@ -144,7 +144,7 @@ def _changed(node: ast.expr | ast.stmt) -> Iterator[str]:  # noqa: C901 - one br
 
 
 def _copy(folder: Path) -> Path:
-    """Copy what git knows, as it stands there now."""
+    """Copy the files that git knows, in their present state."""
     listed = "git ls-files -z --cached --others --exclude-standard"
     pack = f"{listed} | tar --null -T - --ignore-failed-read -c | tar -x -C {folder}"
     subprocess.run(["bash", "-ec", pack], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
@@ -153,7 +153,7 @@ def _copy(folder: Path) -> Path:
 
 
 def _pass(checkout: Path, tests: str, limit: float) -> bool:
-    """Whether the tests pass in time."""
+    """Return whether the tests pass within `limit` seconds."""
     pytest = f"{ROOT}/.venv/bin/python -B -m pytest -qx -n0 -p no:cacheprovider -m".split()
     with subprocess.Popen(
         [*pytest, "not e2e", *tests.split()], cwd=checkout, start_new_session=True,
@@ -165,15 +165,18 @@ def _pass(checkout: Path, tests: str, limit: float) -> bool:
             return False
         finally:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(run.pid, signal.SIGKILL)  # what the tests started, too
+                os.killpg(run.pid, signal.SIGKILL)  # this ends also the processes that the tests started
 
 
 def judge(checkout: Path, module: str, tests: str, chosen: random.Random, most: int) -> tuple[int, int]:
-    """Print what survives of a module's mutants; return how many were killed, and how many there were."""
+    """Print the surviving mutants of a module.
+
+    Return the number of killed mutants and the number of all mutants.
+    """
     path, begun = checkout / module, time.monotonic()
     source = path.read_bytes()
     if not _pass(checkout, tests, 600):
-        raise SystemExit(f"error: {tests} fails without any mutant")
+        raise SystemExit(f"error: the tests {tests} fail also on the unchanged code")
     limit = 20 + 3 * (time.monotonic() - begun)
     every = mutants(source)
     drawn, killed = sorted(chosen.sample(every, min(most, len(every))), key=lambda one: one.start), 0
@@ -189,13 +192,16 @@ def judge(checkout: Path, module: str, tests: str, chosen: random.Random, most: 
 
 
 def main() -> int:
-    """Judge the named modules, or all; fail below 95 %."""
+    """Test the mutants of the named modules, or of all modules.
+
+    Fail if the tests kill less than 95 % of the mutants.
+    """
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
-    parser.add_argument("modules", nargs="*", help="the first words of paths (default: all)")
+    parser.add_argument("modules", nargs="*", help="how the paths of the modules begin (default: all)")
     parser.add_argument("--seed", type=int, default=15)
     parser.add_argument("--most", type=int, default=12, help="mutants of each module (default: %(default)s)")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends the tests and removes the copy
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # this ends the tests and removes the copy
     done = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         checkout = _copy(Path(folder))

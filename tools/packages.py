@@ -1,8 +1,8 @@
-"""Install the Debian packages that the tools and the lab need, where they are missing.
+"""Install the missing Debian packages that the tools and the lab need.
 
-The lists are tools/packages.txt and lab/packages.txt, and tests/packages.txt for who runs the tests. Where
-all of it is there, this costs one dpkg-query; one who is not root is told what to install. Standard library
-only.
+The lists are tools/packages.txt and lab/packages.txt. tests/packages.txt is for people who run the tests. If
+nothing is missing, this script only runs dpkg-query once. If the user is not root, the error has the command
+that root must run. This module imports the standard library only.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ if TYPE_CHECKING:
 _LISTS = (ROOT / "tools" / "packages.txt", ROOT / "lab" / "packages.txt")
 _TESTS = ROOT / "tests" / "packages.txt"
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # a plain user's PATH may lack them
+_SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # the PATH of a user other than root may lack these folders
 _GO_PACKAGE = "golang-go"
 
 
 def ensure(*, lab: bool, go: bool) -> None:
-    """Install what is missing for Python, for the `lab`, and for building an engine with `go`.
+    """Install the missing Debian packages that Python needs. `lab` adds those of the lab, and `go` adds Go.
 
     Raises:
-        StepError: something is missing and cannot be installed from here, with the command that would.
+        StepError: a package is missing and we cannot install it. The message has the command that installs
+            it.
 
     """
     missing = _missing(wanted()) if lab else {}
     if importlib.util.find_spec("ensurepip") is None:
-        missing["python3-venv"] = ""  # Debian keeps ensurepip apart from the interpreter
+        missing["python3-venv"] = ""  # Debian has ensurepip in a package of its own
     if go and not golang.usable():
         missing[_GO_PACKAGE] = "go"
     if missing:
@@ -46,7 +47,10 @@ def ensure(*, lab: bool, go: bool) -> None:
 
 
 def ensure_for_tests() -> None:
-    """Install what only tests need. Where that is not to be had, the others still run: it is said."""
+    """Install the packages that only tests need.
+
+    If the installation fails, print a note, because the other tests still run.
+    """
     missing = _missing(wanted([_TESTS]))
     if missing:
         try:
@@ -56,7 +60,10 @@ def ensure_for_tests() -> None:
 
 
 def wanted(lists: Sequence[Path] = _LISTS) -> dict[str, str]:
-    """Return the packages of the lists, each with the command that makes it unnecessary or ""."""
+    """Return the packages of the lists.
+
+    The value of a package is the command that makes the package unnecessary; "" if there is no such command.
+    """
     packages: dict[str, str] = {}
     for line in (line for file in lists for line in file.read_text().splitlines()):
         name, command, *_ = [*line.partition("#")[0].split(), "", ""]
@@ -83,19 +90,19 @@ def _found(command: str) -> bool:
 def _install(missing: Mapping[str, str]) -> None:
     if shutil.which("apt-get") is None:
         raise StepError(
-            f"this machine lacks what Debian has in these packages: {' '.join(missing)}. "
-            "It has no apt-get: install the like of them by its own means."
+            f"this machine lacks the programs of these Debian packages: {' '.join(missing)}. "
+            "This machine has no apt-get: install the same programs with its own package manager."
         )
     if os.geteuid() != 0:
         raise StepError(_by_hand(missing))
     apt = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     step("updating apt's package lists", ["apt-get", "update"], env=apt, limit=600)
     offered = _offered(missing)
-    # A package that this release does not have is passed over when it was named for a command: another may
-    # bring it. That the command is there is checked at the end.
+    # If this release lacks a package that is listed for a command, skip the package: another one may have the
+    # command. The end of this function checks that each command exists.
     chosen = [name for name, command in missing.items() if offered.get(name) or not command]
     if _GO_PACKAGE in chosen and not golang.new_enough(offered[_GO_PACKAGE]):
-        raise StepError(f"{golang.ABSENT} {golang.ADVICE}")
+        raise StepError(f"this release of Debian has no Go 1.25 or newer: {golang.ABSENT} {golang.ADVICE}")
     before = _installed()
     with _nothing_started():
         step(
@@ -108,19 +115,24 @@ def _install(missing: Mapping[str, str]) -> None:
     lost = [command for command in missing.values() if command and not _found(command)]
     if lost:
         raise StepError(
-            f"no package of this release brings {', '.join(lost)}: install it and run this again."
+            f"no package of this Debian release has the command {', '.join(lost)}: install it by hand, "
+            "then run `make setup`."
         )
 
 
 def _by_hand(missing: Mapping[str, str]) -> str:
     names = " ".join(name for name in missing if name != _GO_PACKAGE)
     install = f"missing packages; install them with\n    sudo apt-get install {names}\n" if names else ""
-    advice = f"{golang.ABSENT} {golang.ADVICE}\n" if _GO_PACKAGE in missing else ""
+    advice = (
+        f"Go 1.25 or newer is missing on this machine: {golang.ABSENT} {golang.ADVICE}\n"
+        if _GO_PACKAGE in missing
+        else ""
+    )
     return f"{install}{advice}Then run this again."
 
 
 def _offered(packages: Mapping[str, str]) -> dict[str, str]:
-    """Return the version that apt would install of each package it knows."""
+    """Return the version that apt would install, for each package that apt knows."""
     answer = ask(["apt-cache", "policy", *packages], env={"LC_ALL": "C"})
     found = re.findall(r"^(\S+):\n(?:  .*\n)*?  Candidate: (\S+)", answer.stdout, re.MULTILINE)
     return {name: version for name, version in found if version != "(none)"}
@@ -128,12 +140,15 @@ def _offered(packages: Mapping[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _nothing_started() -> Iterator[None]:
-    """Keep apt from starting the daemons it installs: the lab starts its own, with folders of its own."""
+    """Keep apt from starting the daemons that it installs.
+
+    The lab starts its own daemons, with its own folders.
+    """
     if _POLICY.exists():
         yield
         return
     _POLICY.write_text(
-        "#!/bin/sh\n# Portcullis: nothing starts while its packages are installed.\nexit 101\n"
+        "#!/bin/sh\n# Portcullis: no service starts while Portcullis installs packages.\nexit 101\n"
     )
     _POLICY.chmod(0o755)
     try:
@@ -143,11 +158,14 @@ def _nothing_started() -> Iterator[None]:
 
 
 def _keep_stopped(packages: list[str]) -> None:
-    """Disable the services that came with `packages`, or the next boot would start them on this machine."""
+    """Disable the services of `packages`.
+
+    Otherwise these services would start at the next boot of this machine.
+    """
     listed = ask(["dpkg", "--listfiles", *packages]).stdout
     units = sorted(
         set(re.findall(r"/lib/systemd/system/([^/@\n]+\.(?:service|socket|timer))$", listed, re.MULTILINE))
     )
     if units and shutil.which("systemctl"):
         ask(["systemctl", "disable", "--quiet", *units])
-        say(f"    left disabled on this machine: {shlex.join(units)}")
+        say(f"    disabled on this machine: {shlex.join(units)}")

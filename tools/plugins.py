@@ -1,7 +1,7 @@
-"""Which provider plugins are installed, and which are stood in for by the lab's own.
+"""Finds the installed provider plugins, and provides stand-ins of the lab for the others.
 
-The engine prefers an executable on PATH to an installed plugin, so a stand-in is put on PATH only when the
-official plugin is neither installed nor on PATH. Standard library only.
+The engine prefers an executable on PATH to an installed plugin. So a stand-in is on PATH only if the official
+plugin is neither installed nor on PATH. This module imports the standard library only.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / ".portcullis" / "plugins"
 _STAND_INS = ROOT / "lab" / "plugins" / "bin"
-# A shell that has the environment of another checkout has its stand-ins on PATH: no more official than ours.
+# The stand-ins of another checkout, if the shell has the environment of that checkout. Those plugins are not
+# official.
 _OTHERS = ("/.portcullis/plugins", "/lab/plugins/bin")
 _NAMES = ("docker", "command", "tls")
 
 
 def pinned() -> Mapping[str, str]:
-    """Return the version of each provider, which is that of its Python SDK in requirements.in."""
+    """Return the version of each provider: the version of its Python SDK in requirements.in."""
     text = (ROOT / "requirements.in").read_text()
     return {name: re.findall(rf"^pulumi-{name}==(\S+)", text, re.MULTILINE)[0] for name in _NAMES}
 
 
 def origins(home: Path, search: str) -> dict[str, str]:
-    """Return for each plugin where the engine will find it: a folder, or that a stand-in serves."""
+    """Return the place of each plugin, and whether it is the official plugin or a stand-in."""
     found = {}
     for name, version in pinned().items():
         place = official(name, version, home, search)
@@ -40,7 +41,7 @@ def origins(home: Path, search: str) -> dict[str, str]:
 
 
 def official(name: str, version: str, home: Path, search: str) -> Path | None:
-    """Return the official plugin that the engine will use: a program on PATH, or the folder of one."""
+    """Return the official plugin's program on PATH, or else its folder, or None if it is not installed."""
     folders = [
         entry
         for entry in search.split(os.pathsep)
@@ -50,13 +51,13 @@ def official(name: str, version: str, home: Path, search: str) -> Path | None:
     if on_path:
         return Path(on_path)
     installed = home / "plugins" / f"resource-{name}-v{version}"
-    # The engine marks a download that has not ended with a file of this name beside the folder.
+    # While a download has not ended, the engine keeps a file of this name beside the folder.
     partial = installed.with_name(installed.name + ".partial")
     return installed if installed.is_dir() and not partial.exists() else None
 
 
 def stand_ins(home: Path, search: str) -> tuple[str, ...]:
-    """Lay out in `FOLDER` the stand-ins that are needed, and only those; return their names."""
+    """Put the needed stand-ins into `FOLDER`, remove all others, and return the names of the needed ones."""
     needed = tuple(
         name for name, version in pinned().items() if official(name, version, home, search) is None
     )
@@ -74,7 +75,7 @@ def stand_ins(home: Path, search: str) -> tuple[str, ...]:
 
 
 def prepare(home: Path, pulumi: Path | None) -> None:
-    """Install the plugins that are missing where an official `pulumi` can; say which are stood in for."""
+    """Install the missing plugins with the official `pulumi`, and print which plugins have a stand-in."""
     search = os.environ.get("PATH", "")
     for name, version in pinned().items():
         if pulumi is not None and official(name, version, home, search) is None:
@@ -89,4 +90,4 @@ def prepare(home: Path, pulumi: Path | None) -> None:
                 say(f"    {str(error).splitlines()[-1].strip()}")
     needed = stand_ins(home, search)
     if needed:
-        say(f"plugins: the lab's own stand in for {', '.join(needed)} (the official ones are not installed)")
+        say(f"plugins: stand-ins of the lab for {', '.join(needed)} (the official ones are not installed)")

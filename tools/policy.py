@@ -1,7 +1,7 @@
 """Check a stack against the policy pack: `make policy`, `make policy STACK=prod`.
 
-An official Pulumi checks it in a preview, which reads the hosts. With the engine that is built here, whose
-language host runs no pack, `portcullis policy` checks it, with the same result.
+An official Pulumi checks the stack in a preview, which reads the hosts. The language host of the engine that
+we build runs no policy pack. With this engine `portcullis policy` checks the stack, with the same result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tools.steps import ROOT, StepError, ask, reported
 
 
 def command(stack: str, ready: engine.Engine | None) -> list[str]:
-    """Return the command that checks a stack with this engine, or without any."""
+    """Return the command that checks a stack: `pulumi` with an official engine, else `portcullis policy`."""
     if ready is not None and ready.official:
         return ["pulumi", "preview", "--stack", stack, "--policy-pack", "policy"]
     return [str(ROOT / "bin" / "portcullis"), "policy", "--stack", stack]
@@ -35,17 +35,18 @@ def prepare(stack: str) -> None:
         if found.returncode:
             said = found.stderr.strip().removeprefix("error: ")
             raise StepError(
-                f"{said}\n  -> `pulumi stack init {stack}` makes it; `pulumi stack ls` shows others"
+                f"the stack {stack} cannot be checked: {said}\n"
+                f"  -> `pulumi stack init {stack}` creates the stack, `pulumi stack ls` lists all stacks"
             )
         return
     if not (ROOT / "Pulumi.lab.yaml").is_file():
         raise StepError(
-            "there is no disposable host yet (Pulumi.lab.yaml is missing): run `make lab` or `make demo`."
+            "the stack lab has no host yet (Pulumi.lab.yaml is missing): run `make lab` or `make demo`."
         )
     if not (ROOT / ".pulumi-state/.pulumi/stacks/portcullis/lab.json").exists():
         made = ask(["pulumi", "stack", "select", stack, "--create"], cwd=ROOT)
         if made.returncode:
-            raise StepError(f"the stack {stack} cannot be made: {made.stderr.strip()}")
+            raise StepError(f"the stack {stack} cannot be created: {made.stderr.strip()}")
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 """Make this machine ready: Debian packages, virtual environment, Pulumi engine. `make setup` runs it.
 
-What is there already is left as it is, and then this takes well under a second.
+The script changes nothing that exists already. If everything exists, it takes less than a second.
 
-    tools/prepare.py             everything, saying which engine and plugins are used
-    tools/prepare.py --no-engine without the engine: enough for lint, types and unit tests
-    tools/prepare.py --tests     everything, and what only the tests need
-    tools/prepare.py --quiet     everything, and not a word when it is there
+- `tools/prepare.py`: everything, and print which engine and plugins are used
+- `tools/prepare.py --no-engine`: everything except the engine: enough for lint, types and unit tests
+- `tools/prepare.py --tests`: everything, and what only the tests need
+- `tools/prepare.py --quiet`: everything, and print nothing if all of it exists
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="tools/prepare.py", description="Make this machine ready.")
     parser.add_argument("--no-engine", action="store_true", help="enough for lint, types and unit tests")
-    parser.add_argument("--tests", action="store_true", help="with what only the tests need: a browser")
-    parser.add_argument("--quiet", action="store_true", help="say nothing when everything is there")
+    parser.add_argument("--tests", action="store_true", help="also what only the tests need: a browser")
+    parser.add_argument("--quiet", action="store_true", help="print nothing if everything exists")
     chosen = parser.parse_args()
     with reported():
         ready = None if chosen.no_engine else engine.find()

@@ -1,4 +1,4 @@
-"""Programs from PyPI that cannot share the environment of everything else, each in one of its own."""
+"""Installs programs from PyPI, each in its own environment, because their packages conflict with ours."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PREFIX = "requirements-"
-# What a file lets pip build (sslyze), it builds with tools of known hashes.
+# If pip has to build a package (sslyze), it builds the package with tools of known hashes.
 _HASHED = ("--require-hashes", "--only-binary", ":all:", "--build-constraint", str(ROOT / "requirements.txt"))
 
 
 def installed(requirements: Path) -> Path:
-    """Return the `bin` folder of an environment with what `requirements-NAME.txt` locks, made on first use.
+    """Return the `bin` folder of the environment of `requirements-NAME.txt`.
 
-    It lives in the cache under a key of the file and the Python version: a changed pin makes a new one.
+    The first call makes the environment. The environment is in the cache. The name of its folder contains a
+    hash of the file and the Python version, so a changed pin makes a new environment.
 
     Raises:
-        StepError: it could not be made.
+        StepError: the environment cannot be made.
 
     """
     name = requirements.stem.removeprefix(_PREFIX)
@@ -33,10 +34,12 @@ def installed(requirements: Path) -> Path:
     with locked(venv.parent, f"the environment of {name}"):
         if not complete.exists():
             shutil.rmtree(venv, ignore_errors=True)
-            # Our own pip installs into it: a pip for each costs two seconds of work and is of no use.
+            # Our own pip installs into the environment. A pip in each environment would cost two seconds.
             made = ask([sys.executable, "-m", "venv", "--without-pip", str(venv)], limit=300)
             if made.returncode != 0:
-                raise StepError(f"python -m venv failed for {name}: {(made.stdout + made.stderr).strip()}")
+                raise StepError(
+                    f"the command `python -m venv` failed for {name}: {(made.stdout + made.stderr).strip()}"
+                )
             pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install"]
             step(
                 f"installing {name}",

@@ -1,6 +1,7 @@
-"""What the tools share: where the checkout and the cache are, and long steps that show progress.
+"""Functions that the tools share: paths of the checkout and the cache, and long steps with progress.
 
-Standard library only: this runs with the machine's own Python, before any virtual environment exists.
+This module imports the standard library only, because it runs with the machine's own Python, before a virtual
+environment exists.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ _TAIL_LINES = 25
 
 
 class StepError(Exception):
-    """A step that cannot go on; the message says what failed, why, and what to do."""
+    """A step that failed. The message has the failed step, the cause and the remedy."""
 
 
 def cache() -> Path:
-    """Return the folder for everything that is downloaded or built, shared by all checkouts of a user."""
+    """Return the folder for all downloads and builds. All checkouts of a user share this folder."""
     named = os.environ.get("PORTCULLIS_CACHE")
     return Path(named).expanduser().absolute() if named else Path.home() / ".cache" / "portcullis"
 
 
 def say(line: str) -> None:
-    """Print a line for the person who waits; stdout stays free for what a command answers."""
+    """Print a line for people. The line goes to stderr, because stdout is for the answer of a command."""
     print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
-    """Let one process at a time make `what` in `folder`; the others wait and then find it made."""
+    """Let only one process at a time make `what` in `folder`. Other processes wait until `what` is made."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:
@@ -55,9 +56,10 @@ def locked(folder: Path, what: str) -> Iterator[None]:
 def ask(
     argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, limit: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Run one short command and return what it answers; one that cannot be run answers with code 127.
+    """Run one short command and return its answer.
 
-    `env` is added to the environment; `limit` is in seconds.
+    If the command cannot be run, the answer has code 127. `env` is added to the environment. `limit` is in
+    seconds.
     """
     try:
         return subprocess.run(
@@ -87,12 +89,13 @@ def step(
 ) -> None:
     """Run one long command quietly, with a line of progress every ten seconds.
 
-    The progress is the number of output lines so far where `counted` says what they are, else the last one.
-    The end of the output is shown when the command fails. `env` is added to the environment; `limit` is in
-    seconds.
+    `counted` says what a line of output stands for, such as "packages fetched". With `counted`, the progress
+    is the number of lines so far. Without `counted`, the progress is the last line. `env` is added to the
+    environment. `limit` is in seconds.
 
     Raises:
-        StepError: the command could not be started, failed (with the end of its output) or took too long.
+        StepError: the command cannot be started, took too long, or failed. After a failure, the message has
+            the end of the output.
 
     """
     say(f"==> {title}")
@@ -116,7 +119,7 @@ def step(
 
     def collect() -> None:
         nonlocal seen
-        assert process.stdout is not None  # noqa: S101 (it was asked for above)
+        assert process.stdout is not None  # noqa: S101 (see PIPE above)
         with process.stdout as output:
             for line in output:
                 seen += 1
@@ -135,7 +138,7 @@ def step(
                 if passed > limit:
                     raise StepError(f"{title}: not done after {limit:.0f} s. {hint}".rstrip()) from None
     finally:
-        if process.poll() is None:  # interrupted: do not leave it running
+        if process.poll() is None:  # we were interrupted: stop the command too
             process.terminate()
             process.wait()
     reader.join(_PROGRESS_SECONDS)
@@ -151,7 +154,7 @@ def _last(tail: deque[str]) -> str:
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """End the program with one message for people when a step fails, and without a traceback on Ctrl-C."""
+    """If a step fails, end the program with one message for people. Ctrl-C shows no traceback."""
     try:
         yield
     except StepError as error:

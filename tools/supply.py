@@ -1,10 +1,11 @@
-"""What a release is made of, and what is known against it. `make sbom` and `make audit` run it.
+"""Lists the packages of a release, and their known vulnerabilities. `make sbom` and `make audit` run it.
 
-    tools/supply.py sbom     the program's packages in the lock, as CycloneDX: dist/NAME-VERSION.cdx.json
-    tools/supply.py audit    known vulnerabilities of all locked Python packages and of the Go modules
+- `tools/supply.py sbom`: the program's packages in the lock, as CycloneDX: dist/NAME-VERSION.cdx.json
+- `tools/supply.py audit`: known vulnerabilities of all locked Python packages and of the Go modules
 
-`audit` ends with 0 if everything was asked for and nothing is known, with 1 if something is known, and with 2
-if an index could not be asked, wholly or for one package: then nobody knows.
+`audit` ends with 0 if both indexes answered for everything and have no vulnerability. It ends with 1 if there
+is a known vulnerability. It ends with 2 if an index did not answer for all packages, because then the result
+is unknown.
 """
 
 from __future__ import annotations
@@ -27,29 +28,32 @@ from tools import golang, lock, programs
 from tools.steps import ROOT, StepError, reported, say
 
 _GO_INDEX = "https://vuln.go.dev"
-_FOUND = 3  # what govulncheck ends with then
+_FOUND = 3  # the exit code of govulncheck if it finds a vulnerability
 _SUMMARY = {
-    0: "Everything was asked for, and nothing is known.",
-    1: "Something is known: upgrade it, for example by make lock LOCK='--upgrade-package NAME'.",
-    2: f"error: this is no clean bill. Run it where PyPI's vulnerabilities and {_GO_INDEX} are reached.",
+    0: "The indexes answered for everything, and no vulnerability is known.",
+    1: "There are known vulnerabilities: upgrade, for example with make lock LOCK='--upgrade-package NAME'.",
+    2: f"error: the result is incomplete. Run it where PyPI's vulnerabilities and {_GO_INDEX} are reachable.",
 }
 
 
 @dataclass
 class Verdict:
-    """What an audit found, and what it could not find out; a line each."""
+    """The result of an audit: a line for each known vulnerability, and for each part without an answer."""
 
     known: list[str] = field(default_factory=list)
     unasked: list[str] = field(default_factory=list)
 
     def add(self, other: Verdict) -> None:
-        """Take in another one; what is known of a package that several locks have is known once."""
+        """Add another verdict to this verdict.
+
+        A line about a package that several locks have is kept once.
+        """
         self.known += [line for line in other.known if line not in self.known]
         self.unasked += [line for line in other.unasked if line not in self.unasked]
 
     @property
     def code(self) -> int:
-        """What the program ends with."""
+        """The exit code of the program."""
         return 1 if self.known else 2 if self.unasked else 0
 
 
@@ -72,13 +76,13 @@ def of_python(name: str, answer: str, complaint: str) -> Verdict:
         )
     for package in packages:
         for known in package.get("vulns", ()):
-            mended = ", ".join(known["fix_versions"]) or "no version"
-            verdict.known.append(f"{package['name']} {package['version']}: {known['id']}, mended in {mended}")
+            fixed = ", ".join(known["fix_versions"]) or "no version"
+            verdict.known.append(f"{package['name']} {package['version']}: {known['id']}, fixed in {fixed}")
     return verdict
 
 
 def of_go(name: str, code: int, answer: str, complaint: str) -> Verdict:
-    """Read what govulncheck printed of a module, and what it ended with."""
+    """Read the output of govulncheck for a module, and its exit code."""
     if code == _FOUND:
         found = re.findall(r"^Vulnerability #\d+: (.*)$", answer, re.MULTILINE)
         return Verdict(known=[f"{name}: {line}" for line in found])
@@ -93,7 +97,7 @@ def _python() -> Verdict:
     verdict = Verdict()
     for source in lock.sources():
         name = str(source.with_suffix(".txt").relative_to(ROOT))
-        say(f"==> asking for {name}")
+        say(f"==> checking {name}")
         argv = [str(program), *flags, "--requirement", name]
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
         verdict.add(of_python(name, done.stdout, done.stderr))
@@ -108,7 +112,7 @@ def _go() -> Verdict:
     program = golang.tool(ROOT / "tools/go/govulncheck", "golang.org/x/vuln/cmd/govulncheck")
     verdict = Verdict()
     for module in sorted((ROOT / "tools/go").iterdir()):
-        say(f"==> asking for {module.relative_to(ROOT)}")
+        say(f"==> checking {module.relative_to(ROOT)}")
         go, env = golang.toolchain(module)
         env["PATH"] = f"{Path(go).parent}:{os.environ['PATH']}"
         wanted = re.findall(r"^tool (\S+)$", (module / "go.mod").read_text(), re.MULTILINE) or ["./..."]
@@ -121,7 +125,7 @@ def _go() -> Verdict:
 
 
 def audit() -> int:
-    """Ask both indexes, print what they say and return what the program ends with."""
+    """Ask both indexes, print their answers and return the exit code of the program."""
     verdict = Verdict()
     for language, ask in (("Python", _python), ("Go", _go)):
         try:
@@ -131,13 +135,13 @@ def audit() -> int:
     for line in verdict.known:
         print(f"vulnerable: {line}")
     for line in verdict.unasked:
-        print(f"not known: {line}")
+        print(f"unknown: {line}")
     say(_SUMMARY[verdict.code])
     return verdict.code
 
 
 def sbom(folder: Path) -> Path:
-    """Write the bill of materials into a folder and return its path: the same bytes for the same lock."""
+    """Write the bill of materials into a folder and return its path. The same lock gives the same bytes."""
     program = programs.installed(ROOT / "tools/requirements-supply.txt") / "cyclonedx-py"
     text = (ROOT / "pyproject.toml").read_text()
     (version,) = re.findall(
@@ -147,13 +151,13 @@ def sbom(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     written = folder / f"{name}-{version}.cdx.json"
     with tempfile.TemporaryDirectory() as scratch:
-        # Hatch reads the version from the package; this tool does not ask it.
+        # Hatch reads the version from the package, but this tool does not ask Hatch.
         project = Path(scratch) / "pyproject.toml"
         project.write_text(text.replace('dynamic = ["version"]', f'version = "{version}"'))
         argv = [str(program), "requirements", str(ROOT / "requirements.txt"), "--pyproject", str(project)]
         subprocess.run(
             [*argv, "--output-reproducible", "--of", "JSON", "-o", str(written)],
-            # It warns that a lock does not say who asked for what.
+            # Without this option, it would warn that a lock does not tell the dependencies between packages.
             env={**os.environ, "PYTHONWARNINGS": "ignore::UserWarning"},
             check=True,
         )

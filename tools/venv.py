@@ -1,7 +1,8 @@
-"""The virtual environment with everything that developing, testing and running the program needs.
+"""Makes the virtual environment for developing, testing and running the program.
 
-It lives in the cache under a key of the pinned requirements and the Python version, so a changed pin makes
-a new one and an old checkout keeps the old one; `.venv` in the checkout points at it.
+The environment is in the cache. The name of its folder is a hash of the pinned requirements and the Python
+version. So a changed pin makes a new environment, and an old checkout keeps the old environment. `.venv` in
+the checkout is a link to the environment.
 """
 
 from __future__ import annotations
@@ -24,21 +25,23 @@ _COMPLETE = ".complete"
 
 
 def key() -> str:
-    """Return what names the environment: the pins, the Python version, the machine's architecture."""
+    """Return the key of the environment, from the pins, the Python version and the architecture."""
     digest = hashlib.sha256(_LOCK.read_bytes())
     digest.update(f"{platform.python_version()} {sys.base_prefix} {platform.machine()}".encode())
     return digest.hexdigest()[:16]
 
 
 def ensure() -> Path:
-    """Make the environment unless it is complete, point `.venv` at it and return its folder.
+    """Make the environment unless it is complete, link `.venv` to it and return its folder.
 
     Raises:
-        StepError: this Python is too old, or a package could not be installed.
+        StepError: this Python is too old, or a package cannot be installed.
 
     """
     if sys.version_info < _OLDEST_PYTHON:
-        raise StepError(f"Python 3.11 or newer is needed; {sys.executable} is {platform.python_version()}.")
+        raise StepError(
+            f"Python 3.11 or newer is needed, but {sys.executable} is {platform.python_version()}."
+        )
     venv = cache() / "venv" / key()
     if not (venv / _COMPLETE).exists():
         with locked(venv.parent, "the virtual environment"):
@@ -49,13 +52,13 @@ def ensure() -> Path:
 
 
 def _make(venv: Path) -> None:
-    # Scripts in a virtual environment carry its absolute path, so it is built in place; the marker file,
-    # written last, is what makes it count.
+    # Scripts in a virtual environment contain its absolute path, so we build it in place. The marker file is
+    # written last, because an environment without it does not count.
     shutil.rmtree(venv, ignore_errors=True)
     made = ask([_base_python(), "-m", "venv", str(venv)], limit=300)
     if made.returncode != 0:
         raise StepError(
-            f"python3 -m venv failed: {(made.stdout + made.stderr).strip()}\n"
+            f"the command `python3 -m venv` failed: {(made.stdout + made.stderr).strip()}\n"
             "On Debian and Ubuntu: apt-get install python3-venv"
         )
     step(
@@ -68,7 +71,7 @@ def _make(venv: Path) -> None:
 
 
 def _base_python() -> str:
-    """Return the interpreter under any virtual environment we were started in: never stack one on another."""
+    """Return the interpreter outside of any virtual environment, so that environments are not nested."""
     base = getattr(sys, "_base_executable", "") or sys.executable
     return str(base)
 
@@ -78,7 +81,9 @@ def _point(link: Path, venv: Path) -> None:
         if link.readlink() == venv:
             return
     elif link.exists():
-        raise StepError(f"{link} is not ours (a symbolic link into the cache is expected): move it away.")
+        raise StepError(
+            f"{link} must be a symbolic link into the cache, but is a file or folder: move {link} away."
+        )
     fresh = link.with_name(f".venv.{os.getpid()}")
     fresh.symlink_to(venv)
     fresh.replace(link)

@@ -1,4 +1,4 @@
-"""Declare the resources of an exported stack: same types, names, parents, inputs and order."""
+"""Declare the resources of an exported stack with the same types, names, parents, inputs and order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import pulumi
 
 
 def plain(value: Any) -> Any:
-    """Return a value of the export as a program writes it; a secret has its JSON below `plaintext`."""
+    """Return a value of the exported state in the form that a program passes to a resource.
+
+    In the export, a secret is a map whose key `plaintext` has the secret value as JSON.
+    """
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, dict):

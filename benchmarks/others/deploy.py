@@ -1,4 +1,4 @@
-"""The graph as pyinfra has it. Run by pyinfra, in its own environment; imported by nobody."""
+"""The benchmark's graph as operations of pyinfra. pyinfra runs this file in its own Python environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Declare what the benchmark's list says, as a program of one's own would."""
+"""Declare the resources of the benchmark's graph, as a program of a user does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ files = {
     for file in graph["files"]
 }
 if graph["sites"]:
-    # Each a file of its own, as every site is. A certificate would be one resource more.
+    # Each site is one file. A certificate would be one more resource.
     there = SiteArgs(redirect="https://www.example.com", tls="none")
     sites = {f"customer-{number}.shops.example.com": there for number in range(graph["sites"])}
     ReverseProxy("nginx", ReverseProxyArgs(), host=Host(HOST), sites=sites)

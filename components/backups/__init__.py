@@ -1,1 +1,1 @@
-"""Backups of stores: the job that makes and restores them, and the check that they are fresh."""
+"""Backups of Redis and MongoDB: the job that makes and restores backups, and the check of their age."""

@@ -1,4 +1,4 @@
-"""Settings of backups: when stores are backed up, how long dumps stay, and where copies go."""
+"""Settings of backups: when databases are backed up, how long dumps stay, and where copies of dumps go."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from portcullis.config.value_types import Choice, MapOf, Number, OrOutput, Secre
 
 # https://restic.readthedocs.io/en/stable/030_preparing_a_new_repo.html
 _BACKENDS = ("sftp", "rest", "s3", "swift", "b2", "azure", "gs", "rclone")
-# At least two levels, because a repository fills the folder that it gets.
+# The path needs at least two levels, because a repository fills its whole folder.
 _FOLDER = r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*){2,}"
 
 
@@ -23,7 +23,7 @@ def _repository(text: str) -> tuple[str, str] | None:
     if not text.isprintable() or " " in text:
         return ("is not the address of a repository", how)
     if text.startswith("/"):
-        # The unit's file contains the folder, and a path in there must be plain.
+        # The path also becomes a line of the systemd unit, so it may contain plain characters only.
         return None if re.fullmatch(_FOLDER, text) else ("is not a plain path", how)
     if ":" in text and backend in _BACKENDS:
         return None
@@ -34,7 +34,7 @@ Days = Annotated[int, Number("a number of days", 1, 3650)]
 TimeOfDay = Annotated[
     str, Text("a time of day", r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", 'write "03:30", in quotes')
 ]
-# The kinds as the job's settings spell them.
+# The kinds of stores, as the job's settings spell them.
 StoreKind = Annotated[Literal["redis", "mongo"], Choice("a kind of store")]
 CaPath = Annotated[str, Text("a path", r"(?:/[A-Za-z0-9._-]+)+", "write /run/secrets/…")]
 Repository = Annotated[TextInput, OrOutput(Text("the address of a repository", refused=_repository))]
@@ -42,7 +42,7 @@ SecretVariable = Annotated[SecretInput, SecretText(may_be_empty=True)]
 
 
 class ResticArgs(Section):
-    """A restic repository for copies elsewhere, in any of restic's backends. Every value may be secret."""
+    """A restic repository for copies of the dumps, in any backend of restic. Every value may be secret."""
 
     what: ClassVar[str] = "a repository of restic"
 
@@ -57,13 +57,16 @@ class ResticArgs(Section):
 
     @property
     def local(self) -> str:
-        """The repository's folder, if it is a folder of the host. A secret address never counts as one."""
+        """The repository's folder, if it is a folder of the host.
+
+        The value is "" for any other repository, and if the address is a secret.
+        """
         text = self.repository if isinstance(self.repository, str) else ""
         return text if text.startswith("/") else ""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse values of several lines: each value becomes one line of a file."""
+        """Refuse a value with several lines, because each value becomes one line of a file."""
         values = [(written.get("password"), written.at.field("password"))]
         values += [(value, place) for _, value, place in written.items("environment")]
         for value, place in values:

@@ -1,4 +1,7 @@
-"""Backups of the stores: every night, checked, and kept for some days. An old backup shows as drift."""
+"""The component that backs up Redis and MongoDB servers every night.
+
+If a server has no fresh backup, a preview shows drift.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,13 @@ class Backup(pulumi.ComponentResource):
     """The job that backs up stores, its timer, and the check that each store has a fresh backup.
 
     Dumps are in /var/backups/portcullis and stay when the stack is destroyed. The first `up` takes the first
-    backup. On the host, `portcullis-backup` runs, lists and restores. `make restore` does it from the
-    deploying machine.
+    backup. On the host, the command `portcullis-backup` makes, lists and restores backups. On the deploying
+    machine, `make restore` lists and restores backups.
 
     Attributes:
-        restic_password: the repository's password, a secret; None without restic. Reading the copies needs
-            this password and the variables of the backend. Keep it outside of the host.
+        restic_password: the repository's password, a secret; None without restic. Nobody can read the copies
+            in the repository without this password and the variables in `ResticArgs.environment`. Keep the
+            password and these variables in a second place, outside of the host.
 
     Example:
         ```python
@@ -84,13 +88,15 @@ class Backup(pulumi.ComponentResource):
 
         Args:
             name: the component's name, such as "web1-backup".
-            args: settings of the backups. Without `restic`, nothing of restic is installed.
-            host: the host. With `adopt`, existing files that differ are replaced.
-            stores: the stores by name, as `make restore STORE=…` calls them.
-            opts: options of the component. Let it depend on the stores: the first `up` backs them up.
+            args: settings of the backups. Without `restic`, the component does not install restic.
+            host: the host. With `adopt`, the deploy replaces existing files that differ from the declared
+                files.
+            stores: the stores, by the names that `make restore STORE=…` uses.
+            opts: options of the component. Add the stores to its `depends_on`, because the first `up` backs
+                up the stores.
 
         Raises:
-            ArgumentsError: with every argument that cannot be used.
+            ArgumentsError: an argument cannot be used. The error lists every such argument.
         """
         _check(args, stores)
         super().__init__("portcullis:index:Backup", name, None, opts)
@@ -206,10 +212,13 @@ class Backup(pulumi.ComponentResource):
 
 
 def _check(args: BackupsArgs, stores: Mapping[str, BackupSource]) -> None:
-    """Refuse backups without a store, and names that the job could not tell apart."""
+    """Refuse backups without a store, and a store with the reserved name `RESTIC`.
+
+    The status file notes the result of the restic copies under this name.
+    """
     faults = faults_in(ListOf[StoreName], stores, "Backup.stores")
     if RESTIC in stores:
-        why = f"{shown(RESTIC)} is not a name for a store: it is the name of the copies elsewhere"
+        why = f"{shown(RESTIC)} is not a name for a store: it is the name of the copies in the repository"
         faults.append(Fault("Backup.stores", why, "write redis or mongo"))
     if not stores:
         faults.append(Fault("Backup.stores", "names no store", "leave out the component"))

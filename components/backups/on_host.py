@@ -1,4 +1,4 @@
-"""The age of each store's last backup, and the run that takes a new one."""
+"""The agent's code for backups: it reads the age of each store's last backup, and runs the backup job."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 # How long a deployment waits for a run. The deploying machine waits a little longer.
 _RUN = 1100.0  # seconds
 _LINES = 15
-_SHOWN = 300  # characters of a reason
-_LATEST = 1e11  # seconds since 1970: the year 5138
+_SHOWN = 300  # characters of a reason that the state keeps
+_LATEST = 1e11  # the latest valid time, in seconds since 1970: the year 5138
 
 
 class Backups(Kind[BackupStatusSpec, BackupStatusDesired, BackupStatusFacts]):
-    """The kind `backups`: what the job's status file says of the declared stores."""
+    """Handles host resources of the kind `backups`: whether each declared store has a fresh backup."""
 
     spec_type = BackupStatusSpec
     desired_type = BackupStatusDesired
@@ -49,7 +49,7 @@ class Backups(Kind[BackupStatusSpec, BackupStatusDesired, BackupStatusFacts]):
         ]
 
     def is_unmodified_default(self, item: str, facts: BackupStatusFacts) -> bool:
-        """Return True: a backup replaces nothing."""
+        """Return True: a backup replaces nothing on the host, so it needs no `adopt`."""
         return True
 
     def apply(self, desired: BackupStatusDesired, steps: list[Step], work: Work) -> None:
@@ -65,21 +65,23 @@ class Backups(Kind[BackupStatusSpec, BackupStatusDesired, BackupStatusFacts]):
                 raise
             raise AgentError(
                 "timeout",
-                f"the backup is still running after {_RUN / 60:.0f} minutes, and continues",
+                f"the backup has been running for {_RUN / 60:.0f} minutes and has not ended; it continues on "
+                "the host",
                 prop="stores",
-                hint=f"`journalctl -fu {unit}` shows when it ends; then run `up` again",
+                hint=f"`journalctl -fu {unit}` shows when the backup ends; then run `up` again",
             ) from None
         if done.code != 0:
             raise AgentError(
                 "failed",
-                "the backup failed",
+                "the backup of the stores failed",
                 prop="stores",
-                hint="fix what its last lines name and run `up` again; older backups are unchanged",
+                hint=f"fix the cause that `journalctl -u {unit}` shows, then run `up` again; older backups "
+                "are unchanged",
                 detail=journal.last_lines(self._machine, unit, _LINES, since=since) or done.text,
             )
 
     def remove(self, desired: BackupStatusDesired, record: Record, folder: Path) -> str:
-        """Keep the dumps."""
+        """Keep all dumps, and return "kept"."""
         return "kept"
 
 
@@ -91,18 +93,21 @@ def _read(spec: BackupStatusSpec) -> BackupStatusFacts:
 
 
 def _status(path: Path) -> dict[str, Any]:
-    """Return the job's notes. A file that is not valid counts as none, and the next run replaces it."""
+    """Return the results that the job noted.
+
+    A file that is not valid counts as missing, and the next run replaces it.
+    """
     try:
         found = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     except OSError:
-        raise AgentError("unreadable", f"cannot read {path}", prop="status") from None
+        raise AgentError("unreadable", f"the agent cannot read {path} on the host", prop="status") from None
     return found if isinstance(found, dict) else {}
 
 
 def _state(entry: Any, hours: float) -> str:
-    """Return ``fresh``, or what is wrong."""
+    """Return ``fresh``, or the fault of the store's backup."""
     known = entry if isinstance(entry, dict) else {}
     reason = " ".join(str(known.get("reason") or "").split())[:_SHOWN]
     success = known.get("success")
@@ -117,13 +122,16 @@ def _state(entry: Any, hours: float) -> str:
 
 
 def _file_fault(known: dict[str, Any]) -> str:
-    """Return what is wrong with the file of the last success. Copies in a repository have no file here."""
+    """Return what is wrong with the file of the last successful dump, or "".
+
+    The entry about the restic copies names no file. For this entry, the function returns "".
+    """
     file, size = known.get("file"), known.get("bytes")
     if not file:
         return ""
     try:
         there = Path(str(file)).stat().st_size
-    except (OSError, ValueError):  # a zero byte in its name
+    except (OSError, ValueError):  # the name contains a zero byte
         return f"{file} is gone"
     return "" if there == size else f"{file} has {there} of its {size} bytes"
 

@@ -1,4 +1,4 @@
-"""The age of a host's backups, as the job on the host notes it."""
+"""The resource that checks the age of a host's backups. The backup job on the host notes this age."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class BackupStatusProvider(HostProvider):
     live = ("stores",)
     identity = ("host", "unit")
     sets = MappingProxyType({"stores": FRESH})
-    instead_of_import = "it only reads: declare it"
+    instead_of_import = "declare the resource instead; it only checks the host"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check the unit, the status file and the stores."""
+        """Check the inputs: the unit, the status file and the stores."""
         unit = inputs.text("unit")
         if unit is not None and not unit.endswith(".service"):
             inputs.fail("unit", f"{unit!r} is not the full name of a service")
@@ -53,11 +53,14 @@ class BackupStatusProvider(HostProvider):
                 inputs.fail("stores", f"{name!r} is not the name of a store")
 
     def absent_inputs(self) -> Props:
-        """Return nothing: if the job never ran, each store says so."""
+        """Return no inputs.
+
+        This resource is never absent: without any run, each store counts as never backed up.
+        """
         return {}
 
     def lines(self, change: Change) -> list[Line]:
-        """Report each store without a fresh backup, and the age of its last one."""
+        """Report each store without a fresh backup, and the age of its last backup."""
         if change.op != "update":
             return [replace(line, follows=True) for line in super().lines(change)]
         found = [
@@ -69,10 +72,12 @@ class BackupStatusProvider(HostProvider):
 
 
 class BackupStatus(HostResource):
-    """Checks that every store has a fresh backup. If one has none, that shows as drift, and `up` takes one.
+    """Checks that every store has a fresh backup.
+
+    An old or missing backup shows as drift, and `up` takes a new backup.
 
     Attributes:
-        stores: each store with "fresh", or with its last success and what is wrong.
+        stores: each store with "fresh", or with a text about its last good backup and the fault.
     """
 
     stores: pulumi.Output[dict[str, str]]
@@ -88,15 +93,15 @@ class BackupStatus(HostResource):
         hours: float = 48,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare fresh backups.
+        """Declare that each store has a fresh backup.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
             unit: the service that makes the backups, such as "portcullis-backup.service".
-            status: the file where the service notes each store's last success.
+            status: the file where the service notes the last good backup of each store.
             stores: the names of the stores.
-            hours: how old the last success may be.
+            hours: the highest allowed age of a store's last backup, in hours.
             opts: resource options.
         """
         super().__init__(

@@ -53,39 +53,40 @@ CertificateSource = Annotated[
 
 
 class DnsArgs(Section):
-    """How to prove names to the authority by DNS records."""
+    """How certbot uses DNS records to prove to the authority that it controls the host names."""
 
     what: ClassVar[str] = "how to prove names by DNS records"
 
     provider: Provider
     """The DNS provider of the zone, by the name of certbot's plugin, such as cloudflare."""
     credentials: SecretName
-    """The name of the secret that holds the plugin's whole credentials file."""
+    """The name of the secret that contains the plugin's whole credentials file."""
     propagation: Seconds = 60
-    """Seconds to wait until a new record is visible."""
+    """Seconds to wait until a new DNS record is visible."""
 
 
 class AcmeArgs(Section):
-    """Who issues certificates, and for which account."""
+    """The certificate authority, and the account with it."""
 
     what: ClassVar[str] = "a certificate authority"
 
     email: Email | None = None
-    """The e-mail address of the account with the authority. Using the account accepts the authority's terms
-    of service. An existing account keeps its address."""
+    """The e-mail address of the account with the authority. By using the account, you accept the authority's
+    terms of service. An existing account keeps its e-mail address."""
     server: Server = "production"
     """`production` or `staging` for Let's Encrypt, or the https:// address of another authority's directory.
     Certificates of staging are for trials: no browser trusts them."""
     ca_bundle: LocalFile | None = None
-    """A local file with the root certificate of the authority's own server, if the host does not trust it."""
+    """A local file with the root certificate for the authority's server, if the host does not trust that
+    server yet."""
     profile: Profile = ""
-    """The certificate profile of the authority, such as Let's Encrypt's `tlsserver`. It needs certbot 4,
-    which Debian 13 has."""
+    """The certificate profile of the authority, such as Let's Encrypt's `tlsserver`. A profile needs certbot
+    4, which Debian 13 has."""
     precheck: bool = True
-    """Before certbot asks the authority, request a token from every name on port 80, as the authority does.
-    Set false if the host cannot reach its own public address."""
+    """Before certbot asks the authority, the agent requests a token from every name on port 80, as the
+    authority does. Set false if the host cannot reach its own public address."""
     dns: DnsArgs | None = None
-    """How to prove names by DNS records, for sites with `challenge: dns`."""
+    """How certbot proves with DNS records that it controls a host name, for sites with `challenge: dns`."""
 
     @property
     def directory(self) -> str:
@@ -94,12 +95,12 @@ class AcmeArgs(Section):
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse a root certificate for Let's Encrypt, which every host trusts."""
+        """Refuse `ca_bundle` for Let's Encrypt, because every host trusts Let's Encrypt already."""
         server = written.get("server", "production")
         if isinstance(written.get("ca_bundle"), str) and isinstance(server, str) and server in _SERVERS:
             written.at.field("ca_bundle").report(
                 "is for private authorities only",
-                "hosts trust Let's Encrypt without it: leave it out",
+                "leave ca_bundle out: hosts trust Let's Encrypt without it",
             )
 
 
@@ -111,7 +112,7 @@ class CertificateArgs(Section):
     chain: ProjectFile
     """A file of the project with the certificate and then its chain, in PEM."""
     key: SecretName
-    """The name of the secret that holds its private key, in PEM."""
+    """The name of the secret with the certificate's private key, in PEM."""
 
 
 class InternalCaArgs(Section):
@@ -124,17 +125,17 @@ class InternalCaArgs(Section):
     server_hours: Hours = 90 * _DAY
     """How long a server's certificate lasts, in hours."""
     renew_hours: Hours = 30 * _DAY
-    """In how many of its last hours an `up` renews a server's certificate. Without an `up` in that time, the
-    certificate expires."""
+    """How many hours before the end of a server's certificate an `up` renews it. If no `up` runs in these
+    hours, the certificate expires."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse a certificate that would always be due, or that would outlive its authority."""
+        """Refuse a certificate that would always be due for renewal, or would outlive its authority."""
         hours = {
             name: valid(Hours, written.get(name, field.default)) for name, field in cls.model_fields.items()
         }
         if None in hours.values():
-            return  # the field has reported that already
+            return  # the field itself reports this fault
         if hours["renew_hours"] >= hours["server_hours"]:
             how = "every `up` would renew the certificate"
             written.at.field("renew_hours").report("is not shorter than server_hours", how)

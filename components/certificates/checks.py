@@ -1,4 +1,4 @@
-"""Checks of what an authority needs from elsewhere: the file of its root certificate, and secrets."""
+"""Checks of the files and secrets that the settings of a certificate authority name."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def authority(acme: Written, declared: HasSecrets) -> None:
-    """Report a root certificate that cannot be read, and credentials that are not a declared secret.
+    """Report a root certificate file that cannot be read, and DNS credentials that are not a declared secret.
 
     Args:
-        acme: the `AcmeArgs`, as they were written.
-        declared: holds the declared secrets.
+        acme: the settings of `AcmeArgs`, as the user wrote them.
+        declared: the section with the declared secrets.
     """
     if isinstance(acme.get("ca_bundle"), str):
         from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - slow, seldom needed

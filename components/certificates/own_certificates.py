@@ -1,4 +1,4 @@
-"""A user's own certificate, checked before a deploy: a preview reports what nginx would refuse."""
+"""Checks of a user's own certificate, so that a preview already reports what nginx would refuse."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _RENEW = "renew it with its issuer"
 
 
 def read(path: str) -> str:
-    """Return the text of a certificate file. The path is relative to the project.
+    """Return the text of a certificate file. The path is relative to the project's folder.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     return Path(path).expanduser().read_text("ascii", "replace")
 
 
 def warning(path: str) -> str:
-    """Return a warning about a certificate that ends soon or has ended, or "" where it lasts longer.
+    """Return a warning about a certificate that ends soon or has ended.
 
-    It is not a fault: time passes by itself, and a stack with an expired certificate must still be
-    deployable.
+    Return "" for a certificate that lasts longer. An expired certificate is no fault, because a stack with
+    such a certificate must still be deployable.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     found = x509.load_pem_x509_certificates(read(path).encode("ascii", "replace"))
     left = found[0].not_valid_after_utc - datetime.now(UTC)
@@ -50,13 +50,13 @@ def warning(path: str) -> str:
 
 
 def check(path: str, key: str, names: Iterable[str], at: SettingPath) -> None:
-    """Report what is wrong with a certificate, its chain and its key for a site with these names.
+    """Report the faults of a certificate, its chain and its key for a site with these names.
 
     Args:
         path: the file of the certificate and its chain.
-        key: the private key, in PEM. No message shows it.
+        key: the private key, in PEM. No message shows the key.
         names: every host name that the certificate must contain.
-        at: the place of the certificate in the settings.
+        at: the path of the certificate in the settings, for messages.
     """
     found = chain(path, at.field("chain"))
     public = _public(key, at.field("key"))
@@ -72,34 +72,37 @@ def check(path: str, key: str, names: Iterable[str], at: SettingPath) -> None:
     for name in names:
         if name not in covered and not (_wildcard(name) in covered and not name.startswith("*.")):
             at.field("chain").refuse(
-                path, f"is not for {name}", f"it is for {', '.join(covered) or 'no host name'}"
+                path, f"is not for {name}", f"names of the certificate: {', '.join(covered) or 'none'}"
             )
 
 
 def chain(path: str, at: SettingPath) -> list[x509.Certificate]:
-    """Return the certificates in a file. Report a file that cannot be used at `at`, and return none then."""
+    """Return the certificates in a file.
+
+    If the file cannot be used, report the fault under the settings path `at`, and return an empty list.
+    """
     try:
         text = read(path)
     except OSError as error:
         at.refuse(path, f"cannot be read: {error.strerror}", "the path is relative to the project's folder")
         return []
     if "PRIVATE KEY" in text:
-        at.refuse(path, "holds a private key", "keys are secrets: move it to an encrypted secret")
+        at.refuse(path, "holds a private key", "keys are secrets: move the key to an encrypted secret")
     try:
         return x509.load_pem_x509_certificates(text.encode("ascii", "replace"))
     except ValueError:
-        at.refuse(path, "holds no certificate in PEM", "one begins with -----BEGIN CERTIFICATE-----")
+        at.refuse(path, "holds no certificate in PEM", "such a text begins with -----BEGIN CERTIFICATE-----")
         return []
 
 
 def _public(key: str, at: SettingPath) -> bytes | None:
-    """Return the public half of a private key. No fault shows the key's text."""
+    """Return the public key of a private key. No error message shows the private key's text."""
     try:
         private = load_pem_private_key(key.encode(), None)
     except TypeError:
         at.report("has a passphrase, which nginx cannot enter", "remove the passphrase")
     except (ValueError, UnsupportedAlgorithm):
-        at.report("is not a private key in PEM", "one begins with -----BEGIN PRIVATE KEY-----")
+        at.report("is not a private key in PEM", "such a text begins with -----BEGIN PRIVATE KEY-----")
     else:
         return private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return None

@@ -1,8 +1,8 @@
-"""certbot: authorities, names of lineages, plugins for DNS, and our files around it.
+"""Renders what certbot needs on a host: the names of lineages, DNS plugins, a drop-in and the hook for nginx.
 
-A lineage is certbot's word for a certificate with all its renewals. The resource `Certificate` runs certbot,
-and the system's own timer renews. The facts about plugins come from Debian's packages and from
-https://eff-certbot.readthedocs.io/en/stable/using.html#dns-plugins.
+A lineage is certbot's word for a certificate with all its renewals. The resource `Certificate` runs certbot.
+The timer of Debian's package renews certificates. The facts about plugins come from Debian's packages and
+from https://eff-certbot.readthedocs.io/en/stable/using.html#dns-plugins.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ PRODUCTION = "https://acme-v02.api.letsencrypt.org/directory"
 STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
 ACME_ROOT = "/var/www/portcullis-acme"
-"""The folder that nginx shows an authority on port 80. No site has a folder of that name: it has no dot."""
+"""The folder from which nginx answers an authority on port 80. No site's folder has this name, because the
+name of a site has a dot."""
 HOOK_PATH = "/etc/letsencrypt/renewal-hooks/deploy/10-portcullis-nginx"
-# In a folder of the package. certbot does not read these two files by itself.
+# Both files are in certbot's own folder, but certbot does not read them by itself.
 CA_BUNDLE_PATH = "/etc/letsencrypt/portcullis-ca.pem"
 CREDENTIALS_PATH = "/etc/letsencrypt/portcullis-dns-credentials"
 DROP_IN_PATH = "/etc/systemd/system/certbot.service.d/50-portcullis.conf"
@@ -31,15 +32,15 @@ DROP_IN_PATH = "/etc/systemd/system/certbot.service.d/50-portcullis.conf"
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin of certbot that proves names by DNS records.
+    """A plugin of certbot for the DNS challenge.
 
     Attributes:
-        package: Debian's package.
+        package: the name of the Debian package.
         form: the smallest credentials file that works.
-        variables: the environment variables that hold the path of that file. Without any, the option
-            ``--dns-NAME-credentials`` does.
-        waits: the plugin has the option ``--dns-NAME-propagation-seconds``. One without it asks its provider
-            when the record is visible.
+        variables: the environment variables with the path of the credentials file. If there are none, the
+            option ``--dns-NAME-credentials`` has the path.
+        waits: whether the plugin has the option ``--dns-NAME-propagation-seconds``. A plugin without this
+            option asks its provider whether the record is visible.
     """
 
     package: str
@@ -60,9 +61,9 @@ PLUGINS: Mapping[str, Plugin] = {
     "cloudflare": _plugin("cloudflare", _ini("cloudflare", "api_token")),
     "digitalocean": _plugin("digitalocean", _ini("digitalocean", "token")),
     "dnsimple": _plugin("dnsimple", _ini("dnsimple", "token")),
-    "gandi": _plugin("gandi", _ini("gandi", "token")),  # api_key in Debian 12
+    "gandi": _plugin("gandi", _ini("gandi", "token")),  # the key is api_key in Debian 12
     "gehirn": _plugin("gehirn", _ini("gehirn", "api_token", "api_secret")),
-    "google": _plugin("google", '{"type": "service_account", …}\n'),  # the JSON file that Google gives
+    "google": _plugin("google", '{"type": "service_account", …}\n'),  # the JSON file that Google issues
     "linode": _plugin("linode", _ini("linode", "key")),
     "ovh": _plugin("ovh", _ini("ovh", "endpoint", "application_key", "application_secret", "consumer_key")),
     "rfc2136": _plugin("rfc2136", _ini("rfc2136", "server", "name", "secret", "algorithm")),
@@ -74,14 +75,15 @@ PLUGINS: Mapping[str, Plugin] = {
     ),
     "sakuracloud": _plugin("sakuracloud", _ini("sakuracloud", "api_token", "api_secret")),
 }
-"""Plugins by certbot's name for them. The authenticator is ``dns-NAME``."""
+"""certbot's DNS plugins, by their names. certbot calls the authenticator of a plugin ``dns-NAME``."""
 
 
 def lineage(site: str, server: str) -> str:
     """Return the name of a site's lineage at an authority.
 
-    Each authority has a lineage of its own, for two reasons. certbot keeps a lineage's authority when it is
-    asked again. A site that changes its authority keeps the old lineage until the new one exists.
+    Each authority has a lineage of its own, for two reasons. First, certbot renews an existing lineage at the
+    lineage's old authority. Second, a site that changes its authority keeps the old lineage until the new
+    lineage exists.
 
     Args:
         site: host name of the site, or a wildcard.
@@ -96,11 +98,12 @@ def lineage(site: str, server: str) -> str:
 
 
 def environment(ca_bundle: str = "", plugin: str = "", credentials: str = CREDENTIALS_PATH) -> dict[str, str]:
-    """Return the environment variables that certbot needs. All of them hold paths.
+    """Return the environment variables that certbot needs. All their values are paths.
 
     Args:
-        ca_bundle: path of the root certificate of the authority's own server, or "".
-        plugin: name of the plugin for DNS, or "".
+        ca_bundle: path of the root certificate for the authority's server; "" if the host already trusts that
+            server.
+        plugin: name of the plugin for the DNS challenge; "" if only the HTTP challenge is used.
         credentials: path of the plugin's credentials file.
     """
     found = {CA_VARIABLE: ca_bundle} if ca_bundle else {}
@@ -113,14 +116,18 @@ def drop_in(resource: str, variables: Mapping[str, str]) -> str:
     """Render the drop-in that gives the timer's service its environment.
 
     Raises:
-        ValueError: a name or path cannot stand in a unit file.
+        ValueError: a name or path has characters that a unit file cannot contain.
     """
     lines = [f"Environment={word(name)}={word(path)}" for name, path in sorted(variables.items())]
     return "\n".join(
         [
-            header(resource, "Variables for certbot when its timer renews. A deploy gives it the same ones."),
+            header(
+                resource,
+                "This file gives environment variables to certbot when its timer renews certificates.\n"
+                "# `pulumi up` starts certbot with the same variables.",
+            ),
             "[Service]",
-            "# Only paths, no secrets: every user can read the environment of a unit (systemctl show).",
+            "# The values are paths, not secrets: every user can read a unit's environment (systemctl show).",
             *lines,
             "",
         ]
@@ -131,14 +138,16 @@ def hook(resource: str) -> str:
     """Render the hook that certbot runs after the renewal of any lineage."""
     return (
         "#!/bin/sh\n"
-        + header(resource, "Reloads nginx after certbot has renewed a certificate.")
+        + header(resource, "This script reloads nginx after certbot has renewed a certificate.")
         + """\
 #
-# One hook serves all lineages, because certbot forgets a --deploy-hook as soon as a lineage is issued again
-# without it. The hook runs after renewals. After a first certificate, the deploy of the site reloads nginx.
+# certbot runs this hook after the renewal of any certificate. certbot can also store a hook for one
+# certificate (--deploy-hook), but forgets this hook when it issues the certificate again without the option.
+# When a site gets its first certificate, `pulumi up` reloads nginx.
 
-# The test comes first: nginx would refuse the reload, too, but tell nobody. If this script fails, certbot
-# goes on, and the next preview shows that nginx still serves the old certificate.
+# `nginx -t` checks the configuration first, because `systemctl reload` does not report a configuration that
+# nginx refuses. If this script fails, certbot continues, and the next preview shows that nginx still serves
+# the old certificate.
 nginx -t -q && systemctl reload nginx.service
 """
     )

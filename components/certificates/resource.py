@@ -42,7 +42,7 @@ _DOMAIN = re.compile(rf"(\*\.)?({_LABEL}\.)+{_LABEL}\Z")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\Z")
 _PLUGIN = re.compile(r"[a-z0-9]+\Z")
 _PROFILE = re.compile(r"[a-z0-9-]+\Z")
-_MOST_NAMES = 100  # of one certificate; Let's Encrypt's limit
+_MOST_NAMES = 100  # names of one certificate; this is Let's Encrypt's limit
 
 
 class CertificateProvider(HostProvider):
@@ -61,7 +61,7 @@ class CertificateProvider(HostProvider):
     chosen = ("issuer",)
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check the names, the authority, and the way to prove names."""
+        """Check the names, the authority, and the settings of the challenge."""
         lineage, server = inputs.text("lineage"), inputs.text("server")
         if lineage is not None and not LINEAGE.fullmatch(lineage):
             inputs.fail("lineage", f"{lineage!r} is not a valid lineage name, such as www.example.com")
@@ -122,28 +122,31 @@ class CertificateProvider(HostProvider):
             inputs.fail("domains", f"{wild[0]} is a wildcard, which needs DNS records; set dns to a plugin")
 
     def absent_inputs(self) -> Props:
-        """Return the inputs that show a missing certificate."""
+        """Return the inputs of a host without this certificate."""
         return {"domains": {}, "expiry": ABSENT}
 
     def put(
         self, channel: Channel, item: Item, props: Props, *, timeout: float = WRITE_TIMEOUT, **more: Any
     ) -> Json:
-        """Ask the agent, and allow the time until DNS records are visible."""
+        """Ask the agent to issue the certificate.
+
+        The time limit includes the time until DNS records are visible.
+        """
         seconds = float(props.get("dns_propagation") or 0)
         return super().put(channel, item, props, timeout=timeout + AT_ONCE * seconds, **more)
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Replace by making the new lineage first, so that the site moves to it before the old one goes."""
+        """Create the new lineage before deleting the old one, so that the site can change in between."""
         found = super().diff(id_, olds, news)
         return DiffResult(replaces=found.replaces)
 
     def subject(self, change: Change) -> str:
-        """Name the certificate by its first host name."""
-        # Not by its lineage, whose name may end in a digest.
+        """Return the word "certificate" and the certificate's first host name."""
+        # The lineage's name may end in a digest, so people see the host name instead.
         return f"certificate {change.props.get('common_name') or change.props.get('lineage', change.name)}"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Return a line for what is wrong with it, in the words of certbot and of the server."""
+        """Return a line for each fault: the certificate ends soon, or a server shows another certificate."""
         found = [
             Line(subject, str(change.live.get(name)), "", Severity.WRONG, at=(name,))
             for name in ("expiry", "served")
@@ -155,20 +158,23 @@ class CertificateProvider(HostProvider):
 class Certificate(HostResource):
     """A lineage of certbot: a certificate that an authority issues and that the system's timer renews.
 
-    A renewal is not a difference. A certificate that is due and was not renewed is one: `expiry` says when it
-    ends and why, and an update tries again. `served` is the certificate that a server on the host shows for
-    the first name. It counts only where nginx's configuration uses the lineage.
+    A renewal is not a difference. A certificate that is due and was not renewed is a difference. Then
+    `expiry` says when the certificate ends and why it was not renewed, and `up` tries again. `served` is the
+    certificate that a server on the host shows for the first name. If the server shows another certificate,
+    that is a difference only if nginx's configuration uses the lineage.
 
-    Before certbot asks the authority, the agent looks every name up in DNS and requests a token on port 80 at
-    each of its addresses. It leaves IPv6 addresses out if the host itself has no IPv6.
+    Before certbot asks the authority, the agent looks every name up in DNS. The agent then requests a token
+    on port 80 of each address that it found. The agent leaves IPv6 addresses out if the host itself has no
+    IPv6.
 
     Attributes:
-        fullchain: path of the certificate with its chain; a plain text, known from the start.
-        privkey: path of its key, which only root can read.
+        fullchain: path of the certificate with its chain. A preview knows this path.
+        privkey: path of the certificate's key, which only root can read.
         domains: the names in the certificate.
-        issuer: who signed the certificate: the organisation, or a name where there is none.
-        expiry: "fresh", or when the certificate ends and why it was not renewed.
-        served: "this certificate", or what a server shows instead of it.
+        issuer: the organisation that signed the certificate, or another name of the issuer if it has no
+            organisation.
+        expiry: "fresh", or a text that says when the certificate ends and why it was not renewed.
+        served: "this certificate", or a text about the other certificate that a server shows.
     """
 
     fullchain: str
@@ -201,29 +207,35 @@ class Certificate(HostResource):
         adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare it. The host needs certbot, and a server that answers from `webroot` on port 80.
+        """Declare the certificate.
+
+        The host needs certbot, and a server that answers from `webroot` on port 80.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
             lineage: certbot's name for the certificate and its folder.
-            domains: the names. A read-back checks what a server shows for the first one.
-            email: the e-mail address of the account with the authority; "" makes an account without one.
-                Using the account accepts the authority's terms.
-            server: https:// address of the authority's directory. If it changes, certbot issues the
-                certificate again in the same lineage. With a lineage for each authority, a site keeps the old
-                certificate until it has moved.
-            ca_bundle: path on the host of the root certificate of the authority's own server, or "".
+            domains: the names in the certificate. Each refresh checks which certificate a server shows for
+                the first name.
+            email: the e-mail address of the account with the authority; "" makes an account without an
+                address. By using the account, you accept the authority's terms.
+            server: https:// address of the authority's directory. If the address changes, certbot issues the
+                certificate again in the same lineage. If you give each authority its own lineage, a site
+                keeps the old certificate until the new one exists.
+            ca_bundle: path on the host of the root certificate for the authority's server; "" if the host
+                already trusts that server.
             webroot: folder on the host from which a server answers /.well-known/acme-challenge/.
-            dns: certbot's plugin, such as "cloudflare", to prove names by DNS records instead; "" for none.
+            dns: certbot's plugin for the DNS challenge, such as "cloudflare"; "" for the HTTP challenge.
             dns_credentials: path on the host of the plugin's credentials file.
             dns_propagation: seconds until a record is visible everywhere.
             key_type: ECDSA on P-256, or RSA with 2048 bits.
-            profile: the authority's profile; needs certbot 4.
-            precheck: request a token from every name before the authority does.
-            unit: the server to reload when it shows an older certificate; "" for none.
-            on_delete: delete the lineage or keep it. A lineage that existed before us is always kept.
-            adopt: take over an existing lineage that differs.
+            profile: the name of a certificate profile of the authority; "" for its default profile. A profile
+                needs certbot 4 or newer.
+            precheck: whether the agent requests a token from every name before the authority does.
+            unit: the systemd unit of the server to reload when it shows an older certificate; "" for none.
+            on_delete: whether a delete of the resource deletes or keeps the lineage. A lineage that existed
+                before the resource is always kept.
+            adopt: whether to take over an existing lineage that differs from the declaration.
             opts: resource options.
         """
         self.fullchain = f"{LIVE}/{lineage}/fullchain.pem"
@@ -241,7 +253,7 @@ class Certificate(HostResource):
                 "server": server,
                 "ca_bundle": ca_bundle,
                 "dns": dns,
-                # Only the inputs of the way to prove names that is used.
+                # Only the inputs of the challenge that is used.
                 **(
                     {"dns_credentials": dns_credentials, "dns_propagation": str(dns_propagation)}
                     if dns

@@ -1,1 +1,1 @@
-"""Private containers: hardened, released without a lost request, and read back from the host."""
+"""Private containers: hardened containers, releases without a lost request, and each container's state."""

@@ -1,4 +1,4 @@
-"""The containers of apps, as the settings declare them."""
+"""Derive the container of each app from the app's settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def container_of(name: str, app: AppArgs, *, serves: bool) -> PrivateContainerArgs:
-    """Return the container of an app.
+    """Return the settings of an app's container.
 
     Args:
         name: the app's name.
@@ -32,6 +32,6 @@ def container_of(name: str, app: AppArgs, *, serves: bool) -> PrivateContainerAr
 
 def bridge(name: str) -> str:
     """Return the name of the interface of an app's network: at most 15 characters, unique for each app."""
-    if len(name) <= 12:  # noqa: PLR2004 - linux/if.h: IFNAMSIZ is 16, the last byte a zero
+    if len(name) <= 12:  # noqa: PLR2004 - IFNAMSIZ in linux/if.h is 16, with a zero byte at the end
         return f"br-{name}"
     return f"br-{name[:5]}-{sha256(name.encode()).hexdigest()[:6]}"

@@ -68,7 +68,7 @@ def _inside(text: str) -> tuple[str, str] | None:
         return ("is not a path inside a container", hint)
     if re.match(rf"{SECRETS}(?:/|$)", text):
         return ("is reserved for the container's secrets", "mount it elsewhere")
-    # Docker itself mounts some of these. The others hold the image's programs.
+    # Docker itself mounts some of these folders. The other folders contain the image's programs.
     if re.match(r"/(?:proc|sys|dev|bin|sbin|lib|lib64|usr/bin|usr/lib|usr/sbin)(?:/|$)", text):
         return ("belongs to the system", "mount it elsewhere")
     return None
@@ -81,7 +81,7 @@ def _bind_mount(text: str) -> tuple[str, str] | None:
             "write an absolute path, without . or .. and without a / at the end",
         )
     if re.search(r"/(?:docker|containerd|podman)[a-z.-]*\.sock$", text):
-        return ("is a socket that gives root on the host", "leave it out: no container may have it")
+        return ("is a socket that gives root on the host", "leave the socket out: no container may have it")
     # A container would see secrets of the system in these folders. Folders inside `_SYSTEM` are allowed.
     if re.match(r"/(?:proc|sys|dev|boot|root|var/lib/docker)(?:/|$)", text) or text in _SYSTEM:
         return ("belongs to the system", "mount only the folder or file that the container needs")
@@ -92,7 +92,7 @@ def _cpus(number: Decimal) -> tuple[str, str] | None:
     try:
         spell_cpus(number)
     except ValueError as error:
-        # A number with one decimal always reads back unchanged.
+        # Docker's provider reads back every number with one decimal unchanged.
         return (str(error), f"write {number.quantize(Decimal('0.1'), ROUND_UP):f}")
     return None
 
@@ -101,7 +101,7 @@ Cpus = Annotated[str, Fraction("a number of CPUs", Decimal("0.01"), Decimal(512)
 
 
 class _Command(ValueType):
-    """A command: a line for the image's shell, or a list of words."""
+    """The type of a command in the settings: a line for the image's shell, or a list of words."""
 
     _line = Text("a command", r"[^\x00-\x1f]+", "write one line, as for a shell")
     _word = Literally()
@@ -115,13 +115,13 @@ class _Command(ValueType):
         except PydanticCustomError:
             words = ()
         if not words or not words[0]:
-            raise refusal("is not a command", "write one line, or a list of words in quotes")
+            raise refusal("the value is not a command", "write one line, or a list of words in quotes")
         if "" in words:
             raise refusal(*_EMPTY_WORD)
         return words
 
     def schema(self) -> dict[str, Any]:
-        """A line, or a list of words."""
+        """Return the JSON schema of a command: a line, or a list of words."""
         words = {"type": "array", "items": {"type": "string"}, "minItems": 1}
         return {"anyOf": [self._line.schema(), words]}
 
@@ -141,9 +141,10 @@ Memory = Annotated[
     int,
     Number("an amount of memory in MB", 6, 4_194_304, "write the number of megabytes, such as 256"),
 ]
-# A health check and Docker's init need a few. The upper bound is the kernel's limit for one machine.
+# A health check and Docker's init need a few processes. The upper bound is the kernel's limit for one
+# machine.
 Pids = Annotated[int, Number("a number of processes", 8, 4_194_304)]
-# At most one hour, because a deployment waits this long.
+# A deployment waits this long for the container, so the limit is one hour.
 StopSeconds = Annotated[int, Number("a number of seconds", 1, 3600)]
 Bind = Annotated[str, Text("a path on the host", refused=_bind_mount)]
 Tmpfs = Annotated[int, Number("a size in MB", 1, 4_194_304)]
@@ -169,7 +170,8 @@ Digests = Annotated[Literal["required", "resolved"], Choice("a rule for digests"
 class JobsArgs(Section):
     """Commands that run once for each release, with the app's image, networks, secrets, variables and limits.
 
-    A command is a line for the image's shell, or a list of words. The commands run one after the other.
+    A command is a line for the image's shell, or a list of words. The commands of a release run one after the
+    other.
     """
 
     what: ClassVar[str] = "jobs"
@@ -184,7 +186,7 @@ class JobsArgs(Section):
 
 
 class ContainerArgs(Section):
-    """Settings that apps share with all other containers."""
+    """Settings that containers of apps and all other private containers have in common."""
 
     what: ClassVar[str] = "a container"
 
@@ -223,10 +225,12 @@ class ContainerArgs(Section):
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse a missing or second health check, a missing port, and a second mount at one path."""
+        """Refuse settings with no health check, with two health checks, or with two mounts at one path."""
         at, command = written.at, written.at.spell("health_command")
         if "health" in written and "health_command" in written:
-            at.field("health_command").report("is a second health check beside health", "keep one of the two")
+            at.field("health_command").report(
+                "is a second health check beside health", "keep only one of the two health checks"
+            )
         if not {"health", "health_command", "port"} & {name for name in cls.model_fields if name in written}:
             at.field("health").report(
                 "is missing",
@@ -263,10 +267,10 @@ class AppArgs(ContainerArgs):
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse a user by name if the app gets secrets: their files need an owner by number."""
+        """Refuse a user name if the app gets secrets, because the owner of secret files must be a number."""
         super().check(written)
         user = str(written.get("user", _USER))
-        # Another check refuses root already.
+        # Another check already refuses root.
         is_root = user.partition(":")[0] == "root"
         if ("uses" in written or "secrets" in written) and not is_number(user) and not is_root:
             written.at.field("user").refuse(written.get("user"), *NAMED_USER)
@@ -319,7 +323,7 @@ NAMED_USER = (
 
 
 def is_number(user: str) -> bool:
-    """Tell whether a container's user is written as a number, with or without a group."""
+    """Return whether a container's user is a number, with or without a group."""
     return re.fullmatch(r"[0-9]+(?::[0-9]+)?", user) is not None
 
 
@@ -329,7 +333,9 @@ def _check_mounts(written: Written) -> None:
         for name, value, place in written.items(field):
             target = name if field == "tmpfs" else str(value)
             if target in taken:
-                place.refuse(target, f"is mounted twice, by {taken[target]} too", "keep one of them")
+                place.refuse(
+                    target, f"is mounted twice, by {taken[target]} too", "keep one of the two mounts"
+                )
             taken[target] = field
 
 

@@ -249,13 +249,16 @@ class PrivateContainer(pulumi.ComponentResource):
 
     @property
     def shared(self) -> docker.Network:
-        """The network for the containers that use this one.
+        """The shared network for the containers that use this container.
 
         Raises:
             ValueError: `PrivateContainerArgs.shared` is not set.
         """
         if self._shared is None:
-            raise ValueError(f"{self._name} has no shared network: PrivateContainerArgs.shared is not set")
+            raise ValueError(
+                f"the container {self._name} has no shared network, because PrivateContainerArgs.shared is "
+                "not set"
+            )
         return self._shared
 
     def _volume(self, volume: str) -> docker.Volume:

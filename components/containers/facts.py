@@ -1,4 +1,4 @@
-"""The data that both halves of the containers' host resources exchange."""
+"""The data about containers that the providers and the host exchange."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ They are below the ephemeral ports, which begin at 32768 on Linux. No common pro
 
 @dataclass(frozen=True)
 class ContainerStateSpec(Spec):
-    """The container to read.
+    """The container to read from Docker.
 
     Attributes:
-        container: its name on the host.
-        expects: whether it should run and be healthy, or end with exit code 0.
-        networks: whether to read its networks as well.
+        container: the name of the container on the host.
+        expects: `healthy` for a container that should run and be healthy, `exited` for one that should exit
+            with code 0.
+        networks: whether to read the container's networks as well.
     """
 
     container: str
@@ -49,18 +50,19 @@ class ContainerStateSpec(Spec):
 
 @dataclass(frozen=True)
 class ContainerStateDesired(Desired):
-    """What a container should be like once it runs.
+    """The declared state of a container that another resource created.
 
     Attributes:
-        item: the name in the host's records.
-        container: its name on the host.
-        container_id: its id. A container with the same name and another id is not this container.
-        pids: how many processes and threads it may have, in decimal digits.
-        expects: whether it should become healthy, or end with exit code 0.
-        within: how many seconds that may take, as a decimal number.
-        secret: whether its environment or command holds a secret.
-        networks: the networks of Docker that it should be in, and no others, each with `JOINED`. None leaves
-            its networks unchanged.
+        item: the name of the container in the host's records.
+        container: the name of the container on the host.
+        container_id: the container's id. A container with the same name and another id is another container.
+        pids: the limit of processes and threads, in decimal digits.
+        expects: `healthy` for a container that should become healthy, `exited` for one that should exit with
+            code 0.
+        within: seconds in which the container must reach this status, as a decimal number.
+        secret: whether the container's environment or command contains a secret.
+        networks: the only Docker networks that the container should be in, each with `JOINED`. If the value
+            is None, the networks stay unchanged.
     """
 
     item: str
@@ -74,12 +76,12 @@ class ContainerStateDesired(Desired):
 
     @property
     def id(self) -> str:
-        """The name in the host's records."""
+        """The name of the container in the host's records."""
         return self.item
 
     @property
     def status(self) -> str:
-        """The status that it should reach."""
+        """The status that the container should reach."""
         return EXPECTED[self.expects]
 
     def spec(self) -> ContainerStateSpec:
@@ -92,10 +94,12 @@ class ContainerStateFacts(Facts):
     """The state of a container.
 
     Attributes:
-        container_id: its id.
-        pids: how many processes and threads it may have; 0 is no limit, "" is a job that has ended.
-        status: its health if it runs and has a check, otherwise its state and exit code.
-        networks: the networks of Docker that it is in, each with `JOINED`; None if they were not read.
+        container_id: the container's id.
+        pids: the limit of processes and threads. The value is 0 without a limit, and "" for a job that has
+            ended.
+        status: the container's health if it runs and has a health check, otherwise its state and exit code.
+        networks: the Docker networks that the container is in, each with `JOINED`. The value is None if the
+            networks were not read.
     """
 
     container_id: str = ""
@@ -113,13 +117,13 @@ class CpuSpec(Spec):
 
 @dataclass(frozen=True)
 class CpuDesired(Desired):
-    """What a program needs of the processor.
+    """The processor features that a program needs.
 
     Attributes:
         program: the program that needs the features.
         features: flags such as "avx", each with the value that the last refresh found.
-        reason: why the program needs them, for the error if one is missing.
-        hint: what to do then.
+        reason: why the program needs the features, for the error if a feature is missing.
+        hint: what to do if a feature is missing, for the same error.
     """
 
     program: str
@@ -129,11 +133,11 @@ class CpuDesired(Desired):
 
     @property
     def id(self) -> str:
-        """The program."""
+        """The name of the program."""
         return self.program
 
     def spec(self) -> CpuSpec:
-        """Return the features to look for."""
+        """Return the processor features to look for."""
         return CpuSpec(sorted(self.features))
 
 
@@ -171,11 +175,11 @@ class PulledImageDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Name and digest."""
+        """Name and digest of the image."""
         return self.image
 
     def spec(self) -> PulledImageSpec:
-        """Return the image to look for. The host's record keeps no login."""
+        """Return the image to look for, without the login: the host's record contains no login."""
         return PulledImageSpec(self.image)
 
 
@@ -186,7 +190,7 @@ class PulledImageFacts(Facts):
 
 @dataclass(frozen=True)
 class ReleaseSpec(Spec):
-    """The app whose release to read, and what its container should be like.
+    """The app whose release to read, and the declared properties of its container.
 
     Attributes:
         app: name of the app.
@@ -201,14 +205,17 @@ class ReleaseSpec(Spec):
 
 @dataclass(frozen=True)
 class ReleaseDesired(Desired):
-    """A release. Its definition stays on the deploying machine: it may hold secrets.
+    """A release of an app.
+
+    The definition of the release stays on the deploying machine, because it may contain secrets.
 
     Attributes:
-        app: name of the app. Its containers are called `APP-NUMBER`.
+        app: name of the app. The containers of the app are called `APP-NUMBER`.
         published: whether the release needs a port.
         cpus: the CPU limit of its container, as a decimal number.
-        token: requests a new release, if the host has not seen this token before; "" requests none.
-        after: the number of the new release is greater than this one.
+        token: a token that the host has not seen before requests a new release. An empty token requests no
+            release.
+        after: the number of the last release in the state. The new release gets a greater number.
     """
 
     app: str
@@ -219,7 +226,7 @@ class ReleaseDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Name of the app."""
+        """The name of the app."""
         return self.app
 
     def spec(self) -> ReleaseSpec:
@@ -229,12 +236,12 @@ class ReleaseDesired(Desired):
 
 @dataclass(frozen=True)
 class ReleaseFacts(Facts):
-    """The present release.
+    """The present release of an app.
 
     Attributes:
-        number: 1, 2, …
-        port: its port on docker0's address, or 0 for an app that is not published.
-        container: `RUNNING`, or a fault of its container that only a new release can fix.
+        number: the number of the release. The first release has the number 1.
+        port: the port of the release on docker0's address, or 0 for an app that is not published.
+        container: `RUNNING`, or a fault of the release's container that only a new release can fix.
     """
 
     number: int = 0

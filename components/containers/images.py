@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 def pinned(image: TextInput, path: str, login: RegistryArgs | None = None) -> TextInput:
     """Return an image with the digest that its tag has now.
 
-    The registry is asked, unless the image has a digest or is an output.
+    The registry is asked, unless the image has a digest or is a Pulumi output.
 
     Args:
         image: name with a tag or a digest.
-        path: the path of the argument, for messages: `RedisArgs.image`.
-        login: the login at its registry, if it needs one.
+        path: the path of the argument, for messages, such as `RedisArgs.image`.
+        login: the login at the image's registry, if the registry needs a login.
 
     Raises:
-        ArgumentsError: the registry does not give the digest.
+        ArgumentsError: the registry has no digest for the tag, or does not answer.
     """
     if not isinstance(image, str) or "@" in image:
         return image

@@ -10,19 +10,20 @@ if TYPE_CHECKING:
     from portcullis.components.containers.args import ContainerArgs
 
 _DECIMALS = 9
-"""Docker counts billionths of a CPU."""
+"""Docker counts CPUs in billionths, so a limit has at most nine decimals."""
 
 
 def health_check(args: ContainerArgs) -> list[str]:
     """Return a container's health check.
 
     Raises:
-        ValueError: it has no health check. The arguments refuse that earlier.
+        ValueError: the container has no health check. The checks of the arguments refuse such a container
+            earlier.
     """
     if args.health_command is not None:
         return ["CMD", *args.health_command]
     if args.port is None:
-        raise ValueError("a container needs a port or a health_command")
+        raise ValueError("a container needs a port or a health_command for its health check")
     return http_check(args.port, args.health) if args.health is not None else listens_check(args.port)
 
 
@@ -30,16 +31,16 @@ def http_check(port: int, path: str) -> list[str]:
     """Return a Docker health check that requests a path from the container's own loopback address.
 
     Images differ: Alpine and busybox have wget, many images have curl, others have Node or Python. The check
-    uses the first of them that it finds. If there is none, the check fails and says what to do.
+    uses the first of them that it finds. If the image has none of them, the check fails and says what to do.
 
     Raises:
         ValueError: the path is not safe between single quotes in a shell.
     """
     if not re.fullmatch(r"/[A-Za-z0-9._~/?=&%+,-]*", path):
-        raise ValueError(f"{path!r} is not a path that a health check can request")
+        raise ValueError(f"the health check cannot request the path {path!r}; write a path such as /health")
     url = f"http://127.0.0.1:{port}{path}"
-    # 3 s is below the check's own timeout of 4 s, so Docker shows the message of the tool. wget gets no
-    # timeout: busybox 1.37 of Debian 13 crashes with SIGSEGV if it gets -T.
+    # The tools stop after 3 s. The check's own timeout is 4 s, so Docker shows the message of the tool. wget
+    # gets no timeout: busybox 1.37 of Debian 13 crashes with SIGSEGV if it gets -T.
     tries = [
         ("wget", f"exec wget -q -O /dev/null '{url}'"),
         ("curl", f"exec curl -fsS -m 3 -o /dev/null '{url}'"),
@@ -58,43 +59,46 @@ def http_check(port: int, path: str) -> list[str]:
 
 
 def listens_check(port: int) -> list[str]:
-    """Return a Docker health check that succeeds when something listens on a port of the container.
+    """Return a Docker health check that succeeds when a program listens on a port of the container.
 
-    It reads the kernel's list of sockets, https://docs.kernel.org/networking/proc_net_tcp.html. 0A is the
-    state LISTEN. The kernel writes the bytes of an IPv4 address in reverse, so an address that ends in 7F is
-    loopback. Nothing outside the container reaches loopback. The image needs a shell and grep.
+    The check reads the kernel's list of sockets, https://docs.kernel.org/networking/proc_net_tcp.html. In
+    this list, 0A is the state LISTEN. The kernel writes the bytes of an IPv4 address in reverse, so an
+    address that ends in 7F is loopback. Nobody outside the container reaches the loopback address. This
+    health check needs a shell and grep in the image.
     """
     ipv4 = "[0-9A-F]{6}([0-689A-F][0-9A-F]|7[0-9A-E])"
-    # Any IPv6 address, or an IPv4 address as an IPv6 socket has it.
+    # Any IPv6 address, or an IPv4 address in the notation of an IPv6 socket.
     ipv6 = f"(0{{32}}|0{{16}}FFFF0000{ipv4})"
     listens = f"^ *[0-9]+: ({ipv4}|{ipv6}):{port:04X} [0-9A-F]+:0000 0A "
     return ["CMD-SHELL", f"grep -Eqs '{listens}' /proc/net/tcp /proc/net/tcp6"]
 
 
 def spell_cpus(number: str | Decimal) -> str:
-    """Spell a CPU limit exactly as Docker's provider reads it back. Any other text replaces the container.
+    """Spell a CPU limit exactly as Docker's provider reads it back.
 
-    1 is `1.0`, 0.50 is `0.5` and 10 is `10.`. The rule is `nanoInt64ToDecimalString` in
-    kreuzwerker/terraform-provider-docker, 3.7.0 to 4.5.0, which pulumi-docker 5 wraps. It counts the zeros of
-    the whole text, although it should count those after the point. So it treats 0.050000000 as a round number
-    and reads it back as 0.1. No spelling of 0.05 reads back as 0.05.
+    With any other spelling, the provider would replace the container at every `up`. The provider reads back 1
+    as `1.0`, 0.50 as `0.5` and 10 as `10.`. The rule is `nanoInt64ToDecimalString` in
+    kreuzwerker/terraform-provider-docker, 3.7.0 to 4.5.0, which pulumi-docker 5 wraps. That function counts
+    all zeros of the text, although it should count only the zeros after the point. So it treats 0.050000000
+    as a round number, and the provider reads back 0.05 as 0.1. For 0.05, no spelling works.
 
     Args:
         number: CPUs, a positive decimal number.
 
     Raises:
-        ValueError: it has more than nine decimals, or the provider reads it back as another number.
+        ValueError: the number has more than nine decimals, or the provider reads it back as another number.
     """
     number = Decimal(number)
     text = f"{number:.{_DECIMALS}f}"
     if Decimal(text) != number:
-        raise ValueError(f"has more than {_DECIMALS} decimals")
+        raise ValueError(f"the value has more than {_DECIMALS} decimals")
     if text.count("0") == _DECIMALS:
         text = f"{number.quantize(Decimal('0.1'), ROUND_HALF_UP):f}"
     else:
         text = text.rstrip("0")
     if Decimal(text) != number:
         raise ValueError(
-            f"is read back as {text} by Docker's provider, which would replace the container at every `up`"
+            f"the value is read back as {text} by Docker's provider, so every `up` would replace the "
+            "container"
         )
     return text

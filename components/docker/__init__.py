@@ -1,1 +1,1 @@
-"""The Docker engine."""
+"""The Docker engine of a host."""

@@ -23,8 +23,8 @@ def _bridge(text: str) -> tuple[str, str] | None:
         interface = ipaddress.IPv4Interface(text)
     except ValueError:
         return ("is not an IPv4 address with a prefix", hint)
-    # Containers get the other addresses of the bridge's network. A /30 leaves one for them.
-    if "/" not in text or not 8 <= interface.network.prefixlen <= 30:  # noqa: PLR2004 - prefixes
+    # Containers get the other addresses of the bridge's network. A /30 leaves one address for containers.
+    if "/" not in text or not 8 <= interface.network.prefixlen <= 30:  # noqa: PLR2004 - lengths of prefixes
         return ("has no usable prefix", hint)
     if not any(interface.network.subnet_of(block) for block in PRIVATE):
         return ("is not a private network", "take one of 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16")
@@ -37,10 +37,10 @@ def _bind_address(text: str) -> tuple[str, str] | None:
     try:
         address = ipaddress.IPv4Address(text)
     except ValueError:
-        return ("is not an IPv4 address", "write docker0's, such as 172.17.0.1")
+        return ("is not an IPv4 address", "write docker0's address, such as 172.17.0.1")
     if not address.is_loopback and not any(address in block for block in PRIVATE):
         why = "is not a private address: everybody who reaches it would reach the containers"
-        return (why, "write docker0's, such as 172.17.0.1")
+        return (why, "write docker0's address, such as 172.17.0.1")
     return None
 
 
@@ -62,18 +62,21 @@ EngineSource = Annotated[Source, Choice("where a Docker engine comes from")]
 
 
 class PoolArgs(Section):
-    """A range of addresses. Docker cuts the networks of containers from it."""
+    """An address pool, from which Docker takes the networks of containers."""
 
     what: ClassVar[str] = "an address pool"
 
     base: PoolBase
     """The network that Docker divides, such as 10.200.0.0/16."""
     size: PoolSize = networks.POOL_SIZE
-    """The prefix of each network that Docker cuts from it. A /24 has room for 253 containers."""
+    """The prefix of each network that Docker takes from the pool.
+
+    A network with the prefix /24 has room for 253 containers.
+    """
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse a `size` that is larger than the `base`."""
+        """Refuse networks that are larger than the range of the pool."""
         base, size = str(written.get("base")), written.get("size")
         prefix = base.rpartition("/")[2]
         if isinstance(size, int) and prefix.isdecimal() and size < int(prefix):
@@ -88,24 +91,24 @@ class DockerEngineArgs(Section):
     what: ClassVar[str] = "a Docker engine"
 
     source: EngineSource = "debian"
-    """Where the engine comes from. `debian` installs the system's own packages, on Ubuntu too. `docker`
-    installs from Docker's apt repository. `present` uses the engine that the host already has: it must be
-    Docker 24 or later, and its packages stay unchanged."""
+    """The source of the engine. `debian` installs the system's own packages, on Debian and on Ubuntu.
+    `docker` installs from Docker's apt repository. `present` uses the engine that the host already has. This
+    engine must be Docker 24 or later, and its packages stay unchanged."""
     bip: Bridge = _BIP
     """Address and prefix of the bridge docker0. Containers publish their ports on this address only. Change
-    it if your provider or a VPN uses 172.17.0.0/16."""
+    the address if your provider or a VPN uses 172.17.0.0/16."""
     address_pools: ListOf[PoolArgs] = ()
-    """The ranges that Docker cuts the networks of containers from: `[{base: 10.200.0.0/16, size: 24}]`. The
-    default is the network after docker0's."""
+    """The ranges from which Docker takes the networks of containers: `[{base: 10.200.0.0/16, size: 24}]`. The
+    default is the network that follows docker0's network."""
 
     @property
     def bind_address(self) -> str:
-        """The one address that containers publish their ports on: docker0's, without its prefix."""
+        """The only address on which containers publish their ports: docker0's address, without its prefix."""
         return str(ipaddress.IPv4Interface(self.bip).ip)
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse networks that overlap. A field that is wrong by itself is reported elsewhere."""
+        """Refuse networks that overlap. If a single field is invalid, another check reports it."""
         read = declared_networks(written)
         if read is None:
             return
@@ -124,7 +127,7 @@ class DockerEngineArgs(Section):
 
 
 def declared_networks(written: Written) -> tuple[str, Sequence[str]] | None:
-    """Return docker0's address and the bases of the pools, or None if one of these values is wrong."""
+    """Return docker0's address and the bases of the pools, or None if any of these values is wrong."""
     bip = valid(Bridge, written.get("bip", _BIP))
     pools = [valid(PoolBase, pool.get("base")) for pool in written.sections("address_pools")]
     return None if bip is None or None in pools else (bip, pools)

@@ -1,6 +1,7 @@
 """The Docker engine of a host, and the pulumi-docker provider that reaches it.
 
-`DockerEngine` manages the engine. `ExistingDockerEngine` only uses an engine that the host already has.
+`DockerEngine` manages the engine of a host. `ExistingDockerEngine` only uses an engine that the host already
+has.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class DockerEngine(pulumi.ComponentResource):
             raise ArgumentsError(
                 Fault(
                     "DockerEngineArgs.bip, address_pools",
-                    f"{taken} holds {text}, which the host must reach outside its containers",
+                    f"{taken} includes {text}, which the host must reach outside its containers",
                     "take other networks",
                 )
                 for taken, text in found
@@ -149,7 +150,7 @@ class DockerEngine(pulumi.ComponentResource):
             on_delete="purge",
             # The package's postrm script deletes /var/lib/docker, volumes included.
             never_purge=["docker.io" if source == "debian" else "docker-ce"],
-            # Never replace another Docker: somebody needs its containers.
+            # Never replace another Docker, because somebody may need its containers.
             adopt=False,
             opts=ResourceOptions(parent=self, depends_on=repository_files),
         )

@@ -1,4 +1,4 @@
-"""The data that both halves of `EngineVersion` exchange."""
+"""The data about the engine's version that the provider and the host exchange."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from portcullis.agent.wire import ABSENT, Desired, Facts, Spec
 
 @dataclass(frozen=True)
 class EngineSpec(Spec):
-    """The versions that we accept. The attributes are those of `EngineDesired`."""
+    """The versions of Docker that we accept. `EngineDesired` explains the attributes of this class."""
 
     engine: str
     api_from: str
@@ -19,15 +19,16 @@ class EngineSpec(Spec):
 
 @dataclass(frozen=True)
 class EngineDesired(Desired):
-    """The engine that we accept.
+    """The versions of Docker that we accept, as a resource declares them.
 
     Attributes:
-        asks: the stack and the resource that declare it. Several may, because nothing on the host changes.
+        asks: the stack and the resource that declare this check. Several resources may declare the check,
+            because nothing on the host changes.
         engine: the oldest version of the engine, such as 24.0.
         api_from: the oldest version of Docker's API that the client speaks, such as 1.40.
         api_to: the newest version of the API that the client speaks.
         client: the name and version of the client, for messages.
-        unusable: why the engine cannot be used. Always empty here: we declare an engine that can be used.
+        unusable: why the engine cannot be used. The declared value is always the empty text.
     """
 
     asks: str
@@ -39,11 +40,11 @@ class EngineDesired(Desired):
 
     @property
     def id(self) -> str:
-        """The stack and the resource that declare it."""
+        """The stack and the resource that declare the check."""
         return self.asks
 
     def spec(self) -> EngineSpec:
-        """Return the versions that we accept."""
+        """Return the versions of Docker that we accept."""
         return EngineSpec(self.engine, self.api_from, self.api_to, self.client)
 
 
@@ -53,7 +54,7 @@ class EngineFacts(Facts):
 
     Attributes:
         version: the version of the engine.
-        unusable: why the engine cannot be used; empty if it can.
+        unusable: why the engine cannot be used; empty if the engine can be used.
     """
 
     version: str = ABSENT

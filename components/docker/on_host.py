@@ -1,8 +1,9 @@
-"""Read the version of Docker on the host and check that we can use it. Nothing is changed.
+"""Read the version of Docker on the host, and check that we can use this version.
 
-Two things must fit: the API that our client speaks, and the keys of our daemon.json.
+This module changes nothing on the host. The engine must support the API that our client speaks, and the keys
+of our daemon.json.
 
-https://docs.docker.com/reference/api/engine/ (`GET /version`)
+The version is the answer to `GET /version`, see https://docs.docker.com/reference/api/engine/.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _HINT = "take an engine that will do: docs/hardening/docker.md#which-versions-wi
 
 
 class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
-    """The one engine of the host."""
+    """Reads and checks the Docker engine of a host."""
 
     spec_type = EngineSpec
     desired_type = EngineDesired
@@ -53,14 +54,16 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
             raise AgentError(
                 "unreadable",
                 "Docker's answer has no usable version",
-                hint="look at `docker version` on the host",
+                hint="run `docker version` on the host to see the answer",
             )
         if _numbers(newest) < _numbers(spec.api_from) or _numbers(oldest) > _numbers(spec.api_to):
-            # An error here stops previews too: every request of the client would fail with a protocol error.
+            # This error stops previews too, because every request of the client would fail with a protocol
+            # error.
             raise AgentError(
                 "invalid",
-                f"{spec.client} cannot talk to Docker {version} on the host: the plugin speaks Docker's API "
-                f"from {spec.api_from} to {spec.api_to}, the host from {oldest} to {newest}",
+                f"{spec.client} cannot talk to Docker {version} on the host: the plugin speaks the "
+                f"versions {spec.api_from} to {spec.api_to} of Docker's API, and the host speaks {oldest} to "
+                f"{newest}",
                 prop="engine",
                 hint=_HINT,
             )
@@ -72,11 +75,11 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
         return compare(desired, facts, ("unusable",), "refuse")
 
     def obstacle(self, desired: EngineDesired, facts: EngineFacts) -> AgentError | None:
-        """Refuse an engine that is too old: only its administrator can change it."""
+        """Refuse an engine that is too old, because only its administrator can change it."""
         return AgentError("invalid", facts.unusable, prop="engine", hint=_HINT) if facts.unusable else None
 
     def apply(self, desired: EngineDesired, steps: list[Step], work: Work) -> None:
-        """Do nothing: this resource only reads."""
+        """Change nothing, because this resource only reads the host."""
 
     def remove(self, desired: EngineDesired, record: Record, folder: Path) -> str:
         return "kept"

@@ -1,8 +1,9 @@
 """Render /etc/docker/daemon.json.
 
-The reasons for each key are here, because JSON has no comments and dockerd refuses unknown keys.
+The reason for each key is a comment in this Python module, because JSON has no comments and dockerd refuses
+unknown keys.
 
-Keys: https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file
+The keys are explained at https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ def daemon_json(dialect: Dialect, bip: str, pools: Sequence[PoolArgs] = ()) -> s
 
 
 def validation(dialect: Dialect) -> list[str]:
-    """Return the command that checks the file at {path} before we put it in place.
+    """Return the command that checks the new daemon.json at {path} before it replaces the old file.
 
-    A broken file keeps the engine from starting. Versions of dockerd without `--validate` cannot check the
-    file, so we check its JSON syntax.
+    With a broken daemon.json, the engine does not start. Versions of dockerd without `--validate` cannot
+    check the file, so we check its JSON syntax.
     """
     if dialect.dockerd_validates:
         return ["dockerd", "--validate", "--config-file", "{path}"]

@@ -1,6 +1,6 @@
 """Docker's own apt repository: the files for apt, and the key that signs Docker's packages.
 
-https://docs.docker.com/engine/install/debian/#install-using-the-repository
+Docker explains these files at https://docs.docker.com/engine/install/debian/#install-using-the-repository.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ _SUITES = {
 
 
 def sources(resource: str, os: str) -> str:
-    """Render the apt source. The file contains the key, so no host downloads a key."""
+    """Render the source of Docker's packages for apt.
+
+    The file contains the key, so no host downloads a key.
+    """
     system, suite = _SUITES[os]
     key = "\n".join(f" {line or '.'}" for line in KEY.splitlines())
     return (
-        header(resource, "The apt repository with Docker's own packages.")
+        header(resource, "This file adds Docker's own package repository to apt.")
         + f"""\
 Types: deb
 URIs: https://{HOST}/linux/{system}
@@ -45,16 +48,16 @@ Signed-By:
 
 
 def preferences(resource: str, version: str, packages: Sequence[str]) -> str:
-    """Render which packages apt may take from Docker's repository: the engine's, in the version we tested.
+    """Render apt's preferences: from Docker's repository, apt takes only the engine that we tested.
 
-    Other packages of that repository never replace a package of the system. For the priorities see
-    apt_preferences(5): the first stanza that names a package decides.
+    Other packages of that repository never replace a package of the system. The first stanza that names a
+    package decides its priority, see apt_preferences(5).
     """
     major = version.partition(".")[0]
     names = " ".join(packages)
     engine = " ".join(name for name in packages if name.startswith("docker-ce"))
     return (
-        header(resource, "apt takes only the Docker engine from Docker's repository.")
+        header(resource, "With this file, apt takes only the Docker engine from Docker's repository.")
         + f"""\
 Package: {engine}
 Pin: version 5:{major}.*

@@ -27,17 +27,17 @@ class EngineVersionProvider(HostProvider):
     facts_type = EngineFacts
     live = ("unusable",)
     identity = ("host", "asks")
-    instead_of_import = "it only reads: declare it"
+    instead_of_import = "declare the resource instead; it only checks the host"
     chosen = ("version",)
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check the inputs, and declare an engine that can be used."""
+        """Check the inputs. The declared state is an engine that can be used."""
         for name in ("asks", "engine", "api_from", "api_to", "client"):
             inputs.text(name)
         inputs.inputs["unusable"] = ""
 
     def absent_inputs(self) -> Props:
-        """Return nothing: this resource always exists."""
+        """Return no inputs, because this resource always exists."""
         return {}
 
     def subject(self, change: Change) -> str:
@@ -53,7 +53,7 @@ class EngineVersionProvider(HostProvider):
 
 
 class EngineVersion(HostResource):
-    """Checks a Docker engine that somebody else manages. It changes nothing on the host.
+    """Checks a Docker engine that somebody else manages. The check changes nothing on the host.
 
     `up` stops with a clear error if the engine is too old, too new or not running. Without this check, the
     docker provider would fail with a protocol error.
@@ -77,7 +77,7 @@ class EngineVersion(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            engine: the oldest version that is accepted.
+            engine: the oldest version of Docker that is accepted.
             opts: resource options.
         """
         client = versions.CLIENT

@@ -1,4 +1,4 @@
-"""The version of Docker that each source gives. It decides which keys daemon.json may have."""
+"""The version of Docker that each source provides. The version decides which keys daemon.json may have."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ if TYPE_CHECKING:
 Source = Literal["debian", "docker", "present"]
 
 DOCKERS = "29.0"
-"""The major version that we take from Docker's repository. We raise it after we tested a newer one."""
+"""The major version that we take from Docker's repository. We raise this number after we tested a newer
+version."""
 DOCKERS_PACKAGES = ("containerd.io", "docker-ce", "docker-ce-cli")
 OLDEST = "24.0"
-"""The oldest supported engine that the host already has. Docker 24 is the first with `default-network-opts`,
-which keeps published ports off public addresses."""
+"""The oldest version that we support of an engine that the host already has. Docker 24 is the first with
+`default-network-opts`, which keeps published ports off public addresses."""
 
 
 ANY = "1.0"
-"""The oldest version where only the API has to fit: any version."""
+"""The oldest accepted version of an engine whose daemon.json we do not write. This value accepts every
+version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,10 @@ class Client:
 
 
 CLIENT = Client("the docker plugin 5.x of Pulumi", api_from="1.40", api_to="1.49")
-"""The plugin of the `pulumi-docker` that we require. The plugin and an engine use the newest API version that
-both speak. The plugin's go.mod has docker v28.1.1, whose newest API is 1.49. Later versions of moby's client
-library begin at 1.40: https://docs.docker.com/reference/api/engine/#api-version-matrix."""
+"""Pulumi's docker plugin, in the version of `pulumi-docker` that we require. The plugin and an engine use the
+newest API version that both speak. The plugin's go.mod has docker v28.1.1, whose newest API is 1.49. Later
+versions of moby's client library begin at 1.40:
+https://docs.docker.com/reference/api/engine/#api-version-matrix."""
 
 
 def dialect(os: str, source: Source) -> Dialect:
@@ -47,6 +50,6 @@ def dialect(os: str, source: Source) -> Dialect:
             system, docker=DOCKERS, docker_packages=("apparmor", "ca-certificates", *DOCKERS_PACKAGES)
         )
     if source == "present":
-        # Use only what every supported version knows: a first preview cannot know the real version.
+        # Use only features of every supported version, because a first preview cannot know the real version.
         return replace(system, docker=OLDEST, docker_packages=())
     return system

@@ -1,1 +1,1 @@
-"""Reads back what a host exposes: listening sockets, published ports and firewall rules."""
+"""Exposure: the listening sockets, published ports and firewall rules of a host."""

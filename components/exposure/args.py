@@ -1,4 +1,4 @@
-"""Settings: what a host may expose that nothing else in the settings declares."""
+"""Settings of exposure: undeclared listeners, ports and firewall rules that may stay."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Exposed = Annotated[
     Text(
         "something that a host exposes",
         exposure_keys.ACCEPTED,
-        "copy it from the preview's line, without the owner, such as udp4 0.0.0.0:5353 or network monitoring",
+        "copy the key from the preview, without the owner, such as udp4 0.0.0.0:5353 or network monitoring",
     ),
 ]
 
 
 class ExposureArgs(Section):
-    """What a host may expose that nothing else in the settings declares."""
+    """Exposed ports, networks and rules that a host may have although no other setting declares them."""
 
     what: ClassVar[str] = "an exposure"
 

@@ -1,4 +1,7 @@
-"""Declares what a host exposes. Everything else that it exposes shows as drift."""
+"""Declares what a host exposes to the network.
+
+An exposed port or rule that is not declared shows as drift.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class HostExposure(pulumi.ComponentResource):
-    """Compares what the host exposes with what is declared: the host shall expose nothing else.
+    """Compares what the host exposes with what is declared. An undeclared port or rule is a difference.
 
-    It changes nothing. Each undeclared listener, published port or firewall rule is one line in every preview
-    and one warning in every `up`, with the name of its owner.
+    The component changes nothing on the host. Each undeclared listener, published port or firewall rule is
+    one line in every preview and one warning in every `up`. The line names the owner.
 
     Example:
         ```python

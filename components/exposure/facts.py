@@ -1,4 +1,4 @@
-"""The data that the program and the agent exchange about `Exposure`."""
+"""The data that the resource provider and the agent exchange about `Exposure`."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from typing import Dict, Union
 from portcullis.agent.wire import Desired, Facts, Spec
 
 MAPS = ("listeners", "published", "passes", "networks")
-"""The attributes that are compared. Each is a map of exposed things."""
+"""The attributes of `Exposure` that are compared. Each attribute is a map of listeners, ports, rules or
+networks."""
 ABSENT = "absent"
-"""The value in a step for a key that is missing on the host, or undeclared."""
+"""The value of a key in a reported difference if the host or the declaration lacks the key."""
 
 
 @dataclass(frozen=True)
 class ExposureSpec(Spec):
-    """What is declared. The host needs it for reading.
+    """The declared exposure, which the agent needs to read the host.
 
-    Some keys depend on what is declared, and the host reads a second time when its facts differ from it.
+    The agent forms some keys by the declared exposure. The agent reads the host a second time if the facts
+    differ from the declaration.
 
     Attributes:
-        listeners: sockets beyond loopback, each with its owner.
-        published: ports that Docker publishes beyond loopback, each with its container.
-        passes: what the firewalls let through, each with the sources.
+        listeners: sockets on non-loopback addresses, each with its owner.
+        published: ports that Docker publishes on non-loopback addresses, each with its container.
+        passes: the open ports and the accepting rules of the firewalls, each with the allowed sources.
         networks: Docker networks.
-        accepted: keys of any of these maps that may be on the host, each with the reason.
+        accepted: undeclared keys of these four maps that may be on the host, each with the reason.
         usual: listeners and published ports that may be on any address, each with the reason.
     """
 
@@ -39,7 +41,7 @@ class ExposureSpec(Spec):
 
 @dataclass(frozen=True)
 class ExposureDesired(Desired):
-    """What a host may expose. The attributes are those of `ExposureSpec`."""
+    """The declared exposure of a host. `ExposureSpec` explains the attributes of this class."""
 
     listeners: Mapping[str, str]
     published: Mapping[str, str]
@@ -50,11 +52,11 @@ class ExposureDesired(Desired):
 
     @property
     def id(self) -> str:
-        """The same for all hosts, because a host has one exposure."""
+        """The id of the exposure. The id is the same on all hosts, because a host has one exposure."""
         return "host"
 
     def spec(self) -> ExposureSpec:
-        """Return all attributes: the host needs each of them for reading."""
+        """Return all attributes, because the agent needs each attribute to read the host."""
         return ExposureSpec(
             self.listeners, self.published, self.passes, self.networks, self.accepted, self.usual
         )
@@ -62,14 +64,14 @@ class ExposureDesired(Desired):
 
 @dataclass(frozen=True)
 class ExposureFacts(Facts):
-    """What a host exposes, without accepted and usual entries.
+    """The ports, rules and networks that a host exposes, without the entries of `accepted` and `usual`.
 
     Attributes:
-        listeners: sockets beyond loopback, each with its owner.
-        published: ports that Docker publishes beyond loopback, each with its container.
-        passes: what the firewalls let through, each with the sources.
-        networks: Docker networks that are declared, and undeclared ones that a container is in. The text of
-            an undeclared network names its containers.
+        listeners: sockets on non-loopback addresses, each with its owner.
+        published: ports that Docker publishes on non-loopback addresses, each with its container.
+        passes: the open ports and the accepting rules of the firewalls, each with the allowed sources.
+        networks: declared Docker networks, and undeclared networks that a container is in. The text of an
+            undeclared network names its containers.
     """
 
     listeners: Mapping[str, str] = field(default_factory=dict)
@@ -79,7 +81,7 @@ class ExposureFacts(Facts):
 
     @classmethod
     def of(cls, maps: Mapping[str, Mapping[str, str]]) -> ExposureFacts:
-        """Build the facts from maps, by the names in `MAPS`."""
+        """Return the facts from the four maps, whose names are in `MAPS`."""
         return cls(
             exists=True,
             listeners=maps["listeners"],

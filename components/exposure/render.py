@@ -1,6 +1,6 @@
-"""Derives from the settings what a host exposes: listeners, published ports, what the firewalls let through.
+"""Derives from the settings what a host exposes: listeners, published ports and open firewall rules.
 
-Pure functions. The agent reads back the same keys, see docs/exposure.md.
+This module does no I/O. The agent reads back the same keys, see docs/exposure.md.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def listeners(ssh_port: int, *, web: bool) -> dict[str, str]:
 
 
 def published(bind_address: str, ports: Mapping[str, int], released: Sequence[str] = ()) -> dict[str, str]:
-    """Return what containers publish on docker0's address.
+    """Return the ports that containers publish on docker0's address.
 
     Args:
         bind_address: docker0's address.
@@ -111,7 +111,7 @@ def usual(allowed: Sequence[str], public: Sequence[str] = ()) -> dict[str, str]:
 
 
 def _ports(text: str) -> list[str]:
-    """Return ports with their protocol, in the agent's spelling: `udp 60000-61000`."""
+    """Return ports with their protocol, as the agent spells them, such as `udp 60000-61000`."""
     match, _ = ufw_names.parse_name(f"in {text}")
     protocols = ("tcp", "udp") if match.proto == "any" else (match.proto,)
     ports = [part.replace(":", "-") for part in match.dport.split(",") if part != "any"]

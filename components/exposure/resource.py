@@ -1,4 +1,4 @@
-"""The resource `Exposure`: listeners beyond loopback, published ports, and what the firewalls let through."""
+"""The resource `Exposure`: listeners on non-loopback addresses, published ports, and open firewall rules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
     from portcullis.provider.changes import Change
 
-# `update` hands to `apply`, under this name, what was declared before. It never reaches the state.
+# Under this name, `update` passes the previous declaration to `apply`. The state never contains it.
 _BEFORE = "__before"
 
 
@@ -42,10 +42,11 @@ class ExposureProvider(HostProvider):
     live = MAPS
     identity = ("host",)
     sets = MappingProxyType({"networks": "declared"})
-    instead_of_import = "it only reads: declare it"
-    # These are inputs too. After an update the state holds what the host exposes, not what it should expose.
+    instead_of_import = "declare the resource instead; it only checks the host"
+    # The maps are outputs and inputs. After an update, the state contains what the host exposes, not what it
+    # should expose.
     chosen = MAPS
-    # The state's other maps hold what the host exposes, so the state needs a record of what was declared.
+    # The state's other maps contain what the host exposes, so the state also records the declaration.
     remembered = ("declared",)
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -62,31 +63,35 @@ class ExposureProvider(HostProvider):
             inputs.inputs[name] = found if found is not None else {}
             for key, text in (found or {}).items() if is_known(found) else ():
                 if not re.fullmatch(form, key):
-                    inputs.fail(name, f"{key!r} is not a key of {name}; copy it from the preview's line")
+                    inputs.fail(name, f"{key!r} is not a key of {name}; copy the key from the preview")
                 if is_known(text) and not (isinstance(text, str) and text.strip()):
-                    inputs.fail(name, f"{key!r} needs a text: its owner, or a reason")
+                    inputs.fail(name, f"{key!r} needs a text: an owner or a reason")
 
     def desired(self, props: Props) -> ExposureDesired:
-        """Return what is declared. In a state, `declared` holds it, and the inputs hold what was found."""
+        """Return the declared exposure.
+
+        In the state, the inputs contain what the last refresh found. So this function takes the declared maps
+        from `declared`.
+        """
         found: ExposureDesired = super().desired({**props, **(props.get("declared") or {})})
         return found
 
     def create(self, props: Props) -> CreateResult:
-        """Read the host, and remember what was declared."""
+        """Read the host, and record the declaration in the state."""
         done = super().create(props)
         return CreateResult(done.id, _remembering(props, done.outs))
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Read the host, and remember what was declared."""
+        """Read the host, and record the declaration in the state."""
         done = super().update(id_, olds, {**news, _BEFORE: olds.get("declared") or {}})
         return UpdateResult(_remembering(news, done.outs))
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
-        """Change nothing, and warn of each difference.
+        """Change nothing, and print a warning for each difference.
 
-        A difference is a warning and no failure: after a failure the engine deletes nothing, so resources
-        that this `up` takes back would stay. The engine deletes after all updates. Whatever was declared
-        until now is therefore still on the host, and about to go: there is no warning of it.
+        A difference is only a warning: after an error, Pulumi's engine would skip all deletes, which come
+        after all updates. If an entry is no longer declared, the host still has it at this moment, because
+        the delete comes later. So this entry gets no warning.
         """
         answer = self.put(channel, item, props)
         found = maps_of(self._typed(answer["facts"]))
@@ -99,11 +104,14 @@ class ExposureProvider(HostProvider):
         return {**answer["facts"], **found}
 
     def absent_inputs(self) -> Props:
-        """Return nothing, because this resource is never absent."""
+        """Return no inputs, because this resource is never absent."""
         return {}
 
     def lines(self, change: Change) -> list[Line]:
-        """Name what is open but undeclared, and what is declared but missing. `up` closes nothing."""
+        """Name each undeclared entry that is open, and each declared entry that is missing.
+
+        `up` itself closes no port.
+        """
         if change.op != "update":
             # The resource only reads. Its creation or deletion alone is not worth a line.
             return [replace(line, follows=True) for line in super().lines(change)]
@@ -112,7 +120,7 @@ class ExposureProvider(HostProvider):
             told: set[tuple[str, str]] = set()
             for key, live, goal in change.entries(name):
                 line = _line(change, name, key, live, goal)
-                # A port on IPv4 and on IPv6 is one line.
+                # A port on both IPv4 and IPv6 gets one line.
                 if (line.subject, line.what) not in told:
                     told.add((line.subject, line.what))
                     found.append(line)
@@ -147,7 +155,7 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
     if not change.by_hand(at):
         return Line(_named(name, key), f"declared: {goal or 'no longer'}", "up reads it again", at=at)
     if live is None:
-        # The rule, container or unit behind it has a line of its own.
+        # The rule, container or unit behind the missing entry has a line of its own.
         what, remedy = f"declared but missing: {goal}", "start the service behind it"
         return Line(_named(name, key), what, remedy, Severity.WRONG, at=at, follows=True)
     container = _CONTAINER.match(live)
@@ -179,7 +187,7 @@ _PASSED = re.compile(r"(tcp|udp)[46] (\d[\d-]*)$")
 
 
 def _port(key: str) -> str:
-    """Return ufw's name for a port that it lets through, or '' for any other rule."""
+    """Return ufw's name for the port that this key opens, or "" for any other key."""
     found = _PASSED.match(key)
     return f"{found[2].replace('-', ':')}/{found[1]}" if found else ""
 
@@ -201,15 +209,18 @@ def line(step: Mapping[str, str]) -> str:
 
 
 class Exposure(HostResource):
-    """What a host exposes. It only reads: differences show in every preview, and an `up` warns of them.
+    """Compares what a host exposes with the declaration.
+
+    A preview shows each difference, and `up` prints a warning for it.
 
     Attributes:
-        listeners: sockets that listen beyond loopback: `tcp4 0.0.0.0:443` → `nginx.service`.
-        published: ports that Docker publishes beyond loopback: `tcp4 172.17.0.1:2019` → `container "api"`.
-        passes: what the firewalls let through: `tcp4 443` → `anywhere`.
-        networks: Docker networks that are declared, and undeclared ones with a running container in them.
+        listeners: sockets that listen on non-loopback addresses: `tcp4 0.0.0.0:443` → `nginx.service`.
+        published: ports that Docker publishes on non-loopback addresses: `tcp4 172.17.0.1:2019` → `container
+            "api"`.
+        passes: the open ports and the accepting rules of the firewalls: `tcp4 443` → `anywhere`.
+        networks: declared Docker networks, and undeclared networks with a running container in them.
         accepted: undeclared keys that may be on the host, each with the reason.
-        declared: the first four maps as the last `up` declared them.
+        declared: the maps `listeners`, `published`, `passes` and `networks` as the last `up` declared them.
     """
 
     listeners: pulumi.Output[dict[str, str]]
@@ -232,22 +243,22 @@ class Exposure(HostResource):
         usual: Mapping[str, str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare what the host may expose.
+        """Declare the ports, rules and networks that the host may expose.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            listeners: sockets beyond loopback → their owners: a systemd unit, `container "NAME"`, or
-                `process NAME (USER)`.
-            published: ports that Docker publishes beyond loopback → `container "NAME"`. The key of all
-                releases of an app is `tcp4 172.17.0.1:28000-28999 for NAME`.
-            passes: what ufw and the forward filter let through → the sources.
+            listeners: sockets on non-loopback addresses → their owners: a systemd unit, `container "NAME"`,
+                or `process NAME (USER)`.
+            published: ports that Docker publishes on non-loopback addresses → `container "NAME"`. The key of
+                all releases of an app is `tcp4 172.17.0.1:28000-28999 for NAME`.
+            passes: the open ports and the accepting rules of the firewalls → the allowed sources.
             networks: the names of the declared Docker networks.
-            accepted: undeclared keys of any of these maps that may be on the host → the reason. The key of a
-                network is `network NAME`.
-            usual: listeners that may be on any address → the reason: `udp 68 by dhclient`. `ephemeral` stands
-                for a port that the kernel chose, and `*` for any owner. `published tcp 8443 by *` is a port
-                that any container may publish.
+            accepted: undeclared keys of these maps that may be on the host → the reason. The key of a network
+                is `network NAME`.
+            usual: listeners that may be on any address, such as `udp 68 by dhclient` → the reason.
+                `ephemeral` stands for a port that the kernel chose, and `*` for any owner. `published tcp
+                8443 by *` is a port that any container may publish.
             opts: resource options.
         """
         super().__init__(

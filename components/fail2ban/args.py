@@ -1,4 +1,4 @@
-"""The settings sections for a host's fail2ban and for the jails of its nginx."""
+"""The settings of a host's fail2ban, and of the jails for the host's nginx."""
 
 from __future__ import annotations
 
@@ -11,27 +11,33 @@ from portcullis.config.value_types import ListOf, Number, Text
 
 Tries = Annotated[int, Number("a number of tries", 1, 1000)]
 LogFile = Annotated[
-    str, Text("the path of a log file", r"(?:/[A-Za-z0-9._-]+)+", "write its whole path, without a pattern")
+    str,
+    Text(
+        "the path of a log file",
+        r"(?:/[A-Za-z0-9._-]+)+",
+        "write the whole path of the file, without a pattern",
+    ),
 ]
-# The longest ban, for the jails of nginx and for all others.
+# The default of the longest ban, for all jails.
 _LONGEST = "8w"
 
 
 class Fail2banArgs(Section):
-    """Who is banned, and for how long. Write times as 600 (seconds), 10m, 12h, 7d or 8w."""
+    """Which addresses fail2ban bans, and for how long. Write times as 600 (seconds), 10m, 12h, 7d or 8w."""
 
     what: ClassVar[str] = "fail2ban"
 
     ignore: ListOf[Network] = ()
-    """Addresses and networks that are never banned, besides the host's own."""
+    """Addresses and networks that are never banned. The host's own addresses are never banned either."""
     max_retry: Tries = 5
     """The number of failed logins that leads to a ban."""
     find_time: Duration = "10m"
-    """The time within which failed logins count."""
+    """The time within which failed logins count together."""
     ban_time: Duration = "7d"
-    """How long the first ban lasts. Each further ban lasts twice as long as the one before."""
+    """The duration of the first ban of an address. Each further ban of the same address lasts twice as long
+    as the ban before."""
     max_ban_time: Duration = _LONGEST
-    """How long a ban lasts at most. If the first ban is longer, its length is the maximum."""
+    """The longest duration of a ban. If `banTime` is longer, `banTime` is the longest duration."""
 
     @classmethod
     def check(cls, written: Written) -> None:
@@ -45,18 +51,19 @@ class ProxyJailsArgs(Section):
     what: ClassVar[str] = "the jails of nginx"
 
     error_logs: ListOf[LogFile] = ()
-    """The error logs of the sites. All files have to exist, empty or not."""
+    """The error logs of the sites. All these files have to exist, but they may be empty."""
     auth: bool = False
     """Whether a site asks for passwords."""
     ignore: ListOf[Network] = ()
-    """Addresses and networks that are never banned, besides the host's own."""
+    """Addresses and networks that are never banned. The host's own addresses are never banned either."""
     proxies: ListOf[Network] = ()
-    """Proxies in front of this host, which are never banned. Otherwise a request that does not name its
-    client would ban the proxy, and so everybody behind it."""
+    """Proxies in front of this host, which are never banned. A jail can ban a proxy that is missing here and
+    that passes on a request without the client's address. Such a ban also stops every client behind the
+    proxy."""
     unknown_host_log: LogFile = nginx.UNKNOWN_HOST_LOG
     """The access log of requests for unknown host names, in nginx's format `combined`."""
     max_ban_time: Duration = _LONGEST
-    """How long a ban lasts at most. The first ban lasts an hour."""
+    """The longest duration of a ban. The first ban lasts an hour."""
 
     @classmethod
     def check(cls, written: Written) -> None:
@@ -65,12 +72,12 @@ class ProxyJailsArgs(Section):
         _refuse_everybody(written, "proxies")
         if written.get("auth") is True and not written.get("error_logs"):
             written.at.field("auth").report(
-                "needs the logs of the sites: wrong passwords are in them",
-                f"name them under {written.at.spell('error_logs')}",
+                "needs the logs of the sites, because nginx logs wrong passwords in them",
+                f"name the logs under {written.at.spell('error_logs')}",
             )
 
 
 def _refuse_everybody(written: Written, field: str) -> None:
     for network, place in written.elements(field):
         if str(network).endswith("/0"):
-            place.refuse(network, "is every address", "nobody would ever be banned")
+            place.refuse(network, "contains every address", "nobody would ever be banned")

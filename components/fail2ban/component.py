@@ -1,4 +1,4 @@
-"""fail2ban: bans addresses with repeated failed logins, for longer each time."""
+"""The components for fail2ban, which bans addresses with repeated failed logins."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Fail2ban(pulumi.ComponentResource):
     """fail2ban with a jail for the SSH server, and defaults for other jails.
 
-    There is no jail `recidive`, which bans addresses that were banned several times. Growing bans do the
-    same, without a second jail that reads fail2ban's own log.
+    There is no jail `recidive`, which bans addresses that were banned several times. Such a jail is not
+    needed, because each further ban of an address lasts twice as long.
 
     Example:
         ```python
@@ -40,7 +40,7 @@ class Fail2ban(pulumi.ComponentResource):
         ```
 
     Attributes:
-        ignoreip: addresses and networks that no jail bans. Pass them to your other jails.
+        ignoreip: addresses and networks that no jail bans. Pass these addresses to your other jails.
     """
 
     ignoreip: list[str]
@@ -55,14 +55,14 @@ class Fail2ban(pulumi.ComponentResource):
         accepted: Mapping[str, str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare fail2ban.
+        """Declare fail2ban with a jail for the SSH server.
 
         Args:
             name: the component's name, such as "web1-fail2ban".
-            args: who is banned, and for how long.
+            args: which addresses are banned, and for how long.
             host: the host.
-            ssh_port: the port of its SSH server.
-            accepted: undeclared files that may stay in fail2ban's folder: path to the reason.
+            ssh_port: the port of the host's SSH server.
+            accepted: undeclared files that may stay in fail2ban's folder, by path, each with the reason.
             opts: options of the component.
 
         Raises:
@@ -75,12 +75,13 @@ class Fail2ban(pulumi.ComponentResource):
         packages = Packages(
             f"{name}-packages",
             host=host,
-            # fail2ban only recommends the last two. Without them it reads no journal and bans nobody.
+            # fail2ban's package only recommends the last two packages. Without them, fail2ban reads no
+            # journal and bans nobody.
             names=["fail2ban", "nftables", "python3-systemd"],
             on_delete="purge",
             opts=ResourceOptions(parent=self),
         )
-        # This file comes first: with the packaged jail, Debian 12's configuration fails the test.
+        # This file comes before all others: with the packaged jail, Debian 12's configuration fails the test.
         defaults = File(
             f"{name}-defaults",
             host=host,
@@ -121,9 +122,9 @@ class Fail2ban(pulumi.ComponentResource):
 class ProxyJails(pulumi.ComponentResource):
     """Jails for clients that guess passwords, keep exceeding limits, or request unknown host names.
 
-    They need fail2ban, and nginx with its logs: fail2ban does not start if a jail's log file is missing. They
-    close only ports 80 and 443 to a banned address, for an hour at first. Behind a proxy a ban has no effect,
-    because the packet filter sees the proxy's address, which is never banned.
+    The jails need fail2ban, and nginx with its logs, because fail2ban does not start if a jail's log file is
+    missing. A ban closes only ports 80 and 443 to the address, for an hour at first. Behind a proxy a ban has
+    no effect, because the packet filter sees the proxy's address, which is never banned.
 
     Example:
         ```python
@@ -153,13 +154,13 @@ class ProxyJails(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ProxyJailsArgs, *, host: Host, opts: ResourceOptions | None = None
     ) -> None:
-        """Declare the jails.
+        """Declare the jails for nginx.
 
         Args:
             name: the component's name, such as "web1-nginx-jails".
-            args: the logs, who is never banned, and for how long others are.
+            args: the logs, the addresses that are never banned, and the longest ban.
             host: the host.
-            opts: options of the component. In `depends_on`, name fail2ban and the resources that create the
+            opts: options of the component. In `depends_on`, list fail2ban and the resources that create the
                 logs.
         """
         super().__init__("portcullis:index:ProxyJails", name, None, opts)

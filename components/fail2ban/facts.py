@@ -1,4 +1,4 @@
-"""The data that both halves of `Fail2banJail` exchange, and the path of a jail's file."""
+"""The data about a jail that the provider and the host exchange, and the path of a jail's file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from portcullis.agent.wire import Desired, Facts, Spec
 
 JAIL_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
-"""The form of a jail's name, which is a part of the names of its file and of its nft sets."""
+"""The pattern of a jail's name. The names of the jail's file and of its nft sets contain the jail's name."""
 OURS = "zz-portcullis"
-"""The names of our files in jail.d begin with this, so that fail2ban reads them after other files."""
+"""The names of our files in jail.d begin with this text, so that fail2ban reads our files after other
+files."""
 NEVER = "never banned"
-"""The value of each address in `ignoreip`."""
+"""The value of each address in the map `ignoreip`."""
 
 
 def jail_file(jail: str) -> str:
@@ -23,12 +24,12 @@ def jail_file(jail: str) -> str:
 
 @dataclass(frozen=True)
 class JailSpec(Spec):
-    """How to read a jail.
+    """The jail to read, and the options to read.
 
     Attributes:
-        jail: its name.
-        options: the declared options, by name, in alphabetical order. Only these are read.
-        whole: read the rest of fail2ban's folder as well.
+        jail: the name of the jail.
+        options: the declared options, by name, in alphabetical order. The agent reads only these options.
+        whole: whether to read the rest of fail2ban's folder as well.
         accepted: undeclared files that may stay in the folder.
     """
 
@@ -40,18 +41,21 @@ class JailSpec(Spec):
 
 @dataclass(frozen=True)
 class JailDesired(Desired):
-    """A declared jail.
+    """A declared jail of fail2ban.
 
     Attributes:
-        jail: its name.
-        path: the path of its file.
-        content: text of the file.
-        enabled: whether it runs.
-        options: name to value, as in jail.conf(5). Lengths of time are seconds.
+        jail: the name of the jail.
+        path: the path of the jail's file.
+        content: the text of the jail's file.
+        enabled: whether the jail runs.
+        options: the values of the options by name, as in jail.conf(5). Durations in options are in seconds.
         ignoreip: addresses and networks that the jail never bans, each with `NEVER`.
-        whole: report on the rest of fail2ban's folder too. One jail of a host does.
-        broken: empty. After a refresh, the line with which fail2ban refuses its configuration.
-        strangers: empty. After a refresh, the undeclared files in the folder.
+        whole: whether to report undeclared files in fail2ban's folder too. Only one jail of a host has the
+            value true.
+        broken: the declared value is empty. If fail2ban refuses its configuration, a refresh sets the value
+            to fail2ban's error line.
+        strangers: the declared value is empty. A refresh sets the value to the undeclared files in the
+            folder.
         accepted: undeclared files that may stay in the folder, each with the reason.
     """
 
@@ -68,11 +72,11 @@ class JailDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Its name."""
+        """The name of the jail."""
         return self.jail
 
     def spec(self) -> JailSpec:
-        """Return its name and options, and whether to read the folder."""
+        """Return the jail's name and options, and whether to read the folder."""
         return JailSpec(self.jail, dict(sorted(self.options.items())), self.whole, sorted(self.accepted))
 
 
@@ -81,15 +85,15 @@ class JailFacts(Facts):
     """A jail on the host.
 
     Attributes:
-        content: text of our file; "" if the file does not exist.
-        enabled: whether it runs.
-        options: the values that it runs with. For a jail that does not run, the values in the files.
+        content: the text of our file for the jail; "" if the file does not exist.
+        enabled: whether the jail runs.
+        options: the values with which the jail runs. If the jail does not run, these are the values in the
+            files.
         ignoreip: addresses that the jail never bans, each with `NEVER`.
-        overridden: options that files after ours set: name to value and file.
-        enforced: the packet filter has each of its bans.
-        broken: the line with which fail2ban refuses its configuration; "" if the configuration is valid.
-        strangers: files in fail2ban's folder that are neither declared nor as their package ships them, by
-            path.
+        overridden: options that a later file overrides, each with the later value and its file.
+        enforced: whether the packet filter contains every ban of the jail.
+        broken: fail2ban's error line if fail2ban refuses its configuration; "" if the configuration is valid.
+        strangers: undeclared files in fail2ban's folder, and changed files of packages, by path.
     """
 
     content: str = ""

@@ -1,9 +1,9 @@
-"""The options that a jail may have, each with its form, and the file of a jail.
+"""The options that a jail may have, the form of each option, and the text of a jail's file.
 
-fail2ban silently ignores an option that it does not know: with ``maxretries = 3`` a jail runs and uses its
-default. So our jails accept only the options in `OPTIONS`, each with its form.
+fail2ban silently ignores an unknown option: with ``maxretries = 3``, a jail runs with the default of
+``maxretry``. So our jails accept only the options in `OPTIONS`, and check the form of each value.
 
-Options: jail.conf(5); https://github.com/fail2ban/fail2ban/blob/1.1.0/config/jail.conf
+The options are explained in jail.conf(5) and https://github.com/fail2ban/fail2ban/blob/1.1.0/config/jail.conf
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from portcullis.components.fail2ban.facts import JAIL_NAME, jail_file
-from portcullis.config.faults import closest
+from portcullis.config.faults import VALUE, closest
 from portcullis.rendering import header
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ _NAMES = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("se
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of a jail: how to turn its value into the text of the file, and why somebody sets it."""
+    """An option of a jail: the function that turns its value into text, and its comment in the file."""
 
     read: Callable[[object], str]
     why: str = ""
 
 
 def jail_name(text: str) -> str:
-    """Return the name of a jail, or raise ValueError; see `JAIL_NAME`."""
+    """Return the name of a jail, or raise ValueError for a name of another form than `JAIL_NAME`."""
     if not JAIL_NAME.match(text):
         raise ValueError(
             f"{text!r} is not a name for a jail; write a lowercase letter, then lowercase letters, digits, - "
@@ -59,7 +59,7 @@ def seconds(value: object) -> int:
     """Return a length of time such as 600, "10m" or "7d" in seconds, or raise ValueError."""
     found = re.fullmatch(r"([1-9][0-9]{0,8})([smhdw]?)", str(value)) if value is not True else None
     if not found:
-        raise ValueError("is not a length of time; write 600 (seconds), 10m, 12h, 7d or 8w")
+        raise ValueError("the value is not a length of time; write 600 (seconds), 10m, 12h, 7d or 8w")
     return int(found[1]) * _UNITS[found[2] or "s"]
 
 
@@ -68,15 +68,15 @@ def ignored(addresses: Iterable[str]) -> list[str]:
     spelt = []
     for text in addresses:
         try:
-            if "%" in text:  # after %, Python accepts any text as the name of an interface
-                raise ValueError  # noqa: TRY301 - as the library does
+            if "%" in text:  # because Python accepts any text after a % as the name of an interface
+                raise ValueError  # noqa: TRY301 - the error of a library call is handled in the same way
             network = ipaddress.ip_network(text, strict=False)
         except ValueError:
             raise ValueError(
                 f"{text!r} is not an address or network; write 203.0.113.7 or 2001:db8::/32"
             ) from None
         if network.prefixlen == 0:
-            raise ValueError(f"{text} is every address: the jail would ban nobody")
+            raise ValueError(f"the network {text} contains every address, so the jail would ban nobody")
         one = network.prefixlen == network.max_prefixlen
         spelt.append(str(network.network_address if one else network))
     return [*LOOPBACK, *sorted(set(spelt) - set(LOOPBACK))]
@@ -87,14 +87,14 @@ def options(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
     texts, faults = {}, []
     for name, value in given.items():
         if name in _ELSEWHERE:
-            faults.append(f"{name} is not an option here: {_ELSEWHERE[name]}")
+            faults.append(f"{name} is not an option of this resource: {_ELSEWHERE[name]}")
         elif name not in OPTIONS:
             faults.append(f"{name} is not an option of a jail: {closest(name, OPTIONS)}")
         else:
             try:
                 texts[name] = OPTIONS[name].read(value)
             except ValueError as error:
-                faults.append(f"{name}: {value!r} {error}")
+                faults.append(f"{name}: {value!r} {str(error).removeprefix(VALUE)}")
     if "filter" in given and "mode" in given:
         faults.append(
             f"mode has no effect together with filter: write filter = {given['filter']}[mode={given['mode']}]"
@@ -105,7 +105,7 @@ def options(given: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
 def jail(
     resource: str, name: str, texts: Mapping[str, str], ignoreip: Iterable[str], *, enabled: bool
 ) -> str:
-    """Render the file of one jail. `texts` is the first result of `options`."""
+    """Render the file of one jail. `texts` are the valid options that the function `options` returned."""
     lines = [f"[{jail_name(name)}]", f"enabled = {_flag(enabled)}"]
     for option, text in texts.items():
         why, kind = _PARTICULAR.get(text, OPTIONS[option].why), OPTIONS[option].read
@@ -115,14 +115,16 @@ def jail(
         value = "\n    ".join(text.split()) if kind is _paths else text
         lines.append(f"{option} = {value}")
     lines += [
-        "# Never banned: this host itself and the declared addresses.",
+        "# fail2ban never bans this host itself and these addresses.",
         f"ignoreip = {' '.join(ignoreip)}",
     ]
-    return header(resource, f"fail2ban: the jail {name}.") + "\n" + "\n".join(lines) + "\n"
+    return (
+        header(resource, f"This file configures the fail2ban jail {name}.") + "\n" + "\n".join(lines) + "\n"
+    )
 
 
 def in_words(count: int) -> str:
-    """Return a number of seconds in words: 10 minutes, 1 week."""
+    """Return a number of seconds in words, such as 10 minutes or 1 week."""
     for name, unit in _NAMES:
         if count % unit == 0:
             return f"{count // unit} {name}{'s' if count != unit else ''}"
@@ -134,12 +136,12 @@ def _flag(value: object) -> str:
         return "true"
     if value in (False, "false"):
         return "false"
-    raise ValueError("is neither true nor false")
+    raise ValueError("the value is neither true nor false")
 
 
 def _number(value: object) -> str:
     if value is True or not re.fullmatch(r"[1-9][0-9]{0,5}", str(value)):
-        raise ValueError("is not a number from 1 to 999999")
+        raise ValueError("the value is not a number from 1 to 999999")
     return str(value)
 
 
@@ -154,14 +156,14 @@ def _form(pattern: str, what: str) -> Callable[[object], str]:
             or isinstance(value, bool)
             or not re.fullmatch(pattern, str(value))
         ):
-            raise ValueError(f"is not {what}")
+            raise ValueError(f"the value is not {what}")
         return str(value)
 
     return read
 
 
 def _paths(value: object) -> str:
-    """Read several paths from a list or from one text. The file has one path a line."""
+    """Read several paths from a list or from one text. The jail's file has one path per line."""
     texts = value.split() if isinstance(value, str) else value
     if isinstance(texts, list | tuple) and texts:
         plain = [
@@ -169,7 +171,9 @@ def _paths(value: object) -> str:
         ]
         if len(plain) == len(texts):
             return " ".join(plain)
-    raise ValueError("is not a path of log files, or a list of them; write /var/log/nginx/*error.log")
+    raise ValueError(
+        "the value is not a path of log files or a list of such paths; write /var/log/nginx/*error.log"
+    )
 
 
 # A name with parameters in brackets, such as nftables[type=multiport].
@@ -178,49 +182,56 @@ _WITH_PARAMETERS = r"[a-z][a-z0-9_-]*(?:\[[a-z0-9_]+=[A-Za-z0-9_:.-]+(?:, ?[a-z0
 OPTIONS: Mapping[str, Option] = {
     "filter": Option(
         _form(_WITH_PARAMETERS, "a filter, such as sshd[mode=aggressive]"),
-        "What counts as a failure: the name of a file in filter.d.",
+        "This filter, a file in filter.d, says which log lines count as failures.",
     ),
-    "mode": Option(_form(r"[a-z][a-z0-9-]*", "a mode of a filter"), "Which failures count."),
+    "mode": Option(
+        _form(r"[a-z][a-z0-9-]*", "a mode of a filter"),
+        "The mode of the filter decides which log lines count as failures.",
+    ),
     "backend": Option(
         _form(r"auto|systemd|pyinotify|polling", "auto, systemd, pyinotify or polling"),
-        "What the jail reads: systemd means the journal, other values mean the files in logpath.",
+        "The jail reads the journal if this value is systemd. With any other value, the jail reads the "
+        "files in logpath.",
     ),
     "journalmatch": Option(
         _form(
             r"_?[A-Z_]+=[A-Za-z0-9@._-]+(?: (?:\+ )?_?[A-Z_]+=[A-Za-z0-9@._-]+)*",
-            "fields of the journal, such as _SYSTEMD_UNIT=ssh.service; + between them means or",
+            'fields of the journal, such as _SYSTEMD_UNIT=ssh.service; a + between fields means "or"',
         ),
-        "The journal entries that the jail reads; + means or.",
+        'The jail reads these journal entries. A + between fields means "or".',
     ),
-    "logpath": Option(_paths, "If a log file is missing, the whole server does not start."),
+    "logpath": Option(_paths, "If one of these log files is missing, fail2ban does not start."),
     "logencoding": Option(_form(r"auto|[A-Za-z0-9-]+", "the name of an encoding")),
     "port": Option(
-        _form(r"[a-z0-9-]+(?:[,:][a-z0-9-]+)*", "a port, or several with commas"),
-        "The ports that are closed to a banned address.",
+        _form(r"[a-z0-9-]+(?:[,:][a-z0-9-]+)*", "a port, or several ports with commas"),
+        "A banned address cannot reach these ports.",
     ),
     "protocol": Option(_form(r"tcp|udp|tcp,udp", "tcp or udp")),
     "banaction": Option(
-        _form(_WITH_PARAMETERS, "an action, such as nftables"), "How to ban: the name of a file in action.d."
+        _form(_WITH_PARAMETERS, "an action, such as nftables"),
+        "This action, a file in action.d, has the commands that ban an address.",
     ),
-    "maxretry": Option(_number, "The number of failures that leads to a ban."),
-    "findtime": Option(_span, "the time within which failures count."),
+    "maxretry": Option(_number, "fail2ban bans an address after this number of failures."),
+    "findtime": Option(_span, "the time within which fail2ban counts the failures of an address."),
     "bantime": Option(_span, "how long the first ban lasts."),
     "bantime.increment": Option(
-        _flag, "Each further ban of the same address lasts twice as long as the one before."
+        _flag, "Each further ban of the same address lasts twice as long as the ban before."
     ),
     "bantime.factor": Option(
-        _form(r"[0-9]+(?:\.[0-9]+)?", "a factor, such as 2"), "The factor for further bans."
+        _form(r"[0-9]+(?:\.[0-9]+)?", "a factor, such as 2"),
+        "fail2ban multiplies the length of further bans by this factor.",
     ),
     "bantime.multipliers": Option(
         _form(r"[0-9]+(?: [0-9]+)*", "numbers with spaces between them"),
-        "How many times bantime the first, second, … ban lasts.",
+        "These are the lengths of the first, second and further bans, as multiples of bantime.",
     ),
     "bantime.maxtime": Option(_span, "how long a ban lasts at most."),
     "bantime.rndtime": Option(
-        _span, "each ban lasts up to this much longer, at random, so that nobody can guess its end."
+        _span,
+        "the longest random time that fail2ban adds to a ban, so that nobody can guess when the ban ends.",
     ),
-    "bantime.overalljails": Option(_flag, "Bans by other jails count too."),
-    "maxmatches": Option(_number, "How many matching lines fail2ban keeps for each address."),
+    "bantime.overalljails": Option(_flag, "Earlier bans by other jails also make a ban longer."),
+    "maxmatches": Option(_number, "fail2ban keeps this number of matching lines for each address."),
     "maxlines": Option(_number),
     "usedns": Option(_form(r"yes|no|warn|raw", "yes, no, warn or raw")),
     "ignoreself": Option(_flag),
@@ -229,13 +240,13 @@ OPTIONS: Mapping[str, Option] = {
 
 _PARTICULAR = {
     "sshd[mode=aggressive]": (
-        "If only keys are allowed, most attackers just open and close connections. The normal mode does\n"
-        "# not count those."
+        "If sshd allows only keys, most attackers just open and close connections. The normal mode of the\n"
+        "# filter does not count such connections."
     ),
     SSH_JOURNAL: (
-        "Since OpenSSH 9.8, sshd-session logs a failed login; + means or. Before a login, only root writes\n"
-        "# such entries. Any user can call a process sshd and let it log addresses to ban, so entries of\n"
-        "# other users do not count."
+        'Since OpenSSH 9.8, the process sshd-session logs a failed login. In the line below, + means "or".\n'
+        "# sshd logs failed logins as root. Any user can start a process that has the name sshd and logs\n"
+        "# false addresses, so only entries of root (_UID=0) count."
     ),
 }
 """Comments for certain values, which say more than the comment of the option."""
@@ -244,5 +255,5 @@ _ELSEWHERE = {
     "enabled": "use the argument enabled=",
     "ignoreip": "use the argument ignoreip=",
     "action": "choose how to ban with banaction",
-    "dbpurgeage": "it belongs in fail2ban.local, not in a jail",
+    "dbpurgeage": "write it into fail2ban.local, because it is no option of a jail",
 }

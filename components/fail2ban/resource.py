@@ -37,7 +37,7 @@ class Fail2banJailProvider(TellsStrangers, GuardedProvider):
     reload = "systemctl reload fail2ban"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check the names and values of the options, because fail2ban itself does not."""
+        """Check the names and values of the options, because fail2ban itself does not check them."""
         jail = inputs.text("jail")
         if jail is not None:
             try:
@@ -47,7 +47,7 @@ class Fail2banJailProvider(TellsStrangers, GuardedProvider):
         inputs.keep("enabled", "content", "ignoreip", "path", "whole")
         given = inputs.news.get("options") or {}
         inputs.inputs["options"] = given
-        # A refresh reads back the options that other files set instead.
+        # A refresh reads back the options that other files override.
         inputs.inputs["overridden"] = {}
         # A refresh reads back False if bans are missing in nftables.
         inputs.inputs["enforced"] = True
@@ -71,18 +71,21 @@ class Fail2banJailProvider(TellsStrangers, GuardedProvider):
         return {"content": ABSENT, "enabled": False}
 
     def subject(self, change: Change) -> str:
-        """Return "jail" and its name."""
+        """Return the word "jail" and the name of the jail."""
         return f"jail {change.props.get('jail', change.name)}"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Report whether the jail bans, and whom. The file gets no line if its options have one."""
+        """Report whether the jail bans, and which addresses it never bans.
+
+        If options have changed, the report has no extra line for the jail's file.
+        """
         found = []
         if change.changes("enabled"):
             what = "does not run" if not change.live.get("enabled") else "runs"
             found.append(Line(subject, what, "", Severity.WRONG, at=("enabled",)))
         if change.changes("enforced"):
             what = "its bans are not in the packet filter"
-            found.append(Line(subject, what, "up puts them back", Severity.WRONG, at=("enforced",)))
+            found.append(Line(subject, what, "up restores the bans", Severity.WRONG, at=("enforced",)))
         for address, live, _ in change.entries("ignoreip"):
             at = ("ignoreip", address)
             severity = Severity.OPEN if live and change.by_hand(at) else Severity.COSMETIC
@@ -99,18 +102,19 @@ class Fail2banJailProvider(TellsStrangers, GuardedProvider):
 
 
 class Fail2banJail(HostResource):
-    """A jail: what counts as a failure, and how long an address with too many failures is banned.
+    """A jail of fail2ban, which bans addresses with too many failures.
 
-    The jail has its own file, which overrides those of the package. fail2ban has to run already. After every
-    change the resource reads the values of the running server, and an option without effect is an error. It
-    refuses a change that would ban the deploying machine. The host keeps a change only after a fresh login.
+    The jail has its own file, which overrides the package's files. fail2ban must run before the jail is
+    declared. After every change the resource reads the values of the running server, and fails if an option
+    has no effect. The resource refuses a change that would ban the deploying machine. The host keeps a change
+    only after a fresh login.
 
     Attributes:
-        jail: its name.
-        enabled: whether it runs.
-        options: the values that it runs with. Lengths of time are seconds.
+        jail: the name of the jail.
+        enabled: whether the jail runs.
+        options: the values with which the jail runs. Durations in options are in seconds.
         ignoreip: addresses that the jail never bans.
-        strangers: undeclared files in fail2ban's folder, by path. Empty without `whole`.
+        strangers: undeclared files in fail2ban's folder, by path. Without `whole`, this map is empty.
     """
 
     jail: pulumi.Output[str]
@@ -133,25 +137,26 @@ class Fail2banJail(HostResource):
         adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the jail.
+        """Declare a jail of fail2ban.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
             jail: name of the jail, such as "sshd".
-            options: the options of jail.conf(5). A name that fail2ban would ignore is refused. Lengths of
-                time are seconds, or texts such as "10m" and "7d".
+            options: the options of jail.conf(5). A name that fail2ban would ignore is refused. Durations are
+                numbers of seconds, or texts such as "10m" and "7d".
             ignoreip: addresses and networks that the jail never bans, besides loopback.
             enabled: whether the jail runs.
-            whole: also report undeclared files in fail2ban's folder. Set it on one jail of a host.
-            accepted: undeclared files that may stay in the folder: path to the reason.
+            whole: also report undeclared files in fail2ban's folder. Set this argument on only one jail of
+                each host.
+            accepted: undeclared files that may stay in the folder, by path, each with the reason.
             adopt: take over an existing jail that somebody else set up.
             opts: resource options.
         """
         texts, faults = jail_options.options(options)
         path, content, never = "", "", list(ignoreip)
         if not faults:
-            # The provider's check reports these errors, together with all other faults.
+            # The provider's check reports these faults together with all others.
             with contextlib.suppress(ValueError):
                 never = jail_options.ignored(ignoreip)
                 path = jail_options.jail_path(jail)

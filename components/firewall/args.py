@@ -84,16 +84,16 @@ LogLevel = Annotated[Literal["off", "low", "medium", "high", "full"], Choice("a 
 
 
 class RuleArgs(Section):
-    """Who may use an open port."""
+    """The addresses and networks that may use an open port."""
 
     what: ClassVar[str] = "a rule of the firewall"
 
     from_: ListOf[Network] = ()
-    """The addresses and networks that may use the port. Without it, everybody may."""
+    """The addresses and networks that may use the port. Without `from`, everybody may use the port."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse a rule that allows nobody."""
+        """Refuse a rule with an empty list `from`, because such a rule would allow nobody."""
         if written.is_nothing("from_"):
             written.at.field("from_").report(
                 "names nobody",
@@ -103,7 +103,10 @@ class RuleArgs(Section):
 
 
 class FirewallArgs(Section):
-    """What is open besides SSH and nginx. Write ports with their protocol: "8443/tcp"."""
+    """Ports that are open besides those of SSH and nginx, and packets to refuse.
+
+    Write ports with their protocol: "8443/tcp".
+    """
 
     what: ClassVar[str] = "a firewall"
 
@@ -116,7 +119,7 @@ class FirewallArgs(Section):
     """Published ports of containers that are open to the internet. The forward filter drops packets to every
     other port that Docker publishes."""
     outside: ListOf[OutsideBridge] = ()
-    """Bridges that lead to the internet, as on hosts of virtual machines. The firewall takes every other
-    bridge for a network of containers."""
+    """Bridges that lead to the internet, as on a host that runs virtual machines. The firewall treats every
+    other bridge as a network of containers."""
     logging: LogLevel = "low"
-    """How much ufw logs about refused packets."""
+    """The level of ufw's log about refused packets."""

@@ -25,11 +25,11 @@ _NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Firewall(pulumi.ComponentResource):
-    """Lets in only SSH and declared ports, over IPv4 and IPv6. Outgoing traffic is allowed.
+    """A firewall that opens only SSH and declared ports, for IPv4 and IPv6. Outgoing traffic is allowed.
 
     ufw guards the host's own services. Docker's packets bypass ufw, so the forward filter guards containers.
-    `SshAccess` opens its own port. If no `SshAccess` is declared, put SSH's port under `allow`: the host
-    refuses a policy that would lock out the deploying machine.
+    The component `SshAccess` opens the port of SSH. If no `SshAccess` is declared, put SSH's port under
+    `allow`. The host refuses a policy that would lock out the deploying machine.
 
     Example:
         ```python
@@ -138,7 +138,7 @@ class Firewall(pulumi.ComponentResource):
 
 
 def _host(args: FirewallArgs, ssh_port: int | None, *, web: bool) -> dict[str, Sequence[str]] | None:
-    """Return the open ports of the host itself; None if SSH's port is not known."""
+    """Return the open ports of the host itself; None if the port of SSH is unknown."""
     if ssh_port is None:
         return None
     everybody = dict.fromkeys([f"{ssh_port}/tcp", *(ufw_rules.WEB if web else ())], ())

@@ -1,4 +1,4 @@
-"""The data that both halves of `ForwardFilter` and `UfwPolicy` exchange, and the names that both use."""
+"""The data that the resource providers and the agent exchange about `ForwardFilter` and `UfwPolicy`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PERMISSIONS = "root root 0644"
 
 
 def open_port(protocol: str, ports: str) -> str:
-    """Return the rule of `INPUT` that opens a port or a range to everybody."""
+    """Return the rule of the chain `INPUT` that opens a port, or a range of ports, to everybody."""
     return f"{protocol} dport {ports} accept"
 
 
@@ -31,7 +31,7 @@ SHIPPED = ("after.init", "after.rules", "after6.rules", "before.init", "before.r
 """Files that the package ships and ufw never changes. The .init files run at each start if executable."""
 DEFAULTS: Mapping[str, str] = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
 """What happens to packets that no rule matches, by direction, as the package installs it."""
-# IPV6=no would make ufw block all IPv6, also SSH. MANAGE_BUILTINS=yes would make it flush Docker's rules.
+# With IPV6=no, ufw would block all IPv6, also SSH. With MANAGE_BUILTINS=yes, ufw would flush Docker's rules.
 # IPT_SYSCTL names the file of kernel parameters that Firewall declares.
 SETTINGS: Mapping[str, str] = {
     "IPV6": "yes",
@@ -66,7 +66,7 @@ class ForwardFilterDesired(Desired):
 
     @property
     def id(self) -> str:
-        """The name of the table."""
+        """The name of the table, which is the id of the filter."""
         return TABLE
 
     def spec(self) -> ForwardFilterSpec:
@@ -76,15 +76,15 @@ class ForwardFilterDesired(Desired):
 
 @dataclass(frozen=True)
 class ForwardFilterFacts(Facts):
-    """The forward filter on the host. `wire.ABSENT` stands for a missing text.
+    """The forward filter on the host. A missing text has the value `wire.ABSENT`.
 
     Attributes:
-        table: the table in the kernel.
-        file: text of its file.
-        unit: text of its unit.
+        table: the table in the kernel, with aliases instead of the addresses that belong to them.
+        file: the text of the file that loads the table, with the same aliases.
+        unit: the text of the unit that loads the file.
         boot: systemd's word for whether the unit starts at boot.
-        permissions: owner, group and mode of the file and the unit. If one of the two differs from
-            `PERMISSIONS`, the values of that one.
+        permissions: owner, group and mode of the file and the unit. If the file or the unit differs from
+            `PERMISSIONS`, the value is that of the differing file.
         conflict: the unit that would flush the table, as a text for people; "" if there is none.
     """
 
@@ -98,7 +98,7 @@ class ForwardFilterFacts(Facts):
 
 @dataclass(frozen=True)
 class UfwPolicySpec(Spec):
-    """How to read the host's one policy.
+    """The spec by which the agent reads ufw's policy. A host has only one policy.
 
     Attributes:
         custom: the files of `SHIPPED` that somebody else manages, sorted.
@@ -112,12 +112,13 @@ class UfwPolicyDesired(Desired):
     """The declared policy of ufw.
 
     Attributes:
-        enabled: ufw runs, now and after a boot.
-        logging: its log level.
-        defaults: what happens to packets that no rule matches: direction to action.
-        rules: each rule's match to its action, in the spelling of `ufw_names`.
-        settings: `SETTINGS`.
-        custom_files: the files of `SHIPPED` that somebody else manages. The others have to be as shipped.
+        enabled: whether ufw runs, now and after a boot.
+        logging: ufw's log level.
+        defaults: the action for packets that no rule matches, by direction.
+        rules: a map of each rule's match to its action, in the spelling of `ufw_names`.
+        settings: the value is always `SETTINGS`.
+        custom_files: the files of `SHIPPED` that somebody else manages. All other files of `SHIPPED` must be
+            unchanged.
     """
 
     enabled: bool
@@ -129,11 +130,11 @@ class UfwPolicyDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Always `UFW`: a host has one policy."""
+        """The id is always `UFW`, because a host has only one policy."""
         return UFW
 
     def spec(self) -> UfwPolicySpec:
-        """Return the spec, which names the custom files."""
+        """Return the spec of the policy, with the names of the custom files."""
         return UfwPolicySpec(sorted(self.custom_files or ()))
 
 
@@ -142,14 +143,14 @@ class UfwPolicyFacts(Facts):
     """The policy of ufw on the host.
 
     Attributes:
-        enabled: ufw's configuration says that it runs and starts at boot.
-        logging: its log level.
-        defaults: what happens to packets that no rule matches: direction to action.
-        rules: each rule's match to its action, without the rules of the SSH server.
+        enabled: whether ufw's configuration says that ufw runs and starts at boot.
+        logging: ufw's log level.
+        defaults: the action for packets that no rule matches, by direction.
+        rules: a map of each rule's match to its action, without the rules of the SSH server.
         settings: the present values of the keys of `SETTINGS`.
-        altered: files that are not as shipped: name to ``changed`` or ``absent``.
+        altered: files that differ from the package's files: name to ``changed`` or ``absent``.
         order: ``ok``, or two rules in the wrong order.
-        live: ``ok``, or how the kernel's rules differ from ufw's files.
+        live: ``ok``, or the differences between the kernel's rules and ufw's files.
     """
 
     enabled: bool = False

@@ -1,7 +1,8 @@
-"""The metadata addresses of clouds, where a machine asks about itself and often gets its credentials.
+"""The metadata addresses of clouds.
 
-Containers must not reach them. The forward filter drops these addresses, the policy pack requires that, and
-the packet tests try each of them.
+A machine gets facts about itself at such an address, often with credentials. Containers must not reach these
+addresses. The forward filter drops packets to these addresses. The policy pack requires this rule, and the
+packet tests try each address.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ _HETZNER = "https://docs.hetzner.cloud/reference/cloud#server-metadata"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One address of one cloud.
+    """A metadata address of a cloud.
 
     Attributes:
         address: an address or a network.
         cloud: the cloud that serves the address.
-        source: the page that documents it.
+        source: the page that documents the address.
     """
 
     address: str
@@ -42,7 +43,7 @@ class Service:
 
 
 LINK_LOCAL = Service("169.254.0.0/16", "clouds", "https://www.rfc-editor.org/rfc/rfc3927")
-"""The network of most of these addresses. No router forwards packets to it."""
+"""The network of most metadata addresses. No router forwards packets to this network."""
 SERVICES = (
     Service("169.254.169.254", "AWS", _AWS),
     Service("fd00:ec2::254", "AWS", _AWS),
@@ -55,7 +56,7 @@ SERVICES = (
     Service("fd20:ce::254", "Google", _GOOGLE),
     Service("169.254.169.254", "Oracle", _ORACLE),
     Service("fd00:c1::a9fe:a9fe", "Oracle", _ORACLE),
-    # iSCSI serves the boot volume here, without a password.
+    # At this address, iSCSI serves the boot volume without a password.
     Service("169.254.0.2", "Oracle", _ORACLE_RULES),
     Service("169.254.2.0/24", "Oracle", _ORACLE_RULES),
     Service("100.100.100.200", "Alibaba", _ALIBABA),
@@ -67,11 +68,11 @@ SERVICES = (
     Service("169.254.169.254", "Hetzner", _HETZNER),
 )
 PORTS = (53, 123)
-"""The ports that containers may reach there: DNS and NTP, which some clouds serve at the same addresses."""
+"""The ports that containers may reach at metadata addresses: some clouds serve DNS and NTP there."""
 
 
 def closed() -> list[Service]:
-    """Return the addresses to close: the whole link-local network, and each address outside it once."""
+    """Return the addresses to close: the link-local network, and metadata addresses in other networks."""
     local = ipaddress.IPv4Network(LINK_LOCAL.address)
     elsewhere = {
         service.address: service
@@ -83,6 +84,6 @@ def closed() -> list[Service]:
 
 
 def match(service: Service) -> str:
-    """Return the match for packets to this service, except to `PORTS`, in the spelling of nft."""
+    """Return the part of an nft rule that matches packets to this service, except to `PORTS`."""
     family = "ip6" if ":" in service.address else "ip"
     return f"{family} daddr {service.address} " + " ".join(f"th dport != {port}" for port in PORTS)

@@ -1,1 +1,1 @@
-"""A whole host: `HardenedHost` puts the parts together."""
+"""A whole host: the component `HardenedHost` composes all parts."""

@@ -1,7 +1,8 @@
-"""Checks the names of apps and stores: on one host, no two may lead to the same container, network or volume.
+"""Checks that no two apps or stores have names that lead to the same container, network or volume.
 
-If two apps name the same volume, Docker gives them one: they would share their data, without any message.
-Docker does refuse a second container or network of the same name, but only in the middle of a deploy.
+If two apps name the same volume, Docker gives both the same volume, and the apps would share their data
+without any message. Docker refuses a second container or network of the same name, but only in the middle of
+a deploy.
 """
 
 from __future__ import annotations

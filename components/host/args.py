@@ -1,4 +1,4 @@
-"""The arguments of a host and of everything that runs on it."""
+"""The arguments of a host, of its apps, stores and sites, and of its parts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from portcullis.config.value_types import MapOf, SectionMap, valid
 
 
 class JumpArgs(Section):
-    """A host that connections go through. Portcullis does not manage it."""
+    """A jump host, through which ssh connects to other hosts. Portcullis does not manage the jump host."""
 
     what: ClassVar[str] = "a jump host"
 
@@ -65,12 +65,12 @@ class JumpArgs(Section):
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Require either a pinned key or `trustHostKey`."""
+        """Require either a pinned host key or `trustHostKey`."""
         _check_pin(written)
 
 
 class BootstrapArgs(Section):
-    """The login of a bare host, used until the declared login exists."""
+    """The login of a new host, which `up` uses until the declared user can log in."""
 
     what: ClassVar[str] = "a first login"
 
@@ -81,7 +81,7 @@ class BootstrapArgs(Section):
 
 
 class HostArgs(Section):
-    """One host: how to reach it, who may log in, and how it is hardened and maintained."""
+    """The settings of one host: its connection, its users, its hardening and its maintenance."""
 
     what: ClassVar[str] = "a host"
 
@@ -147,7 +147,7 @@ class HostArgs(Section):
 
 
 class StoreMap(TypedDict, total=False):
-    """The stores of a host."""
+    """The stores of a host: a Redis server, and MongoDB with its databases."""
 
     redis: RedisArgs
     """A Redis: `{}` is enough."""
@@ -156,7 +156,7 @@ class StoreMap(TypedDict, total=False):
 
 
 class HardenedHostArgs(HostArgs):
-    """A whole host: the host itself, with its stores, apps and sites."""
+    """The settings of a whole host, with its stores, apps and sites."""
 
     what: ClassVar[str] = "a hardened host"
 
@@ -238,7 +238,7 @@ def _check_login(written: Written) -> None:
             "no", "locks out the user that deploys", "name another user, with keys and sudo, under users"
         )
     if user not in users and user != "root" and valid(Login, user):
-        # The keys and groups of the deploying user are state of the host, like those of every user.
+        # The settings declare keys and groups of every user, also of the deploying user.
         at.field("users").report(
             f"does not declare {user}, the user that deploys",
             f"write {user}: {{keys: {{laptop: ssh-ed25519 AAAA…}}, sudo: true}}",
@@ -248,6 +248,6 @@ def _check_login(written: Written) -> None:
         return
     mine = users[user]
     if not mine.get("keys"):
-        mine.at.field("keys").report("has no key, but this user deploys", "add the key you log in with")
+        mine.at.field("keys").report("has no key, but this user deploys", "add the key with which you log in")
     if user != "root" and mine.get("sudo") is not True:
         mine.at.field("sudo").report("is missing, but this user deploys as root", "write sudo: true")

@@ -314,17 +314,17 @@ class HardenedHost(pulumi.ComponentResource):
         )
 
     def _observed_parts(self) -> list[pulumi.Resource]:
-        """Return the parts that exposure and inventory wait for."""
+        """Return the parts that must exist before `HostExposure` and `HostInventory` read the host."""
         parts = [self.access, self.firewall, self.engine, self.stores, *self.apps.values(), self.proxy]
         return [part for part in parts if part is not None]
 
     def _after(self, *parts: pulumi.Resource) -> ResourceOptions:
-        """Return the options of a part that depends on others."""
+        """Return the Pulumi options of a part of this host that depends on other parts."""
         return ResourceOptions(parent=self, depends_on=parts)
 
 
 def _host_key(host: HostArgs) -> str:
-    """Tell whether the keys of the host and of its jump host are pinned."""
+    """Return whether the keys of the host and of its jump host are pinned."""
     pinned = host.host_key is not None and (host.jump is None or host.jump.host_key is not None)
     return "pinned" if pinned else "trusted on first use"
 

@@ -1,4 +1,4 @@
-"""Turns declared hosts into the connections that ssh_config is written from."""
+"""Turns declared hosts into ssh connections, from which Portcullis writes ssh_config."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class PreviewLogin:
         if access in ("", "deploy"):
             return None
         if access != "preview":
-            raise ValueError(f"{_ACCESS}: {access!r} is neither preview nor deploy")
+            raise ValueError(
+                f"the environment variable {_ACCESS} has the value {access!r}; write preview or deploy"
+            )
         return cls(environment.get(_KEY_FILE) or None)
 
 

@@ -1,4 +1,4 @@
-"""Checks between sections: references to undeclared names, ports that are used twice.
+"""Checks between sections of the settings: references to undeclared names, and ports that are used twice.
 
 The same rules check a stack's file and a `HardenedHost` in a program. Every check reads the raw values, so a
 fault inside one entry does not hide a fault between entries.
@@ -85,14 +85,14 @@ class Declared:
 
     @property
     def whole(self) -> str:
-        """The word for what the sections are part of: "stack" or "host"."""
+        """Whether the sections belong to a whole stack ("stack") or to one host ("host")."""
         return "host" if _THIS in self.hosts else "stack"
 
     def how_to_add(self, secret: str) -> str:
         """Return a hint that says how to declare a secret."""
         if self.whole == "stack":
             return f"`pulumi config set --secret --path {NAMESPACE}:secrets.{secret}` asks for it"
-        return f"add it to {self.root.at.field('secrets')}"
+        return f"add the secret to {self.root.at.field('secrets')}"
 
 
 def of_host(written: Written) -> None:
@@ -229,7 +229,9 @@ def stores_of_apps(declared: Declared) -> None:
             elif valid(StoreUse, use) is None:
                 continue  # this fault is already reported
             elif use not in known:
-                hint = closest(use, known) if known else f"declare it: {declared.root.at.field('stores')}"
+                hint = (
+                    closest(use, known) if known else f"declare the store: {declared.root.at.field('stores')}"
+                )
                 place.refuse(use, f"is not a store of this {declared.whole}", hint)
             else:
                 store = stores[use.partition(".")[0]]
@@ -244,11 +246,11 @@ def secrets_of_apps(declared: Declared) -> None:
     for app in declared.apps.values():
         for secret, place in app.elements("secrets"):
             if not isinstance(secret, str):
-                continue  # the form's own check reports this fault
+                continue  # the check of a single name reports this fault
             if secret.startswith(_STORE_FILES):
                 place.refuse(secret, "is a file name that the stores use", "give the secret another name")
             if secret not in secrets:
-                # Somebody may have written the secret itself in the place of its name.
+                # Somebody may have written the secret itself instead of its name.
                 added = declared.how_to_add("NAME" if place.is_secret else secret)
                 hint = closest(secret, secrets) if secrets else added
                 place.refuse(secret, f"is not a secret of this {declared.whole}", hint)

@@ -1,4 +1,4 @@
-"""The ports that the settings of a host declare as open. Pure."""
+"""The ports that the settings of a host declare as open. Only `add_declared` does I/O."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ class Opening:
     Attributes:
         first: the first port.
         last: the last port; for a single port the same as `first`.
-        why: the purpose, for people.
+        why: the purpose of the ports, as a text for people.
         place: the path of the setting that opens the ports.
         sources: the addresses and networks that may connect; empty means everybody.
-        answers: where a port must answer: on `every` address, on `any`, or on `none`. A range of ports has
-            `none`, and so have ports that only other machines may reach.
+        answers: the addresses of the host at which a scan must find the port open: `every` address, `any` one
+            address, or `none`. With `none`, the port may be open or closed. The value is `none` for a range
+            of ports, and for a port that only `sources` may reach.
     """
 
     first: int
@@ -41,21 +42,21 @@ class Opening:
     answers: str = "every"
 
     def covers(self, port: int) -> bool:
-        """Tell whether a port is in this range."""
+        """Return whether a port is in this range."""
         return self.first <= port <= self.last
 
 
 @dataclass(frozen=True)
 class Declared:
-    """Everything that one host must answer.
+    """The declared ports, sites and certificates of one host, which a scan from outside must find.
 
     Attributes:
-        host: its alias.
-        addresses: the addresses or host names to scan, as in the settings.
-        ssh: the port of its SSH server.
-        openings: its open ports.
-        sites: the host names that show a certificate.
-        page: a host name to request on port 80; "" if there is none.
+        host: the host's alias.
+        addresses: the addresses or host names to scan, as in the settings; empty if one of them is an output.
+        ssh: the port of the host's SSH server.
+        openings: the open ports of the host.
+        sites: the host names of sites with a certificate.
+        page: a host name to request on port 80; "" if the host has no site.
         authority: the signer of each certificate, by host name: `public` if browsers trust it, otherwise the
             reason why they do not.
     """
@@ -69,16 +70,16 @@ class Declared:
     authority: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the declaration as JSON values."""
         return asdict(self)
 
     def without_addresses(self) -> str:
-        """Return it as one text for the state, without addresses: no state holds an address."""
+        """Return the declaration as one text for Pulumi's state, which must not contain addresses."""
         return json.dumps({**self.json(), "addresses": []}, sort_keys=True)
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Declared:
-        """Rebuild it from JSON values."""
+        """Rebuild the declaration from JSON values."""
         openings = tuple(
             Opening(**{**opening, "sources": tuple(opening["sources"])}) for opening in found["openings"]
         )
@@ -176,7 +177,10 @@ def _sites(names: list[str]) -> str:
 
 
 def _opening(at: str, text: str, rule: RuleArgs) -> Opening | None:
-    """Read one rule. UDP ports are not scanned: most UDP services answer only their own protocol."""
+    """Return the opening that one firewall rule declares.
+
+    UDP ports are not scanned, because most UDP services answer only their own protocol.
+    """
     ports, _, protocol = text.partition("/")
     if protocol != "tcp":
         return None

@@ -1,4 +1,4 @@
-"""Replaces the tags of images, of a stack or of a host, by the digests that they stand for now."""
+"""Replaces the tags of images by their present digests, for a stack or for one host."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ A = TypeVar("A", "StackArgs", "HardenedHostArgs")
 def resolved(args: A, root: str) -> A:
     """Return the arguments with a digest in each image.
 
-    Only images without a digest cost a request to their registry. An image that is an output stays as it is.
+    A registry is asked only for images without a digest. An image that is a Pulumi output stays as it is.
 
     Args:
         args: the arguments, with images and the logins at their registries.
         root: the beginning of paths in messages: `portcullis:`, `HardenedHostArgs.`.
 
     Raises:
-        SettingsError: with a fault for every image whose registry gives no digest.
+        SettingsError: a registry has no digest for an image. The error has a fault for every such image.
     """
     images = resolve(named(args, root), args.registries, place=f"{root}registries")
-    # model_copy does not validate, and need not: a valid image stays valid with its digest.
+    # model_copy does not validate its result. A valid image stays valid with its digest.
     changed = {
         section: {
             name: _with(part, images.get(f"{root}{section}.{name}.image")) for name, part in parts.items()
@@ -44,7 +44,7 @@ def resolved(args: A, root: str) -> A:
 
 
 def named(args: StackArgs | HardenedHostArgs, root: str) -> dict[str, str]:
-    """Return every image that is already known, by its path in the settings."""
+    """Return every image whose name is not a Pulumi output, by its path in the settings."""
     return {
         f"{root}{section}.{name}.image": part.image
         for section, parts in _parts(args).items()

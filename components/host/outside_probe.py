@@ -24,8 +24,9 @@ _MINUTES = "30m"
 class OutsideProbe(pulumi.ComponentResource):
     """A scan of all ports of a host from the deploying machine: only declared ports may answer.
 
-    It runs as the last step of each `up` that changed the declared ports, the firewall, SSH, nginx or a
-    container. If something differs, `up` fails and prints the table. The deployed changes stay.
+    The scan is the last step of each `up` that changed the declared ports, the firewall, SSH, nginx or a
+    container. If a port differs, `up` fails and prints the table of ports. The deployed changes stay on the
+    host.
 
     Example:
         ```python
@@ -46,7 +47,7 @@ class OutsideProbe(pulumi.ComponentResource):
         ```
 
     Attributes:
-        seen: the result, in one line.
+        seen: the result of the scan, in one line.
     """
 
     seen: pulumi.Output[str]
@@ -59,14 +60,14 @@ class OutsideProbe(pulumi.ComponentResource):
         triggers: Sequence[pulumi.Input[Any]] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare the scan.
+        """Declare the scan from outside.
 
         Args:
             name: the component's name, such as "web1-outside".
-            declared: everything that the host must answer. The probe reads the addresses from `declared_path`
-                when it runs; they are not in the state.
-            triggers: outputs whose change starts a new scan, see `changes_of`.
-            opts: options of the component; make it depend on the whole host.
+            declared: the declared ports of the host. The scan reads the addresses from `declared_path` when
+                it runs, because they are not in the state.
+            triggers: outputs that start a new scan when they change. `changes_of` returns such outputs.
+            opts: options of the component; put the `HardenedHost` into `depends_on`.
 
         Raises:
             ArgumentsError: the host's alias is not valid.
@@ -77,7 +78,7 @@ class OutsideProbe(pulumi.ComponentResource):
         told = declared.without_addresses()
         probe = local.Command(
             f"{name}-scan",
-            # Prefer the project's own Python: Portcullis may not be installed for the machine's.
+            # Prefer the project's own Python, because the machine's Python may not have Portcullis.
             create=(
                 'PATH=".venv/bin:$PATH" exec python3 -m portcullis scan '
                 f"--declared {declared_path(pulumi.get_stack())} --host {declared.host} "
@@ -108,7 +109,8 @@ def changes_of(host: HardenedHost) -> list[pulumi.Input[Any]]:
 
 def _changes(parts: Iterable[pulumi.Resource]) -> Iterable[pulumi.Input[Any]]:
     for part in parts:
-        # A container's state has its id; the served sites have the revisions of the files that nginx reads.
+        # A `ContainerState` has the container's id. `ServedSites` has the revisions of the files that nginx
+        # reads.
         for name in ("revision", "container_id", "reads"):
             if isinstance(value := getattr(part, name, None), pulumi.Output):
                 yield value

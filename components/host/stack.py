@@ -1,4 +1,4 @@
-"""The settings of a whole stack: its hosts, and the apps, stores and sites with the host of each."""
+"""The settings of a whole stack: its hosts, and its apps, stores and sites with their hosts."""
 
 from __future__ import annotations
 
@@ -101,13 +101,13 @@ class StackArgs(Section):
     _secret: frozenset[str] = PrivateAttr(default=frozenset())
 
     def model_post_init(self, context: Any, /) -> None:
-        """Remember which keys hold an encrypted value."""
+        """Remember the top-level keys with an encrypted value."""
         if context is not None:
             self._secret = context.secret
 
     @property
     def secret(self) -> frozenset[str]:
-        """The top-level keys that hold an encrypted value."""
+        """The top-level keys with an encrypted value."""
         return self._secret
 
     @classmethod
@@ -117,18 +117,18 @@ class StackArgs(Section):
         if not written.get("hosts"):
             at.field("hosts").report("declares no host", "docs/configuration.md shows an example")
         if "policy" in at.source.secret:
-            why = "write it unencrypted, so that reviewers can read it"
+            why = "write the policy unencrypted, so that reviewers can read it"
             at.field("policy").report("is encrypted", why)
         for key in ("registries", "secrets"):
             if written.get(key) and key not in at.source.secret:
                 place = at.field(key)
                 path = f"'{place}[\"NAME\"].password'" if key == "registries" else f"{place}.NAME"
                 how = f"`pulumi config set --secret --path {path}` asks for each value"
-                # Pulumi only says whether a key contains any encrypted value. An unencrypted value beside an
-                # encrypted one goes unnoticed.
+                # Pulumi only says whether a key contains an encrypted value. So we cannot notice an
+                # unencrypted value beside an encrypted one.
                 place.report("is not encrypted", how)
         for place in _passwords_in_clear(written):
-            how = f"`pulumi config set --secret --path {place}` asks for it"
+            how = f"`pulumi config set --secret --path {place}` asks for the value"
             place.report("is not encrypted", how)
         crosschecks.of_stack(written)
 
@@ -191,7 +191,8 @@ def load(written: Mapping[str, Any], secret: Collection[str] = (), others: Colle
     """Validate the configuration of one stack; `portcullis.config.load.load` explains the arguments.
 
     Raises:
-        SettingsError: with every fault that shows without a connection to a host.
+        SettingsError: the settings have faults. The error lists every fault that can be found without a
+            connection to a host.
     """
     return config.load(StackArgs, written, secret, others)
 
@@ -200,13 +201,14 @@ def stack_settings() -> StackArgs:
     """Validate the configuration of the stack that the running program belongs to.
 
     Raises:
-        SettingsError: with every fault that shows without a connection to a host.
+        SettingsError: the settings have faults. The error lists every fault that can be found without a
+            connection to a host.
     """
     return sources.of_program(StackArgs)
 
 
 def _passwords_in_clear(written: Written) -> list[SettingPath]:
-    """Return the paths of unencrypted passwords, under keys that need not be encrypted as a whole."""
+    """Return the paths of unencrypted passwords, in sections that may contain other unencrypted values."""
     found = []
     if "stores" not in written.at.source.secret:
         mongo = written.section("stores").section("mongo")

@@ -1,4 +1,4 @@
-"""The stores of a host, and the access that apps and tunnels get to them."""
+"""The stores of a host, and the access of apps and tunnels to these stores."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ _CA = {REDIS: f"{SECRETS}/ca.crt", MONGO: f"{SECRETS}/ca.pem"}
 
 
 def reachable(stores: StoreMap, bind_address: str) -> dict[str, TunnelTarget]:
-    """Return the target of a tunnel to each store. sshd's settings need it before the stores exist."""
+    """Return the target of a tunnel to each store.
+
+    The settings of sshd need these targets before the stores exist.
+    """
     return {name: TunnelTarget(port, bind_address) for name, port in store_ports(stores).items()}
 
 

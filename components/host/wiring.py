@@ -1,4 +1,7 @@
-"""Derives what the parts of a host need to know of each other from the host's arguments. Pure."""
+"""Derives the arguments of each part of a host from the arguments of the whole host.
+
+The functions do no I/O.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ SSHD = ("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d")
 
 
 def accounts(args: HostArgs) -> UsersArgs:
-    """Return the users of a host. The user that deploys joins the group `docker`, to use Docker's socket."""
+    """Return the users of a host. The deploying user joins the group `docker`, to use Docker's socket."""
     deploys = args.user in args.users and args.user != "root"
     return UsersArgs(users=args.users, login=args.user, groups={args.user: ("docker",)} if deploys else {})
 
@@ -38,7 +41,7 @@ def egress(args: HardenedHostArgs) -> dict[str, Sequence[str]]:
 
 
 def overcommit(args: HostArgs) -> bool:
-    """Tell whether the settings let Portcullis set vm.overcommit_memory, which Redis needs."""
+    """Return whether the settings let Portcullis set vm.overcommit_memory, which Redis needs."""
     return not args.kernel.only or "vm.overcommit_memory".startswith(tuple(args.kernel.only))
 
 
@@ -99,7 +102,7 @@ def volumes(args: HardenedHostArgs) -> list[str]:
 def accepted(args: HostArgs, *places: str) -> dict[str, str]:
     """Return the accepted files in a part's own folders, by path, with the reasons.
 
-    The part reports undeclared files there, not the inventory.
+    The part itself reports undeclared files in these folders, and the inventory does not.
     """
     files = {
         key.partition(" ")[2]: reason

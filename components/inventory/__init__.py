@@ -1,1 +1,1 @@
-"""Reads back what is on a host besides what its packages and the settings put there."""
+"""Inventory: finds undeclared files, accounts, packages and other items on a host."""

@@ -1,4 +1,4 @@
-"""Settings: which undeclared things may stay on a host."""
+"""Settings of the inventory: undeclared items that may stay on a host."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Found = Annotated[
     Text(
         "something on a host",
         inventory_keys.ACCEPTED,
-        "copy it from the preview's line, up to the colon, such as file /etc/foo or container leak",
+        "copy the key from the preview's line, up to the colon, such as file /etc/foo or container leak",
     ),
 ]
 
 
 class InventoryArgs(Section):
-    """Undeclared things that may stay on a host."""
+    """Undeclared items that may stay on a host."""
 
     what: ClassVar[str] = "an inventory"
 
     accept: MapOf[Found, Reason] = Field(default_factory=dict)
-    """Undeclared things that may stay, each with a reason: `"file /etc/foo": the provider's agent`. Copy the
+    """Undeclared items that may stay, each with a reason: `"file /etc/foo": the provider's agent`. Copy the
     key from the preview's line, up to the colon."""

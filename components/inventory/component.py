@@ -1,4 +1,4 @@
-"""Declares what is on a host by intent. Everything else on it shows as drift."""
+"""Declares the items that a host may have. Any other file, account, unit or package shows as drift."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 class HostInventory(pulumi.ComponentResource):
     """Finds undeclared accounts, keys, files, units, programs, packages, kernel settings and containers.
 
-    The host's own records name everything that resources declare. The first `up` records what came with the
-    machine before it changes anything. From then on each undeclared thing is one line in every preview and
-    one warning in every `up`. Nothing is ever deleted. A timer walks the disk every night.
+    The host keeps a record of every item that a resource declares. Before it changes the host, the first `up`
+    records the items that came with the machine. From then on, each undeclared item is one line in every
+    preview and one warning in every `up`. The inventory deletes nothing. Every night, a timer starts a search
+    of the whole disk.
 
     Example:
         ```python
@@ -64,14 +65,14 @@ class HostInventory(pulumi.ComponentResource):
 
         Args:
             name: the component's name, such as "web1-inventory".
-            args: which undeclared things may stay.
+            args: the undeclared items that may stay.
             host: the host.
             containers: the declared Docker containers.
             networks: the declared Docker networks, each with the containers in it.
             volumes: the declared Docker volumes.
-            sources: the declared apt sources, as URIs. The distribution's own are not among them.
-            opts: options of the component. Let it depend on everything that makes the above, so that it reads
-                the host last.
+            sources: the declared apt sources, as URIs. Do not list the distribution's own sources.
+            opts: options of the component. Add all resources that the other arguments describe to
+                `depends_on`, because the component must read the host last.
         """
         super().__init__("portcullis:index:HostInventory", name, None, opts)
         own = ResourceOptions(parent=self)

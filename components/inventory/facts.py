@@ -1,4 +1,4 @@
-"""The data that the program and the agent exchange about `Inventory`."""
+"""The data about `Inventory` that the provider and the agent on the host exchange."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Dict, Union
 from portcullis.agent.wire import Desired, Facts, Spec
 
 MAPS = ("accounts", "keys", "files", "units", "programs", "packages", "kernel", "docker")
-"""The attributes that are compared. Each is a map from an undeclared thing to a text about it."""
+"""The attributes of the inventory that a preview compares. Each attribute is a map from an undeclared item to
+a text about it."""
 WORDS: Mapping[str, str] = {
     "accounts": "account",
     "keys": "key",
@@ -19,23 +20,24 @@ WORDS: Mapping[str, str] = {
     "packages": "package",
     "kernel": "kernel",
 }
-"""The first word of an accepted key, by map. Keys of `docker` begin with their own, such as `container`."""
+"""The first word of a key in `inventory.accept`, for each map. Keys of `docker` already begin with a word
+such as `container`."""
 ABSENT = "absent"
-"""The wanted value in every step: whatever the inventory finds is undeclared."""
+"""The declared value of every item that the inventory finds, because all these items are undeclared."""
 NO_BASELINE = "not recorded for this machine: the next `up` records what is here"
 """The text of the entry `baseline` in `files`, if this machine has no recorded baseline."""
 
 
 @dataclass(frozen=True)
 class InventorySpec(Spec):
-    """What is declared but does not stand in the host's own records.
+    """The declared items that the host's own records do not contain.
 
     Attributes:
         containers: names of the declared Docker containers.
         networks: the declared Docker networks, each with its declared members, joined by commas.
         volumes: names of the declared Docker volumes.
         sources: the declared apt sources, as URIs, such as "https://download.docker.com/linux/debian".
-        accepted: undeclared things that may stay, such as "file /etc/foo", each with the reason.
+        accepted: undeclared items that may stay, such as "file /etc/foo", each with the reason.
     """
 
     containers: Sequence[str]
@@ -47,10 +49,10 @@ class InventorySpec(Spec):
 
 @dataclass(frozen=True)
 class InventoryDesired(Desired):
-    """What may be on a host.
+    """The declared inventory of a host.
 
-    The maps in `MAPS` are empty here, because every entry that the host finds is a difference. The other
-    attributes are those of `InventorySpec`.
+    The maps in `MAPS` are empty here, because every entry that the host finds is a difference.
+    `InventorySpec` explains the other attributes of this class.
     """
 
     containers: Sequence[str]
@@ -69,31 +71,32 @@ class InventoryDesired(Desired):
 
     @property
     def id(self) -> str:
-        """The same for all hosts, because a host has one inventory."""
+        """The id of the inventory. It is the same for all hosts, because a host has one inventory."""
         return "host"
 
     def spec(self) -> InventorySpec:
-        """Return what the host needs for reading."""
+        """Return the declared items, which the agent needs to read the host."""
         return InventorySpec(self.containers, self.networks, self.volumes, self.sources, self.accepted)
 
 
 @dataclass(frozen=True)
 class InventoryFacts(Facts):
-    """What is on a host for no known reason.
+    """The items on a host that have no known origin.
 
-    It is not declared, no package brought it, it did not come with the machine, and the settings do not
-    accept it.
+    Such an item is not declared, and no package brought it. Such an item did not come with the machine, and
+    the settings do not accept it.
 
     Attributes:
         accounts: accounts that can log in or that have rights of root.
         keys: keys that let somebody log in.
         files: files, folders and links, by path.
-        units: systemd units.
+        units: units of systemd, by name.
         programs: programs with special rights, and changed files of packages, from the nightly walk.
-        packages: packages, and where they come from.
+        packages: packages, with their origin.
         kernel: kernel settings, routes, addresses and interfaces.
         docker: containers, networks, volumes and plugins.
-        baseline: when the baseline was recorded, and its number of entries. Empty before that.
+        baseline: the time when the baseline was recorded, and its number of entries. The text is empty if
+            there is no baseline.
     """
 
     accounts: Mapping[str, str] = field(default_factory=dict)
@@ -108,7 +111,7 @@ class InventoryFacts(Facts):
 
     @classmethod
     def of(cls, maps: Mapping[str, Mapping[str, str]], baseline: Mapping[str, str]) -> InventoryFacts:
-        """Build the facts from maps, by the names in `MAPS`, and the baseline."""
+        """Build the facts from the baseline and from the maps, whose names are those in `MAPS`."""
         return cls(
             exists=True,
             accounts=maps["accounts"],

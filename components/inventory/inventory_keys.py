@@ -1,4 +1,4 @@
-"""The pattern of the keys that name things on a host, in previews and in the setting `inventory.accept`."""
+"""The pattern of the keys that name items of a host, in previews and in the setting `inventory.accept`."""
 
 from __future__ import annotations
 

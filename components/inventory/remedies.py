@@ -1,7 +1,7 @@
-"""Finds the command that root runs on a host to remove an entry of the inventory. Pure functions.
+"""Finds the command with which root removes an item that the inventory reports. The functions do no I/O.
 
-There is a table for each map of the inventory. Its patterns match the key and the text of an entry, as the
-readers in `on_host` write them.
+Each map of the inventory has a table of patterns and commands. The patterns match the key and the text of an
+entry, as the readers in `on_host` write them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NO_COMMAND = re.compile(
     r"accept |reading |more\n|baseline\n|.*\n(?:cannot be read|gone; was: )|.*…(?:\n|$)", re.DOTALL
 )
 """Entries that no command undoes, and entries that were cut off because they were too long."""
-# The end of a text: when the thing changed, and who was logged in then.
+# The end of a text: the time of the change, and the people who were logged in.
 _WHEN = re.compile(r" \(changed \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ.*\)$")
 _CHANGED = re.compile(r", was: |, its content changed$")
 
@@ -55,7 +55,7 @@ _COMMANDS: Mapping[str, _Steps] = {
             (r"group (?P<group>[^:]+): (?P<name>.+)\nmember", "gpasswd -d {name} {group}"),
             (r"group (?P<group>.+)\nhas a password", "gpasswd -R {group}"),
             (r"linger (?P<name>.+)\n", "loginctl disable-linger {name}"),
-            # The uid belongs to another account too, and that account's processes must not stop `userdel`.
+            # Another account has the same uid. Its running processes must not stop `userdel`.
             (r"(?P<name>\S+)\n(?:is root by its number|uid \d+, the same as )", "userdel -f {name}"),
             (rf"\S+\n{_SYSTEM}", ""),
             (r"(?P<name>\S+)\nuid .*, home /", "userdel {name}"),
@@ -122,7 +122,8 @@ _COMMANDS: Mapping[str, _Steps] = {
             (r".*\nis missing, ldconfig makes it$", "ldconfig"),
             (r"(?P<path>.+)\n.*, (?:not as )?its package put it there", FROM_UCF),
             (r".*\n.*, (?:not as )?update-ca-certificates makes it", "update-ca-certificates --fresh"),
-            # pam-auth-update keeps changed lines, so the file goes first. It leaves copies, so they go last.
+            # pam-auth-update keeps changed lines, so the file is removed first. pam-auth-update leaves
+            # copies, so the copies are removed last.
             (
                 r"(?P<path>.+)\n.*, not as pam-auth-update makes it",
                 "rm {path} && pam-auth-update --force --package && rm -f /etc/pam.d/common-*.pam-old",
@@ -168,7 +169,7 @@ _COMMANDS: Mapping[str, _Steps] = {
             (r"sysctl (?P<key>\S+)\n.*; the kernel has nothing by itself$", "sysctl -w {key}="),
             (r"sysctl (?P<key>\S+)\n.*; the kernel has (?P<value>.+) by itself$", "sysctl -w {key}={value}"),
             (r"sysctl (?P<key>\S+)\n.*; /\S+ says (?P<value>.+)$", "sysctl -w {key}={value}"),
-            # The kernel keeps these devices as long as their module is loaded.
+            # The kernel keeps these devices while their module is loaded.
             (
                 r"link (?P<name>tunl0|gre0|gretap0|erspan0|sit0|ip6?_vti0|ip6tnl0|ip6gre0)\n",
                 "ip link set {name} down",
@@ -248,9 +249,9 @@ _VERBS = (
 
 
 def remedy(name: str, key: str, text: str) -> str:
-    """Return what a person can do about an entry, ready to paste: `remove it yourself: rm /etc/cron.d/evil`.
+    """Return the advice for an entry, with a command to paste: `remove it yourself: rm /etc/cron.d/evil`.
 
-    The answer is "" if no command undoes the entry. The arguments are those of `command`.
+    The advice is "" if no command undoes the entry. The function `command` explains the arguments.
     """
     way = command(name, key, text)
     verb = next(verb for pattern, verb in _VERBS if re.match(pattern, way))
@@ -258,12 +259,12 @@ def remedy(name: str, key: str, text: str) -> str:
 
 
 def command(name: str, key: str, text: str) -> str:
-    """Return the command that removes an entry from the inventory, run by root on the host, or "".
+    """Return the command with which root removes an entry on the host; "" if no command does that.
 
     Args:
         name: the map of the inventory.
         key: the entry's key.
-        text: its text.
+        text: the entry's text.
     """
     text = _WHEN.sub("", text)
     if _NO_COMMAND.match(f"{key}\n{text}"):
@@ -335,14 +336,17 @@ def _of_unit(key: str, text: str) -> str:
 
 
 def _paths(text: str) -> Iterator[str]:
-    """Yield the files to remove. If a unit is a link to a file elsewhere, `disable` removes the link."""
+    """Yield the files that the command for a unit removes.
+
+    If a unit is a link to a file elsewhere, `disable` removes the link.
+    """
     for found in _UNIT_FILES.finditer(text):
         if not text[found.end() :].startswith(", by a link"):
             yield found[1]
 
 
 def _of_route(key: str, text: str) -> str:
-    """Return the command for a route. Its key has the syntax of `ip route`, except with several hops."""
+    """Return the command for a route. The key of a route with one hop has the syntax of `ip route`."""
     found = re.fullmatch(r"route ([\w.:/%@ -]+?)( \(IPv6\))?", key)
     if not found or key.count(" dev ") > 1 or key.count(" via ") > 1:
         return ""

@@ -1,6 +1,6 @@
-"""Renders the program, the service and the timer of the nightly walk. Pure functions.
+"""Renders the program, the service and the timer of the nightly walk. The functions do no I/O.
 
-Directives: systemd.service(5), systemd.exec(5), systemd.timer(5).
+The directives are explained in systemd.service(5), systemd.exec(5) and systemd.timer(5).
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ def program(resource: str) -> str:
 
 def service(resource: str) -> str:
     """Render the service that runs the walk once."""
-    return header(resource, "Looks for programs with special rights, and for changed files of packages.") + (
+    return header(
+        resource, "This unit looks for programs with special rights, and for changed files of packages."
+    ) + (
         f"""
 [Unit]
 Description=Portcullis: walk the disk for the inventory
-# Notifies somebody of a failure, if the settings of upkeep name a command.
+# Reports a failure, if the settings of upkeep name a command for that.
 OnFailure={units.NOTIFY}%n.service
 
 [Service]
@@ -38,15 +40,16 @@ Type=oneshot
 ExecStart={PROGRAM} {RESULT}
 TimeoutStartSec=6h
 UMask=0077
-# Everything else on the host comes first.
+# All other programs of the host have a higher priority.
 Nice=19
 IOSchedulingClass=idle
 CPUSchedulingPolicy=idle
-# The walk writes only its result. It reads everything else.
+# The walk writes only its result. It may read all other files.
 ProtectSystem=strict
 ReadWritePaths=/var/lib/portcullis
 PrivateNetwork=yes
-# NoNewPrivileges is left out: systemd would then mount everything nosuid, which hides setuid programs.
+# NoNewPrivileges is left out, because with it systemd mounts all file systems nosuid, which hides setuid
+# programs.
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH
 ProtectKernelTunables=yes
 ProtectKernelLogs=yes
@@ -65,7 +68,7 @@ SystemCallArchitectures=native
 
 def timer(resource: str) -> str:
     """Render the timer that starts the walk every night."""
-    return header(resource, "Starts the walk of the disk for the inventory.") + (
+    return header(resource, "This timer starts the walk of the disk for the inventory of Portcullis.") + (
         f"""
 [Unit]
 Description=Portcullis: walk the disk for the inventory, every night
@@ -73,7 +76,7 @@ Description=Portcullis: walk the disk for the inventory, every night
 [Timer]
 OnCalendar=*-*-* {TIME}:00
 RandomizedDelaySec=20min
-# A host that was off at that time walks when it boots.
+# A host that was off at that time runs the walk when it boots.
 Persistent=yes
 
 [Install]

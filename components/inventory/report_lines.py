@@ -1,4 +1,4 @@
-"""Turns the inventory's findings into lines of the report, each with the command that undoes it. Pure."""
+"""Turns the inventory's findings into lines of the report, each with the command that undoes the finding."""
 
 from __future__ import annotations
 
@@ -44,20 +44,21 @@ _OPENS: Mapping[str, str] = {
     r"|without \w|devices /|the (?:network|processes|shared memory) of"
     r"|mounts /(?:(?:etc|root|boot|dev|proc|sys|usr|lib|bin|sbin|home|var|opt)\b\S*)? at)",
 }
-"""Entries that open the host, by map. All other entries are only out of place."""
+"""For each map of the inventory, a pattern of the entries that let somebody in or give somebody rights."""
 
 _ACCEPT = "accept "
-"""The start of the key of an acceptance that has no effect."""
+"""If a key begins with this text, its entry says that an entry of `inventory.accept` has no effect."""
 
 _GONE = ("gone; ", "is missing")
-"""The start of the text about something that is gone. Its absence breaks things, but lets nobody in."""
+"""The text about a missing item begins with one of these. A missing item breaks programs, but lets nobody
+in."""
 
 _NOTES = re.compile(r"reading |more$")
-"""Keys of entries that stand for no thing on the host."""
+"""Keys of entries about the inventory itself and not about an item on the host."""
 
 
 def lines(change: Change) -> list[Line]:
-    """Return the lines of an `Inventory`: one for each undeclared thing. `up` deletes none of them."""
+    """Return one line for each undeclared item of an `Inventory`. `up` deletes no undeclared item."""
     if change.op != "update":
         return [
             Line("inventory", "read from now on" if change.op == "create" else "no longer read", follows=True)
@@ -90,8 +91,8 @@ def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
         what, _, _ = text.partition(":")
         return Line(key, what, "up records what is here", Severity.WRONG, at=at)
     way = remedy(name, key, text)
-    # Other resources may have a line about the same thing: exposure about a network, a container about
-    # itself, and the forward filter about a unit that flushes it.
+    # Other resources may have a line about the same item. Exposure reports a network, a container itself, and
+    # the forward filter a unit that flushes the filter.
     topic = key if name == "docker" else f"unit {key}" if name == "units" else ""
     is_echo = topic.startswith("member ")
     return Line(

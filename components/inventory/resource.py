@@ -1,4 +1,4 @@
-"""The resource `Inventory`: what is on a host besides what its packages and the settings put there."""
+"""The resource `Inventory`: undeclared files, accounts, packages and other items on a host."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ class InventoryProvider(HostProvider):
     facts_type = InventoryFacts
     live = MAPS
     identity = ("host",)
-    instead_of_import = "it only reads: declare it"
-    # These are inputs too. After an update the state holds what is on the host, not what should be on it.
+    instead_of_import = "declare the resource instead; it only checks the host"
+    # The maps are outputs and inputs. After an update, the state contains what is on the host, not what
+    # should be.
     chosen = (*MAPS, "baseline")
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -51,7 +52,7 @@ class InventoryProvider(HostProvider):
                 inputs.fail("accepted", f"{key!r} needs a reason")
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
-        """Change nothing, and warn of each difference."""
+        """Change nothing, and print a warning for each difference."""
         answer = self.put(channel, item, props)
         for step in answer["steps"]:
             warn(props["managed_by"], line(step))
@@ -59,11 +60,14 @@ class InventoryProvider(HostProvider):
         return facts
 
     def lines(self, change: Change) -> list[Line]:
-        """Return a line for each undeclared thing."""
+        """Return a line for each undeclared item."""
         return report_lines.lines(change)
 
     def desired(self, props: Props) -> InventoryDesired:
-        """Return what is declared. In a state, the maps hold what was found, so they are emptied."""
+        """Return the declared inventory.
+
+        In the state, the maps contain the items that the last refresh found, so this function empties them.
+        """
         found: InventoryDesired = super().desired({**props, **{name: {} for name in MAPS}})
         return found
 
@@ -81,10 +85,10 @@ def line(step: Mapping[str, str]) -> str:
 
 
 class Inventory(HostResource):
-    """Undeclared things on a host. It only reads: they show in every preview, and an `up` warns of them.
+    """Undeclared items on a host. The resource only reads: a preview shows each item, and an `up` warns.
 
-    It leaves out what packages shipped, what their programs made, what came with the machine, and what the
-    settings accept. Nothing is ever deleted.
+    The inventory leaves out files of packages, files that programs of packages made, items that came with the
+    machine, and items that the settings accept. The resource deletes nothing.
 
     Attributes:
         accounts: accounts that can log in or that have rights of root.
@@ -92,11 +96,11 @@ class Inventory(HostResource):
         files: files, folders and links, by path.
         units: systemd units.
         programs: programs with special rights, and changed files of packages.
-        packages: packages, and where they come from.
+        packages: packages, with their origin.
         kernel: kernel settings, routes, addresses and interfaces.
         docker: containers, networks, volumes and plugins.
-        accepted: undeclared things that may stay, each with the reason.
-        baseline: when the baseline was recorded, and its number of entries.
+        accepted: undeclared items that may stay, each with the reason.
+        baseline: the time when the baseline was recorded, and its number of entries.
     """
 
     accounts: pulumi.Output[dict[str, str]]
@@ -122,7 +126,7 @@ class Inventory(HostResource):
         accepted: Mapping[str, str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare what may be on the host.
+        """Declare the items that may be on the host.
 
         Args:
             name: the resource's name.
@@ -130,8 +134,8 @@ class Inventory(HostResource):
             containers: the declared Docker containers.
             networks: the declared Docker networks, each with the containers in it.
             volumes: the declared Docker volumes.
-            sources: the declared apt sources, as URIs. The distribution's own are not among them.
-            accepted: undeclared things that may stay, such as `file /etc/foo` → the reason.
+            sources: the declared apt sources, as URIs. Do not list the distribution's own sources.
+            accepted: undeclared items that may stay, such as `file /etc/foo` → the reason.
             opts: resource options.
         """
         super().__init__(

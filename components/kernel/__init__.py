@@ -1,1 +1,1 @@
-"""Kernel settings."""
+"""The kernel settings of a host."""

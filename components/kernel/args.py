@@ -17,7 +17,7 @@ Key = Annotated[
     Text(
         "a kernel setting",
         rf"[a-z0-9_-]+(?:\.(?:\*|{STATIC}|[A-Za-z0-9_/-]+))+",
-        "write it with dots, such as net.ipv4.tcp_syncookies; * stands for every interface",
+        "write the key with dots, such as net.ipv4.tcp_syncookies; * stands for every interface",
     ),
 ]
 Value = Annotated[
@@ -29,7 +29,7 @@ Prefix = Annotated[
 
 
 class KernelArgs(Section):
-    """How a host's kernel settings differ from our defaults."""
+    """Changes to our default kernel settings."""
 
     what: ClassVar[str] = "kernel settings"
 
@@ -42,7 +42,7 @@ class KernelArgs(Section):
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse values that would break Docker, and values that ufw would overwrite."""
+        """Refuse values that would break Docker, and values that ufw would override."""
         _ports(written)
         only = written.get("only")
         managed = tuple(str(prefix) for prefix, _ in written.elements("only")) or ("",)
@@ -50,16 +50,19 @@ class KernelArgs(Section):
             text = valid(Value, value) or ""
             ufw = ufw_sysctl.VALUES.get(key, text)
             if value is not None and (why := render.refusal(key, text)):
-                place.refuse(value, f"would break this host: {why}", "leave it out")
+                place.refuse(value, f"would break this host: {why}", "leave the setting out")
             elif value is not None and text != ufw:
-                place.refuse(value, f"would not last: the firewall sets {ufw} at every start", "leave it out")
+                place.refuse(
+                    value, f"would not last: the firewall sets {ufw} at every start", "leave the setting out"
+                )
             elif not key.startswith(managed):
                 place.report(
-                    f"is not managed: only lists {', '.join(managed)}", "leave it out, or add it to only"
+                    f"is not managed: only lists {', '.join(managed)}",
+                    "leave the setting out, or add its prefix to only",
                 )
         if not any(key.startswith(managed) for key in render.DEFAULTS):
             written.at.field("only").refuse(
-                only, "matches none of our settings", "write net., or leave it out"
+                only, "matches none of our settings", "write net., or leave the prefix out"
             )
 
 
@@ -70,7 +73,11 @@ def _ports(written: Written) -> None:
     first = whole(start)
     if start is not None and (first is None or first < render.FIRST_USER_PORT):
         why = f"would let local users listen on containers' ports below {render.FIRST_USER_PORT}"
-        place.refuse(start, why, "leave it out; docs/hardening/kernel.md says what a service can do instead")
+        place.refuse(
+            start,
+            why,
+            "leave the setting out; docs/explanation/hardening/kernel.md says what a service can do instead",
+        )
         return
     ports, place = values.get(render.PORT_RANGE, (None, written.at))
     least = whole((ports or "").partition(" ")[0])

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class KernelSettings(pulumi.ComponentResource):
-    """Kernel settings against forged packets, planted links and programs that spy on others.
+    """Kernel settings against forged packets, attacks by symbolic links, and programs that spy on others.
 
-    They leave everything that Docker needs.
+    The settings break nothing that Docker needs.
 
     Example:
         ```python
@@ -36,14 +36,14 @@ class KernelSettings(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: KernelArgs, *, host: Host, opts: ResourceOptions | None = None
     ) -> None:
-        """Declare the settings.
+        """Declare the kernel settings of a host.
 
         Args:
             name: the component's name, such as "web1-kernel".
-            args: how the settings differ from our defaults.
+            args: the changes to our default settings.
             host: the host.
-            opts: options of the component. Where ufw already runs, name the firewall in `depends_on`: ufw
-                sets other values until the firewall is declared.
+            opts: options of the component. If ufw already runs on the host, add the firewall to `depends_on`,
+                because ufw sets other values until the firewall is declared.
         """
         super().__init__("portcullis:index:KernelSettings", name, None, opts)
         values = render.settings(args.values, tuple(args.only))

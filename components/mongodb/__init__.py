@@ -1,1 +1,1 @@
-"""MongoDB: a store with users of least privilege."""
+"""MongoDB: a store in which each user has only the rights that it needs."""

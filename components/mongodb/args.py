@@ -13,7 +13,7 @@ from portcullis.config.section import Section, Written
 from portcullis.config.value_types import MapOf, Number, Text
 
 _OWN = ("admin", "local", "config")
-_LONGEST = 50  # the server allows 63 bytes; names of users and files contain the database's name
+_LONGEST = 50  # bytes; MongoDB allows 63, and names of users and files contain the database's name
 _CHARACTERS = {"/": "a slash", "\\": "a backslash", ".": "a dot", " ": "a space", "$": "a dollar sign",
                '"': "a quote", "'": "a quote", "\0": "a zero byte", "*": "an asterisk"}  # fmt: skip
 
@@ -21,15 +21,18 @@ _CHARACTERS = {"/": "a slash", "\\": "a backslash", ".": "a dot", " ": "a space"
 def _database(text: str) -> tuple[str, str] | None:
     # https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions
     if text.lower() in _OWN:
-        return f"is a database of MongoDB's own ({', '.join(_OWN)})", "take another name"
+        return f"is a database of MongoDB's own ({', '.join(_OWN)})", "choose another name for the database"
     for character, what in _CHARACTERS.items():
         if character in text:
             return (
                 f"has {what} in it, which the name of a database cannot have",
-                "write letters, digits, - and _",
+                "write only letters, digits, - and _",
             )
     if len(text.encode()) > _LONGEST:
-        return f"is longer than {_LONGEST} bytes", "take a shorter name; users and files are named after it"
+        return (
+            f"is longer than {_LONGEST} bytes",
+            "choose a shorter name: users and files are named after the database",
+        )
     return None
 
 
@@ -98,7 +101,8 @@ class MongoDBArgs(Section):
         for name, _, place in written.items("databases"):
             other = seen.setdefault(name.lower(), name)
             if other != name:
-                # MongoDB refuses the second one at the first write to it.
+                # MongoDB would refuse the first write to the second of the two databases.
                 place.report(
-                    f"differs from {other} in capital letters only", "keep one: MongoDB does not accept both"
+                    f"differs from {other} in capital letters only",
+                    "keep one of the two names: MongoDB does not accept both",
                 )

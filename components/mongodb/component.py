@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 PORT = 27017
 REPLICA_SET = "rs0"
 _ROOT, _OWNER = "root", "999:999"  # of the official image
-# Each connection has a thread, and the limit of processes counts threads.
+# Each connection needs a thread, and the container's limit of processes counts threads.
 _CONNECTIONS, _THREADS = 800, 1024
 
 # The health check reads the kernel's list of sockets: 0A is LISTEN, 6989 is port 27017, zeros are every
-# address. The server of the first start does not count, because it listens on 127.0.0.1 only. mongosh is no
-# alternative: it takes a second of CPU and 100 MB each time. Nor is a hello over bash's /dev/tcp: an image
-# may lack bash, and it would fail with TLS. MongoRoot checks that only the right users can log in.
+# address. At the first start the image runs a temporary server, which listens on 127.0.0.1 only and so does
+# not match. We do not call mongosh, which takes a second of CPU and 100 MB each time. We do not send a hello
+# over bash's /dev/tcp: an image may lack bash, and the hello would fail with TLS. MongoRoot checks that only
+# the right users can log in.
 LISTENS = "^ *[0-9]+: (0{8}|0{32}):6989 (0{8}|0{32}):0000 0A "
 HEALTH = ("grep", "-Eqs", LISTENS, "/proc/net/tcp", "/proc/net/tcp6")
 
@@ -144,7 +145,9 @@ class MongoDB(pulumi.ComponentResource):
             ValueError: there is no such database.
         """
         if database not in self._users:
-            raise ValueError(f"MongoDB {self._name} has no database {database!r}, only {sorted(self._users)}")
+            raise ValueError(
+                f"the MongoDB store {self._name} has no database {database!r}, only {sorted(self._users)}"
+            )
         secret, user = self._users[database]
         files: dict[str, pulumi.Output[str]] = {
             f"mongo_{database}_url": pulumi.Output.secret(

@@ -1,4 +1,4 @@
-"""The data that both halves of MongoDB's host resources exchange."""
+"""The data about MongoDB that the providers and the host exchange."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class MongoUserDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Store, database and user name."""
+        """The names of the store, of the database and of the user, with slashes between them."""
         return f"{self.store}/{self.database}/{self.user}"
 
     def spec(self) -> MongoUserSpec:
@@ -180,12 +180,12 @@ class MongoUserDesired(Desired):
 
 @dataclass(frozen=True)
 class MongoUserFacts(Facts):
-    """A user on the server. None means unknown.
+    """A user on the server. An unknown attribute is None.
 
     Attributes:
-        server: `ANSWERS`, or what it does instead.
+        server: `ANSWERS`, or a text that says what the server does instead.
         login: `WORKS`, or why the user's login fails.
-        roles: `GRANTED` by `role@database`.
+        roles: the user's roles: a map of `role@database` to `GRANTED`.
     """
 
     server: str = ""

@@ -25,12 +25,15 @@ _ANSWERS = ("app", "root", "redirect")
 
 
 def _name(text: str) -> tuple[str, str] | None:
-    """Refuse a text that is neither a host name nor `*.` followed by one."""
+    """Refuse a text that is neither a host name nor a wildcard such as `*.example.com`."""
     return server_name_fault(text.removeprefix("*."))
 
 
 def _balanced(text: str) -> tuple[str, str] | None:
-    """Refuse braces that would end the server block. nginx tests everything else."""
+    """Refuse a snippet with a brace that would end the server block.
+
+    nginx itself tests the rest of the snippet.
+    """
     # Braces in quoted texts and comments do not count.
     bare = re.sub(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|#[^\n]*', "", text)
     depth = 0
@@ -38,7 +41,7 @@ def _balanced(text: str) -> tuple[str, str] | None:
         depth += 1 if brace == "{" else -1
         if depth < 0:
             return ("closes a block that it did not open", "the lines stand inside the site's server block")
-    return ("leaves a block open", "close it with }") if depth else None
+    return ("leaves a block open", "close the block with }") if depth else None
 
 
 SiteAlias = Annotated[str, Text("a host name", refused=_name)]
@@ -62,7 +65,7 @@ PathPrefix = Annotated[
 AppAddress = Annotated[
     str,
     # nginx would resolve a name when it starts, and would not start while DNS is down.
-    Text("an IPv4 address", r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}", "write it as in 127.0.0.1"),
+    Text("an IPv4 address", r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}", "write four numbers, such as 127.0.0.1"),
 ]
 Folder = Annotated[str, Text("a folder", r"[A-Za-z0-9._/][A-Za-z0-9._~/@+-]*", "write examples/app/web/dist")]
 Seconds = Annotated[int, Number("a number of seconds", 1, 86400)]
@@ -84,7 +87,9 @@ Message = Annotated[
 ]
 TlsProfile = Annotated[
     Literal["intermediate", "modern"],
-    Choice("one of Mozilla's TLS profiles", refused={"old": "Mozilla's guideline 6.0 has removed it"}),
+    Choice(
+        "one of Mozilla's TLS profiles", refused={"old": "Mozilla's guideline 6.0 has removed this profile"}
+    ),
 ]
 RealIpHeader = Annotated[
     Literal["X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP", "Fastly-Client-IP"],
@@ -119,7 +124,7 @@ class ReverseProxyArgs(Section):
         if "real_ip_header" in written and not written.get("trusted_proxies"):
             trusted = written.at.spell("trusted_proxies")
             written.at.field("real_ip_header").report(
-                f"has no effect unless {trusted} is set", "list the networks of your proxies there"
+                f"has no effect unless {trusted} is set", f"list the networks of your proxies under {trusted}"
             )
         for network, place in written.elements("trusted_proxies"):
             if str(network).endswith("/0"):
@@ -209,7 +214,7 @@ class MaintenanceArgs(Section):
 
 
 class SiteArgs(Section):
-    """What one host name serves: an app, files, or a redirect. Times are in seconds."""
+    """The content that one host name serves: an app, files, or a redirect. Times are in seconds."""
 
     what: ClassVar[str] = "a site"
 
@@ -274,7 +279,7 @@ class SiteArgs(Section):
 
     @property
     def other_names(self) -> tuple[str, ...]:
-        """Every name that its certificate must contain beside the site's own."""
+        """Every name that the site's certificate must contain beside the site's main name."""
         return (*self.aliases, *self.redirect_from)
 
     @property
@@ -284,12 +289,12 @@ class SiteArgs(Section):
 
     @property
     def by_acme(self) -> bool:
-        """Whether an ACME authority issues its certificate."""
+        """Whether an ACME authority issues the site's certificate."""
         return self.certificate is None and self.tls == "acme"
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Require exactly one of app, root and redirect, and refuse settings without effect beside it."""
+        """Require exactly one of app, root and redirect, and refuse other settings that have no effect."""
         at = written.at
         answers = [field for field in _ANSWERS if field in written]
         for field in answers[1:]:
@@ -301,7 +306,7 @@ class SiteArgs(Section):
                 "write the app that answers, root: a folder of files to serve, or redirect: a URL",
             )
         if written.get("spa") is True and "root" not in written:
-            at.field("spa").report("needs files to serve", "add root")
+            at.field("spa").report("needs files to serve", "set root to a folder of files")
         for prefix, _, place in written.items("paths"):
             if prefix == "/":
                 place.report("covers the whole site", "write app instead")

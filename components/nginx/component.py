@@ -1,4 +1,7 @@
-"""nginx in front of a host's apps: shared files, then certificates and sites, then a check of all sites."""
+"""Declares nginx in front of a host's apps.
+
+The component declares first shared files, then certificates and sites, then a check of all sites.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,8 @@ if TYPE_CHECKING:
     from portcullis.host import Host
 
 _DAY = 24
-# Mozilla's guideline allows a year at most. Renewal is due for four months, so that an `up` falls into that
-# time.
+# Mozilla's guideline allows a year at most. A certificate is due for renewal in its last four months, so that
+# some `up` runs in that time.
 _INTERNAL = InternalCaArgs(server_hours=365 * _DAY, renew_hours=120 * _DAY)
 
 
@@ -263,7 +266,7 @@ class ReverseProxy(pulumi.ComponentResource):
         return nginx.KeyPair(path, path), file
 
     def _own(self, given: CertificateArgs) -> tuple[pulumi.Input[str], pulumi.Input[str]]:
-        """Read a certificate that the user brings, and warn when it ends soon."""
+        """Read a certificate that the user brings, and warn if the certificate ends soon."""
         from portcullis.components.certificates import own_certificates  # noqa: PLC0415 - slow, seldom needed
 
         if warning := own_certificates.warning(given.chain):

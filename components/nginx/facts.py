@@ -1,4 +1,4 @@
-"""The typed data that both halves of nginx's host resources exchange."""
+"""The typed data about nginx that the providers and the host exchange."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Probe:
     """How to check one site.
 
     Attributes:
-        tls: nginx serves the site on port 443, and not only on port 80.
+        tls: whether nginx serves the site on port 443, and not only on port 80.
         certificate: path of the file whose first certificate port 443 must show; "" accepts any certificate.
     """
 
@@ -30,7 +30,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class ServedSitesSpec(Spec):
-    """What to read on the host.
+    """The facts about sites that the agent reads on the host.
 
     Attributes:
         unit: nginx's unit.
@@ -51,15 +51,17 @@ class ServedSitesDesired(Desired):
 
     Attributes:
         unit: nginx's unit.
-        sites: site names, each with `SERVED`. In a state that was read back: or the reason why nginx does not
-            serve it.
+        sites: each site's name with `SERVED`. After a refresh, the value may be the reason why nginx does not
+            serve the site.
         probes: how to check each site, by its name.
-        reads: what nginx runs on: paths and names of resources, each with its revision.
-        stale: False. In a state that was read back: whether nginx runs on older files.
-        broken: empty. In a state that was read back: the message with which nginx refuses its configuration.
-        strangers: empty. In a state that was read back: undeclared and changed files in nginx's
-            configuration.
-        accepted: undeclared files that may be there, each with the reason.
+        reads: what nginx depends on: paths and names of resources, each with its revision.
+        stale: the declared value is False. After a refresh, the value is True if nginx runs on older files
+            than those on the host.
+        broken: the declared value is "". After a refresh, the value is the message with which nginx refuses
+            its configuration.
+        strangers: the declared value is an empty map. After a refresh, the map has the undeclared and changed
+            files in nginx's configuration.
+        accepted: undeclared files that may be in nginx's configuration, each with the reason.
     """
 
     unit: str
@@ -77,19 +79,20 @@ class ServedSitesDesired(Desired):
         return self.unit
 
     def spec(self) -> ServedSitesSpec:
-        """Return what to read on the host: the unit, the paths among `reads`, and the probes."""
+        """Return the spec of a read: the unit, the paths among `reads`, and the probes."""
         paths = sorted(path for path in self.reads if path.startswith("/"))
         return ServedSitesSpec(self.unit, paths, self.probes, sorted(self.accepted))
 
 
 @dataclass(frozen=True)
 class ServedSitesFacts(Facts):
-    """What nginx serves.
+    """The facts about the sites that nginx serves.
 
     Attributes:
         sites: each site with `SERVED`, or with the reason why nginx does not serve it.
-        stale: a file is newer than the configuration that nginx runs on.
-        broken: the message with which nginx refuses its configuration; "" where it accepts it or runs on it.
+        stale: whether a file is newer than the configuration that nginx runs on.
+        broken: the message with which nginx refuses its configuration; "" if nginx accepts or runs the
+            present files.
         strangers: undeclared files in nginx's configuration, and changed files of its packages, by path.
     """
 
@@ -101,7 +104,7 @@ class ServedSitesFacts(Facts):
 
 @dataclass(frozen=True)
 class DrainSpec(Spec):
-    """Which nginx to look at.
+    """The nginx of a drain. A drain waits until the former workers of this nginx have exited.
 
     Attributes:
         service: nginx's unit.
@@ -116,7 +119,8 @@ class DrainDesired(Desired):
 
     Attributes:
         service: nginx's unit.
-        reads: path of nginx's configuration. Workers older than its last change still use former upstreams.
+        reads: path of nginx's configuration. A worker that started before the last change of this path still
+            uses former upstreams.
         seconds: the longest wait, as a decimal number.
     """
 
@@ -130,7 +134,7 @@ class DrainDesired(Desired):
         return self.service
 
     def spec(self) -> DrainSpec:
-        """Return which nginx to look at."""
+        """Return the nginx whose workers the agent reads."""
         return DrainSpec(self.service)
 
 

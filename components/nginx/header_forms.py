@@ -1,4 +1,4 @@
-"""The forms of headers in settings: origins, Content-Security-Policies, names and values."""
+"""Types that check the headers in settings: origins, Content-Security-Policies, names and values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _KEYS = {
     "content-security-policy": "csp",
     "content-security-policy-report-only": "cspReportOnly",
 }
-# RFC 9110, 7.6.1 and 8.6, and headers that nginx sends itself: some client would believe the second one.
+# Headers of a connection (RFC 9110, 7.6.1 and 8.6), and headers that nginx sends itself. Some client would
+# use the second of two.
 _NGINX = {
     *("connection", "content-encoding", "content-length", "content-type", "date", "keep-alive", "location"),
     *("server", "te", "trailer", "transfer-encoding", "upgrade"),
@@ -89,7 +90,7 @@ def _exposed(text: str) -> tuple[str, str] | None:
     if not re.fullmatch(r"\*|[A-Za-z0-9._-]+", text):
         return ("is not the name of a header", "write a name such as X-Total-Count")
     if text == "*":
-        return ("stands for every header", "list the headers that are needed")
+        return ("stands for every header", "list the headers that the pages need")
     if text.lower() in _NO_CORS:
         return ("is a header that browsers never show to scripts", "leave it out")
     return None
@@ -97,10 +98,10 @@ def _exposed(text: str) -> tuple[str, str] | None:
 
 def _own_name(text: str) -> tuple[str, str] | None:
     name = text.lower()
-    # nginx would send it to every origin, beside the CORS headers that it sends to allowed origins.
+    # nginx would send such a header to every origin, and the CORS headers of `cors` to allowed origins.
     key = "cors" if name.startswith("access-control-") else _KEYS.get(name)
     if key:
-        return ("has a key of its own", f"write {key}")
+        return ("has a settings key of its own", f"set {key}")
     return ("is a header that nginx sends itself", "leave it out") if name in _NGINX else None
 
 
@@ -109,9 +110,14 @@ Method = Annotated[str, Text("an HTTP method", r"[A-Z]{3,20}", "write GET, POST,
 Header = Annotated[str, Text("the name of a header", refused=_exposed)]
 HeaderName = Annotated[
     str,
-    Text("the name of a header", r"[A-Za-z][A-Za-z0-9-]{0,63}", "write Permissions-Policy", _own_name),
+    Text(
+        "the name of a header",
+        r"[A-Za-z][A-Za-z0-9-]{0,63}",
+        "write a name such as Permissions-Policy",
+        _own_name,
+    ),
 ]
 HeaderValue = Annotated[
-    str, Text("the value of a header", refused=_value, hint='write it in quotes; "" sends no header')
+    str, Text("the value of a header", refused=_value, hint='write the value in quotes; "" sends no header')
 ]
 Csp = Annotated[str, Text("a Content-Security-Policy", refused=_csp)]

@@ -76,7 +76,10 @@ def with_upstreams(
 
 
 def passwords(name: str, users: Mapping[str, SecretInput]) -> pulumi.Output[str]:
-    """Return the content of the file with a site's users and password hashes. It is a secret, too."""
+    """Return the content of the file with a site's users and password hashes.
+
+    The content is a secret, too.
+    """
     place = f"{pulumi.get_project()}/{pulumi.get_stack()}/{name}"
 
     def render(found: Mapping[str, str]) -> str:
@@ -87,10 +90,12 @@ def passwords(name: str, users: Mapping[str, SecretInput]) -> pulumi.Output[str]
 
 
 def _hash(password: str, place: str) -> str:
-    """Return the bcrypt hash of a password, always the same text: else every preview would show a change.
+    """Return the bcrypt hash of a password.
 
-    The salt depends on project, stack, site and user. So two users with the same password have different
-    hashes, and tables of precomputed hashes are useless.
+    A different hash each time would show as a change in every preview.
+
+    So the salt of the hash is not random: it depends on project, stack, site and user. Two users with the
+    same password still have different hashes, and tables of precomputed hashes are useless.
     """
     raw = hashlib.sha256(place.encode()).digest()[:16]
     salt = base64.b64encode(raw).rstrip(b"=").translate(bytes.maketrans(_BASE64, _BCRYPT64))

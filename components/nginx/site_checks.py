@@ -1,4 +1,4 @@
-"""Checks between a site and other sections: the authority, names, secrets, and the packages of its host."""
+"""Check that a site fits other sections: the authority, names, secrets, and the packages of its host."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Server:
     """The host that serves a site.
 
     Attributes:
-        alias: its alias.
-        os: its operating system, or whatever was written there.
-        proxy: its `ReverseProxyArgs`, as they were written.
+        alias: the host's alias.
+        os: the host's operating system, or another value if the settings have a fault there.
+        proxy: the host's `ReverseProxyArgs`, as written in the settings.
     """
 
     alias: str
@@ -42,7 +42,7 @@ class Declared(HasSecrets, Protocol):
 
     @property
     def root(self) -> Written:
-        """The section that holds `acme`, if it was written."""
+        """The section in which the key `acme` may stand."""
 
     @property
     def sites(self) -> Mapping[str, Written]:
@@ -53,14 +53,14 @@ class Declared(HasSecrets, Protocol):
 
 
 def sites(declared: Declared) -> None:
-    """Report every fault between sites and other settings. `SiteArgs` reports faults inside one site."""
+    """Report each site that does not fit other settings. `SiteArgs` reports the faults inside one site."""
     checks.authority(declared.root.section("acme"), declared)
     for check in (systems_of_hosts, challenges, names_of_sites, secrets_of_sites, systems_of_sites):
         check(declared)
 
 
 def apps_of(site: Written) -> Iterator[tuple[str, SettingPath]]:
-    """Give the apps that a site names, each with its place."""
+    """Yield the apps that a site names, each with its place in the settings."""
     named = [(site.get("app"), site.at.field("app"))]
     named += [(app, place) for _, app, place in site.items("paths")]
     yield from ((app, place) for app, place in named if isinstance(app, str))
@@ -90,7 +90,7 @@ def challenges(declared: Declared) -> None:
 
 
 def names_of_sites(declared: Declared) -> None:
-    """Refuse a name that two sites have. nginx would serve the first one, and only warn in its log."""
+    """Refuse a name that two sites have. nginx would serve the first site, and only warn in its log."""
     sites = declared.sites
     first: dict[str, str] = dict.fromkeys(sites, "is a site of its own")
     for name, site in sites.items():
@@ -124,7 +124,7 @@ def _comes_back(name: str, sites: Mapping[str, Written], owners: Mapping[str, st
 
 
 def _host_of(url: str) -> str | None:
-    """Return the host name of a URL, or None where the text is not a URL. Another check reports the form."""
+    """Return the host name of a URL, or None if the text is not a URL. Another check reports such a text."""
     try:
         return urlsplit(url).hostname
     except ValueError:
@@ -204,6 +204,6 @@ def _other_names(site: Written) -> Iterator[tuple[str, SettingPath]]:
 
 
 def _bytes(password: Secret | None) -> int:
-    """Return the length of a password in bytes, or 0 where the password is not known yet."""
+    """Return the length of a password in bytes, or 0 if the password is not known yet."""
     known = password is not None and password.is_known
     return len(password.reveal().encode("utf-8", "surrogatepass")) if password and known else 0

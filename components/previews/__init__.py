@@ -1,1 +1,1 @@
-"""The preview key: it may read a host, but not change it."""
+"""The preview key, which may read a host but not change it."""

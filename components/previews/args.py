@@ -15,7 +15,8 @@ class PreviewArgs(Section):
     what: ClassVar[str] = "a preview key"
 
     from_: ListOf[Network] = ()
-    """The addresses and networks from which the key may log in. By default every address may."""
+    """The addresses and networks from which the key may log in. By default the key may log in from every
+    address."""
 
     @classmethod
     def check(cls, written: Written) -> None:
@@ -23,6 +24,6 @@ class PreviewArgs(Section):
         if written.is_nothing("from_"):
             written.at.field("from_").report(
                 "names no address",
-                f"remove preview, or leave {written.at.spell('from_')} out to allow every address: "
+                f"remove preview, or remove only {written.at.spell('from_')} to allow every address: "
                 "`preview: {}`",
             )

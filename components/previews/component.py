@@ -66,14 +66,16 @@ class PreviewKey(pulumi.ComponentResource):
 
 
 class PreviewAccess(pulumi.ComponentResource):
-    """An account whose key may read what a stack has on a host. It gets no secret, no shell and no tunnel.
+    """An account whose key may read a stack's resources on a host, without secrets, shell or tunnels.
 
-    The account runs only programs that are on the host already, never a program of the client. It runs the
-    agent that the last `up` installed, in read-only mode. Or it runs a view of Docker, which answers only the
-    requests of a refresh. The code of a pull request runs on the machine that previews, not on the host.
+    The account runs only programs that are on the host already, never a program of the client. The first
+    program is the agent that the last `up` installed, in read-only mode. The second program is a view of
+    Docker, which answers only the requests of a refresh. The code of a pull request runs on the machine that
+    previews, not on the host.
 
-    Declare it after the host's `SshAccess` with `preview`: sshd must have its rules for the account before
-    the account exists. If the host has `Users`, declare it after them too, and pass them `sudoers`.
+    Declare this component after the host's `SshAccess` with `preview`: sshd must have its rules for the
+    account before the account exists. If the host has `Users`, declare this component after `Users`, too, and
+    pass `sudoers` to `Users`.
 
     Example:
         ```python
@@ -112,9 +114,9 @@ class PreviewAccess(pulumi.ComponentResource):
         Args:
             name: the component's name, such as "web1-preview".
             args: the settings of the preview key.
-            host: the host that the key may read. With `adopt`, files and an account that are already on the
-                host and differ are replaced.
-            key: the public key, such as that of a `PreviewKey`.
+            host: the host that the key may read. If the host has `adopt`, `up` replaces existing files and an
+                existing account that differ from the declaration.
+            key: the public key, such as `PreviewKey.public_key`.
             opts: options of the component.
         """
         super().__init__("portcullis:index:PreviewAccess", name, None, opts)

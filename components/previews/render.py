@@ -1,7 +1,7 @@
-"""Renders the files for the preview account: its key's line, sshd's block, two programs and a sudo rule.
+"""Render the files for the preview account: its key's line, sshd's block, two programs and a sudo rule.
 
-Each of them restricts the account to reading, so the restriction holds even if one of them fails.
-Docs: docs/previews.md.
+Each of these files restricts the account to reading, so the restriction holds even if one file is wrong. The
+page docs/previews.md explains previews.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ SHELL = "/bin/sh"
 FOLDER = "/usr/local/lib/portcullis"
 COMMAND = f"{FOLDER}/preview"
 AS_ROOT = f"{FOLDER}/preview-as-root"
-# The name has no dot, because sudo ignores names with one. It does not start with `portcullis-`, because the
-# files of users with sudo do.
+# sudo ignores a file whose name has a dot. The name does not start with `portcullis-`, because the files of
+# users with sudo do.
 SUDOERS = "/etc/sudoers.d/portcullis_preview"
 ASK_AGENT = "portcullis-preview agent"
 """The command that a client with the preview key requests; see portcullis/host/agent_process.py."""
@@ -29,10 +29,13 @@ REFUSED = "portcullis: this key reads the host and changes nothing"
 """The start of the answer to every other command."""
 
 _OPTIONS = {
-    "ForceCommand": (COMMAND, "sshd always runs this program, also if the client requests sftp."),
+    "ForceCommand": (COMMAND, "sshd always runs this program, even if the client requests sftp."),
     "PermitTTY": ("no", ""),
     "PermitUserRC": ("no", ""),
-    "DisableForwarding": ("yes", "No forwarding of ports, sockets, agents or windows, in either direction."),
+    "DisableForwarding": (
+        "yes",
+        "The preview key cannot forward ports, sockets, SSH agents or windows, in either direction.",
+    ),
     "AllowTcpForwarding": ("no", ""),
     "AllowStreamLocalForwarding": ("no", ""),
     "AllowAgentForwarding": ("no", ""),
@@ -40,7 +43,10 @@ _OPTIONS = {
     "PermitTunnel": ("no", ""),
     "PermitListen": ("none", ""),
     "PermitOpen": ("none", ""),
-    "MaxSessions": ("64", "The agent and the docker provider's connections share one login."),
+    "MaxSessions": (
+        "64",
+        "Portcullis and Pulumi's Docker provider open many sessions over one connection.",
+    ),
 }
 
 
@@ -49,7 +55,8 @@ def key_line(line: str, sources: Sequence[str] = ()) -> str:
 
     Args:
         line: the public key, without options.
-        sources: addresses and networks from which the key may log in. Empty: every address.
+        sources: addresses and networks from which the key may log in. Without `sources`, it may log in from
+            every address.
     """
     allowed = f'from="{",".join(map(word, sources))}",' if sources else ""
     return f'restrict,{allowed}command="{COMMAND}" {line.strip()}'
@@ -61,8 +68,8 @@ def effective() -> dict[str, str]:
 
 
 def block() -> str:
-    """Return sshd's block for the account."""
-    lines = [f"\n# The preview key: it may read the host through one program.\nMatch User {ACCOUNT}\n"]
+    """Return the Match block of sshd's configuration for the account."""
+    lines = [f"\n# The preview key may only read this host, through one program.\nMatch User {ACCOUNT}\n"]
     for name, (value, why) in _OPTIONS.items():
         lines.append((f"    # {why}\n" if why else "") + f"    {name} {value}\n")
     return "".join(lines)
@@ -73,11 +80,14 @@ def command(resource: str) -> str:
     return "\n".join(
         [
             "#!/bin/sh",
-            header(resource, "sshd runs this program for each login with the preview key.").rstrip(),
+            header(
+                resource,
+                "sshd runs this program for each login with the preview key, which may only read the host.",
+            ).rstrip(),
             "#",
-            "# It compares the client's command, but never runs it. sudo allows exactly the two commands",
+            "# The program compares the client's command with two fixed texts, but never runs the client's",
             f"# below: see {SUDOERS}. `echo ended` tells the client that the agent has",
-            "# ended, because the connection may stay open.",
+            "# `echo ended` tells the client that the agent has ended, because the connection may stay open.",
             "unset IFS",
             "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
             "export PATH",
@@ -100,25 +110,26 @@ def command(resource: str) -> str:
 
 
 def as_root(resource: str, stack: str) -> str:
-    """Return the program that sudo runs. It starts only the agent that the last deploy installed.
+    """Return the program that sudo runs. The program starts only the agent that the last deploy installed.
 
     Args:
-        resource: name of the resource that declares it.
+        resource: name of the resource that declares the program.
         stack: the stack that the key may read, as PROJECT/STACK.
     """
     if not re.fullmatch(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", stack):
-        raise ValueError(f"{stack!r} is not PROJECT/STACK")
-    purpose = "Starts the agent for the preview key, read-only."
+        raise ValueError(f"the stack {stack!r} is not in the form PROJECT/STACK")
+    purpose = "This program starts Portcullis's agent for logins with the preview key. The agent only reads."
     return f"#!/usr/bin/python3 -I\n{header(resource, purpose)}{_AS_ROOT.replace('@STACK@', stack)}"
 
 
-# The program opens the agent's file once, and then checks its hash and runs it by the same file descriptor.
-# So it runs exactly the bytes that it checked, even if a deploy replaces the file in between.
+# The program opens the agent's file once, and then checks the hash and runs the agent by the same file
+# descriptor. So the program runs exactly the bytes that it checked, even if a deploy replaces the file in
+# between.
 _AS_ROOT = """\
 import hashlib, os, sys
 FOLDER = "/var/lib/portcullis/agent"
 if sys.argv[1:] not in (["agent"], ["docker"]):
-    sys.exit("portcullis: give agent or docker")
+    sys.exit("portcullis: the argument must be agent or docker")
 def newest():
     found = [os.path.join(FOLDER, name) for name in os.listdir(FOLDER) if name.endswith(".pyz")]
     return max(found, key=os.path.getmtime)
@@ -141,8 +152,8 @@ main(sys.argv[1], "@STACK@", digest)
 
 
 def sudoers(resource: str) -> str:
-    """Return the sudo rule: the account may run exactly these two command lines."""
+    """Return the sudo rule: the account may run exactly two command lines."""
     return (
-        header(resource, "The two commands that the preview account may run as root. Both only read.")
+        header(resource, "The preview account may run these two commands as root. Both commands only read.")
         + f"{ACCOUNT} ALL=(root) NOPASSWD: {AS_ROOT} agent, {AS_ROOT} docker\n"
     )

@@ -10,7 +10,7 @@ from portcullis.config.forms import Image, Owner
 from portcullis.config.section import Section, Written
 from portcullis.config.value_types import Choice, Number
 
-# Redis itself takes about 10 MB.
+# An empty Redis takes about 10 MB.
 Memory = Annotated[
     int,
     Number("an amount of memory in MB", 32, 4_194_304, "write the number of megabytes, such as 256"),
@@ -40,23 +40,24 @@ class RedisArgs(Section):
     what: ClassVar[str] = "a Redis"
 
     image: Image = "redis:8"
-    """The image: the official one in version 7 or 8, or a compatible one."""
+    """The image: the official image in version 7 or 8, or a compatible image."""
     memory: Memory = 256
-    """Memory limit in MB. Data may use three quarters of it."""
+    """Memory limit in MB. Data may use three quarters of this memory."""
     persistence: Persistence = "aof"
-    """`aof` logs every write on a volume, and a crash loses one second of writes. `none` is a cache that
-    keeps nothing on disk."""
+    """`aof` logs every write on a volume, and a crash loses about one second of writes. `none` is a cache
+    that keeps nothing on disk."""
     eviction: Eviction | None = None
-    """What Redis does when the memory is full: one of its policies. The default is `noeviction` with `aof`,
-    and `allkeys-lru` with `none`."""
+    """What Redis does when its memory is full: a value of its option `maxmemory-policy`. The default is
+    `noeviction` with `aof`, and `allkeys-lru` with `none`."""
     host_port: HostPort = 6379
-    """The port on docker0's address, for tunnels."""
+    """The port at which Docker publishes the server on docker0's address, so that tunnels can reach it."""
     tls: bool = False
     """Encrypt the connections inside the host as well."""
     protect: bool = False
     """Refuse every deployment that would remove the data volume from the stack."""
     rotate: Rotate | None = None
-    """Any word. A new word gives every user a new name and password."""
+    """A word of your choice, such as `first`. If you change the word,
+    `up` gives every user a new name and password."""
     user: Owner = "999:999"
     """User and group inside the container, by number. Official images on Alpine have `999:1000`."""
 
@@ -65,5 +66,5 @@ class RedisArgs(Section):
         """Refuse `protect` without a data volume."""
         if written.get("persistence") == "none" and written.get("protect") is True:
             written.at.field("protect").report(
-                "has nothing to protect: persistence is none", "remove one of the two"
+                "has nothing to protect: persistence is none", "remove protect, or choose persistence: aof"
             )

@@ -1,4 +1,4 @@
-"""The data that both halves of `RedisUser` exchange."""
+"""The data about a Redis user that the provider and the host exchange."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from portcullis.agent.wire import ABSENT, Desired, Facts, Spec
 DEFAULT = "default"
 """The user of every client that has not logged in."""
 DECLARED = "as declared"
-"""The value of a user's line, in the file or in the running server, if it is as declared."""
+"""The value of `line` or `running` if the user in the ACL file, or in the running server, is as declared."""
 OFF = "off, no password, no rights"
-"""The value of the user `DEFAULT` if it is as declared."""
+"""The value of `default` if the user `DEFAULT` is switched off, as declared."""
 TRUSTED = "trusted"
-"""The value of the server's certificate if it is valid."""
+"""The value of `certificate` if the server's certificate is valid."""
 FILE_MODE = 0o640
 """Permission bits of the ACL file."""
 
@@ -27,24 +27,24 @@ def sha256(password: str) -> str:
 
 
 def file_ownership(gid: str) -> str:
-    """Return owner, group and mode of the ACL file as they should be."""
+    """Return the declared owner, group and mode of the ACL file."""
     return f"0:{gid} {FILE_MODE:04o}"
 
 
 @dataclass(frozen=True)
 class RedisUserSpec(Spec):
-    """The user to read, the server of the user, and what is declared.
+    """The user to read, the server of the user, and the declared values.
 
     Attributes:
         acl: path of the server's ACL file.
         user: the user's name.
-        address: address and port of the host that lead to the server.
-        container: name of the server's container. The agent logs in there and nowhere else.
+        address: the host's address and port at which Docker publishes the server.
+        container: name of the server's container. The agent logs in to this container and nowhere else.
         ops: path of the file with the name and password of a user who may change users.
-        rules: what the user may do, as in ACL SETUSER.
+        rules: the rights of the user, as in ACL SETUSER.
         gid: number of the group that the server runs as.
-        hash: SHA-256 of the user's password in hex, as Redis keeps it.
-        ca: path of the certificate authority of the server. With it the agent uses TLS.
+        hash: SHA-256 of the user's password in hex, as in the ACL file.
+        ca: path of the certificate of the server's authority. With `ca`, the agent uses TLS.
         keeper: whether this user's resource also manages the ACL file, `DEFAULT` and undeclared users.
     """
 
@@ -67,13 +67,13 @@ class RedisUserDesired(Desired):
     Attributes:
         acl: path of the server's ACL file.
         user: the user's name.
-        address: address and port of the host that lead to the server.
-        container: name of the server's container. The agent logs in there and nowhere else.
+        address: the host's address and port at which Docker publishes the server.
+        container: name of the server's container. The agent logs in to this container and nowhere else.
         ops: path of the file with the name and password of a user who may change users.
         password: the user's password.
-        rules: what the user may do, as in ACL SETUSER.
+        rules: the rights of the user, as in ACL SETUSER.
         gid: number of the group that the server runs as.
-        ca: path of the certificate authority of the server. With it the agent uses TLS.
+        ca: path of the certificate of the server's authority. With `ca`, the agent uses TLS.
         keeper: whether this user's resource also manages the ACL file, `DEFAULT` and undeclared users.
     """
 
@@ -90,7 +90,7 @@ class RedisUserDesired(Desired):
 
     @property
     def id(self) -> str:
-        """The server's ACL file, and the user's name."""
+        """The path of the server's ACL file and the user's name."""
         return f"{self.acl}:{self.user}"
 
     def spec(self) -> RedisUserSpec:
@@ -111,15 +111,15 @@ class RedisUserDesired(Desired):
 
 @dataclass(frozen=True)
 class RedisUserFacts(Facts):
-    """A user on the host. Only a keeper has the last three attributes.
+    """A user on the host. Without `keeper` in the spec, `default`, `undeclared` and `file` are None.
 
     Attributes:
-        line: `DECLARED`, `ABSENT`, or the user's line in the ACL file if it differs.
-        running: `DECLARED`, `ABSENT`, or the user in the running server if it differs. `DECLARED` if no
-            server runs.
-        certificate: `TRUSTED`, or what is wrong with the server's certificate; None without TLS.
-        default: `OFF`, or the user `DEFAULT` if it differs.
-        undeclared: undeclared users, each with the place where it was found.
+        line: the user's line in the ACL file: `DECLARED`, `ABSENT`, or the line that differs.
+        running: the user in the running server: `DECLARED`, `ABSENT`, or the rules that differ. If no server
+            runs, the value is `DECLARED`.
+        certificate: `TRUSTED`, or the fault of the server's certificate; None without TLS.
+        default: the user `DEFAULT`: `OFF`, or the rules that differ.
+        undeclared: undeclared users, each with the place where the agent found the user.
         file: owner, group and mode of the ACL file; see `file_ownership`.
     """
 

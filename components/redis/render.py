@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from portcullis.rendering import header
+from portcullis.rendering import header, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,13 +24,20 @@ APP_RULES = "~* &* +@all -@admin -@dangerous +info"
 """What an app may do. From left to right: first everything, then what is taken away, then INFO, which clients
 ask for when they connect and which counts as dangerous."""
 
-# PING and INFO for the health check; the users, by our agent; CONFIG GET to look; SYNC for backups, by
-# `redis-cli --rdb`; no key and no script.
+# The health check needs PING and INFO. Our agent sets users. People may look with CONFIG GET. Backups need
+# SYNC, for `redis-cli --rdb`. The ops user has access to no key and no script.
 OPS_RULES = (
     "+ping +info +config|get +acl|list +acl|getuser +acl|setuser +acl|deluser +acl|whoami +multi +exec"
     " +discard +client|kill +client|list +bgsave +lastsave +sync +psync +replconf"
 )
 """What the ops user may do. Who may set users can give themselves every right: its credential is root's."""
+
+# Never change these lines: another redis.conf would replace the containers of deployed servers.
+_HEADER = """\
+# Redis: who may use it, how much it may use, what it keeps.
+# Declared by the Portcullis resource {resource}. An edit by hand shows as a difference
+# in the next preview, and the next `pulumi up` takes it back.
+"""
 
 Persistence = Literal["none", "aof"]
 EVICTIONS = (
@@ -56,10 +63,10 @@ class Limits:
 
 
 def maxmemory(memory: int) -> int:
-    """Return the part of a container's memory that data may take, in MB.
+    """Return how much of a container's memory data may take, in MB.
 
-    The rest is for connections, for what fragmentation wastes, and for the pages that change while a child
-    writes the log anew (redis.io, "Memory optimization").
+    The rest is for connections, for fragmentation, and for memory pages that change while a child process
+    rewrites the log. See "Memory optimization" on redis.io.
     """
     return memory * 3 // 4
 
@@ -79,7 +86,7 @@ def redis_conf(resource: str, limits: Limits, *, tls: bool = False) -> str:
         raise ValueError(f"{limits.eviction!r}, {limits.persistence!r}: no policy of Redis")
     return "\n".join(
         [
-            header(resource, "Redis: who may use it, how much it may use, what it keeps.") + _USERS,
+            _HEADER.format(resource=word(resource)) + _USERS,
             _TLS if tls else _PLAIN,
             _MEMORY.format(limits=limits, maxmemory=maxmemory(limits.memory)),
             _AOF if limits.persistence == "aof" else _NONE,
@@ -88,12 +95,12 @@ def redis_conf(resource: str, limits: Limits, *, tls: bool = False) -> str:
 
 
 def overcommit_conf(resource: str, values: Mapping[str, str]) -> str:
-    """Render the file of kernel settings that Redis asks for."""
+    """Render the file with the kernel settings that Redis needs."""
     return (
-        header(resource, "What Redis needs of the kernel.")
+        header(resource, "These kernel settings are for Redis.")
         + """
-# Writing the log anew takes a copy of the process, whose memory is shared until it changes. Without this the
-# kernel may refuse the copy although there is room.
+# To rewrite its log, Redis forks, and both processes share the memory until it changes. Without this setting,
+# the kernel may refuse the fork although the memory is enough.
 """
         + "".join(f"{key} = {value}\n" for key, value in values.items())
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from portcullis.provider.changes import Change
 
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}\Z")
+# A selector, which is a second set of rules, is in parentheses.
 _RULE = re.compile(r"(~|&|%[RW]{1,2}~|\+|-)[!-~]+\Z|(all|reset)(keys|channels)\Z|(all|no)commands\Z")
 _PASSWORD = re.compile(r"[!-~]{20,512}\Z")
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
@@ -57,14 +58,16 @@ class RedisUserProvider(HostProvider):
         _matching(inputs, "gid", re.compile(r"[0-9]+\Z"), "is not the number of a group, such as 999")
         _matching(inputs, "user", _USER, "is not a name for a user of Redis: letters, digits, _ . and -")
         if inputs.news.get("user") == DEFAULT:
-            inputs.fail("user", "default is the user of every client that has not logged in; it stays off")
+            inputs.fail(
+                "user", "default is the user of every client that has not logged in, and must stay off"
+            )
         password = inputs.news.get("password")
         inputs.inputs["password"] = password
         if is_known(password) and not (isinstance(password, str) and _PASSWORD.match(password)):
             inputs.fail(
                 "password",
-                "must have 20 printable characters or more and no space: a shorter one could be guessed from "
-                "the hash that Redis keeps",
+                "must have 20 printable characters or more and no space: somebody could guess a shorter one "
+                "from the hash that Redis keeps",
             )
         rules = inputs.text("rules")
         if rules is not None:
@@ -72,7 +75,7 @@ class RedisUserProvider(HostProvider):
             wrong = [word for word in rules.split() if not _RULE.match(word)]
             if wrong:
                 inputs.fail("rules", f"{wrong[0]!r} is not a rule for keys, channels or commands")
-        # A refresh reads back the values that differ.
+        # A refresh reads back these values, or the differing ones.
         inputs.inputs |= {"line": DECLARED, "running": DECLARED}
         if inputs.news.get("keeper"):
             gid = inputs.news.get("gid")
@@ -80,9 +83,10 @@ class RedisUserProvider(HostProvider):
             inputs.inputs |= {"keeper": True, "default": OFF, "undeclared": {}, "file": owned}
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Replace a user whose name changes. The new one is created before the old one and its sessions end.
+        """Replace a user whose name changes: create the new user, then remove the old user with its sessions.
 
-        An unknown name counts as another one: it has the generation of a secret that is being rotated.
+        A name that Pulumi does not know yet counts as a new name. The name contains the generation of a
+        secret, and the generation is unknown only during a rotation.
         """
         del id_
         changed = [
@@ -120,8 +124,9 @@ class RedisUser(HostResource):
     """A user of Redis. The host keeps only a hash of the password.
 
     Before the server runs, the user is a line of the ACL file that the server reads when it starts. Later,
-    the agent sets the running server first, so rules that it refuses never reach the file. A refresh reads
-    both. A delete removes the user and ends its sessions, and no others. See docs/stores/redis.md.
+    the agent changes the running server first, so rules that Redis refuses never reach the file. A refresh
+    reads the file and the server. A delete removes the user and ends only this user's sessions. See
+    docs/stores/redis.md.
 
     Attributes:
         user: the user's name.
@@ -152,21 +157,25 @@ class RedisUser(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            acl: the server's ACL file on the host, the same one for all users of a server. It belongs to
-                root, and the group `gid` may read it.
-            address: address and port of the host that lead to the server.
-            container: name of the server's container. The agent logs in there and nowhere else.
+            acl: the server's ACL file on the host, the same file for all users of a server. The file belongs
+                to root, and the group `gid` may read the file.
+            address: the host's address and port at which Docker publishes the server.
+            container: name of the server's container. The agent logs in to this container and nowhere else.
             ops: the file on the host with the name and password, separated by a space, of a user who may
                 change users.
-            user: the user's name. Another name is another user: the new one is created first, and the old one
-                is removed last.
-            password: the user's password; mark it secret. 20 characters or more, without spaces.
-            rules: what the user may do, as in ACL SETUSER, from left to right: "~* &* +@all -@dangerous".
+            user: the user's name. If you change the name, `up` creates the new user first, and removes the
+                old user last.
+            password: the user's password, marked as secret. The password has 20 characters or more, and no
+                spaces.
+            rules: the rights of the user, as in ACL SETUSER, from left to right: "~* &* +@all -@dangerous".
             gid: number of the group that the server runs as.
-            ca: the file on the host with the certificate authority of the server. With it the agent uses TLS.
-            keeper: also manage the ACL file, the user `default`, which stays off, and undeclared users. Those
-                show by name, and `up` removes them. One user of each server is its keeper.
-            adopt: take over a user that differs. With `keeper`, also remove undeclared users.
+            ca: the file on the host with the certificate of the server's authority. With `ca`, the agent uses
+                TLS.
+            keeper: also manage the ACL file, the user `default`, which stays off, and undeclared users. A
+                preview shows undeclared users by name, and `up` removes them. One user of each server is the
+                keeper.
+            adopt: let the first `up` change an existing user that differs from the declaration. With
+                `keeper`, also let it remove undeclared users.
             opts: resource options.
         """
         super().__init__(

@@ -23,16 +23,19 @@ FOLDER = "/etc/portcullis/secrets"
 
 
 class SecretFiles(pulumi.ComponentResource):
-    """A folder of secrets, `/etc/portcullis/secrets/NAME`, to be mounted read-only at `/run/secrets`.
+    """A folder of secrets below `/etc/portcullis/secrets`.
+
+    A container mounts the folder read-only at `/run/secrets`.
 
     The secrets are on the disk, so a container finds them when the host boots without a deploy. Mount the
-    folder, never a single file: a change replaces the file, and a container that mounts the old file would
-    keep it.
+    folder, never a single file. A change replaces the file, and a container that mounts a single file would
+    keep the old file.
 
     Attributes:
         path: the folder on the host.
-        revisions: for each file, a text that changes with every write. It is not secret and reveals nothing.
-            Give it to resources that must follow a change, such as a label of the container.
+        revisions: for each file, a text that changes with every write. A revision is not secret and reveals
+            nothing. Use a revision where something must change with the file, such as in a label of the
+            container.
 
     Example:
         ```python

@@ -1,6 +1,6 @@
-"""Passwords that nobody types: generated once, kept in the state as secrets, rotated on request.
+"""Generated passwords, which Pulumi keeps in the state as secrets, and which you can rotate.
 
-They need no host: the deploying machine generates the random bytes.
+Generated secrets need no host, because the deploying machine generates the random bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class GeneratedSecretProvider(Provider):
     section = Section.DATA
 
     def check(self, olds: Props, news: Props) -> CheckResult:
-        """Refuse inputs that would make a weak secret. The constructor checks them too."""
+        """Refuse inputs that would make a weak secret. The constructor makes the same checks."""
         del olds
         inputs = {key: news[key] for key in _INPUTS if news.get(key) is not None}
         known = {key: value for key, value in inputs.items() if is_known(value)}
@@ -49,10 +49,13 @@ class GeneratedSecretProvider(Provider):
         return CheckResult(inputs, failures)
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Report a change only for another value of `rotate`. The outputs hold the last one.
+        """Report a change only for a new value of `rotate`.
 
-        Removing `rotate` makes no new secret. Another `length` applies from the next rotation on. With
-        changes=False the engine stores the new inputs and keeps the outputs, as both cases need.
+        The outputs in the state hold the last value of `rotate`.
+
+        Removing `rotate` makes no new secret. Another `length` applies from the next rotation on. Without a
+        change of `rotate`, the result is changes=False. Pulumi's engine then stores the new inputs and keeps
+        the outputs.
         """
         del id_
         rotate = news.get("rotate")
@@ -63,7 +66,7 @@ class GeneratedSecretProvider(Provider):
         return CreateResult(secrets.token_hex(8), _outputs(props, previous="", generation=1))
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Rotate: generate a new secret and keep the old one as `previous`."""
+        """Rotate: generate a new secret, and keep the old secret as `previous`."""
         del id_
         generation = int(olds["generation"]) + 1
         return UpdateResult(_outputs(news, previous=olds["value"], generation=generation))
@@ -73,7 +76,7 @@ class GeneratedSecretProvider(Provider):
         return ReadResult(id_, props, {key: props[key] for key in _INPUTS if key in props})
 
     def delete(self, id_: str, props: Props) -> None:
-        """Do nothing: the secret goes with its state."""
+        """Do nothing: the engine deletes the secret with its state."""
 
     def import_(self, id_: str, urn: str) -> ReadResult | None:
         """Refuse to import, because the secret would be visible in a command line.
@@ -83,19 +86,20 @@ class GeneratedSecretProvider(Provider):
         """
         del id_, urn
         raise HostError(
-            "GeneratedSecret cannot be imported: the secret would be visible in a command line",
-            hint="declare the resource, so that it generates a new secret; put a secret of your own into the "
-            "settings",
+            "GeneratedSecret cannot be imported: the secret would be visible in the command line of the "
+            "import",
+            hint="declare the resource without an import to generate a new secret, or put your own secret "
+            "into the settings",
         )
 
     def lines(self, change: Change) -> list[Line]:
         """Report that the secret is generated, rotated or deleted."""
         subject = f"secret {change.name}"
         if change.op == "create":
-            return [Line(subject, "new", "up makes it")]
+            return [Line(subject, "new", "up generates it")]
         if change.op == "delete":
             return [Line(subject, "no longer declared", "up removes it")]
-        return [Line(subject, "to be rotated", "up makes a new one")]
+        return [Line(subject, "to be rotated", "up generates a new secret")]
 
 
 def _outputs(props: Props, *, previous: str, generation: int) -> Props:
@@ -114,16 +118,19 @@ def _faults(*, length: float = _LONGEST, rotate: object = "") -> list[tuple[str,
 
 
 class GeneratedSecret(pulumi.CustomResource):
-    """A random secret of letters and digits, safe in URLs, YAML and shells. 40 characters are 238 bits.
+    """A random secret of letters and digits, safe in URLs, YAML and shells.
 
-    Another value of `rotate` generates a new secret in place and keeps the old one as `previous`. In the
+    The default of 40 characters has 238 random bits.
+
+    Another value of `rotate` generates a new secret in place, and keeps the old secret as `previous`. In the
     preview of a rotation all three outputs are unknown, so resources that depend on them show a change.
 
     Attributes:
         value: the secret.
-        previous: the secret before the last rotation; "" until the first rotation. A secret too.
-        generation: the number of secrets so far: 1 at first, plus one with each rotation. Not a secret. Put
-            this number into texts with `pulumi.Output.format`, because `concat` takes only texts.
+        previous: the secret before the last rotation; "" until the first rotation. `previous` is secret, too.
+        generation: the number of secrets so far: 1 at first, plus one with each rotation. The generation is
+            not secret. The generation is a number, so put it into texts with `pulumi.Output.format`: `concat`
+            takes only texts.
     """
 
     value: pulumi.Output[str]
@@ -155,7 +162,8 @@ class GeneratedSecret(pulumi.CustomResource):
             raise ValueError("\n".join(f"GeneratedSecret {name}: {key}: {fault}" for key, fault in faults))
         assert_plugin_is_named()
         outputs = dict.fromkeys(("value", "previous", "generation"))
-        # A plugin answers in clear text, and the engine marks only outputs whose input was a secret.
+        # A plugin answers in clear text, and the engine marks an output as secret only if its input was
+        # secret.
         marked = pulumi.ResourceOptions(additional_secret_outputs=[*GeneratedSecretProvider.secrets])
         super().__init__(
             GeneratedSecretProvider.type_token(),
@@ -163,6 +171,7 @@ class GeneratedSecret(pulumi.CustomResource):
             {"length": length, "rotate": rotate, **outputs},
             pulumi.ResourceOptions.merge(opts, marked),
         )
-        # The engine marks neither unknown outputs in a preview nor the outputs of mocks.
+        # The engine does not mark unknown outputs in a preview, and unit tests do not mark the outputs of
+        # mocks.
         self.value = pulumi.Output.secret(self.value)
         self.previous = pulumi.Output.secret(self.previous)

@@ -15,7 +15,10 @@ RootLogin = Annotated[
     Choice("a rule for root", refused={"yes": "no user may log in with a password"}),
 ]
 Keyword = Annotated[
-    str, Text("a keyword of sshd_config", r"[A-Z][A-Za-z0-9]+", "spell it as the manual does: MaxSessions")
+    str,
+    Text(
+        "a keyword of sshd_config", r"[A-Z][A-Za-z0-9]+", "spell the keyword as the manual does: MaxSessions"
+    ),
 ]
 Value = Annotated[
     str,
@@ -43,7 +46,8 @@ class SshArgs(Section):
     def check(cls, written: Written) -> None:
         """Refuse options that allow a login without a key, and options that have their own setting."""
         options = {name: valid(Value, value) for name, value, _ in written.items("options")}
-        # `valid` gives None for a value of the wrong form: its field has reported that already.
+        # `valid` gives None for a value of the wrong form. The check of the value itself has reported this
+        # fault.
         for name, why, how in sshd_refused.refusals({k: v for k, v in options.items() if v is not None}):
             hint = how.replace("rootLogin", written.at.spell("root_login"))
             written.at.field("options").key(name).report(why, hint)

@@ -1,4 +1,4 @@
-"""The component for SSH access: who may log in to a host, and how."""
+"""The component for SSH access, which says who may log in to a host, and how."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _Tunnels = MapOf[TunnelAccount, ListOf[str]]
 
 
 class SshAccess(pulumi.ComponentResource):
-    """An SSH server that accepts keys only, on one port. A change never locks anybody out.
+    """An SSH server that accepts keys only, on one port. The host takes back a change that locks you out.
 
-    Declare it after the users that log in instead of root, and before the firewall.
+    Declare this component after the users that log in instead of root, and before the firewall.
 
     Example:
         ```python
@@ -52,7 +52,8 @@ class SshAccess(pulumi.ComponentResource):
         ```
 
     Attributes:
-        server: the resource of the SSH server. Resources that need the final SSH access depend on it.
+        server: the resource of the SSH server. Add `server` to the `depends_on` of a resource that must come
+            after the change of SSH access.
     """
 
     server: SshServer
@@ -77,22 +78,23 @@ class SshAccess(pulumi.ComponentResource):
         Args:
             name: the component's name, such as "web1-ssh".
             args: the settings of the SSH server.
-            host: the host. Its operating system decides which options its OpenSSH understands. With `adopt`,
-                a drop-in that is already on the host and differs is replaced. Lines in other files that win
-                over ours become comments.
+            host: the host. The host's operating system decides which options its OpenSSH understands. If the
+                host has `adopt`, `up` replaces an existing drop-in that differs from the declared one. If a
+                line of another file wins over ours, `up` also turns that line into a comment.
             port: TCP port of SSH, the same as in the host's connection.
             login: the user who deploys, the same as in the host's connection.
             exempt: addresses and networks that sshd never delays after failed logins.
             tunnels: accounts that may only open tunnels, each with the addresses and ports that it may
                 reach. `tunnel_accounts` returns this map. `SshTunnel` declares the accounts themselves.
-            preview: whether `PreviewAccess` declares the account of the preview key.
-            ufw: install ufw, and manage its rule for the port. Without ufw on the host nothing filters the
-                port, so it is open.
-            accepted: undeclared files that sshd may read: path to the reason.
+            preview: whether `PreviewAccess` declares the account of the preview key on this host.
+            ufw: install ufw, and manage its rule for the port. Without ufw on the host, nothing filters the
+                port, so the port is open.
+            accepted: undeclared files that sshd may read, by path, each with the reason.
             opts: options of the component.
 
         Raises:
-            ArgumentsError: naming every invalid argument, and every option that refuses a declared user.
+            ArgumentsError: an argument is invalid, or an option refuses a declared user. The error lists
+                every fault.
         """
         wrong = [
             *faults_in(Port, port, "SshAccess.port"),
@@ -108,7 +110,8 @@ class SshAccess(pulumi.ComponentResource):
             f"{name}-packages",
             host=host,
             names=["openssh-server", *(["ufw"] if ufw else [])],
-            # The firewall declares the same for ufw: the resource that is deleted last removes the package.
+            # The firewall also declares the package ufw. The resource that the engine deletes last removes
+            # the package.
             on_delete="purge",
             never_purge=["openssh-server"],
             opts=ResourceOptions(parent=self),
@@ -141,15 +144,17 @@ class SshAccess(pulumi.ComponentResource):
 def _shut_out(
     args: SshArgs, login: str, tunnels: Mapping[str, Sequence[str]], *, preview: bool
 ) -> Iterator[Fault]:
-    """Yield options that refuse a declared user, and a login that may only tunnel or preview."""
+    """Yield a fault for each option that refuses a declared account, and for a `login` that cannot deploy."""
     accounts = [*tunnels, *([ACCOUNT] if preview else [])]
     for name, why, how in sshd_refused.shuts_out(args.options, accounts):
         yield Fault(f"SshArgs.options.{name}", why, how)
     if tunnels and login.startswith(tunnel.PREFIX):
-        why = f"an account {tunnel.PREFIX}… may only open tunnels"
+        why = f"an account whose name starts with {tunnel.PREFIX} may only open tunnels"
         yield Fault("SshAccess.login", why, "name another user")
     if login == ACCOUNT:
-        yield Fault("SshAccess.login", f"{ACCOUNT} may only preview, not deploy", "name another user")
+        yield Fault(
+            "SshAccess.login", f"the account {ACCOUNT} may only preview, not deploy", "name another user"
+        )
     if args.root_login == "no" and login == "root":
         how = "name a user with sudo as login, or write prohibit-password"
         yield Fault("SshArgs.root_login", "refuses root, but the login is root", how)

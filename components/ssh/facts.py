@@ -1,4 +1,4 @@
-"""The data that both halves of `SshServer` exchange, and the constants that both use."""
+"""The data about the SSH server that the provider and the host exchange, and constants for both."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from portcullis.agent.guarded import GuardedDesired
 from portcullis.agent.wire import Facts, Spec
 
 SERVER = "sshd"
-"""The id of a host's one SSH server."""
+"""The id of the only SSH server of a host."""
 DROP_IN = "sshd_config.d/10-portcullis.conf"
-"""Our file, below /etc/ssh. Its name sorts before the files of hosting providers and cloud-init: for most
-options sshd takes the first line that it reads."""
+"""The path of our drop-in, below /etc/ssh. The drop-in's name sorts before the files of hosting providers and
+cloud-init. For most options, sshd uses only the first line that it reads."""
 MODE = "0600"
-"""The file's mode. Its owner is root."""
+"""The mode of our drop-in. The file's owner is root."""
 ALLOW = "allow"
-"""A port has this value if it has the SSH server's rule in every address family that ufw filters."""
+"""The value of a port that has the SSH server's rule in every address family that ufw filters."""
 
 # The drop-in ends with a Match block that repeats these options, so that a Match block in a later file cannot
-# change them for some users. A Match block in an earlier file still can, and then shows as a difference.
+# change them for some users. A Match block in an earlier file can still change them, and then shows as a
+# difference.
 ENTRANCE = (
     "PermitRootLogin",
     "PubkeyAuthentication",
@@ -37,19 +38,21 @@ ENTRANCE = (
 """Options that decide how users log in."""
 
 Options = Mapping[str, str]
-"""Options of sshd_config(5): keyword to value. A value has one line."""
+"""Options of sshd_config(5), as a map of keyword to value. A value is one line of text."""
 
 
 @dataclass(frozen=True)
 class SshServerSpec(Spec):
-    """How to read the server. It holds the declared options, because sshd itself compares them.
+    """The data that the agent needs to read the SSH server.
+
+    The spec holds the declared options, because sshd itself compares them.
 
     Attributes:
         content: text of the drop-in.
         options: options that must be in effect for every user.
         port: TCP port.
-        login: the user that deploys. sshd is asked for the options of this user too.
-        users: options that must be in effect for single users: user to options.
+        login: the user that deploys. The agent asks sshd for the options of this user, too.
+        users: options that must be in effect for single users only, by user.
         accepted: undeclared files that sshd may read.
     """
 
@@ -63,16 +66,18 @@ class SshServerSpec(Spec):
 
 @dataclass(frozen=True)
 class SshServerDesired(GuardedDesired):
-    """The server as it is declared.
+    """The SSH server as declared.
 
     Attributes:
         content: text of the drop-in, with one line `Port PORT`.
         options: options that must be in effect for every user.
         port: TCP port.
-        users: options that must be in effect for single users: user to options.
+        users: options that must be in effect for single users only, by user.
         listen_also: ports on which sshd also listens until a login on `port` has worked.
-        pinned: type of the host key that the settings pin, such as ssh-ed25519. "" if they pin none.
-        strangers: empty. In a state that was read back: the undeclared files that sshd reads.
+        pinned: type of the host key that the settings pin, such as ssh-ed25519; "" if the settings pin no
+            key.
+        strangers: the declared value is an empty map. After a refresh, the map has the undeclared files that
+            sshd reads.
         accepted: undeclared files that sshd may read, each with the reason.
     """
 
@@ -91,30 +96,30 @@ class SshServerDesired(GuardedDesired):
         return SERVER
 
     def spec(self) -> SshServerSpec:
-        """Return how to read this server."""
+        """Return the data that the agent needs to read this server."""
         login, accepted = self.login or "root", sorted(self.accepted)
         return SshServerSpec(self.content, self.options, self.port, login, self.users, accepted)
 
 
 @dataclass(frozen=True)
 class SshServerFacts(Facts):
-    """The server as it is on the host.
+    """The SSH server on the host.
 
     Attributes:
         content: text of our drop-in, or `wire.ABSENT`.
-        mode: the drop-in's mode, with the owner if that is not root.
-        port: the ports as a text for people. It names those that sshd listens on, and those that it should
-            listen on but does not.
-        options: each declared option with the declared value if that is in effect. Otherwise with the value
-            in effect, the user that it holds for, and the cause.
-        users: the same for single users.
-        firewall: each port with the SSH server's rule: `ALLOW` or ``in part``. None without ufw.
-        stale: whether a file that sshd reads is newer than the configuration that it runs on.
-        broken: why sshd refuses its files, or that it is stopped; "" if sshd works.
-        ports: ports on which sshd can be reached.
-        ports_before: ports on which sshd could be reached before our first change.
-        owner: the owner that declares the server; "" if none does.
-        strangers: undeclared files that sshd reads, by path: what each sets.
+        mode: the drop-in's mode, and also its owner if the owner is not root.
+        port: the ports as a text for people. The text names the ports on which sshd listens, and the ports on
+            which it should listen but does not.
+        options: each declared option with the declared value, if sshd uses this value. For any other option,
+            the map has the value in effect, the user with this value, and the cause.
+        users: the options of single users, in the same form as `options`.
+        firewall: each port that has the SSH server's rule, with `ALLOW` or ``in part``; None without ufw.
+        stale: whether a file that sshd reads is newer than the configuration that sshd runs on.
+        broken: a text that says why sshd refuses its files, or that sshd is stopped; "" if sshd works.
+        ports: ports on which clients can reach sshd.
+        ports_before: ports on which clients could reach sshd before our first change.
+        owner: the URN of the resource that declares the server; "" if no resource declares it.
+        strangers: undeclared files that sshd reads: by path, the options that the file sets.
     """
 
     content: str = ""

@@ -37,7 +37,8 @@ _VALID = "valid"
 
 _NOBODY: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
-# Properties that are sent to the host and never stored; see `SshServerProvider.apply` and `withdraw`.
+# The provider sends these properties to the host and never stores them; see `SshServerProvider.apply` and
+# `withdraw`.
 _LISTEN_ALSO = "listen_also"
 _PORT_AFTER = "__port_after"
 
@@ -54,7 +55,7 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
     reload = "systemctl reload ssh"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check the values, and that the text has a line for the port."""
+        """Check the values, and that the drop-in has a line for the port."""
         content, port, login = inputs.text("content"), inputs.text("port"), inputs.text("login")
         if port is not None and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= _MAX_PORT):
             inputs.fail("port", f"{port!r} is not a TCP port")
@@ -79,22 +80,22 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
             inputs.inputs["firewall"] = {port: ALLOW}
 
     def desired(self, props: Props) -> Any:
-        """Add the type of the pinned host key: sshd must go on offering that key."""
-        # After a refresh the state has the port as it was found: "22, 2022 (until sshd reads its files)".
+        """Add the type of the pinned host key, because sshd must still offer that key."""
+        # After a refresh, the state has the text from the host: "22, 2022 (until sshd reads its files)".
         found = re.match(r"\d+", str(props["port"]))
         pinned = pinned_key_type(ssh_config_path(stack_name(props)), props["host"])
         port = found[0] if found else props["port"]
         return super().desired({**props, "port": port, "pinned": pinned})
 
     def live_inputs(self, facts: SshServerFacts) -> Props:
-        """Add the properties that cannot always be read: config, options, users and firewall rules."""
+        """Add the properties that a read cannot always give: config, options, users and firewall rules."""
         live = super().live_inputs(facts)
         live["config"] = f"refused by sshd: {facts.broken.splitlines()[0]}" if facts.broken else _VALID
         if facts.options:
             live["options"] = dict(facts.options)
         if facts.users:
             live["users"] = {user: dict(given) for user, given in facts.users.items()}
-        if facts.firewall is not None:  # without ufw there are no rules, and none is missing
+        if facts.firewall is not None:  # without ufw there are no rules, and no rule is missing
             live["firewall"] = dict(facts.firewall)
         return live
 
@@ -103,7 +104,7 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
         return {"content": ABSENT, "port": ABSENT}
 
     def login(self, props: Props) -> Login:
-        """Return a login on the declared port, by the declared user: the next deploy logs in like this."""
+        """Return a login on the declared port, by the declared user. The next deploy logs in the same way."""
         return Login(port=int(props["port"]))
 
     def login_after_removal(self, props: Props, result: Json) -> Login:
@@ -114,22 +115,25 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
         return Login(port=int(after)) if re.fullmatch(r"\d{1,5}", after) else Login()
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
-        """Apply the change. A port moves in two commits: the old port closes after a login on the new one."""
+        """Apply the change.
+
+        A port changes in two steps: the old port closes only after a login on the new port.
+        """
         former = [port for port in self._look(channel, item, props).ports if port != props["port"]]
         if former:
             self.commit(channel, item, {**props, _LISTEN_ALSO: former}, self.login(props))
         facts = self.commit(channel, item, props, self.login(props))
-        # The next deploy may declare another port. It must still find the host on this one.
+        # The next deploy may declare another port, but must still find the host on this port.
         channel.reached(int(props["port"]))
         return facts
 
     def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
-        """Restore the server as it was before. A port moves back in two commits too."""
+        """Restore the server as it was before. The former port comes back in two steps, too."""
         facts = self._look(channel, item, props)
         port = self.desired(props).port
         before = facts.ports_before or (port,)
         after = port if port in before else before[0]
-        # Only the owner may change the server. `remove` refuses everybody else with an error.
+        # Only the owner may change the server. `remove` raises an error for everybody else.
         if after != port and facts.owner == props["managed_by"]:
             # `adopt`: lines that somebody added since then must not stop the removal.
             both = {**props, _LISTEN_ALSO: before, "adopt": True}
@@ -140,13 +144,13 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
         return result
 
     def _look(self, channel: Channel, item: Item, props: Props) -> SshServerFacts:
-        """Return fresh facts from the host, not those of the last read."""
+        """Return fresh facts from the host, not the facts of the last read."""
         answer = channel.request(
             "plan", timeout=READ_TIMEOUT, adopt=bool(props.get("adopt")), **self.asked(item, props)
         )
         facts: SshServerFacts = self._typed(answer["facts"])
         if not all(re.fullmatch(r"\d{1,5}", port) for port in (*facts.ports, *facts.ports_before)):
-            raise not_ours("a port is not a number")
+            raise not_ours("the port of the SSH server in the agent's answer is not a number")
         return facts
 
     def subject(self, change: Change) -> str:
@@ -154,7 +158,10 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
         return "sshd"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Return a line for each option, rule, port and file that differs. A change by hand is the worst."""
+        """Return a line for each option, rule, port and file that differs.
+
+        A change that somebody made by hand gets a higher severity than other differences.
+        """
         found = []
         for name, who in (("options", "everybody"), ("users", "")):
             for key, live, goal in change.entries(name):
@@ -179,19 +186,19 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
             found.append(Line("sshd", str(change.live["config"]), "", Severity.WRONG, at=("config",)))
         if change.changes("port"):
             severity = Severity.WRONG if change.by_hand(("port",)) else Severity.COSMETIC
-            # While sshd refuses its files, the port that they set is unknown.
+            # While sshd refuses its files, the port in these files is unknown.
             unread = change.changes("config")
             told = difference(change, "port")
             found.append(Line("sshd", told, "", severity, at=("port",), follows=unread))
-        for name, what in (("content", "its drop-in differs"), ("mode", difference(change, "mode"))):
-            # The lines of the options already tell what a changed file does.
+        for name, what in (("content", "the drop-in differs"), ("mode", difference(change, "mode"))):
+            # The lines about options already say what a changed drop-in does.
             if change.changes(name) and not (found and name == "content"):
                 severity = Severity.WRONG if change.by_hand((name,)) else Severity.COSMETIC
                 found.append(Line("sshd", what, "", severity, at=(name,)))
         of_file = ("content",) if found else ()
         found += self.strange(change)
         if change.changes("stale"):
-            what = "runs on older files than those that are there"
+            what = "runs on older files than those on the host"
             stale = Line("sshd", what, "up reloads it", Severity.WRONG, at=("stale",), follows=bool(found))
             found.append(stale)
             of_file = ("content",)
@@ -201,23 +208,23 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
 def _options(inputs: Normaliser, prop: str, options: Any) -> None:
     for name, value in (options or {}).items() if is_known(options) else ():
         if not _OPTION.match(name) or name.lower() in _NO_OPTIONS:
-            inputs.fail(prop, f"{name!r} is not an option that can be declared here")
+            inputs.fail(prop, f"{name!r} is not an option that SshServer can declare")
         elif is_known(value) and (not isinstance(value, str) or not value):
             inputs.fail(prop, f"the value of {name} must be a non-empty text")
 
 
 class SshServer(HostResource):
-    """The SSH server of a host. A host has one.
+    """The SSH server of a host. A host has only one `SshServer`.
 
-    sshd reads our drop-in before the other files. `sshd -T` then tells which value of each option is in
-    effect. If a line in another file wins, the preview shows it with file and line number. Each change is
-    kept only after a login from outside. A port moves in two steps, and both ports are open in between.
-    If ufw is installed, the port has a rule of its own: `ufw allow … comment 'portcullis ssh'`.
+    sshd reads our drop-in before the other files. `sshd -T` shows which value of each option is in effect. If
+    a line in another file wins over ours, the preview shows the file and the line number. A change stays only
+    after a login from outside has worked. A port changes in two steps, and both ports are open in between. If
+    ufw is installed, the port has a rule of its own with the comment `portcullis ssh`.
 
     Attributes:
         port: TCP port.
-        options: option of sshd_config(5) to value.
-        strangers: undeclared files that sshd reads: path to what each sets.
+        options: the options of sshd_config(5) in effect, as a map of keyword to value.
+        strangers: undeclared files that sshd reads: by path, the options that the file sets.
     """
 
     port: pulumi.Output[str]
@@ -243,15 +250,16 @@ class SshServer(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            content: text of the drop-in, with one line `Port PORT`; `ssh/render/sshd.py` writes it.
-            options: options that must be in effect, with the values that the text gives them.
+            content: text of the drop-in, with one line `Port PORT`; `ssh/render/sshd.py` renders this text.
+            options: options that must be in effect, with the values that `content` gives them.
             port: TCP port; the same as the host's in the settings.
-            login: the user who deploys. The options are read for this user, for root and for any other user.
-            users: options that must be in effect for single users only: user to options. The text has a
-                Match block for each.
-            accepted: undeclared files that sshd may read: path to the reason.
-            adopt: replace a drop-in that is already on the host and differs. Lines in other files that win
-                over ours become comments until this resource is deleted.
+            login: the user who deploys. A refresh reads the options in effect for `login`, for root and for
+                any other user.
+            users: options that must be in effect for single users only, by user. `content` must have a Match
+                block for each of these users.
+            accepted: undeclared files that sshd may read, by path, each with the reason.
+            adopt: replace an existing drop-in that differs from the declared one. Lines in other files that
+                win over ours become comments until this resource is deleted.
             opts: resource options.
         """
         super().__init__(

@@ -1,4 +1,4 @@
-"""What a store gives to an app that uses it."""
+"""The networks, files and dependencies that a store gives to an app."""
 
 from __future__ import annotations
 

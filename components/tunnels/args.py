@@ -28,18 +28,18 @@ class TunnelArgs(Section):
     to: ListOf[StoreName]
     """The stores that the person may reach: `[redis, mongo]`."""
     keys: MapOf[KeyName, LoginKey] = Field(default_factory=dict)
-    """The person's public keys, each under a name. Without any, `up` makes a key, and `make tunnels` tells
-    how to hand it over."""
+    """The person's public keys, each under a name. Without keys, `up` makes a key, and `make tunnels` says
+    how to hand the key over."""
 
     @classmethod
     def check(cls, written: Written) -> None:
         """Refuse a tunnel without a store, and a store or key that is named twice."""
         at = written.at
         if written.get("to") in ([], ()):
-            at.field("to").report("names no store", "name a store, or leave the person out")
+            at.field("to").report("names no store", "name a store, or remove the person")
         stores = [store for store, _ in written.elements("to") if isinstance(store, str)]
         for index, store in enumerate(stores):
             if store in stores[:index]:
-                at.field("to").report(f"names {store} twice", "name it once")
+                at.field("to").report(f"names {store} twice", "name the store once")
         for first, place in repeated(written):
-            place.report(f"is the same key as {first}", "keep one of the two")
+            place.report(f"is the same key as {first}", "keep one of the two keys")

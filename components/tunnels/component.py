@@ -1,4 +1,4 @@
-"""The component for an SSH tunnel: a person's database tools reach the stores of a host, and nothing else."""
+"""The component for an SSH tunnel, through which a person's database tools reach the stores of a host."""
 
 from __future__ import annotations
 
@@ -50,13 +50,14 @@ class TunnelTarget:
     Attributes:
         port: TCP port of the store.
         address: IP address of the store. The default is the address of docker0, where stores publish ports.
-        scheme: the protocol of the store. Without it no connection strings are printed.
-        logins: users of the store, by a label. For MongoDB the label is the database.
+        scheme: the protocol of the store. Without `scheme`, `make tunnels` prints no connection string.
+        logins: users of the store, by a label. For MongoDB, the label is the database.
         tls: whether the store speaks TLS.
-        ca: certificate of the authority that signed the store's certificate. People's tools need it too.
+        ca: certificate of the authority that signed the store's certificate. People's tools need this
+            certificate, too.
 
     Raises:
-        ArgumentsError: naming every invalid attribute.
+        ArgumentsError: an attribute is invalid. The error lists every fault.
     """
 
     port: int
@@ -67,7 +68,10 @@ class TunnelTarget:
     ca: pulumi.Input[str] | None = None
 
     def __post_init__(self) -> None:
-        """Check the values now: otherwise they would fail only on the host."""
+        """Check the values when the object is created.
+
+        Without this check, a wrong value would fail only on the host.
+        """
         wrong = faults_in(Port, self.port, "TunnelTarget.port")
         if not tunnel_lines.is_address(self.address):
             why = f"{shown(self.address)} is not an IP address"
@@ -79,21 +83,21 @@ class TunnelTarget:
 
     @property
     def text(self) -> str:
-        """ADDRESS:PORT, in the form that sshd expects."""
+        """The target as ADDRESS:PORT, in the form that sshd expects."""
         return tunnel_lines.target(self.address, self.port)
 
 
 def tunnel_accounts(
     people: Mapping[str, TunnelArgs], targets: Mapping[str, TunnelTarget]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the argument `tunnels` of `SshAccess`: each person's account, with the targets for it.
+    """Return the argument `tunnels` of `SshAccess`: each person's account, with the targets of this account.
 
     Args:
         people: each person's tunnel, by the person's name.
         targets: the target of each store.
 
     Raises:
-        ArgumentsError: naming every store that has no target.
+        ArgumentsError: a store has no target. The error lists every such store.
     """
     if wrong := [fault for args in people.values() for fault in _without_target(args, targets)]:
         raise ArgumentsError(wrong)
@@ -101,12 +105,13 @@ def tunnel_accounts(
 
 
 class SshTunnel(pulumi.ComponentResource):
-    """An account that may only open tunnels to the named ports. It has no password, shell or file transfer.
+    """An account that may only open tunnels to the named ports, without password, shell or file transfer.
 
-    Two rules restrict the account: the options of its key, and a block in sshd's configuration. If a key or a
-    target is removed, or the whole account, `up` ends the account's open connections.
+    Two rules restrict the account: the options of its key, and a block in sshd's configuration. If you remove
+    a key, a target or the whole account, `up` ends the account's open connections.
 
-    Declare it after the host's `SshAccess`, and name the account in its `tunnels`.
+    Declare this component after the host's `SshAccess`, and name the account in the argument `tunnels` of
+    `SshAccess`.
 
     Example:
         ```python
@@ -145,11 +150,12 @@ class SshTunnel(pulumi.ComponentResource):
     Attributes:
         host: the host.
         person: the person's name. The account is `tunnel-PERSON`.
-        private_key: the generated key in OpenSSH's format, a secret. None if the person has declared keys.
+        private_key: the generated key in OpenSSH's format, a secret. `private_key` is None if the person has
+            declared keys.
         described: the data that the person needs to use the tunnel, without secrets and without the host's
             address.
-        passwords: `STORE-LOGIN` to the password of that login, a secret.
-        ca: certificate of the stores' authority. None if they do not speak TLS.
+        passwords: the password of each login, by `STORE-LOGIN`; a secret.
+        ca: certificate of the stores' authority. `ca` is None if the stores do not speak TLS.
         local_ports: the ports on the person's own machine.
     """
 
@@ -173,16 +179,17 @@ class SshTunnel(pulumi.ComponentResource):
 
         Args:
             name: the component's name, such as "web1-tunnel-alice".
-            args: the stores that the person may reach, and the person's keys. Without keys, one is generated.
-            host: the host that the tunnel goes through. With `adopt`, an account that is already on the host
-                and differs is taken over.
+            args: the stores that the person may reach, and the person's keys. Without keys, the component
+                generates a key.
+            host: the host that the tunnel goes through. If the host has `adopt`, `up` changes an existing
+                account that differs from the declaration.
             person: the person's name. The account is `tunnel-PERSON`.
-            targets: the target of each store. It may have more stores than the person may reach.
+            targets: the target of each store, also of stores that the person may not reach.
             taken: local ports of this person's tunnels to other hosts.
             opts: options of the component.
 
         Raises:
-            ArgumentsError: naming every invalid argument.
+            ArgumentsError: an argument is invalid. The error lists every fault.
         """
         wrong = [
             *faults_in(Person, person, "SshTunnel.person"),
@@ -256,7 +263,7 @@ def _reached(args: TunnelArgs, targets: Mapping[str, TunnelTarget]) -> tuple[str
 
 
 def _url(target: TunnelTarget, label: str, login: StoreLogin, port: int) -> pulumi.Output[str]:
-    # The user name is not a secret, but Pulumi marks it as one: its output depends on a secret.
+    # The user name is not secret, but Pulumi marks it as a secret, because its output depends on one.
     user = pulumi.Output.unsecret(pulumi.Output.from_input(login.user))
     if target.scheme == "mongodb":
         return user.apply(lambda user: tunnel_lines.mongodb_url(user, label, port, tls=target.tls))

@@ -20,7 +20,7 @@ class UpdatesArgs(Section):
     what: ClassVar[str] = "updates"
 
     reboot: Reboot = "04:00"
-    """When the host may reboot after an update that needs a reboot, in the host's time zone, or `never`."""
+    """The time at which the host reboots if an update needs a reboot, in the host's time zone, or `never`."""
     docker: DockerRule = "upgrade"
-    """`upgrade`: Docker is upgraded with the rest, which restarts the engine while containers keep running.
-    `hold`: you upgrade Docker yourself."""
+    """`upgrade` upgrades Docker together with the other packages. An upgrade of Docker restarts the engine,
+    while containers keep running. With `hold`, you upgrade Docker yourself."""

@@ -1,4 +1,4 @@
-"""Security upgrades that install themselves."""
+"""Security upgrades that the host installs by itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SystemUpdates(pulumi.ComponentResource):
-    """Security updates every day, restarts of the services they affect, and a reboot at night if needed.
+    """Security updates every day, restarts of affected services, and a reboot at night if needed.
 
     Example:
         ```python
@@ -45,9 +45,9 @@ class SystemUpdates(pulumi.ComponentResource):
 
         Args:
             name: the component's name, such as "web1-updates".
-            args: when the host may reboot, and whether it upgrades Docker.
-            host: the host. Its operating system decides where security updates come from.
-            docker_source: where the host's Docker comes from, see `DockerEngineArgs.source`.
+            args: the time of reboots, and whether the host upgrades Docker.
+            host: the host. The host's operating system decides where security updates come from.
+            docker_source: the source of the host's Docker packages, see `DockerEngineArgs.source`.
             opts: options of the component.
         """
         super().__init__("portcullis:index:SystemUpdates", name, None, opts)
@@ -66,7 +66,7 @@ class SystemUpdates(pulumi.ComponentResource):
             content=render.apt_conf(
                 f"{name}-apt", host.os, args.reboot, args.docker, docker_source=docker_source
             ),
-            # A broken file would stop every use of apt.
+            # With a broken file, every call of apt would fail.
             test=["apt-config", "dump"],
             opts=after,
         )
@@ -84,7 +84,8 @@ class SystemUpdates(pulumi.ComponentResource):
                 f"{name}-timer-folder",
                 host=host,
                 path=render.TIMER_FOLDER,
-                # After the packages: installing unattended-upgrades deletes empty unit folders.
+                # The folder comes after the packages: installing unattended-upgrades deletes empty unit
+                # folders.
                 opts=after,
             )
             timer = [

@@ -1,7 +1,7 @@
-"""The configuration of unattended security upgrades: for apt, needrestart and the timer.
+"""Render the configuration of unattended security upgrades: for apt, needrestart and the timer.
 
-Keys: /etc/apt/apt.conf.d/50unattended-upgrades as the package ships it, and
-https://github.com/mvo5/unattended-upgrades#supported-options-reference.
+The packaged file /etc/apt/apt.conf.d/50unattended-upgrades and
+https://github.com/mvo5/unattended-upgrades#supported-options-reference explain the keys.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Unattended-Upgrade::Origins-Pattern {
     "origin=Debian,codename=${distro_codename}-security,label=Debian-Security";
 };
 """
-# Ubuntu's own default includes the release itself. Its packages never change, and a security update may need
-# one of them.
+# Ubuntu's own default includes the archive of the release itself. Packages in this archive never change, and
+# a security update may need one of them.
 _UBUNTU = """\
 #clear Unattended-Upgrade::Origins-Pattern;
 #clear Unattended-Upgrade::Allowed-Origins;
@@ -36,16 +36,17 @@ Unattended-Upgrade::Allowed-Origins {
     "${distro_id}ESM:${distro_codename}-infra-security";
 };
 """
-# Docker's own repository does not mark security updates. So every version that our apt preferences allow is
-# installed.
+# Docker's own repository does not mark security updates. So apt installs every version that our apt
+# preferences allow.
 _DOCKERS = """\
 Unattended-Upgrade::Origins-Pattern {
     "origin=Docker,label=Docker CE";
 };
 """
 _HOLD = """
-# The settings leave Docker out. To upgrade it by hand:
-# `apt-get install --only-upgrade docker.io containerd runc`, or docker-ce docker-ce-cli containerd.io.
+# The setting updates.docker is `hold`, so the host does not upgrade Docker. To upgrade Docker by hand, run
+# `apt-get install --only-upgrade docker.io containerd runc`. For packages from Docker's own repository, run
+# `apt-get install --only-upgrade docker-ce docker-ce-cli containerd.io`.
 Unattended-Upgrade::Package-Blacklist {
     "^docker\\.io$";
     "^docker-cli$";
@@ -63,26 +64,27 @@ def apt_conf(
 ) -> str:
     """Render the configuration of apt and unattended-upgrades."""
     return (
-        header(resource, "Security upgrades that install themselves every day.")
+        header(resource, "The host installs security upgrades by itself every day.")
         + """
 APT::Periodic::Update-Package-Lists "1";
 APT::Periodic::Unattended-Upgrade "1";
 # Delete cached packages that can no longer be downloaded.
 APT::Periodic::AutocleanInterval "7";
 
-# Security updates only. apt adds to a list, so the lists from other files are cleared first.
+# Install security updates only. apt adds this list to the lists in other files, so this file clears those
+# lists first.
 """
         + (_UBUNTU if os.startswith("ubuntu-") else _DEBIAN)
         + (_HOLD if docker == "hold" else _DOCKERS if docker_source == "docker" else "")
         + """
-# Keep a changed configuration file, and put the package's new version beside it. Without this, dpkg asks a
-# question that nobody answers, and the update is never installed.
+# If somebody has changed a configuration file, dpkg keeps it, and puts the package's new version beside it.
+# Without these options, dpkg asks a question that nobody answers, and never installs the update.
 Dpkg::Options {
     "--force-confdef";
     "--force-confold";
 };
 
-# Remove old kernels. In a full /boot the next kernel cannot be installed.
+# Remove old kernels, so that /boot has space for the next kernel.
 Unattended-Upgrade::Remove-Unused-Kernel-Packages "true";
 # Upgrade a few packages at a time, so that a shutdown leaves no package half installed.
 Unattended-Upgrade::MinimalSteps "true";
@@ -97,12 +99,14 @@ Unattended-Upgrade::SyslogEnable "true";
 def _reboot(reboot: str) -> str:
     if reboot == NEVER:
         return (
-            "# The settings forbid automatic reboots. A reboot is due when /run/reboot-required exists.\n"
+            "# The setting updates.reboot is `never`, so the host does not reboot by itself. If the file\n"
+            "# /run/reboot-required exists, an installed upgrade needs a reboot.\n"
             'Unattended-Upgrade::Automatic-Reboot "false";\n'
         )
     return (
-        "# A new kernel needs a reboot. The host reboots at this time (its own time zone), even while\n"
-        "# somebody is logged in: a forgotten session would delay the reboot for ever.\n"
+        "# A new kernel needs a reboot. The host reboots at this time, in its own time zone. The reboot\n"
+        "# does not wait until users log out. Otherwise a forgotten session could delay the reboot for "
+        "ever.\n"
         'Unattended-Upgrade::Automatic-Reboot "true";\n'
         'Unattended-Upgrade::Automatic-Reboot-WithUsers "true";\n'
         f'Unattended-Upgrade::Automatic-Reboot-Time "{word(reboot)}";\n'
@@ -111,16 +115,18 @@ def _reboot(reboot: str) -> str:
 
 def needrestart_conf(resource: str) -> str:
     """Render the configuration of needrestart, which restarts services after an upgrade."""
-    return header(resource, "Restarts services after an upgrade of their libraries.") + (
+    return header(resource, "needrestart restarts services after an upgrade of their libraries.") + (
         """
 # Restart services without a question, because nobody could answer it.
 $nrconf{restart} = 'a';
-# Docker's own upgrade restarts the engine. Containers bring their own libraries.
+# Do not restart Docker after an upgrade of libraries. An upgrade of Docker itself restarts the engine, and
+# containers do not use the host's libraries.
 $nrconf{override_rc}{qr(^(docker|containerd)\\.)} = 0;
-# Do not scan interpreters such as Python, Perl and Ruby: needrestart's own security holes were there
+# Do not scan interpreters such as Python, Perl and Ruby: security holes of needrestart were in these scans
 # (CVE-2024-48990, CVE-2024-48991, CVE-2024-48992, CVE-2024-11003).
 $nrconf{interpscan} = 0;
-# No hints about kernels and microcode: nobody reads them, and the reboot has its own setting.
+# Print no hints about kernels and microcode: nobody reads such hints, and the setting updates.reboot
+# says when the host reboots.
 $nrconf{kernelhints} = 0;
 $nrconf{ucodehints} = 0;
 """
@@ -128,14 +134,15 @@ $nrconf{ucodehints} = 0;
 
 
 def timer_dropin(resource: str, reboot: str) -> str:
-    """Render the time of upgrades: in the hour before the reboot, and not in the morning's traffic."""
+    """Render the timer's drop-in with the time of upgrades: the hour before the reboot."""
     hour, minute = reboot.split(":")
     begin = f"{(int(hour) - 1) % 24:02}:{int(minute):02}"
-    return header(resource, "When upgrades are installed.") + (
+    return header(resource, "This file sets the time at which the host installs upgrades.") + (
         f"""
 [Timer]
-# The hour before the reboot. The system's default is after six in the morning. Services would then restart
-# during traffic, and a new kernel would wait a day for its reboot.
+# Upgrades run in the hour before the reboot. By default, the system installs upgrades after six in the
+# morning. Upgrades at that time would restart services during traffic, and a new kernel would wait a day for
+# its reboot.
 OnCalendar=
 OnCalendar=*-*-* {begin}
 RandomizedDelaySec=20m

@@ -15,28 +15,30 @@ Prune = Annotated[Literal["daily", "weekly", "monthly", "never"], Choice("a rule
 
 
 class UpkeepArgs(Section):
-    """Limits for disk space, the clock, swap, and who learns of failed units."""
+    """Limits for disk space, the clock, swap, and the command that reports failed units."""
 
     what: ClassVar[str] = "upkeep"
 
     journal: Size = "500M"
     """How much disk space the journal may take."""
     image_prune: Prune = "weekly"
-    """How often the host removes container images that no container uses. It never removes volumes."""
+    """How often the host removes container images that no container uses. The host never removes volumes."""
     time_sync: bool = True
-    """Whether systemd-timesyncd keeps the clock right. Write `false` where another program does, and on a
-    host that is itself a container."""
+    """Whether systemd-timesyncd keeps the clock right. Write `false` if another program does this, or if the
+    host is itself a container."""
     swap: Swap = "none"
     """Size of the swap file, or `none`."""
     notify: ListOf[Argument] | None = None
-    """A command that the host runs when a unit fails. Its last argument is the unit's name. Every user of the
-    host can read the command line, so put secrets into a file that only root can read."""
+    """A command that the host runs when a unit fails. The command's last argument is the unit's name. Every
+    user of the host can read the command line, so put secrets into a file that only root can read."""
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Require the program's whole path, which systemd needs."""
+        """Require the whole path of the program, which systemd needs."""
         command = [str(word) for word, _ in written.elements("notify")]
         if isinstance(written.get("notify"), list | tuple) and not is_program("".join(command[:1])):
             written.at.field("notify").refuse(
-                written.get("notify"), "does not begin with the whole path of a program", "write [/usr/…]"
+                written.get("notify"),
+                "does not begin with the whole path of a program",
+                "write the whole path, such as [/usr/local/bin/notify]",
             )

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from portcullis.components.upkeep.args import UpkeepArgs
     from portcullis.host import Host
 
-# systemd does not know a new drop-in for all services, or a unit that no resource starts, before this reload.
+# Before this reload, systemd does not know a new drop-in for all services, or a unit that no resource starts.
 _RELOAD = ("systemctl", "daemon-reload")
 
 
 class Upkeep(pulumi.ComponentResource):
-    """A journal with a limit, no old images, a correct clock, swap if declared, and messages about failures.
+    """A limit for the journal, removal of old images, a correct clock, swap, and messages about failures.
 
     Example:
         ```python
@@ -43,10 +43,11 @@ class Upkeep(pulumi.ComponentResource):
 
         Args:
             name: the component's name, such as "web1-upkeep".
-            args: limits for disk space, and who learns of failed units.
+            args: limits for disk space, and the command that reports failed units.
             host: the host.
-            opts: options of the component. In `depends_on`, name components whose packages delete empty unit
-                folders when they are installed, such as `SystemUpdates`.
+            opts: options of the component. In `depends_on`, list the components that install packages, such
+                as `SystemUpdates`. The installation of a package can delete a folder for units that is still
+                empty.
         """
         super().__init__("portcullis:index:Upkeep", name, None, opts)
         self._name, self._host = name, host
@@ -65,7 +66,7 @@ class Upkeep(pulumi.ComponentResource):
         own = f"{self._name}-journald"
         folder = self._folder(f"{own}-folder", render.JOURNALD_FOLDER)
         file = self._file(own, render.JOURNALD_PATH, render.journald_conf(own, limit), after=[folder])
-        # A restart keeps the log streams of running services. Debian's releases have no reload for it.
+        # A restart keeps the log streams of running services. On Debian's releases, journald has no reload.
         self._service("systemd-journald.service", [file], enabled="static")
 
     def _prune(self, how_often: str) -> None:
@@ -100,7 +101,8 @@ class Upkeep(pulumi.ComponentResource):
         notifier = self._file(
             own, f"{render.UNITS}/{render.NOTIFY}.service", render.notify_service(own, command), test=_RELOAD
         )
-        # This exception comes before the rule for all services, which also applies to the notifier itself.
+        # This exception comes before the rule for all services, because the rule applies to the notifier,
+        # too.
         without = f"{own}-not-itself"
         exception = self._file(
             without,

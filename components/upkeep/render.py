@@ -1,6 +1,6 @@
-"""systemd files of upkeep: the journal's limit, old images, swap, and messages about failed units.
+"""Render systemd's files for upkeep: the journal's limit, old images, swap, and messages about failed units.
 
-Directives: systemd.service(5), systemd.exec(5), systemd.timer(5), journald.conf(5).
+systemd.service(5), systemd.exec(5), systemd.timer(5) and journald.conf(5) explain the directives.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _UNITS_OF_SIZE = {"M": 1024**2, "G": 1024**3}
 
 
 def journald_conf(resource: str, limit: str) -> str:
-    """Render the limit of the journal."""
-    return header(resource, "Limits the disk space of the journal.") + (
+    """Render the file that limits the journal's disk space."""
+    return header(resource, "This file limits the disk space of the journal.") + (
         f"""
 [Journal]
-# Keep the journal over a reboot: people look for what caused the reboot.
+# Keep the journal when the host reboots, so that people can look for the cause of the reboot.
 Storage=persistent
-# The default is a tenth of the disk, up to 4 GB.
+# Without this limit, the journal may take a tenth of the disk, up to 4 GB.
 SystemMaxUse={word(limit)}
 RuntimeMaxUse={word(limit)}
 """
@@ -46,7 +46,9 @@ RuntimeMaxUse={word(limit)}
 
 def prune_service(resource: str) -> str:
     """Render the unit that removes container images that no container uses."""
-    return header(resource, "Removes container images that no container uses. It removes no volumes.") + (
+    return header(
+        resource, "This unit removes container images that no container uses. This unit removes no volumes."
+    ) + (
         """
 [Unit]
 Description=Portcullis: remove container images that no container uses
@@ -54,10 +56,11 @@ After=docker.service
 
 [Service]
 Type=oneshot
-# Without a running Docker there is nothing to do. That is not a failure.
+# If Docker does not run, the unit has nothing to do, and does not fail.
 ExecCondition=systemctl is-active --quiet docker.service
-# Keep the images of the last week. A deploy that is running has pulled its image but not started it yet, and
-# going back to yesterday's version needs no registry. The age counts from the build, not from the download.
+# Remove only images that were built more than a week (168 h) ago. A running deployment may have pulled a
+# newer image that no container uses yet. With recent images, the host can go back to yesterday's image
+# without a registry.
 ExecStart=docker image prune --all --force --filter until=168h
 NoNewPrivileges=yes
 PrivateTmp=yes
@@ -68,8 +71,8 @@ ProtectSystem=strict
 
 
 def prune_timer(resource: str, how_often: str) -> str:
-    """Render the timer that removes them: `how_often` is daily, weekly or monthly."""
-    return header(resource, "Schedules the removal of container images that no container uses.") + (
+    """Render the timer of the removal of images: `how_often` is daily, weekly or monthly."""
+    return header(resource, "This timer starts the removal of container images that no container uses.") + (
         f"""
 [Unit]
 Description=Portcullis: remove container images that no container uses, {word(how_often)}
@@ -77,7 +80,7 @@ Description=Portcullis: remove container images that no container uses, {word(ho
 [Timer]
 OnCalendar={word(how_often)}
 RandomizedDelaySec=1h
-# A host that was off at that time removes them when it boots.
+# If the host was off at the time above, the host removes the images when it boots.
 Persistent=yes
 
 [Install]
@@ -89,7 +92,7 @@ WantedBy=timers.target
 def swap_service(resource: str, size: str) -> str:
     """Render the unit of a swap file. The file exists, and takes disk space, only while the unit runs."""
     count = int(size[:-1]) * _UNITS_OF_SIZE[size[-1]]
-    return header(resource, "A swap file, for moments when memory is short.") + (
+    return header(resource, "This unit provides a swap file, for moments when memory is short.") + (
         f"""
 [Unit]
 Description=Portcullis: swap file of {word(size)}
@@ -98,7 +101,7 @@ RequiresMountsFor={SWAP_FILE}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-# Only root may read the file, from the start: it holds memory of every program.
+# Only root may read the swap file, because it contains memory of every program.
 UMask=0077
 ExecStartPre=rm -f {SWAP_FILE}
 ExecStartPre=fallocate --length {count} {SWAP_FILE}
@@ -115,7 +118,9 @@ WantedBy=multi-user.target
 
 def notify_service(resource: str, command: Sequence[str]) -> str:
     """Render the unit that runs the command when a unit fails, with that unit's name as the last argument."""
-    return header(resource, "Runs a command when a unit has failed.") + (
+    return header(
+        resource, "This unit runs the command in the setting upkeep.notify when another unit has failed."
+    ) + (
         f"""
 [Unit]
 Description=Portcullis: notify that %i failed
@@ -130,7 +135,9 @@ TimeoutStartSec=60
 
 def failure_dropin(resource: str) -> str:
     """Render the drop-in that starts the notifier when any service of the host fails."""
-    return header(resource, "Starts the notifier when any service fails.") + (
+    return header(
+        resource, "With this file, systemd starts the unit portcullis-notify when any service fails."
+    ) + (
         f"""
 [Unit]
 OnFailure={NOTIFY}%n.service
@@ -141,12 +148,14 @@ OnFailure={NOTIFY}%n.service
 def no_failure_dropin(resource: str) -> str:
     """Render the drop-in that keeps the notifier from reporting its own failure in an endless loop."""
     return header(
-        resource, "Hides the drop-in of this name in service.d: the notifier must not start itself."
+        resource,
+        "This file replaces the drop-in with the same name in service.d. That drop-in would start\n"
+        "# portcullis-notify when portcullis-notify itself fails.",
     )
 
 
 def _quoted(argument: str) -> str:
-    """Return an argument quoted for systemd.service(5), so that it holds no variables or specifiers."""
+    """Return an argument quoted for systemd.service(5), without variables and specifiers of systemd."""
     escaped = argument.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return '"' + "".join(c if c.isprintable() else _bytes(c) for c in escaped) + '"'
 

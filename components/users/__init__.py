@@ -1,1 +1,1 @@
-"""Accounts, keys and sudoers; the login policy."""
+"""The users of a host, their keys and their right to become root, and the login policy."""

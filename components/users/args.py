@@ -1,4 +1,4 @@
-"""The settings of a host's users, and of the login policy that holds for all of them."""
+"""The settings of a host's users, and of the login policy for all users."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class UserArgs(Section):
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse the same key under two names: on the host it is one line."""
+        """Refuse the same key under two names, because the key is only one line on the host."""
         for first, place in repeated(written):
-            place.report(f"is the same key as {first}", "keep one of the two")
+            place.report(f"is the same key as {first}", "keep one of the two keys")
 
 
 class UsersArgs(Section):
@@ -55,11 +55,13 @@ class UsersArgs(Section):
         check_root(users)
         for name, _, place in written.items("groups"):
             if name not in users:
-                place.report("is not a declared user", f"declare {name} under users, or leave its groups out")
+                place.report(
+                    "is not a declared user", f"declare {name} under users, or remove the groups of {name}"
+                )
 
 
 class LoginPolicyArgs(Section):
-    """The settings that hold for every user who logs in."""
+    """The settings for every user who logs in."""
 
     what: ClassVar[str] = "a login policy"
 
@@ -71,14 +73,14 @@ def check_root(users: Mapping[str, Written]) -> None:
     """Refuse `sudo` for root.
 
     Args:
-        users: the users as they were written, by name.
+        users: the users as written in the settings, by name.
     """
     if "root" in users and users["root"].get("sudo") is True:
         users["root"].at.field("sudo").report("has no meaning for root", "leave it out")
 
 
 def repeated(written: Written) -> Iterator[tuple[str, SettingPath]]:
-    """Yield each key in `keys` that repeats an earlier one: the earlier one's name, and its own place."""
+    """Yield each repeated key in `keys`: the name of the first key, and the place of the repeated key."""
     named: dict[str, str] = {}
     for name, line, place in written.items("keys"):
         first = named.setdefault(" ".join(str(line).split()[:2]), name)

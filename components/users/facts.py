@@ -1,4 +1,4 @@
-"""The data that both halves of `User` and of `Administrators` exchange."""
+"""The data about users and administrators that the providers and the host exchange."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MEMBER = "member"
 NO_PASSWORD = "none"  # noqa: S105 - the word that stands for no password
 """Value of `password`: nobody can log in to the account with a password."""
 CURRENT = "current"
-"""Value of `sessions`: no open session was opened with a key that has been removed since."""
+"""Value of `sessions`: no session that used a removed key is open."""
 SHELL = "/bin/bash"
-"""The login shell of a new account, unless another one is declared."""
+"""The login shell of a new account without a declared shell."""
 OPTIONAL = ("groups", "password", "sessions", "shell", "sudo")
-"""The properties of a user that may be left out. `up` does not change a property that is left out."""
+"""The optional properties of a user. `up` does not change an optional property that is not declared."""
 
 DECLARED = "declared"
 """Value of a user or file that another resource declares."""
@@ -28,11 +28,12 @@ DECLARED = "declared"
 
 @dataclass(frozen=True)
 class UserSpec(Spec):
-    """Which account to read, and which of its properties.
+    """The account that the agent reads, and the properties of the account that it reads.
 
     Attributes:
         user: the account's name.
-        keys: label to public key. The facts name a key on the host by its label if it is one of these.
+        keys: the declared public keys, by label. The facts give a key on the host its label, if the key is
+            among these keys.
         managed: the properties of `OPTIONAL` that are declared.
     """
 
@@ -43,20 +44,23 @@ class UserSpec(Spec):
 
 @dataclass(frozen=True)
 class UserDesired(GuardedDesired):
-    """A user as it is declared. A property that is None is not managed.
+    """A user as declared. `up` does not manage a property that is None.
 
     Attributes:
         user: the account's name.
-        keys: label to public key, a line of authorized_keys. sshd accepts no other key for this user.
+        keys: the public keys, by label, each a line of authorized_keys. sshd accepts no other key for this
+            user.
         on_delete: "keep" or "remove" an account that we created.
-        key_files: `PRIVATE`. In a state that was read back: what was wrong with the files.
+        key_files: the declared value is `PRIVATE`. After a refresh, the value is the fault of the files if
+            they have one.
         groups: all supplementary groups, each with `MEMBER`.
-        password: `NO_PASSWORD`. In a state that was read back: also "set" or "empty".
-        sessions: `CURRENT` ends the account's processes when a key is removed.
+        password: the declared value is `NO_PASSWORD`. After a refresh, the value may also be "set" or
+            "empty".
+        sessions: with `CURRENT`, `up` ends the account's processes when it removes a key.
         shell: path of the login shell.
-        sudo: whether the user may become root without a password. In a state that was read back: also a text
-            that tells what the sudo rule says.
-        system: whether a new account gets a number of the system's range.
+        sudo: whether the user may become root without a password. After a refresh, the value may also be a
+            text that describes another rule on the host.
+        system: whether a new account gets a number from the range for system accounts.
     """
 
     user: str
@@ -76,23 +80,24 @@ class UserDesired(GuardedDesired):
         return self.user
 
     def spec(self) -> UserSpec:
-        """Return which account to read, and which of its properties."""
+        """Return the account that the agent reads, and the properties that it reads."""
         managed = tuple(name for name in OPTIONAL if getattr(self, name) is not None)
         return UserSpec(self.user, self.keys, managed)
 
 
 @dataclass(frozen=True)
 class UserFacts(Facts):
-    """An account as it is on the host. A property that is not managed is None.
+    """An account on the host. A property that `up` does not manage is None.
 
     Attributes:
-        keys: label or fingerprint to public key: every key that sshd accepts for this user.
-        key_files: `PRIVATE`, or what is wrong with the files that sshd reads.
+        keys: every public key that sshd accepts for this user, by label or fingerprint.
+        key_files: `PRIVATE`, or the fault of the files that sshd reads.
         groups: supplementary groups, each with `MEMBER`.
         password: `NO_PASSWORD`, "set", or "empty". With "empty" anybody can log in without a password.
-        sessions: `CURRENT`, or a text that some sessions were opened with a removed key.
+        sessions: `CURRENT`, or a text that says that sessions with a removed key are open.
         shell: path of the login shell.
-        sudo: whether the file with our sudo rule is as we write it. A text tells what is there instead.
+        sudo: True for our sudo rule, False without a file, or a text that describes another file in its
+            place.
     """
 
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -106,12 +111,12 @@ class UserFacts(Facts):
 
 @dataclass(frozen=True)
 class AdministratorsSpec(Spec):
-    """Who may become root.
+    """The declared users and files that let somebody become root.
 
     Attributes:
         users: names of users who may become root.
         files: paths below /etc/sudoers.d that other resources manage.
-        login: the user that deploys, who never counts as undeclared. "" if it is unknown.
+        login: the user that deploys, who never counts as undeclared; "" if the user is unknown.
     """
 
     users: Sequence[str]
@@ -121,12 +126,13 @@ class AdministratorsSpec(Spec):
 
 @dataclass(frozen=True)
 class AdministratorsDesired(GuardedDesired):
-    """The declaration that nobody else may become root.
+    """The declaration that only declared users may become root.
 
     Attributes:
         users: names of users who may become root, each with `DECLARED`.
         files: paths below /etc/sudoers.d that other resources manage, each with `DECLARED`.
-        undeclared: empty. In a state that was read back: undeclared ways to become root.
+        undeclared: the declared value is an empty map. After a refresh, the map has the undeclared ways to
+            become root.
     """
 
     users: Mapping[str, str]
@@ -139,7 +145,7 @@ class AdministratorsDesired(GuardedDesired):
         return "users.administrators"
 
     def spec(self) -> AdministratorsSpec:
-        """Return who may become root."""
+        """Return the declared users and files that let somebody become root."""
         return AdministratorsSpec(sorted(self.users), sorted(self.files), self.login)
 
 
@@ -148,8 +154,8 @@ class AdministratorsFacts(Facts):
     """The undeclared ways to become root.
 
     Attributes:
-        undeclared: a way to become root, such as "group docker: bob" or the path of a sudoers file, to a text
-            that describes it.
+        undeclared: the undeclared ways to become root, such as "group docker: bob" or the path of a sudoers
+            file, each with a text that describes it.
     """
 
     undeclared: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Manage one file on one host: the whole host layer in twenty lines."""
+"""Manage one file on one host, with a host resource and nothing else of Portcullis."""
 
 import pulumi
 

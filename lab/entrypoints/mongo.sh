@@ -82,7 +82,7 @@ if [ ! -e "$data/WiredTiger" ] && [ ! -e "$data/storage.bson" ]; then
         kill "$first"
         wait "$first" || true
         rm -f "$socket"
-        echo "mongod (the lab's stand-in): made the root user $username"
+        echo "mongod (the lab's stand-in): created the root user $username"
     fi
 fi
 unset MONGO_INITDB_ROOT_USERNAME MONGO_INITDB_ROOT_PASSWORD_FILE username password_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-# Run as a folder, sys.path[0] is lab/plugins itself; the packages are found from the checkout's root.
+# Python runs this folder, so sys.path[0] is lab/plugins. The imported packages are below the checkout's root.
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Compare a resource's state with checked inputs, as Pulumi's Terraform bridge does.
 
-Only properties that are set are compared, in Terraform's notion of it: "", 0, false and empty lists are not.
-Sets have no order. Paths are Pulumi's: `envs[0]`, `options["a.b"]`, `ports[1].external`.
+Only properties with a value are compared. As in Terraform, "", 0, false and empty lists count as no value.
+The order of the elements of a set does not matter. Paths have Pulumi's form: `envs[0]`, `options["a.b"]`,
+`ports[1].external`.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ class Difference:
 
     @property
     def kind(self) -> str:
-        """The name of the protocol's kind."""
+        """The name that Pulumi's protocol has for this kind of difference."""
         return f"{self.change}_REPLACE" if self.replaces else self.change
 
 
 def differences(fields: Mapping[str, Field], state: Properties, inputs: Properties) -> list[Difference]:
-    """What applying the inputs would change, in the order of the property names."""
+    """Return the differences between state and inputs, in the order of the property names."""
     found: list[Difference] = []
     for key in sorted(fields):
         known = fields[key]
@@ -51,7 +52,10 @@ def differences(fields: Mapping[str, Field], state: Properties, inputs: Properti
 
 
 def _compare(known: Field, old: Any, new: Any, path: str, *, replaces: bool) -> Iterator[Difference]:
-    """Differences in one property: first whether it is set at all, then in its parts."""
+    """Yield the differences in one property.
+
+    First compare whether the property is set, then compare its parts.
+    """
     old, new = reveal(old), reveal(new)
     if is_unknown(new):
         yield Difference(path, "ADD" if old is None else "UPDATE", replaces)
@@ -110,7 +114,10 @@ def _compare_items(
 def _unmatched(
     known: Field, old: list[Any], new: list[Any]
 ) -> tuple[list[tuple[int, Any]], list[tuple[int, Any]]]:
-    """What two sets do not share, each with its index; an element with an unknown part matches nothing."""
+    """Return the elements that only one of two sets has, with their indexes.
+
+    An element with a value that is not known yet counts as different from every other element.
+    """
     assert known.item is not None  # noqa: S101 - sets are declared with their elements
     left = list(enumerate(old))
     added = []
@@ -131,24 +138,30 @@ def _container(known: Field) -> bool:
 
 
 def _sets_replacing(item: Field, value: Any) -> bool:
-    """Whether an element sets a part that cannot change in place."""
+    """Return whether a set's element has a value for a part that cannot change in place."""
     return any(part.replaces and not is_empty(value.get(key)) for key, part in item.fields.items())
 
 
 def _left_alone(known: Field, new: Any) -> bool:
-    """Whether what the provider filled in stays: an empty list or a false that is said is a wish."""
+    """Return whether the provider's value stays, because the program sets no value.
+
+    An empty list or false counts as no value.
+    """
     if not known.computed and not known.kept:
         return False
     return new is None or new == "" or known.kind == "object" or _is_block(known)
 
 
 def _is_block(known: Field) -> bool:
-    """A list or set of objects: Terraform takes an empty one for none."""
+    """Return whether a property is a list or set of objects.
+
+    Terraform treats an empty list of objects like a property without a value.
+    """
     return known.item is not None and known.item.kind == "object"
 
 
 def _nothing_set(known: Field, old: Any) -> bool:
-    """An object whose parts are all unset is an unset object."""
+    """Return whether no part of an object has a value. Such an object counts as no value itself."""
     return known.kind == "object" and all(is_empty(value) for value in old.values())
 
 

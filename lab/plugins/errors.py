@@ -1,4 +1,4 @@
-"""What a stand-in can answer instead of a result."""
+"""The errors with which a stand-in can answer a call."""
 
 from __future__ import annotations
 
@@ -9,36 +9,34 @@ if TYPE_CHECKING:
 
 
 class PluginError(Exception):
-    """A failure to show to the user, in the official plugin's words where those are recorded.
+    """A failure to show to the user, in the official plugin's words if these are recorded.
 
-    `names_resource` puts what was being done and the resource before it, as the official bridge does once a
-    resource exists.
+    With `names_resource` the text begins with the operation and the resource. The official bridge adds both
+    to an error once the resource exists.
     """
 
     names_resource = False
 
 
 class ResourceError(PluginError):
-    """A failure at a resource that exists."""
+    """An error about a resource that exists."""
 
     names_resource = True
 
 
 class NotCoveredError(PluginError):
-    """Something that only the official plugin does."""
+    """A request that only the official plugin can serve."""
 
     def __init__(self, package: str, what: str) -> None:
-        """Name the package and what was asked of it."""
-        super().__init__(
-            f"the stand-in for the {package} plugin does not cover {what}. {official_cure(package)}"
-        )
+        """Make the message from the name of the package and the part that the stand-in does not support."""
+        super().__init__(f"{package} plugin: {what}. {official_cure(package)}")
 
 
 class PartlyCreatedError(ResourceError):
-    """The resource exists but a later step failed; the engine records it as it is and shows the reason."""
+    """The resource exists, but a later step failed. The engine records the resource and shows the reason."""
 
     def __init__(self, reason: str, id_: str, state: Properties) -> None:
-        """Carry what the engine has to record."""
+        """Store the id and the state that the engine must record."""
         super().__init__(reason)
         self.reason = reason
         self.id = id_
@@ -51,5 +49,8 @@ def official_cure(package: str) -> str:
 
 
 def one_error(message: str) -> str:
-    """A message as Terraform's SDK lists errors, which the official plugins pass on."""
+    """Return a message in the form in which Terraform's SDK lists errors.
+
+    Official plugins pass on the messages of Terraform's SDK in this form.
+    """
     return f"1 error occurred:\n\t* {message}\n\n"

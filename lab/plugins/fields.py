@@ -1,7 +1,8 @@
-"""What a resource's properties are, and the Check that follows from it.
+"""The properties of a resource, and the operation Check for them.
 
-The facts (type, default, forces replacement, filled in by the provider) are those of the Terraform schemas
-behind the official plugins; `needs_official` marks what a stand-in refuses.
+The facts about a property come from the Terraform schemas of the official plugins. They are the type, the
+default, whether a change forces a replacement, and whether the provider fills in the value. `needs_official`
+marks a property that a stand-in refuses.
 """
 
 from __future__ import annotations
@@ -39,66 +40,70 @@ class Field:
     default: object = None
     required: bool = False
     replaces: bool = False  # a change needs a new resource
-    in_place: bool = False  # of blocks: another number of them needs one, a change inside a block does not
-    computed: bool = False  # when unset, what the provider reads back is no difference
-    kept: bool = False  # likewise, though nothing fills it in: known in a preview
-    output: bool = False  # never an input
+    in_place: bool = False  # for blocks: only a change of their number needs a new resource
+    computed: bool = False  # if it is not set, a value that the provider reads is no difference
+    kept: bool = False  # the same, but a preview knows the value, because the provider does not fill it in
+    output: bool = False  # the property is never an input
     secret: bool = False
     needs_official: bool = False
 
 
 def text(**facts: Any) -> Field:
-    """A text property."""
+    """Return a text property."""
     return Field("text", **facts)
 
 
 def number(**facts: Any) -> Field:
-    """A whole number."""
+    """Return a property that is a whole number."""
     return Field("int", **facts)
 
 
 def flag(**facts: Any) -> Field:
-    """A yes or no."""
+    """Return a property that is true or false."""
     return Field("bool", **facts)
 
 
 def texts(kind: Literal["list", "set"] = "set", **facts: Any) -> Field:
-    """A list or set of texts."""
+    """Return a property that is a list or set of texts."""
     return Field(kind, item=Field("text"), **facts)
 
 
 def mapping(**facts: Any) -> Field:
-    """A map of texts to texts."""
+    """Return a property that is a map of texts to texts."""
     return Field("map", item=Field("text"), **facts)
 
 
 def record(fields: Mapping[str, Field], **facts: Any) -> Field:
-    """An object (Terraform: a block that may stand once)."""
+    """Return a property that is an object. In Terraform, such a property is a block that may occur once."""
     return Field("object", fields=fields, **facts)
 
 
 def records(fields: Mapping[str, Field], kind: Literal["list", "set"] = "set", **facts: Any) -> Field:
-    """A list or set of objects."""
+    """Return a property that is a list or set of objects."""
     return Field(kind, item=Field("object", fields=fields), **facts)
 
 
 def official_only(given: Field) -> Field:
-    """The same property, refused when it is set."""
+    """Return a property that only the official plugin supports.
+
+    The stand-in refuses a program that sets it.
+    """
     return replace(given, needs_official=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """Turns a program's inputs into checked inputs, and collects what is wrong with them.
+    """Turns a program's inputs into checked inputs, and collects their faults.
 
-    `marks_defaults` adds the `__defaults` lists of Pulumi's bridge for Terraform's older SDK (docker).
+    With `marks_defaults`, the inputs get lists `__defaults`, as Pulumi's bridge adds them for a provider on
+    Terraform's older SDK, such as docker.
     """
 
     package: str
     marks_defaults: bool
 
     def check(self, fields: Mapping[str, Field], news: Properties) -> tuple[Properties, list[Problem]]:
-        """The inputs to store, and the problems found, each with the path of its property."""
+        """Return the inputs to store, and all problems, each with the path of its property."""
         problems: list[Problem] = []
         return self._object(fields, news, "", problems), problems
 

@@ -1,7 +1,8 @@
-"""The inputs that a Read answers: the stored ones, with what is really there put in their place.
+"""Makes the inputs for the answer to Read. They are the stored inputs, updated with the real values.
 
-A property the program never set is not brought in; a spelling that means the same keeps its old form. So a
-refresh of an unchanged resource changes nothing, and a drifted one shows exactly the drifted properties.
+A property that the program never set is not added to these inputs. If the stored and the real value mean the
+same, the stored form stays. So a refresh of an unchanged resource changes nothing. A refresh of a drifted
+resource shows exactly the drifted properties.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Says once per run of the engine that stand-ins are at work."""
+"""Tells the user that stand-ins are in use, once for each run of the engine."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ def announce(log: Log, engine: int) -> None:
 
 
 def _started(process: int) -> str:
-    """When the process started, in clock ticks since boot: process ids come round again."""
+    """Return when a process started, in clock ticks since the boot.
+
+    The start time is needed because the kernel reuses process ids.
+    """
     stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
     return stat.rpartition(")")[2].split()[19]

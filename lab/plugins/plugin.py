@@ -1,4 +1,4 @@
-"""What a stand-in is, in plain Python; `servicer.py` puts it on the wire."""
+"""The methods that each stand-in for a Pulumi plugin has. The module `servicer.py` serves them over gRPC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The resource that a call is about. `type` is the token, such as docker:index/container:Container."""
+    """The resource of a call. `type` is the token, such as docker:index/container:Container."""
 
     urn: str
     type: str
@@ -23,7 +23,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to Diff: what differs, and which properties can never change in place (`stables`)."""
+    """The answer to Diff: the differences, and the properties that never change in place (`stables`)."""
 
     differences: list[Difference]
     stables: list[str] = field(default_factory=list)
@@ -41,19 +41,23 @@ class Found:
 
 
 class Log(Protocol):
-    """Shows a line to the user, at the resource or at the stack."""
+    """A function that shows a line to the user, at a resource or at the stack."""
 
     def __call__(self, message: str, urn: str = "", *, warning: bool = False) -> bool:
         """Send it to the engine, and return whether it got there."""
 
 
 class Plugin(Protocol):
-    """One stand-in. Every method may raise PluginError; the words of recorded errors are kept."""
+    """One stand-in for an official plugin.
+
+    Every method may raise PluginError. If an error of the official plugin is recorded, the stand-in gives the
+    same text.
+    """
 
     package: str
     version: str
-    no_handshake: str  # why there is none, in the official plugin's words; empty when there is one
-    no_diff_config: str  # likewise
+    no_handshake: str  # the official plugin's error for Handshake; "" if the plugin has a Handshake
+    no_diff_config: str  # the official plugin's error for DiffConfig; "" if the plugin has it
     handshake: dict[str, bool]
     configured: dict[str, bool]
 

@@ -1,7 +1,8 @@
 """The gRPC classes that the pulumi package ships, without importing the whole SDK.
 
-`import pulumi` costs more than all else a plugin does at start, and every preview starts three plugins. The
-generated modules below `pulumi.runtime.proto` need only each other: empty packages stand for their parents.
+`import pulumi` takes longer than everything else at the start of a plugin, and every preview starts three
+plugins. The generated modules below `pulumi.runtime.proto` import only each other. So empty packages replace
+the parents of these modules.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Runs a stand-in as the engine expects: a gRPC server on loopback whose port is the first line on stdout.
+"""Runs a stand-in as the engine expects: as a gRPC server on loopback that first prints its port.
 
-It ends on SIGTERM and SIGINT, and when the engine is gone (nobody reads answers then). It does not end on the
-engine's Cancel: a plugin that ends before the engine sends SIGINT may count as one that "exited prematurely".
+The server ends when the engine cancels or has ended, and on SIGTERM and SIGINT.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ _GRACE_SECONDS = 30
 
 
 class EngineLog:
-    """Shows lines through the engine; without one (tests) on stderr."""
+    """Shows lines through the engine, or on stderr without an engine (in tests)."""
 
     def __init__(self, address: str) -> None:
-        """`address` is the engine's HOST:PORT, or empty."""
+        """Store the engine's address as HOST:PORT; "" if there is no engine."""
         self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address)) if address else None
 
     def __call__(self, message: str, urn: str = "", *, warning: bool = False) -> bool:

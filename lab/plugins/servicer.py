@@ -1,4 +1,4 @@
-"""A stand-in on the wire: the gRPC service that the engine calls."""
+"""The gRPC service of a stand-in, which the engine calls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self._stop = stop
         self._cancelled = False
 
-    # The names below are the protocol's.
+    # The protocol defines the names of these methods.
     def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         if self._plugin.no_handshake:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, self._plugin.no_handshake)
@@ -45,7 +45,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         if self._plugin.no_diff_config:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, self._plugin.no_diff_config)
-        return provider_pb2.DiffResponse()  # the engine then compares the inputs itself
+        return provider_pb2.DiffResponse()  # in this case the engine compares the inputs itself
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         with self._answering(context):
@@ -117,7 +117,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         with self._answering(context):
-            raise NotCoveredError(self._plugin.package, f"the function {request.tok}")
+            raise NotCoveredError(
+                self._plugin.package, f"the lab's stand-in does not support the function {request.tok}"
+            )
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Refuse new calls, and stay. The engine also calls this at the end of each run, before SIGINT."""
@@ -132,7 +134,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
 
 class _Failures:
-    """Answers a PluginError as a status. What was partly made goes along, so that the engine records it."""
+    """Turns a PluginError into a status, with a partly created resource for the engine to record."""
 
     def __init__(self, context: grpc.ServicerContext, what: str = "") -> None:
         self._context = context
@@ -161,7 +163,7 @@ class _Failures:
 
 
 def _target(request: Any) -> Target:
-    """The resource of a request; newer engines send type and name, older ones only the URN."""
+    """Return the resource of a request. Newer engines send type and name, older engines only the URN."""
     type_, name = request.urn.split("::", 3)[2:]
     return Target(
         request.urn,

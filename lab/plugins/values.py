@@ -1,7 +1,8 @@
-"""Property values on the wire: structs, secrets and unknowns.
+"""Property values in messages: structs, secrets and unknown values.
 
-A secret is a map with the signature key below, an unknown is one of a few reserved texts; both are defined in
-pulumi's sdk/go/common/resource/plugin/rpc.go and kept here as they are, so that they pass through unchanged.
+A secret is a map with a special signature key. An unknown value is one of a few reserved texts. Pulumi
+defines both forms in its sdk/go/common/resource/plugin/rpc.go. We keep both forms, so that such values pass
+through unchanged.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct, Value
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
-SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the marker of a secret, not one
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # the unknown text; the others are unknown numbers, lists, …
+SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - this marks a secret, but is none
+UNKNOWN = (
+    "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # an unknown text; the others stand for unknown numbers, lists, …
+)
 _UNKNOWNS = frozenset(
     (
         UNKNOWN,
@@ -34,12 +37,12 @@ Properties = dict[str, Any]
 
 
 def is_unknown(value: object) -> bool:
-    """Whether the value is not known yet, as in a preview."""
+    """Return whether a value is unknown, as in a preview."""
     return isinstance(value, str) and value in _UNKNOWNS
 
 
 def holds_unknown(value: object) -> bool:
-    """Whether the value or anything in it is not known yet."""
+    """Return whether a value, or a part of it, is unknown."""
     if isinstance(value, dict):
         return any(holds_unknown(item) for item in value.values())
     if isinstance(value, list):
@@ -48,19 +51,22 @@ def holds_unknown(value: object) -> bool:
 
 
 def is_secret(value: object) -> bool:
-    """Whether the value is wrapped as a secret."""
+    """Return whether the value is marked as a secret."""
     return isinstance(value, dict) and value.get(SIGNATURE) == SECRET
 
 
 def secret(value: object) -> object:
-    """The value marked as a secret, once; nothing stays nothing."""
+    """Return the value marked as a secret, but never marked twice.
+
+    If the value is None, the result is None.
+    """
     if value is None or is_secret(value):
         return value
     return {SIGNATURE: SECRET, "value": value}
 
 
 def reveal(value: Any) -> Any:
-    """The value without its secret marks, at any depth."""
+    """Return the value without any marks of secrets."""
     if is_secret(value):
         return reveal(value["value"])
     if isinstance(value, dict):
@@ -71,12 +77,15 @@ def reveal(value: Any) -> Any:
 
 
 def is_empty(value: object) -> bool:
-    """Whether Terraform's SDK, which has no null of its own, would call the value unset."""
+    """Return whether Terraform's SDK, which has no null, treats this value as no value."""
     return value is None or value in ("", False, 0) or (isinstance(value, (list, dict)) and not value)
 
 
 def from_struct(struct: Struct) -> Properties:
-    """A struct as plain Python; whole numbers become int, as JSON has only one kind of number."""
+    """Return a struct as plain Python values.
+
+    Whole numbers become int, because JSON has one type of number.
+    """
     return {key: _from_value(value) for key, value in struct.fields.items()}
 
 

@@ -1,4 +1,7 @@
-"""Claims: what on a host belongs to declared resources. The inventory reports everything else."""
+"""Claims: the paths, units, users, packages and links of a host that belong to declared resources.
+
+The inventory reports everything on the host that no resource claims.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ NOTHING = Claims()
 
 
 class Claimed:
-    """The claims of all records together."""
+    """The claims of all resources, joined in one object."""
 
     def __init__(self, claims: Iterable[Claims] = ()) -> None:
         """Join the claims of all resources."""
@@ -48,12 +51,12 @@ class Claimed:
         self._trees = tuple(f"{tree.rstrip('/')}/" for tree in self.trees)
 
     def has_path(self, path: str) -> bool:
-        """Return whether a resource owns a path, or a tree above it."""
+        """Return whether a resource owns the path, or owns a tree that contains the path."""
         return path in self.paths or path in self.trees or path.startswith(self._trees)
 
 
 def content_of(path: Path) -> str:
-    """Return the digest of a file in the form of `Claims.contents`; "" where the file cannot be read."""
+    """Return the digest of a file in the form of `Claims.contents`, or "" if the file cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

@@ -24,8 +24,9 @@ NAME_LIMIT = 200  # bytes; leaves room for the mark
 def temporary_prefix(path: Path) -> str:
     """Return the prefix of the names of our temporary files beside `path`. Each path has its own prefix.
 
-    The leading dot and the unusual ending keep them out of includes such as ``*.conf`` and ``conf.d/*``. A
-    long name is cut, because a file name has 255 bytes at most.
+    A temporary name begins with a dot and has an unusual ending. So the pattern of an include, such as
+    ``*.conf`` or ``conf.d/*``, does not match it. A long name is cut, because a file name has 255 bytes at
+    most.
     """
     name = path.name
     if len(os.fsencode(name)) > NAME_LIMIT:
@@ -35,16 +36,20 @@ def temporary_prefix(path: Path) -> str:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[FolderEntry]:
-    """Give the folder entry `path` for reading. It need not exist. Raises `AgentError` (``unreadable``)."""
+    """Open the folder of `path`, and yield the `FolderEntry` of the file, for a caller that reads the file.
+
+    The file may be absent. Raises `AgentError` (``unreadable``).
+    """
     with _at(path, unreadable) as place:
         yield place
 
 
 @contextlib.contextmanager
 def writing(path: Path, *, make: bool = False) -> Iterator[FolderEntry]:
-    """Give the folder entry `path` for writing. With `make`, missing folders are made.
+    """Open the folder of `path`, and yield the `FolderEntry` of the file, for a caller that writes the file.
 
-    Raises `AgentError` (``no-space``, ``invalid``, ``unreadable``), also for an OSError inside the block.
+    With `make`, missing folders are made. Raises `AgentError` (``no-space``, ``invalid``, ``unreadable``),
+    also for an OSError inside the `with` block.
     """
     with _at(path, write_error, make=make) as place:
         if place.folder < 0:
@@ -54,7 +59,10 @@ def writing(path: Path, *, make: bool = False) -> Iterator[FolderEntry]:
 
 @contextlib.contextmanager
 def removing(path: Path) -> Iterator[FolderEntry]:
-    """Give the folder entry `path` for removal. It need not exist. Raises `AgentError`."""
+    """Open the folder of `path`, and yield the `FolderEntry` of the file, for a caller that removes the file.
+
+    The file may be absent. Raises `AgentError`.
+    """
     with _at(path, write_error) as place:
         yield place
 
@@ -76,7 +84,7 @@ def _at(
 
 
 def sweep(path: Path) -> None:
-    """Remove what an interrupted write of `path` left beside it."""
+    """Remove the temporary files that an interrupted write of `path` left beside it."""
     with removing(path) as place:
         for name in leftovers(place):
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
@@ -104,13 +112,14 @@ def write(
     gid: int = 0,
     check: Callable[[Path], None] | None = None,
 ) -> None:
-    """Put `data` at `path` in one step. It replaces a file or a symbolic link, and never follows the link.
+    """Put `data` at `path` in one step.
 
-    Nobody sees the bytes before owner and mode are final. `check` gets the finished temporary file and may
-    raise.
+    The new file replaces an old file or a symbolic link; a link is never followed. Other processes see the
+    file only after its owner and mode are final. `check` is called with the finished temporary file; if
+    `check` raises an error, `path` does not change.
 
     Raises:
-        AgentError: ``no-space``, ``invalid`` or ``unreadable``. No half-written file is left.
+        AgentError: ``no-space``, ``invalid`` or ``unreadable``. After an error, no half-written file is left.
     """
     with writing(path) as place:
         temporary = temporary_name(path)
@@ -134,7 +143,10 @@ def write(
 
 
 def replace(place: FolderEntry, temporary: str) -> None:
-    """Rename the file or link `temporary` to `place`, in the same folder, and flush it. Raises OSError."""
+    """Rename the file or link `temporary` to `place`, in the same folder, and flush the folder to the disk.
+
+    Raises OSError.
+    """
     os.rename(temporary, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
     os.fsync(place.folder)
 
@@ -146,21 +158,24 @@ def give(fd: int, uid: int, gid: int, mode: int) -> None:
 
 
 def write_all(fd: int, data: bytes | bytearray) -> None:
-    """Write all of `data`, however few bytes each call takes."""
+    """Write all of `data`, in as many system calls as needed."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def unreadable(error: OSError, path: Path) -> AgentError:
-    """Return the error for a `path` that cannot be read. That is not the same as absent."""
+    """Return the error for a `path` that cannot be read.
+
+    The agent must not treat an unreadable file as absent.
+    """
     return AgentError(
         "unreadable", f"{path} cannot be read on the host: {os.strerror(error.errno or 0)}", prop="path"
     )
 
 
 def write_error(error: OSError, path: Path) -> AgentError:
-    """Return why `path` could not be written, for people."""
+    """Return the error that says why `path` could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return no_space(path)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
@@ -168,7 +183,7 @@ def write_error(error: OSError, path: Path) -> AgentError:
             "invalid",
             f"the folder {path.parent} does not exist on the host",
             prop="path",
-            hint="declare it as a Directory, or depend on the package that brings it",
+            hint="declare the folder as a Directory, or depend on the package that brings the folder",
         )
     if error.errno == errno.EISDIR:
         return AgentError("invalid", f"{path} is a directory on the host", prop="path")
@@ -179,13 +194,13 @@ def write_error(error: OSError, path: Path) -> AgentError:
             "invalid",
             f"the host does not permit writing {path}",
             prop="path",
-            hint="it may be immutable; see lsattr",
+            hint="the file may be immutable; see lsattr",
         )
     return AgentError("invalid", f"{path} cannot be written: {os.strerror(error.errno or 0)}", prop="path")
 
 
 def no_space(path: Path) -> AgentError:
-    """Return the error for the full file system of `path`, with its numbers."""
+    """Return the error for a full file system, with its free and total space."""
     mount = path.parent
     while not mount.exists():
         mount = mount.parent

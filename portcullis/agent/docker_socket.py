@@ -1,6 +1,7 @@
-"""Requests to Docker over its socket, for secrets that no command line, environment or file may hold.
+"""Sends requests to Docker over its socket, so that no secret is in a command line, environment or file.
 
-The protocol is HTTP. In HTTP 1.0 an answer ends with the connection, which is simple to read.
+The protocol is HTTP. The requests use HTTP 1.0, because Docker then closes the connection after its answer.
+So the answer ends when Docker closes the connection. Documentation:
 https://docs.docker.com/reference/api/engine/
 """
 
@@ -22,7 +23,7 @@ _TARGET = re.compile(r"/[A-Za-z0-9._~:/?=&%@+-]*\Z")
 
 
 class Answer:
-    """Docker's answer: a status, then one JSON object per line. The caller has to close it."""
+    """Docker's answer: a status, then one JSON object per line. The caller has to close the answer."""
 
     def __init__(self, connection: socket.socket) -> None:
         """Read the answer up to the end of its headers."""
@@ -41,7 +42,7 @@ class Answer:
         self._connection.close()
 
     def objects(self) -> Iterator[dict[str, Any]]:
-        """Yield the objects. A line that holds no JSON object is skipped."""
+        """Yield the JSON objects of Docker's answer. A line without a JSON object is skipped."""
         for line in iter(lambda: self._stream.readline(_LINE), b""):
             try:
                 found = json.loads(line)
@@ -80,7 +81,7 @@ def ask(
             target.
     """
     if not _TARGET.match(target):
-        raise AgentError("invalid", f"{target!r} is not a path of Docker's API")
+        raise AgentError("invalid", f"the request target {target!r} is not a path of Docker's API")
     lines = [f"{method} {target} HTTP/1.0", "Host: docker", "Content-Length: 0"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     connection = socket.socket(socket.AF_UNIX)
@@ -98,7 +99,7 @@ def ask(
 
 
 def silent(error: OSError) -> AgentError:
-    """Return the error for a Docker that does not answer."""
+    """Return the error that says that the Docker daemon does not answer."""
     why = "the time ran out" if isinstance(error, TimeoutError) else error.strerror or type(error).__name__
     return AgentError(
         "unreadable", f"Docker does not answer on the host: {why}", hint="look at `systemctl status docker`"

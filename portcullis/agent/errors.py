@@ -4,18 +4,20 @@ from __future__ import annotations
 
 
 class AgentError(Exception):
-    """A failure to report to a person. The client adds the host and the resource.
+    """An error whose message is for a person.
+
+    The client adds the names of the host and the resource to the message.
 
     Attributes:
-        code: the sort of failure, for programs (``differs``, ``locked``, ``no-space``, …).
+        code: the sort of failure, which programs read, such as ``differs``, ``locked`` or ``no-space``.
         message: the cause, for people.
-        hint: what to do about it, or "".
-        prop: the property of the resource that the failure is about, or "".
-        detail: longer text such as a diff or the output of a tool, or "".
+        hint: what the person can do; "" if the agent has no advice.
+        prop: the resource's property that caused the error; "" if no single property caused it.
+        detail: longer text such as a diff or the output of a tool; "" if there is none.
     """
 
     def __init__(self, code: str, message: str, *, hint: str = "", prop: str = "", detail: str = "") -> None:
-        """Store the parts. Only `message` is the exception's own text."""
+        """Store the parts of the error. The exception's own text, `str(error)`, is only `message`."""
         super().__init__(message)
         self.code = code
         self.message = message
@@ -24,7 +26,7 @@ class AgentError(Exception):
         self.detail = detail
 
     def as_json(self) -> dict[str, str]:
-        """Return the error as the client gets it."""
+        """Return the error in the JSON form that the client gets."""
         return {
             "code": self.code,
             "message": self.message,

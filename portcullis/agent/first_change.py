@@ -1,6 +1,7 @@
-"""Records what came with a machine, before the agent changes anything on it.
+"""Records the baseline of a machine: the list of what it had before the agent's first change.
 
-The kind `inventory` does this in a process of its own. So an agent that only writes files need not load it.
+A separate process writes the baseline with the code of the kind `inventory`. So the agent itself need not
+load this code.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 KIND = "inventory"
 _LONGEST = 1000.0  # seconds
 _CAUSE_PRINTED = 3  # the exit code of a process that printed the cause on standard output
-_HEAD = 300  # bytes at the start of the baseline that hold the machine's id
+_HEAD = 300  # bytes at the start of the baseline with the machine's id
 _MACHINE = re.compile(rb'"machine": "([^"]*)"')
 _RECORD = """\
 import json, os, sys
@@ -43,19 +44,19 @@ except AgentError as error:
 
 
 def path(machine: Machine) -> Path:
-    """Return the path of the baseline, the file that lists what came with the machine."""
+    """Return the path of the baseline, the file that lists what the machine had before our first change."""
     return machine.state / KIND / "baseline.json"
 
 
 def machine_id(machine: Machine) -> str:
-    """Return machine-id(5), or "" where there is none yet."""
+    """Return the content of machine-id(5), or "" if the machine has no id yet."""
     with contextlib.suppress(OSError):
         return (machine.root / "etc/machine-id").read_text("utf-8", "replace").strip()
     return ""
 
 
 def make_folder(machine: Machine) -> None:
-    """Make the folder of the baseline, for root alone. Raises `AgentError`."""
+    """Make the folder of the baseline, which only root can enter. Raises `AgentError`."""
     try:
         for folder in (machine.state, path(machine).parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,7 +65,7 @@ def make_folder(machine: Machine) -> None:
 
 
 def record(machine: Machine) -> None:
-    """Record what came with the machine, unless this was done before. Raises `AgentError`."""
+    """Write the baseline of the machine, unless it exists already. Raises `AgentError`."""
     if _is_recorded(machine):
         return
     places = {each.name: getattr(machine, each.name) for each in fields(machine)}
@@ -81,8 +82,8 @@ def record(machine: Machine) -> None:
     if done.code:
         raise AgentError(
             "failed",
-            "the agent cannot record what came with the machine",
-            hint="fix the cause and run again; the first `up` makes this record before it changes anything",
+            "the agent cannot write the baseline, which lists what the machine had before Portcullis",
+            hint="fix the cause and run `up` again; `up` writes the baseline before it changes anything",
             detail=done.text,
         )
 

@@ -1,12 +1,13 @@
 """Confirmed commits: the host undoes a change that could cut people off, unless somebody logs in again.
 
-Before such a change, the agent copies the affected files to ``/var/lib/portcullis/guards/<id>``. It arms a
-transient systemd timer that restores them. A unit does the same at the next boot, because such a timer does
-not survive a reboot. A fresh login disarms both. The undo runs from a copy of the agent: it needs no client
-and no session, and it works after a failed change too.
+Before such a change, the agent copies the affected files to ``/var/lib/portcullis/guards/<id>``. The agent
+then starts a transient systemd timer that restores these files. If the host reboots, the transient timer is
+lost. Then a systemd unit restores the files at boot. A fresh login disarms the timer and the unit. The undo
+runs from a copy of the agent. So the undo needs no client and no session, and it also works after a failed
+change.
 
-The agent registers the undo before it changes anything, as certbot's reverter does. Junos calls the timer and
-the confirmation over a new connection ``commit confirmed``.
+The agent registers the undo before it changes anything, as certbot's reverter does. Junos calls such an
+automatic undo ``commit confirmed``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from portcullis.agent.guarded import Undo
     from portcullis.agent.step import Json
 
-SHORTEST, LONGEST = 10, 900  # limits of a window, in seconds
+SHORTEST, LONGEST = 10, 900  # limits of the time to confirm a change, in seconds
 COMMAND_TIMEOUT = 60.0
 _SYSTEMD_TIMEOUT = 30.0
 _ENDS = 20.0  # seconds in which an agent without a client may finish its work
@@ -63,16 +64,18 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True)
 class Change:
-    """A change that needs a guard.
+    """A change that the host undoes unless somebody confirms it.
 
     Attributes:
-        what: the resource, for the host's log.
+        what: the name of the changed resource, for the host's log.
         undo: how to undo the change.
         window: seconds after which the host undoes the change by itself.
-        attempt: the client's id for the change. After a broken session the client asks for its outcome.
-        who: who deploys.
+        attempt: the client's id for the change. If the session broke, the client asks with this id for the
+            outcome of the change.
+        who: the person or program that deploys.
         drop_on_confirm: kind and id of the record to drop when the removal of its resource is confirmed.
-        drop_on_restore: kind and id of the record to drop after an undo, if the resource was not ours before.
+        drop_on_restore: kind and id of the record to drop after an undo, if Portcullis did not manage the
+            resource before the change.
     """
 
     what: str
@@ -85,10 +88,10 @@ class Change:
 
 
 class Guards:
-    """The undos that are registered on this host."""
+    """All undos that are registered on this host."""
 
     def __init__(self, machine: Machine) -> None:
-        """Do not touch the host yet."""
+        """Create the object without a change to the host."""
         self._machine = machine
         self.root = machine.state / "guards"
         self._undone = machine.state / "undone.json"
@@ -102,9 +105,10 @@ class Guards:
 
     @contextlib.contextmanager
     def armed(self, change: Change) -> Iterator[str]:
-        """Register the undo, start its timer and give its id. If the block fails, undo the change at once.
+        """Register the undo of a change, start the timer of the undo, and yield the id of the undo.
 
-        The timer cannot interrupt the change: the undo waits until the change has ended.
+        If the `with` block fails, undo the change at once. The timer cannot interrupt the change: the undo
+        waits until the change has ended.
 
         Raises:
             AgentError: systemd cannot start the timer (nothing has changed then), or the change failed.
@@ -115,13 +119,14 @@ class Guards:
                 note = self._register(number, change)
                 registered = True
                 yield number
-                # The window starts now: it is for the login, however long the change took.
+                # The window starts now: its seconds are for the confirming login, however long the change
+                # took.
                 self._write(number, note, change.window)
         except AgentError as error:
             done = self.restore(number)
             if done is None and not registered:
                 raise
-            # A change that took longer than the window is undone by its timer, which may be faster than this.
+            # If the change took longer than the window, the timer may have undone it already.
             failed = (done or self._outcomes().get(change.attempt, {})).get("failed", [])
             detail = "\n".join(filter(None, [error.detail, *failed]))
             message = f"{error.message}; the change was taken back"
@@ -152,7 +157,8 @@ class Guards:
         return note
 
     def _write(self, number: str, note: Json, window: float) -> None:
-        # By the monotonic clock: all processes of a boot share it, and nobody can set it.
+        # The deadline uses the monotonic clock: all processes of a boot share that clock, and nobody can set
+        # it.
         note["deadline"] = deadline = time.monotonic() + _bounded(window)
         with self._mutex:
             self._deadlines[number] = deadline
@@ -169,28 +175,28 @@ class Guards:
         """Disarm the undo, so that the change stays.
 
         Raises:
-            AgentError: ``rolled-back`` when the window ended first.
+            AgentError: ``rolled-back`` if the window ended before this confirmation.
         """
         with self._locked():
             note = self._read(number)
             if note is None:
                 raise AgentError(
                     "rolled-back",
-                    "the host has undone the change by itself before it was confirmed",
-                    hint="the login took longer than the window; find out why it is slow, then run again",
+                    "the host has undone the change by itself, because no login confirmed the change in time",
+                    hint="find out why logins to this host are slow, then run `up` again",
                 )
             self._forget(number)
             self._drop(note["drop_on_confirm"])
         self._stop_timer(number)
 
     def was_confirmed(self, number: str) -> bool:
-        """Return whether another session confirmed the change: its undo was removed before the deadline."""
+        """Return whether another session confirmed the change, that is, removed the undo in time."""
         with self._mutex:
             deadline = self._deadlines.get(number)
         return deadline is not None and time.monotonic() < deadline and number not in self.pending()
 
     def wait_for(self, number: str) -> None:
-        """Wait until the window of an undo has ended, or the undo is gone."""
+        """Wait until the time to confirm a change is over, or until its undo was removed."""
         while (note := self._read(number)) is not None:
             left = note["deadline"] - time.monotonic()
             if left <= 0:
@@ -198,18 +204,19 @@ class Guards:
             time.sleep(min(left, 1.0))
 
     def restore(self, number: str, *, unasked: bool = False) -> Json | None:
-        """Undo a change. Return None if it was confirmed or undone before.
+        """Undo a change. Return None if the change was confirmed or undone before.
 
         If the process is killed midway, the undo runs again: in the timer's service, at the next boot or in
         the next deployment.
 
         Args:
             number: the id of the undo.
-            unasked: no client waits for the answer. The host keeps it for the client that made the change,
-                until the next deployment.
+            unasked: whether no client waits for the outcome. In this case, the host keeps the outcome until
+                the next deployment, because the client that made the change may ask for it.
 
         Returns:
-            ``what`` was changed, and ``failed``: lines for people about everything that did not work.
+            ``what``, the changed resource, and ``failed``, a list with a line for people about each file or
+            command whose undo failed.
         """
         with self._locked():
             note = self._read(number)
@@ -241,19 +248,22 @@ class Guards:
         return {key: note[key] for key in ("what", "attempt", "agent")} | {"failed": failed}
 
     def _unban(self, peer: str) -> None:
-        """Lift the ban of the client that made the change: its refused logins were our own checks."""
+        """Remove fail2ban's ban of the client that made the change.
+
+        Our own checks of logins caused the failed logins that led to the ban.
+        """
         if peer:
             with contextlib.suppress(AgentError):  # the host may have no fail2ban
                 self._machine.run(["fail2ban-client", "unban", peer], timeout=COMMAND_TIMEOUT)
 
     def outcome(self, attempt: str) -> Json:
-        """Return whether a change is still ``armed``, and ``undone``: None, or the failures of its undo."""
-        # In this order: an undo notes its outcome before it stops being armed.
+        """Return whether the undo is still ``armed``. If the undo has run, ``undone`` lists its failures."""
+        # Read `armed` first: an undo writes its outcome before it stops being armed.
         armed = any((note := self._read(number)) and note["attempt"] == attempt for number in self.pending())
         return {"armed": armed, "undone": self._outcomes().get(attempt, {}).get("failed")}
 
     def forget_outcomes(self, who: str) -> None:
-        """Forget the outcomes of all deployments but the one of `who`, whose client may still ask."""
+        """Forget the outcomes of all clients except `who`, which may still ask for its own outcomes."""
         known = self._outcomes()
         kept = {attempt: one for attempt, one in known.items() if one["who"] == who}
         if kept != known:
@@ -273,9 +283,10 @@ class Guards:
         return found
 
     def end_agent(self, done: Json) -> None:
-        """End the agent that made a change, which frees its lock. Its client was silent for a whole window.
+        """End the agent that made a change. The lock that this agent holds is then free.
 
-        The agent may first finish its work. An agent that blocks in a write to a dead connection is killed.
+        The client of that agent did not confirm the change in time. The agent gets time to finish the change.
+        An agent that hangs in a write to a dead connection is killed.
         """
         pid, started = done["agent"]
         for sign, patience in ((signal.SIGTERM, _ENDS), (signal.SIGKILL, 0.0)):
@@ -288,7 +299,10 @@ class Guards:
                 time.sleep(0.1)
 
     def _started(self, pid: int) -> str:
-        """Return the boot and the start time of a process. With its id, they are unique; see proc(5)."""
+        """Return the id of the present boot and the start time of a process.
+
+        Boot id, start time and process id together are unique; see proc(5).
+        """
         proc = self._machine.proc
         try:
             boot = (proc / "sys/kernel/random/boot_id").read_text("utf-8").strip()
@@ -299,7 +313,10 @@ class Guards:
         return "" if state == "Z" else f"{boot} {fields[18]}"
 
     def recover(self) -> None:
-        """Undo what ended deployments left unconfirmed. Only the holder of the deployment's lock may ask."""
+        """Undo the unconfirmed changes of deployments that have ended.
+
+        The caller has to hold the deployment's lock.
+        """
         with self._mutex:
             abandoned = [number for number in reversed(self.pending()) if number not in self._deadlines]
         for number in abandoned:
@@ -307,7 +324,9 @@ class Guards:
 
     def _make(self, number: str) -> Path:
         if isinstance(self._code, Path) and not self._code.is_dir():
-            raise AgentError("internal", "the agent has no copy of itself to undo the change with")
+            raise AgentError(
+                "internal", "the agent's zip file is missing on the host, so the agent cannot prepare an undo"
+            )
         folder = self.root / number
         try:
             for path in (self._machine.state, self.root, folder):
@@ -318,7 +337,7 @@ class Guards:
 
     def _read(self, number: str) -> Json | None:
         if not number or set(number) - set("0123456789abcdef"):
-            raise AgentError("invalid", f"{number!r} is not the id of an undo")
+            raise AgentError("invalid", f"the request names {number!r}, which is not the id of an undo")
         try:
             note: Json = json.loads((self.root / number / "undo.json").read_bytes())
         except FileNotFoundError:
@@ -326,14 +345,16 @@ class Guards:
         except (OSError, ValueError):
             raise AgentError(
                 "unreadable",
-                f"the undo {self.root / number} on the host cannot be read",
-                hint="look at that folder on the host: it has the files as they were before the last change",
+                f"the agent cannot read the undo {self.root / number} on the host",
+                hint=f"look at {self.root / number} on the host: the folder contains the files from before "
+                "the last "
+                "change",
             ) from None
         return note
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Make changes, confirmations and undos exclude each other, in all processes."""
+        """Let only one change, confirmation or undo run at a time, even in other processes."""
         path = self._machine.lock.parent / "guard.lock"
         fd = self._hold(path)
         try:
@@ -341,7 +362,7 @@ class Guards:
         finally:
             path.unlink(missing_ok=True)
             os.close(fd)
-            with contextlib.suppress(OSError):  # not empty: a deployment is under way
+            with contextlib.suppress(OSError):  # the folder is not empty: a deployment is under way
                 path.parent.rmdir()
 
     def _hold(self, path: Path) -> int:
@@ -350,12 +371,12 @@ class Guards:
             try:
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             except FileNotFoundError:
-                continue  # a deployment that ended has removed the folder
+                continue  # another deployment has ended and removed the folder
             fcntl.flock(fd, fcntl.LOCK_EX)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(fd), path.lstat()):
                     return fd
-            os.close(fd)  # its last holder has removed the file
+            os.close(fd)  # the last holder of the lock has removed the file
 
     def _drop(self, thing: list[str]) -> None:
         """Drop the record of a resource that we do not manage any more, or never managed."""
@@ -367,7 +388,10 @@ class Guards:
             store.tidy()
 
     def _forget(self, number: str) -> None:
-        """Remove an undo. Its note goes first: a process that is killed after that leaves nothing to undo."""
+        """Remove an undo.
+
+        The file undo.json is removed first. So if the process is killed after that, no undo runs later.
+        """
         folder = self.root / number
         with contextlib.suppress(FileNotFoundError):
             (folder / "undo.json").unlink()
@@ -377,7 +401,7 @@ class Guards:
             shutil.rmtree(self.root, ignore_errors=True)
 
     def _command(self) -> list[str]:
-        """Return the command that undoes changes. It runs the code of this agent."""
+        """Return the command that undoes changes. The command runs the code of this agent."""
         code = self._code
         if isinstance(code, bytes):
             copy = self.root / "agent.pyz"
@@ -411,7 +435,11 @@ class Guards:
             )  # fmt: skip
 
     def _stop_timer(self, number: str) -> None:
-        """Stop the timer, to tidy up: without the note it does nothing. Its own service may call this."""
+        """Stop the undo's timer.
+
+        The timer would do nothing anyway, because the file undo.json is gone. If the timer has fired, this
+        function runs in the service that the timer started, so it stops only the timer.
+        """
         with contextlib.suppress(AgentError):
             self._machine.run(
                 ["systemctl", "--no-pager", "stop", f"{_PREFIX}{number}.timer"], timeout=_SYSTEMD_TIMEOUT
@@ -437,10 +465,12 @@ def _bounded(window: float) -> float:
 
 
 def main(arguments: list[str]) -> None:
-    """Undo one change when its window has ended, or all changes. The timer and the boot unit start this.
+    """Undo one change when its window has ended, or all changes.
+
+    The timer and the boot unit call this function.
 
     Args:
-        arguments: the state folder, then the id of an undo; without an id, all are undone.
+        arguments: the state folder, then the id of an undo. Without an id, all registered changes are undone.
     """
     os.umask(0o077)
     guards = Guards(Machine(state=Path(arguments[0])))
@@ -451,5 +481,5 @@ def main(arguments: list[str]) -> None:
         if done is not None:
             if arguments[1:]:
                 guards.end_agent(done)
-            lines = [f"undone, since nobody confirmed it: {done['what']}", *done["failed"]]
+            lines = [f"Portcullis undid a change that nobody confirmed: {done['what']}", *done["failed"]]
             print(*lines, sep="\n")  # noqa: T201 - to the journal

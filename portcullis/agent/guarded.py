@@ -25,9 +25,10 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 @dataclass(frozen=True)
 class GuardedDesired(Desired):
-    """The declared state of a kind whose changes could refuse the user that deploys.
+    """The declared state of a kind whose changes could make the host refuse the user that deploys.
 
-    Only for a kind that uses `login`. The program's half sets it. It is not an input of the resource.
+    A kind needs this class only if its code reads `login`. The resource provider sets `login`. The field
+    `login` is not an input of the resource.
 
     Attributes:
         login: the user that the settings declare for the host; "" where they declare none.
@@ -41,10 +42,11 @@ class Undo:
     """How to undo a change without the client that made it.
 
     Attributes:
-        paths: files that the change touches, whether they exist now or not. The guard keeps their bytes,
-            owner and mode. The undo restores these files and removes new ones. No folders.
-        commands: commands that make the host use the restored files, in this order. Each must work in any
-            state that the change leaves. If a command fails, the next ones still run.
+        paths: all files that the change touches, also those that do not exist yet. The guard keeps their
+            bytes, owner and mode. The undo restores these files, and removes those that did not exist before.
+            `paths` has no folders.
+        commands: commands that make the host use the restored files, in this order. Each command must work in
+            any state that the change may leave. If a command fails, the next ones still run.
     """
 
     paths: tuple[str, ...]
@@ -62,7 +64,10 @@ class Peer:
 
     @classmethod
     def parse(cls, text: str) -> Peer | None:
-        """Read ``CLIENT PORT SERVER PORT``; None without an SSH connection (a console, a test)."""
+        """Read ``CLIENT PORT SERVER PORT``.
+
+        Return None if there is no SSH connection, for example on a console or in a test.
+        """
         try:
             client, port, server, server_port = text.split()
             # Firewall rules treat an IPv4 client of an IPv6 socket as an IPv4 client.
@@ -81,12 +86,18 @@ class Guarded(ABC, Generic[D, F]):
 
     @abstractmethod
     def preflight(self, desired: D, facts: F, steps: list[Step], peer: Peer | None) -> AgentError | None:
-        """Return why the declared state would refuse the present session; None for no known reason. Pure."""
+        """Return why the host would refuse this session after the change, or None if no reason is known.
+
+        The method does no I/O.
+        """
 
     @abstractmethod
     def undo(self, desired: D, facts: F, steps: list[Step]) -> Undo | None:
-        """Return how to undo `steps`; None where they cannot cut anybody off (a comment, a log level)."""
+        """Return how to undo `steps`, or None if no step can cut anybody off.
+
+        For example, a change of sshd's log level cannot cut anybody off.
+        """
 
     @abstractmethod
     def undo_removal(self, desired: D, record: Record, facts: F) -> Undo | None:
-        """Return how to undo what `remove` is about to do."""
+        """Return how to undo the changes that `remove` is about to make."""

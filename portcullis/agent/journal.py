@@ -14,21 +14,24 @@ if TYPE_CHECKING:
 _TIMEOUT = 30.0
 
 
-# Lines that systemd itself logs about a unit. They fit every failure, so the program's own lines come first.
+# Lines that systemd itself logs about a unit. These lines fit every failure, so the program's own lines come
+# first.
 _SYSTEMD = re.compile(r"(?:Reload|Start|Stopp?|Restart)(?:ing|ed)? |Reload failed|Failed to |[\w@.-]+\.\w+: ")
 
 
 def last_lines(machine: Machine, unit: str, count: int = 20, *, since: float) -> str:
-    """Return the last lines that a unit logged, those of its program first; "" for none.
+    """Return the last lines that a unit logged, or "" if there are none.
 
-    It first makes journald write all lines that it has. A unit's last lines reach the journal a moment after
-    systemd has reported the unit's end.
+    Lines that systemd itself logged come after the lines of the unit's program. The function first makes
+    journald write all its buffered lines. A unit's last lines reach the journal a moment after systemd has
+    reported the unit's end.
 
     Args:
         machine: the host.
-        unit: full name.
+        unit: the full name of the unit.
         count: how many lines at most.
-        since: seconds since 1970; earlier lines belong to another attempt.
+        since: a time in seconds since 1970. Earlier lines are left out, because they belong to an earlier
+            attempt.
 
     Raises:
         AgentError: ``timeout``.

@@ -1,4 +1,7 @@
-"""The base class of all kinds of host resources. `operations` creates, changes and removes them by it."""
+"""The base class of all kinds of host resources.
+
+The module `operations` uses this class to create, change and remove resources.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ Answers = List[Union[F, AgentError]]
 
 @dataclass(frozen=True)
 class Work:
-    """A change under way: the resource's record and folder. `save` stores notes in the record midway."""
+    """A change that is being made. `save` writes the record to the disk before the change has ended."""
 
     record: Record
     folder: Path
@@ -53,7 +56,7 @@ class Kind(ABC, Generic[S, D, F]):
     facts_type: ClassVar[type[Facts]]
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Take the host, and the records of the resources that we manage on it."""
+        """Store the host, and the records of the resources that we manage on it."""
         self._machine = machine
         self._store = store
 
@@ -63,48 +66,62 @@ class Kind(ABC, Generic[S, D, F]):
 
     @abstractmethod
     def plan(self, desired: D, facts: F) -> list[Step]:
-        """Return the steps to the declared state; pure. Without steps, the host is as declared."""
+        """Return the steps to the declared state, without any I/O.
+
+        If the list is empty, the host is as declared.
+        """
 
     def obstacle(self, desired: D, facts: F) -> AgentError | None:
-        """Return what no setting can overcome, such as a directory where a file is declared; pure."""
+        """Return an obstacle that no setting can overcome, such as a directory at a file's path."""
         return None
 
     def is_unmodified_default(self, item: str, facts: F) -> bool:
-        """Return whether the system made the present state, so that we may replace it without `adopt`."""
+        """Return whether the present state is a system default, which `up` may replace without `adopt`."""
         return False
 
     def keep_instead(self, item: str) -> str:
-        """Return another remedy than `adopt`, as the start of the hint; nothing by default."""
+        """Return advice that the hint gives before the advice to set `adopt`; "" by default."""
         return ""
 
     def redacted(self, record: Record, facts: F) -> F:
-        """Return the facts as the preview key may see them. Raises `AgentError` where that is unknown."""
+        """Return the part of the facts that a client with the preview key may see.
+
+        Raises `AgentError` where the agent cannot tell which facts are secret.
+        """
         return facts
 
     def claims(self, record: Record) -> Claims:
-        """Return what on the host belongs to this resource, so that the inventory does not report it; pure.
+        """Return the claims of this resource: the items that the inventory does not report as undeclared.
 
-        Another version may have written the record. A value that its spec lacks claims nothing.
+        Another version of Portcullis may have written the record. If a value is missing in the record's spec,
+        `claims` claims nothing for this value.
         """
         return NOTHING
 
     def before_first_change(self) -> None:
-        """Do what must precede the first change that the agent makes on a machine."""
+        """Prepare for the first change that the agent makes on a machine."""
 
     def original(self, item: str, facts: F, folder: Path) -> Json:
-        """Describe the state before the first change, to restore it later. Bytes go to `folder`."""
+        """Describe the state before the first change, so that `remove` can restore it.
+
+        A copy of the original file is written to `folder`.
+        """
         return {}
 
     @abstractmethod
     def apply(self, desired: D, steps: list[Step], work: Work) -> None:
-        """Carry out `steps`. May keep notes in ``record.extra``. Raises `AgentError`.
+        """Carry out `steps`.
 
-        It is called without steps too, because an interrupted run may have left work to finish.
+        `apply` may keep notes in ``record.extra``. Raises `AgentError`. `apply` is also called without steps,
+        because an interrupted run may have left work to finish.
         """
 
     @abstractmethod
     def remove(self, desired: D, record: Record, folder: Path) -> str:
-        """Undo our changes: ``restored``, ``removed``, ``kept`` or ``absent``. A second call does no harm."""
+        """Undo the changes that we made to the resource.
+
+        Return ``restored``, ``removed``, ``kept`` or ``absent``. A second call changes nothing.
+        """
 
     def as_spec(self, data: Json) -> S:
         """Return a spec from its JSON form. Raises `AgentError` (``invalid``)."""
@@ -116,7 +133,10 @@ class Kind(ABC, Generic[S, D, F]):
 
 
 def each(read: Callable[[S, Record | None], F], questions: Sequence[Question[S]]) -> Answers[F]:
-    """Answer questions one by one, for a kind that gains nothing from reading many at once."""
+    """Read the facts of resources one by one.
+
+    A kind uses this function if one read of many resources would not be faster.
+    """
     answers: Answers[F] = []
     for spec, record in questions:
         try:
@@ -130,4 +150,4 @@ def _decoded(cls: type[Any], data: Json) -> Any:
     try:
         return decode(cls, data)
     except Malformed as error:
-        raise AgentError("invalid", f"the request is malformed: {error}") from None
+        raise AgentError("invalid", f"the request to the agent is malformed: {error}") from None

@@ -1,6 +1,7 @@
-"""All kinds of host resources, by their names in the protocol. A kind is loaded when it is first needed.
+"""All kinds of host resources, by their names in the protocol.
 
-Most sessions need only a few. A kind that is not loaded costs no memory and no time to compile.
+A kind is loaded when it is first needed, because most sessions need only a few kinds. A kind that is not
+loaded costs no memory and no time to compile.
 """
 
 from __future__ import annotations
@@ -27,25 +28,27 @@ _PLACES = ("portcullis.resources", "portcullis.components")
 
 
 class Kinds(Dict[str, "Kind[Any, Any, Any]"]):
-    """The kinds of a session. Each is made when it is first needed."""
+    """The handlers of resources, by the name of the kind. A handler is made when it is first needed."""
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Load no kind yet."""
+        """Start without any loaded kind."""
         super().__init__()
         self._machine, self._store = machine, store
         self._making = threading.RLock()
 
     def known(self, name: str) -> bool:
-        """Return whether a kind has this name."""
+        """Return whether there is a kind with this name."""
         return name in self or module_of(name) is not None
 
     def __missing__(self, name: str) -> Kind[Any, Any, Any]:
-        """Make a kind. Raises `AgentError` (``invalid``) for an unknown name."""
+        """Make the handler of a kind. Raises `AgentError` (``invalid``) for an unknown name."""
         with self._making:
             if name not in self:
                 module = module_of(name)
                 if module is None:
-                    raise AgentError("invalid", f"the agent knows no kind {name!r}")
+                    raise AgentError(
+                        "invalid", f"this version of the agent does not know the resource kind {name!r}"
+                    )
                 self[name] = class_in(importlib.import_module(module))(self._machine, self._store)
             return self[name]
 
@@ -54,8 +57,8 @@ class Kinds(Dict[str, "Kind[Any, Any, Any]"]):
 def module_of(name: str) -> str | None:
     """Return the module of a kind. The name of the kind tells where the module is.
 
-    `file` is the module `on_host` in the folder `file`. `fail2ban.jails` is the module `jails` in the folder
-    `on_host` of `fail2ban`. So a new kind needs no entry in a table.
+    The kind `file` is in the module `on_host` of the folder `file`. The kind `fail2ban.jails` is in the
+    module `jails` of the folder `fail2ban/on_host`. So a new kind needs no entry in a table.
     """
     if not _NAME.fullmatch(name):
         return None

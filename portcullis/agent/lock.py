@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 
 
 class DeployLock:
-    """A session takes it before its first write, and holds it until the process ends for any reason."""
+    """The deployment's lock, which a session takes before its first write and keeps until its end."""
 
     def __init__(self, path: Path) -> None:
-        """Do not take the lock yet."""
+        """Store the path of the lock; the lock is not taken yet."""
         self._path = path
         self._fd = -1
         self._named = False
         self._guard = threading.Lock()
 
     def take(self, who: str, stack: str) -> None:
-        """Take and keep the lock. Raises `AgentError` (``locked``) at once if another deployment holds it."""
+        """Take and keep the lock.
+
+        Raises `AgentError` (``locked``) at once if another deployment holds the lock.
+        """
         with self._guard:
             if self._fd < 0:
                 self._fd = self._open()
@@ -42,10 +45,11 @@ class DeployLock:
         """Release the lock and remove its file."""
         with self._guard:
             if self._fd >= 0:
-                # Removed while it is held: a process that has just opened it notices that the file is gone.
+                # The file is removed while we hold the lock: a process that has just opened the file notices
+                # its removal.
                 self._path.unlink(missing_ok=True)
                 os.close(self._fd)
-                with contextlib.suppress(OSError):  # the folder holds other files
+                with contextlib.suppress(OSError):  # the folder contains other files
                     self._path.parent.rmdir()
                 self._fd, self._named = -1, False
 
@@ -55,7 +59,7 @@ class DeployLock:
                 self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             except FileNotFoundError:
-                continue  # its last holder has just removed the folder
+                continue  # the last holder of the lock has just removed the folder
             except OSError as error:
                 raise disk.write_error(error, self._path) from None
             self._hold(fd)
@@ -64,7 +68,7 @@ class DeployLock:
                     return fd
             except FileNotFoundError:
                 pass
-            os.close(fd)  # its last holder removed it between `open` and `flock`
+            os.close(fd)  # the last holder of the lock removed the file between `open` and `flock`
 
     def _hold(self, fd: int) -> None:
         try:
@@ -75,12 +79,15 @@ class DeployLock:
             raise AgentError(
                 "locked",
                 f"{holder} is deploying to this host",
-                hint="wait until it has finished; the lock ends with that process",
+                hint="wait until this deployment has ended, which releases its lock; then run `up` again",
             ) from None
 
 
 def _holder(data: bytes) -> str:
-    """Return who holds the lock, from its content. It is empty for a moment after somebody took the lock."""
+    """Return the holder of the lock, from the file's content.
+
+    The file is empty for a moment after a process took the lock.
+    """
     try:
         info: dict[str, Any] = json.loads(data)
         return f"{info['who']} (stack {info['stack']}, since {info['since']})"

@@ -1,4 +1,4 @@
-"""The paths that the agent uses on a host. Tests replace them."""
+"""The paths that the agent uses on a host. Tests replace these paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Machine:
-    """The host as the agent sees it."""
+    """The paths, addresses and limits that the agent uses on a host."""
 
     root: Path = Path("/")  # the inventory reads below it
     state: Path = Path("/var/lib/portcullis")
@@ -29,7 +29,8 @@ class Machine:
     proc: Path = Path("/proc")
     proc_sys: Path = Path("/proc/sys")
     net: Path = Path("/sys/class/net")
-    # The administrator's folder is first. Its files hide files of the same name in the others: sysctl.d(5).
+    # The administrator's folder is first. Its files hide files of the same name in the other folders:
+    # sysctl.d(5).
     sysctl_d: tuple[Path, ...] = (
         Path("/etc/sysctl.d"),
         Path("/run/sysctl.d"),
@@ -57,7 +58,7 @@ class Machine:
     read_only: bool = False  # nothing may be written, not even a cache
     apt_lock_wait: float = 60.0  # seconds
     settle: float = 1.0  # seconds a unit has to stay up to count as started
-    # Set when the client is gone. Code that only waits for something can stop then.
+    # Set when the client is gone. Code that only waits can stop then.
     alone: threading.Event = field(default_factory=threading.Event)
     # Lets tests, starts and reloads finish reading before this session removes a file.
     readers: Readers = field(default_factory=Readers)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from portcullis.agent.read_only import ReadOnly
     from portcullis.agent.step import Json
 
-LINE = 1 << 20  # bytes of a request in a bounded session, whose requests hold names only
+LINE = 1 << 20  # bytes of a request in a bounded session, whose requests contain names only
 PIECE = 1 << 16  # bytes written at once
 IDLE_LIMIT = 20.0  # seconds of silence after which the client counts as gone
 
@@ -44,7 +44,7 @@ def main(pending: list[str]) -> None:
         pending: lines that were already read from standard input.
     """
     os.umask(0o077)
-    # Requests hold secrets, and a core dump of this process would write them to a file.
+    # Requests contain secrets, and a core dump of this process would write them to a file.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost terminal must not interrupt apt
     peer = Peer.parse(sys.argv[2]) if len(sys.argv) > 2 else None  # noqa: PLR2004 - after the agent's hash
@@ -55,7 +55,7 @@ def main(pending: list[str]) -> None:
 
 
 class _Ended(BaseException):
-    """Stops the reading of requests."""
+    """The signal handler raises this exception to stop the reading of requests."""
 
 
 class Agent:
@@ -85,7 +85,7 @@ class Agent:
         self._served = threading.Event()
 
     def serve(self, pending: list[str], source: IO[bytes]) -> None:
-        """Answer every line of `pending` and of `source`. Return after the last answer."""
+        """Answer every line of `pending` and of `source`. Stop after the last answer is written."""
         workers = [threading.Thread(target=self._work, name=f"worker-{n}") for n in range(AT_ONCE)]
         for worker in workers:
             worker.start()
@@ -103,7 +103,10 @@ class Agent:
         self._served.set()
 
     def end(self) -> None:
-        """End the session as if the input had ended. The signal handler calls this in the reading thread."""
+        """End the session as if the input had ended.
+
+        The signal handler calls this method in the reading thread.
+        """
         self._over = True
         if self._reading:
             self._reading = False
@@ -136,12 +139,12 @@ class Agent:
             with self._write:
                 self._under_way -= 1
                 self._last = time.monotonic()
-                # The client may be gone. Its request was carried out all the same.
+                # The client may be gone. The agent carried out its request all the same.
                 with contextlib.suppress(OSError):
                     self._send(answer)
 
     def _send(self, answer: Json) -> None:
-        """Write one line in pieces: a survey as one text would need more memory than everything else."""
+        """Write one line in pieces, because a survey as one text would need much memory."""
         waiting = bytearray()
         for text in _ENCODER.iterencode(answer):
             waiting += text.encode()
@@ -168,20 +171,23 @@ class Agent:
 
 
 def parsed(line: str | bytes) -> Json:
-    """Return the request in a line. Raises `AgentError` (``invalid``)."""
+    """Parse one line as a request. Raises `AgentError` (``invalid``)."""
     try:
         request = json.loads(line)
     except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict) or not isinstance(request.get("id"), int):
-        raise AgentError("invalid", "a request is a JSON object on one line, with a number as its id")
+        raise AgentError(
+            "invalid", "a request to the agent must be a JSON object on one line, with a number as its id"
+        )
     return request
 
 
 def internal(error: Exception) -> AgentError:
-    """Return the error for a fault in the agent. It has the type and place of `error`, and not its text.
+    """Return the error for a fault in the agent.
 
-    The text may quote the content of a file.
+    The result has the type of `error` and the line of code that raised it, but not its text. The text may
+    quote the content of a file.
     """
     place, trace = "unknown", error.__traceback__
     while trace is not None:

@@ -1,4 +1,4 @@
-"""nginx's worker processes, read from /proc: those that take requests and those that are shutting down."""
+"""Finds nginx's worker processes in /proc: those that take requests and those that are shutting down."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOW_TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker: its process, whether it has stopped taking requests, and its age in seconds."""
+    """One worker: its process id, whether it has stopped taking requests, and its age in seconds."""
 
     pid: int
     leaving: bool
@@ -29,13 +29,16 @@ class Worker:
 
 
 def workers(proc: Path, main: str) -> Iterator[Worker]:
-    """Yield the workers of the main process with the number `main`. Containers may run another nginx."""
+    """Yield the workers of the main process whose process id is `main`.
+
+    Workers of another nginx, such as one in a container, are left out.
+    """
     for folder in proc.glob("[0-9]*"):
         try:
             title = (folder / "cmdline").read_bytes()
             if not title.startswith(_WORKER):
                 continue
-            # proc_pid_stat(5). The process name before these fields may hold spaces and brackets.
+            # proc_pid_stat(5). The process name before these fields may contain spaces and brackets.
             fields = (folder / "stat").read_text("ascii").rpartition(")")[2].split()
         except OSError:
             continue  # the process has just ended
@@ -47,12 +50,12 @@ def workers(proc: Path, main: str) -> Iterator[Worker]:
 
 
 def serving(machine: Machine, service: str) -> set[int]:
-    """Return the processes of a unit's workers that take requests."""
+    """Return the process ids of a unit's workers that take requests."""
     found = workers(machine.proc, main_process(machine, service))
     return {worker.pid for worker in found if not worker.leaving}
 
 
 def main_process(machine: Machine, service: str) -> str:
-    """Return the number of a unit's main process; ``0`` while it has none."""
+    """Return the process id of a unit's main process, or ``0`` while the unit has no process."""
     argv = ["systemctl", "show", "--property=MainPID", "--value", "--", service]
     return machine.run(argv, timeout=_SHOW_TIMEOUT).out.strip()

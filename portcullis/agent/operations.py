@@ -1,4 +1,7 @@
-"""The operations that a client can ask for. They create, change and remove resources of every kind."""
+"""The operations that a client can ask for.
+
+These operations create, change and remove resources of every kind.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,13 @@ if TYPE_CHECKING:
     from portcullis.resources.tree.on_host import Trees
 
 ADOPT = (
-    "set adopt=True (in the settings: adopt: true) to replace it; what is there now comes back when the "
-    "resource is deleted"
+    "set adopt=True (in the settings: adopt: true) to replace the present state; the host "
+    "restores that state when the resource is deleted"
 )
-_CHANGED_BY_ANOTHER = "something else on the host may be changing it"
+_CHANGED_BY_ANOTHER = "another program on the host may be changing it"
 _WRITTEN_MEANWHILE = (
-    "a file that it reads changed meanwhile; if a resource of this program writes that file, list that "
-    "resource in reads, so that it comes first; otherwise run again"
+    "a file that the service reads changed meanwhile; if a resource of this program writes that file, list "
+    "that resource in reads, so that the file is written first; otherwise run again"
 )
 
 
@@ -43,7 +46,10 @@ class Operations:
     """The operations of one session. Each public method is an ``op``: a request in, a result out."""
 
     def __init__(self, machine: Machine, prepare: Callable[[Machine], None] | None = None) -> None:
-        """Do not touch the host yet. `prepare` does what must precede the first change."""
+        """Create the object without a change to the host.
+
+        `prepare` is called before the first change.
+        """
         self._machine, self._prepare_once = machine, prepare
         self._store = Store(machine.state)
         self._lock = DeployLock(machine.lock)
@@ -55,7 +61,7 @@ class Operations:
         self._guard = threading.Lock()
 
     def close(self) -> None:
-        """End the session and release the lock: others may deploy."""
+        """End the session and release the lock, so that others may deploy."""
         self._lock.release()
 
     def do(self, request: Json) -> Json:
@@ -73,11 +79,15 @@ class Operations:
             "armed": self.armed,
         }.get(str(request.get("op")))
         if op is None:
-            raise AgentError("invalid", f"the agent has no operation {request.get('op')!r}")
+            raise AgentError(
+                "invalid",
+                f"the request has the operation {request.get('op')!r}, which this version of the agent does "
+                "not know",
+            )
         return op(request)
 
     def hello(self, request: Json) -> Json:
-        """Return who answers: the agent and its host."""
+        """Return the version of the agent and facts about its host."""
         return {"agent": "1", **host_facts()}
 
     def survey(self, request: Json) -> Json:
@@ -102,7 +112,10 @@ class Operations:
         return {"items": items, "host": host_facts()}
 
     def plan(self, request: Json) -> Json:
-        """Return what `put` would do, and why it would refuse. It changes nothing."""
+        """Return the steps that `put` would take, and the reason for a refusal.
+
+        `plan` changes nothing on the host.
+        """
         kind, item, desired = self._thing(request)
         record = self._store.load(kind, item)
         facts = self._facts(kind, self._spec(request), record)
@@ -166,7 +179,7 @@ class Operations:
         return after
 
     def remove(self, request: Json) -> Json:
-        """Take one resource off the host, as long as `owner` still owns it."""
+        """Remove one resource from the host, if `owner` still owns it."""
         kind, item, desired = self._thing(request)
         with self._alone(kind, item):
             self._begin(request)
@@ -178,31 +191,41 @@ class Operations:
                 return {"done": "not-owner"}
             try:
                 self._kind(kind).as_spec(record.spec)
-            except AgentError:  # another version wrote the record: use the spec of the state
+            except AgentError:  # another version wrote the record: use the spec from the stack's state
                 record.spec = self._spec(request)
             with self._guarded(self._removal(request, record)) as guard:
                 done = self._kind(kind).remove(desired, record, self._store.folder(kind, item))
             if guard:
-                return {"done": done, "guard": guard}  # the record goes when the change is confirmed
+                return {"done": done, "guard": guard}  # the record is dropped when the change is confirmed
             if kind in ("file", "tree"):
                 self._reload_readers(record)
             self._store.drop(record)
             return {"done": done}
 
     def confirm(self, request: Json) -> Json:
-        """Keep a change. The client asks this over a new connection, which proves that a login works."""
+        """Confirm a change, so that the host keeps it.
+
+        The client sends this request over a new connection, which proves that a login works.
+        """
         self._guards.confirm(str(request["guard"]))
         return {}
 
     def rollback(self, request: Json) -> Json:
-        """Undo a change at once, unless it is ``confirmed``: the client may have missed that answer."""
+        """Undo a change at once.
+
+        If the change was confirmed before, the answer says so in ``confirmed``, because the client may have
+        missed the confirmation.
+        """
         number = str(request["guard"])
         done = self._guards.restore(number)
         confirmed = done is None and self._guards.was_confirmed(number)
         return {"confirmed": confirmed, "failed": done["failed"] if done else []}
 
     def armed(self, request: Json) -> Json:
-        """Return whether a change still waits for its confirmation; with `attempt`, also how it ended."""
+        """Return whether a change still waits for its confirmation.
+
+        If the request has an `attempt`, also return the failures of the change's undo.
+        """
         if "attempt" in request:
             return self._guards.outcome(str(request["attempt"]))
         return {"armed": str(request["guard"]) in self._guards.pending()}
@@ -212,7 +235,7 @@ class Operations:
         return {"missing": self._trees().missing(str(request["path"]), request["files"])}
 
     def blob(self, request: Json) -> Json:
-        """Store a piece of a file for the next `put` of a tree."""
+        """Store a piece of a file that the next `put` of a tree uses."""
         self._begin(request)
         path = str(request["path"])
         with self._alone("tree", path):
@@ -229,14 +252,17 @@ class Operations:
             self._recovered = True
 
     def _prepare(self) -> None:
-        """Do what must precede the first change, once per session. Other requests wait for it."""
+        """Call `prepare` before the first change of the session.
+
+        Other requests wait until `prepare` has finished.
+        """
         with self._guard:
             if self._prepare_once is not None:
                 self._prepare_once(self._machine)
                 self._prepare_once = None
 
     def _cut_off(self, request: Json, facts: Any, steps: list[Step]) -> AgentError | None:
-        """Return why a change would refuse the present session, as far as the kind can foresee it."""
+        """Return the error if the kind foresees that the host would refuse this session after the change."""
         kind = self._kind(str(request["kind"]))
         if not steps or not isinstance(kind, Guarded):
             return None
@@ -273,8 +299,8 @@ class Operations:
     def _reload_readers(self, gone: Record) -> None:
         """Reload the services that read the folder of a removed file.
 
-        A deployment deletes last, after its services had their turn. Without this, nginx would serve a
-        removed site until its next reload.
+        Pulumi deletes resources at the end of a deployment, after the services were reloaded. Without this
+        second reload, nginx would serve a removed site until its next reload.
         """
         for known in self._store.all():
             folders = known.spec.get("reads") or []
@@ -356,8 +382,8 @@ class Operations:
             return AgentError(
                 "owned",
                 f"{item} belongs to the stack {record.stack} ({resource(record.owner)})",
-                hint="remove it there first, or set adopt=True (in the settings: adopt: true) to take it "
-                "over from that stack",
+                hint=f"remove {item} from that stack first, or set adopt=True (in the settings: adopt: true) "
+                "to take it over",
             )
         if adopt or not steps or not facts.exists or handler.is_unmodified_default(item, facts):
             return None
@@ -411,7 +437,7 @@ class Operations:
         if left:
             raise AgentError(
                 "not-converged",
-                f"{left[0].prop} is still {left[0].have} after the change, not {left[0].want}",
+                f"the property {left[0].prop} is still {left[0].have} after the change, not {left[0].want}",
                 prop=left[0].prop,
                 hint=_WRITTEN_MEANWHILE
                 if left[0].prop == "stale" and hasattr(desired, "reads")
@@ -444,18 +470,18 @@ def read(kind: Kind[Any, Any, Any], questions: Sequence[tuple[Json, Record | Non
 
 
 def public(kind: Kind[Any, Any, Any], facts: Facts) -> Json:
-    """Return facts as the client gets them: without the fields that a kind needs only for its plan."""
+    """Return the facts for the client, without the fields that a kind needs only for its plan."""
     sent: Json = encode(facts, kind.facts_type)
     return sent
 
 
 def _asker(request: Json) -> tuple[str, str]:
-    """Return the client's id for its change, and who the client is."""
+    """Return the client's id for its change, and the name of the client."""
     return str(request.get("attempt", "")), str(request.get("who", ""))
 
 
 def resource(owner: str) -> str:
-    """Return the name of an owner for people: the end of its URN."""
+    """Return the name of an owner for people: the type and name at the end of its URN."""
     kind_and_name = owner.split("::")[-2:]
     if len(kind_and_name) < 2:  # noqa: PLR2004 - not a URN
         return owner
@@ -474,7 +500,7 @@ def host_facts() -> dict[str, str]:
 
 
 def os_name(lines: Iterable[str]) -> str:
-    """Return ``debian-13`` or ``ubuntu-24.04`` from os-release(5); the code name before a number exists."""
+    """Return ``debian-13`` or ``ubuntu-24.04`` from os-release(5); a code name replaces a missing number."""
     known: dict[str, Any] = {}
     for line in lines:
         key, _, value = line.strip().partition("=")

@@ -1,4 +1,4 @@
-"""Tells whether a file is still as its Debian package shipped it, so that nobody has changed it."""
+"""Tells whether a file still has the content that its Debian package shipped."""
 
 from __future__ import annotations
 
@@ -45,14 +45,17 @@ def is_as_shipped(machine: Machine, path: Path) -> bool:
 
 
 def shipped_sums(machine: Machine, path: Path) -> set[str]:
-    """Return the sums that ucf or a package's list of conffiles has for `path`. It starts no program."""
+    """Return the md5 sums that ucf or a package's list of conffiles has for `path`.
+
+    The function starts no program.
+    """
     return _ucf_sums(machine, path) | {
         shipped.digest for name, shipped in conffiles(machine, path.parent).items() if name == str(path)
     }
 
 
 def conffiles(machine: Machine, folder: Path) -> dict[str, Conffile]:
-    """Return every conffile below a folder by its path, from dpkg's status file."""
+    """Return the conffiles below a folder, each under its path, as dpkg's status file lists them."""
     try:
         text = (machine.dpkg / "status").read_text("utf-8", "replace")
     except OSError:
@@ -67,7 +70,10 @@ def conffiles(machine: Machine, folder: Path) -> dict[str, Conffile]:
 
 
 def _package_at(status: str, at: int) -> str:
-    """Return the package of a position in dpkg's status file. Its name is the first field of a paragraph."""
+    """Return the package whose paragraph contains the position `at` of dpkg's status file.
+
+    The package's name is the first field of a paragraph.
+    """
     blank = status.rfind("\n\n", 0, at)
     start = blank + 2 if blank >= 0 else 0
     first = status[start : status.find("\n", start)]
@@ -94,7 +100,7 @@ def _dpkg_sums(machine: Machine, path: Path) -> set[str]:
 
 
 def _ucf_sums(machine: Machine, path: Path) -> set[str]:
-    """Return the sums of a file that maintainer scripts install by ucf(1), such as /etc/ssh/sshd_config."""
+    """Return the md5 sums of a file that a package's script installs by ucf(1), such as sshd_config."""
     try:
         return listed_sums(machine.ucf.read_text("utf-8", "replace"), str(path), prefix="")
     except OSError:
@@ -102,7 +108,10 @@ def _ucf_sums(machine: Machine, path: Path) -> set[str]:
 
 
 def owners(output: str, path: str) -> list[str]:
-    """Return the packages in the output of ``dpkg-query -S path`` (``a, b:amd64: /path``), not diversions."""
+    """Return the packages in the output of ``dpkg-query -S`` (``a, b:amd64: /path``).
+
+    Lines about diversions are left out.
+    """
     packages: list[str] = []
     for line in output.splitlines():
         names, _, found = line.rpartition(": ")
@@ -112,7 +121,7 @@ def owners(output: str, path: str) -> list[str]:
 
 
 def conffile_sums(output: str, path: str) -> set[str]:
-    """Return the sum of `path` in a ``${Conffiles}`` field: lines of ``path md5``, without obsolete lines."""
+    """Return the md5 sum that a ``${Conffiles}`` field has for `path`. Obsolete lines are ignored."""
     sums = set()
     for line in output.splitlines():
         words = line.split()
@@ -122,7 +131,7 @@ def conffile_sums(output: str, path: str) -> set[str]:
 
 
 def listed_sums(text: str, path: str, prefix: str = "/") -> set[str]:
-    """Return the sum of `path` in the output format of md5sum(1)."""
+    """Return the md5 sum of `path` from a text in the output format of md5sum(1)."""
     sums = set()
     for line in text.splitlines():
         digest, _, name = line.partition("  ")

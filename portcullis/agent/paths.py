@@ -1,4 +1,7 @@
-"""Describes what stands at a path and who owns it, and keeps a copy to put back later."""
+"""Describes the file, folder or link at a path, with its owner.
+
+Keeps a copy of a file, to restore it later.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +33,21 @@ _TYPES = {
 def checked(path: str) -> Path:
     """Return `path`, which must be absolute and in its shortest form. Raises `AgentError` (``invalid``)."""
     if os.path.normpath(path) != path or path[:1] != "/" or path[1:2] in ("", "/") or "\0" in path:
-        raise AgentError("invalid", f"{path!r} is not an absolute path in its shortest form", prop="path")
+        raise AgentError(
+            "invalid",
+            f"the path {path!r} is not an absolute path in its shortest form, such as /etc/motd",
+            prop="path",
+        )
     return Path(path)
 
 
 def shown(path: object) -> str:
-    """Return `path` as text for any program: line ends and bytes that are not UTF-8 are escaped."""
+    """Return `path` as text with line ends and invalid UTF-8 escaped, so that any program can show it."""
     return os.fsencode(str(path)).decode("utf-8", "backslashreplace").replace("\n", "\\n")
 
 
 def named(place: FolderEntry, status: os.stat_result) -> str:
-    """Return in words what stands at `place`: ``a file``, ``a symbolic link to X``."""
+    """Describe the file at `place` in words: ``a file``, ``a symbolic link to X``."""
     if stat.S_ISLNK(status.st_mode):
         try:
             return f"a symbolic link to {shown(place.target())}"
@@ -50,12 +57,15 @@ def named(place: FolderEntry, status: os.stat_result) -> str:
 
 
 def type_name(status: os.stat_result) -> str:
-    """Return the type in words: ``a file``, ``a named pipe`` and so on."""
+    """Return the type of a file in words: ``a file``, ``a named pipe`` and so on."""
     return _TYPES.get(stat.S_IFMT(status.st_mode), "something unknown")
 
 
 def ownership(status: os.stat_result) -> Json:
-    """Return owner, group and mode as a resource has them; a number where the host knows no name."""
+    """Return owner, group and mode as inputs of a resource.
+
+    An account without a name is given by its number.
+    """
     return {
         "owner": user_name(status.st_uid),
         "group": group_name(status.st_gid),
@@ -66,12 +76,12 @@ def ownership(status: os.stat_result) -> Json:
 
 
 def mode_text(mode: int) -> str:
-    """Return the permission bits as four octal digits."""
+    """Return permission bits as four octal digits."""
     return f"{stat.S_IMODE(mode):04o}"
 
 
 def user_name(uid: int) -> str:
-    """Return the user's name; the number where the host knows no name."""
+    """Return a user's name, or the number of a user without a name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -79,7 +89,7 @@ def user_name(uid: int) -> str:
 
 
 def group_name(gid: int) -> str:
-    """Return the group's name; the number where the host knows no name."""
+    """Return a group's name, or the number of a group without a name."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
@@ -106,12 +116,16 @@ def mode_bits(text: str) -> int:
     except ValueError:
         mode = -1
     if not 0 <= mode <= 0o7777:  # noqa: PLR2004 - all permission bits
-        raise AgentError("invalid", f"{text!r} is not a mode in octal digits", prop="mode")
+        raise AgentError(
+            "invalid", f"the mode {text!r} is not a number in octal digits, such as 0644", prop="mode"
+        )
     return mode
 
 
 def keep(path: Path, copy: Path) -> Json:
-    """Describe what stands at `path`, for `put_back`. The bytes of a file go to `copy`, for root only.
+    """Describe what exists at `path`, so that `put_back` can restore it.
+
+    The bytes of a file are copied to `copy`, which only root can read.
 
     Raises:
         AgentError: ``unreadable``, ``no-space``.
@@ -132,7 +146,7 @@ def _keep_file(place: FolderEntry, copy: Path) -> Json:
     fd = place.open()
     try:
         disk.write(copy, safe_paths.pieces(fd))
-        status = os.fstat(fd)  # the copied file's; another file may stand at the path by now
+        status = os.fstat(fd)  # the copied file's; another file may be at the path by now
     finally:
         os.close(fd)
     mode = stat.S_IMODE(status.st_mode)
@@ -140,7 +154,7 @@ def _keep_file(place: FolderEntry, copy: Path) -> Json:
 
 
 def put_back(path: Path, kept: Json, copy: Path) -> None:
-    """Restore what `keep` found at `path`: a file, a link, or nothing. Raises `AgentError`."""
+    """Restore the state of `path` that `keep` described: a file, a link, or nothing. Raises `AgentError`."""
     if kept["type"] == "file":
         with copy.open("rb") as stream:
             data = safe_paths.pieces(stream.fileno())
@@ -165,7 +179,7 @@ def point(place: FolderEntry, target: str) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file or link. A missing file is fine. Raises `AgentError`."""
+    """Remove a file or link. A missing file is no error. Raises `AgentError`."""
     with disk.removing(path) as place:
         if place.look() is None:
             return

@@ -1,7 +1,8 @@
-"""The operations of the preview key: facts about the host and about one stack. None of them changes anything.
+"""The operations of the preview key, which only read facts about the host and about one stack.
 
-Whoever holds that key can send any request. So the agent trusts only names in it. It reads a resource by the
-spec that the deployment recorded, and never reads a resource without a record.
+No operation of the preview key changes anything. Somebody with the preview key can send any request. So the
+agent takes only names, such as the kind and the id of a resource, from a request. The agent reads a resource
+by the spec that the deployment recorded. The agent never reads a resource without a record.
 """
 
 from __future__ import annotations
@@ -26,29 +27,32 @@ DEPLOY = "to change a host or to see a secret, use the deploy key"
 
 
 class ReadOnlyStore(Store):
-    """The records of a host. This class cannot change them."""
+    """The records of a host, for reading only. This class cannot change the records."""
 
     def make_folder(self, kind: str, item: str) -> Path:
         """Refuse to make the folder of a record."""
-        raise refused("a record would change")
+        raise refused("the requested operation would change a record on the host")
 
     def save(self, record: Record) -> None:
         """Refuse to save a record."""
-        raise refused("a record would change")
+        raise refused("the requested operation would change a record on the host")
 
     def drop(self, record: Record) -> None:
         """Refuse to drop a record."""
-        raise refused("a record would be removed")
+        raise refused("the requested operation would remove a record on the host")
 
     def tidy(self) -> None:
-        """Do nothing."""
+        """Do nothing, because a read-only session never tidies up."""
 
 
 class ReadOnly:
-    """The operations of a read-only session. It takes the place of `Operations`."""
+    """The operations of a read-only session. `ReadOnly` takes the place of `Operations`."""
 
     def __init__(self, machine: Machine, stack: str, digest: str) -> None:
-        """Show the one stack `stack`, given as PROJECT/STACK. `digest` is the hash of this agent."""
+        """Allow reads of only one stack, `stack`, given as PROJECT/STACK.
+
+        `digest` is the hash of this agent.
+        """
         self._stack, self._digest = stack, digest
         self._store = ReadOnlyStore(machine.state)
         self._kinds = Kinds(replace(machine, read_only=True), self._store)
@@ -57,21 +61,27 @@ class ReadOnly:
         """Do nothing: a read-only session takes no lock."""
 
     def do(self, request: Json) -> Json:
-        """Answer one request. Raises `AgentError` (``read-only``) for an operation that is not a question."""
+        """Answer one request.
+
+        Raises `AgentError` (``read-only``) for an operation that could change something.
+        """
         op = request.get("op")
         if op == "hello":
             return {**self._about(), **host_facts()}
         if op == "survey":
             return self.survey(request)
-        raise refused(f"{str(op)[:40]!r} is not allowed")
+        raise refused(f"the preview key does not allow the operation {str(op)[:40]!r}")
 
     def _about(self) -> Json:
         return {"protocol": PROTOCOL, "agent": self._digest}
 
     def survey(self, request: Json) -> Json:
-        """Return facts of the stack's resources on this host. Specs come from records and are not sent."""
+        """Return facts of the stack's resources on this host.
+
+        The agent reads each resource by the spec in the host's record. The answer does not contain the specs.
+        """
         if str(request.get("stack", "")) != self._stack:
-            raise refused(f"it shows {self._stack} and no other stack")
+            raise refused(f"the preview key gives access to the stack {self._stack} only")
         records = {
             (r.kind, r.id): r
             for r in self._store.all()
@@ -81,7 +91,10 @@ class ReadOnly:
         items: list[Json] = []
         asked_for = request.get("items", [])
         if not isinstance(asked_for, list) or not all(map(_is_item, asked_for)):
-            raise AgentError("invalid", "the items of a survey are a list of objects with kind and id")
+            raise AgentError(
+                "invalid",
+                "the items of a request for a survey must be a list of JSON objects with kind and id",
+            )
         for item in asked_for:
             key = str(item["kind"]), str(item["id"])
             if key in records:
@@ -97,7 +110,7 @@ class ReadOnly:
 
 def refused(what: str) -> AgentError:
     """Return the error for something that the preview key may not do."""
-    return AgentError(READ_ONLY, f"the preview key reads and changes nothing: {what}", hint=DEPLOY)
+    return AgentError(READ_ONLY, f"the preview key may only read: {what}", hint=DEPLOY)
 
 
 def _is_item(item: object) -> bool:

@@ -1,8 +1,9 @@
 """Keeps files in place while a program reads their folder.
 
-nginx lists a folder and then opens each file. It fails if a file was removed in between. This happened in a
-deployment that removed several sites: it removed one file during the reload for another. The kind ``file``
-therefore waits for readers. Other kinds that remove files, such as a jail, have a lock of their own.
+nginx lists a folder and then opens each file. nginx fails if a file was removed in between. A deployment of
+several sites failed this way: it removed one file during the reload for another file. The kind ``file``
+therefore waits for readers. Other kinds that remove files, such as the kind of fail2ban's jails, use locks of
+their own.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ if TYPE_CHECKING:
 
 
 class Readers:
-    """The programs that read now. Any number may read at a time. A file is removed only while none reads.
+    """Counts the programs that are reading a folder.
 
-    A reader may enter `reading` again.
+    Any number of programs may read at a time. A file is removed only while no program reads. A thread that is
+    inside `reading` may enter `reading` again.
     """
 
     def __init__(self) -> None:
-        """Start without a reader."""
+        """Start with a count of zero."""
         self._changed = threading.Condition()
         self._reading = 0
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Count as a reader during a test, or during a start or reload until the service is ready."""
+        """Count one more reader during the block, such as a configuration test or a reload."""
         with self._changed:
             self._reading += 1
         try:
@@ -40,7 +42,7 @@ class Readers:
 
     @contextlib.contextmanager
     def absent(self) -> Iterator[None]:
-        """Wait until nobody reads. New readers wait until the block has ended."""
+        """Wait until no program reads the folder. New readers wait until the block has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._reading == 0)
             yield

@@ -1,7 +1,8 @@
-"""Redaction: what the preview key may not see, and the notes of a deployment that decide it.
+"""Redaction: hides secrets from clients that log in with the preview key.
 
-A file's record says whether the content is a secret, and has the digest of the written content. Only root can
-read the record, and root can read the file too. So the digest reveals nothing new.
+A deployment writes a record of each file. The record says whether the content is a secret, and has the digest
+of the written content. Only root can read the record, and root can read the file too. So the digest reveals
+nothing new.
 """
 
 from __future__ import annotations
@@ -21,27 +22,31 @@ if TYPE_CHECKING:
 
 READ_ONLY = "read-only"
 PROTOCOL = 2
-"""Version of the protocol for the preview key. A client that needs another version reports that and stops."""
+"""Version of the protocol that an agent uses with clients that have the preview key.
+
+A client that needs another version prints an error and stops.
+"""
 AT_ONCE = 4
-"""Requests that an agent handles at the same time. Further requests wait."""
+"""The number of requests that an agent handles at the same time. Further requests wait until another request
+is done."""
 UNCHANGED, CHANGED = "unchanged", "changed"
 WRITTEN, SECRET = "written", "secret"
-"""Notes in a record: the digest of the written content, and whether it holds a secret."""
+"""The keys of two notes in a record: the digest of the written content, and whether it is a secret."""
 CONTAINER = "container"
-"""Note in the record of a container's state: the container's id at the last `up`."""
+"""The key of the note with a container's id at the last `up`. The note is in the record of its state."""
 
 
 def note(record: Record, content: str, *, secret: bool) -> None:
-    """Note in a file's record what was written. The caller saves the record."""
+    """Add the digest of the written content to a file's record. The caller saves the record."""
     record.extra[WRITTEN] = digest_of(content)
     record.extra[SECRET] = secret
 
 
 def redacted(record: Record, facts: FileFacts) -> FileFacts:
-    """Return a file's facts, without the content where that is or may be a secret.
+    """Return a file's facts. Leave out the content if it is or may be a secret.
 
-    Two contents are shown: one that every account of the host may read, and one that `up` wrote and that is
-    no secret. For other files, the facts only say whether the content is still as `up` wrote it.
+    The content is shown in two cases: every account of the host may read it, or `up` wrote it and it is no
+    secret. In all other cases, the facts only say whether the content is still as `up` wrote it.
     """
     if not facts.exists or getattr(facts, "opaque", False):
         return facts
@@ -55,20 +60,20 @@ def redacted(record: Record, facts: FileFacts) -> FileFacts:
     if written is None:
         raise AgentError(
             READ_ONLY,
-            f"the host has no note of what was written to {record.id}",
-            hint="the next `up` that writes the file makes this note; it needs the deploy key",
+            f"the host did not record the content that `up` wrote to {record.id}",
+            hint="run `up` with the deploy key: when `up` next writes the file, it records the content",
         )
     said = UNCHANGED if digest == written else CHANGED
     return replace(facts, content="", redacted={"content": said})
 
 
 def digest_of(content: str) -> str:
-    """Return the digest of a content, as a record has it."""
+    """Return the digest of a file's content, in the form that records use."""
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_open_to_all(path: Path, mode: str) -> bool:
-    """Return whether every account of the host may read a file: by its mode, and by each folder above it."""
+    """Return whether the modes of a file and its folders let every account of the host read the file."""
     if not int(mode, 8) & stat.S_IROTH:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Runs programs: by argv, with a timeout, and apart from our own stdin and stdout."""
+"""Runs programs without a shell and with a timeout. The programs do not get our own stdin and stdout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from portcullis.agent.errors import AgentError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-OUTPUT_LIMIT = 4 * 1024 * 1024  # bytes kept of what a program prints
+OUTPUT_LIMIT = 4 * 1024 * 1024  # bytes of a program's output that we keep
 
 # The environment of the programs, instead of our own. The C locale makes their output fit for parsing.
 ENVIRONMENT = {
@@ -34,12 +34,12 @@ class Done:
 
     @property
     def text(self) -> str:
-        """Both streams as a person would read them, standard error last."""
+        """Return standard output and then standard error, as one text for people."""
         return "\n".join(part for part in (self.out.strip(), self.err.strip()) if part)
 
 
 class Runner(Protocol):
-    """Runs programs. Tests replace it with canned output."""
+    """Runs programs on the host. Tests replace this class by one that returns prepared output."""
 
     def __call__(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
         """Run a program to its end. Raises `AgentError` (``timeout``, ``invalid``)."""
@@ -49,13 +49,13 @@ class Runner(Protocol):
 def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> Done:
     """Run `argv` to its end and return what it printed.
 
-    Output goes to memory files, not to pipes. A daemon that the program leaves behind would keep a pipe open,
-    and we would wait for the daemon.
+    Output goes to memory files, not to pipes. If we used pipes, a daemon that the program leaves behind would
+    keep the pipe open, and we would wait for it.
 
     Args:
         argv: program and arguments; no shell.
         timeout: seconds, after which the whole process group is killed.
-        env: variables on top of `ENVIRONMENT`.
+        env: environment variables in addition to `ENVIRONMENT`.
 
     Raises:
         AgentError: ``timeout``, or ``invalid`` when the program does not exist or cannot be executed.
@@ -70,7 +70,7 @@ def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = 
             process.wait()
             raise AgentError(
                 "timeout",
-                f"{argv[0]} did not end within {timeout:.0f} s and was stopped",
+                f"the command {argv[0]} did not end within {timeout:.0f} s and was stopped",
                 detail=_tail(out, err),
             ) from None
         return Done(code, _read(out), _read(err))
@@ -80,7 +80,10 @@ def run(argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = 
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float) -> int:
-    """Wait for the end of a process. `Popen.wait` looks at growing intervals, and so notices the end late."""
+    """Wait for the end of a process.
+
+    We use a pidfd, because `Popen.wait` checks at growing intervals and notices the end late.
+    """
     try:
         end = os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # an old kernel, or a Python that was built on one
@@ -112,7 +115,9 @@ def _start(argv: Sequence[str], out: int, err: int, env: Mapping[str, str] | Non
         raise AgentError("invalid", f"there is no program {argv[0]} on the host") from None
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        raise AgentError("invalid", f"{argv[0]} is on the host but cannot be executed: {why}") from None
+        raise AgentError(
+            "invalid", f"the program {argv[0]} is on the host but cannot be executed: {why}"
+        ) from None
 
 
 def _read(fd: int) -> str:

@@ -1,8 +1,9 @@
-"""Opens paths so that no unprivileged user can redirect them: it keeps folders open, follows no user's links.
+"""Opens paths so that no unprivileged user can redirect them.
 
-It walks a path from the root, one folder at a time. Everything then happens relative to the open folder. The
-owner of a folder on the way can rename its entries at any moment. So a name that was checked a moment ago
-proves nothing, but an open folder stays the same folder.
+This module walks a path from the root, one folder at a time, and follows no link that a user could have made.
+All further operations are relative to the open folder. The owner of a folder on the way can rename its
+entries at any moment. So a name that was checked a moment ago proves nothing, but an open folder stays the
+same folder.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ _Loose = Optional[Tuple[str, os.stat_result]]
 
 @dataclass(frozen=True)
 class FolderEntry:
-    """A name in an open folder. `folder` is -1 where the folder does not exist."""
+    """A name in an open folder.
+
+    `folder` is the descriptor of this folder, or -1 if the folder does not exist.
+    """
 
     path: Path
     folder: int
@@ -43,7 +47,10 @@ class FolderEntry:
         return self.path.name
 
     def look(self) -> os.stat_result | None:
-        """Return the status of the entry itself, not of a link's target; None only if it surely is absent."""
+        """Return the status of the entry itself, not of a link's target.
+
+        None means that the entry is surely absent.
+        """
         if self.folder == -1:
             return None
         try:
@@ -52,7 +59,7 @@ class FolderEntry:
             return None
 
     def target(self) -> str:
-        """Return where the link points."""
+        """Return the target of the link."""
         return os.readlink(self.name, dir_fd=self.folder)
 
     def open(self) -> int:
@@ -61,10 +68,12 @@ class FolderEntry:
 
 
 def open_file(folder: int, name: str, path: Path) -> int:
-    """Open a regular file for reading. It follows no link, and a pipe does not block it.
+    """Open a regular file for reading.
+
+    The function follows no link, and a pipe does not block it.
 
     Raises:
-        AgentError: ``unreadable`` when it is not a regular file; the message calls it `path`.
+        AgentError: ``unreadable`` when the entry is not a regular file; the message shows `path`.
         OSError: the file cannot be opened.
     """
     try:
@@ -84,7 +93,7 @@ def _changed(path: Path) -> AgentError:
         "unreadable",
         f"{path} was replaced while it was read",
         prop="path",
-        hint="something on the host is changing it; run again",
+        hint="a program on the host is changing the file; run again",
     )
 
 
@@ -98,19 +107,20 @@ def pieces(fd: int) -> Iterator[bytes]:
 
 
 def open_parent(path: Path, *, make: bool = False) -> int:
-    """Open the folder that holds `path`. With `make`, missing folders are made: mode 0755, owned by root.
+    """Open the parent folder of `path`.
 
-    A link on the way is followed only where nobody but root can have made it. ``/var/run`` is followed, a
-    link in a home is not.
+    With `make`, missing folders are made: mode 0755, owned by root. A link on the way is followed only where
+    nobody but root can have made it. For example, the link ``/var/run`` is followed, and a link in a home
+    directory is refused.
 
     Raises:
-        AgentError: ``unreadable``; it names the link and the owner of its folder.
+        AgentError: ``unreadable``; the message has the path of the link and the owner of the link's folder.
         OSError: the folder does not exist, or it cannot be opened.
     """
     here = os.open("/", FOLDER)
     waiting = list(path.parts[-2:0:-1])
     links = 0
-    loose: _Loose = None  # the first folder where a user other than root can replace entries
+    loose: _Loose = None  # the first folder in which another user than root can replace entries
     try:
         while waiting:
             name = waiting.pop()
@@ -132,7 +142,10 @@ def open_parent(path: Path, *, make: bool = False) -> int:
 
 
 def _enter(folder: int, name: str, *, make: bool) -> int:
-    """Open the folder `name` in an open folder; -1 for an entry that is not a folder, such as a link."""
+    """Open the folder `name` in an open folder.
+
+    Return -1 for an entry that is not a folder, such as a link.
+    """
     try:
         return os.open(name, FOLDER, dir_fd=folder)
     except FileNotFoundError:
@@ -155,7 +168,7 @@ def _link(path: Path, here: int, name: str, links: int, loose: _Loose) -> str:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
     around = os.fstat(here)
     if not loose and _is_open(around) and os.stat(name, dir_fd=here, follow_symlinks=False).st_uid != 0:
-        loose = (_path(here), around)  # such as /tmp, where nobody but root can replace root's entries
+        loose = (_path(here), around)  # such as /tmp, where only root can replace root's entries
     if loose:
         raise _not_followed(path, f"{_path(here)}/{name}", *loose)
     if links > _LINKS:
@@ -164,7 +177,7 @@ def _link(path: Path, here: int, name: str, links: int, loose: _Loose) -> str:
 
 
 def _is_open(status: os.stat_result) -> bool:
-    """Return whether users other than its owner can make entries in a folder."""
+    """Return whether users other than the folder's owner can make entries in the folder."""
     return status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) != 0
 
 
@@ -202,7 +215,7 @@ def make_folder(parent: int, name: str, path: Path) -> int:
         "invalid",
         f"something on the host replaced {path} as soon as it was made",
         prop="path",
-        hint="find out who writes in the folder that holds it",
+        hint=f"find out which program or user on the host writes in the parent folder of {path}",
     )
 
 
@@ -214,9 +227,9 @@ def is_ours(folder: int) -> bool:
 
 @contextlib.contextmanager
 def below(folder: int, name: str, *, make: bool = False) -> Iterator[int]:
-    """Open the folder `name` (``a/b``, or "" for `folder` itself) below an open folder. It follows no link.
+    """Open the folder `name` (``a/b``, or "" for `folder` itself) below an open folder.
 
-    With `make`, missing folders are made for root alone. Raises OSError.
+    No link is followed. With `make`, missing folders are made for root alone. Raises OSError.
     """
     here = os.dup(folder)
     try:
@@ -233,7 +246,7 @@ def below(folder: int, name: str, *, make: bool = False) -> Iterator[int]:
 
 
 def remove_all(folder: int, name: str) -> None:
-    """Remove `name` and, if it is a folder, its content. It may be gone already. Raises OSError."""
+    """Remove `name` and, if it is a folder, its content. An absent entry is no error. Raises OSError."""
     try:
         with below(folder, name) as inner:
             for entry in os.listdir(inner):  # noqa: PTH208 - by descriptor

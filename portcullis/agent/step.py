@@ -9,14 +9,20 @@ from typing import Any
 Json = dict[str, Any]
 
 WARN = "warn"
-"""The action of a step that only reports. It changes nothing on the host."""
+"""The action of a step that only reports a difference.
+
+A step with this action changes nothing on the host.
+"""
 DIFF_LINES = 60
 DIFF_COLUMNS = 300
 
 
 @dataclass(frozen=True)
 class Step:
-    """One difference to remove. `have` and `want` are short and quote no file's content; `detail` may."""
+    """One difference between the declared state and the host.
+
+    `have` and `want` are short and never quote the content of a file; `detail` may quote it.
+    """
 
     prop: str
     have: str
@@ -25,7 +31,7 @@ class Step:
     detail: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """Return the step as the client gets it."""
+        """Return the step in the JSON form that the client gets."""
         return {
             "property": self.prop,
             "have": self.have,
@@ -45,7 +51,10 @@ def compare(desired: object, facts: object, props: tuple[str, ...], action: str)
 
 
 def _is(declared: object, prop: str, facts: object) -> bool:
-    """Return whether a property is as declared. An owner or group given by number is compared by number."""
+    """Return whether a property is as declared.
+
+    If owner or group is declared by number, the numbers are compared.
+    """
     number = _of(facts, f"{prop}_id")
     if number is not None and str(declared).isdecimal():
         return bool(number == str(declared))
@@ -57,7 +66,7 @@ def _of(thing: object, prop: str, default: object = None) -> Any:
 
 
 def text_diff(have: str, want: str, path: str) -> str:
-    """Return a unified diff that fits on a screen. The text on the host is the old side."""
+    """Return a unified diff that fits on a screen. The lines with - are those of the host."""
     lines = [
         line[:DIFF_COLUMNS]
         for line in difflib.unified_diff(

@@ -1,7 +1,7 @@
 """The agent's records on the host: a folder for each resource, with its owner and its original state.
 
-The record is ``/var/lib/portcullis/items/<key>/record.json``, with the bytes of the original beside it. No
-other list of a stack's resources exists. Only root can read these files.
+The record is ``/var/lib/portcullis/items/<key>/record.json``. A copy of the original file is in the same
+folder. The host has no other list of a stack's resources. Only root can read these files.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _GONE = ".gone-"  # prefix of the folder of a dropped record until it is removed
 class Record:
     """The record of one managed resource.
 
-    `owner` is the client's name for the resource that declares it. `original` is the state before our first
+    `owner` is the URN of the Pulumi resource that declares it. `original` is the state before our first
     change, and never changes afterwards. `pending` is set during a change: if it is still set later, that
-    change was interrupted. `extra` belongs to the kind.
+    change was interrupted. `extra` has values that only the resource's kind reads and writes.
     """
 
     kind: str
@@ -46,26 +46,35 @@ class Record:
 
 
 def revision() -> str:
-    """Return a text that no earlier write has: the time, so that people can read it."""
+    """Return a new revision, which differs from all earlier ones.
+
+    A revision is the present time, in a form that people can read.
+    """
     now = time.time_ns()
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now // 10**9))}.{now % 10**9 // 1000:06d}Z"
 
 
 class Store:
-    """The records under one folder. Several threads may use it if no two work on the same record."""
+    """The records under one folder.
+
+    Several threads may use the store, as long as no two threads work on the same record.
+    """
 
     def __init__(self, root: Path) -> None:
-        """Make no folder yet: a preview leaves no trace."""
+        """Store the path and make no folder yet, so that a preview leaves no trace."""
         self._root = root
         self._items = root / "items"
         self._folders = threading.Lock()
 
     def folder(self, kind: str, item: str) -> Path:
-        """Return the folder of a resource's record and original. It may not exist."""
+        """Return the folder of a resource's record and original. The folder may not exist yet."""
         return self._items / hashlib.sha256(f"{kind} {item}".encode()).hexdigest()[:32]
 
     def load(self, kind: str, item: str) -> Record | None:
-        """Return the record, or None. Raises `AgentError` (``unreadable``) for a damaged record."""
+        """Return the record of a resource, or None if it has no record.
+
+        Raises `AgentError` (``unreadable``) for a damaged record.
+        """
         return self._read(self.folder(kind, item))
 
     def _read(self, folder: Path) -> Record | None:
@@ -79,12 +88,16 @@ class Store:
         except (OSError, ValueError, TypeError, AttributeError):
             raise AgentError(
                 "unreadable",
-                f"the record {path} on the host cannot be read",
-                hint="look at it; if you delete its folder, the resource counts as never managed",
+                f"the agent cannot read its record {path} on the host",
+                hint="look at the record; if you delete the record's folder, the resource counts as never "
+                "managed",
             ) from None
 
     def all(self) -> Iterator[Record]:
-        """Yield every record that can be read. Damaged records are left out: the list is only a hint."""
+        """Yield every record that can be read.
+
+        Damaged records are left out, so the list may be incomplete.
+        """
         try:
             folders = sorted(self._items.iterdir())
         except FileNotFoundError:
@@ -98,7 +111,7 @@ class Store:
                     yield record
 
     def make_folder(self, kind: str, item: str) -> Path:
-        """Return `folder`, made if missing, for root alone."""
+        """Make `folder` for root alone if it is missing, and return it."""
         folder = self.folder(kind, item)
         try:
             with self._folders:
@@ -118,19 +131,22 @@ class Store:
         disk.write(folder / "record.json", json.dumps(asdict(record), indent=1).encode() + b"\n")
 
     def drop(self, record: Record) -> None:
-        """Drop a record. With the last record the whole state folder goes, with cache and baseline."""
+        """Drop a record.
+
+        If it was the last record, the whole state folder is removed, including cache and baseline.
+        """
         folder = self.folder(record.kind, record.id)
         with contextlib.suppress(FileNotFoundError):
-            folder.replace(folder.with_name(_GONE + folder.name))  # in one step: a killed `drop` is complete
+            folder.replace(folder.with_name(_GONE + folder.name))  # one step, so a killed `drop` is complete
         self.tidy()
 
     def tidy(self) -> None:
-        """Remove what a killed `drop` left."""
+        """Remove the folders that `drop` left behind because it was killed."""
         for gone in self._items.glob(f"{_GONE}*"):
             shutil.rmtree(gone, ignore_errors=True)
         with self._folders, contextlib.suppress(OSError):
             with contextlib.suppress(FileNotFoundError):
-                self._items.rmdir()  # fails, and ends this, while another record exists
+                self._items.rmdir()  # This fails, and ends the removal, while another record exists
             for ours in ("agent", "inventory"):
                 shutil.rmtree(self._root / ours, ignore_errors=True)
-            self._root.rmdir()  # fails while guards exist: their changes may still be undone
+            self._root.rmdir()  # This fails while guards exist, because their changes may still be undone

@@ -1,7 +1,9 @@
-"""Strangers: files in a part's own folder that are undeclared and not as a Debian package shipped them.
+"""Strangers: undeclared files in the configuration folder of a program such as nginx.
 
-A part reports strangers by name and never removes them. Debian packages ship files below /etc as conffiles
-(Debian Policy, 10.7.2), and dpkg's status file has their sums. Packages make links and folders by script.
+A file that still has the content from its Debian package is no stranger. Portcullis reports strangers by name
+and never removes them. Debian packages ship files below /etc as conffiles (Debian Policy, 10.7.2), and dpkg's
+status file has the md5 sums of these conffiles. dpkg's status file does not list links and folders that the
+script of a package makes.
 """
 
 from __future__ import annotations
@@ -25,20 +27,21 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record, Store
 
 ABSENT = "absent"
-"""The declared value of a stranger, in a step."""
+"""The declared value in a step about a stranger. This value means that the file must not exist."""
 UNKNOWN = "nobody declared it"
-"""Begins the text of a file that is neither ours nor a package's."""
+"""The description of an undeclared file that no package shipped begins with this text."""
 LINK = "a link to "
-"""Begins the text of a link."""
+"""The description of a link begins with this text."""
 SOME_PACKAGE = "its package"
-"""Stands for a package name that nobody knows: a script of the package installs the file by ucf(1)."""
+"""Stands for the package whose script installed the file with ucf(1), because its name is not known."""
 OTHER_NAME = "its name has other characters than are shown"
-"""Begins the text of a file whose path has characters that cannot be shown."""
+"""The description of a file begins with this text if its path has characters that cannot be shown."""
 OLD = "came with the machine"
-"""Begins the text of a file that existed before our first `up`, and has changed or is gone."""
+"""The description begins with this text if the file was there before our first `up` and is changed or gone.
+"""
 WITHOUT_EFFECT = "is accepted but does not exist: remove it from the settings"
 KEPT = "strangers"
-"""The key in a record's original that has the marks of strangers from before our first `up`."""
+"""In a record's `original`, this key holds the marks of the strangers from before our first `up`."""
 LIMIT = 2_000  # entries of a folder; more are reported as one
 _GONE = "gone"  # the mark of a package's file that does not exist
 _FIRST = 3  # files in one message
@@ -49,14 +52,15 @@ _MOST = 0o755
 
 @dataclass(frozen=True)
 class Stranger:
-    """One stranger.
+    """One undeclared or changed file.
 
     Attributes:
-        text: its description for people, without time and content.
-        mark: a digest of it, which stays on the host.
-        open_to_all: every account of the host may read it.
-        changed: it is a package's file that was changed or removed. Otherwise it is undeclared.
-        quiet: it has no effect, or something else reports it.
+        text: a description of the file for people, without its time and content.
+        mark: a digest of the file, which is never sent to the client.
+        open_to_all: whether every account of the host may read the file.
+        changed: whether a package shipped the file and somebody changed or removed it. Otherwise the file is
+            undeclared.
+        quiet: whether the file has no effect or another check reports it.
     """
 
     text: str
@@ -82,9 +86,11 @@ def read(
     Args:
         machine: the host.
         store: the records of declared resources.
-        folder: the part's folder.
-        ours: files of the part's own kinds. Files of resources such as `File` are known from `store`.
-        explained: takes a link and its target, and returns whether a package's script makes that link.
+        folder: the configuration folder of a program, such as /etc/nginx.
+        ours: the files in this folder that the program's own resources declare. `store` tells which files are
+            declared by other resources, such as `File`.
+        explained: a function that takes a link and its target, and returns whether a package's script makes
+            that link.
 
     Raises:
         AgentError: ``unreadable``.
@@ -114,7 +120,9 @@ def read(
 
 
 def look(path: Path, shipped: Collection[str]) -> Stranger | None:
-    """Check one file. Return None if its content is as ucf or a package shipped it, or if none is expected.
+    """Check one file.
+
+    Return None if its content is as ucf or a package shipped it, or if it is no regular file.
 
     Raises:
         AgentError: ``unreadable``.
@@ -130,7 +138,10 @@ def look(path: Path, shipped: Collection[str]) -> Stranger | None:
 
 
 def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> dict[str, str]:
-    """Return the strangers to report, without accepted ones and unchanged ones from before our time."""
+    """Return the strangers to report.
+
+    Accepted strangers, and unchanged strangers from before our first `up`, are left out.
+    """
     before: Mapping[str, str] = record.original.get(KEPT) or {} if record else {}
     texts = {
         name: f"{OLD}, and was changed; {one.text}" if name in before and not one.changed else one.text
@@ -140,18 +151,18 @@ def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> 
     gone = [name for name in before if name not in found and not os.path.lexists(name)]
     texts.update({name: f"{OLD}, and is gone" for name in gone if before[name] != _GONE})
     telling = dict(_shown(name, text) for name, text in sorted(texts.items()) if name not in accepted)
-    # Reported, because the acceptance would hide a file that appears there later.
+    # This acceptance is reported, because it would hide a file that appears later.
     unused = [name for name in sorted(accepted) if name not in found and name not in texts]
     return {**telling, **dict.fromkeys(unused, WITHOUT_EFFECT)}
 
 
 def marks(found: Strangers) -> dict[str, str]:
-    """Return the marks that a record's original keeps under `KEPT`."""
+    """Return the marks of strangers, which a record's original keeps under `KEPT`."""
     return {name: one.mark for name, one in found.items()}
 
 
 def steps(found: Mapping[str, str]) -> list[Step]:
-    """Return a step for each stranger that only reports it."""
+    """Return a step for each stranger. The step only reports the stranger."""
     return [Step(f'strangers["{name}"]', text, ABSENT, WARN) for name, text in found.items()]
 
 
@@ -174,7 +185,7 @@ def by_hand(machine: Machine, store: Store, changed: Collection[Path]) -> list[s
 
 
 def named(error: AgentError, names: Collection[str]) -> AgentError:
-    """Return the error, with the names of files that somebody changed by hand put first, if there are any."""
+    """Return the error with a longer message, which begins with the files that somebody changed by hand."""
     if not names:
         return error
     many = f" and {len(names) - _FIRST} more" if len(names) > _FIRST else ""
@@ -183,19 +194,19 @@ def named(error: AgentError, names: Collection[str]) -> AgentError:
         error.code,
         f"{what} {'was' if len(names) == 1 else 'were'} changed by hand, and {error.message}",
         prop=error.prop,
-        hint=error.hint or "correct that on the host, then run again",
+        hint=error.hint or "correct the files on the host, then run again",
         detail=error.detail,
     )
 
 
 def refused(error: AgentError, found: Mapping[str, str]) -> AgentError:
-    """Return the error with the strangers in front, if a program refuses its configuration."""
+    """If a program refuses its configuration, put the strangers at the beginning of the error's message."""
     names = [name for name, text in found.items() if text != WITHOUT_EFFECT]
     return named(error, names if error.code == "test-failed" else ())
 
 
 def digest(path: Path) -> str:
-    """Return the md5 sum of a file, which dpkg uses. Raises `AgentError` (``unreadable``)."""
+    """Return the md5 sum of a file, because dpkg records md5 sums. Raises `AgentError` (``unreadable``)."""
     found = hashlib.md5(usedforsecurity=False)
     with disk.reading(path) as place:
         fd = place.open()
@@ -208,7 +219,10 @@ def digest(path: Path) -> str:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the folder and everything below it, without our unfinished writes. It follows no link."""
+    """Yield the folder and everything below it, except temporary files of our unfinished writes.
+
+    No link is followed.
+    """
     waiting = [folder]
     while waiting:
         path = waiting.pop()
@@ -230,7 +244,10 @@ def _entry(
     shipped: Mapping[str, str],
     explained: Callable[[Path, str], bool] | None,
 ) -> Stranger | None:
-    """Return the stranger at a path, or None. `shipped` has the recorded sums with their packages' names."""
+    """Return the stranger at a path, or None if the path has no stranger.
+
+    `shipped` maps the recorded md5 sums to the names of their packages.
+    """
     package = next(iter(shipped.values()), "")
     if stat.S_ISDIR(status.st_mode) and not shipped:
         return None  # its content is checked instead
@@ -272,14 +289,14 @@ def _is_open_behind(link: Path) -> bool:
 
 
 def _access(status: os.stat_result) -> str:
-    """Return what is unusual about owner and mode; "" for a file of root's that nobody else can write."""
+    """Return what is unusual about owner and mode, or "" for a file that only root owns and can write."""
     if stat.S_ISLNK(status.st_mode):
         return ""
     mode = stat.S_IMODE(status.st_mode)
     faults = []
     if (status.st_uid, status.st_gid) != (0, 0):
         faults.append(f"belongs to {paths.user_name(status.st_uid)}:{paths.group_name(status.st_gid)}")
-    # Fewer permissions than usual do no harm: root can read the file all the same.
+    # Fewer permissions than usual do no harm, because root can always read the file.
     if mode & ~_MOST:
         usual = _FOLDER if stat.S_ISDIR(status.st_mode) else _FILE
         faults.append(f"mode {paths.mode_text(mode)}, where {paths.mode_text(usual)} is usual")
@@ -287,7 +304,7 @@ def _access(status: os.stat_result) -> str:
 
 
 def _overrides(machine: Machine) -> set[str]:
-    """Return the paths whose owner and mode an administrator fixed by dpkg-statoverride(1)."""
+    """Return the paths whose owner and mode an administrator set with dpkg-statoverride(1)."""
     try:
         lines = (machine.dpkg / "statoverride").read_text("utf-8", "replace").splitlines()
     except OSError:

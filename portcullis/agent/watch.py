@@ -19,9 +19,10 @@ LIMIT = 20_000  # entries; with more of them, the service declares a folder too 
 def newest_change(paths: Sequence[str]) -> int:
     """Return the time of the latest change under `paths`, in nanoseconds of the wall clock; 0 for no paths.
 
-    It is the inode's change time, so a copy that keeps old dates (``cp -a``, ``mv``) cannot hide a change.
-    Links are followed, because a program that reads the files follows them too. For a missing path, the time
-    of the nearest existing folder counts, because a removal changes it.
+    The time is the inode's change time, so a copy that keeps old dates (``cp -a``, ``mv``) cannot hide a
+    change. Links are followed, because a program that reads the files follows them too. For a missing path,
+    the time of the nearest existing folder counts, because the removal of a file changes the time of its
+    folder.
 
     Raises:
         AgentError: ``unreadable``, or ``invalid`` when there are more than `LIMIT` files.
@@ -30,9 +31,10 @@ def newest_change(paths: Sequence[str]) -> int:
 
 
 def changed_since(paths: Sequence[str], moment: int) -> list[Path]:
-    """Return in order the files under `paths` that changed after `moment`, in nanoseconds of the wall clock.
+    """Return the sorted files under `paths` that changed after `moment` (nanoseconds, wall clock).
 
-    Folders are left out, because the new files in them are listed. Raises what `newest_change` raises.
+    Folders are left out, because the list already has the new files in them. Raises the same errors as
+    `newest_change`.
     """
     changed = {path for path, when in _changes(paths) if when > moment}
     return sorted(path for path in changed if path.is_file())
@@ -74,7 +76,7 @@ def _removal(path: Path) -> int:
     for folder in path.parents:
         status = _look(folder)
         if status is not None:
-            return status.st_mtime_ns  # a chmod does not change it
+            return status.st_mtime_ns  # a chmod does not change this time
     return 0
 
 

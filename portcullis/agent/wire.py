@@ -1,7 +1,7 @@
-"""Turns the data classes that the two halves of a host resource exchange into JSON and back.
+"""Turns the data classes that agent and provider exchange into JSON and back.
 
-Both halves use the same frozen data classes. So a field that one half does not know is an error, and not a
-silent difference.
+Agent and provider use the same frozen data classes. So a field that one of them does not have is an error,
+and not a silent difference.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Json = Dict[str, Any]
 T = TypeVar("T")
 
 ABSENT = "<absent>"
-"""Stands for a property, above all a text, of a resource that does not exist."""
+"""The value of a text property of a resource that does not exist."""
 
 
 class Malformed(ValueError):
@@ -27,11 +27,13 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True)
 class Facts:
-    """The present state of a resource on the host. A kind adds fields, each with a default for an absent one.
+    """The present state of a resource on the host.
+
+    A kind adds fields, each with a default for an absent resource.
 
     Attributes:
-        exists: the resource exists.
-        revision: changes with every write of ours; "" for a resource that we never wrote.
+        exists: whether the resource exists.
+        revision: a text that changes with every write of ours; "" for a resource that we never wrote.
     """
 
     exists: bool
@@ -40,21 +42,24 @@ class Facts:
 
 @dataclass(frozen=True)
 class Spec:
-    """What the host needs to know to read a resource. A kind adds fields."""
+    """The data by which the agent reads a resource. A kind adds fields."""
 
 
 @dataclass(frozen=True)
 class Desired(ABC):
-    """The declared state of a resource. A kind adds fields, named as the inputs of its resource."""
+    """The declared state of a resource.
+
+    A kind adds fields with the same names as the inputs of its resource.
+    """
 
     @property
     @abstractmethod
     def id(self) -> str:
-        """What identifies this resource among others of its kind on the host, such as a path."""
+        """The id of this resource among the host's resources of the same kind, such as a path."""
 
     @abstractmethod
     def spec(self) -> Spec:
-        """Return what the host needs to know to read the resource."""
+        """Return the data by which the agent reads the resource."""
 
 
 def encode(value: object, as_type: type | None = None) -> Any:
@@ -81,7 +86,7 @@ def encode(value: object, as_type: type | None = None) -> Any:
 
 
 def default_of(field: Any) -> object:
-    """Return the default of a data class's field; `MISSING` where it has none."""
+    """Return the default of a data class's field, or `MISSING` for a field without a default."""
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
@@ -97,11 +102,11 @@ def decode(cls: Type[T], data: object, where: str = "") -> T:
         Malformed: a field is unknown or missing, or has another type.
     """
     if not isinstance(data, Mapping):
-        raise Malformed(f"{where or cls.__name__} is not a JSON object")
+        raise Malformed(f"the value of {where or cls.__name__} is not a JSON object")
     hints, known = _shape(cast("Any", cls))
     unknown = sorted(set(data) - set(hints))
     if unknown:
-        raise Malformed(f"{_at(where, unknown[0])} is unknown to {cls.__name__}")
+        raise Malformed(f"the field {_at(where, unknown[0])} is unknown to {cls.__name__}")
     # The defaults of facts are for an absent resource. For an existing one, the host sends all fields.
     whole = issubclass(cls, Facts) and data.get("exists") is True
     missing = [
@@ -111,7 +116,7 @@ def decode(cls: Type[T], data: object, where: str = "") -> T:
         and data.get(name) is None
     ]
     if missing:
-        raise Malformed(f"{_at(where, missing[0])} is missing")
+        raise Malformed(f"the field {_at(where, missing[0])} is missing")
     return cls(**{name: _value(hints[name], held, _at(where, name)) for name, held in data.items()})
 
 
@@ -151,11 +156,14 @@ def _value(hint: Any, data: Any, where: str) -> Any:
         value = read(hint, data, where)
         if value is not _NOT_MINE:
             return value
-    raise Malformed(f"{where} has the wrong type")
+    raise Malformed(f"the field {where} has a value of the wrong type")
 
 
 _NOT_MINE = object()
-"""A reader returns this for a type or value that another reader may accept."""
+"""A function that reads values returns this object if it does not handle the type.
+
+The next function is then tried.
+"""
 
 
 def _union(hint: Any, data: Any, where: str) -> Any:

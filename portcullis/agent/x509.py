@@ -1,11 +1,12 @@
 """Reads a certificate from its bytes.
 
-Why not `openssl x509`: the program may be missing. Debian's nginx depends on the library only. A host without
-certbot, or the machine that runs `scan`, may have no `openssl`. For each certificate `openssl` takes 5 ms and
-this module 0.03 ms, and a host may have hundreds. The output of `openssl` would need a parser, too.
-Python's own ssl module has no public way to read a certificate that it does not verify.
+This module does not run `openssl x509`, because that program may be missing. Debian's nginx depends only on
+OpenSSL's library, not on this program. A host without certbot, or the machine that runs `scan`, may have no
+`openssl`. For each certificate `openssl` takes 5 ms and this module 0.03 ms, and a host may have hundreds.
+The output of `openssl` would need a parser, too. Python's own ssl module has no public way to read a
+certificate that it does not verify.
 
-It reads only the fields that reports show. Structure: RFC 5280, section 4.1; encoding: X.690.
+This module reads only the fields that reports show. Structure: RFC 5280, section 4.1; encoding: X.690.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ class Certificate:
     """One certificate.
 
     Attributes:
-        names: the host names in it, unchanged.
-        issuer: the organisation that signed it, or the signer's common name where it names no organisation.
+        names: the certificate's host names, unchanged.
+        issuer: the organisation that signed the certificate, or the signer's common name if no organisation
+            is named.
         key_type: ``ecdsa``, ``rsa``, or ``other``.
-        begins: seconds of the epoch.
-        ends: seconds of the epoch.
-        digest: SHA-256 of its bytes, in hex.
+        begins: the start of the certificate's validity, in seconds since 1970.
+        ends: the end of the certificate's validity, in seconds since 1970.
+        digest: SHA-256 of the certificate's bytes, in hex.
     """
 
     names: tuple[str, ...]
@@ -55,7 +57,7 @@ def first_of(pem: bytes) -> bytes:
     """Return the bytes of the first certificate in PEM text. Raises ValueError."""
     found = _PEM.search(pem)
     if not found:
-        raise ValueError("no certificate")
+        raise ValueError("the bytes are not an X.509 certificate")
     return base64.b64decode(found[1])
 
 
@@ -64,7 +66,7 @@ def parse(der: bytes) -> Certificate:
     try:
         return _parse(der)
     except (IndexError, StopIteration):
-        raise ValueError("no certificate") from None
+        raise ValueError("the bytes are not an X.509 certificate") from None
 
 
 def _parse(der: bytes) -> Certificate:
@@ -106,7 +108,10 @@ def _attribute(name: Piece, wanted: bytes) -> Iterator[str]:
 
 
 def _text(content: bytes) -> str:
-    """Return a name as text on one line, whatever characters it has."""
+    """Return a part of a certificate's name, such as the organisation, as text on one line.
+
+    Invalid bytes are replaced.
+    """
     return " ".join(content.decode("utf-8", "replace").split())
 
 
@@ -120,7 +125,7 @@ def _first(data: bytes) -> Piece:
 
 def _expect(tag: int, piece: Piece) -> bytes:
     if piece[0] != tag:
-        raise ValueError("no certificate")
+        raise ValueError("the bytes are not an X.509 certificate")
     return piece[1]
 
 
@@ -133,6 +138,6 @@ def _pieces(data: bytes) -> Iterator[Piece]:
             count = length & ~_LONG
             length, at = int.from_bytes(data[at : at + count], "big"), at + count
         if at + length > len(data):
-            raise ValueError("no certificate")
+            raise ValueError("the bytes are not an X.509 certificate")
         yield tag, data[at : at + length]
         at += length

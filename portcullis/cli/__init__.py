@@ -1,1 +1,4 @@
-"""The verbs of the command `portcullis`. Nothing is imported here: some verbs run without any package."""
+"""The verbs of the command `portcullis`.
+
+This file imports nothing, because some verbs run without any package.
+"""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _LAB = "lab"
-"""The stack of the lab, which is the disposable host of a checkout."""
+"""The name of the stack with the disposable test host, for people who work in a checkout."""
 MISSING = 127
 """The exit code if a program is not found, as in a shell."""
 INSTALL = "https://www.pulumi.com/docs/install/ says how; in a checkout, `. tools/env.sh` finds a Pulumi"
@@ -25,14 +25,15 @@ HINT = f"error: pulumi is not installed\n  -> {INSTALL}\n"
 
 
 class Failed(Exception):
-    """The verb cannot go on. The text says why, for people."""
+    """The verb cannot continue. The error's text gives the reason, for people."""
 
 
 def prepare_environment() -> None:
     """Set the environment variables that Pulumi needs, for all programs that this process starts.
 
-    With PULUMI_RUN_PROGRAM, `refresh` and `destroy` run the program, so they use a host's current address.
-    PATH leads to our own `python3` first: Pulumi's command plugin knows nothing of a virtual environment.
+    With PULUMI_RUN_PROGRAM, `refresh` and `destroy` run the Pulumi program, so they use a host's current
+    address. The folder of our own `python3` comes first in PATH, because Pulumi's command plugin ignores
+    virtual environments.
     """
     os.environ.setdefault("PULUMI_RUN_PROGRAM", "true")
     if sys.prefix != sys.base_prefix:
@@ -46,10 +47,11 @@ def pulumi(arguments: Sequence[str], *, capture: bool = True) -> subprocess.Comp
 
     Args:
         arguments: the arguments, without the program's name.
-        capture: capture the output. Else people see it as it comes.
+        capture: whether to capture the output. Without `capture`, people see the output as it comes.
 
     Returns:
-        The exit code and the output. If Pulumi is not installed: `MISSING`, and advice on standard error.
+        The exit code and the output. If Pulumi is not installed, the exit code is `MISSING`, and advice is
+        printed to standard error.
     """
     try:
         return subprocess.run(["pulumi", *arguments], capture_output=capture, text=True, check=False)
@@ -87,11 +89,12 @@ def stack_of(given: str | None) -> str:
 
 
 def spelled(stack: str, verb: str, *words: str) -> str:
-    """Return one of our commands, for people to paste into a shell in the project's folder."""
+    """Return a command of Portcullis in a form that people can paste into a shell in the project's folder."""
     said = " ".join(["portcullis", verb, "--stack", stack, *words])
     if not Path("bin/portcullis").exists():
         return said
-    # In a checkout nothing is installed. tools/env.sh tells a shell where the lab's engine and state are.
+    # In a checkout, the command `portcullis` is not installed. tools/env.sh tells a shell where the lab's
+    # engine and state are.
     return f"(. tools/env.sh; {said})" if stack == _LAB else f"bin/{said}"
 
 
@@ -106,13 +109,13 @@ def settings(stack: str) -> dict[str, Any]:
 
 
 def texts(values: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
-    """Return a stack's configuration in the form in which Pulumi gives it to a program.
+    """Return a stack's configuration in the form that a Pulumi program gets.
 
     Args:
         values: the result of `settings`.
 
     Returns:
-        The values as text by full key, and the keys whose values are encrypted.
+        The values as texts, each under its full key, and the keys whose values are encrypted.
     """
     config = {
         key: found["value"] if "value" in found else json.dumps(found["objectValue"])
@@ -137,5 +140,5 @@ def place_in_project(error: Exception) -> str:
 
 
 def place(text: str) -> Path:
-    """Return a path of the command line as an absolute path, before the verb changes the working folder."""
+    """Return a path of the command line as an absolute path, because the working folder changes later."""
     return Path(text).absolute()

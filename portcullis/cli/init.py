@@ -1,8 +1,8 @@
 """Write a new project: Pulumi.yaml, a first program, requirements.txt and .gitignore.
 
-It never overwrites a file.
+`init` never overwrites a file.
 
-Exit code: 0, the project is written; 1, nothing was written.
+Exit code: 0 if the project was written, 1 if nothing was written.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         _write(folder, files)
     except (FileExistsError, NotADirectoryError) as error:
-        raise command.Failed(f"nothing was written: {error}") from None
+        raise command.Failed(f"the project was not written: {error}") from None
     sys.stdout.write(_NEXT.format(folder=folder, path=_path()))
     return 0
 
@@ -102,7 +102,7 @@ def project(folder: Path) -> str:
 
 
 def _quoted(folder: Path, path: Path) -> str:
-    """Return a path in quotes for Pulumi.yaml. It is relative if it is inside the project's folder."""
+    """Return a path in quotes for Pulumi.yaml. A path inside the project's folder becomes relative."""
     for base, found in ((folder, path), (folder.resolve(), path.resolve())):
         if found.is_relative_to(base):
             return json.dumps(str(found.relative_to(base)))
@@ -121,10 +121,10 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         NotADirectoryError: `folder` exists and is not a folder.
     """
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is not a folder")
+        raise NotADirectoryError(f"the path {folder} exists and is not a folder")
     existing = [name for name in files if (folder / name).exists()]
     if existing:
-        raise FileExistsError(f"{' and '.join(existing)} in {folder} would be overwritten")
+        raise FileExistsError(f"the folder {folder} already contains {' and '.join(existing)}")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -137,7 +137,7 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _path() -> str:
-    """Return the step that puts this command on PATH, or "" if it is there already."""
+    """Return advice on how to put this command on PATH, or "" if the command is on PATH already."""
     if shutil.which("portcullis"):
         return ""
     checkout = Path(__file__).resolve().parents[2] / "bin"

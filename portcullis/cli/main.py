@@ -1,4 +1,4 @@
-"""The command `portcullis`. Each verb is one thing that people and pipelines do with a stack.
+"""The command `portcullis`. Each verb, such as `preview` or `scan`, is one task of people and pipelines.
 
 Only the module of the given verb is imported. So `--help` is quick, and a pipeline can write its comment with
 a Python that has no packages.

@@ -1,4 +1,4 @@
-"""Print the passwords of a store's users, or the password of one login. Read-only."""
+"""Print the passwords of a store's users, or the password of one login. `password` changes nothing."""
 
 from __future__ import annotations
 

@@ -1,15 +1,16 @@
-"""Show what the first `up` would change on a host that is already in use. Read-only.
+"""Show what the first `up` would change on a host that is already in use. `plan` changes nothing.
 
-Pulumi's preview of a new resource does not show what the host already has. This verb runs the program with
-recorded resources. Then it asks each host with the same function that `up` uses.
+Pulumi's preview of a new resource does not show the present state of the host. `plan` runs the Pulumi program
+to find the declared resources, and deploys nothing. Then `plan` asks each host what `up` would change, with
+the function that `up` itself uses.
 
-It prints one line for each host resource, with a mark:
-  =  as declared
-  ~  would change
-  !  would change, but the host would refuse the change
-  ?  known only after `up`
+`plan` prints one line for each host resource. The line begins with one of four marks.
+  "="  The resource is as declared.
+  "~"  `up` would change the resource.
+  "!"  `up` would change the resource, but the host would refuse the change.
+  "?"  The declared value is known only after `up`.
 
-Exit code: 0, the hosts would refuse nothing; 1, a host would refuse something, or could not be asked.
+Exit code: 0 if no host would refuse a change, 1 if a host would refuse a change or could not be asked.
 """
 
 from __future__ import annotations
@@ -40,35 +41,44 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
 
 _SSH_RULE = "no-ssh-rule"
-"""The code of the host's refusal while no rule of the firewall allows SSH. `up` adds that rule first."""
+"""The error code of a host that refuses a firewall without a rule for SSH.
+
+`up` adds the rule for SSH first.
+"""
 _LATER = ("ContainerState", "Release", "Drain", "Exposure")
-"""Kinds about things that the same `up` creates. Before it, the host has none of them."""
+"""Kinds of resources that read what the same `up` creates, such as containers.
+
+Before the first `up`, these containers do not exist on the host.
+"""
 _GENERATED = "known only after `up`: it depends on a value that `up` generates or reads"
 _SHOWN = 60
-"""The most characters of a value that a line shows."""
+"""A line shows at most this many characters of a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A host resource as the program declares it."""
+    """A host resource as the Pulumi program declares it."""
 
     kind: str
     name: str
     props: Props
     known: bool = True
-    """Whether all properties are known before `up`. A generated password, for example, is not."""
+    """Whether all properties are known before `up`.
+
+    A generated password, for example, is unknown before `up`.
+    """
 
 
 def declared_by_program(
     project: str, stack: str, config: dict[str, str], secret_keys: list[str]
 ) -> list[Declared]:
-    """Run `__main__.py` with this configuration and return its host resources.
+    """Run `__main__.py` with this configuration and return the host resources that it declares.
 
     Args:
         project: the project's name.
         stack: the stack's name.
-        config: the values as text by full key, as in `pulumi config --json`.
-        secret_keys: the keys whose values are encrypted. No error message quotes these values.
+        config: the values as texts, each under its full key, as in `pulumi config --json`.
+        secret_keys: the keys whose values are encrypted. No error message quotes the values of these keys.
     """
     recorder = Recorder(lambda _type, _name: {"revision": ""})
     # As in a preview, a value that only a provider knows is unknown.
@@ -101,7 +111,7 @@ def provider_of(kind: str) -> HostProvider:
     """Return the provider of a kind of host resource, from the module that also has the resource's class."""
     resource = _resource(kind)
     if resource is None:
-        raise ValueError(f"{kind!r} is not a host resource")
+        raise ValueError(f"the resource type {kind!r} is not a host resource of Portcullis")
     provider: HostProvider = getattr(sys.modules[resource.__module__], f"{kind}Provider")()
     return provider
 
@@ -113,14 +123,17 @@ def _resource(kind: str) -> type[HostResource] | None:
 
 
 def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[str]:
-    """Ask the host what `up` would do to one resource. Return the answer in lines for people.
+    """Ask the host about the changes that `up` would make to one resource.
+
+    Return the host's answer as lines for people.
 
     Args:
-        resource: the resource.
-        declared: all resources of the program. `up` applies some of them first, so the host refuses less.
+        resource: the declared resource.
+        declared: all resources that the Pulumi program declares. `up` applies some of these resources first,
+            and the host then accepts changes that it refuses now.
 
     Raises:
-        ConnectionFailed: the host does not answer. The same holds for all its resources.
+        ConnectionFailed: the host does not answer. In that case, no resource of this host can be checked.
     """
     if not resource.known:
         return [f"? {resource.props['host']}: {resource.kind} {resource.name}", f"    {_GENERATED}"]
@@ -156,7 +169,7 @@ def plan_lines(resource: Declared, declared: Sequence[Declared] = ()) -> list[st
 
 
 def _settled_by_then(resource: Declared, found: dict[str, Any], declared: Sequence[Declared]) -> bool:
-    """Return whether `up` applies another resource first that removes the reason for the refusal."""
+    """Return whether `up` first applies another resource, and the host then accepts the change."""
     before = [one for one in declared if one.props["host"] == resource.props["host"] and one is not resource]
     if found["refusal"]["code"] == _SSH_RULE:
         return any(one.kind == "SshServer" for one in before)
@@ -195,17 +208,20 @@ def run(options: argparse.Namespace) -> int:
     except SystemExit:
         return 1  # the program has printed the reason
     except (SettingsError, ArgumentsError, OSError) as error:
-        raise command.Failed(f"the program cannot run: {error}") from None
+        raise command.Failed(f"the Pulumi program cannot run: {error}") from None
     except Exception as error:  # noqa: BLE001 - a fault of the program; its text may quote a secret setting
         cause = f"{type(error).__name__} in {command.place_in_project(error)}"
-        raise command.Failed(f"the program fails: {cause}\n  -> `portcullis preview` shows more") from None
+        raise command.Failed(
+            f"the Pulumi program fails: {cause}\n  -> `portcullis preview` shows more"
+        ) from None
     return 1 if report(declared) else 0
 
 
 def report(declared: Sequence[Declared]) -> int:
-    """Print what `up` would do to each resource. Return how many resources the hosts would refuse.
+    """Print the changes that `up` would make to each resource.
 
-    If a host does not answer, one message says so for all its resources.
+    Return the number of resources whose change a host would refuse. If a host does not answer, print one
+    message for all its resources.
     """
     refused = 0
     not_asked: Counter[str] = Counter()
@@ -221,5 +237,5 @@ def report(declared: Sequence[Declared]) -> int:
         refused += lines[0].startswith("!")
         print(*lines, sep="\n", flush=True)  # noqa: T201
     for host, count in not_asked.items():
-        print(f"! {host}: {count} of its resources could not be checked")  # noqa: T201
+        print(f"! {host}: {count} resources could not be checked")  # noqa: T201
     return refused

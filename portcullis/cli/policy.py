@@ -1,9 +1,10 @@
-"""Check a stack against the policies, without an engine.
+"""Check a stack against the policies, without Pulumi's engine.
 
-It runs the program with recorded resources, like a preview of a new stack. It needs no host and no plugins.
-The result is the same as that of `pulumi preview --policy-pack policy`.
+`policy` runs the Pulumi program as in the preview of a new stack, to find the declared resources. `policy`
+deploys nothing. The check needs no host and no plugins. The result is the same as that of
+`pulumi preview --policy-pack policy`.
 
-Exit code: 0, no policy stops the stack; 1, a policy stops it; 2, the policies could not be checked.
+Exit code: 0 if no policy stops the stack, 1 if a policy stops it, 2 if the policies could not be checked.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ _KEY = "portcullis:policy"
 
 
 def findings(verdicts: Sequence[Verdict]) -> str:
-    """Return the verdicts as text for people: first what stops the stack, then warnings, then exemptions.
+    """Return the findings as text: first those that stop the stack, then warnings, then exemptions.
 
-    The findings of one policy stand together. Its reason and its fix follow once.
+    The findings of one policy are grouped. Below each group, the policy's reason and fix follow once.
     """
     order = {"stop": 0, "warn": 1}
     lines: list[str] = []
@@ -54,7 +55,7 @@ def findings(verdicts: Sequence[Verdict]) -> str:
 
 
 def summary(verdicts: Sequence[Verdict], resources: int) -> str:
-    """Return the result in one line."""
+    """Return the result of the check in one line."""
     open_ = [one for one in verdicts if not one.exempt]
     stops = sum(one.severity == "stop" for one in open_)
     parts = [f"{stops} stop the stack", f"{len(open_) - stops} warn", f"{len(verdicts) - len(open_)} exempt"]

@@ -1,8 +1,12 @@
 """List the backups of a host's stores, or restore one.
 
-Without --from it lists the backups. A restore first saves the store's current data, then overwrites it.
+Without --from, `restore` lists the backups. A restore first saves the store's current data, then overwrites
+it.
 
-Exit code: that of the restore on the host; 2, nothing was restored.
+With --from-host, the backup comes from the same store of another host. This machine passes it on and does not
+store it. `--from now` takes a new backup first, and refuses a store that a container can still write to.
+
+Exit code: the exit code of the restore on the host, or 2 if no restore was started.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PROGRAM = "/usr/local/sbin/portcullis-backup"
-# A store, or one of its databases. No character in it has a meaning for a shell.
+# A store, or one of its databases. No character in such a name has a meaning for a shell.
 _STORE = re.compile(r"[a-z][a-z0-9-]*(?:\.[A-Za-z0-9_-]+)?")
 _NAME = re.compile(r"latest|[0-9TZ-]+")
 _UNREACHABLE = 255
@@ -36,7 +40,7 @@ _USAGE = 2
 
 
 class Stopped(Exception):
-    """Nothing was restored. The text says why."""
+    """The restore stopped before it changed anything. The error's text gives the reason."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
             _say(table(found))
             if found:
                 store = options.store or found[0]["store"]
-                _say(f"\n{_spelled(options, store, '--from', found[0]['name'])}   restores that one.")
+                _say(f"\n{_spelled(options, store, '--from', found[0]['name'])}   restores the newest.")
             return 0
         _restore(ssh, options, found)
     except Stopped as stopped:
@@ -89,15 +93,15 @@ def _relay(argv: Sequence[str]) -> None:
 def _chosen(found: Sequence[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
     """Return the backup with the given name.
 
-    "latest" is the newest backup that is not empty and that no restore has set aside.
+    "latest" is the newest backup that is not empty, except the copies that a restore makes first.
     """
     wanted, store = options.dump, options.store
-    lists = f"{_spelled(options, store)} lists them"
+    lists = f"{_spelled(options, store)} lists the backups"
     latest = (dump for dump in found if dump["items"] and not dump["aside"])
     dump = next(latest if wanted == LATEST else (dump for dump in found if dump["name"] == wanted), None)
     if dump is None and wanted == LATEST and found:
         raise Stopped(
-            f"every backup of {store} is empty or was set aside by a restore: name the one that you want; "
+            f"every backup of {store} is empty or is the copy that a restore made: choose one with --from; "
             f"{lists}"
         )
     if dump is None:
@@ -115,7 +119,9 @@ def _ask(store: str, host: str, dump: dict[str, Any], *, safety: bool) -> None:
     first = "The current data is saved first." if safety else "The current data is NOT saved first."
     _say(f"Restore {store} on {host} from {what}?\nThis overwrites the current data of {store}. {first}")
     if not sys.stdin.isatty():
-        raise Stopped("there is no terminal to ask on: add --yes to restore without a question")
+        raise Stopped(
+            "without a terminal, this command cannot ask you: add --yes to restore without a question"
+        )
     try:
         answer = input(f"Type {store} to continue: ")
     except (EOFError, KeyboardInterrupt):
@@ -164,7 +170,7 @@ def listed(text: str, host: str) -> list[dict[str, Any]]:
 def _ssh(stack: str, host: str) -> list[str]:
     config = Path(".portcullis") / stack / "ssh_config"
     if not config.exists():
-        raise Stopped(f"{config} is missing: `portcullis preview --stack {stack}` writes it")
+        raise Stopped(f"the file {config} is missing: `portcullis preview --stack {stack}` writes it")
     known = declared_hosts(config.read_text())
     if host not in known:
         raise Stopped(f"the stack {stack} has no host {host}; its hosts: {', '.join(known)}")
@@ -188,7 +194,7 @@ def _say(text: str) -> None:
 def _form(pattern: re.Pattern[str], what: str) -> Any:
     def read(text: str) -> str:
         if text and not pattern.fullmatch(text):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+            raise argparse.ArgumentTypeError(f"the argument {text!r} is not {what}")
         return text
 
     return read

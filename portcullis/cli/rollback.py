@@ -1,10 +1,17 @@
 """Roll an app back to the image that it ran before.
 
-The state has the last image that became healthy, and the one before it. This verb chooses one of the two,
-writes it into the stack's settings as `pulumi config set` does, and runs `up`. Only the image is rolled back.
-The data stays as it is, with all that a job changed in it. Flags of `pulumi up` may follow, such as --yes.
+The state has the last image that became healthy, and the image before that one. `rollback` chooses one of the
+two, writes it into the stack's settings as `pulumi config set` does, and runs `up`. Only the image is rolled
+back. The data is not rolled back, so the changes that a job made to the data remain. Flags of `pulumi up` may
+follow, such as --yes.
 
-Exit code: that of `up`; 1, there is no image to roll back to.
+Of an app with replicas, Docker Swarm remembers the last containers, and which of them ran. `rollback` chooses
+among their images.
+
+If the app runs on several hosts, all of them get the image. If the hosts had different images before, --host
+names the host whose earlier image all of them get.
+
+Exit code: the exit code of `up`, or 1 if there is no image to roll back to.
 """
 
 from __future__ import annotations
@@ -30,7 +37,7 @@ _PINNED = "@sha256:"
 
 
 class Refused(Exception):
-    """There is no image to roll back to. The text says why."""
+    """There is no image to roll back to. The error's text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ def choose_image(app: str, configured: str, deployment: dict[str, Any]) -> Choic
 
 
 def _find(resources: Sequence[dict[str, Any]], type_: str, name: str) -> dict[str, Any] | None:
-    """Return the resource with a type and name. One that Pulumi is about to delete does not count."""
+    """Return the resource with a type and name. A resource that Pulumi is about to delete does not count."""
     for one in resources:
         if one["type"] == type_ and one["urn"].endswith(f"::{name}") and not one.get("delete"):
             return one

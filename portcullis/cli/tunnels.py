@@ -1,6 +1,8 @@
-"""Print the commands that people paste to reach the stores of a stack from home. Read-only.
+"""Print the commands that people paste into a shell on their own machine to reach the stores of a stack.
 
-The state has no addresses, so this verb reads them from the settings.
+`tunnels` changes nothing.
+
+`tunnels` reads the addresses of hosts from the settings, because the state does not have them.
 """
 
 from __future__ import annotations

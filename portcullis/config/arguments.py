@@ -12,7 +12,9 @@ from portcullis.config.faults import ArgumentsError, Fault, SettingPath, fault, 
 
 
 def require(form: Any, value: object, root: str) -> None:
-    """Check one argument. `root` is its path in messages, such as `Fail2ban.ssh_port`.
+    """Check one argument.
+
+    `root` is the argument's path in messages, such as `Fail2ban.ssh_port`.
 
     Raises:
         ArgumentsError: the value does not have this type.
@@ -22,7 +24,7 @@ def require(form: Any, value: object, root: str) -> None:
 
 
 def faults_in(form: Any, value: object, root: str) -> list[Fault]:
-    """Return the faults of one value. `root` is its path in messages."""
+    """Return the faults of one value. `root` is the value's path in messages."""
     is_map = get_origin(get_args(form)[0]) is Mapping if get_args(form) else False
     raw = list(value) if isinstance(value, Mapping) and not is_map else value
     try:
@@ -33,10 +35,11 @@ def faults_in(form: Any, value: object, root: str) -> list[Fault]:
 
 
 def refuse_faults(at: SettingPath) -> None:
-    """Raise the faults that the checks of a component's arguments have reported, if any.
+    """Raise an error if the checks of a component's arguments have reported faults.
 
     Raises:
-        ArgumentsError: with every fault reported at `at` or below.
+        ArgumentsError: a fault was reported at the path `at`, or at a path below it. The error lists every
+            such fault.
     """
     if not at.found:
         return

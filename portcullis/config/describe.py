@@ -34,7 +34,7 @@ class _Schema(GenerateJsonSchema):
         return {**found, "default": default} if isinstance(default, str | int) and default != "" else found
 
     def dict_schema(self, schema: Any) -> dict[str, Any]:
-        """Describe the keys of a map by the pattern of their names."""
+        """Return the schema of a map. The keys of the map must match the pattern of their type."""
         pattern = self.generate_inner(schema["keys_schema"]).get("pattern")
         names = {"propertyNames": {"type": "string", "pattern": pattern}} if pattern else {}
         values = self.generate_inner(schema["values_schema"])
@@ -43,7 +43,7 @@ class _Schema(GenerateJsonSchema):
         return {"type": "object", **names, "additionalProperties": values}
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
-        """Describe a section."""
+        """Describe a section of the settings as JSON Schema."""
         return self._described(super().model_schema(schema), schema["cls"])
 
     def typed_dict_schema(self, schema: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class _Schema(GenerateJsonSchema):
 def json_schema(stack: type[Section]) -> str:
     """Return the JSON Schema of a stack file, `Pulumi.<stack>.yaml`, for editors.
 
-    It describes only the keys of Portcullis, and accepts everything else in such a file.
+    The schema describes only the keys of Portcullis, and accepts all other keys of a stack file.
     """
     described = stack.model_json_schema(schema_generator=_Schema)
     keys = described["properties"]
@@ -112,7 +112,10 @@ def _in_python(meaning: str, kind: type[Section]) -> str:
 
 
 def sections(kind: type[Section]) -> dict[str, type[Section]]:
-    """Return every inner section of a section, by its first path: `hosts`, `hosts.*.ssh`, `stores.redis`."""
+    """Return every inner section of a section.
+
+    The key of an inner section is the first path to it, such as `hosts.*.ssh`.
+    """
     found: dict[type, str] = {}
     for path, inner in _sections(kind, ""):
         found.setdefault(inner, path)
@@ -128,7 +131,7 @@ def _sections(kind: type, path: str) -> Iterator[tuple[str, type]]:
 
 
 def with_tables(page: str, stack: type[Section]) -> str:
-    """Return a Markdown page with each table rewritten under its mark, such as `<!-- table: hosts -->`.
+    """Return a Markdown page with each table rewritten under its mark, which is an HTML comment.
 
     Raises:
         ValueError: a section has no mark.
@@ -137,7 +140,7 @@ def with_tables(page: str, stack: type[Section]) -> str:
         mark, end = f"<!-- table: {path} -->\n", "<!-- end -->\n"
         before, found, after = page.partition(mark)
         if not found or end not in after:
-            raise ValueError(f"the page has no mark for the table of {path}")
+            raise ValueError(f"the page of the settings has no comment that marks the table of {path}")
         page = before + mark + table(kind) + end + after.partition(end)[2]
     return page
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NAMESPACE = "portcullis"
 """The namespace of this program's keys in a stack's file."""
+VALUE = "the value "
+"""The beginning of a reason. A message that shows the value has the value instead of these words."""
 _LONGEST_VALUE = 60
 _LONGEST_LINE = 2000
 _TYPE = "fault"
@@ -23,14 +25,17 @@ _TYPE = "fault"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: the path of the setting, the reason, and a hint that says what would be right."""
+    """One fault: the path of the setting, the reason, and a hint with a correct form."""
 
     path: str
     reason: str
     hint: str = ""
 
     def __str__(self) -> str:
-        """Return `path: reason; hint` on one line. Names in it may contain anything that people pasted."""
+        """Return `path: reason; hint` on one line.
+
+        Names in the line may contain any text that people pasted, so control characters are replaced.
+        """
         line = one_line(f"{self.path}: {self.reason}" + (f"; {self.hint}" if self.hint else ""))
         return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
 
@@ -39,7 +44,7 @@ class SettingsError(Exception):
     """The settings of a stack have faults. The message is for people and lists every fault."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        """Keep the faults in their order."""
+        """Store the faults in their order."""
         self.faults = tuple(faults)
         count = "a fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
         super().__init__(
@@ -51,21 +56,22 @@ class ArgumentsError(ValueError):
     """The arguments of a component have faults. The message lists every fault, one on each line."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        """Keep the faults in their order."""
+        """Store the faults in their order."""
         self.faults = tuple(faults)
         super().__init__("\n".join(map(str, self.faults)))
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault of one value, still without its path.
+    """A fault of one value. The path of the value is added later.
 
     Attributes:
         reason: why Portcullis cannot use the value.
-        hint: what would be right.
-        shows_value: put the value before the reason.
-        is_secret: the value may be a secret, so the message must not show it.
-        meant: the word to show if YAML changed it: people write `yes`, YAML reads true.
+        hint: a correct value or form.
+        shows_value: whether the message has the value before the reason.
+        is_secret: whether the value may be a secret, which the message must not show.
+        meant: the word that people wrote, if YAML reads it as another value. For example, YAML reads `yes` as
+            true.
     """
 
     reason: str
@@ -78,12 +84,19 @@ class Finding:
 def refusal(
     reason: str, hint: str = "", *, shows_value: bool = True, meant: str | None = None
 ) -> PydanticCustomError:
-    """Return the error that a value type raises: `reason` follows the value, as in `70000 is not a port`."""
+    """Return the error that a value type raises.
+
+    If `reason` begins with "the value", a message that shows the value has it in place of these words, as in
+    `70000 is not a port`.
+    """
     return PydanticCustomError(_TYPE, _TYPE, {_TYPE: Finding(reason, hint, shows_value, meant)})
 
 
 def line(finding: Finding, loc: tuple[int | str, ...], raw: Any) -> InitErrorDetails:
-    """Return a finding in pydantic's form. pydantic then completes `loc` with the path around it."""
+    """Return a finding in pydantic's form.
+
+    pydantic then puts the path of the surrounding value before `loc`.
+    """
     return InitErrorDetails(type=PydanticCustomError(_TYPE, _TYPE, {_TYPE: finding}), loc=loc, input=raw)
 
 
@@ -100,7 +113,7 @@ def fault(error: Any, path: str, *, secret: bool = False) -> Fault:
         return Fault(path, finding.reason, finding.hint)
     hides = secret or finding.is_secret
     value = "this value (a secret)" if hides else shown(finding.meant or error["input"])
-    return Fault(path, f"{value} {finding.reason}", finding.hint)
+    return Fault(path, f"{value} {finding.reason.removeprefix(VALUE)}", finding.hint)
 
 
 def shown(raw: Any) -> str:
@@ -143,12 +156,12 @@ def in_python(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The source of raw values: a stack's file or a program.
+    """The source of raw values, which is a stack's file or a program.
 
     Attributes:
         root: the beginning of every path: `portcullis:`, or the name of a class.
         spell: turns a field's name in Python into its name in this source.
-        secret: the top-level keys that hold an encrypted value.
+        secret: the top-level keys that contain an encrypted value.
     """
 
     root: str
@@ -165,11 +178,11 @@ class SettingPath:
     found: list[InitErrorDetails] = field(default_factory=list)
 
     def spell(self, name: str) -> str:
-        """Return the name of a field in this source, for its name in Python."""
+        """Return how this source spells a field. `name` is the field's name in Python."""
         return self.source.spell(name)
 
     def field(self, name: str) -> SettingPath:
-        """Return the path of a section's field, for its name in Python."""
+        """Return the path of a section's field. `name` is the field's name in Python."""
         return self._at(self.spell(name))
 
     def key(self, name: str) -> SettingPath:
@@ -182,11 +195,11 @@ class SettingPath:
 
     @property
     def is_secret(self) -> bool:
-        """Whether the path is below a key that holds an encrypted value."""
+        """Whether the path is below a key that contains an encrypted value."""
         return bool(self.loc) and self.loc[0] in self.source.secret
 
     def refuse(self, raw: Any, reason: str, hint: str = "") -> None:
-        """Report a value: `reason` follows the value, as in `70000 is not a port`."""
+        """Report a fault of one value. `reason` follows the value, as in `70000 is not a port`."""
         self.found.append(line(Finding(reason, hint), self.loc, raw))
 
     def report(self, reason: str, hint: str = "") -> None:

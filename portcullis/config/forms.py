@@ -1,8 +1,9 @@
-"""The types of setting values that several parts share, such as `port: Port`.
+"""The types of setting values that several components share, such as `port: Port`.
 
-Some values end up in a configuration file or on a command line. Their types here allow no character with a
-meaning there: no quotes, spaces, semicolons, braces, dollars or line ends. Renderers rely on this. A type
-that only one part needs is in that part's `args.py`.
+Some values end up in a configuration file or on a command line. The types of these values allow no special
+character of such a file or shell: no quotes, spaces, semicolons, braces, dollars or line ends. Renderers rely
+on the absence of special characters. A type that only one component needs is in the file `args.py` of this
+component.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ else:
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_NAME = rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+"
-# A file name may have 255 bytes. The names of a site's log and of its temporary file are longer than its own.
+# A file name may have 255 bytes. The file names of a site's log and of its temporary file are longer than the
+# site's name.
 _LONGEST_SITE = 200
 # The grammar of references: https://pkg.go.dev/github.com/distribution/reference
 _TAG = r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -82,7 +84,7 @@ def _address_v6(text: str) -> tuple[str, str] | None:
 
 
 def _spelling(name: str) -> str:
-    """Return the normal form of a host name: lower-case ASCII letters, no dot at the end."""
+    """Return the normal form of a host name: lower-case ASCII letters without a dot at the end."""
     plain = name.lower().rstrip(".")
     try:
         return ".".join(map(_ascii, plain.split(".")))
@@ -91,7 +93,10 @@ def _spelling(name: str) -> str:
 
 
 def _ascii(label: str) -> str:
-    """Return a label in ASCII. Python's own codec is IDNA 2003, which turns straße.de into strasse.de."""
+    """Return a label in ASCII.
+
+    We do not leave ß to Python's own codec: it follows IDNA 2003 and turns straße.de into strasse.de.
+    """
     if label.isascii():
         return label
     # Since IDNA 2008 these letters make names of their own, which browsers ask for (RFC 5894, 7.2).
@@ -152,7 +157,7 @@ def _container_user(text: str) -> tuple[str, str] | None:
 
 
 def _is_root(name: str) -> bool:
-    """Tell whether Docker takes a name for root. Docker reads digits as a number, so 00 is 0."""
+    """Tell whether Docker reads a user name as root. Docker reads digits as a number, so 00 is 0."""
     return name == "root" or (name.isdecimal() and int(name) == 0)
 
 
@@ -176,7 +181,7 @@ def _duration(text: str) -> tuple[str, str] | None:
     found = re.fullmatch(r"([0-9]{1,9})([smhdw]?)", text)
     seconds = int(found[1]) * _SECONDS[found[2] or "s"] if found else 0
     if seconds > _LONGEST * _SECONDS["w"]:
-        return (f"is longer than {_LONGEST} weeks (five years)", "write less, such as 52w")
+        return (f"is longer than {_LONGEST} weeks (five years)", "write a shorter time, such as 52w")
     return None
 
 

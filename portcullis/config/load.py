@@ -26,13 +26,14 @@ def load(
 
     Args:
         model: the section whose fields are the keys of the namespace.
-        config: the values under this program's namespace, by key without the namespace.
+        config: the values under the namespace of Portcullis. Their keys are written without the namespace.
         secret: the keys that contain an encrypted value; faults under them show no values.
         others: the full keys of other namespaces. A key whose namespace resembles ours counts as misspelt;
             otherwise the settings under it would silently count as removed.
 
     Raises:
-        SettingsError: with every fault that shows without a connection to a host.
+        SettingsError: the settings have faults. The error lists every fault that can be found without a
+            connection to a host.
     """
     misspelt = [
         Fault(key, "has an unknown namespace", f"the keys of this program begin with {NAMESPACE}:")

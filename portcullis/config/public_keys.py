@@ -6,7 +6,7 @@ import base64
 import binascii
 
 _HOST_KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
-# Keys whose private part never leaves a security token
+# Types of keys whose private part never leaves a security token
 # (https://man.openbsd.org/ssh-keygen#FIDO_AUTHENTICATOR).
 _TOKEN_KEYS = ("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com")
 # RequiredRSASize of the SSH server. A shorter key could be declared, but the server would refuse it.
@@ -52,7 +52,8 @@ def _public_key(text: str, kinds: tuple[str, ...], what: str, how: str) -> tuple
 def _strings(blob: bytes) -> tuple[list[bytes], bytes]:
     """Split a key into its strings; the first one is its type (RFC 4253, 6.6).
 
-    A length of 4 bytes stands before each string. Bytes that form no string are the second result.
+    Each string of the key follows its length in 4 bytes. The second result has the bytes at the end that do
+    not form a string.
     """
     strings = []
     while len(blob) >= 4 + int.from_bytes(blob[:4], "big") > 4:  # noqa: PLR2004 - as above

@@ -1,4 +1,7 @@
-"""Writes the Markdown reference of the components from their declarations and docstrings."""
+"""Writes the Markdown reference of the components from their declarations and docstrings.
+
+Each folder of components/, such as components/nginx, has one page.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,9 @@ def _arguments(section: type[Section]) -> str:
 def _wiring(kind: type, wiring: list[tuple[str, inspect.Parameter]]) -> str:
     described = _entries(inspect.getdoc(kind.__init__) or "", "Args")  # type: ignore[misc]
     if missing := [name for name, _ in wiring if name not in described]:
-        raise ValueError(f"{kind.__name__}: the docstring does not describe {', '.join(missing)}")
+        raise ValueError(
+            f"{kind.__name__}: the docstring does not describe the arguments {', '.join(missing)}"
+        )
     lines = ["| argument | type | description | default |", "|---|---|---|---|"]
     for name, parameter in wiring:
         default = "required" if parameter.default is parameter.empty else _default(parameter.default)

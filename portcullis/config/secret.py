@@ -1,4 +1,4 @@
-"""`Secret` holds a secret of the settings or of a program until a resource takes it."""
+"""`Secret` wraps a secret of the settings or of a program until a resource uses it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class Secret:
-    """A text that no message, f-string or log shows, and that no state holds unencrypted.
+    """A text that no message, f-string or log shows, and that no state contains unencrypted.
 
-    It wraps a text or an output of another resource. The code that reads settings cannot call `Output.secret`
-    yet, because Pulumi's event loop may be gone when a resource takes the secret. `output` calls it then.
+    A `Secret` wraps a text or an output of another resource. The code that reads settings cannot call
+    `Output.secret` yet, because Pulumi's event loop may be gone when a resource takes the secret. Therefore,
+    the property `output` calls `Output.secret` later, when a resource takes the secret.
     """
 
     __slots__ = ("_value",)
@@ -35,40 +36,42 @@ class Secret:
 
     @property
     def output(self) -> pulumi.Output[str]:
-        """The secret for a resource: encrypted in the state, hidden in previews."""
+        """The secret as an input for a resource: encrypted in the state, hidden in previews."""
         import pulumi  # noqa: PLC0415 - programs that only read settings work without Pulumi
 
         return pulumi.Output.secret(self._value)
 
     @property
     def is_known(self) -> bool:
-        """Whether it holds a text, which `reveal` can return."""
+        """Whether the secret is a text, which `reveal` can return."""
         return isinstance(self._value, str)
 
     def reveal(self) -> str:
-        """Return the plain text. The caller must keep it out of argv, logs and messages.
+        """Return the plain text. The caller must keep the plain text out of argv, logs and messages.
 
         Raises:
-            TypeError: it is an output, whose value only resources know.
+            TypeError: the secret is an output, whose value only resources know.
         """
         if not isinstance(self._value, str):
-            raise TypeError("this secret is an output: give it to a resource")
+            raise TypeError(
+                "the secret is an output, whose text is not known yet: pass the output to a resource"
+            )
         return self._value
 
     def __eq__(self, other: object) -> bool:
-        """Compare the values of two secrets."""
+        """Return whether two secrets have the same value."""
         return isinstance(other, Secret) and self._value == other._value
 
     def __hash__(self) -> int:
-        """Hash the value."""
+        """Return a hash of the secret's value."""
         return hash(self._value)
 
     def __repr__(self) -> str:
-        """Return a text without the value."""
+        """Return a text that does not show the secret's value."""
         return "Secret(…)"
 
     def __str__(self) -> NoReturn:
-        """Refuse the conversion, which would show the secret by accident.
+        """Refuse the conversion to text, which would show the secret by accident.
 
         Raises:
             TypeError: always.
@@ -76,7 +79,7 @@ class Secret:
         raise TypeError("a Secret cannot become text: use .output for a resource, or .reveal()")
 
     def __format__(self, spec: str) -> NoReturn:
-        """Refuse as `__str__` does.
+        """Refuse the conversion to text, as `__str__` does.
 
         Raises:
             TypeError: always.
@@ -85,7 +88,7 @@ class Secret:
 
 
 def is_output(value: Any) -> bool:
-    """Tell whether a value is an output. Without Pulumi in this process no value is."""
+    """Tell whether a value is an output. If this process has not imported Pulumi, no value is an output."""
     loaded = sys.modules.get("pulumi")
     return loaded is not None and isinstance(value, loaded.Output)
 
@@ -99,18 +102,18 @@ class HasSecrets(Protocol):
 
     @property
     def whole(self) -> str:
-        """The word for what the secrets belong to: "stack", "host" or a component."""
+        """What declares the secrets, in one word for messages: "stack", "host" or a component."""
 
     def how_to_add(self, secret: str) -> str:
         """Return a hint that says how to declare a secret."""
 
 
 def named_secret(declared: HasSecrets, name: object, at: SettingPath) -> Secret | None:
-    """Return the secret with a name. If it is not declared, report that at `at` and return None."""
+    """Return the secret with a name. If the name is not declared, report a fault at `at` and return None."""
     if not isinstance(name, str):
         return None
     if name not in declared.secrets:
-        # Somebody may have written the secret itself in the place of its name.
+        # Somebody may have written the secret itself instead of its name.
         added = declared.how_to_add("NAME" if at.is_secret else name)
         hint = closest(name, declared.secrets) if declared.secrets else added
         at.refuse(name, f"is not a secret of this {declared.whole}", hint)

@@ -1,7 +1,7 @@
 """`Section`, the base class of all settings. A component takes a section as its arguments.
 
-A field is `hostPort` in YAML and `host_port` in Python. Each accepts only its own spelling. Errors use
-the spelling of the source.
+A field is `hostPort` in YAML and `host_port` in Python. YAML and Python each accept only their own spelling.
+Errors use the spelling of their source, YAML or Python.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Section(BaseModel):
     """What the section describes, with an article: "an SSH server"."""
 
     def __init__(self, **values: Any) -> None:
-        """Validate the arguments."""
+        """Validate the arguments of the section."""
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -80,9 +80,10 @@ class Section(BaseModel):
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Report faults between fields, at `written.at`.
+        """Report faults in the combination of fields, such as two that exclude each other, at `written.at`.
 
-        The check sees the raw values, so a fault in one field does not hide a fault between others.
+        The check sees the raw values, so a fault in one field does not hide a fault in a combination of other
+        fields.
         """
 
     @model_validator(mode="wrap")
@@ -96,7 +97,7 @@ def read_fields(kind: type, what: str, raw: Any, handler: Any, context: Source |
 
     Args:
         kind: a section, or a `TypedDict` that is read like a section.
-        what: what it describes, with an article.
+        what: what the section describes, with an article.
         raw: the raw value.
         handler: pydantic's own reader.
         context: the source of the value. A program builds sections without a source; pydantic then expects
@@ -108,8 +109,8 @@ def read_fields(kind: type, what: str, raw: Any, handler: Any, context: Source |
     if not isinstance(raw, Mapping):
         keys = f"write a map of {', '.join(names)}" if context else f"write {kind.__name__}(…)"
         if raw is None:
-            raise refusal("is empty", keys, shows_value=False)
-        raise refusal(f"does not describe {what}", keys)
+            raise refusal("the section is empty", keys, shows_value=False)
+        raise refusal(f"the value does not describe {what}", keys)
     lines: list[InitErrorDetails] = []
     made = None
     try:
@@ -136,7 +137,7 @@ class Written:
     """
 
     def __init__(self, raw: Any, at: SettingPath) -> None:
-        """Keep the raw value and its path."""
+        """Store the raw value and its path."""
         self.raw = raw if isinstance(raw, Mapping | Section) else {}
         self.at = at
 
@@ -153,14 +154,14 @@ class Written:
         return self.get(field) is not None
 
     def is_nothing(self, field: str) -> bool:
-        """Tell whether a field is set, but to null or to an empty list."""
+        """Tell whether a field is set to null or to an empty list."""
         if isinstance(self.raw, Section):
             return field in self.raw.model_fields_set and not getattr(self.raw, field)
         name = self.at.spell(field)
         return name in self.raw and self.raw[name] in (None, [], ())
 
     def section(self, field: str) -> Written:
-        """Return the section in a field."""
+        """Return the section in a field of this section."""
         return Written(self.get(field), self.at.field(field))
 
     def entries(self, field: str) -> dict[str, Written]:
@@ -191,7 +192,7 @@ class Written:
 
 @cache
 def meanings(section: type) -> Mapping[str, str]:
-    """Return the description of each field of a section by name: the docstring under it in the source.
+    """Return, for each field of a section, its description: the docstring below the field in the source.
 
     pydantic's `use_attribute_docstrings` would read the source of every section at import, which takes time.
     """

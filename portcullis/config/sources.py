@@ -19,11 +19,12 @@ _PREFIX = f"{NAMESPACE}:"
 def of_program(model: type[S]) -> S:
     """Validate the configuration of the stack that the running Pulumi program belongs to.
 
-    It reads every key of the namespace, because an unknown key is a misspelt key. pulumi.Config cannot list
-    the keys.
+    This function reads every key of the namespace, because an unknown key is a misspelt key. pulumi.Config
+    cannot list the keys.
 
     Raises:
-        SettingsError: with every fault that shows without a connection to a host.
+        SettingsError: the settings have faults. The error lists every fault that can be found without a
+            connection to a host.
     """
     import pulumi  # noqa: PLC0415 - `of_json` works without Pulumi
     from pulumi.runtime.config import CONFIG  # noqa: PLC0415 - as above
@@ -51,7 +52,7 @@ def of_json(model: type[S], config: Mapping[str, Any]) -> S:
 
 
 def _decoded(text: str) -> Any:
-    """Decode a value: Pulumi passes structured values as JSON, and plain values unchanged."""
+    """Decode a configuration value: Pulumi passes structured values as JSON, and plain values unchanged."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):  # endlessly nested JSON is no valid setting either

@@ -1,10 +1,10 @@
 """The types of setting values, used as metadata: `Annotated[int, Number("a port", 1, 65535)]`.
 
-A value type reads a raw value or reports what is wrong with it. It also describes itself as JSON Schema, so
-editors, documentation and the program always agree.
+A value type reads a raw value or reports what is wrong with it. Each value type also describes itself as JSON
+Schema, so editors, documentation and Portcullis always agree.
 
-Raw values come from YAML and then pass through Pulumi's JSON. Both lose type information that people rely on.
-A number may arrive as a float, and an unquoted `yes`, `1.10` or `010` arrives as another value.
+Raw values come from YAML and then pass through Pulumi's JSON. YAML and JSON lose type information that people
+rely on. A number may arrive as a float, and an unquoted `yes`, `1.10` or `010` arrives as another value.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _ENCRYPTED = {
 }
 """The form of a text that Pulumi has encrypted."""
 
-# Half of a surrogate pair is no character, and no file can hold it. Terminals act on the control characters.
+# Half of a surrogate pair is no character, and no file can contain it. Terminals act on the control
+# characters.
 _HALVES = re.compile("[\ud800-\udfff]")
 _ACTS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
 
@@ -46,14 +47,14 @@ K = TypeVar("K")
 
 
 class ValueType(ABC):
-    """A type of value: how to read and how to describe it."""
+    """A type of setting value: it reads a raw value, and describes itself as JSON Schema."""
 
     @abstractmethod
     def read(self, raw: Any) -> Any:
-        """Return the value.
+        """Return the validated value.
 
         Raises:
-            PydanticCustomError: the raw value is not valid; made by `refusal`.
+            PydanticCustomError: the raw value is not valid; `refusal` makes this error.
         """
 
     @abstractmethod
@@ -63,19 +64,22 @@ class ValueType(ABC):
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Let pydantic use `read`."""
+        """Make pydantic validate values with `read`."""
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Let pydantic use `schema`."""
+        """Make pydantic take the JSON Schema from `schema`."""
         return self.schema()
 
 
 @dataclass(frozen=True, slots=True)
 class Text(ValueType):
-    """Text with a pattern or a check. `refused` returns reason and hint for a wrong text, otherwise None."""
+    """A text that must match a pattern or pass a check.
+
+    `refused` returns reason and hint for a wrong text, otherwise None.
+    """
 
     what: str
     pattern: str = ""
@@ -83,9 +87,9 @@ class Text(ValueType):
     refused: Callable[[str], tuple[str, str] | None] | None = None
 
     def read(self, raw: Any) -> str:
-        """Accept the text unchanged."""
+        """Return the text unchanged if it is valid."""
         if not isinstance(raw, str):
-            raise refusal(f"is not {self.what}", self.hint or "write it in quotes")
+            raise refusal(f"the value is not {self.what}", self.hint or "write it in quotes")
         _assert_text(raw)
         fault = self.refused(raw) if self.refused else None
         if fault is None and self.pattern and not re.fullmatch(self.pattern, raw):
@@ -97,7 +101,10 @@ class Text(ValueType):
         return raw
 
     def schema(self) -> dict[str, Any]:
-        """Return a string with its pattern. JSON Schema needs explicit anchors."""
+        """Return the JSON Schema of a string with its pattern.
+
+        In JSON Schema, a pattern needs explicit anchors (^ and $).
+        """
         return {"type": "string", **({"pattern": f"^(?:{self.pattern})$"} if self.pattern else {})}
 
 
@@ -108,11 +115,11 @@ class NumberOrText(ValueType):
     text: Text
 
     def read(self, raw: Any) -> str:
-        """Turn a whole number into its digits."""
+        """Return a whole number as its digits, and a text unchanged."""
         return self.text.read(raw if whole(raw) is None else str(whole(raw)))
 
     def schema(self) -> dict[str, Any]:
-        """Return a string or a whole number."""
+        """Return the JSON Schema of a string or a whole number."""
         return {"anyOf": [self.text.schema(), {"type": "integer", "minimum": 0}]}
 
 
@@ -121,20 +128,20 @@ class Literally(ValueType):
     """Text that is passed on unchanged."""
 
     def read(self, raw: Any) -> str:
-        """Refuse values that YAML no longer holds as text, such as an unquoted `yes`."""
+        """Refuse values that YAML has turned into another type, such as an unquoted `yes`."""
         if raw is None:
-            raise refusal("has no value", 'write "" for empty text', shows_value=False)
+            raise refusal("the setting has no value", 'write "" for empty text', shows_value=False)
         if isinstance(raw, bool | int | float):
-            raise refusal("is not text", "put it in quotes, so that YAML keeps it as you typed it")
+            raise refusal("the value is not text", "put the value in quotes, so that YAML does not change it")
         if not isinstance(raw, str):
-            raise refusal("is not text")
+            raise refusal("the value is not text")
         if "\0" in raw:
-            raise refusal("contains a zero byte", "remove it: no program can receive a zero byte")
+            raise refusal("the value contains a zero byte", "remove the byte: no program can receive it")
         _assert_text(raw)
         return raw
 
     def schema(self) -> dict[str, Any]:
-        """Return any string, or the form that Pulumi gives to an encrypted text."""
+        """Return the JSON Schema of any string, or of an encrypted text in Pulumi's form."""
         return {"anyOf": [{"type": "string"}, _ENCRYPTED]}
 
 
@@ -145,32 +152,32 @@ class SecretText(ValueType):
     may_be_empty: bool = False
 
     def read(self, raw: Any) -> Secret:
-        """Accept the text unchanged, with its line ends."""
+        """Return the text unchanged, with its line ends."""
         if isinstance(raw, Secret):
             return raw
         if is_output(raw):
             return Secret(raw)
         if not isinstance(raw, str):
-            how = "put it in quotes, so that YAML keeps it as you typed it"
-            raise refusal("is not text", how, shows_value=False)
+            how = "put the value in quotes, so that YAML does not change it"
+            raise refusal("the secret is not text", how, shows_value=False)
         if not raw and not self.may_be_empty:
-            raise refusal("is empty", "give the secret a value", shows_value=False)
+            raise refusal("the secret is empty", "give the secret a value", shows_value=False)
         if "\0" in raw:
-            how = "remove it: no program can receive a zero byte"
-            raise refusal("contains a zero byte", how, shows_value=False)
+            how = "remove the byte: no program can receive it"
+            raise refusal("the secret contains a zero byte", how, shows_value=False)
         if len(raw.encode("utf-8", "surrogatepass")) > _LONGEST_SECRET:
-            why = f"has more than {_LONGEST_SECRET} bytes"
-            raise refusal(why, "a secret is a key or a password", shows_value=False)
+            why = f"the secret has more than {_LONGEST_SECRET} bytes"
+            raise refusal(why, "write only one key or one password as the secret", shows_value=False)
         return Secret(raw)
 
     def schema(self) -> dict[str, Any]:
-        """Return a string, encrypted or not."""
+        """Return the JSON Schema of a string, encrypted or not."""
         return {"anyOf": [{"type": "string"}, _ENCRYPTED]}
 
 
 @dataclass(frozen=True, slots=True)
 class OrOutput(ValueType):
-    """A value of another type, or an output of a resource, whose value is not known yet."""
+    """A value of the given type, or an output of a resource, whose value is not known yet."""
 
     kind: ValueType
 
@@ -179,7 +186,7 @@ class OrOutput(ValueType):
         return raw if is_output(raw) else self.kind.read(raw)
 
     def schema(self) -> dict[str, Any]:
-        """Return the schema of the other type: a file contains no outputs."""
+        """Return the schema of the given type, because a file contains no outputs."""
         return self.kind.schema()
 
 
@@ -197,17 +204,20 @@ class Number(ValueType):
         number = whole(raw)
         if number is None or not self.least <= number <= self.most:
             how = self.hint or f"write a number from {self.least} to {self.most}"
-            raise refusal(f"is not {self.what}", how)
+            raise refusal(f"the value is not {self.what}", how)
         return number
 
     def schema(self) -> dict[str, Any]:
-        """Return a whole number with its bounds."""
+        """Return the JSON Schema of a whole number with its bounds."""
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
 @dataclass(frozen=True, slots=True)
 class Fraction(ValueType):
-    """A decimal number within bounds, kept as its shortest text. `refused` works as in `Text`."""
+    """A decimal number within bounds, kept as its shortest text.
+
+    `refused` has the same meaning as in `Text`.
+    """
 
     what: str
     least: Decimal
@@ -221,30 +231,32 @@ class Fraction(ValueType):
         except InvalidOperation:
             number = None
         if number is None or not number.is_finite() or not self.least <= number <= self.most:
-            raise refusal(f"is not {self.what}", f"write a number from {self.least} to {self.most}")
+            raise refusal(f"the value is not {self.what}", f"write a number from {self.least} to {self.most}")
         if self.refused and (fault := self.refused(number)):
             raise refusal(*fault)
         return f"{number.normalize():f}"
 
     def schema(self) -> dict[str, Any]:
-        """Return a number with its bounds."""
+        """Return the JSON Schema of a number with its bounds."""
         return {"type": "number", "minimum": float(self.least), "maximum": float(self.most)}
 
 
 class Choice:
     """One of the words of a `Literal`, or of `words`.
 
-    `refused` maps words that we know but do not accept to the reason.
+    `refused` has further known words that are not accepted, each with the reason.
     """
 
     def __init__(
         self, what: str, words: Sequence[str] = (), *, refused: Mapping[str, str] | None = None
     ) -> None:
-        """Keep the words, the refused words, and what they name: `what`."""
+        """Store the accepted words, the refused words, and `what` the words mean, for messages."""
         self.what, self.words, self.refused = what, words, refused or {}
 
     def read(self, words: Sequence[str], raw: Any) -> str:
-        """Accept one of the words. YAML 1.1 reads some words as booleans, such as `yes` and `off`.
+        """Return the value if it is one of the words.
+
+        YAML 1.1 reads some words as booleans, such as `yes` and `off`.
 
         Raises:
             PydanticCustomError: the value is none of the words.
@@ -256,13 +268,13 @@ class Choice:
             return raw
         if isinstance(raw, str) and raw in self.refused:
             how = f"write {' or '.join(words)}"
-            raise refusal(f"is not supported: {self.refused[raw]}", how, meant=raw)
-        raise refusal(f"is not {self.what}", closest(str(raw), words))
+            raise refusal(f"the value is not supported: {self.refused[raw]}", how, meant=raw)
+        raise refusal(f"the value is not {self.what}", closest(str(raw), words))
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Let pydantic read one of the words."""
+        """Make pydantic accept only these words."""
         words = tuple(self.words) or get_args(source)
         return core_schema.no_info_plain_validator_function(
             partial(self.read, words), metadata={"words": list(words)}
@@ -271,7 +283,7 @@ class Choice:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Return an enum of the words."""
+        """Return the JSON Schema of an enum of the words."""
         return {"enum": schema["metadata"]["words"]}
 
 
@@ -282,7 +294,7 @@ class OrFalse:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Let pydantic accept false beside the first type."""
+        """Make pydantic accept false in addition to the first type."""
         return core_schema.no_info_wrap_validator_function(
             lambda raw, read: False if raw is False else read(raw),
             handler.generate_schema(get_args(source)[0]),
@@ -291,7 +303,7 @@ class OrFalse:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Return the first type or false."""
+        """Return the JSON Schema of the first type or false."""
         return {"anyOf": [handler(schema), {"const": False}]}
 
 
@@ -301,7 +313,7 @@ class _AsTuple:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Let pydantic read every element, so that all faults show."""
+        """Let pydantic read every element, so that the faults of all elements are reported."""
         items = handler.generate_schema(get_args(source)[0])
         return core_schema.no_info_before_validator_function(
             _elements, core_schema.tuple_variable_schema(items, strict=False)
@@ -314,7 +326,7 @@ class _AsMap:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Let pydantic read every entry."""
+        """Make pydantic read every entry of the map."""
         names, values = map(handler.generate_schema, get_args(source))
         return core_schema.no_info_before_validator_function(
             _entries, core_schema.dict_schema(names, values, strict=False)
@@ -323,7 +335,10 @@ class _AsMap:
 
 @dataclass(frozen=True, slots=True)
 class SectionMap:
-    """A `TypedDict` whose values are sections. It is read like a section; `what` names what it describes."""
+    """A `TypedDict` whose values are sections.
+
+    The map is read like a section; `what` says what the map describes.
+    """
 
     what: str
 
@@ -349,16 +364,16 @@ MapOf = Annotated[Mapping[K, T], _AsMap()]
 
 def _assert_text(raw: str) -> None:
     if _HALVES.search(raw):
-        raise refusal("contains half of a surrogate pair", "write the whole character")
+        raise refusal("the value contains half of a Unicode surrogate pair", "write the whole character")
 
 
 def _elements(raw: Any) -> Any:
     how = "write - and a space before each element"
     if isinstance(raw, Mapping):
-        # The message does not show the map: somebody may have written secrets in the place of their names.
-        raise refusal("is a map and not a list", how, shows_value=False)
+        # The message does not show the map: somebody may have written secrets instead of their names.
+        raise refusal("the value is a map and not a list", how, shows_value=False)
     if isinstance(raw, str | bytes) or not isinstance(raw, Sequence):
-        raise refusal("is not a list", how)
+        raise refusal("the value is not a list", how)
     return raw
 
 
@@ -366,7 +381,7 @@ def _entries(raw: Any) -> Any:
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
-        raise refusal("is not a map", "write name: value, one on each line")
+        raise refusal("the value is not a map", "write one `name: value` on each line")
     return raw
 
 
@@ -391,7 +406,7 @@ def valid(form: Any, raw: Any) -> Any:
 
 
 def whole(raw: Any) -> int | None:
-    """Return the whole number that a raw value stands for, or None."""
+    """Return the whole number that a raw value means, or None if the value is no whole number."""
     if isinstance(raw, bool):
         return None
     if isinstance(raw, int):

@@ -1,7 +1,7 @@
 """The base of every host resource: connections, the session with a host, and the provider's operations.
 
-It works without the rest of Portcullis: call write_ssh_config(), then declare resources. examples/one-file is
-an example.
+This package works without the rest of Portcullis: call write_ssh_config(), then declare resources.
+The folder examples/one-file has an example.
 """
 
 from portcullis.host.connections import Connection, add_connections, ssh_config_path, write_ssh_config

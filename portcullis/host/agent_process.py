@@ -1,4 +1,7 @@
-"""One ssh process that runs the agent on a host. It handles pipes, threads, and the end of the process."""
+"""One ssh process that runs the agent on a host.
+
+This module handles pipes, threads, and the end of the ssh process.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +43,9 @@ _PIECE = 1 << 16
 
 Json = dict[str, Any]
 
-# The session itself is the master of the shared connection. No background process may outlive it.
+# The session itself is the master of the shared connection. No background process may outlive the session.
 SHARED = ("-o", "ControlMaster=yes", "-o", "ControlPersist=no")
-# A new connection, which proves that a fresh login works.
+# These options force a new connection, which proves that a fresh login works.
 ALONE = ("-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ConnectTimeout=10")
 
 
@@ -89,7 +92,10 @@ class AgentProcess:
         try:
             word = self._ready.result(timeout)
         except FutureTimeout:
-            raise TimedOut(f"no session within {timeout:.0f} s", hint="is the host overloaded?") from None
+            raise TimedOut(
+                f"the SSH session to the host did not open within {timeout:.0f} s",
+                hint="check whether the host is overloaded",
+            ) from None
         if word == NO_PYTHON:
             raise self._failure()
         if word == NEED:
@@ -97,7 +103,7 @@ class AgentProcess:
             self._outgoing.put(f"{AGENT_HEADER} {len(bundle.data)}\n".encode() + bundle.data)
 
     def post(self, message: Json) -> Future[Json]:
-        """Send one request and return a future of its answer. This method never blocks."""
+        """Send one request and return a future for the answer. This method never blocks."""
         answer: Future[Json] = Future()
         with self._lock:
             if self.ended:
@@ -112,7 +118,7 @@ class AgentProcess:
         return self._stderr.decode(errors="replace")
 
     def abandon(self, number: int) -> bool:
-        """Stop waiting for an answer. Return whether no other answer is pending."""
+        """Stop the wait for one answer. Return whether no other answer is pending."""
         with self._lock:
             self._waiting.pop(number, None)
             return not self._waiting
@@ -122,7 +128,7 @@ class AgentProcess:
         self._child.kill()
 
     def close(self) -> None:
-        """Close the session's input, and kill the client if it does not end in time."""
+        """Close the session's input, and kill the ssh process if it does not end in time."""
         self._outgoing.put(None)
         try:
             self._child.wait(_TIME_TO_END)
@@ -168,7 +174,7 @@ class AgentProcess:
                     self._ready.set_result(word)
             if self._violation:
                 self._child.kill()
-        self._threads[0].join(2)  # wait for the last lines of ssh, which hold the reason
+        self._threads[0].join(2)  # wait for the last lines of ssh, which contain the reason
         with self._lock:
             self.ended = True
             waiting, self._waiting = self._waiting, {}
@@ -192,7 +198,10 @@ class AgentProcess:
         return bool(self._violation)
 
     def _answered(self, line: bytes) -> bool:
-        """Give an answer to the thread that waits for it. Return False if the session must end."""
+        """Pass an answer of the host to the thread that waits for it.
+
+        Return False if the session must end.
+        """
         try:
             answer = json.loads(line)
             with self._lock:
@@ -217,18 +226,20 @@ class AgentProcess:
             return ConnectionFailed(
                 self._violation,
                 hint="no agent of Portcullis sends this, so somebody else may control the host: "
-                "check it at your provider's console",
+                "check the host at your provider's console",
             )
         if self._ready.done() and not self._ready.exception() and self._ready.result() == NO_PYTHON:
             return PythonMissing(
                 "python3 is missing on the host",
-                hint="`pulumi up` installs it before the first change; to see drift now, install it by hand",
+                hint="`pulumi up` installs python3 before the first change; "
+                "to see drift now, install python3 yourself",
             )
         said = self.said
         if self._ready.done() and not self._ready.exception():
             last = said.strip().splitlines()[-1:]
             return SessionBroken(
                 ": ".join(["the session broke before the answer came", *last]),
-                hint="check that the host is up and has free memory, then run again: every run reads first",
+                hint="check that the host is up and has free memory, then run again: "
+                "each run reads the present state",
             )
         return explain(said, exit_code=self._child.poll())

@@ -1,4 +1,4 @@
-"""Checks the form of an agent's answers. A host is not trusted, so every other answer is refused."""
+"""Checks the form of an agent's answers. A host is not trusted, so an answer in another form is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def check(op: str, result: Json) -> Json:
     """
     for name, form in _FORMS.get(op, {}).items():
         if not form(result.get(name)):
-            raise not_ours(f"{name} of {op} is missing or has another form")
+            raise not_ours(
+                f"in the agent's answer to {op}, the field {name} is missing or has the wrong form"
+            )
     return result | {name: printable_values(result[name]) for name in _SPOKEN if name in result}
 
 

@@ -1,8 +1,8 @@
 """Starts the agent on a host: a shell script starts a few lines of Python, which load the agent.
 
 The host caches the agent under its hash. The client sends its first request at once, without waiting to learn
-whether the host has the agent. So a host with the agent costs no extra round trip. A host without it answers
-`need`, keeps the requests that have arrived, and reads the agent's bytes next.
+whether the host has the agent. So a host with the agent costs no extra round trip. A host without the agent
+answers `need`, keeps the requests that have arrived, and reads the agent's bytes next.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def agent_command(digest: str) -> str:
             'from="$SSH_CONNECTION"',
             f'$as_root env MALLOC_ARENA_MAX=1 python3 -I -c {shlex.quote(_LOADER)} {digest} "$from"',
             # The ssh client is the master of a shared connection and does not end while others use it. So a
-            # line on standard output must tell that the agent has ended.
+            # line on standard output must report that the agent has ended.
             f"echo {ENDED}",
         ]
     )

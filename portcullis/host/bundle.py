@@ -11,13 +11,16 @@ from pathlib import Path, PurePosixPath
 
 # The modules that run on a host, below the folder of this package.
 _ON_HOST = ("agent/*.py", "*/*/on_host.py", "*/*/on_host/*.py", "*/*/facts.py")
-# The earliest time that a zip can hold. With a fixed time, the hash is the same on every machine.
+# The earliest time that a zip file can contain. With a fixed time, the hash is the same on every machine.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The agent's zip, and its SHA-256 in hexadecimal digits, which names the copy on the host."""
+    """The agent's zip, and its SHA-256 in hexadecimal digits.
+
+    The copy on the host has the SHA-256 as its name.
+    """
 
     data: bytes
     digest: str

@@ -103,22 +103,24 @@ class Connection:
         for name, form, wanted in _FORMS:
             value = getattr(self, name)
             if value is not None and (not form.match(value) or value.startswith("-")):
-                raise ValueError(f"{name}: ssh_config cannot hold {value!r}; write {wanted}")
+                raise ValueError(f"{name}: ssh_config cannot contain {value!r}; write {wanted}")
         for name in ("port", "bootstrap_port"):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= _MAX_PORT:
                 raise ValueError(f"{name}: {value!r} is not a TCP port; write a number from 1 to {_MAX_PORT}")
         if self.identity_file is not None and re.search(r'["\x00-\x1f%]', self.identity_file):
             raise ValueError(
-                f"identity_file: {self.identity_file!r} has a character that ssh_config cannot hold"
+                f"identity_file: the path {self.identity_file!r} has a character that ssh_config cannot "
+                "contain"
             )
         if self.host_key is not None and not _HOST_KEY.match(self.host_key):
             raise ValueError(
-                "host_key: is not a public key; write `ssh-ed25519 AAAA…`, as `ssh-keyscan ADDRESS` prints it"
+                "host_key: the value is not a public key; write `ssh-ed25519 AAAA…`, as ssh-keyscan prints it"
             )
         if self.host_key is None and not self.trust_first_use:
             raise ValueError(
-                "host_key: is missing; pin it, or set trust_first_use to trust the first key shown"
+                "host_key: the host's public key is missing; write it, or set trust_first_use to trust "
+                "the key that the host shows first"
             )
 
 
@@ -147,8 +149,8 @@ def render_ssh_config(
     for alias, connection in sorted(connections.items()):
         if not _ALIAS.match(alias) or alias.endswith((BOOTSTRAP_SUFFIX, STRICT_SUFFIX)):
             raise ValueError(
-                f"host alias {alias!r}: use letters, digits, dots, dashes; "
-                f"not ending in {BOOTSTRAP_SUFFIX} or {STRICT_SUFFIX}"
+                f"the host alias {alias!r} is not valid: use letters, digits, dots and dashes, and do not "
+                f"end with {BOOTSTRAP_SUFFIX} or {STRICT_SUFFIX}"
             )
         others = _other_ports(connection, reached.get(alias))
         parts.append(_block(alias, connection, folder=folder, sockets=sockets, other_ports=others))
@@ -279,7 +281,10 @@ def missing_identity(ssh_config: str, alias: str) -> Path | None:
 
 
 def render_known_hosts(connections: Mapping[str, Connection]) -> str:
-    """Return the pinned keys, one line per alias. A changed address therefore keeps its pinned key."""
+    """Return the pinned keys, one line per alias.
+
+    A line has the alias and not the address, so a host keeps its pinned key when its address changes.
+    """
     return "".join(f"{alias} {c.host_key}\n" for alias, c in sorted(connections.items()) if c.host_key)
 
 

@@ -1,8 +1,8 @@
 """Connects to the first of several ports that answers: `dial.py [--through CONFIG JUMP] HOST PORT…`.
 
-OpenSSH knows one port per host. While a deploy changes the port, nobody knows on which port the host listens.
-The pinned host key makes it safe to try several. This script is a ProxyCommand: its standard input and output
-are the connection. It uses the standard library only.
+OpenSSH supports only one port per host. While a deploy changes the port, nobody knows on which port the host
+listens. The pinned host key makes it safe to try several ports. This script is a ProxyCommand: its standard
+input and output are the connection. The script uses the standard library only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import threading
 
 TIMEOUT = 8.0
-"""Seconds for all ports together."""
+"""The time limit for all ports together, in seconds."""
 _STAGGER = 1.5
 """Seconds without an answer before the next port is tried too. A firewall may drop packets silently."""
 ELSEWHERE = "the host listens on port"
@@ -25,7 +25,10 @@ _PIECE = 1 << 16
 
 
 def direct(host: str, ports: list[int]) -> tuple[int, int, int] | None:
-    """Connect; return the port and the descriptors to read from and to write to, or None."""
+    """Connect to the first of the ports that answers.
+
+    Return the port and the descriptors to read from and to write to, or None if no port answers.
+    """
     answers: queue.Queue[tuple[int, socket.socket | None]] = queue.Queue()
     found = threading.Event()
 
@@ -33,7 +36,7 @@ def direct(host: str, ports: list[int]) -> tuple[int, int, int] | None:
         try:
             connection = socket.create_connection((host, port), TIMEOUT)
             if found.is_set():
-                connection.close()  # sshd would wait for a login on it
+                connection.close()  # sshd would wait for a login on an open connection
             answers.put((port, connection))
         except OSError as error:
             # The same words as ssh uses, because `portcullis.host.ssh_errors` matches them.
@@ -92,7 +95,7 @@ def _through(config: str, jump: str, host: str, port: int) -> tuple[int, int] | 
 
 
 def carry(source: int, sink: int) -> None:
-    """Carry bytes both ways until the server ends the connection."""
+    """Copy bytes in both directions until the server ends the connection."""
     with selectors.DefaultSelector() as ready:
         ready.register(0, selectors.EVENT_READ, sink)
         ready.register(source, selectors.EVENT_READ, 1)
@@ -100,7 +103,7 @@ def carry(source: int, sink: int) -> None:
             for key, _ in ready.select():
                 data = os.read(key.fd, _PIECE)
                 if not data:
-                    return  # either side has ended; ssh closes its side only when it is done
+                    return  # either side has closed the connection; ssh closes its side only at its end
                 _write(key.data, data)
 
 
@@ -111,7 +114,11 @@ def _write(sink: int, data: bytes) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Try the ports in their order. The exit code is 1 if none answers."""
+    """Connect to the first port that answers, in the order of the arguments.
+
+    The next port is also tried if a port does not answer within `_STAGGER` seconds, or through a jump host
+    within `TIMEOUT` seconds. Return the exit code: 1 if no port answers, or if the connection breaks.
+    """
     if arguments[0] == "--through":
         config, jump, host, *rest = arguments[1:]
         ports = [int(port) for port in rest]

@@ -1,5 +1,6 @@
-"""All errors of the host layer, as one tree.
+"""All errors of the host layer, as one tree of classes.
 
+```text
 HostError
 ├── ConnectionFailed      no session could be opened, or the session broke
 │   ├── Unreachable       nothing answers at the address
@@ -12,6 +13,7 @@ HostError
 ├── RolledBack            a change broke the login, and the host has undone it
 ├── TimedOut              the host did not answer within the time limit
 └── AgentRefused          the agent on the host refused or failed; it has an error code
+```
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from portcullis.printable import printable
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The subject of an error: a host, and if known the resource and the thing on the host."""
+    """What an error is about: a host, and if known the resource and its path or name on the host."""
 
     host: str
     resource: str = ""
@@ -83,7 +85,7 @@ class HostKeyRefused(ConnectionFailed):
 
 
 class LoginRefused(ConnectionFailed):
-    """The host answered but accepted none of our keys."""
+    """The host answered but refused all our keys."""
 
 
 class SudoRefused(ConnectionFailed):
@@ -91,11 +93,11 @@ class SudoRefused(ConnectionFailed):
 
 
 class SessionBroken(ConnectionFailed):
-    """The session ended before an answer came. The host may or may not have done what was asked."""
+    """The session ended before an answer came. The host may or may not have carried out the request."""
 
 
 class PythonMissing(ConnectionFailed):
-    """The host has no python3. A change installs it first; a read only reports it."""
+    """The host has no python3. A change installs python3 first; a read only reports that it is missing."""
 
 
 class OtherSystem(HostError):
@@ -103,7 +105,10 @@ class OtherSystem(HostError):
 
 
 class RolledBack(HostError):
-    """No login worked after a change, so the host undid the change. The resource is as before."""
+    """No login worked after a change, so the host undid the change.
+
+    The resource is then in its earlier state.
+    """
 
 
 class TimedOut(HostError):
@@ -119,9 +124,10 @@ class AgentRefused(HostError):
 
 
 def not_ours(what: str) -> HostError:
-    """Return the error about an answer that no agent of this version gives. A host is not trusted."""
+    """Return the error for an answer that no agent of this version gives. A host is not trusted."""
     return HostError(
-        f"no agent of this version gives such an answer: {what}",
-        hint="preview with the version that was deployed, or deploy this version first; if the versions are "
-        "the same, somebody else may control the host: check it at your provider's console",
+        f"the answer does not come from an agent of this version: {what}",
+        hint="preview with the Portcullis version that deployed last, or deploy with this version first; "
+        "if the versions are the same, somebody else may control the host: check the host at your provider's "
+        "console",
     )

@@ -1,6 +1,6 @@
-"""Applies changes that could break the login as confirmed commits.
+"""Makes each change that could break the login as a confirmed commit.
 
-The agent arms an undo, makes the change, and answers with the id of the undo. We then log in again from
+The agent registers an undo, makes the change, and answers with the id of the undo. We then log in again from
 outside, over a new connection. Only this login confirms the change. If the login fails, the open session
 undoes the change. If that session is broken too, the host undoes the change by itself after a time window.
 """
@@ -46,16 +46,19 @@ def _window() -> float:
 WINDOW = _window()
 """The time window: seconds until a host undoes an unconfirmed change by itself."""
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between tries of the fresh login: sshd may be restarting, and fail2ban counts refused logins."""
+"""Seconds between two tries of the new login. sshd may restart now, and fail2ban counts refused logins."""
 _MARGIN = 60.0
-"""Seconds after the undo for a login to work: sshd delays clients that it refused (PerSourcePenalties)."""
+"""After the undo, a login must work again within this many seconds.
+
+sshd delays clients that it refused (PerSourcePenalties).
+"""
 
 _one_at_a_time: dict[str, threading.Lock] = {}
 _locks = threading.Lock()
 
 
 class GuardedProvider(HostProvider):
-    """A provider whose changes stay only after a fresh login."""
+    """A provider whose changes the host undoes unless a fresh login works."""
 
     def login(self, props: Props) -> Login:
         """Return the login that must work after the change. The default is the login of the session."""
@@ -63,12 +66,15 @@ class GuardedProvider(HostProvider):
         return Login()
 
     def login_after_removal(self, props: Props, result: Json) -> Login:
-        """Return the login that must work after the removal of the thing."""
+        """Return the login that must work after the removal of the resource."""
         del props, result
         return Login()
 
     def desired(self, props: Props) -> Any:
-        """Add the user that logs in afterwards, so that the agent can check that the change admits it."""
+        """Return the declaration, with the user that logs in after the change.
+
+        The agent checks that the host will accept this user.
+        """
         login = declared_login(props["host"], stack_name(props)) or props.get("login", "")
         return super().desired({**props, "login": login})
 
@@ -77,20 +83,22 @@ class GuardedProvider(HostProvider):
         return self.commit(channel, item, props, self.login(props))
 
     def commit(self, channel: Channel, item: Item, props: Props, login: Login) -> Json:
-        """Make one confirmed commit and return the facts after it. A kind may need several in a row.
+        """Make one confirmed commit and return the facts after it.
+
+        A kind may need several confirmed commits in a row.
 
         Raises:
-            RolledBack: the login failed, and the host is as before.
+            RolledBack: the login failed, and the host undid the change.
         """
         with _lock(props):
-            channel.families_in_use()  # finds the families while the login still works
+            channel.families_in_use()  # finds the address families while the login still works
             result = _request_with_undo(channel, lambda more: self.put(channel, item, props, **more))
             confirm(channel, result, login)
         facts: Json = result["facts"]
         return facts
 
     def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
-        """Remove the thing, and keep the removal after a fresh login has worked."""
+        """Remove the resource from the host, and keep the removal after a fresh login has worked."""
         with _lock(props):
             channel.families_in_use()
             ask = super().withdraw
@@ -100,13 +108,18 @@ class GuardedProvider(HostProvider):
 
 
 def _lock(props: Props) -> threading.Lock:
-    """Return the lock of a host. If two changes ran at once, a failed login would not tell which is wrong."""
+    """Return the lock of a host.
+
+    If two changes ran at once, a failed login would not show which change is wrong.
+    """
     with _locks:
         return _one_at_a_time.setdefault(f"{stack_name(props)} {props['host']}", threading.Lock())
 
 
 def _request_with_undo(channel: Channel, ask: Callable[[Json], Json]) -> Json:
-    """Request a change with an armed undo. If the change breaks the session, find out what happened.
+    """Request a change with an armed undo.
+
+    If the change breaks the session, find out whether the host kept or undid the change.
 
     Raises:
         RolledBack: the change broke the session, and the host undid the change.
@@ -120,7 +133,7 @@ def _request_with_undo(channel: Channel, ask: Callable[[Json], Json]) -> Json:
 
 
 def _outcome_after_broken_session(channel: Channel, attempt: str, broken: HostError) -> HostError:
-    """Log in until the host has undone the change, and return the error that says so."""
+    """Log in until the host has undone the change, and return the error that reports it."""
     why = f"the change broke the session that made it ({broken.cause})"
     gave_up = time.monotonic() + WINDOW + _MARGIN
     while time.monotonic() < gave_up:
@@ -143,10 +156,10 @@ _CONSOLE = "log in at your provider's console: `journalctl -u 'portcullis-guard-
 
 
 def confirm(channel: Channel, result: Json, login: Login) -> None:
-    """Confirm a put or remove by a fresh login, if its answer names an armed undo.
+    """Confirm a `put` or `remove` by a fresh login, if the result contains the id of an armed undo.
 
     Raises:
-        RolledBack: no login worked, and the host is as before.
+        RolledBack: no login worked, and the host undid the change.
     """
     guard = result.get("guard")
     if not guard:
@@ -158,7 +171,7 @@ def confirm(channel: Channel, result: Json, login: Login) -> None:
 
 
 def _login_error(attempt: Callable[[], object]) -> HostError | None:
-    """Try a login several times. Return None if it works, otherwise the error."""
+    """Try a login several times. Return None if a login works, otherwise the error."""
     failure: HostError | None = None
     deadline = time.monotonic() + WINDOW / 3
     for pause in (*_PAUSES, 0.0):
@@ -177,14 +190,17 @@ def _login_error(attempt: Callable[[], object]) -> HostError | None:
 
 
 def _undo(channel: Channel, guard: str, failure: HostError) -> RolledBack | None:
-    """Undo the change and verify that. Return the error that says so, or None if the change is confirmed."""
+    """Undo the change and check that a login works again.
+
+    Return the error that reports the undo, or None if the change is confirmed.
+    """
     refused = f"after the change, a fresh login failed: {failure.cause}"
     try:
         done = channel.request("rollback", timeout=READ_TIMEOUT, write=True, guard=guard)
     except HostError:
         done = None  # the session is broken too: the host undoes the change by itself
     if done and done["confirmed"]:
-        return None  # the login had worked, and only its answer was lost
+        return None  # the login had worked, and only the host's answer was lost
     gave_up = time.monotonic() + _MARGIN + (0 if done else WINDOW)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""`Host`: the facts about a host that all its parts need."""
+"""`Host`: the arguments that all resources and components on a host share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host: the arguments that all its resources and components share.
+    """The arguments about a host that its resources and components need.
 
     Attributes:
-        alias: its name in the settings and in ssh_config; never an address.
-        os: its operating system, such as "debian-13". Rendered files depend on it. If the host runs another
-            one, every change is refused.
-        adopt: let the first `up` replace existing things that differ from their declaration.
+        alias: the host's name in the settings and in ssh_config; never an address.
+        os: the host's operating system, such as "debian-13". Rendered files depend on the operating system.
+            If the host runs another operating system, every change is refused.
+        adopt: whether the first `up` may replace existing files and services that differ from their
+            declaration.
 
     Raises:
         ArgumentsError: the alias or the operating system is not valid.
@@ -24,8 +25,8 @@ class Host:
     adopt: bool = False
 
     def __post_init__(self) -> None:
-        """Check the values now, because every resource would fail on them later."""
-        # Not at the top: the provider imports this module, but needs no pydantic.
+        """Check the values now, because every resource would fail later with wrong values."""
+        # This import is not at the top, because the provider imports this module but needs no pydantic.
         from portcullis.config.arguments import faults_in  # noqa: PLC0415
         from portcullis.config.faults import ArgumentsError  # noqa: PLC0415
         from portcullis.config.forms import Alias, Os  # noqa: PLC0415

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from portcullis.host.agent_process import Json
     from portcullis.provider.changes import Change
 
-# An output of many kinds that is no input. Other outputs are inputs, `chosen` or `remembered`.
+# Many kinds have this output, which is no input. Other outputs are inputs, `chosen` or `remembered`.
 _REVISION = "revision"
 REDACTED = "<changed on the host, and not shown to the preview key>"
 """Replaces content that differs from the written content, because it may be a secret."""
@@ -71,7 +71,10 @@ _FORMER = "__former"
 
 
 def is_known(value: object) -> bool:
-    """Tell whether the value of a property is known. In a preview it may come from a future resource."""
+    """Tell whether the value of a property is known.
+
+    In a preview, the value may come from a resource that does not exist yet.
+    """
     return not isinstance(value, Unknown) and value != pulumi.runtime.rpc.UNKNOWN
 
 
@@ -83,8 +86,7 @@ def mode_text(mode: str) -> str:
 class Normaliser:
     """Collects a resource's inputs in their normal form, and all their faults at once.
 
-    The form matters: if `check` writes a value in another form than `read` returns it, every preview shows a
-    difference.
+    The form matters: if `check` and `read` return one value in two forms, every preview shows a difference.
     """
 
     def __init__(self, news: Props) -> None:
@@ -148,7 +150,7 @@ class Normaliser:
         self.inputs[name] = value
 
     def result(self) -> CheckResult:
-        """Return the result for the engine."""
+        """Return the result of `check` for Pulumi's engine."""
         return CheckResult(self.inputs, self.failures)
 
 
@@ -177,17 +179,19 @@ class HostProvider(Provider):
 
     @abstractmethod
     def normalise(self, inputs: Normaliser) -> None:
-        """Accept the inputs of this kind. `check` accepts the inputs that all kinds share."""
+        """Check the inputs of this kind. `check` handles the inputs that all kinds share."""
 
     def desired(self, props: Props) -> Any:
-        """Return the declaration. `check` and `diff` cannot call this, because a value may be unknown there.
+        """Return the declaration.
+
+        `check` and `diff` cannot call this method, because they may get unknown values.
 
         Raises:
             HostError: another version of Portcullis wrote the state.
         """
         names = {field.name for field in fields(self.desired_type)}
         try:
-            # A state of another version may have inputs that this version does not know.
+            # A state of another version may have inputs that this version does not have.
             return decode(self.desired_type, {key: value for key, value in props.items() if key in names})
         except Malformed as error:
             raise HostError(
@@ -196,46 +200,52 @@ class HostProvider(Provider):
             ) from None
 
     def item(self, props: Props) -> Item:
-        """Return what the agent needs to find and read the thing."""
+        """Return the spec, by which the agent finds and reads the resource."""
         wanted = self.desired(props)
         return Item(self.kind, wanted.id, encode(wanted.spec()))
 
     def live_inputs(self, facts: Any) -> Props:
-        """Return the inputs with a live value in the facts. A fact that is None is unknown or not managed."""
+        """Return the inputs in `live`, each with its value from the facts.
+
+        A fact that is None is unknown or not managed.
+        """
         told = {name: encode(getattr(facts, name)) for name in self.live}
         return {name: value for name, value in told.items() if value is not None}
 
     @abstractmethod
     def absent_inputs(self) -> Props:
-        """Return inputs that show people that the thing is missing on the host."""
+        """Return inputs that show people that the resource is missing on the host."""
 
     def asked(self, item: Item, props: Props) -> Json:
-        """Return the fields that every request about the thing contains."""
+        """Return the fields that every request about the resource contains."""
         return {
             "stack": stack_of(props), "kind": item.kind, "item": item.id, "spec": item.spec,
             "desired": encode(self.desired(props)), "owner": props["managed_by"], "who": who(),
         }  # fmt: skip
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
-        """Bring the thing to its desired state and return the facts after it."""
+        """Bring the resource to its declared state on the host, and return the facts after it."""
         facts: Json = self.put(channel, item, props)["facts"]
         return facts
 
     def put(
         self, channel: Channel, item: Item, props: Props, *, timeout: float = WRITE_TIMEOUT, **more: Any
     ) -> Json:
-        """Ask the agent to bring the thing to its desired state, and return the answer."""
+        """Ask the agent to bring the resource to its declared state, and return the answer."""
         return channel.request(
             "put", timeout=timeout, write=True, adopt=bool(props.get("adopt")),
             former=props.get(_FORMER, ""), **self.asked(item, props), **more,
         )  # fmt: skip
 
     def withdraw(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
-        """Ask the agent to remove or restore the thing, and return the answer."""
+        """Ask the agent to remove the resource or to restore its original, and return the answer."""
         return channel.request("remove", timeout=WRITE_TIMEOUT, write=True, **self.asked(item, props), **more)
 
     def check(self, olds: Props, news: Props) -> CheckResult:
-        """Bring inputs into their normal form. This is the last check after settings and arguments."""
+        """Bring inputs into their normal form.
+
+        This check comes after the checks of settings and arguments.
+        """
         del olds
         try:
             sets = {name: _by_member(news[name], word) for name, word in self.sets.items() if name in news}
@@ -271,7 +281,10 @@ class HostProvider(Provider):
                 inputs.fail(name, f"must be {_type_words(self.desired_type, name)}")
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Replace only if the identity changed. `changes` stays None, so the engine prints property diffs."""
+        """Tell Pulumi's engine to replace the resource only if the identity changed.
+
+        `changes` stays None, so Pulumi's engine prints property diffs.
+        """
         del id_
         changed = [
             key for key in self.identity if is_known(news.get(key)) and olds.get(key) != news.get(key)
@@ -279,12 +292,15 @@ class HostProvider(Provider):
         return DiffResult(replaces=changed, delete_before_replace=True)
 
     def create(self, props: Props) -> CreateResult:
-        """Create the thing, or take over an existing one that is equal. With `adopt`, it may differ."""
+        """Create the resource on the host, or take over an existing one that is as declared.
+
+        With `adopt`, the existing one may differ from the declaration.
+        """
         outs = self._put(props)
         return CreateResult(f"{props['host']}:{self.item(props).id}", outs)
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Bring the thing back to its desired state."""
+        """Bring the resource back to its declared state on the host."""
         del id_
         former = olds["managed_by"]
         return UpdateResult(self._put(news if former == news["managed_by"] else {**news, _FORMER: former}))
@@ -328,7 +344,7 @@ class HostProvider(Provider):
             survey(channel, stack_of(props)).changed(item)
 
     def importable(self, item: str) -> Props | None:
-        """Return the inputs of an import that the host cannot tell, or None if the kind cannot be imported.
+        """Return the inputs of an import that do not come from the host, or None if the kind has no import.
 
         Args:
             item: the part of the id after the alias, such as /etc/motd.
@@ -345,8 +361,8 @@ class HostProvider(Provider):
         host, _, item = id_.partition(":")
         if not host or not item:
             raise HostError(
-                f"{id_!r} is not an id for an import",
-                hint="write the host's alias, a colon, and the thing, such as web1:/etc/motd",
+                f"{id_!r} is not a valid id for an import",
+                hint="write the host's alias, a colon, and the path or name of the resource: web1:/etc/motd",
             )
         wanted = self.importable(item)
         if wanted is None:
@@ -356,7 +372,10 @@ class HostProvider(Provider):
             facts = self._facts(props)
             if printable_values(facts) != facts:
                 # The state would hold the printable form, and the next `up` would write that form.
-                raise HostError("it contains characters that are not safe to print", hint=_BY_ADOPTION)
+                raise HostError(
+                    "the file or setting to import contains characters that are not safe to print",
+                    hint=_BY_ADOPTION,
+                )
         if not facts["exists"]:
             return None
         revision = {_REVISION: facts[_REVISION]} if _REVISION in facts else {}
@@ -378,11 +397,14 @@ class HostProvider(Provider):
         return self.differing(change, subject) if change.op == "update" else [whole]
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Describe how an existing thing differs from its declaration."""
+        """Describe the differences between an existing resource and its declaration."""
         return [changes.plain(change, subject)]
 
     def _typed(self, facts: Json) -> Any:
-        """Return facts as an object of their class. A host is not trusted and may run another version."""
+        """Return facts as an object of their class.
+
+        The facts are checked, because the host is not trusted.
+        """
         try:
             return decode(self.facts_type, dict(facts))
         except Malformed as error:
@@ -406,7 +428,7 @@ class HostProvider(Provider):
         return outs
 
     def _one(self, facts: Json, name: str) -> Any:
-        """Return one of the facts."""
+        """Return one fact, and check its type."""
         try:
             wire.assert_type(self.facts_type, name, facts.get(name))
         except Malformed as error:
@@ -428,12 +450,12 @@ def _type_words(declared: type[Desired], name: str) -> str:
 
 
 def _is_set(held: Any) -> bool:
-    """Tell whether a value is a set of texts: a list, or a map by member."""
+    """Tell whether a value is a set of texts: a list, or a map whose keys are the members."""
     return isinstance(held, list | dict) and all(isinstance(member, str) for member in held)
 
 
 def _by_member(members: Any, word: str) -> Any:
-    """Return a set as a map by member, if it is given as a list."""
+    """Return a set as a map whose keys are the members. A set that is a map already stays unchanged."""
     if not isinstance(members, list):
         return members
     return dict.fromkeys(members, word) if all(map(is_known, members)) else pulumi.output.UNKNOWN
@@ -443,23 +465,23 @@ def told(facts: Json, props: Props) -> Json:
     """Return facts, and fill in the values that the host redacts for the preview key.
 
     If the host says that a redacted value is unchanged, the value of the state takes its place. Otherwise
-    `REDACTED` does.
+    `REDACTED` takes its place.
 
     Raises:
         HostError: the host's agent has another version and omits a needed fact.
     """
     redacted = facts.get("redacted") or {}
     if not isinstance(redacted, dict):
-        raise not_ours("redacted is no map")
+        raise not_ours("the field `redacted` in the agent's answer is not a map")
     kept = {name: props.get(name) if said == UNCHANGED else REDACTED for name, said in redacted.items()}
     return _Facts({**facts, **kept})
 
 
 class _Facts(dict[str, Any]):
-    """Facts that raise an error for people if one is missing."""
+    """Facts as a map that raises an error for people if a fact is missing."""
 
     def __missing__(self, name: str) -> Any:
-        raise not_ours(f"{name!r} is missing")
+        raise not_ours(f"the field {name!r} is missing in the agent's answer")
 
 
 def stack_name(props: Props) -> str:

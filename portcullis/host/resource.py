@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 
 class HostResource(pulumi.CustomResource):
-    """A thing on a host. `host` is the alias from the settings, never an address.
+    """A resource on a host, such as a file or a service.
+
+    `host` is the alias from the settings, never an address.
 
     Attributes:
         host: alias of the host.
-        revision: changes with every write, so that a service that reads the thing can depend on it.
-            In a preview it is unknown if `up` will write the thing.
+        revision: changes with every write, so that a service that reads the file can depend on it. In a
+            preview, the revision is unknown if `up` will write the resource.
     """
 
     host: pulumi.Output[str]
@@ -59,10 +61,10 @@ class HostResource(pulumi.CustomResource):
 
 
 def is_secret(value: pulumi.Input[str]) -> Awaitable[bool | None] | None:
-    """Tell whether a value is marked secret. Plugins get plain values, so resources pass this as an input.
+    """Tell whether a value is marked secret.
 
-    It returns None instead of False, because an input that `check` drops would show as a change in every
-    refresh.
+    Plugins get plain values, so resources pass this result as an input. The result is None instead of False,
+    because an input that `check` drops would show as a change in every refresh.
     """
     return is_any_secret([value])
 

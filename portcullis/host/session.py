@@ -2,8 +2,8 @@
 
 All threads of the provider share the process. Each thread sends a request with a number and waits for the
 answer with that number. The process is also the master of the shared connection, so that pulumi-docker's own
-ssh processes use the same connection. It ends when its standard input closes, which also happens if the
-provider is killed. The agent ends with it.
+ssh processes use the same connection. The ssh process ends when its standard input closes, which also happens
+if the provider is killed. The agent ends together with the ssh process.
 """
 
 from __future__ import annotations
@@ -82,17 +82,17 @@ class Channel(Protocol):
         ...
 
     def reached(self, port: int) -> None:
-        """Remember the port on which the host listens from now on."""
+        """Store the port on which the host listens from now on."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A login that must work.
+    """A login that must work after a change.
 
     Attributes:
-        declared: log in as the declared user, even if the session uses another user.
-        port: log in as the declared user on this port only.
+        declared: whether to log in as the declared user, even if the session uses another user.
+        port: the only port to try, with the declared user; None for the ports of the alias.
     """
 
     declared: bool = False
@@ -131,13 +131,16 @@ class Session:
 
         Args:
             op: an operation of the agent.
-            timeout: seconds until the request gives up the session.
-            write: the operation changes the host. It is never sent twice, and may install python3 first.
+            timeout: seconds to wait for the answer. After this time, the session is closed unless other
+                requests still wait.
+            write: whether the operation changes the host. Such an operation is never sent twice, and may
+                install python3 first.
             arguments: the operation's own fields.
 
         Raises:
             ConnectionFailed: the session did not open, or it broke.
-            TimedOut: no answer came in time. Only the next read tells whether the agent has finished.
+            TimedOut: no answer came in time. Only the next read shows whether the agent has finished the
+                operation.
             AgentRefused: the agent refused or failed.
             OtherSystem: the host runs another operating system than the declared one.
         """
@@ -180,7 +183,7 @@ class Session:
         return answer
 
     def reached(self, port: int) -> None:
-        """Remember the port on which a login has just worked, also for the next run."""
+        """Store the port on which a login has just worked, also for the next run."""
         remember_port(self._project / self._config, self.host, port)
         set_port(self._project / self._config, self.host, port)
 
@@ -197,7 +200,9 @@ class Session:
             process.wait_ready(_LOGIN_TIMEOUT)
             return answers.check(op, _result(answer.result(_LOGIN_TIMEOUT)))
         except FutureTimeout:
-            raise TimedOut(f"a fresh login gave no answer within {_LOGIN_TIMEOUT:.0f} s") from None
+            raise TimedOut(
+                f"a fresh login to the host gave no answer within {_LOGIN_TIMEOUT:.0f} s"
+            ) from None
         finally:
             process.close()
 
@@ -232,12 +237,12 @@ class Session:
         if config.exists() and only_looks(config.read_text(), self.host):
             raise AgentRefused(
                 READ_ONLY,
-                "the preview key reads and changes nothing",
+                "the preview key may only read, but this operation changes the host",
                 hint="unset PORTCULLIS_ACCESS and use the deploy key",
             )
 
     def _assert_system(self) -> None:
-        """Check the operating system once before the first change: a first `up` has read nothing yet."""
+        """Check the operating system before the first change, because a first `up` has read nothing yet."""
         with self._system:
             if not self._system_is_right and self._declared_system():
                 said = answers.check("hello", self._request("hello", READ_TIMEOUT, True, {}))  # noqa: FBT003
@@ -250,7 +255,8 @@ class Session:
             raise OtherSystem(
                 f"the host runs {found}, but the settings declare {declared}",
                 prop="os",
-                hint=f"write os: {found} for this host, since its rendered files depend on it",
+                hint=f"write os: {found} for this host: some files that Portcullis writes depend on the "
+                "system",
             )
 
     def _declared_system(self) -> str | None:
@@ -270,8 +276,8 @@ class Session:
                     if process.abandon(number):
                         self._forget(process)
                     raise TimedOut(
-                        f"no answer to {op!r} within {timeout:.0f} s",
-                        hint="the host may be overloaded: check it, then run again",
+                        f"the host gave no answer to the request {op!r} within {timeout:.0f} s",
+                        hint="check whether the host is overloaded, then run the command again",
                     ) from None
                 except ConnectionFailed:
                     self._forget(process)
@@ -309,15 +315,17 @@ class Session:
         config = self._project / self._config
         if not config.exists():
             raise ConnectionFailed(
-                f"{self._config} is missing, so the address of the host is unknown",
-                hint="the program writes this file: run `portcullis preview` once "
-                "before a destroy or an import, which read the hosts before they run the program",
+                f"the file {self._config} is missing, so the address of the host is unknown",
+                hint="run `portcullis preview` once, which writes this file; a destroy and an import need "
+                "the file "
+                "before the program runs",
             )
         aliases = [self.host]
         text = config.read_text()
         if f"\nHost {self.host}\n" not in text:
             raise ConnectionFailed(
-                "the settings declare no host with this alias", hint="add it under portcullis:hosts"
+                f"the settings declare no host with the alias {self.host}",
+                hint="add the host under portcullis:hosts",
             )
         if f"\nHost {self.host}{BOOTSTRAP_SUFFIX}\n" in text:
             aliases.append(self.host + BOOTSTRAP_SUFFIX)
@@ -383,7 +391,10 @@ class Session:
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _remember_login(self, alias: str, process: AgentProcess) -> None:
-        """Remember the alias that worked, and if the declared port worked, do not try other ports again."""
+        """Store the alias with which the login worked.
+
+        If the login worked on the declared port, do not try other ports again.
+        """
         self._alias = alias
         config = self._project / self._config
         if alias == self.host and ELSEWHERE not in process.said and dials_several(config, alias):
@@ -407,13 +418,16 @@ class Session:
 
 
 def _assert_protocol(result: Json) -> None:
-    """Refuse an agent with another protocol. Only previews meet one: a deploy sends its own agent."""
+    """Refuse an agent with another protocol.
+
+    Only a preview can find such an agent, because a deploy sends its own agent.
+    """
     found = result.get("protocol", PROTOCOL)
     if found != PROTOCOL:
         raise AgentRefused(
             "version",
-            f"the host has an agent of another version: protocol {found}, where this program has {PROTOCOL}",
-            hint="preview with the version that was deployed, or deploy this version first",
+            f"the host has an agent of another version: protocol {found}, but {PROTOCOL} is needed",
+            hint="preview with the Portcullis version that deployed last, or deploy with this version first",
         )
 
 
@@ -422,12 +436,14 @@ def _result(answer: Json) -> Json:
         raise refusal(answer.get("error"))
     result = answer.get("result")
     if not isinstance(result, dict):
-        raise ConnectionFailed("no agent of this version gives such an answer: the result is no map")
+        raise ConnectionFailed(
+            "the answer does not come from an agent of this version: the result is not a map"
+        )
     return result
 
 
 def refusal(error: object) -> AgentRefused:
-    """Turn the agent's error object into an exception. A host is not trusted to send a valid one."""
+    """Turn the agent's error object into an exception. A host is not trusted to send a valid error."""
     said = error if isinstance(error, dict) else {}
     return AgentRefused(
         str(said.get("code", "internal")),

@@ -1,7 +1,7 @@
-"""Turns the messages of OpenSSH and sudo into our own errors. Pure.
+"""Turns the messages of OpenSSH and sudo into our own errors. The functions do no I/O.
 
 OpenSSH exits with 255 for its own failures, and also if the remote command exits with 255. So only the text
-tells the cause. The texts are stable: they are the same in OpenSSH 7 to 10.
+shows the cause. The texts are stable: they are the same in OpenSSH 7 to 10.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The base of resources that report undeclared files ("strangers") in their part's own folder.
+"""The base of resources that report undeclared files ("strangers") in the configuration folder of a program.
 
-Portcullis only reports these files. It never removes them.
+Portcullis only reports these files. Portcullis never removes undeclared files.
 """
 
 from __future__ import annotations
@@ -48,12 +48,15 @@ FROM_UCF = "cp --remove-destination /var/lib/ucf/cache/{cached} {path}"
 
 
 class TellsStrangers(HostProvider):
-    """Base of providers whose facts have `strangers`. A report has a line for each file, and `up` warns."""
+    """Base of providers whose facts contain `strangers`, the undeclared files.
 
-    # After a change, the state holds the undeclared files that are really there.
+    A report has a line for each undeclared file, and `up` shows a warning.
+    """
+
+    # After a change, the state contains the undeclared files that exist on the host.
     chosen = ("strangers",)
     reload: ClassVar[str]
-    """The command that makes the part read its files again."""
+    """The command that makes the program read its configuration again."""
 
     def put(self, channel: Channel, item: Item, props: Props, **more: Any) -> Json:
         """Make the declared change, and warn about undeclared files."""
@@ -85,17 +88,17 @@ class TellsStrangers(HostProvider):
         said = str(change.live.get("broken") or "")
         if not said or not change.changes("broken"):
             return []
-        stays_so = "no reload works until you repair it"
+        stays_so = "no reload works until you repair the configuration"
         return [Line(program, said, stays_so, Severity.WRONG, at=("broken",))]
 
 
 def remedy(path: str, text: str, reload: str) -> str:
-    """Return what a person can do about an undeclared file, as a command to paste.
+    """Return the remedy for an undeclared file, as a command to paste.
 
     Args:
         path: the path of the file.
         text: the text of `portcullis.agent.strangers` about the file.
-        reload: the command that makes the part read its files again.
+        reload: the command that makes the program read its configuration again.
     """
     at = shlex.quote(path)
     if text == WITHOUT_EFFECT:
@@ -119,7 +122,7 @@ def remedy(path: str, text: str, reload: str) -> str:
 
 
 def severity(text: str) -> Severity:
-    """Return the severity of an undeclared file, by its text."""
+    """Return the severity of an undeclared file, as its text in the facts tells."""
     access = _ACCESS.match(text)
     if access and access[0]:
         return Severity.OPEN  # another user can write a file that root reads
@@ -129,7 +132,7 @@ def severity(text: str) -> Severity:
 
 
 def check_accepted(inputs: Normaliser) -> None:
-    """Accept the input `accepted`, and declare that there are no other undeclared files."""
+    """Accept the input `accepted`, and declare that no other undeclared files exist."""
     accepted = inputs.news.get("accepted")
     inputs.inputs |= {"accepted": accepted if accepted is not None else {}, "strangers": {}}
     for path, reason in (accepted or {}).items() if is_known(accepted) else ():

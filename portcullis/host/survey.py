@@ -1,7 +1,11 @@
 """Reads the facts of a host: one request answers every read of an operation.
 
-The first read asks the agent for everything that this stack manages on the host. That answer serves the other
-reads too. The list on the host may be incomplete: an item that it lacks gets a request of its own.
+The first read asks the agent for everything that this stack manages on the host. The answer to the first read
+serves the other reads too. The list on the host may be incomplete: an item that is missing in the list gets a
+request of its own.
+
+The first read of a stack asks all its hosts at the same time. So the stack waits only once, for the slowest
+host.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A thing on a host: its kind, its identity, and what the agent needs to read it."""
+    """A resource on a host: its kind, its identity, and the spec by which the agent reads it."""
 
     kind: str
     id: str
@@ -27,7 +31,7 @@ class Item:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The identity of the thing on its host."""
+        """The identity of the resource on its host."""
         return self.kind, self.id
 
     def message(self) -> Json:
@@ -60,7 +64,7 @@ class Survey:
                 self._ask(item)
                 known = self._known.get(item.key)
         if known is None:
-            raise not_ours(f"the {item.kind} {item.id} is missing in it")
+            raise not_ours(f"the {item.kind} {item.id} is missing in the agent's answer")
         if "error" in known:
             raise refusal(known["error"])
         facts: Json = known["facts"]
@@ -95,7 +99,7 @@ class Survey:
 def _answers(found: Json, item: Item) -> bool:
     """Tell whether facts are about exactly this spec.
 
-    The preview key gets facts about the recorded spec, and such facts name no spec.
+    For the preview key, the host answers about the spec in its record, and the answer contains no spec.
     """
     return "spec" not in found or bool(found["spec"] == item.spec)
 

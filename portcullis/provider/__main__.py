@@ -1,4 +1,4 @@
-"""The plugin: a gRPC server on the loopback address. It prints its port as the first line."""
+"""The plugin: a gRPC server on the loopback address. The plugin prints its port as the first line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ thread. With fewer workers than calls, one slow host would delay the other hosts
 """
 _OPTIONS = (
     ("grpc.max_receive_message_length", 400 * 1024 * 1024),  # the engine's own limit
-    # A call may have to wait for the calls before it. By default gRPC drops it after 30 seconds.
+    # A call may have to wait for earlier calls. By default, gRPC drops such a call after 30 seconds.
     ("grpc.server_max_unrequested_time_in_server", 30 * 60),
 )
 
@@ -36,7 +36,7 @@ The launcher script of a checkout removes them as well.
 
 
 def serve(servicer: Servicer) -> tuple[grpc.Server, int]:
-    """Start the server, and return it with its port."""
+    """Start the server, and return the server and its port."""
     server = grpc.server(ThreadPoolExecutor(WORKERS), options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -34,7 +34,7 @@ class CheckFailure:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The inputs in their normal form, and all their faults."""
+    """The result of a check: the inputs in their normal form, and all their faults."""
 
     inputs: Props
     failures: list[CheckFailure] = field(default_factory=list)
@@ -45,10 +45,10 @@ class DiffResult:
     """The result of a comparison.
 
     Attributes:
-        changes: whether there is a difference. If it is None, the engine compares the inputs itself, and
+        changes: whether there is a difference. With None, Pulumi's engine compares the inputs itself, and
             prints each difference.
         replaces: changed inputs that require a replacement.
-        delete_before_replace: delete the old thing before creating the new one.
+        delete_before_replace: whether to delete the old resource before the new one is created.
     """
 
     changes: bool | None = None
@@ -58,7 +58,7 @@ class DiffResult:
 
 @dataclass(frozen=True, slots=True)
 class CreateResult:
-    """The id of a new thing, and all its outputs."""
+    """The result of a creation: the id of the new resource, and all its outputs."""
 
     id: str
     outs: Props
@@ -66,11 +66,13 @@ class CreateResult:
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """The live values, as outputs and as inputs. The engine compares inputs to show drift.
+    """The result of a read: the live values, as outputs and as inputs.
+
+    Pulumi's engine compares inputs to show drift.
 
     Attributes:
-        secrets: the names of secret outputs and inputs. Only an import needs them: for a thing in the state,
-            the engine marks the same properties as in the state.
+        secrets: the names of secret outputs and inputs. Only an import needs `secrets`: for a resource in the
+            state, Pulumi's engine marks the same properties as in the state.
     """
 
     id: str
@@ -81,15 +83,16 @@ class ReadResult:
 
 @dataclass(frozen=True, slots=True)
 class UpdateResult:
-    """All outputs of a changed thing."""
+    """The result of an update: all outputs of the changed resource."""
 
     outs: Props
 
 
 class Provider(ABC):
-    """The provider of one kind of resource. It has no state, and many threads may call it at once.
+    """The provider of one kind of resource.
 
-    The resource's class is in the same module. `FileProvider` serves the class `File`, which the engine calls
+    A provider has no state, and many threads may call it at once. The class of the resource is in the same
+    module as its provider. `FileProvider` serves the class `File`, which Pulumi's engine calls
     `portcullis:index:File`.
     """
 
@@ -113,46 +116,56 @@ class Provider(ABC):
 
     @abstractmethod
     def check(self, olds: Props, news: Props) -> CheckResult:
-        """Bring inputs into their normal form. Some may be unknown. Never connects."""
+        """Bring inputs into their normal form.
+
+        Some inputs may be unknown. This method never connects to a host.
+        """
 
     @abstractmethod
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Compare the state's outputs with checked inputs. Some may be unknown. Never connects."""
+        """Compare the state's outputs with checked inputs.
+
+        Some inputs may be unknown. This method never connects to a host.
+        """
 
     @abstractmethod
     def create(self, props: Props) -> CreateResult:
-        """Create the thing."""
+        """Create the resource."""
 
     @abstractmethod
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Read the thing that the state's outputs describe."""
+        """Read the resource that the state's outputs describe."""
 
     @abstractmethod
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Change the thing."""
+        """Change the resource."""
 
     @abstractmethod
     def delete(self, id_: str, props: Props) -> None:
-        """Delete the thing."""
+        """Delete the resource."""
 
     @abstractmethod
     def import_(self, id_: str, urn: str) -> ReadResult | None:
-        """Read a thing for `pulumi import`. Return None if there is no thing with this id.
+        """Read a resource for `pulumi import`. Return None if there is no resource with this id.
 
         Raises:
             Exception: this kind, or this id, cannot be imported.
         """
 
     def lines(self, change: Change) -> list[Line]:
-        """Describe the changes of a resource for people, one line for each thing. Never connects."""
+        """Describe the changes of a resource for people, one line for each change.
+
+        This method never connects to a host.
+        """
         return [plain(change, change.name)]
 
 
 def import_kinds(*packages: str) -> None:
-    """Import every module with kinds: the module or package `resource` in the folder of each part.
+    """Import every module with kinds: the module or package `resource` in each folder of a package.
 
     Args:
-        packages: the packages with parts. The default is all of them.
+        packages: the packages to search, such as `portcullis.components`. By default, all packages with kinds
+            are searched.
     """
     for package in packages or (GENERAL_KINDS, f"{PACKAGE}.components"):
         for part in pkgutil.iter_modules(importlib.import_module(package).__path__):
@@ -165,7 +178,7 @@ def import_kinds(*packages: str) -> None:
 
 
 def kinds() -> dict[str, type[Provider]]:
-    """Return every provider of this package whose module is imported, by the resource's type."""
+    """Return every provider of this package whose module is imported, each under the type of its resource."""
     return {found.type_token(): found for found in _concrete(Provider)}
 
 

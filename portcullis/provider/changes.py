@@ -1,6 +1,6 @@
 """Describes the changes of one resource in a preview, in lines for people.
 
-The report (portcullis/cli/report) reads the engine's events, and asks each kind for its lines.
+The report (portcullis/cli/report) reads the events of Pulumi's engine, and asks each kind for its lines.
 """
 
 from __future__ import annotations
@@ -20,31 +20,38 @@ Path = tuple[str, ...]
 Op = Literal["create", "update", "replace", "delete"]
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""The engine writes this text for a value that is known only after `up`."""
+"""Pulumi's engine writes this text for a value that is known only after `up`."""
 SECRET = "[secret]"  # noqa: S105 - the engine writes this text for a secret
 STAYS = "stays"
-"""The first word of a remedy if `up` changes nothing: people must deal with undeclared things."""
+"""The first word of a remedy if `up` does not remove the difference, because a person must decide about it.
+"""
 
 _STEP = re.compile(r"""\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[]+)""")
 
 
 class Severity(Enum):
-    """The severity of a difference. The value is the mark before its line."""
+    """The severity of a difference.
+
+    The value is the mark that a report prints before a difference of this severity.
+    """
 
     OPEN = "!!"
-    """It opens the host, or loses data."""
+    """The difference makes the host unsafe, or loses data."""
     WRONG = "!"
-    """Something does not work as declared."""
+    """Something on the host does not work as declared."""
     COSMETIC = ""
 
     @property
     def rank(self) -> int:
-        """The position in the order of severities; 0 is the worst."""
+        """The position of a severity in the order of severities; 0 is the worst."""
         return list(Severity).index(self)
 
 
 class Section(IntEnum):
-    """The subject area of a difference. Lines of the same severity are in this order."""
+    """The subject area of a difference.
+
+    Within one severity, a report sorts its lines in the order of these areas.
+    """
 
     ACCESS = 0
     FIREWALL = 1
@@ -58,16 +65,18 @@ class Line:
     """A difference in one line for people: `deploy: key "evil" added — up removes it`.
 
     Attributes:
-        subject: the name of the thing for people.
-        what: the difference.
-        remedy: what `up` will do about it; with "" the report chooses the words. If `up` changes nothing, it
-            begins with `STAYS`, followed by a command or a step for a person.
+        subject: the name of the resource for people.
+        what: the difference, in words.
+        remedy: the action of `up` for the difference; with "", the report chooses the words. If `up` changes
+            nothing, the remedy begins with `STAYS`, followed by a command or a step for a person.
         severity: how bad the difference is.
-        section: the subject area; None means that of the kind.
+        section: the subject area; None means the subject area of the kind.
         at: the path of the value; () means the whole resource.
         topic: a subject that several kinds may report, such as `9200/tcp`.
-        echo: omit this line if another line on the same host has the same topic and no `echo`.
-        follows: omit this line if there is any other difference, because it results from one.
+        echo: whether to omit this line if another line on the same host has the same topic and its `echo` is
+            false.
+        follows: whether to omit this line if there is any other difference, because this difference results
+            from it.
     """
 
     subject: str
@@ -93,10 +102,10 @@ class Change:
     Attributes:
         kind: the kind, such as `File`.
         name: the resource's name.
-        op: what `up` does to the resource.
-        before: its inputs after the last `up`; empty for a new resource.
-        live: its inputs on the host; empty if the thing is missing there.
-        goal: its inputs after the next `up`; empty if `up` deletes it.
+        op: the operation of `up` on the resource.
+        before: the resource's inputs after the last `up`; empty for a new resource.
+        live: the resource's inputs on the host; empty if the resource is missing on the host.
+        goal: the resource's inputs after the next `up`; empty if `up` deletes the resource.
         hand: the paths at which the host differs from the last `up`.
         up: the paths that `up` will change.
         host: the host's alias; "" if the resource is on no host.
@@ -114,16 +123,20 @@ class Change:
 
     @property
     def props(self) -> Props:
-        """Its inputs: those after `up`, else the live ones, else those of the last `up`."""
+        """The resource's inputs after `up`.
+
+        If `up` deletes the resource, these are the inputs on the host. If the resource is missing on the host
+        too, these are the inputs after the last `up`.
+        """
         return self.goal or self.live or self.before
 
     @property
     def gone(self) -> bool:
-        """Whether somebody removed the thing since the last `up`."""
+        """Whether somebody removed the resource from the host since the last `up`."""
         return bool(self.before) and not self.live and self.op in ("create", "replace")
 
     def changes(self, *names: str) -> bool:
-        """Whether `up` changes one of these properties."""
+        """Whether `up` changes at least one of these properties."""
         return any(path[:1] == (name,) for path in self.up for name in names)
 
     def names(self) -> list[str]:
@@ -155,7 +168,10 @@ class Change:
         )
 
     def entries(self, name: str) -> Iterator[tuple[str, Any, Any]]:
-        """Yield the differences of a map: key, value on the host, value after `up`. None means no value."""
+        """Yield the differences of a map: key, value on the host, value after `up`.
+
+        A value of None means that the map has no such key.
+        """
         live, goal = self.live.get(name), self.goal.get(name)
         if (
             not self.changes(name)
@@ -170,7 +186,7 @@ class Change:
 
 
 def path_of(text: str) -> Path:
-    """Parse a path in the engine's form: `keys["a.b"]`, `mounts[0].target`."""
+    """Parse a path in the form of Pulumi's engine: `keys["a.b"]`, `mounts[0].target`."""
     return tuple(
         re.sub(r"\\(.)", r"\1", quoted) if quoted else index or name
         for quoted, index, name in _STEP.findall(text)
@@ -201,12 +217,15 @@ def _overlap(one: Path, other: Path) -> bool:
 
 
 def words(name: str) -> str:
-    """Return a property's name in words: `on_delete`, `publishAllPorts`."""
+    """Return a property's name as words in lower case: `on delete` for `on_delete` and for `onDelete`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").lower()
 
 
 _LONG = 48
-"""The largest number of characters that a line quotes. For a longer value it only says that it differs."""
+"""The largest number of characters that a line quotes.
+
+For a longer value, the line only says that the value differs.
+"""
 
 
 def quoted(value: Any) -> str:
@@ -240,13 +259,13 @@ def difference(change: Change, name: str) -> str:
 
 
 def plain(change: Change, subject: str, names: Sequence[str] | None = None, **more: Any) -> Line:
-    """Return the line for kinds without words of their own.
+    """Return the line for kinds that do not describe a difference in their own words.
 
     Args:
         change: the changes of the resource.
-        subject: the name of the thing for people.
-        names: the properties to describe. The default is all that differ.
-        more: attributes of the line.
+        subject: the name of the resource for people.
+        names: the properties to describe. By default, the line describes all properties that differ.
+        more: further attributes of the `Line`.
     """
     if change.gone:
         return Line(subject, "is gone", "up creates it", **{"severity": Severity.WRONG, **more})
@@ -265,12 +284,12 @@ def plain(change: Change, subject: str, names: Sequence[str] | None = None, **mo
 
 
 def with_rest(change: Change, subject: str, found: list[Line], *told: str) -> list[Line]:
-    """Return lines, with another line for all changed properties that they do not mention.
+    """Return the given lines and one more line for all changed properties that they do not mention.
 
     Args:
         change: the changes of the resource.
-        subject: the name of the thing for people.
-        found: the lines so far. Each describes the property at its path.
+        subject: the name of the resource for people.
+        found: the lines so far. Each line describes the property at its path.
         told: further properties that the lines describe.
     """
     covered = {*told, *(line.at[0] for line in found if line.at)}

@@ -1,4 +1,4 @@
-"""Warnings from a provider to people, which the engine shows among its own diagnostics."""
+"""Warnings from a provider to people, which Pulumi's engine shows among its own diagnostics."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _TIMEOUT = 5.0  # seconds
 
 
 def warn(urn: str, message: str) -> None:
-    """Show a warning beside the resource. It changes neither the outcome nor the exit code.
+    """Show a warning beside the resource.
 
-    `pulumi.log` works in programs only: in a provider process it has no engine. The engine passes its own
-    address to every plugin as the first argument.
+    A warning changes neither the outcome nor the exit code. `pulumi.log` works in Pulumi programs only,
+    because a provider process has no connection to the engine. Pulumi's engine passes its own address to
+    every plugin as the first argument.
     """
     message = printable(message)
     address = sys.argv[1] if len(sys.argv) > 1 else ""

@@ -1,4 +1,4 @@
-"""Ends the plugin when Pulumi's engine ends: a plugin that stays would keep its hosts locked forever."""
+"""Ends the plugin when Pulumi's engine ends; otherwise the plugin would keep its hosts locked forever."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @functools.cache
 def end_with_engine() -> None:
-    """End this process when the engine that started it ends, even if the engine was killed.
+    """End this process when the Pulumi engine that started it ends, even if the engine was killed.
 
-    The engine holds the other end of a plugin's standard output, which closes when the engine ends. We cannot
-    watch the parent process instead, because it may be a script between the engine and us.
+    Pulumi's engine holds the other end of a plugin's standard output, which closes when the engine ends. We
+    cannot watch the parent process instead, because it may be a script between the engine and us.
     """
     output = sys.__stdout__.fileno() if sys.__stdout__ else -1
     if output >= 0 and stat.S_ISFIFO(os.fstat(output).st_mode):
@@ -29,7 +29,7 @@ def end_with_engine() -> None:
 
 
 def wait_for_reader(pipe: int, gone: Callable[[], None]) -> None:
-    """Wait until nobody can read from a pipe any more, then call `gone`."""
+    """Wait until the reading end of a pipe is closed, then call `gone`."""
     poll = select.poll()
     poll.register(pipe, 0)  # no events: an error is always reported
     poll.poll()

@@ -1,4 +1,4 @@
-"""Prepares a program for a real engine: checks that the project names the plugin, and handles Ctrl-C."""
+"""Prepares a Pulumi program for a run: checks that the project names the plugin, and handles Ctrl-C."""
 
 from __future__ import annotations
 
@@ -34,10 +34,12 @@ plugins:
 
 
 def assert_plugin_is_named() -> None:
-    """End the program with one message if the engine would not find the plugin. Mocks need no plugin.
+    """End the program with one message if Pulumi's engine would not find the plugin.
+
+    A program that runs with Pulumi's mocks (in a unit test) needs no plugin.
 
     Raises:
-        SystemExit: the project does not name the plugin, and it is not installed.
+        SystemExit: the project does not name the plugin, and the plugin is not installed.
     """
     if isinstance(settings.get_monitor(), resource_pb2_grpc.ResourceMonitorStub):
         _assert_plugin_is_named()
@@ -55,8 +57,8 @@ def _assert_plugin_is_named() -> None:
 def end_without_traceback() -> None:
     """Let Ctrl-C end the program at once, unless the program handles it.
 
-    Ctrl-C reaches every process of the terminal. The engine reports it, and a traceback from here would hide
-    that report.
+    Ctrl-C reaches every process of the terminal. Pulumi's engine reports Ctrl-C, and a traceback of this
+    process would hide that report.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -64,15 +66,15 @@ def end_without_traceback() -> None:
 
 
 def missing(folder: Path, environ: Mapping[str, str]) -> str:
-    """Return a message if the engine will not find the plugin; "" if it will.
+    """Return a message if Pulumi's engine will not find the plugin, otherwise "".
 
     Args:
-        folder: the program's working folder. The project file is there or above.
+        folder: the program's working folder. The project file is in this folder or in a folder above it.
         environ: the program's environment.
     """
     project = project_file(folder)
     if project is None:
-        return ""  # the engine has a project elsewhere, which we cannot check
+        return ""  # the engine has its project in another place, which we cannot check
     declared = read_project(project)
     if _names_plugin(declared) or _is_installed(declared, environ):
         return ""
@@ -90,7 +92,7 @@ def _is_installed(project: dict[str, Any], environ: Mapping[str, str]) -> bool:
         return True
     path = environ.get("PATH", "").split(os.pathsep)
     if _is_activated_by_engine(project) and path and Path(path[0]) == Path(sys.prefix) / "bin":
-        # The engine added this folder for the program. It does not search the folder for plugins.
+        # The engine added this folder for the program. The engine does not search this folder for plugins.
         path = path[1:]
     return shutil.which(PLUGIN, path=os.pathsep.join(path)) is not None
 

@@ -1,7 +1,7 @@
 """Generates the package's schema. `pulumi package get-schema` prints it, and `pulumi import` uses it.
 
-All of it comes from the classes of resources: constructors, annotations and docstrings.
-https://www.pulumi.com/docs/iac/extending-pulumi/schema/ explains schemas.
+The schema comes from the classes of resources: constructors, annotations and docstrings.
+Pulumi explains schemas at https://www.pulumi.com/docs/iac/extending-pulumi/schema/.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _summary(declared: type) -> str:
 
 
 def _section(documented: Any, title: str) -> dict[str, str]:
-    """Return the descriptions in one section of a docstring, by name."""
+    """Return, for each argument in a section of a docstring, such as `Args:`, its description."""
     text = inspect.cleandoc(documented.__doc__ or "")
     found = re.search(rf"^{title}:\n((?:(?: .*)?\n?)*)", text, re.MULTILINE)
     told: dict[str, str] = {}

@@ -1,4 +1,7 @@
-"""The gRPC service that the engine calls. It turns requests into plain Python, and exceptions into errors."""
+"""The gRPC service that Pulumi's engine calls.
+
+The service turns requests into plain Python, and exceptions into errors.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,13 @@ _DIFF = {
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
-    """Serves all kinds. Each call runs in its own thread."""
+    """Serves all kinds of resources to Pulumi's engine. Each call runs in its own thread."""
 
     def __init__(self, close: Callable[[], None]) -> None:
-        """`close` ends the connections to the hosts. It is called once, after the engine cancels."""
+        """`close` ends the connections to the hosts.
+
+        `close` is called once, after Pulumi's engine cancels the run.
+        """
         self._providers = _served(GENERAL_KINDS)
         self._close = close
         self._lock, self._importing = threading.Lock(), threading.Lock()
@@ -57,8 +63,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.GetSchemaResponse(schema=schema_text(__version__))
 
     def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        # The engine passes all settings portcullis:*, which only the program needs. If we returned them, the
-        # state would contain them, with all addresses.
+        # The engine passes all settings portcullis:*, which only the program needs. If we returned these
+        # settings, the state would contain them, with all addresses.
         return provider_pb2.CheckResponse()
 
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -123,12 +129,15 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return Empty()
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Finish running changes, and refuse new ones. The engine also calls this at the end of every run."""
+        """Finish running changes, and refuse new ones.
+
+        Pulumi's engine also calls this method at the end of every run.
+        """
         with self._lock:
             idle = not self._cancelled and not self._writes
             self._cancelled = True
         if idle:
-            # The engine waits for this answer, and it may take long to end a connection that is being opened.
+            # The engine waits for this answer, and the end of a half-open connection may take long.
             threading.Thread(target=self._close, daemon=True, name="close").start()
         return Empty()
 
@@ -183,7 +192,7 @@ def _served(*packages: str) -> dict[str, Provider]:
 
 
 class _Cancelled(Exception):
-    """The engine cancelled before a change began."""
+    """Pulumi's engine cancelled the run before a change began."""
 
 
 class _UnknownType(Exception):

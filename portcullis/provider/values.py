@@ -1,8 +1,9 @@
 """Converts property values between gRPC messages and plain Python.
 
 An unknown value is one of a few reserved texts, and a secret is a map with a reserved key. Pulumi defines
-both in sdk/go/common/resource/plugin/rpc.go. We tell the engine that we accept no secret marks. So it sends
-plain values over the loopback interface, and marks the same properties of our answers itself.
+these texts and this key in sdk/go/common/resource/plugin/rpc.go. We tell Pulumi's engine that we accept no
+secret marks. So the engine sends plain values over the loopback interface, and itself marks the secrets in
+our answers.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ def to_struct(properties: Mapping[str, Any], secrets: Collection[str] = ()) -> S
     """Return plain Python as a message.
 
     Args:
-        properties: the values by name.
-        secrets: names of the properties to mark as secret. The engine reads such marks in any answer.
+        properties: the values, each under its name.
+        secrets: names of the properties to mark as secret. Pulumi's engine accepts secret marks in every
+            answer.
     """
     struct = Struct()
     _fill(

@@ -1,4 +1,4 @@
-"""A host whose files are in a temporary folder."""
+"""Fixtures: a host whose files are in a temporary folder."""
 
 from tests.on_host import client, etc, leftovers, machine, motd, no_waiting_for_the_disk
 

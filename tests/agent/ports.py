@@ -8,7 +8,7 @@ import socket
 
 
 def free_port() -> int:
-    """Return a free port below the kernel's range for outgoing connections, which could take a port of it."""
+    """Return a free port below the range from which the kernel takes ports for outgoing connections."""
     while True:
         port = random.randrange(15000, 32000)  # noqa: S311 - not a secret
         with contextlib.suppress(OSError), socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""A client for the agent on a real host. It uses the real bootstrap and the host's own sshd."""
+"""A client for the agent on a real host. The client uses the real bootstrap and the host's own sshd."""
 
 from __future__ import annotations
 

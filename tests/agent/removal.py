@@ -1,4 +1,4 @@
-"""Records when a file is removed while a program reloads and reads its folder."""
+"""Records the moment when a file is removed while a program reloads and reads the file's folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Removal:
-    """Request a removal in the middle of each reload. `order` lists what happened, in order."""
+    """Request a removal in the middle of each reload.
+
+    `order` lists the reload, the check and the removal in their order.
+    """
 
     def __init__(self, machine: Machine) -> None:
         self._run, self._readers = machine.run, machine.readers
@@ -38,7 +41,7 @@ class Removal:
             self.order.append("removed")
 
     def during(self, client: Client, put: Callable[[Client], object]) -> list[str]:
-        """Return what happened from the reload until the last check of its result."""
+        """Return the order of events from the reload until the last check of the reload's result."""
         put(client.again(machine=self.machine))
         for thread in self._threads:
             thread.join()

@@ -1,4 +1,7 @@
-"""A deployment that is killed at any moment leaves the old file or the new one. The next one finishes."""
+"""If a deployment is killed, at whatever moment, the host has the old file or the new one, never a mix.
+
+The next deployment finishes the change.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def _only_reads(event: str, arguments: Any) -> bool:
 
 
 def killed_at(number: int, work: Callable[[], object]) -> bool:
-    """Do `work` in a child that kills itself before its n-th change. Return whether it was killed."""
+    """Do `work` in a child that kills itself before its n-th change. Return whether the child was killed."""
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)

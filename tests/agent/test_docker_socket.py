@@ -1,4 +1,4 @@
-"""Docker's socket: answers that a real Docker never gives."""
+"""The code that reads Docker's socket, with answers that a real Docker never gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Confirmed commits in the agent: an undo is registered before each change, then confirmed or carried out."""
+"""Tests the agent's part of a confirmed commit, which is a change that stays only after a new login.
+
+The agent registers an undo before the change. A login removes the undo; without a login, the undo runs.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ PEER = Peer.parse("192.0.2.9 40000 192.0.2.1 22")
 
 
 class Door(Guarded["FileDesired", "FileFacts"], Files):
-    """A kind for a file that lets people in. It is like `Files`, but its changes need a confirmation."""
+    """A kind of resource for these tests: a file that decides who can log in.
+
+    It works like the kind `Files`, but its changes need a confirmation.
+    """
 
     def preflight(
         self, desired: FileDesired, facts: FileFacts, steps: list[Step], peer: Peer | None
@@ -78,7 +84,7 @@ class FakeHost:
 
 
 class DoorClient:
-    """A deployment that declares the door."""
+    """A deployment that declares the file of the kind `Door`."""
 
     def __init__(self, machine: Machine, path: Path) -> None:
         self.machine, self.path = machine, path
@@ -90,7 +96,7 @@ class DoorClient:
         return DoorClient(self.machine, self.path)
 
     def beside(self) -> DoorClient:
-        """Return a second session, such as the fresh login."""
+        """Return a second session with the same host, such as the login that confirms a change."""
         return DoorClient(self.machine, self.path)
 
     def desired(self, content: str, **more: Any) -> Json:
@@ -176,7 +182,7 @@ def test_a_window_is_ten_seconds_to_fifteen_minutes(
 def test_an_undo_reports_what_failed_and_does_the_rest(
     door: DoorClient, host: FakeHost, tmp_path: Path
 ) -> None:
-    """A file has taken the place of the first file's folder, and one of the programs is gone."""
+    """A file has replaced the first file's folder, and one of the programs is missing."""
     blocked, other = tmp_path / "folder" / "blocked", tmp_path / "other"
     blocked.parent.mkdir()
     for path in (blocked, other):
@@ -222,7 +228,7 @@ def test_an_unreadable_undo_is_an_error_and_stays(door: DoorClient) -> None:
     guard = door.put("narrow\n")["guard"]
     note = door.machine.state / "guards" / guard / "undo.json"
     note.write_text("{")
-    with pytest.raises(AgentError, match="cannot be read") as caught:
+    with pytest.raises(AgentError, match="cannot read the undo") as caught:
         Guards(door.machine).restore(guard)
     assert caught.value.code == "unreadable"
     assert note.exists()
@@ -244,7 +250,7 @@ def test_the_timer_restores_the_files_and_reloads(door: DoorClient, host: FakeHo
     ]
     assert host.started("fail2ban-client") == [["fail2ban-client", "unban", "192.0.2.9"]]
     assert boot_units(door) == []
-    with pytest.raises(AgentError, match="by itself before it was confirmed"):
+    with pytest.raises(AgentError, match="by itself, because no login confirmed"):
         door.beside().client.ask("confirm", guard=guard)
     assert not door.machine.state.exists(), "the undo left something behind"
 
@@ -273,7 +279,7 @@ def test_a_change_that_fails_is_undone_at_once(door: DoorClient, host: FakeHost)
 def test_a_failed_change_that_its_timer_undid_first_was_taken_back_as_well(
     door: DoorClient, host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # On a busy host a change took longer than the window; the error then did not say what had become of it.
+    # On a busy host, a change took longer than the window. Then the error did not tell whether it was undone.
     door.path.write_text("open\n")
     host.fail |= {"checker", "reload"}
     restore = Guards.restore
@@ -463,7 +469,7 @@ def test_the_program_that_the_timer_starts(door: DoorClient, capsys: pytest.Capt
     started(str(door.machine.state))
     assert door.path.read_text() == "open\n"
     assert capsys.readouterr().out.splitlines() == [
-        'undone, since nobody confirmed it: File "motd"',
+        'Portcullis undid a change that nobody confirmed: File "motd"',
         "there is no program no-such-program-here on the host",
     ]
 

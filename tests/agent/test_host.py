@@ -23,7 +23,7 @@ NEXT = "/etc/nginx/conf.d/next.conf"
 
 @pytest.fixture(scope="module", params=["trixie", "bookworm"])
 def module_host(request: pytest.FixtureRequest, make_module_host: Callable[[str], Host]) -> Host:
-    """A host of each Debian: systemd 257 and Python 3.13, systemd 252 and Python 3.11."""
+    """A host of Debian 13 (systemd 257, Python 3.13), and a host of Debian 12 (systemd 252, Python 3.11)."""
     return make_module_host(request.param)
 
 
@@ -62,7 +62,7 @@ def installed(host: Host) -> set[str]:
 
 
 def as_running(facts: dict[str, Any]) -> bool:
-    """Return whether these are the facts of a unit that runs and has loaded its present files."""
+    """Return whether the unit with these facts runs, and has read the present content of its files."""
     seen = {name: value for name, value in facts.items() if name != "revision"}
     return seen == {"exists": True, "active": "active", "enabled": "enabled", "stale": False}
 
@@ -71,13 +71,13 @@ def test_a_stack_from_its_first_package_to_its_removal(agent: RemoteAgent) -> No
     host = agent.host
     before = installed(host)
 
-    # Packages: no service starts, and the policy that forbids it is gone afterwards.
+    # Packages: no service starts, and the policy that forbids the start is removed afterwards.
     agent.packages("nginx", "ed")
     assert host.run(["systemctl", "is-active", "nginx"], check=False).stdout == "inactive\n"
     assert host.run(["ls", "/usr/sbin/policy-rc.d"], check=False).returncode != 0
     assert agent.packages("nginx", "ed")["steps"] == []
 
-    # An unchanged conffile of a package is replaced. One that somebody edited needs adopt.
+    # An unchanged conffile of a package is replaced. A conffile that somebody edited needs adopt.
     shipped = host.read(CONF)
     agent.file(CONF, shipped + "# ours\n", test=TEST)
     types = "/etc/nginx/mime.types"
@@ -103,7 +103,7 @@ def test_a_stack_from_its_first_package_to_its_removal(agent: RemoteAgent) -> No
     assert f'unknown directive "nonsense" in {NEXT}' in error["detail"]
     assert "listen 8080" in host.read(NEXT)
 
-    # Everything is removed again.
+    # All resources are removed again.
     agent.service("nginx.service", op="remove")
     assert host.run(["systemctl", "is-active", "nginx"], check=False).stdout == "inactive\n"
     agent.file(CONF, op="remove")
@@ -125,7 +125,12 @@ def test_the_hosts_own_policy_is_respected_and_comes_back(agent: RemoteAgent) ->
 
 
 def test_only_a_successful_reload_ends_staleness(agent: RemoteAgent) -> None:
-    """Reloads by others count and failed reloads do not. daemon-reload and daemon-reexec change nothing."""
+    """A unit is stale if it has not read its changed files.
+
+    A successful reload ends this, also by another program; a failed reload does not.
+
+    daemon-reload and daemon-reexec do not end staleness.
+    """
     host = agent.host
     agent.service("ssh.service", "/etc/ssh")
     host.write("/etc/ssh/sshd_config.d/90-test.conf", "PrintMotd no\n")
@@ -158,7 +163,7 @@ def test_a_unit_that_does_not_stay_up_is_a_failure_with_its_journal(agent: Remot
     agent.file(path, unit)
     error = agent.refused("service", "flaky.service", wanted_service("flaky.service", path))
     assert error["code"] == "systemd"
-    assert "does not stay up" in error["message"]
+    assert "does not keep running" in error["message"]
     assert "cannot bind to port 80" in error["detail"]
     agent.file(path, unit.replace(program, "/bin/sleep 1000"))
     assert agent.service("flaky.service", path)["facts"]["active"] == "active"

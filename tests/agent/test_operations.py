@@ -1,4 +1,7 @@
-"""What `put`, `remove` and `survey` do for any kind. The kind here is lamps in memory."""
+"""Tests the agent's operations `put`, `remove` and `survey`, which are the same for every kind of resource.
+
+These tests use a kind of resource that exists only in memory: lamps.
+"""
 
 from __future__ import annotations
 
@@ -54,14 +57,14 @@ class LampFacts(Facts):
 
 @dataclass
 class Room:
-    """The lamps by name, and a log of changes. While `stuck` is set, no lamp changes."""
+    """The lamps by name, and a log of changes. While `stuck` is set, no lamp can be switched."""
 
     lights: dict[str, str] = field(default_factory=dict)
     done: list[tuple[str, list[str]]] = field(default_factory=list)
     stuck: str = ""
     fails: str = ""
     adopted: bool = False
-    dark: bool = False  # facts are unreadable
+    dark: bool = False  # the lamps' facts are unreadable
 
 
 class Lamps(Kind[LampSpec, LampDesired, LampFacts]):
@@ -247,14 +250,14 @@ def test_a_failed_first_change_leaves_a_record_if_facts_are_unreadable(lamps: De
 
 @pytest.mark.parametrize(
     ("kind", "hint"),
-    [("lamp", "something else on the host may be changing it"), ("service", "something else on the host")],
+    [("lamp", "another program on the host may be changing it"), ("service", "another program on the host")],
 )
 def test_a_change_that_has_no_effect_is_an_error(lamps: Deployment, kind: str, hint: str) -> None:
     lamps.room.stuck = "yes"
     error = lamps.client.refused("put", kind, "desk", {"name": "desk", "light": "on"})
     prop = "light" if kind == "lamp" else "stale"
     assert (error.code, error.prop, error.detail) == ("not-converged", prop, "a detail")
-    assert error.message == f"{prop} is still  after the change, not on"
+    assert error.message == f"the property {prop} is still  after the change, not on"
     assert error.hint.startswith(hint)
 
 
@@ -267,7 +270,7 @@ def test_the_hint_names_a_file_that_changed_while_the_service_read_it(lamps: Dep
     lamps.client.operations._kinds["service"].desired_type = Reader
     desired = {"name": "desk", "light": "on"}
     hint = lamps.client.refused("put", "service", "desk", desired).hint
-    assert hint.startswith("a file that it reads changed meanwhile")
+    assert hint.startswith("a file that the service reads changed meanwhile")
 
 
 def test_two_resources_for_one_lamp_are_a_conflict(lamps: Deployment) -> None:
@@ -336,7 +339,7 @@ def test_a_record_of_another_version_is_removed_by_the_spec_of_the_request(lamps
 
 
 def test_services_that_read_a_removed_file_are_reloaded(lamps: Deployment, etc: Path) -> None:
-    """Every stale service is reloaded, whatever comes before it in the list."""
+    """Every stale service is reloaded, and not only the first in the list."""
     path = etc / "sites" / "a.conf"
     path.parent.mkdir()
     file = {"path": str(path), "content": "a\n", "owner": "root", "group": "root", "mode": "0644",
@@ -390,7 +393,7 @@ def test_hello_describes_the_host(lamps: Deployment) -> None:
         "kernel": os.uname().release, "python": sys.version.split()[0], "hostname": os.uname().nodename,
     }  # fmt: skip
     assert lamps.client.ask("survey", items=[])["host"] == {k: v for k, v in said.items() if k != "agent"}
-    with pytest.raises(AgentError, match="the agent has no operation 'dance'"):
+    with pytest.raises(AgentError, match="the request has the operation 'dance'"):
         lamps.client.ask("dance")
 
 

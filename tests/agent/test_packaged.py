@@ -1,4 +1,4 @@
-"""What dpkg's status file says about configuration files."""
+"""The code that reads the list of configuration files in dpkg's status file."""
 
 from __future__ import annotations
 

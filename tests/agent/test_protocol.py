@@ -1,4 +1,4 @@
-"""The agent as it runs on a host: from its zip, under python3 -I, in a process of its own."""
+"""Runs the agent as a host does: from its zip, under python3 -I, in a process of its own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MODULES = sorted(name for name in CODE.namelist() if CODE.read(name))
 
 HANG = 60  # seconds
 
-# Does what the client's bootstrap does, but with the host's folders in a test's folder.
+# This program starts the agent like the client's bootstrap, but with the host's folders in a test's folder.
 BOOT = """
 import sys
 sys.path.insert(0, {zip!r})
@@ -55,7 +55,7 @@ BARE = "print(open('/proc/self/status').read())"  # what Python itself needs dif
 
 
 class Agent:
-    """A running agent."""
+    """A running agent in a process of its own."""
 
     def __init__(self, root: Path, pending: tuple[str, ...] = ()) -> None:
         zipped = root / "agent.pyz"
@@ -225,7 +225,10 @@ def test_a_client_that_only_sends_signs_of_life_keeps_its_session(
 
 
 def test_the_lock_of_a_dead_client_is_free_within_half_a_minute() -> None:
-    """The network may not report that a client died. A living client sends a sign every few seconds."""
+    """The network may not report that a client died.
+
+    A living client sends an empty line every few seconds.
+    """
     assert main.IDLE_LIMIT + main.IDLE_LIMIT / 30 < 30
     assert main.IDLE_LIMIT >= 5 * agent_process.LIVES, "one late sign of life would end a session"
 

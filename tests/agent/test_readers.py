@@ -1,4 +1,4 @@
-"""A file is removed only while nobody reads its folder."""
+"""A file is removed only while no program reads its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Safe paths: which links are followed, which modes new folders have, and that no descriptor stays open."""
+"""Tests which links the agent follows, and which modes new folders get. No file descriptor may stay open."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ NOBODY = 65534
 
 @pytest.fixture
 def here() -> Iterator[Path]:
-    """A folder that only root can change, except for /tmp on the way. No descriptor may stay open."""
+    """A folder that only root can change.
+
+    Of the folders above it, only /tmp is open to every user. No descriptor may stay open.
+    """
     folder = Path(tempfile.mkdtemp(prefix="portcullis-paths-"))
     before = sorted(Path("/proc/self/fd").iterdir())
     yield folder
@@ -44,7 +47,7 @@ def opened(path: Path, *, make: bool = False) -> Iterator[int]:
 
 
 def parent_of(path: Path, *, make: bool = False) -> str:
-    """Return the folder that a path leads to in the end."""
+    """Return the folder that a path leads to after all links."""
     with opened(path, make=make) as fd:
         return os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - text is wanted
 

@@ -1,4 +1,4 @@
-"""An attack by a user of the host who owns a folder with a declared resource, and wants to become root."""
+"""A user of the host owns a folder with a declared resource, and attacks the agent to become root."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.on_host import Client
 
-USER = 65534  # nobody
+USER = 65534  # the user nobody
 RACE = 2.0  # seconds
 
 
@@ -43,7 +43,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def roots(tmp_path: Path) -> Path:
-    """A folder with a secret that root alone can enter."""
+    """A folder that only root can enter, with a file that has a secret."""
     folder = tmp_path / "root"
     folder.mkdir(mode=0o700)
     (folder / "secret").write_text("hunter2\n")
@@ -212,7 +212,7 @@ def test_an_original_folder_never_moves_into_a_folder_of_the_user(
     (home / "site").mkdir()
     (home / "site" / "theirs").touch()
     site = TreeClient(client, home / "site")
-    with pytest.raises(AgentError, match="belongs to somebody else"):
+    with pytest.raises(AgentError, match="is not ours, but Portcullis has to keep"):
         site.put(SITE, adopt=True)
     assert list(lure.iterdir()) == []
     assert (home / "site" / "theirs").exists()
@@ -254,7 +254,7 @@ def test_a_file_that_is_swapped_before_its_owner_is_set_keeps_its_owner(
         return ids(owner, group)
 
     monkeypatch.setattr(paths, "ids", swap)
-    assert "changed meanwhile" in file.refused("new\n", owner="nobody").message
+    assert "changed during the deployment" in file.refused("new\n", owner="nobody").message
     assert file.path.stat().st_uid == 0
 
 

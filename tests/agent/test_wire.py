@@ -1,4 +1,4 @@
-"""Data classes as JSON and back, as the two halves of a host resource exchange them."""
+"""The data classes that agent and provider exchange do not change on the way to JSON and back."""
 
 from __future__ import annotations
 
@@ -61,19 +61,22 @@ def test_a_field_that_is_none_is_not_sent() -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({}, "name is missing"),
-        ({"name": None}, "name is missing"),
-        ({"name": "a", "colour": "red"}, "colour is unknown to Everything"),
-        ({"name": 3}, "name has the wrong type"),
-        ({"name": "a", "count": 3.5}, "count has the wrong type"),
-        ({"name": "a", "count": True}, "count has the wrong type"),
-        ({"name": "a", "on": 1}, "on has the wrong type"),
-        ({"name": "a", "how": "other"}, "how has the wrong type"),
-        ({"name": "a", "words": "xyz"}, "words has the wrong type"),
-        ({"name": "a", "words": [1]}, "words[0] has the wrong type"),
-        ({"name": "a", "rules": {"ssh": {"port": "22"}}}, "rules.ssh.port has the wrong type"),
-        ({"name": "a", "rules": {"ssh": {}}}, "rules.ssh.port is missing"),
-        ([], "Everything is not a JSON object"),
+        ({}, "the field name is missing"),
+        ({"name": None}, "the field name is missing"),
+        ({"name": "a", "colour": "red"}, "the field colour is unknown to Everything"),
+        ({"name": 3}, "the field name has a value of the wrong type"),
+        ({"name": "a", "count": 3.5}, "the field count has a value of the wrong type"),
+        ({"name": "a", "count": True}, "the field count has a value of the wrong type"),
+        ({"name": "a", "on": 1}, "the field on has a value of the wrong type"),
+        ({"name": "a", "how": "other"}, "the field how has a value of the wrong type"),
+        ({"name": "a", "words": "xyz"}, "the field words has a value of the wrong type"),
+        ({"name": "a", "words": [1]}, "the field words[0] has a value of the wrong type"),
+        (
+            {"name": "a", "rules": {"ssh": {"port": "22"}}},
+            "the field rules.ssh.port has a value of the wrong type",
+        ),
+        ({"name": "a", "rules": {"ssh": {}}}, "the field rules.ssh.port is missing"),
+        ([], "the value of Everything is not a JSON object"),
     ],
 )
 def test_an_error_names_the_field_and_not_its_value(data: Any, said: str) -> None:

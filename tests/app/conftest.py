@@ -63,7 +63,7 @@ def running(argv: list[str], port: int, cwd: Path, env: Mapping[str, str]) -> It
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate for 127.0.0.1 that signed itself, so that it is its own authority."""
+    """A self-signed certificate for 127.0.0.1. Clients trust it as an authority."""
 
     file: Path
     key: Path

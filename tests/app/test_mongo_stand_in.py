@@ -1,4 +1,4 @@
-"""The lab's mongodump, mongorestore and mongosh with its server: they do what a backup needs of them."""
+"""The lab's mongodump, mongorestore and mongosh work with the lab's server in the way that a backup needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shop's API: its own tests, and its real process between a real Redis and the lab's MongoDB."""
+"""Tests the shop's API, also as a real process with a real Redis and the lab's MongoDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The shop's site in a real browser, before the real API and stores; a small server plays nginx's part."""
+"""The shop's site in a real browser, with the real API and stores.
+
+A small server takes the place of nginx.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".s
 
 
 class Front(ThreadingTCPServer):
-    """Serves the built site, and hands /api and /ws to the API, one request a connection."""
+    """Serves the built site, and passes requests under /api and /ws on to the API.
+
+    Each connection serves one request.
+    """
 
     daemon_threads = True
     api = 0

@@ -1,4 +1,4 @@
-"""What a visitor of the shop does in a browser."""
+"""The actions of a visitor of the shop in a browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Visitor:
-    """One open page of the shop; every wait is bounded, and fails with what was waited for."""
+    """One open page of the shop. Every wait has a time limit, and its error says what did not appear."""
 
     def __init__(self, browser: Chrome, url: str) -> None:
         self.browser = browser
@@ -40,7 +40,7 @@ class Visitor:
         self.browser.refresh()
 
     def sees_two_ticks(self) -> None:
-        """Wait until the WebSocket has ticked, and then once more."""
+        """Wait until the page shows a message (a tick) from the WebSocket, and then a second one."""
         self._until("the WebSocket ticks", lambda _: self._tick())
         before = self._tick()
         self._until("the WebSocket ticks again", lambda _: self._tick() > before)
@@ -50,7 +50,7 @@ class Visitor:
         self._until("the WebSocket is closed", lambda _: self._ticks().get_attribute("data-open") == "false")
 
     def faults(self) -> list[str]:
-        """Return what the page's console said of scripts that failed and of what a policy blocked."""
+        """Return the browser's messages about failed scripts and about content that a policy blocked."""
         lines = [str(line["message"]) for line in self.browser.get_log("browser")]
         return [line for line in lines if "Uncaught" in line or "Content Security Policy" in line]
 

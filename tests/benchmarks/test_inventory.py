@@ -1,4 +1,4 @@
-"""The inventory's bounds: each one, broken, fails the run; and the table has every figure."""
+"""The inventory's benchmark fails if a figure breaks its limit, and its table has every figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark's bounds: each one, broken, fails the run; and the table shows what was measured."""
+"""The benchmark fails if a figure breaks its limit, and its table shows the measured figures."""
 
 from __future__ import annotations
 

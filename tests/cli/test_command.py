@@ -1,4 +1,4 @@
-"""The command `portcullis`: its verbs, how it finds the project, and what it sets for Pulumi."""
+"""The command `portcullis`: its verbs, its search for the project, and Pulumi's environment."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Shell:
         }  # fmt: skip
 
     def run(self, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run the command in a folder. The default is a folder inside the project."""
+        """Run the command in a folder. By default, use a folder inside the project."""
         return self.start(sys.executable, "-m", "portcullis", *words, folder=folder)
 
     def start(self, *argv: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -103,7 +103,7 @@ def test_a_variable_that_the_user_has_set_stays(shell: Shell) -> None:
 
 def test_a_verb_works_on_the_project_that_contains_the_folder(shell: Shell) -> None:
     assert shell.run("restore", "--host", "web1").stderr == (
-        "error: .portcullis/dev/ssh_config is missing: `portcullis preview --stack dev` writes it\n"
+        "error: the file .portcullis/dev/ssh_config is missing: `portcullis preview --stack dev` writes it\n"
     )
     assert shell.run("rollback", "--stack", "prod", "api", "--yes").returncode == 1
     assert shell.told["folder"] == str(shell.project)

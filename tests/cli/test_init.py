@@ -1,4 +1,4 @@
-"""`portcullis init`: which files it writes, and which it leaves alone."""
+"""`portcullis init`: the files that it writes, and the files that it does not touch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(*words: str) -> int:
 
 
 def environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make this Python look like that of a virtual environment that has the package."""
+    """Make this Python look like the Python of a virtual environment in which the package is installed."""
     (folder / "bin").mkdir(parents=True)
     (folder / "bin/pulumi-resource-portcullis").touch()
     monkeypatch.setattr(sys, "prefix", str(folder))
@@ -96,7 +96,10 @@ def test_pulumi_accepts_the_name(tmp_path: Path, name: str) -> None:
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     for name in ("Pulumi.yaml", "__main__.py"):
         (tmp_path / name).write_text("mine\n")
-    with pytest.raises(command.Failed, match=r"nothing was written: Pulumi\.yaml and __main__\.py in"):
+    with pytest.raises(
+        command.Failed,
+        match=r"the project was not written: .* already contains Pulumi\.yaml and __main__\.py",
+    ):
         run(str(tmp_path))
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "Pulumi.yaml": "mine\n", "__main__.py": "mine\n",

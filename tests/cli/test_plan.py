@@ -1,4 +1,4 @@
-"""What `make plan` prints about each resource. The host's answers are canned."""
+"""The lines that `make plan` prints about each resource. The host's answers are canned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REFUSAL = {
 
 
 class Host:
-    """Gives the same answer to every request, and keeps the requests."""
+    """A host that gives the same answer to every request, and records the requests."""
 
     def __init__(self, answer: dict[str, Any] | HostError) -> None:
         self.answer = answer
@@ -94,7 +94,7 @@ def test_a_refusal_comes_with_its_reason_and_advice(lines: Callable[..., list[st
 
 
 def test_a_refusal_that_an_earlier_resource_prevents_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host with ufw installed and no rule for SSH yet: `up` applies the SshServer first."""
+    """The host has ufw, but no rule for SSH yet: `up` applies the SshServer before the firewall."""
     refusal = {**REFUSAL, "code": "no-ssh-rule"}
     monkeypatch.setattr(plan, "session", lambda *_: Host({"steps": [STEP], "refusal": refusal}))
     file = plan.Declared("File", "motd", FILE)
@@ -111,7 +111,7 @@ def test_a_refusal_that_an_earlier_resource_prevents_is_not_shown(monkeypatch: p
 def test_removing_a_key_of_root_that_a_declared_user_has_is_no_refusal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first `up` logs in with this key. It creates the declared user before it removes root's key."""
+    """The first `up` logs in with root's key. `up` creates the declared user before it removes root's key."""
     line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO2q8YREHwHGm/XQKhkVbx8c7BWkBJUW+xFGrlQUqG8U"
     key = authorized_keys.parse(line)
     assert key
@@ -143,7 +143,7 @@ def test_a_host_that_does_not_answer_is_reported_once(
         "! web1",
         "    not reachable: 203.0.113.10 port 22: timed out",
         "      → check the address",
-        "! web1: 3 of its resources could not be checked",
+        "! web1: 3 resources could not be checked",
     ]
 
 
@@ -212,12 +212,12 @@ def test_a_value_from_a_generated_secret_is_known_only_after_up(
     [
         (
             "from portcullis.components import AppArgs\nAppArgs(image='acme/api@sha256:…', port=8080)\n",
-            "the program cannot run: .*AppArgs.image: .* is not an image with a digest",
+            "the Pulumi program cannot run: .*AppArgs.image: .* is not an image with a digest",
         ),
-        ("int('hunter2')\n", r"the program fails: ValueError in __main__\.py, line 1"),
+        ("int('hunter2')\n", r"the Pulumi program fails: ValueError in __main__\.py, line 1"),
         (
             "{}['hunter2']\n",
-            r"the program fails: KeyError in __main__\.py, line 1\n  -> `portcullis preview`",
+            r"the Pulumi program fails: KeyError in __main__\.py, line 1\n  -> `portcullis preview`",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Which image an app is rolled back to, and what `portcullis rollback` prints."""
+"""Tests which image `portcullis rollback` chooses, and what it prints."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_an_unknown_app_lists_the_deployed_apps() -> None:
 
 
 class Pulumi:
-    """Answers like Pulumi's command line."""
+    """A stand-in that answers like Pulumi's command line."""
 
     def __init__(self, configured: str, deployment: dict[str, Any], up: int = 0) -> None:
         self.ran: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""`portcullis tunnels` and `password` say what to do if a stack has no tunnels or passwords."""
+"""If a stack has no tunnels or passwords, `portcullis tunnels` and `portcullis password` say what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording engine, a host in a temporary folder, and canned answers of one."""
+"""Fixtures: a recording engine, a host in a temporary folder, and canned answers of a host."""
 
 from tests.canned import canned, fake_ssh
 from tests.on_host import client, etc, leftovers, machine, motd, no_waiting_for_the_disk

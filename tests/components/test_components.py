@@ -1,4 +1,4 @@
-"""The components, by what they register."""
+"""Tests which resources the components declare."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_docker_from_its_own_repository(deploy: Deploy) -> None:
         "apparmor", "ca-certificates", "containerd.io", "docker-ce", "docker-ce-cli",
     }  # fmt: skip
     assert packages["never_purge"] == ["docker-ce"]
-    # apt knows what it may take from there before it knows the repository.
+    # apt gets the preferences before the repository, so that they limit the repository from the start.
     assert engine.before("web1-docker-packages") == {"web1-docker-preferences", "web1-docker-sources"}
     assert engine.before("web1-docker-sources") == {"web1-docker-preferences"}
 
@@ -101,7 +101,7 @@ def test_docker_that_is_there_keeps_its_packages(deploy: Deploy) -> None:
     assert json.loads(daemon["content"])["ip"] == "172.17.0.1"
     assert engine.one(":Service").inputs["unit"] == "docker.service"
     assert engine.one(":EngineVersion").inputs["engine"] == "24.0"
-    # Nothing is written for an engine that will not do.
+    # The host gets no file if its engine is too old.
     assert engine.before("web1-docker-etc") == {"web1-docker-version"}
     assert engine.before("web1-docker-daemon.json") == {"web1-docker-version", "web1-docker-etc"}
 
@@ -355,7 +355,7 @@ def test_two_hosts_share_no_resource(deploy: Deploy) -> None:
         ),
         (
             lambda: docker_engine(reached=("198.51.100.7", "172.18.5.4")),
-            "DockerEngineArgs.bip, address_pools: 172.18.0.0/16 holds 172.18.5.4",
+            "DockerEngineArgs.bip, address_pools: 172.18.0.0/16 includes 172.18.5.4",
         ),
         (lambda: container_args(image="redis"), "PrivateContainerArgs.image: .* names no tag"),
         (lambda: container_args(user="0"), "PrivateContainerArgs.user: .* is root"),

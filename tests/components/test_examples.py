@@ -1,6 +1,6 @@
-"""Every component's docstring has an example that a person can paste, and it runs.
+"""Every component's docstring has an example that a person can paste and run.
 
-Under `Example:` stands a whole program in a block ```` ```python ````: its imports, `write_ssh_config` for
+The part `Example:` has a whole program in a block ```` ```python ````: its imports, `write_ssh_config` for
 its hosts, the `Host`, and the component.
 """
 
@@ -26,7 +26,7 @@ COMPONENTS = reference.components({name: getattr(components, name) for name in c
 
 
 def pinned(named: dict[str, str], *_: object, **_more: object) -> dict[str, str]:
-    """Give every image a digest, as registries do."""
+    """Return a digest for every image, like registries."""
     return {path: image if "@" in image else f"{image}@sha256:{'1' * 64}" for path, image in named.items()}
 
 
@@ -35,7 +35,7 @@ def test_an_example_is_a_program_that_runs(
     component: type[pulumi.ComponentResource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # A tag in an example is what its registry says, and no registry is asked here.
+    # The tests ask no registry for the digest of a tag.
     monkeypatch.setattr(images, "resolve", pinned)
     program = reference.example(component)
     assert program, f"{component.__name__}: the docstring has no example"
@@ -45,10 +45,10 @@ def test_an_example_is_a_program_that_runs(
 
     engine = declare(run, preview=False)
     assert engine.of(f":{component.__name__}"), "the example does not make what it is an example of"
-    # Of ours, a secret that is generated is on no host.
+    # A generated secret is a resource of ours that is on no host.
     ours = [resource.inputs for resource in engine.declared if resource.is_on_host]
     hosts = {inputs["host"] for inputs in ours if "host" in inputs}
     written = ssh_config_path("test")
     connections = written.read_text() if written.exists() else ""
     assert not [host for host in hosts if f"Host {host}\n" not in connections], "write_ssh_config is missing"
-    unknown_in(run)  # a preview shows the same
+    unknown_in(run)  # a preview registers the same resources

@@ -1,4 +1,4 @@
-"""What the recording engine says of order is what Pulumi's own SDK would wait for."""
+"""The recording engine reports the same order of resources as Pulumi's own SDK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording engine."""
+"""Fixtures: a recording engine."""
 
 from tests.recording_engine import deploy, no_stack_traces
 

@@ -1,4 +1,4 @@
-"""Arguments of components in a program. They share their declaration with the settings."""
+"""Arguments of components in a program. These arguments share their declaration with the settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.config.test_settings import IMAGE, KEY, smallest
 
 
 def host(**more: Any) -> HardenedHostArgs:
-    """Return the host of the README's twelve lines, with more or other arguments."""
+    """Return the host of the README's short program, with additional or other arguments."""
     args: dict[str, Any] = {
         "address": "203.0.113.10",
         "os": "debian-13",
@@ -60,7 +60,7 @@ def test_all_faults_at_once_with_names_in_python() -> None:
             "write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
         ),
         "Fail2banArgs.max_retry: 0 is not a number of tries; write a number from 1 to 1000",
-        'Fail2banArgs.ignore[0]: "0.0.0.0/0" is every address; nobody would ever be banned',
+        'Fail2banArgs.ignore[0]: "0.0.0.0/0" contains every address; nobody would ever be banned',
     ]
     assert isinstance(caught.value, ValueError)
 
@@ -94,7 +94,7 @@ def test_python_does_not_accept_the_name_in_yaml() -> None:
         ),
         (
             {"sites": {"a.example.com": SiteArgs(app="api", basic_auth={"alice": "pw"})}},
-            '"pw" is not a secret of this host; add it to HardenedHostArgs.secrets',
+            '"pw" is not a secret of this host; add the secret to HardenedHostArgs.secrets',
         ),
         (
             {"sites": {"a.example.com": SiteArgs(app="api", challenge="dns")}},
@@ -143,7 +143,7 @@ def test_outputs_pass_unchanged() -> None:
         assert app.env["URL"] is password
         mongo = MongoDBArgs(databases={}, former_password=password)
         assert mongo.former_password == Secret(password)
-        with pytest.raises(TypeError, match="give it to a resource"):
+        with pytest.raises(TypeError, match="pass the output to a resource"):
             Secret(password).reveal()
 
     asyncio.run(program())
@@ -176,7 +176,7 @@ def test_no_secret_is_in_a_fault_or_a_text() -> None:
         ),
         (
             {"apps": {"api": {"image": IMAGE, "port": 1, "secrets": {"stripe": "sk-1"}}}, "sites": {}},
-            ".apps.api.secrets: is a map and not a list",
+            ".apps.api.secrets: the value is a map and not a list",
         ),
     ],
 )

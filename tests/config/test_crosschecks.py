@@ -1,4 +1,4 @@
-"""Checks between sections, on one host and on several: every fault is found, and each only once."""
+"""Settings of different sections may contradict each other. Each such fault has exactly one message."""
 
 from __future__ import annotations
 
@@ -173,9 +173,10 @@ STORES: dict[str, Any] = {
         (STORES, "mongo.other", "web1", "mongo.other is not a store of this stack; did you mean mongo.shop?"),
         (STORES, "redis", "web2", "redis runs on web1; an app on web2 can only use stores on web2"),
         (STORES, "mongo.blog", "web2", "mongo.blog runs on web1; an app on web2 can only use stores on web2"),
-        ({}, "mongo.shop", "web1", "mongo.shop is not a store of this stack; declare it: portcullis:stores"),
+        ({}, "mongo.shop", "web1",
+         "mongo.shop is not a store of this stack; declare the store: portcullis:stores"),
         ({"mongo": {"host": "web1", "databases": {}}}, "mongo.shop", "web1",
-         "mongo.shop is not a store of this stack; declare it: portcullis:stores"),
+         "mongo.shop is not a store of this stack; declare the store: portcullis:stores"),
     ],
 )  # fmt: skip
 def test_the_stores_that_an_app_uses(stores: dict[str, Any], use: str, host: str, said: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The values that a type of settings refuses, with reason and hint."""
+"""The values that the types of the settings refuse, with reason and hint."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_the_values_that_a_pattern_accepts(form: str, text: str, fits: bool) -> 
 )  # fmt: skip
 def test_a_length_of_time_is_at_most_five_years(longest: str, too_long: str) -> None:
     assert forms._duration(longest) is None
-    said = ("is longer than 260 weeks (five years)", "write less, such as 52w")
+    said = ("is longer than 260 weeks (five years)", "write a shorter time, such as 52w")
     assert forms._duration(too_long) == said
     assert valid(forms.Duration, longest) == longest
     assert valid(forms.Duration, too_long) is None

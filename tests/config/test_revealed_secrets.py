@@ -1,4 +1,4 @@
-"""The files that reveal a secret's plain text: few enough to review each."""
+"""Few files reveal a secret's plain text, so that people can review each of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def test_secrets_are_revealed_in_these_files_only() -> None:
     folders = [ROOT / "components", ROOT / "policy", ROOT / "portcullis"]
     files = {file.resolve() for folder in folders for file in folder.rglob("*.py")}
     files |= {ROOT / "__main__.py"}
-    files -= {ROOT / "portcullis/config/secret.py"}  # its own
+    files -= {ROOT / "portcullis/config/secret.py"}  # this file itself
     found = {str(file.relative_to(ROOT)) for file in files if ".reveal(" in file.read_text()}
     assert found == set(REVEALS)

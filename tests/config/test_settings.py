@@ -1,4 +1,4 @@
-"""Settings: accepted values, refused values, and the messages."""
+"""Tests which values the settings accept and refuse, and the messages."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def smallest() -> dict[str, Any]:
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
-    """Return the smallest settings with one value changed; None removes it.
+    """Return the smallest settings with one value changed; None removes the key.
 
-    In the path, / stands for a dot in a key.
+    In the path, / stands for a dot inside a key.
     """
     config = copy.deepcopy(smallest())
     *way, last = (part.replace("/", ".") for part in path.split("."))
@@ -200,7 +200,11 @@ def test_all_faults_at_once() -> None:
         ("sites.api/example/com.paths", {"/": "api"}, "sites.api.example.com.paths./: covers the whole site"),
         ("sites.api/example/com.paths", {"/a/": "apy"}, 'paths./a/: "apy" is not an app of this stack'),
         ("sites.api/example/com.paths", {"/a b": "api"}, "is not the beginning of a path"),
-        ("apps.api.uses", ["redis"], 'apps.api.uses[0]: "redis" is not a store of this stack; declare it'),
+        (
+            "apps.api.uses",
+            ["redis"],
+            'apps.api.uses[0]: "redis" is not a store of this stack; declare the store',
+        ),
         ("apps.api.uses", ["mongo.a/b"], "apps.api.uses[0]: "),
         ("apps.api.secrets", ["stripeKey"], "pulumi config set --secret --path portcullis:secrets.stripeKey"),
         ("apps.api.volumes", {"data": "/proc/x"}, "belongs to the system"),
@@ -296,7 +300,7 @@ def test_cpus_have_one_normal_form(value: Any) -> None:
 def test_environment_values_that_yaml_changed_are_refused(value: Any) -> None:
     [line] = faults(changed("apps.api.env", {"A": value}))
     assert line.startswith("portcullis:apps.api.env.A: ")
-    assert '""' in line if value is None else "put it in quotes" in line
+    assert '""' in line if value is None else "put the value in quotes" in line
 
 
 def test_an_empty_value_is_an_empty_section() -> None:
@@ -434,9 +438,9 @@ def test_endless_nesting_is_a_fault() -> None:
         ("hosts.web1.address", "\u212aelvin.example.com", "is neither an IP address nor a host name"),
         ("hosts.web1.identityFile", "~/.ssh/\x85id", "contains a control character"),
         ("hosts.web1.exposure", {"accept": {"tcp4 0.0.0.0:25": "mail \u202e"}}, "a control character"),
-        ("apps.api.env", {"A": "\ud800"}, "contains half of a surrogate pair"),
+        ("apps.api.env", {"A": "\ud800"}, "contains half of a Unicode surrogate pair"),
         ("apps.api.command", ["a", "\udce9"], "apps.api.command[1]: "),
-        ("stores", {"mongo": {"databases": {"sh\ud800p": {}}}}, "contains half of a surrogate pair"),
+        ("stores", {"mongo": {"databases": {"sh\ud800p": {}}}}, "contains half of a Unicode surrogate pair"),
         ("policy", {"exempt": {"no-swarm-service": {"a\0b": {"reason": "x"}}}}, "a control character"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The settings that harden a host: defaults, all keys, and faults."""
+"""Tests the settings that harden a host: their defaults, all keys, and faults."""
 
 from __future__ import annotations
 
@@ -98,14 +98,14 @@ def test_no_may_arrive_as_false(no: Any) -> None:
         ("ssh", {"rootLogin": "yes"}, "no user may log in with a password; write prohibit-password or no"),
         ("ssh", {"rootLogin": True}, "is not supported: no user may log in with a password"),
         ("ssh", {"rootLogin": "no"}, "locks out the user that deploys"),
-        ("ssh", {"options": {"Port": 2222}}, "ssh.options.Port: cannot be set here; write port"),
-        ("ssh", {"options": {"PermitRootLogin": "x"}}, "write rootLogin beside options"),
+        ("ssh", {"options": {"Port": 2222}}, "ssh.options.Port: cannot be set here; set the port"),
+        ("ssh", {"options": {"PermitRootLogin": "x"}}, "set rootLogin beside options"),
         ("ssh", {"options": {"Match": "User x"}}, "cannot be set here"),
         ("ssh", {"options": {"maxSessions": 1}}, "is not a keyword of sshd_config"),
         ("ssh", {"options": {"Banner": "a\nPort 1"}}, "is not a value of sshd_config"),
         ("ssh", {"options": {"X11Forwarding": True}}, 'write "yes" and "no" in quotes'),
         ("ssh", {"options": {"Permitrootlogin": "yes"}}, "ssh.options.Permitrootlogin: cannot be set here"),
-        ("ssh", {"options": {"PORT": 2222}}, "ssh.options.PORT: cannot be set here; write port"),
+        ("ssh", {"options": {"PORT": 2222}}, "ssh.options.PORT: cannot be set here; set the port"),
         ("ssh", {"options": {"INCLUDE": "/etc/x"}}, "cannot be set here"),
         ("ssh", {"options": {"MaxSessions": 2, "Maxsessions": 3}}, "is the same option as MaxSessions"),
         ("ssh", {"options": {"PasswordAuthentication": "yes"}}, "allows a login without a key: attackers"),
@@ -169,7 +169,7 @@ def test_no_may_arrive_as_false(no: Any) -> None:
         ("upkeep", {"notify": ["/usr/bin/"]}, "does not begin with the whole path of a program"),
         ("upkeep", {"notify": ["/usr/../tell"]}, "does not begin with the whole path of a program"),
         ("upkeep", {"notify": []}, "does not begin with the whole path of a program"),
-        ("fail2ban", {"ignore": ["0.0.0.0/0"]}, "is every address"),
+        ("fail2ban", {"ignore": ["0.0.0.0/0"]}, "contains every address"),
         ("dockerEngine", {"bip": "10.0.0.1/8"}, "is too wide"),
         ("dockerEngine", {"bip": "198.18.0.1/16"}, "is not a private network"),
         ("dockerEngine", {"addressPools": [{"base": "172.17.0.0/16"}]}, "overlap: "),
@@ -280,7 +280,7 @@ def test_the_egress_of_an_app() -> None:
     for wrong, words in {
         "api.stripe.com:443": "is not an address or network",
         "203.0.113.7:443": "is not an address or network",
-        "*": "name ports",
+        "*": "add ports",
     }.items():
         [line] = faults(changed("apps.api.egress", [wrong]))
         assert line.startswith("portcullis:apps.api.egress[0]: ")

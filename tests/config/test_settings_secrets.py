@@ -95,7 +95,7 @@ def test_secrets_and_logins_must_be_encrypted(key: str) -> None:
     values = {"secrets": {"a": "b"}, "registries": {"x.io": {"username": "bot", "password": "pw-1"}}}
     how = {"secrets": "portcullis:secrets.NAME", "registries": "'portcullis:registries[\"NAME\"].password'"}
     for secret, expected in (([key], 0), ([], 1)):
-        with pytest.raises(SettingsError) as caught:  # there is no host
+        with pytest.raises(SettingsError) as caught:  # the settings declare no host
             load({key: values[key]}, secret=secret)
         found = [str(fault) for fault in caught.value.faults if fault.path == f"portcullis:{key}"]
         assert len(found) == expected

@@ -1,4 +1,4 @@
-"""Settings of sites and of the authority that issues their certificates."""
+"""Tests the settings of sites, and of the authority that issues their certificates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ HOW = "portcullis:sites.api.example.com"
 
 
 def config(site: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
-    """Return the smallest settings with more keys of the site and other sections. None removes a key."""
+    """Return the smallest settings, with more keys for the site and with other sections.
+
+    None removes a key.
+    """
     made = smallest() | sections
     entry = made["sites"][SITE] | (site or {})
     made["sites"][SITE] = {key: value for key, value in entry.items() if value is not None}
@@ -162,8 +165,8 @@ def test_a_site_without_an_authority_needs_an_explicit_setting() -> None:
         ({"headers": {"X-A": "a$b"}}, "is not a value that nginx can send"),
         ({"headers": {"X-A": "a\nb"}}, "is not a value that nginx can send"),
         ({"headers": {"X A": "b"}}, "is not the name of a header"),
-        ({"headers": {"access-control-allow-origin": "*"}}, "has a key of its own; write cors"),
-        ({"headers": {"Strict-Transport-Security": "max-age=0"}}, "has a key of its own; write hsts"),
+        ({"headers": {"access-control-allow-origin": "*"}}, "has a settings key of its own; set cors"),
+        ({"headers": {"Strict-Transport-Security": "max-age=0"}}, "has a settings key of its own; set hsts"),
         ({"headers": {"Content-Length": "0"}}, "is a header that nginx sends itself; leave it out"),
         ({"limits": {"body": "10 MB"}}, 'limits.body: "10 MB" is not a size; write 10M'),
         ({"limits": {"requests": -1}}, "is not a number of requests"),
@@ -268,7 +271,10 @@ def test_passwords_need_https_here_or_at_a_proxy_in_front() -> None:
 @pytest.mark.parametrize(
     ("proxy", "words"),
     [
-        ({"tls": "old"}, 'proxy.tls: "old" is not supported: Mozilla\'s guideline 6.0 has removed it'),
+        (
+            {"tls": "old"},
+            'proxy.tls: "old" is not supported: Mozilla\'s guideline 6.0 has removed this profile',
+        ),
         ({"trustedProxies": ["0.0.0.0/0"]}, "contains every address"),
         ({"realIpHeader": "X-Real-IP"}, "has no effect unless trustedProxies is set"),
         (
@@ -335,7 +341,7 @@ def test_a_certificate_from_elsewhere_that_does_not_fit(tmp_path: Path) -> None:
     found = faults(own(tmp_path, chain, other), secret=["secrets"])
     words = [
         "is not the key of that certificate",
-        "is not for api.example.com; it is for www.example.com",
+        "is not for api.example.com; names of the certificate: www.example.com",
     ]
     assert len(found) == len(words)
     assert all(word in line for word, line in zip(words, found, strict=True))

@@ -1,13 +1,17 @@
-"""When an answer of a stand-in counts as the official one. These are all the liberties that are taken.
+"""Compares an answer of a stand-in with the official answer.
 
-1. What is new each time (addresses, MACs, random ids, keys, times, certificates) is compared by its form, and
-   only in the properties that are named here; certificates and requests by what they say. Whether a new key,
-   request or certificate is right is checked by `issued.py`.
-2. What was recorded under a placeholder (private keys) is compared by its kind.
+The comparison allows only these differences:
+
+1. Some values are new each time: addresses, MACs, random ids, keys and times. Only their form is compared.
+   This holds only for the properties that this module names. Certificates and requests are compared by their
+   fields. `issued.py` checks whether a new key, request or certificate is right.
+2. Recorded placeholders (private keys) are compared by their kind.
 3. Terraform's sets, and the names in `diffs`, have no order.
-4. `__pulumi_raw_state_delta`, a note of Pulumi's bridge to itself, is not written by the stand-ins: left out.
+4. `__pulumi_raw_state_delta`, an internal note of Pulumi's bridge, is left out, because the stand-ins do not
+   write it.
 
-`exact` takes only 3 and 4.
+The function `exact` allows only two of them: the order of sets and of `diffs`, and the missing
+`__pulumi_raw_state_delta`.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ _IDS = (
     (re.compile(r"^([a-z]+)[0-9a-f]{8}$"), r"<\1 and 8 hex digits>"),
 )
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
-_ADDRESS = re.compile(r"^172\.\d+\.\d+\.\d+(?=$|/)")  # a network keeps its prefix
+_ADDRESS = re.compile(r"^172\.\d+\.\d+\.\d+(?=$|/)")  # the prefix of a network is kept
 _FORMS = {
     "validityStartTime": _TIME,
     "validityEndTime": _TIME,
@@ -61,12 +65,12 @@ _LEFT_OUT = {"__pulumi_raw_state_delta"}
 
 
 def normal(value: Any) -> Any:
-    """The value with what may differ put in one form."""
+    """Return the value with a placeholder for every part that may differ."""
     return _each(value, _normal_text)
 
 
 def exact(value: Any) -> Any:
-    """The value without an order where there is none."""
+    """Return the value with sets in one order, and otherwise unchanged."""
     return _each(value, lambda text, _: text)
 
 
@@ -125,7 +129,7 @@ def _extensions(extensions: x509.Extensions) -> list[str]:
 
 
 def mismatches(official: Any, ours: Any, path: str = "") -> list[str]:
-    """Where two normalised answers differ."""
+    """Return a line for each difference of two normalised answers."""
     if isinstance(official, dict) and isinstance(ours, dict):
         found = []
         for key in sorted({*official, *ours}):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Host, Lab
 
-# What stands in for Python in an image of one busybox: the health check `python3 -c 1` and a server of pages.
+# A stand-in for Python in an image with only busybox, for the health check `python3 -c 1` and a server of
+# pages.
 _PYTHON = b'#!/bin/sh\n[ "$1" = -m ] || exit 0\nexec httpd -f -p "$4"\n'
 INSTALL = (
     "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "
@@ -25,26 +26,26 @@ INSTALL = (
 
 
 def mini(tag: str) -> images.Image:
-    """The image that the recordings call mini."""
+    """Return the image that the recordings call mini."""
     files = {"bin/python3": _PYTHON, "bin/false": b"#!/bin/sh\nexit 1\n", "etc/version": tag.encode()}
     return images.Image("mini", ("sleep", "600"), tag=tag, files=files, user="")
 
 
 def digest(content: bytes) -> str:
-    """The digest of some bytes, as registries and Docker name them."""
+    """Return the digest of bytes, in the form of registries and Docker."""
     return f"sha256:{sha256(content).hexdigest()}"
 
 
 @pytest.fixture(scope="module")
 def docker_host(module_host: Host) -> Host:
-    """A fresh host with Docker in it."""
+    """Return a fresh host with Docker."""
     module_host.run(INSTALL, timeout=300)
     return module_host
 
 
 @pytest.fixture(scope="module")
 def project(docker_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder whose ssh_config knows the host as web1."""
+    """Return a project folder whose ssh_config names the host web1."""
     folder = tmp_path_factory.mktemp("project")
     known = keys.known_hosts(docker_host.name, docker_host.address)
     lines = [
@@ -63,7 +64,7 @@ def project(docker_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world without a host."""
+    """The `World` in which calls that need no host are replayed."""
     made = World(tmp_path_factory.mktemp("world"))
     yield made
     made.close()
@@ -71,7 +72,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def hosted_world(project: Path, docker_host: Host, lab: Lab) -> Iterator[World]:
-    """A world with a host where the recordings have theirs."""
+    """The `World` in which calls that need a host are replayed.
+
+    A lab host takes the place of the recorded host.
+    """
     made = World(project)
     first, second = lab.push(mini("1")), lab.push(mini("2"))
     for recorded, ours in (
@@ -96,7 +100,7 @@ def hosted_world(project: Path, docker_host: Host, lab: Lab) -> Iterator[World]:
 
 
 def _options(separator: str) -> str:
-    """The recorded ssh options, as the program wrote them or as the plugin stores them."""
+    """Return the recorded ssh options, as the program wrote them or as the plugin stores them."""
     words = (
         "-i",
         "<lab>/id",

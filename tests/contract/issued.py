@@ -1,7 +1,8 @@
-"""Whether a key, a request or a certificate that was just made is what its text says.
+"""Checks new keys, requests and certificates against their inputs.
 
-`compare.py` compares what a certificate says with what the official one says. Who signed it, for which key
-and for when, no comparison of two certificates can tell: it is checked here, against the inputs.
+`compare.py` compares the fields of a certificate with those of the official certificate. Such a comparison
+cannot check the signer, the key and the time of a certificate. This module checks signer, key and time
+against the inputs.
 """
 
 from __future__ import annotations
@@ -20,25 +21,26 @@ from lab.plugins.values import reveal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LEAST_SERIAL_BITS = 64  # what CAs must have: CA/Browser Forum, Baseline Requirements 7.1
+_LEAST_SERIAL_BITS = 64  # CAs must have that many: CA/Browser Forum, Baseline Requirements 7.1
 _SLACK = timedelta(seconds=5)
 
 
 def faults(type_: str, inputs: dict[str, Any], answer: dict[str, Any], made: datetime | None) -> list[str]:
-    """What is wrong with the answer to a Create of pulumi-tls.
+    """Return the faults of an answer to a Create of pulumi-tls.
 
     Args:
         type_: the resource's type token.
-        inputs: the request's properties. A private key that is no PEM, as in recordings, is not compared.
+        inputs: the request's properties. If a private key is not in PEM, because the recording has a
+            placeholder, the key is not compared.
         answer: the response.
-        made: when it was made, or None if that is not known.
+        made: the time of the Create, or None if the time is unknown.
     """
     check = _CHECKS[type_.rpartition(":")[2]]
     return list(check(reveal(inputs), {**reveal(answer["properties"]), "": answer["id"]}, made))
 
 
 def serial(answer: dict[str, Any]) -> int | None:
-    """The serial number of the certificate in an answer, if there is one."""
+    """Return the serial number of the certificate in an answer, or None without a certificate."""
     pem = answer["properties"].get("certPem")
     return x509.load_pem_x509_certificate(pem.encode()).serial_number if pem else None
 
@@ -150,7 +152,10 @@ def _der(key: Any) -> bytes:
 
 
 def _hash_for_state(der: bytes) -> str:
-    """As hashForState of hashicorp/terraform-provider-tls, which trims what it takes for a text."""
+    """Return a hash like hashForState of hashicorp/terraform-provider-tls.
+
+    That function trims white space around the bytes.
+    """
     return hashlib.sha1(der.strip(), usedforsecurity=False).hexdigest()
 
 

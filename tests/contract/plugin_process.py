@@ -1,4 +1,4 @@
-"""A stand-in as the engine starts it, and calls to it over real gRPC."""
+"""Starts a stand-in like the engine, and calls it over real gRPC."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _REQUESTS = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error status: gRPC's code and text, and what the engine is to record of a partly made resource."""
+    """An error status: gRPC's code and text, and the state of a partly made resource."""
 
     code: str
     message: str
@@ -49,7 +49,7 @@ class Refusal:
 
     @property
     def recorded_form(self) -> str:
-        """The text as the recordings have it, which is that of grpc-go."""
+        """The error text in the form of the recordings, which is the form of grpc-go."""
         name = {"UNIMPLEMENTED": "Unimplemented", "UNKNOWN": "Unknown"}.get(self.code, self.code)
         return f"rpc error: code = {name} desc = {self.message}"
 
@@ -81,12 +81,12 @@ class PluginProcess:
 
     @property
     def stderr(self) -> str:
-        """What it has said so far."""
+        """The standard error of the stand-in so far."""
         self._errors.seek(0)
         return self._errors.read()
 
     def call(self, method: str, request: dict[str, Any]) -> dict[str, Any] | Refusal:
-        """Call it with a request in JSON; the answer in JSON, or the refusal."""
+        """Call the stand-in with a request in JSON, and return the answer in JSON or the refusal."""
         message = json_format.ParseDict(request, _REQUESTS[method]())
         try:
             answer = getattr(self._stub, method)(message, timeout=SECONDS)
@@ -95,7 +95,7 @@ class PluginProcess:
         return json_format.MessageToDict(answer)
 
     def close(self) -> None:
-        """Have it end as the engine does."""
+        """End the stand-in like the engine, by Cancel."""
         if self.process.poll() is None:
             self.call("Cancel", {})
         self.wait()

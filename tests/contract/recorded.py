@@ -1,4 +1,4 @@
-"""The recorded calls of the official plugins."""
+"""Reads the recorded calls of the official plugins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 FOLDER = Path(__file__).parent / "recordings"
 FILES = tuple(sorted(path.stem for path in FOLDER.glob("*.jsonl")))
 TOTAL = 354  # the sum of the files: a call that is dropped or not compared fails a test
-# In the order in which they were made, that of one host.
+# The files are in the order in which the calls were made on the host.
 LAB_FILES = (
     "lab-2-change-preview",
     "lab-3-change-up",
@@ -34,7 +34,7 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class Call:
-    """One call: `place` is FILE:LINE, `errors` the official error texts."""
+    """One recorded call: `place` is FILE:LINE, and `errors` has the official error texts."""
 
     place: str
     package: str
@@ -45,17 +45,17 @@ class Call:
 
     @property
     def urn(self) -> str:
-        """The resource it is about, or the empty text."""
+        """The URN of the call's resource, or the empty text."""
         return str(self.request.get("urn", ""))
 
     @property
     def type(self) -> str:
-        """The resource's type token."""
+        """The type token of the call's resource."""
         return str(self.request.get("type", ""))
 
     @property
     def on_host(self) -> bool:
-        """Whether a Docker engine has to answer it."""
+        """Whether a Docker engine has to answer the call."""
         asks = self.method in ("Create", "Read", "Update", "Delete", "Invoke")
         return self.package == "docker" and asks and not self.request.get("preview")
 
@@ -65,7 +65,7 @@ class Call:
 
 
 def calls(file: str) -> list[Call]:
-    """All calls of a file, in order."""
+    """Return all calls of a file, in order."""
     if file in LAB_FILES:
         return _calls(file, _lab()[file])
     text = (FOLDER / f"{file}.jsonl").read_text(encoding="utf-8")
@@ -98,16 +98,16 @@ def _lab() -> dict[str, str]:
 
 
 def _as_newer(call: Call) -> Call:
-    """A call of the older recordings as docker 5.2.0 answers it.
+    """Return a call of the older recordings with the answer of docker 5.2.0.
 
-    They say 5.2.0 and behave as 5.1.1, which differs in two ways: it has no `deviceCgroupRules`, and another
-    health check replaces no container.
+    The older recordings name version 5.2.0 but behave like 5.1.1, which differs in two ways. Version 5.1.1
+    has no `deviceCgroupRules`, and a changed health check replaces no container.
     """
     if call.type != _CONTAINER:
         return call
     request, response = dict(call.request), dict(call.response or {})
     for message, value in ((request, None), (response, [] if call.method == "Read" else None)):
-        # A whole state; inputs name only what is set.
+        # A whole state has all properties, but inputs have only the properties that are set.
         if "containerLogs" in message.get("properties", {}):
             message["properties"] = {**message["properties"], "deviceCgroupRules": value}
     if "stables" in response:
@@ -116,7 +116,7 @@ def _as_newer(call: Call) -> Call:
 
 
 def _with_kinds_of_keys(value: Any, name: str = "") -> Any:
-    """The lab's recordings say `<private key>` for any; that of stack lab is ED25519."""
+    """Replace `<private key>`, which the lab's recordings have for every key, by the kind of the key."""
     if isinstance(value, dict):
         return {
             key: _with_kinds_of_keys(item, name if key == "value" else key) for key, item in value.items()

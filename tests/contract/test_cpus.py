@@ -1,4 +1,4 @@
-"""How a limit of CPUs is read back, beside what the official provider writes."""
+"""A refresh returns a CPU limit in the same form as the official provider."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from portcullis.components.containers.render import spell_cpus
 
 @pytest.mark.parametrize(
     ("nano", "text"),
-    # Printed by nanoInt64ToDecimalString of kreuzwerker/terraform-provider-docker 4.5.0.
+    # nanoInt64ToDecimalString of kreuzwerker/terraform-provider-docker 4.5.0 printed these texts.
     [
         (1_000_000, "0.0"),
         (10_000_000, "0.0"),
@@ -41,7 +41,7 @@ def test_a_limit_is_written_as_the_official_provider_writes_it(nano: int, text: 
 
 
 def test_a_limit_that_a_component_spells_reads_back_as_it_was_written() -> None:
-    """All hundredths that a setting allows, and each with a third decimal."""
+    """The test tries all hundredths that a setting allows, and each of them with a third decimal."""
     for hundredths in range(1, 51_201):
         for thousandths in (hundredths * 10, hundredths * 10 + 5):
             read = cpus(thousandths * 10**6)

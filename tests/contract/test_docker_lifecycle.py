@@ -1,4 +1,4 @@
-"""What the recordings do not show of the docker stand-in, on a real Docker engine."""
+"""Tests the docker stand-in on a real Docker engine, beyond the recorded calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TYPES = {
 
 @dataclass
 class Made:
-    """A resource as the engine keeps it."""
+    """A resource in the form that the engine stores."""
 
     type: str
     name: str
@@ -42,7 +42,7 @@ class Made:
 
 @dataclass
 class Docker:
-    """Walks resources through their life as the engine does."""
+    """Creates, reads, changes and deletes resources like the engine."""
 
     plugin: PluginProcess
     host: Host
@@ -75,7 +75,7 @@ class Docker:
         return answer
 
     def read(self, made: Made) -> Json:
-        """Read; what was read is kept."""
+        """Read a resource and store the answer in `made`."""
         answer = self.ask("Read", made.type, made.name, id=made.id, properties=made.state, inputs=made.inputs)
         if answer:
             made.state, made.inputs = answer["properties"], answer["inputs"]
@@ -108,7 +108,7 @@ def docker(docker_host: Host, project: Path, lab: Lab) -> Iterator[Docker]:
 
 
 def everything(docker: Docker) -> Json:
-    """A container that sets all that the project does and more."""
+    """Return inputs of a container with all properties that the project sets, and with some others."""
     return {
         "image": docker.image,
         "command": ["python3", "-m", "http.server", "8080"],
@@ -176,9 +176,8 @@ def test_what_is_set_stands_and_reads_back_without_a_difference(docker: Docker) 
     assert found["Config"]["Healthcheck"]["StartPeriod"] == 90 * 10**9
     for made in (network, volume, container):
         inputs = made.inputs
-        if (
-            made is container
-        ):  # Go writes 90s as 1m30s, and the official plugin shows that as a difference too
+        # Go writes 90s as 1m30s, and the official plugin also shows this as a difference.
+        if made is container:
             inputs = {**inputs, "healthcheck": {**inputs["healthcheck"], "interval": "1m30s"}}
         for _ in range(2):
             docker.read(made)
@@ -187,7 +186,7 @@ def test_what_is_set_stands_and_reads_back_without_a_difference(docker: Docker) 
     for made in (container, volume, network):
         docker.delete(made)
         assert docker.read(made) == {}
-        docker.delete(made)  # gone already is no error
+        docker.delete(made)  # the deletion of a missing thing is no error
 
 
 def test_an_edit_by_hand_shows_as_that_difference_alone(docker: Docker) -> None:
@@ -239,7 +238,7 @@ def test_the_image_fills_in_the_times_of_a_health_check_and_they_read_back(docke
 
 
 def test_a_changed_mount_is_reported_as_an_update_and_nothing_changes(docker: Docker) -> None:
-    """As with the official plugin: who changes one has to say that it replaces."""
+    """The official plugin does the same. To move a mount, the program must ask for a replacement."""
     bind = {"type": "bind", "source": "/etc/hostname", "target": "/a", "readOnly": True}
     made = docker.create("container", "mounted", {"image": docker.image, "mounts": [bind]})
     elsewhere = {**bind, "target": "/b"}
@@ -305,6 +304,6 @@ def test_calls_share_one_connection_that_ends_with_the_plugin(docker_host: Host,
 
 
 def _children(pid: int) -> list[int]:
-    """The children of all its threads."""
+    """Return the child processes of all threads of a process."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return [int(word) for task in tasks for word in (task / "children").read_text(encoding="ascii").split()]

@@ -1,4 +1,4 @@
-"""That the checks on what the tls stand-in makes find a wrong one."""
+"""The checks of new keys, requests and certificates find wrong ones."""
 
 from __future__ import annotations
 
@@ -58,7 +58,10 @@ LEAF = answer(certificates.locally_signed_cert(LEAF_INPUTS))
 
 
 def forged(made: Json, signer: Any = None, **other: Any) -> Json:
-    """The answer with a certificate that differs in one thing; what stands beside it goes along."""
+    """Return the answer with a certificate that differs in one field.
+
+    The other properties fit this certificate.
+    """
     found = x509.load_pem_x509_certificate(made["properties"]["certPem"].encode())
     start, end = found.not_valid_before_utc, found.not_valid_after_utc
     builder = x509.CertificateBuilder(
@@ -132,7 +135,7 @@ def test_a_key_or_request_that_does_not_fit_is_found() -> None:
 
 
 def test_the_official_ones_are_right() -> None:
-    """So that what is checked is what the official plugin does."""
+    """The official answers pass the checks, so the checks describe the official plugin."""
     made = [
         call
         for file in (*FILES, *LAB_FILES)

@@ -1,7 +1,7 @@
-"""Every call of the official plugins while stack lab was changed, destroyed and made, made to the stand-ins.
+"""Repeats, on the stand-ins, every call that official plugins got while stack lab was deployed and destroyed.
 
-Nothing new is in an answer that needs no host, so it has to be the official one to the letter. Those of
-Docker are compared so too: on a host with the same networks Docker gives the same addresses.
+An answer without a host has no new values, so it must equal the official answer exactly. Docker's answers
+must also be equal, because on a host with the same networks, Docker gives the same addresses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Host, Lab
 
-# A server for each image: it ends well when it is asked to, as those of the lab do.
+# A server for each image, which ends with code 0 on SIGTERM, like the servers of the lab's images.
 _SERVE = b"#!/bin/sh\ntrap 'exit 0' TERM\nwhile :; do sleep 0.2; done\n"
 _ENTRYPOINT = {"entrypoint": ("docker-entrypoint.sh",), "files": {"bin/docker-entrypoint.sh": _SERVE}}
 IMAGES = {
@@ -34,13 +34,13 @@ IMAGES = {
         "shop-api", ("node", "src/main.js"), tag="lab", workdir="/app", files={"bin/node": _SERVE}
     ),
 }
-# The order in which they were made on that host, which gives them their addresses.
+# The order in which the resources were made on that host, which determines their addresses.
 _FIRST = (
     "redis-image", "mongo-image", "api-image", "redis-volume-redis-data", "mongo-volume-mongo-data",
     "mongo-network", "redis-shared", "mongo-shared", "redis-network", "api-network",
     "mongo-container", "redis-container", "api-container",
 )  # fmt: skip
-# What was done between the plugins' calls: drift by hand, and Docker that went with the stack and came again.
+# The commands between the plugins' calls: changes by hand, and a restart of Docker.
 _BY_HAND = {
     "lab-5-drift-preview": (["docker", "stop", "redis"], ["docker", "network", "connect", "bridge", "mongo"]),
     "lab-0-create": (["systemctl", "restart", "docker"],),
@@ -48,7 +48,7 @@ _BY_HAND = {
 
 
 def name_of(call: Call) -> str:
-    """The name of the resource that it is about."""
+    """Return the name of the call's resource."""
     return call.urn.rpartition("::")[2]
 
 
@@ -69,7 +69,7 @@ def test_without_a_host(file: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def docker_host(module_host: Host) -> Host:
-    """A host with Docker as stack lab has it."""
+    """Return a host with Docker, like the host of stack lab."""
     module_host.run(["mkdir", "-p", "/etc/docker"])
     module_host.write("/etc/docker/daemon.json", daemon_json(DIALECTS["debian-13"], "172.17.0.1/16"))
     module_host.run(INSTALL, timeout=300)
@@ -85,7 +85,7 @@ def docker_host(module_host: Host) -> Host:
 
 @pytest.fixture
 def lab_world(project: Path, docker_host: Host, lab: Lab) -> Iterator[World]:
-    """A world with the images of the recordings."""
+    """The `World` in which the recorded calls of stack lab are replayed, with the lab's own images."""
     assert docker_host
     world = World(project, form=exact)
     created = {name_of(call): call for call in calls("lab-0-create") if call.method == "Create"}
@@ -102,7 +102,7 @@ def lab_world(project: Path, docker_host: Host, lab: Lab) -> Iterator[World]:
 
 @pytest.mark.e2e
 def test_on_a_host(lab_world: World, docker_host: Host) -> None:
-    """In one test: each file begins with what the one before it left."""
+    """One test replays all files, because each file begins with the resources that the previous file left."""
     first = {name_of(call): call for call in calls(LAB_FILES[0]) if call.method == "Read"}
     wrong: list[str] = []
     for file in LAB_FILES:
@@ -121,15 +121,18 @@ def test_on_a_host(lab_world: World, docker_host: Host) -> None:
 @pytest.mark.parametrize(
     ("file", "diffs"),
     [
-        # Docker's plugin as of 5.1.1.
+        # Recorded with version 5.1.1 of the docker plugin.
         ("02-same-refresh", 20),
-        # That of 5.2.0: right after the stack was made, and after a change.
+        # Recorded with version 5.2.0: right after the stack was made, and after a change.
         ("lab-1-created-preview", 28),
         ("lab-4-same", 28),
     ],
 )
 def test_a_second_preview_is_empty(file: str, diffs: int, tmp_path: Path) -> None:
-    """For the official plugin, and for the stand-in on what the official one read."""
+    """The stand-in gets the state that the official plugin wrote.
+
+    Like the official plugin, it finds no difference.
+    """
     asked = [call for call in calls(file) if call.method == "Diff" and call.package in ("docker", "tls")]
     assert len(asked) == diffs
     world = World(tmp_path, form=exact)

@@ -1,6 +1,7 @@
-"""Where the official docker plugin is installed: that it answers as it did when it was recorded.
+"""If the official docker plugin is installed, it must answer as in the recordings.
 
-What is skipped is named. The stand-ins are compared with the recordings alone, so these hold everywhere.
+The message of the skipped test lists the properties that were not compared. The stand-ins are compared only
+with the recordings, so the tests of the stand-ins run on every machine.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# What docker 5.2.0 brought, by the properties that a build of the same number may lack.
+# Properties that are new in docker 5.2.0, and that a build with the same number may lack.
 _NEWER = {"deviceCgroupRules", "healthcheck"}
 
 
@@ -54,7 +55,7 @@ def test_docker_answers_as_it_was_recorded(plugin: PluginProcess, file: str) -> 
 
 
 def _take_newer(recorded: dict[str, Any], answer: dict[str, Any]) -> set[str]:
-    """Take what only the newer one has out of what was recorded; return the names."""
+    """Remove the newer properties that an answer lacks from a recorded answer, and return their names."""
     stables = set(recorded.get("stables", ())) & _NEWER - set(answer.get("stables", ()))
     state = set(recorded.get("properties", ())) & _NEWER - set(answer.get("properties", ()))
     if stables:

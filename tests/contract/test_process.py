@@ -1,4 +1,4 @@
-"""How a stand-in starts, tells of itself, refuses and ends."""
+"""Tests how the process of a stand-in starts, prints its notice, refuses calls, and ends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CANCELLED = Refusal("CANCELLED", "cancelled")
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a stand-in; all end with the test."""
+    """Return a function that starts a stand-in. All stand-ins end with the test."""
     started: list[PluginProcess] = []
 
     def one(package: str) -> PluginProcess:
@@ -44,18 +44,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def about(type_: str, name: str = "x", **more: Any) -> dict[str, Any]:
-    """A request about a resource."""
+    """Return a request about a resource."""
     return {"urn": f"{_PREFIX}{type_}::{name}", "type": type_, "name": name, **more}
 
 
 def failures(answer: dict[str, Any] | Refusal) -> dict[str, str]:
-    """The problems of a Check, by property."""
+    """Return the problems that a Check found, by property."""
     assert isinstance(answer, dict)
     return {failure["property"]: failure["reason"] for failure in answer.get("failures", [])}
 
 
 def refusal(answer: dict[str, Any] | Refusal) -> str:
-    """The text of a refusal."""
+    """Return the text of a refusal."""
     assert isinstance(answer, Refusal), answer
     return answer.message
 
@@ -69,7 +69,7 @@ def wait_until(done: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Return whether a process exists and is no zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:  # noqa: PTH123
             return file.read().rpartition(")")[2].split()[0] != "Z"
@@ -201,7 +201,7 @@ def test_an_unreachable_host_is_named_with_what_ssh_said(start: Start) -> None:
     docker.call("Configure", {"args": {"host": "ssh://127.0.0.1:1", "sshOpts": options}})
     state = {"driver": "bridge", "name": "n"}
     said = refusal(docker.call("Read", about("docker:index/network:Network", id="0" * 64, properties=state)))
-    # As docker 5.2.0 says it.
+    # This is the message of docker 5.2.0.
     assert said.startswith(
         f"refreshing {_PREFIX}docker:index/network:Network::x: 1 error occurred:\n\t* failed to"
     )

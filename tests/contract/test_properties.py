@@ -1,6 +1,6 @@
-"""That the stand-ins know every property of the SDKs that the project pins, so that each is refused by name.
+"""The stand-ins list every property of the pinned SDKs, so that they refuse unsupported properties by name.
 
-The SDKs are read and not imported: a new version that brings a property fails here first.
+The tests read the SDKs' source, so a new SDK with a new property fails here first.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RESOURCES: dict[tuple[str, str], Mapping[str, Field]] = {
 
 
 def parts(known: Field) -> Mapping[str, Field]:
-    """The parts of an object, or of each in a list of them."""
+    """Return the parts of an object, or of the objects in a list."""
     return known.item.fields if known.item is not None else known.fields
 
 
@@ -61,7 +61,7 @@ PARTS = {
 
 
 def properties(file: str, class_: str) -> set[str]:
-    """The properties of a class of an SDK, as the engine calls them."""
+    """Return the properties of an SDK's class, by their names in the engine."""
     package, _, rest = file.partition("/")
     spec = find_spec(package)
     assert spec is not None

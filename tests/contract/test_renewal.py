@@ -1,7 +1,8 @@
-"""When the tls stand-in renews a certificate: as hashicorp/terraform-provider-tls does, read in its source.
+"""The tls stand-in renews a certificate at the same time as hashicorp/terraform-provider-tls.
 
-`modifyPlanIfCertificateReadyForRenewal` and `modifyStateIfCertificateReadyForRenewal` in common_cert.go: a
-due certificate is planned with `ready_for_renewal` unknown and as a reason to replace, and read as ready.
+The rules are `modifyPlanIfCertificateReadyForRenewal` and `modifyStateIfCertificateReadyForRenewal` in
+common_cert.go. A plan replaces a certificate that is due, and its `ready_for_renewal` is unknown. A read
+returns true for `ready_for_renewal`.
 """
 
 from __future__ import annotations

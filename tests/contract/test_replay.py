@@ -1,4 +1,4 @@
-"""Every recorded call of the official plugins, made to the stand-ins."""
+"""Repeats every recorded call of the official plugins on the stand-ins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OVERLAY = "docker:index/network:Network::ov"
 
 
 def needs_host(call: Call) -> bool:
-    """Whether something must be there to answer the call."""
+    """Return whether the call needs a host with Docker."""
     return call.package == "docker"
 
 
@@ -44,7 +44,7 @@ def test_no_call_is_left_out() -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_tls_and_commands(file: str, world: World) -> None:
-    """Files build on those before them, so what was not yet replayed is."""
+    """Each file of recordings builds on the earlier files, so the earlier files are replayed first."""
     _replay_until(file, world, hosted=False)
 
 

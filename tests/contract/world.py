@@ -1,7 +1,7 @@
-"""Replays recorded calls against running stand-ins, in a world whose ids, keys and addresses are its own.
+"""Replays recorded calls on running stand-ins, which give resources other ids, keys and addresses.
 
-What an official Create answered and what ours answers are matched value by value; from then on recorded ids,
-keys and certificates in requests are exchanged for ours, and back in answers.
+The official answer to a Create and our answer are matched value by value. From then on, requests have our
+ids, keys and certificates in place of the recorded ones. Answers get the recorded ones in place of ours.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
     from tests.contract.recorded import Call
 
-_DOCKER_ID = re.compile(r"^[0-9a-f]{64}$")
-_SHORTEST_LEARNT = 12  # shorter texts could stand in others by chance
+_DOCKER_ID = re.compile(r"^[0-9a-f]{64}$")  # Swarm's ids are the shorter ones
+_SHORTEST_LEARNT = 12  # shorter texts could be part of other texts by chance
 
 
 @dataclass
 class World:
-    """`exchanges` maps recorded texts to ours; `form` says what of two answers is compared."""
+    """The environment of one replay: the running stand-ins, and the texts to exchange.
+
+    `exchanges` maps recorded texts to ours. `form` normalises answers before a comparison.
+    """
 
     folder: Path
     form: Callable[[Any], Any] = normal
@@ -38,18 +41,18 @@ class World:
     serials: set[int] = field(default_factory=set)
 
     def plugin(self, package: str) -> PluginProcess:
-        """The running stand-in for a package."""
+        """Return the running stand-in for a package."""
         if package not in self.plugins:
             self.plugins[package] = PluginProcess(package, self.folder)
         return self.plugins[package]
 
     def close(self) -> None:
-        """End the stand-ins."""
+        """End all running stand-ins."""
         for plugin in self.plugins.values():
             plugin.close()
 
     def create(self, read: Call) -> None:
-        """Make what a recorded Read found, which was there before."""
+        """Create the resource that a recorded Read found on the host."""
         request = self._ours({**read.request, "properties": read.request["inputs"]})
         answer = self.plugin(read.package).call(
             "Create", {k: request[k] for k in ("urn", "type", "properties")}
@@ -58,12 +61,12 @@ class World:
         self._learn_ids(read.response, answer)
 
     def replay(self, call: Call) -> list[str]:
-        """Make a recorded call; what is wrong with the answer, empty when nothing is."""
+        """Send a recorded call to the stand-in, and return the faults of the answer."""
         request, now = self._ours(call.request), datetime.now(UTC)
         answer = self.plugin(call.package).call(call.method, request)
         self.compared.append(call)
         if call.method == "Cancel":
-            # The next one starts anew. Some recordings have a second, idle instance of it.
+            # The next call starts a new process. Some recordings have a second, idle process of the plugin.
             self.plugins.pop(call.package).wait()
         if call.errors:
             return self._compare_errors(call, answer)
@@ -88,7 +91,7 @@ class World:
         return [f"serial number {number} is another certificate's"] if known else []
 
     def refused(self, call: Call, says: Callable[[str], bool]) -> list[str]:
-        """Make a call that ours must refuse; what is wrong with that."""
+        """Send a call that the stand-in must refuse, and return the faults of the refusal."""
         answer = self.plugin(call.package).call(call.method, self._ours(call.request))
         self.compared.append(call)
         if isinstance(answer, Refusal):
@@ -107,9 +110,10 @@ class World:
         return [f"{call}: {line}" for line in found]
 
     def partly_made(self, call: Call) -> list[str]:
-        """Take note of the recorded id of a resource whose Create failed later.
+        """Store the recorded id of a resource that exists although its Create failed.
 
-        What the engine was told of it then shows in its next Read, so that is compared here.
+        The resource's next Read has the state that the failed Create gave to the engine, so compare that
+        state here.
         """
         ours = self.made.pop(call.urn, None)
         if ours is None or call.method != "Read":
@@ -122,13 +126,16 @@ class World:
         ]
 
     def exchange(self, recorded: str, ours: str) -> None:
-        """Put ours where the recordings have theirs; Docker's ids also as it shortens them."""
+        """From now on, replace the text `recorded` by the text `ours`.
+
+        For an id of Docker, also replace its short form.
+        """
         self.exchanges[recorded] = ours
         if _DOCKER_ID.match(recorded):
             self.exchanges.setdefault(recorded[:12], ours[:12])
 
     def _learn_ids(self, official: Any, ours: Any) -> None:
-        """Docker's ids, before the comparison: other properties are made of them."""
+        """Store Docker's new ids before the comparison, because other properties contain the ids."""
         if not isinstance(official, dict) or not isinstance(ours, dict):
             return
         for theirs, own in ((official, ours), (official.get("properties", {}), ours.get("properties", {}))):
@@ -136,7 +143,7 @@ class World:
                 self.exchange(theirs["id"], own["id"])
 
     def _learn(self, official: Any, ours: Any) -> None:
-        """What else is new each time, after it was compared."""
+        """After the comparison, store the other pairs of a recorded value and our value."""
         if isinstance(official, dict) and isinstance(ours, dict):
             for key in official.keys() & ours.keys():
                 self._learn(official[key], ours[key])

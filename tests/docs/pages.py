@@ -1,4 +1,4 @@
-"""The pages of the documentation, and what stands in them."""
+"""The pages of the documentation, and functions that read links, commands and headings from a page."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ PAGES = [
 
 
 def links(page: Path) -> list[str]:
-    """Return where a page points within the checkout, pictures included."""
+    """Return the targets of a page's links and pictures that are files of the checkout."""
     found = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
     return [target for target in found if not re.match(r"[a-z]+:", target)]
 
 
 def blocks(page: Path, language: str = "console") -> list[list[str]]:
-    """Return the command lines of each fenced block of a language."""
+    """Return the lines of each fenced code block in a language."""
     fenced = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     return [block.splitlines() for block in fenced]
 
 
 def verbs(page: Path) -> set[str]:
-    """Return the verbs of make that a page names, in text and in blocks."""
+    """Return the make targets that a page names, in its text and in its code blocks."""
     text = page.read_text()
     code = "\n".join(re.findall(r"`([^`\n]+)`", text) + re.findall(r"^ *(make .*)$", text, re.MULTILINE))
     return set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", code))
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors that GitHub makes from a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

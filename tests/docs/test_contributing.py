@@ -1,4 +1,4 @@
-"""What CONTRIBUTING shows, done to a copy of the repository: few files, in one folder, and it works."""
+"""Applies the examples of CONTRIBUTING to a copy of the repository: they change few files and work."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.docs.pages import CONTRIBUTING, ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The one file that all parts share: a kind that programs may declare has its name there.
+# The one file that all parts share: it names every kind of resource that programs can declare.
 PUBLIC_NAMES = "components/__init__.pyi"
 SCHEMA = "from portcullis.provider.schema import schema_text; print(schema_text('0'))"
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code: what becomes of a file."""
+    """A code block of an example: the text of a new file, or a diff of an existing file."""
 
     path: str
     is_new: bool
@@ -32,7 +32,7 @@ class Block:
 
 
 class Example:
-    """One of the worked examples: the files that it lists, and what becomes of each."""
+    """An example in CONTRIBUTING: the files that it lists, and its code block for each file."""
 
     def __init__(self, title: str) -> None:
         text = CONTRIBUTING.read_text().partition(f"\n## Example: {title}\n")[2].partition("\n## ")[0]
@@ -57,7 +57,7 @@ def changed(text: str, block: Block) -> str:
         assert all(line[0] in " +-\n" for line in lines)
         before = "".join(line[1:] or "\n" for line in lines if line[0] != "+")
         after = "".join(line[1:] or "\n" for line in lines if line[0] != "-")
-        assert text.count(before) == 1, f"{block.path} has these lines not once:\n{before}"
+        assert text.count(before) == 1, f"{block.path} must have these lines exactly once:\n{before}"
         text = text.replace(before, after)
     return text
 

@@ -1,4 +1,4 @@
-"""What the pages name is there: files, verbs, commands of the test run."""
+"""The files, anchors and make targets that the documentation names exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's commands, run in a fresh clone of what is committed, on a host of the clone's own."""
+"""Runs the commands of the documentation in a fresh clone of the repository, on a lab host of the clone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SITE_FILE = "/etc/nginx/conf.d/shop.example.com.conf"
 
 
 class Clone:
-    """A clone of the repository, and a shell in it. The cache is the machine's."""
+    """A clone of the repository, and a shell in the clone. The clone uses the cache of the machine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -116,7 +116,7 @@ def test_the_lines_of_make_tunnels_lead_to_a_store(clone: Clone, tmp_path: Path)
 
 
 def asked(port: int, line: str) -> str:
-    """Return what a Redis answers here, "" where nothing listens yet."""
+    """Return the answer of Redis at a local port, or an empty text if nothing listens yet."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             connection.sendall(f"{line}\r\n".encode())
@@ -126,7 +126,7 @@ def asked(port: int, line: str) -> str:
 
 
 def test_the_guide(clone: Clone) -> None:
-    """Each block in its order, but for the host's name and the first and the last, which others run."""
+    """Run the code blocks of the demo tutorial, without the first and the last block."""
     demo, by_hand, look, mend, change, who, told, down = blocks(GUIDE)
     assert (demo, down) == (["make demo"], ["make down"])
 
@@ -134,7 +134,7 @@ def test_the_guide(clone: Clone) -> None:
         return clone.run(line)
 
     for line in by_hand:
-        # What is in $(…) is asked of the host's Docker, which a person has in the same shell there.
+        # The tutorial quotes $(…), so that the shell on the host runs the command in it.
         run(line)
     said = run(look[0])
     assert f"   ! {SITE_FILE}: text differs — up fixes it" in said
@@ -146,7 +146,7 @@ def test_the_guide(clone: Clone) -> None:
     run(change[0])
     said = run(change[1])
     assert "certificate old.example.com: new — up creates it" in said
-    assert "shop.example.com.conf" not in said, "nothing of the site that is there"
+    assert "shop.example.com.conf" not in said, "the existing site must not change"
     run(change[2])
     assert "flowchart LR" in run(who[0])
     said = run(told[0])
@@ -156,7 +156,7 @@ def test_the_guide(clone: Clone) -> None:
 
 
 def scanned(clone: Clone, line: str) -> str:
-    """What a scan of a host prints that is as declared."""
+    """Run a scan, which has to find the host as declared. Return the output of the scan."""
     said = clone.run(line)
     assert "open ports and certificates are as declared" in said
     return said
@@ -192,7 +192,7 @@ def test_the_gate_and_the_map_of_the_demo(clone: Clone) -> None:
 
 
 def test_the_commands_of_the_other_pages(clone: Clone) -> None:
-    """What is not in the guide, the runbooks or the README, on the disposable host's stack."""
+    """Run the commands of the other how-to and explanation pages, on the stack of the lab host."""
 
     def lines(page: str) -> list[str]:
         return [line.removeprefix("$ ") for block in blocks(ROOT / "docs" / page) for line in block]
@@ -224,7 +224,7 @@ def test_the_commands_of_the_other_pages(clone: Clone) -> None:
             assert "flowchart LR" in run(line)
 
     against, alone, page = lines("pull-requests.md")
-    # The stack that is ready to fill in, as it stands in the repository, against itself.
+    # The settings file `Pulumi.prod.yaml` of the repository is compared with itself.
     clone.run("git worktree add -q ../base HEAD")
     said = clone.run(f". tools/env.sh; {against}")
     assert "no differences" in said
@@ -279,13 +279,13 @@ def killed_in_the_middle(clone: Clone) -> None:
 
 
 def test_the_smallest_example(clone: Clone, tmp_path: Path) -> None:
-    """After the runbooks have destroyed the stack: a host that lets root in by key."""
+    """Run the one-file example, after the runbooks have destroyed the stack. Root can log in by key again."""
     _, record = machine.find(clone.host)
     (block,) = blocks(ROOT / "examples/one-file/README.md")
     instead = {
         "203.0.113.10": network.on_segment(record.number).v4,
         '"ssh-ed25519 AAAA…"': f'"{keys.public_host_key(clone.host)}"',
-        # The lab's key is none of ssh's own; and nobody is asked in a test.
+        # ssh does not find the lab's key by itself, and nobody can answer a question in a test.
         "portcullis up": f"pulumi config set identityFile {keys.client_key()}; portcullis up --yes",
     }
     script = "\n".join(block)

@@ -1,4 +1,4 @@
-"""Hosts and projects for tests with a program of their own, without Docker and without the demo."""
+"""Fixtures for the tests on hosts: a host with the usual settings, and projects with their own programs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:  # noqa: ARG001
-    """Return the program with the usual settings, deployed to a host that no other file of tests has.
+    """Return the program with the usual settings, deployed to a host that no other test file uses.
 
-    It has booted since the deployment.
+    The host has booted since the deployment.
     """
     base = tmp_path_factory.getbasetemp()
-    # Workers have a folder each, beside each other.
+    # Each worker has its own folder. Their common parent is for all workers.
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     made = deployed_host.copy(tmp_path_factory.mktemp("deployed") / "program", shared, this_process())
     yield made
@@ -43,7 +43,7 @@ def make_project(
 ) -> Iterator[Callable[..., Project]]:
     """Return a function that makes projects, each with a name that no other test has.
 
-    The host knows its owners by project and stack: two tests of one name would be one owner.
+    A host identifies the owner of a resource by project and stack, so two projects need different names.
     """
     made: list[Project] = []
     test = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:60].strip("-")
@@ -61,5 +61,5 @@ def make_project(
 
 @pytest.fixture
 def project(make_project: Callable[..., Project]) -> Project:
-    """Return a fresh project for the file's host."""
+    """Return a new project for the host of the test file."""
     return make_project()

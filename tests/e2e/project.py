@@ -1,7 +1,7 @@
-"""A small Pulumi project of its own: a program's text, its own state, and the verbs people use.
+"""A small Pulumi project for a test, with its own program and state, and methods that run Pulumi commands.
 
-The program sees the host as `web1`. What a verb prints is kept whole, because what people read is what the
-tests are about.
+The program knows the host as `web1`. The methods return the whole output of a command, because the tests
+check what people read.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ write_ssh_config({{"web1": Connection(**{connection})}})
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a verb ended, and everything that it printed."""
+    """The exit code, the output and the duration of a Pulumi command."""
 
     verb: str
     code: int
@@ -73,25 +73,25 @@ class Outcome:
     seconds: float
 
     def has(self, *parts: str) -> Outcome:
-        """Assert that each part stands in the output, however the columns are aligned."""
+        """Assert that the output has each part. The comparison ignores the alignment of columns."""
         for part in parts:
             assert _unaligned(part) in _unaligned(self.output), f"{part!r} is not in:\n{self.output}"
         return self
 
     def lacks(self, *parts: str) -> Outcome:
-        """Assert that none of them does."""
+        """Assert that the output has none of the parts."""
         for part in parts:
             assert part not in self.output, f"{part!r} is in:\n{self.output}"
         return self
 
     @property
     def error(self) -> str:
-        """Return the diagnostics that end a failed verb, without the display above them."""
+        """Return the diagnostics at the end of a failed command, without the progress display."""
         return self.output.partition("Diagnostics:")[2] or self.output
 
 
 class Project:
-    """A project folder with its stack; `close` it, so that nothing it started is left running."""
+    """A project folder with its stack. `close` ends all processes that the project started."""
 
     def __init__(self, folder: Path, host: Host, *, name: str = "e2e") -> None:
         self.folder = folder
@@ -118,7 +118,10 @@ class Project:
         self._running.clear()
 
     def program(self, text: str, **connection: Any) -> Self:
-        """Set the program's resources, which follow the imports. Named parts of the connection differ."""
+        """Write the program: `text` declares its resources.
+
+        `connection` changes parts of the connection to the host.
+        """
         parts = {name: getattr(self.connection, name) for name in Connection.__dataclass_fields__}
         head = _HEAD.format(connection=repr({**parts, **connection}))
         (self.folder / "__main__.py").write_text(head + textwrap.dedent(text))
@@ -129,15 +132,15 @@ class Project:
         return self.run("up", "--yes", "--skip-preview", *arguments, fails=fails, timeout=timeout)
 
     def preview(self, *arguments: str, fails: bool = False) -> Outcome:
-        """Show what differs, with every property."""
+        """Run `pulumi preview`, which shows every property that differs."""
         return self.run("preview", "--diff", *arguments, fails=fails)
 
     def unchanged(self) -> Outcome:
-        """Assert that a preview finds nothing to do and nothing that differs on the host."""
+        """Assert that a preview finds nothing to do and no drift on the host."""
         return self.preview("--expect-no-changes").lacks("(refresh)")
 
     def refresh(self, *arguments: str, fails: bool = False) -> Outcome:
-        """Take what is there into the state."""
+        """Run `pulumi refresh`, which reads the host into the state."""
         return self.run("refresh", "--yes", "--skip-preview", "--diff", *arguments, fails=fails)
 
     def destroy(self, *arguments: str, fails: bool = False, timeout: float = TIMEOUT) -> Outcome:
@@ -145,7 +148,7 @@ class Project:
         return self.run("destroy", "--yes", "--skip-preview", *arguments, fails=fails, timeout=timeout)
 
     def cancel(self) -> Outcome:
-        """Give up the lock that a killed engine left."""
+        """Run `pulumi cancel`, which removes the lock of a killed engine."""
         return self.run("cancel", "--yes")
 
     def run(self, verb: str, *arguments: str, fails: bool = False, timeout: float = TIMEOUT) -> Outcome:
@@ -158,7 +161,7 @@ class Project:
         return outcome
 
     def start(self, verb: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start a verb in a process group of its own, as a shell with job control would."""
+        """Start a Pulumi command in its own process group, as a shell with job control does."""
         self._ensure_stack()
         process = subprocess.Popen(
             ["pulumi", verb, "--stack", STACK, "--non-interactive", "--color", "never", *arguments],

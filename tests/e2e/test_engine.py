@@ -1,4 +1,4 @@
-"""The engine that `make setup` finds or builds runs a program with our own plugin, and no host."""
+"""The engine that `make setup` finds or builds runs programs with our own plugin. No host is needed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ made = GeneratedSecret("password", rotate={rotate!r})
 pulumi.export("password", made.value)
 pulumi.export("generation", made.generation)
 """
-# The engine ends a program by SIGINT when a resource has failed.
+# The engine ends the program with SIGINT when a resource fails.
 SIGINT = "import os, signal\nsignal.signal(signal.SIGINT, lambda *_: os._exit(32))\n"
 UNKNOWN = f"""\
 {SIGINT}
@@ -54,7 +54,7 @@ File("motd", host="web1", path="etc/motd", content="x", mode="0999")
 
 
 class Pulumi:
-    """The engine on a project of its own, with its state beside it."""
+    """A small Pulumi project with its own state, and methods that run the engine."""
 
     def __init__(self, folder: Path, manifest: str = PROJECT + PLUGIN) -> None:
         asked = subprocess.run(

@@ -1,4 +1,4 @@
-"""Certificates of the stack's own authority: valid for clients, and renewed by an ordinary `up`."""
+"""Clients accept the certificates of the stack's own authority, and an ordinary `up` renews them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_certificate_that_is_due_is_renewed_by_an_ordinary_up(project: Project
     project.up()
     third = outputs(project)
     assert third["ca"] != second["ca"]
-    # Whoever has only one of the two new ones yet gets on with the other.
+    # Either a client or a server can get its new certificate first. All four combinations have to work.
     for authority in (second["ca"], third["ca"]):
         for server in (second["certificate"], third["certificate"]):
             assert is_valid(server, authority, "redis")
@@ -68,7 +68,7 @@ def certificate(found: Outputs) -> x509.Certificate:
 
 
 def is_valid(server: str, authority: str, name: str) -> bool:
-    """Whether a client that trusts the authority accepts the server under that name."""
+    """Return whether a client that trusts the authority accepts the server certificate for a name."""
     store = verification.Store(x509.load_pem_x509_certificates(authority.encode()))
     subject: x509.DNSName | x509.IPAddress = x509.DNSName(name)
     if name[0].isdigit():
@@ -83,7 +83,7 @@ def is_valid(server: str, authority: str, name: str) -> bool:
 
 
 def grow_old(project: Project, name: str, left: timedelta) -> None:
-    """Make the state what it will be when a certificate has that much left; no clock is touched."""
+    """Change the state, so that a certificate seems to end after the time `left`."""
     state: dict[str, Any] = json.loads(project.run("stack", "export").output)
     found = [r for r in state["deployment"]["resources"] if r["urn"].endswith(f"::{name}")]
     assert len(found) == 1

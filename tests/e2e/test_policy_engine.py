@@ -1,4 +1,4 @@
-"""The policy pack on the real engine stops the same as `portcullis policy`. No host is needed."""
+"""The policy pack on the real engine finds the same as `portcullis policy`. No host is needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TIMEOUT = 180.0
 
 
 class Stack:
-    """A checkout with a stack and a state of its own; nothing of it was ever deployed."""
+    """A checkout with its own stack and state. The stack is never deployed."""
 
     def __init__(self, folder: Path) -> None:
         self.checkout = Checkout(folder)
@@ -44,7 +44,7 @@ class Stack:
         self.run("pulumi", "stack", "init", STACK)
 
     def declare(self, config: dict[str, Any]) -> None:
-        # JSON is YAML. The head of the file, which `stack init` wrote, holds the salt of the state.
+        # JSON is valid YAML. `stack init` wrote the salt of the state into the head of the file.
         file = self.folder / f"Pulumi.{STACK}.yaml"
         head = file.read_text().partition("config:")[0] if file.exists() else ""
         file.write_text(f"{head}config: {json.dumps(config)}\n")
@@ -62,7 +62,7 @@ class Stack:
 
 
 def of_engine(output: str) -> Counter[tuple[str, str]]:
-    """Policy and resource of everything that the engine was told."""
+    """Return the policy and the resource of each finding in the engine's output."""
     found = re.findall(r"- \[mandatory\]  (\S+)  \(\S+: ([^)]+)\)", output)
     return Counter((policy, resource) for policy, resource in found)
 
@@ -71,7 +71,8 @@ def of_verb(output: str) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     for policy, findings in re.findall(r"^stop +(\S+)\n((?: .*\n)+?) +Why: ", output, re.MULTILINE):
         for resource in re.findall(r"^ {7}(?!The exemption )(?:([\w.-]+): )?\S", findings, re.MULTILINE):
-            # What is about the stack as a whole, the engine puts down to the stack.
+            # A finding about the whole stack has no resource here. The engine names the stack as its
+            # resource.
             found[policy, resource or f"portcullis-{STACK}"] += 1
     return found
 

@@ -1,4 +1,4 @@
-"""What the program says on the real engine when it cannot go on. No host is needed for it."""
+"""The errors of the program in the output of the real engine. No host is needed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ config:
 
 
 class Stack:
-    """The project itself, linked into a folder with a stack and a state of its own."""
+    """The repository's program, linked into a folder with its own stack and state."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -94,13 +94,13 @@ def stack(tmp_path: Path) -> Stack:
 
 @pytest.fixture
 def silent_server() -> Iterator[int]:
-    """A port that accepts connections and never says anything, as a host does that hangs."""
+    """Return a port that accepts connections and never answers, as on a host that hangs."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 def told(output: str) -> list[str]:
-    """The lines of the program's own error, out of the engine's display."""
+    """Return the lines of the program's own error from the engine's output."""
     diagnostics = output.partition("Diagnostics:")[2]
     return [
         line.strip() for line in re.findall(r"portcullis:\S+: .*|.*settings of this stack.*", diagnostics)

@@ -1,4 +1,5 @@
-"""Generated tests: properties of parsers, renderers and the protocol, and hostile input.
+"""Tests that generate their input, which can be hostile. They check what must be true for every input.
 
-`make test` runs a few examples of each, always the same ones. `make fuzz` runs many, by a seed that it prints.
+`make test` runs a few examples of each property, always the same examples. `make fuzz` runs many examples, by
+a seed that it prints.
 """

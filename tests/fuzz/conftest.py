@@ -1,4 +1,4 @@
-"""The number and the choice of the examples."""
+"""Sets how many examples a generated test tries, and how they are chosen."""
 
 from __future__ import annotations
 

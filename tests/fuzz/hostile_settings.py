@@ -1,4 +1,7 @@
-"""Hostile stack files, as an attacker or a broken program would write them. A number always gives one file."""
+"""Hostile stack files, as an attacker or a broken program would write them.
+
+The same number always gives the same file.
+"""
 
 from __future__ import annotations
 
@@ -178,7 +181,7 @@ def keys() -> list[str]:
 
 
 def file(number: int) -> str:
-    """Return the text of one file."""
+    """Return the text of one stack file."""
     rng = random.Random(number)  # noqa: S311 - not a secret
     way = _WAYS[number % len(_WAYS)]
     return way(rng)
@@ -384,11 +387,11 @@ _WAYS = (
 
 
 class NotTaken(Exception):
-    """The engine refuses such a file itself."""
+    """The engine itself refuses such a stack file."""
 
 
 class _Strict(yaml.SafeLoader):
-    """Reads as the engine does: no repeated key, no alias bomb, no value that contains itself."""
+    """Reads YAML like the engine, which refuses repeated keys, alias bombs and endless nesting."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -410,7 +413,7 @@ def handed_on(text: str) -> dict[str, str]:
     try:
         found = yaml.load(text, Loader=_Strict)  # noqa: S506 - it is a SafeLoader
     except RecursionError:
-        # The engine reads up to this depth, and passes the values on.
+        # The engine reads values up to this depth, and passes them on.
         if max(text.count("["), text.count("{")) > _DEEPEST:
             raise NotTaken("exceeded max depth") from None
         return dict(re.findall(r"^  (\w+:\w+): (.*)$", text, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""All bytes from a peer of the host, such as a store, an impostor or Docker, are read or refused."""
+"""The agent reads or refuses any bytes that a store, an impostor or Docker sends."""
 
 from __future__ import annotations
 
@@ -299,7 +299,10 @@ def test_no_answer_about_an_undeclared_container_has_a_secret(question: str, cha
 
 
 def _holds_null(value: Any) -> bool:
-    """Return whether a list holds null. Docker writes null for empty values, but never in a list."""
+    """Return whether a list in JSON contains null.
+
+    Docker writes null for empty values, but never inside a list.
+    """
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return (isinstance(value, list) and None in value) or any(map(_holds_null, inner))
 

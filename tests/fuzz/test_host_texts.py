@@ -140,7 +140,7 @@ def _each(read: Reader) -> Reader:
 
 
 READERS: dict[str, tuple[Reader, st.SearchStrategy[str]]] = {
-    # the agent
+    # readers of the agent
     "peer": (
         guarded.Peer.parse,
         texts("203.0.113.7 50000 198.51.100.1 22", "fe80::1%eth0 1 fe80::2%eth0 22"),
@@ -152,7 +152,7 @@ READERS: dict[str, tuple[Reader, st.SearchStrategy[str]]] = {
     "mode": (paths.mode_bits, texts("0644", "7777", "0o644")),
     "path": (paths.checked, texts("/etc/x", "/a/../b")),
     "text_diff": (lambda text: step.text_diff(text, "a\nb\n", "/x"), texts("a\nb\n", "a\r\nb")),
-    # packages, services, kernel
+    # readers of packages, services and kernel settings
     "dpkg-query": (apt.package_states, texts("nginx\tii \nvim\trc \n")),
     "apt-get -s": (apt.changes, texts("Inst nginx [1] (2 Debian)\nInst a (1)\nRemv b [1]\nPurg c\n")),
     "apt-cache policy": (apt.with_candidate, texts(POLICY)),
@@ -167,7 +167,7 @@ READERS: dict[str, tuple[Reader, st.SearchStrategy[str]]] = {
     "systemctl show, packages": (policy.starting, texts(SHOWN)),
     "systemctl show": (service.parse_show, texts(SHOWN)),
     "sysctl.d": (_each(sysctl_files.parse), texts("net.ipv4.ip_forward = 1\n-net/ipv4/x.1=2\n; c\n")),
-    # firewall and exposure
+    # readers of firewall and exposure
     "ufw's tuples": (ufw_rules.parse_tuples, texts(TUPLES)),
     "ufw's settings": (ufw_files._settings, texts('ENABLED=yes\nIPV6="no"\n')),
     "ufw's rule names": (
@@ -193,7 +193,7 @@ READERS: dict[str, tuple[Reader, st.SearchStrategy[str]]] = {
         texts(NFT, NFT.replace("inet portcullis", "ip mine")),
     ),
     "cgroup": (socket_owners.unit_and_container, texts(CGROUP)),
-    # logins
+    # readers of logins
     "authorized_keys": (authorized_keys.parse_all, texts(f'from="a\\"b",no-pty {KEY} me\n', f"{KEY}\n")),
     "sudoers": (
         lambda text: [sudoers.lines(text), sudoers.without(text, {"root ALL=(ALL:ALL) ALL"})],
@@ -220,7 +220,7 @@ READERS: dict[str, tuple[Reader, st.SearchStrategy[str]]] = {
         lambda text: [authorized_keys.Key.fingerprint.fget(key) for key in authorized_keys.parse_all(text)],  # type: ignore[attr-defined]
         texts(f"{KEY} me\n"),
     ),
-    # inventory
+    # readers of the inventory
     "journal": (lambda text: who.sessions(who.parse(text), {}, 1.0, lambda _: False), texts(JOURNAL)),
     "alternatives": (lambda text: alternatives.parse("pager", text).expected("pager"), texts(ALTERNATIVE)),
     "dpkg's status": (lambda text: dpkg._status(dpkg.Dpkg(), text), texts(STATUS)),
@@ -242,7 +242,7 @@ READERS: dict[str, tuple[Reader, st.SearchStrategy[str]]] = {
     "apt's sources": (lambda text: [walk.sources(text), walk.distribution(text)], texts(POLICY)),
     "kernel value": (lambda text: kernel._is_same(text, "0x1"), texts("0x1 1", "010")),
     "docker's time": (docker.seconds, texts("2026-11-27T08:00:12.123456789+01:00", "0001-01-01T00:00:00Z")),
-    # nginx, certificates, stores, fail2ban
+    # readers of nginx, certificates, stores and fail2ban
     "nginx": (_each(nginx_config.directives), texts(NGINX)),
     "nginx -t": (
         lambda text: nginx_strangers.place_only(nginx_strangers.useful_line(text)),
@@ -283,7 +283,7 @@ def test_any_text_of_a_host_is_read_or_refused_with_a_message(name: str, data: s
         pass
 
 
-# For these the callers turn a ValueError into a message: ufw's own reader and the settings.
+# For ufw's own reader and the settings, the callers turn a ValueError into a message.
 REFUSALS: dict[str, type[Exception]] = dict.fromkeys(
     ("ufw's tuples", "ufw's rule names", "ufw's rule values"), ValueError
 )

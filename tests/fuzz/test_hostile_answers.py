@@ -1,4 +1,7 @@
-"""A host with arbitrary answers: every kind of resource accepts them or refuses them with a printable error."""
+"""A host may send arbitrary answers.
+
+Each kind of resource accepts them, or refuses them with a printable error.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[
 
 
 def sample(hint: Any) -> Any:
-    """Return a value of a type that facts may have."""
+    """Return a made-up value of a type, for the facts in an answer."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         hints = typing.get_type_hints(hint)

@@ -1,4 +1,4 @@
-"""A hostile host at the other end of ssh: it sends anything or nothing, and hangs up at any moment."""
+"""Tests a hostile host at the other end of ssh. It sends any bytes or none, and hangs up at any moment."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ ENDS = (
 
 
 class Host:
-    """A program in the place of ssh. It sends some bytes, then runs a shell command."""
+    """A program that replaces ssh. The program sends some bytes, then runs a shell command."""
 
     def __init__(self, folder: Path) -> None:
         self._said, self._program = folder / "said", folder / "ssh"
         self._folder = folder
 
     def ask(self, said: bytes, then: str, errors: bytes = b"") -> float:
-        """Survey the host. Return the seconds that this took."""
+        """Survey the hostile host. Return the seconds of the survey."""
         self._said.write_bytes(said)
         (self._folder / "errors").write_bytes(errors)
         place = shlex.quote(str(self._folder))

@@ -1,4 +1,7 @@
-"""Hostile stack files, of which the engine accepts five hundred. We refuse each with path and reason, or deploy it."""
+"""Five hundred hostile stack files that the engine accepts.
+
+Portcullis refuses each file with path and reason, or deploys it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ ENGINES = "refused by the reader of the engine"
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of its own, no access to a registry, and the handler of Ctrl-C restored afterwards."""
+    """Give each test a folder and no access to a registry, and restore the handler of Ctrl-C afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(
@@ -50,7 +53,7 @@ def _pinned(name: str) -> str:
 
 
 def read(handed: dict[str, str]) -> None:
-    """Read settings in the form that `sources.of_json` gets from Pulumi, and `of_program` from its engine."""
+    """Read the settings of a stack file, in the form in which Pulumi passes them to a program."""
     sources.of_json(StackArgs, {key: {"value": text} for key, text in handed.items()})
 
 

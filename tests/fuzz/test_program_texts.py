@@ -1,4 +1,4 @@
-"""Any text that reaches the deploying machine: from ssh, the engine, a registry or an undeclared port."""
+"""Any text from ssh, the engine, a registry or an undeclared port is read, refused or made printable."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_any_image_reference_is_parsed(name: str) -> None:
 def test_any_ports_on_the_command_line_are_parsed_or_refused(text: str) -> None:
     try:
         assert all(1 <= low <= high <= 65535 for low, high in _ports(text))
-    except (ArgumentTypeError, ValueError):  # argparse reports both
+    except (ArgumentTypeError, ValueError):  # argparse reports both exceptions
         return
 
 
@@ -230,7 +230,7 @@ def test_any_greeting_becomes_one_printable_line(said: bytes) -> None:
 def test_any_answer_in_the_protocol_of_mongodb_is_read_or_refused(said: bytes) -> None:
     try:
         greetings._asked(Line(said), {"hello": 1})  # type: ignore[arg-type]
-    except (Malformed, OSError, ValueError, struct.error):  # `greet` goes on with the next protocol
+    except (Malformed, OSError, ValueError, struct.error):  # after an error, `greet` tries the next protocol
         return
 
 

@@ -1,4 +1,4 @@
-"""The agent's protocol: data arrive as they were sent, and no line of a client ends the agent."""
+"""In the agent's protocol, data arrive as they were sent. No line of a client ends the agent."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ CLASSES = sorted({one for kind in PROVIDERS for one in (kind.facts_type, kind.de
 __all__ = ["machine"]
 
 
-# Bytes that are not text are sent as surrogates. Without this, JSON would join two of them to one character.
+# Bytes that are not text are sent as surrogates. Without this check, JSON would join two of them to one
+# character.
 WORDS = texts().map(lambda text: text.replace("\ud800", ""))
 
 
 def a(hint: Any) -> st.SearchStrategy[Any]:
-    """Return values of a type that a field may have."""
+    """Return a strategy that makes values of the type of a field."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return instances(hint)
@@ -59,7 +60,7 @@ def instances(cls: Any) -> st.SearchStrategy[Any]:
     hints = typing.get_type_hints(cls)
     fields = {field.name: a(hints[field.name]) for field in dataclasses.fields(cls)}
     if issubclass(cls, Facts):
-        fields["exists"] = st.just(True)  # for an absent resource, only the defaults could be compared
+        fields["exists"] = st.just(True)  # an absent resource has only default values
     return st.builds(cls, **fields)
 
 
@@ -70,7 +71,7 @@ def test_one_half_decodes_what_the_other_half_encodes(cls: Any, data: st.DataObj
     made = data.draw(instances(cls))
     sent = json.loads(json.dumps(encode(made)))
     got = decode(cls, sent)
-    # A field that is None is not sent, and its default may take its place.
+    # A field that is None is not sent, so the field's default may take its place.
     held = {field.name: getattr(made, field.name) for field in dataclasses.fields(cls)}
     assert {name: getattr(got, name) for name, value in held.items() if value is not None} == {
         name: value for name, value in held.items() if value is not None
@@ -140,7 +141,7 @@ def _answer(agent: Agent, line: bytes) -> Any:
         agent._send(answer)
         out.seek(0)
         sent = out.read()
-    # One line of plain ASCII, which every JSON reader accepts.
+    # An answer is one line of plain ASCII, which every JSON reader accepts.
     assert sent.count(b"\n") == 1
     assert sent.isascii()
     return json.loads(sent)

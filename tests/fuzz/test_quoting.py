@@ -1,4 +1,4 @@
-"""Quoted text comes back unchanged, and no reader takes a part of it for syntax."""
+"""Quoted text is read back unchanged, and no program reads a part of the text as syntax."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.fuzz import texts as fuzz
 from tests.fuzz.texts import texts, values
 
 SHELL_QUOTED = re.compile(r"'[^']*'")
-# Syntax that the tables of remedies themselves contain.
+# Shell syntax that our tables of remedies contain.
 TEMPLATES = (
     'cd "$(mktemp -d)"',
     "_*.deb",
@@ -51,7 +51,7 @@ META = set('`$()<>\n*?#~"\\{}![]')
 
 
 def bare(command: str) -> str:
-    """Return the part of a command outside of quotes, without the syntax of our own tables."""
+    """Return the part of a command that is not in quotes, without the shell syntax of our own templates."""
     # shlex writes ' as '"'"'.
     rest = SHELL_QUOTED.sub("", command.replace("'\"'\"'", ""))
     for template in TEMPLATES:
@@ -88,7 +88,7 @@ ENTRIES = (
 @given(entry=st.sampled_from(ENTRIES), data=st.data())
 def test_a_remedy_quotes_every_text_of_the_host(entry: tuple[str, str, str], data: st.DataObject) -> None:
     name, key, text = entry
-    # The report makes these texts printable, on one line.
+    # The report makes such texts printable, on one line.
     key = one_line(data.draw(texts(key)))
     text = one_line(data.draw(texts(text)))
     way = remedies.command(name, key, text)
@@ -182,7 +182,7 @@ def test_words_of_a_units_command_survive_rendering(words: list[str]) -> None:
     (line,) = [line for line in text.split("\n") if line.startswith("ExecStart=")]
     assert unquoted(line) == words
     assert line.endswith(" %i")
-    # No variable, and no specifier but our own.
+    # The line has no variable, and no specifier except our own.
     assert not re.search(r"(?<!%)(?:%%)*%(?!%)", line.removesuffix("%i"))
     assert not re.search(r"(?<!\$)(?:\$\$)*\$(?!\$)", line)
 

@@ -1,4 +1,4 @@
-"""The sources of examples: damaged real samples, and arbitrary values."""
+"""Makes examples: damaged copies of real samples, and arbitrary values."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_pieces, inner, max_size=4),
     max_leaves=8,
 )
-"""Any value that JSON can hold."""
+"""Any value that JSON can contain."""
 
 
 def documents(*samples: Any) -> st.SearchStrategy[Any]:
-    """Return JSON of the shape of a sample, with values that were replaced or removed, and any other JSON."""
+    """Return JSON in the form of a sample, with some values replaced or removed, and also arbitrary JSON."""
     if not samples:
         return values
     changes = st.lists(st.tuples(st.integers(0, 10**6), st.booleans(), values), max_size=4)
@@ -114,12 +114,12 @@ def _places(value: Any) -> Any:
 
 
 def per_kind() -> settings:
-    """Return settings for a tenth of the examples, for a property that is checked for each of many kinds."""
+    """Return Hypothesis settings with a tenth of the examples, for a test that runs for many kinds."""
     return settings(max_examples=max(settings.default.max_examples // 10, 10))  # type: ignore[union-attr]
 
 
 def printable(text: str) -> bool:
-    """Return whether a text has no control and no direction characters, except for line ends and tabs."""
+    """Return whether a text has no control and no direction characters except line ends and tabs."""
     kinds = ("Cc", "Cf", "Zl", "Zp", "Cs")
     return all(letter in "\t\n" or unicodedata.category(letter) not in kinds for letter in text)
 

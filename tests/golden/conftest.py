@@ -1,4 +1,4 @@
-"""Compare what is rendered with files that people review."""
+"""The fixture that compares a rendered text with a golden file, which people have reviewed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ Golden = Callable[[str | Path, str], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write what tests compare with")
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files that the tests compare with"
+    )
 
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
-    """Compare a text with a file, or write it with --update-golden, for `git diff` to show."""
-    # The option is known only when pytest is started on this folder by name.
+    """Return a function that compares a text with a golden file.
+
+    With --update-golden the function writes the file.
+    """
+    # pytest knows the option only if its command line names this folder.
     update = request.config.getoption("--update-golden", default=False)
 
     def compare(file: str | Path, text: str) -> None:

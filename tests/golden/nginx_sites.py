@@ -1,4 +1,4 @@
-"""Sites with every feature and with what has to work together, for golden files and for real nginx."""
+"""Example sites that cover every feature of a site, for the golden files and for tests with a real nginx."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _OF_A_HOST = {field.name for field in fields(Site)}
 
 
 def a_site(name: str, apps: Mapping[str, Upstream] | None = None, **given: Any) -> Site:
-    """Return a site of fields of `Site` and of `SiteArgs`, which no form has looked at."""
+    """Return a site with these fields of `Site` and `SiteArgs`. The fields are not validated."""
     return changed(Site(name, SiteArgs.model_construct(), apps or {}), **given)
 
 
 def changed(site: Site, **given: Any) -> Site:
-    """Return a site with other fields of `Site` and of `SiteArgs`."""
+    """Return a copy of a site with some other fields of `Site` and `SiteArgs`."""
     here = {name: value for name, value in given.items() if name in _OF_A_HOST}
     args = {name: value for name, value in given.items() if name not in _OF_A_HOST}
     assert set(args) <= set(SiteArgs.model_fields)
@@ -176,4 +176,4 @@ def _pair(case: str, name: str) -> KeyPair:
 
 
 SITES = _sites()
-"""By what each shows; a case that ends in -http has no certificate."""
+"""The sites by the feature that they show. A site whose name ends in -http has no certificate."""

@@ -1,4 +1,4 @@
-"""What docs/ says about the components is what programs use."""
+"""The page docs/components.md is what the code of the components generates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_component_has_its_example_its_arguments_and_its_wiring() -> None:
     assert "```python\nfrom portcullis.components import Fail2ban, Fail2banArgs\n" in page
     assert "### Fail2banArgs\n" in page
     assert "\n| `max_retry` | The number of failed logins that leads to a ban. | `5` |\n" in page
-    assert "\n| `ssh_port` | `int` | the port of its SSH server. | `22` |\n" in page
+    assert "\n| `ssh_port` | `int` | the port of the host's SSH server. | `22` |\n" in page
     assert "| `name` |" not in page
 
 
@@ -41,5 +41,5 @@ def test_an_argument_that_no_docstring_describes_is_told() -> None:
         def __init__(self, name: str, *, loud: bool) -> None:
             """Say nothing."""
 
-    with pytest.raises(ValueError, match="Silent: the docstring does not describe loud"):
+    with pytest.raises(ValueError, match="Silent: the docstring does not describe the arguments loud"):
         with_reference(EMPTY, {"Silent": Silent})

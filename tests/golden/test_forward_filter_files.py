@@ -1,4 +1,7 @@
-"""The forward filter's files. tests/e2e/access/test_reach.py holds them against two versions of nft."""
+"""The files of the forward filter.
+
+tests/e2e/access/test_reach.py loads these files with two versions of nft.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from portcullis.components.firewall.render.forward_filter import ForwardPolicy
 if TYPE_CHECKING:
     from tests.golden.conftest import Golden
 
-# One of everything that a table can hold.
+# One example of everything that a table can have.
 FULL = ForwardPolicy(
     bind_address="10.200.0.1",
     public={"9000-9010/udp": ["2001:db8::/32", "203.0.113.0/24"], "8443/tcp": []},
@@ -72,18 +75,18 @@ def test_a_comment_fits_into_a_rule() -> None:
         ({"outside": ["docker0"]}, "outside: 'docker0' is a bridge that Docker made"),
         ({"outside": ["br-0123456789ab"]}, "outside: 'br-0123456789ab' is a bridge that Docker made"),
         ({"outside": ["a-name-too-long-"]}, "outside: "),
-        ({"public": {"8443": []}}, "public: '8443' is not PORT/tcp"),
+        ({"public": {"8443": []}}, "public: '8443' is not of the form PORT/tcp"),
         ({"public": {"0/tcp": []}}, "public: "),
         ({"public": {"9-8/tcp": []}}, "public: "),
         ({"public": {"65536/udp": []}}, "public: "),
-        ({"public": {"80/tcp": ["203.0.113.1/24"]}}, "has bits set after its prefix"),
+        ({"public": {"80/tcp": ["203.0.113.1/24"]}}, "is an address inside a network: write 10.1.0.0/16"),
         ({"public": {"80/tcp": "203.0.113.1"}}, "is a text; write a list"),
-        ({"host": {"22": []}}, "host: '22' is not PORT/tcp"),
+        ({"host": {"22": []}}, "host: '22' is not of the form PORT/tcp"),
         ({"host": {"22/tcp": ["203.0.113.1/24"]}}, "host.22/tcp: '203.0.113.1/24' is not an address"),
         ({"egress": {"shop 0": []}}, "egress: 'shop 0' is neither"),
         ({"egress": {"shop0": ["example.com"]}}, "egress.shop0: 'example.com' is not an address"),
-        ({"egress": {"shop0": ["203.0.113.1:443"]}}, "with ports, write"),
-        ({"egress": {"shop0": ["*"]}}, "name ports"),
+        ({"egress": {"shop0": ["203.0.113.1:443"]}}, "to restrict ports, write"),
+        ({"egress": {"shop0": ["*"]}}, "add ports"),
         ({"egress": {"shop0": ["::ffff:203.0.113.1"]}}, "IPv4 address written as IPv6"),
         ({"egress": {"shop0": [443]}}, "is not text"),
     ],

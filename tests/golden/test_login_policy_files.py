@@ -14,7 +14,7 @@ def test_modules(golden: Golden) -> None:
     golden("login-policy.modules.conf", text)
     named = set(re.findall(r"^(?:blacklist|install) (\S+)", text, re.MULTILINE))
     needed = {"vfat", "squashfs", "udf", "overlay", "bridge", "veth", "br_netfilter", "nf_tables"}
-    assert not named & needed, "a VPS with Docker needs these"
+    assert not named & needed, "a VPS with Docker needs these modules"
 
 
 def test_limits(golden: Golden) -> None:

@@ -1,4 +1,4 @@
-"""What docs/policy.md says about the policies is what judges."""
+"""The table in docs/policy.md is the one that the policies in the code generate."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def test_table_of_all_policies(golden: Golden) -> None:
 
 
 def test_a_page_without_the_mark_is_refused() -> None:
-    with pytest.raises(ValueError, match="no mark"):
+    with pytest.raises(ValueError, match="no comments that mark"):
         with_table("# Policies\n")

@@ -1,4 +1,4 @@
-"""What backups are told, compared with files that people review."""
+"""The rendered files of backups, compared with golden files."""
 
 from __future__ import annotations
 

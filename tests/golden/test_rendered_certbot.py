@@ -1,4 +1,4 @@
-"""What stands around certbot, compared with files that people review."""
+"""The rendered hook, environment and credentials of certbot, compared with golden files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_plugin_with_an_option_for_its_credentials_needs_no_environment() -> N
 
 
 def test_a_path_cannot_add_a_line_to_the_unit() -> None:
-    with pytest.raises(ValueError, match="cannot hold unquoted"):
+    with pytest.raises(ValueError, match="cannot contain unquoted"):
         certbot.drop_in("web1-x", {"REQUESTS_CA_BUNDLE": "/etc/ca.pem\nExecStart=/bin/sh"})
 
 

@@ -1,4 +1,4 @@
-"""What the settings of a full stack come to: who listens, what is published, what is let through."""
+"""The expected listeners, published ports and open ports of a full stack, compared with a golden file."""
 
 from __future__ import annotations
 
@@ -42,4 +42,4 @@ def test_a_bare_host() -> None:
 def test_a_program_is_usual_by_its_unit_or_where_root_alone_gets_the_port() -> None:
     for key in exposure.USUAL:
         _, port, _, owner = key.split()
-        assert owner.endswith(".service") or int(port) < 1024, key  # ip(7)
+        assert owner.endswith(".service") or int(port) < 1024, key  # see ip(7)

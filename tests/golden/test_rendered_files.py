@@ -68,8 +68,8 @@ def test_dockers_preferences(golden: Golden) -> None:
 def test_dockers_key_has_its_fingerprint() -> None:
     armoured = repository.KEY.split("\n\n")[1].partition("\n=")[0]
     packet = base64.b64decode(armoured)
-    # RFC 9580, 4.2.2 and 5.5.4.1: an old packet of a public key (tag 6), its length in two bytes; and what a
-    # fingerprint of version 4 is made of. What follows the packet is bound to it by its signatures.
+    # RFC 9580, 4.2.2: a packet in the old format with a public key (tag 6), and a length of two bytes.
+    # 5.5.4.1: the input of a fingerprint of version 4. Signatures bind the later packets to this key.
     assert packet[0] == 0x80 | 6 << 2 | 1
     length = int.from_bytes(packet[1:3], "big")
     body = b"\x99" + packet[1:3] + packet[3 : 3 + length]

@@ -1,4 +1,4 @@
-"""The map of the demo, out of its recorded state: as text, picture and page; and after a change."""
+"""The map of the demo's recorded state, and the map of a change, as text, picture and page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def demo() -> Map:
 
 
 def preview() -> dict[str, Any]:
-    """A preview: Redis and its tunnel go, a second app and a port come, and somebody started a database."""
+    """Return a preview that removes Redis, adds an app and a port, and finds an undeclared database."""
     steps: list[dict[str, Any]] = []
     for resource in recorded()["deployment"]["resources"]:
         old, new = resource, copy.deepcopy(resource)

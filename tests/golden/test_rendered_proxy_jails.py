@@ -1,4 +1,4 @@
-"""fail2ban's files for what nginx logs."""
+"""The rendered filter and jails of fail2ban for nginx's logs, compared with golden files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Redis is told, compared with files that people review."""
+"""The rendered configurations of Redis, compared with golden files."""
 
 from __future__ import annotations
 

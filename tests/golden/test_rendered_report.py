@@ -1,4 +1,4 @@
-"""The picture of a report in the README, out of a recorded run of the engine."""
+"""The preview in the README and its picture, rendered from a recorded run of the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What security upgrades and upkeep are told, compared with files that people review."""
+"""The rendered files of security upgrades and upkeep, compared with golden files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/ says about the settings is what the program reads."""
+"""docs/ and the schema describe the settings that the program reads."""
 
 from __future__ import annotations
 

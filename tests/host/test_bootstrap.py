@@ -1,4 +1,4 @@
-"""The start of the agent: which version runs, and what the host keeps of it."""
+"""Tests the start of the agent: which version runs, and which files the host keeps."""
 
 from __future__ import annotations
 

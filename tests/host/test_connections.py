@@ -92,7 +92,7 @@ def test_bootstrap_login_is_an_alias_with_the_same_pin(tmp_path: Path) -> None:
 
 
 def test_trust_on_first_use_needs_an_explicit_setting() -> None:
-    with pytest.raises(ValueError, match="host_key: is missing; pin it"):
+    with pytest.raises(ValueError, match="host_key: the host's public key is missing; write it"):
         Connection("192.0.2.1")
     text = render_ssh_config(
         {"web1": Connection("192.0.2.1", trust_first_use=True)}, folder=Path("/p"), sockets=Path("/s")

@@ -35,7 +35,7 @@ def closed() -> int:
 
 def run(*ports: int) -> subprocess.CompletedProcess[bytes]:
     words = [sys.executable, "-I", dial.__file__, "127.0.0.1", *map(str, ports)]
-    # The input stays open: its end would mean that ssh has closed the connection.
+    # The input stays open, because its end would mean that ssh has closed the connection.
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:

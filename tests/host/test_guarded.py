@@ -71,11 +71,11 @@ class DoorProvider(GuardedProvider):
 
 
 class Host:
-    """Answers like a host.
+    """Answers requests like a host with the agent.
 
-    `logins` are the outcomes of the confirming logins; the last one repeats. After them, `away` tries of a
-    login fail. `broken` is the error that ends the session during the change. `guards` tells whether an undo
-    was armed by then.
+    `logins` are the outcomes of the logins that confirm a change; the last one repeats. After these logins,
+    the next `away` logins fail. `broken` is the error that ends the session during the change. `guards` tells
+    whether the host had registered an undo before that error.
     """
 
     def __init__(

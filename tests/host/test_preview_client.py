@@ -1,4 +1,4 @@
-"""A program with the preview key: its login, and its handling of redacted values."""
+"""Tests how a program with the preview key logs in, and how it handles values that the host hides."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_preview_uses_the_hosts_own_agent_and_sends_none(
 
 def test_a_write_is_refused_without_a_connection(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh("sys.exit(1)", **LOOKS)
-    with pytest.raises(AgentRefused, match="changes nothing") as caught:
+    with pytest.raises(AgentRefused, match="may only read") as caught:
         session.request("put", write=True)
     assert "deploy key" in caught.value.hint
     assert session.connections == 0
@@ -113,7 +113,7 @@ def test_another_protocol_is_an_error(fake_ssh: Callable[..., Session]) -> None:
 def test_the_message_of_the_host_to_the_preview_key_is_shown(
     fake_ssh: Callable[..., Session], said: str
 ) -> None:
-    """This includes a deploy that uses the preview key by mistake."""
+    """The host's refusal also stops a deploy that uses the preview key by mistake."""
     session = fake_ssh(f"print('portcullis: {said}', file=sys.stderr)\nsys.exit(77)")
     with pytest.raises(LoginRefused) as caught:
         session.request("survey")
@@ -148,7 +148,7 @@ def test_the_placeholder_of_a_secret_is_never_written() -> None:
 
 
 def test_missing_facts_of_an_older_agent_are_an_error(canned: Callable[..., CannedChannel]) -> None:
-    with pytest.raises(HostError, match=r"such an answer: mode is missing"):
+    with pytest.raises(HostError, match=r"an agent of this version: the field mode is missing"):
         read(canned, {key: value for key, value in FACTS.items() if key != "mode"})
 
 

@@ -348,7 +348,7 @@ def test_a_missing_thing_cannot_be_imported(canned: Callable[..., CannedChannel]
 @pytest.mark.parametrize(
     ("provider", "id_", "said"),
     [
-        (FileProvider(), "/etc/motd", "'/etc/motd' is not an id for an import"),
+        (FileProvider(), "/etc/motd", "'/etc/motd' is not a valid id for an import"),
         (TreeProvider(), "web1:/srv/www", "Tree cannot be imported\n  → declare it with adopt=True"),
         (PackagesProvider(), "web1:nginx", "Packages cannot be imported\n  → declare the set: it takes over"),
     ],
@@ -382,7 +382,7 @@ def test_a_set_may_be_given_as_a_list() -> None:
 def test_a_value_of_another_type_is_refused_in_a_preview(
     provider: Any, given: dict[str, Any], fault: str
 ) -> None:
-    """An `up` could not distinguish the value from a state of another version."""
+    """If `check` accepted the value, `up` would report that another version wrote the state."""
     defaults = {"path": "/srv/x", "owner": "root", "group": "root", "mode": "0755", "on_delete": "remove"}
     service = {"active": "active", "enabled": "enabled", "on_change": "reload"}
     news = {"host": "web1", "managed_by": URN, **defaults, **service, **given}

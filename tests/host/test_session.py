@@ -157,7 +157,8 @@ def test_a_host_without_the_agent_gets_the_agent_and_answers_the_first_request(
 
 
 def test_the_first_request_does_not_wait_for_the_host(fake_ssh: Callable[..., Session]) -> None:
-    # The stand-in sends "have" only after the request: a client that waits for it first would wait forever.
+    # The stand-in sends "have" only after the request, so a client that waits for "have" first would wait
+    # forever.
     session = fake_ssh("""
         line = sys.stdin.readline()
         print("have", flush=True)
@@ -206,7 +207,7 @@ def test_first_contact_falls_back_to_the_bootstrap_login_once(fake_ssh: Callable
     session.request("x")
     assert session.connections == 2
     session.close()
-    # fail2ban counts each login as a user that does not exist yet, so the next run must not try it.
+    # fail2ban counts each login as a user that does not exist yet, so the next run must not try that login.
     again = Session("web1", "lab", project=session._project)
     again.request("x")
     assert again.connections == 1
@@ -288,7 +289,7 @@ def test_a_machine_without_ssh_gets_an_error_for_people(
 
 def test_a_silent_host_times_out(fake_ssh: Callable[..., Session]) -> None:
     session = fake_ssh('print("have", flush=True)\nsys.stdin.read()')
-    with pytest.raises(TimedOut, match="no answer to 'x' within 1 s"):
+    with pytest.raises(TimedOut, match="no answer to the request 'x' within 1 s"):
         session.request("x", timeout=0.6)
 
 
@@ -307,7 +308,7 @@ def test_only_a_write_installs_python(fake_ssh: Callable[..., Session], tmp_path
             print(json.dumps({{"id": number, "ok": True, "result": {{}}}}), flush=True)
         """
     session = fake_ssh(body)
-    with pytest.raises(PythonMissing, match="installs it before the first change"):
+    with pytest.raises(PythonMissing, match="installs python3 before the first change"):
         session.request("x")
     session.request("x", write=True)
     session.close()
@@ -548,7 +549,7 @@ def test_a_host_that_sends_too_much_is_cut_off(
         (
             "json.dumps({'id': 1, 'ok': True, 'result': 'no object'})",
             ConnectionFailed,
-            "no agent of this version",
+            "does not come from an agent of this version",
         ),
         ("json.dumps({'id': 1, 'error': 'no object'})", AgentRefused, "the agent failed"),
         ("json.dumps({'id': 1, 'error': {'message': ['a list']}})", AgentRefused, "a list"),
@@ -616,7 +617,7 @@ FACTS = {"exists": True}
 )
 def test_an_answer_of_another_form_is_refused(op: str, result: dict[str, Any]) -> None:
     with pytest.raises(
-        HostError, match=r"no agent of this version gives such an answer: .* has another form"
+        HostError, match=r"the answer does not come from an agent of this version: .* has the wrong form"
     ):
         answers.check(op, result)
 

@@ -109,7 +109,7 @@ def test_a_silent_fresh_login_times_out(
 ) -> None:
     monkeypatch.setattr(session_module, "_LOGIN_TIMEOUT", 0.3)
     session = fake_ssh('print("have", flush=True)\nsys.stdin.read()')
-    with pytest.raises(TimedOut, match="a fresh login gave no answer"):
+    with pytest.raises(TimedOut, match="a fresh login to the host gave no answer"):
         session.log_in_again("confirm", Login())
 
 
@@ -188,7 +188,7 @@ def test_without_a_declared_system_there_is_no_check(
 def test_a_host_that_the_settings_do_not_declare(fake_ssh: Callable[..., Session]) -> None:
     project = fake_ssh("")._project
     other = Session("web2", "lab", project=project)
-    with pytest.raises(ConnectionFailed, match="the settings declare no host with this alias"):
+    with pytest.raises(ConnectionFailed, match="the settings declare no host with the alias"):
         other.request("x")
     assert other.connections == 0
 
@@ -325,7 +325,7 @@ def test_an_operating_system_that_is_no_text_is_refused(fake_ssh: Callable[..., 
         """,
         os="debian-13",
     )
-    with pytest.raises(HostError, match="has another form"):
+    with pytest.raises(HostError, match="has the wrong form"):
         session.request("put", write=True)
     session.close()
 

@@ -109,7 +109,7 @@ def test_a_refused_configuration_is_reported_with_the_programs_message(kind: str
     report = Stream().thing(kind, "x", declared, {**declared, "broken": said}, declared).report()
     (line,) = report.differences
     assert (line.subject, line.what) == (program, said)
-    assert (line.remedy, line.severity) == ("no reload works until you repair it", "!")
+    assert (line.remedy, line.severity) == ("no reload works until you repair the configuration", "!")
 
 
 def test_files_that_wait_for_a_reload_follow_from_an_undeclared_file() -> None:

@@ -1,4 +1,7 @@
-"""The lab's certificate authorities: two of a host side by side, stopped and started, gone with the host."""
+"""Tests the lab's certificate authorities.
+
+A host can have several, they can restart, and they end with the host.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def directory(acme: AcmeServer, trust: ssl.SSLContext) -> str:
-    with urlopen(acme.directory, timeout=5, context=trust) as answer:  # noqa: S310 - the lab's own
+    with urlopen(acme.directory, timeout=5, context=trust) as answer:  # noqa: S310 - an address of the lab
         text: str = answer.read().decode()
     return text
 

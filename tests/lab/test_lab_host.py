@@ -1,4 +1,4 @@
-"""One disposable host, raised once for this file: what a stack finds on it, and who reaches it."""
+"""Tests a disposable host of the lab: what a stack finds on it, its network, and its reboot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_host_begins_in_the_afternoon(hour: int) -> None:
 
 @pytest.fixture(scope="module")
 def web(module_host: Host) -> Host:
-    """Give a host with what the main job installs; every package comes from the lab's cache or fills it."""
+    """Return a host with Docker and nginx. The packages come through the lab's cache."""
     module_host.run("apt-get update -q", timeout=120)
     module_host.run(
         "DEBIAN_FRONTEND=noninteractive apt-get install -qy docker.io nginx",
@@ -61,9 +61,9 @@ def test_the_machine_underneath_cannot_be_changed(module_host: Host) -> None:
     for setting in ("kernel/domainname", "vm/swappiness", "fs/file-max"):
         tried = module_host.run(f"cat /proc/sys/{setting} > /proc/sys/{setting}", check=False)
         assert "Read-only file system" in tried.stderr
-    # Its own network is its own, and a stack may set it.
+    # A stack may set the kernel settings of the host's own network.
     module_host.run("sysctl -w net.ipv4.conf.all.rp_filter=1")
-    # Read, never tried: if it could set the clock, this test would set the clock of the machine underneath.
+    # Read the capabilities only: an attempt to set the clock could change the clock of the machine.
     cap_sys_module, cap_sys_time = 16, 25
     read = "grep CapBnd /proc/self/status"
     for way in (module_host.run(read), module_host.ssh(read)):
@@ -114,7 +114,7 @@ def test_nginx_is_reached_from_everywhere(web: Host, lab: Lab) -> None:
 
 
 def test_a_neighbour_can_route_a_bridge_address_at_the_host(web: Host, lab: Lab) -> None:
-    # The attack that the firewall has to stop must be possible in the first place.
+    # Without a firewall this attack has to be possible, or tests of the firewall would prove nothing.
     lab.at("neighbour", "ip", "route", "replace", "172.17.0.0/16", "via", web.address)
     try:
         status, page = lab.fetch("neighbour", "http://172.17.0.1/")

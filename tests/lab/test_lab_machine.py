@@ -1,8 +1,8 @@
-"""The lab as a guest on a machine: it takes what is there, and leaves nothing.
+"""The lab uses a Docker engine that already runs on the machine, and leaves nothing behind.
 
-Most tests run the lab's program in a world of its own (namespaces for network, mounts and processes, an
-empty /run), so it neither sees nor disturbs the hosts that other sessions have up. There is no way out of
-that world: what is downloaded must be in the cache before.
+Most tests run the lab's program in separate namespaces for network, mounts and processes, with an empty /run.
+So the tests neither see nor disturb the hosts of other sessions. The separate network has no internet, so all
+downloads must be in the cache before.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ World = "Callable[[str], subprocess.CompletedProcess[str]]"
 
 @pytest.fixture
 def world(host: Host, tmp_path: Path) -> World:
-    """Return a function that runs a script of bash, -e, in a world of its own; it must exit 0."""
-    assert host.name  # it filled the cache
+    """Return a function that runs a bash script in separate namespaces. The script must succeed."""
+    assert host.name  # this host has filled the cache
     (tmp_path / "lab").mkdir()
     for shared in ("bases", "programs", "ca", "ssh", "host-keys"):
         (tmp_path / "lab" / shared).symlink_to(cache() / shared)
@@ -119,7 +119,7 @@ def test_a_name_of_another_checkout_is_refused(world: World, tmp_path: Path) -> 
         """
     )
     assert done.stderr.count(f"host guest belongs to the checkout {CHECKOUT}") == 2
-    assert "nothing to take down" in done.stdout
+    assert "nothing to remove" in done.stdout
 
 
 def test_what_a_killed_session_left_is_taken_away(world: World) -> None:
@@ -159,7 +159,7 @@ def test_what_a_clone_that_is_gone_left_is_taken_away(world: World, tmp_path: Pa
         echo "left: $(grep -vxFf /run/before /run/after)"
         """
     )
-    assert done.stderr.count("the lab is up from another cache") == 1
+    assert done.stderr.count("the running lab uses another cache") == 1
     there, *_, gone, left = done.stdout.splitlines()[1:]
     assert there.startswith("theirs ")
     assert (gone, left) == ("the lab is down", "left: ")
@@ -214,7 +214,8 @@ def test_a_user_who_is_not_root_is_told(host: Host) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.strip() == (
-        "lab: the lab needs root, for network namespaces and containers; run it as root or with sudo"
+        "lab: the lab must run as root, because it makes network namespaces and containers; "
+        "run lab.py with sudo"
     )
 
 

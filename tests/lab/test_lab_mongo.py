@@ -1,4 +1,4 @@
-"""The entry point of the lab's mongo image: what it takes as the official one does, and what it refuses."""
+"""Tests which options of the official mongo image the entry point of the lab's image accepts or refuses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab import stores
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Stands for the server: says how it was started, and makes the socket that the first start waits for.
+# A stand-in for the server. It prints its environment, and makes the socket that the first start waits for.
 SERVER = """#!/bin/sh
 case "${1:-}" in --listen-unix=*)
     env > "$MADE"
@@ -57,7 +57,7 @@ def image(tmp_path: Path) -> Image:
 
 def test_the_root_user_is_made_once_and_the_server_knows_no_password(image: Image) -> None:
     first = image.start("--auth", "--bind_ip_all", **image.root)
-    assert "made the root user root" in first.stdout
+    assert "created the root user root" in first.stdout
     assert "FERRETDB_SETUP_PASSWORD=hidden-word" in image.made.read_text()
     assert "FERRETDB_TEST_ENABLE_NEW_AUTH=true" in first.stdout
     assert "hidden-word" not in first.stdout + first.stderr

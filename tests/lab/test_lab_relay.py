@@ -1,4 +1,4 @@
-"""The relay: what it delays, and what it counts."""
+"""The relay of the lab delays, counts, loses and cuts connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scanner itself: what it calls open, refused and silent is so."""
+"""The lab's scanner reports open, refused and silent ports correctly."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def test_the_neighbour_reaches_what_is_behind_a_host(module_host: Host) -> None:
 
 
 def test_only_the_lab_is_asked() -> None:
-    with pytest.raises(LabError, match=r"9\.9\.9\.9 is no address of the lab"):
+    with pytest.raises(LabError, match=r"9\.9\.9\.9 is not an address of the lab"):
         scan.tcp(scan.Origin(()), {"9.9.9.9": [53]})

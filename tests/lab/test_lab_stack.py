@@ -1,4 +1,4 @@
-"""Pulumi.lab.yaml: the lab renews its facts and leaves the rest to the person."""
+"""The lab updates its own facts in Pulumi.lab.yaml, and does not change other lines."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""MDN's HTTP Observatory on a host of ours: the real program, in the network that the host is in.
+"""Runs MDN's HTTP Observatory, the real program, on a site of ours, in the network of a process.
 
-It is installed from npm's registry by the lock file beside this, once, into the cache. What it does after an
-installation is left out: it would download which hosts browsers have preloaded, and none of ours is.
+The program is installed once, into the cache, from npm's registry by the lock file in this folder. The
+installation runs no scripts. The program's own script would download the list of hosts that browsers preload.
+This list has none of our hosts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one of its tests came to, in the Observatory's own words."""
+    """The result of one test of the Observatory, in the Observatory's own words."""
 
     result: str
     passed: bool
@@ -46,15 +47,16 @@ class Report:
     findings: Mapping[str, Finding]
 
     def against(self) -> dict[str, int]:
-        """Return what took from the score, and how much."""
+        """Return the results that lowered the score, each with its negative points."""
         return {found.result: found.modifier for found in self.findings.values() if found.modifier < 0}
 
 
 def scan(name: str, address: str, authority: str, network: Path) -> Report:
-    """Grade the site of a host name, by its ports 80 and 443.
+    """Let the Observatory grade the site of a host name, on ports 80 and 443.
 
-    ``authority`` is the PEM of the one that signed its certificate; ``network`` is that of who looks, as a
-    file such as /proc/PID/ns/net or /run/netns/NAME.
+    ``authority`` is the certificate, in PEM, of the authority that signed the site's certificate. ``network``
+    is the network namespace in which the Observatory runs, as a path such as /proc/PID/ns/net or
+    /run/netns/NAME.
     """
     with tempfile.TemporaryDirectory(prefix="observatory-") as scratch:
         folder = Path(scratch)
@@ -89,7 +91,7 @@ def _report(said: str) -> Report:
 
 
 def _installed() -> Path:
-    """Return the folder with its packages, made on first use."""
+    """Return the folder with the Observatory's packages. The first call makes the folder."""
     key = sha256(b"".join((_HERE / name).read_bytes() for name in _LISTS)).hexdigest()[:16]
     kept = made(cache() / "observatory") / key
     with locked(kept.parent, "the HTTP Observatory"):

@@ -1,4 +1,4 @@
-"""Fixtures: the archives, and an environment with the wheel."""
+"""Fixtures: the archives of a release, and an environment with the wheel."""
 
 from tests.package.installed import archives, installed
 

@@ -45,11 +45,11 @@ class Installed:
 
     @property
     def bin(self) -> Path:
-        """The folder with its commands."""
+        """The folder with the environment's commands."""
         return self.folder / "bin"
 
     def run(self, *argv: str | Path, folder: Path, code: int = 0) -> str:
-        """Run one of its commands by name, and return the output."""
+        """Run a command of the environment by name, and return the output."""
         done = subprocess.run(
             [self.bin / argv[0], *argv[1:]],
             cwd=folder, env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"},
@@ -87,9 +87,9 @@ def installed(archives: Archives, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def install(archives: Archives, venv: Path) -> Installed:
-    """Make a virtual environment and install the wheel into it."""
+    """Make a virtual environment and install the wheel into the environment."""
     shutil.copytree(_with_dependencies(), venv, symlinks=True, copy_function=_link)
-    # Without an index: the environment already has the dependencies in their pinned versions.
+    # pip uses no index, because the environment already has the dependencies in their pinned versions.
     done = ask([*_pip(venv), "--no-index", str(archives.wheel)], limit=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return Installed(venv)

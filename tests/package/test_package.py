@@ -96,7 +96,7 @@ def test_the_wheel_contains_only_the_package(archives: Archives) -> None:
 
 
 def test_the_sdist_builds_the_same_wheel_to_the_byte(archives: Archives, tmp_path: Path) -> None:
-    # Not tarfile: Debian 12's Python has no `filter`, and later versions warn without it.
+    # We do not use tarfile, because Debian 12's Python has no `filter`, and later versions warn without it.
     subprocess.run(["tar", "-xzf", str(archives.sdist), "-C", str(tmp_path)], check=True)
     (source,) = tmp_path.iterdir()
     assert {path.name for path in source.iterdir()} == {
@@ -123,7 +123,7 @@ def test_another_time_and_another_folder_give_the_same_bytes(archives: Archives,
         if not path.is_symlink():
             path.chmod(0o700 if path.is_dir() or path.stat().st_mode & 0o100 else 0o600)
             os.utime(path, (number, 1_000_000_000 + 86_400 * number))
-    # Four years from now, for all clocks that Python reads.
+    # The time is four years from now, for all clocks that Python reads.
     later = tmp_path / "later"
     later.mkdir()
     (later / "sitecustomize.py").write_text(
@@ -167,7 +167,7 @@ def test_every_import_is_a_dependency_and_the_tests_run_with_its_lower_bound() -
 
 
 def program(**changes: str) -> str:
-    """Return the first program of the guide, with its gaps filled in."""
+    """Return the program that `portcullis init` writes, with values in place of its placeholders."""
     text = init.PROGRAM.replace("ssh-ed25519 AAAA…", KEY).replace("ghcr.io/acme/api@sha256:…", IMAGE)
     for before, after in changes.items():
         assert before in text
@@ -192,7 +192,7 @@ def test_the_first_program_passes_a_strict_type_check(installed: Installed, tmp_
     (folder / "__main__.py").write_text(program())
     done = types(installed, folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    # A program with faults fails: so the types exist, and none of them is Any.
+    # A program with faults fails, so the types exist and are not Any.
     (folder / "__main__.py").write_text(
         program(**{"port=8080": "prot=8080", "address=": "adress=", "RedisArgs()": "RedisArgs(memory=[])"})
     )

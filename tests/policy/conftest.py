@@ -1,4 +1,4 @@
-"""A copy of the program, which tests of the policy pack change and check."""
+"""A copy of the program, which tests of the policy pack edit and check."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture
 def checkout(copied: Checkout) -> Iterator[Checkout]:
-    """Return the copy. Before and after each test it is the same as the repository."""
+    """Return the copy of the program. Before and after each test, the copy is the same as the repository."""
     yield copied
     copied.restore()

@@ -1,4 +1,4 @@
-"""Minimal stacks for each policy: some violate it and some conform."""
+"""Has minimal stacks for each policy. Some stacks violate the policy, others conform."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REMOTE = "command:remote:Command"
 LOCAL = "command:local:Command"
 HARDENED = "portcullis:index:HardenedHost"
 PRIVATE = "portcullis:index:PrivateContainer"
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is refused
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - policies refuse this address
 NOLOGIN = "/usr/sbin/nologin"
 DIGEST = "sha256:" + "5f" * 32
 
@@ -140,7 +140,7 @@ def first_in(chain: str, line: str) -> Resource:
 
 
 def drop_of_the_bind_address_last() -> Resource:
-    """Return a forward filter that opens a port before it drops packets to ports for the host only."""
+    """Return a forward filter that opens a port before it drops packets to ports of the host only."""
     table = opened_in_filter("443").props["table"]
     own = next(line for line in table.splitlines(keepends=True) if "ct original ip daddr" in line)
     without = table.replace(own, "")
@@ -168,7 +168,7 @@ def tls_server(inside: str) -> Resource:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Stacks that violate a policy, each with at least one resource, and stacks that conform."""
+    """Stacks that violate a policy, and stacks that conform."""
 
     bad: tuple[Stack, ...]
     good: tuple[Stack, ...]

@@ -1,4 +1,4 @@
-"""Whole stacks for the policy pack: the settings of the repository, and a copy of the program."""
+"""Makes whole stacks for the policy pack, from the settings of the repository and a copy of the program."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def prod() -> dict[str, Any]:
 
 
 def lab(folder: Path) -> dict[str, Any]:
-    """Return the settings of stack lab with made-up facts: both stores, an app, a site, a tunnel."""
+    """Return the settings of stack lab with made-up values: both stores, an app, a site, a tunnel."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     (site / "index.html").write_text("<title>Shop</title>\n")
-    # Use the first authority only: some others in the bundle are malformed.
+    # Use the first authority only, because some other authorities in the bundle are malformed.
     first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
     bundle = folder / "ca.pem"
     bundle.write_text(first + end)
@@ -85,7 +85,7 @@ class Checkout:
         self._written.clear()
 
     def check(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `portcullis policy` on the copy, as people do."""
+        """Run the command `portcullis policy` on the copy."""
         settings = self.folder / "settings.json"
         printed = {
             key: {"value": value, "secret": key == "portcullis:secrets"}

@@ -1,4 +1,4 @@
-"""Each policy stops its violating examples, accepts its conforming ones, and speaks in whole sentences."""
+"""Each policy stops the stacks that violate it, accepts the stacks that conform, and explains itself."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_texts_of_a_policy_are_whole_sentences(policy: Policy) -> None:
 
 
 def test_a_policy_checks_either_one_resource_or_the_stack() -> None:
-    with pytest.raises(ValueError, match="check or check_stack"):
+    with pytest.raises(ValueError, match="either `check` or `check_stack`, and not both"):
         Policy("x", "x", "x", "x")
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from portcullis.policy.model import Resource
 
 SETTINGS = policies.PolicyArgs()
-OPEN = "everybody who reaches it may read and delete everything"
+OPEN = "everybody who reaches the server may read and delete everything"
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----"
 
 

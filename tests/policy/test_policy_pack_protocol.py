@@ -1,4 +1,4 @@
-"""The pack as a process with the protocol of Pulumi's engine. It finds the same as `portcullis policy`."""
+"""The pack as a process with the protocol of Pulumi's engine finds the same as `portcullis policy`."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def started(*argv: str) -> Iterator[Pack]:
             yield pack
         finally:
             pack.close()
-            # Not SIGINT: processes that a shell starts in the background ignore it.
+            # We do not send SIGINT, because processes that a shell starts in the background ignore it.
             process.terminate()
             process.communicate(timeout=20)
 

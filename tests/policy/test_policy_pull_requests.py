@@ -1,4 +1,4 @@
-"""Typical unsafe pull requests: the pack stops each one with a clear message."""
+"""The pack stops each of some typical unsafe pull requests, with a clear message."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def test_a_change_that_drops_authentication_of_mongodb(checkout: Checkout, confi
     checkout.edit("components/mongodb/component.py", '                    "--auth",\n', "")
     said = stopped(checkout, config, "store-must-authenticate")
     assert (
-        "mongo-container: starts MongoDB without --auth: everybody who reaches it may read and delete" in said
+        "mongo-container: starts MongoDB without --auth: everybody who reaches the server may read and "
+        "delete" in said
     )
 
 

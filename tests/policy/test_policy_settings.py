@@ -1,4 +1,4 @@
-"""The severities and exemptions of a stack: reading them, and their effect."""
+"""Tests how a stack's severities and exemptions are read, and what they do."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_an_exemption_is_for_a_year_at_most() -> None:
     (fault,) = faults(exempt("2027-11-27"))
     assert fault == (
         'portcullis:policy.exempt.no-public-bind.api.until: "2027-11-27" is more than a year from today; '
-        "write 2027-11-26 at most, and renew it then"
+        "write 2027-11-26 or an earlier date, and renew the exemption then"
     )
 
 
@@ -95,7 +95,10 @@ def test_an_exemption_must_not_be_encrypted() -> None:
     with pytest.raises(SettingsError) as refused:
         load({"hosts": hosts, "policy": exempt()}, secret=["policy"])
     (fault,) = (str(one) for one in refused.value.faults if one.path == "portcullis:policy")
-    assert fault == "portcullis:policy: is encrypted; write it unencrypted, so that reviewers can read it"
+    assert (
+        fault
+        == "portcullis:policy: is encrypted; write the policy unencrypted, so that reviewers can read it"
+    )
 
 
 @pytest.mark.parametrize("severity", ["stop", "warn"])

@@ -94,6 +94,7 @@ def test_a_program_that_refuses_its_settings_is_not_checked(checkout: Checkout, 
     assert (done.returncode, done.stdout) == (2, "")
     assert "did you mean debian-13?" in done.stderr
     assert done.stderr.endswith(
-        "error: the policies were not checked: the program refused these settings; its message is above\n"
+        "error: the policies were not checked: the Pulumi program refused the settings of the stack; the "
+        "message of the program is above\n"
     )
     assert "Traceback" not in done.stderr

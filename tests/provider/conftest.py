@@ -75,14 +75,17 @@ class Engine:
 
 
 def of(kind: str) -> dict[str, str]:
-    """Return the resource of a call."""
+    """Return the URN, type and name of a call's resource."""
     token = f"portcullis:index:{kind}"
     return {"urn": f"urn:pulumi:lab::web::{token}::it", "type": token, "name": "it"}
 
 
 @pytest.fixture
 def plugin() -> Iterator[Callable[[], Engine]]:
-    """Return a function that starts a plugin in this process, with all kinds that are imported by then."""
+    """Return a function that starts a plugin in this process.
+
+    The plugin serves all kinds of resources that are imported at its start.
+    """
     begun: list[tuple[grpc.Server, Engine]] = []
 
     def start() -> Engine:

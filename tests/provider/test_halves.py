@@ -1,4 +1,4 @@
-"""Both halves of each kind share the declaration of the data that they exchange."""
+"""Provider and agent share the declaration of the data that they exchange about each kind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_inputs_that_are_read_are_among_the_facts(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
 def test_the_values_of_an_absent_thing_have_valid_types(name: str) -> None:
-    """Otherwise the state would count as a state of another version."""
+    """The provider would take a state with a wrong type for a state of another version."""
     provider = PROVIDERS[name]
     for key, value in provider().absent_inputs().items():
         wire.assert_type(provider.desired_type, key, value)

@@ -1,4 +1,7 @@
-"""The engine passes all settings to a plugin unencrypted. Our processes drop them and write no core dump."""
+"""The engine passes all settings to a plugin unencrypted.
+
+Our processes drop these settings and write no core dump.
+"""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def test_cancel_ends_reads_at_once(engine: Engine, host: Host) -> None:
 
 
 def test_no_change_begins_after_a_simultaneous_cancel() -> None:
-    """A cancel may come just before a change is counted."""
+    """A cancel may arrive just before the service counts a change as running."""
     servicer = Servicer(lambda: None)
     servicer.Cancel(None, cast("Any", None))
     with pytest.raises(Exception, match="cancelled"), servicer._writing():

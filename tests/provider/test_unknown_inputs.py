@@ -1,4 +1,4 @@
-"""In a preview any input may be unknown. `check` accepts it without a fault."""
+"""In a preview, any input may be unknown. `check` accepts an unknown input without a fault."""
 
 from __future__ import annotations
 

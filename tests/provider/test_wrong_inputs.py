@@ -50,7 +50,7 @@ def test_a_value_of_a_wrong_type_is_refused_by_name(kind: str, valid: dict[str, 
         for wrong in WRONG:
             checked = PROVIDERS[kind]().check({}, {**inputs, name: wrong})
             assert all(failure.reason for failure in checked.failures), (name, wrong)
-            # Refused with its name, left out, or brought into its normal form.
+            # A wrong value is refused with its name, left out, or brought into its normal form.
             if (
                 wants
                 and name in checked.inputs

@@ -1,8 +1,8 @@
 """An app that reports each request, and answers as the request tells it to.
 
 The query of a request chooses the answer: ``status``, ``type``, ``body``, ``size``, ``wait`` (seconds), and
-any number of ``header`` as ``Name:value``. Without ``body``, the answer is the request itself as JSON. The
-app accepts WebSockets and echoes their bytes.
+any number of ``header`` as ``Name:value``. With ``crash``, the app closes the connection instead. Without
+``body``, the answer is the request itself as JSON. The app accepts WebSockets and echoes their bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class App(ThreadingHTTPServer):
-    """The app on one port. It counts connections, and keeps the first line of each request."""
+    """The app on one port. The app counts connections, and keeps the first line of each request."""
 
     daemon_threads = True
 

@@ -1,4 +1,4 @@
-"""The whole catalogue of golden sites, as the files of one host."""
+"""All example sites of the golden files together, as the files of one host."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def files(
 
 
 def built(root: Root, texts: Mapping[str, str]) -> dict[str, str]:
-    """Return the texts without the lines for modules that this root's nginx does not have."""
+    """Return the files without the lines that need a module that the nginx of `root` lacks."""
     if root.program is None:
         return dict(texts)
     found = dict(texts)
@@ -59,12 +59,12 @@ def built(root: Root, texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def every_name(sites: Iterable[Site]) -> list[str]:
-    """Return the names that sites answer to."""
+    """Return all host names of the sites, also those that are redirected."""
     return [name for site in sites for name in (*site.names, *site.args.redirect_from)]
 
 
 def beside(sites: Iterable[Site], certificate: Certificate) -> dict[str, str]:
-    """Return the certificates and passwords that sites name."""
+    """Return the files with the certificates and passwords that the sites use, by path."""
     texts: dict[str, str] = {}
     for site in sites:
         if site.certificate:

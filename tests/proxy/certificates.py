@@ -1,4 +1,4 @@
-"""A certificate as Mozilla's guideline wants it: ECDSA P-256, 90 days, from the tests' own authority."""
+"""Issues a certificate by Mozilla's guideline (ECDSA P-256, 90 days), from the tests' own authority."""
 
 from __future__ import annotations
 

@@ -13,11 +13,14 @@ RELEASES = ("debian-12", "debian-13", "newest")
 
 @pytest.fixture(scope="session")
 def certificate() -> Certificate:
-    """Return one certificate for all sites of the catalogue: making many would take long."""
+    """Return one certificate for all sites of the catalogue.
+
+    To make a certificate for each site would take too long.
+    """
     return issue(catalogue.every_name(SITES.values()))
 
 
 @pytest.fixture(scope="session", params=RELEASES)
 def any_root(request: pytest.FixtureRequest) -> roots.Root:
-    """Return each nginx in turn."""
+    """Return the root folder of each nginx in turn."""
     return roots.root(request.param)

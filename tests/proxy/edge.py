@@ -1,4 +1,4 @@
-"""A running nginx with apps behind it, and requests to it from any address, with any name and any header."""
+"""Runs nginx with apps behind it, and sends requests to it from any address, with any name and any header."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ class Response:
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     def __getitem__(self, name: str) -> str:
-        """Return the value of a header, or "" without it. Fail if the header is there more than once."""
+        """Return the value of a header, or "" if there is no such header.
+
+        Fail if the header occurs more than once.
+        """
         found = self.all(name)
         assert len(found) <= 1, f"{name} is there {len(found)} times: {found}"
         return found[0] if found else ""
@@ -54,7 +57,7 @@ class Response:
         return found
 
     def reached(self, name: str) -> list[str]:
-        """Return the values of a header as the app received it."""
+        """Return the values of a request header as the app received them."""
         return [value for key, value in self.told["headers"] if key == name.lower()]
 
 
@@ -100,12 +103,15 @@ class Edge:
         source: str = VISITOR,
         line: str = "",
     ) -> Response:
-        """Send one request on a connection of its own. ``line`` replaces the path in the request line."""
+        """Send one request on a new connection. ``line`` replaces the path in the request line."""
         with contextlib.closing(self.connect(tls=tls, sni=sni or host, source=source)) as sock:
             return send(sock, host, line or path, headers, method=method, body=body)
 
     def log(self, name: str, holds: str) -> str:
-        """Return a log file as soon as it holds a text: nginx writes access logs a second late."""
+        """Wait until a log file contains a text, and return the log.
+
+        nginx writes access logs a second late.
+        """
         deadline = time.monotonic() + 15
         while True:
             text = self.files.path(f"var/log/nginx/{name}").read_text(errors="surrogateescape")
@@ -172,7 +178,7 @@ def trusting() -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def serving(root: Root, folder: Path, texts: Mapping[str, str | bytes]) -> Iterator[Edge]:
-    """Run nginx with these files beside those of its package, and apps behind it."""
+    """Run nginx with these files in addition to those of its package, and with apps behind it."""
     files = prepare(root, folder, texts)
     with contextlib.ExitStack() as stack:
         pid = stack.enter_context(running(files))

@@ -1,6 +1,6 @@
-"""Sockets in another process's network namespace: a thread enters it, makes a socket, and comes back.
+"""Makes sockets in another process's network namespace: a thread enters it, makes a socket, and returns.
 
-A socket stays in the namespace where it was made. So clients and apps run in the test's own process.
+A socket stays in the namespace where it was made. So clients and apps can run in the test's own process.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def inside(pid: int) -> Iterator[None]:
 
 
 def connected(pid: int, address: tuple[str, int], source: str, seconds: float = 10) -> socket.socket:
-    """Return a connection made in that namespace, from the address ``source``."""
+    """Return a connection made in the network namespace of a process, from the address ``source``."""
     with inside(pid):
         return socket.create_connection(address, timeout=seconds, source_address=(source, 0))
 
 
 def listening(pid: int, address: tuple[str, int]) -> socket.socket:
-    """Return a socket that listens in that namespace."""
+    """Return a socket that listens in the network namespace of a process."""
     with inside(pid):
         return socket.create_server(address, backlog=200)
 

@@ -37,13 +37,13 @@ exec chroot "$ROOT" /usr/sbin/nginx "$@"
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A root folder with a system, and a folder whose files replace the root's own files."""
+    """A root folder with a Debian system, and a folder with files that replace those of the system."""
 
     root: Root
     folder: Path
 
     def path(self, inside: str) -> Path:
-        """Return the real path of a file of the root."""
+        """Return the path on this machine of a file that nginx sees as `inside`."""
         return self.folder / inside.lstrip("/")
 
     def put(self, inside: str, text: str | bytes, mode: int = 0o644) -> None:
@@ -55,7 +55,10 @@ class Files:
 
 
 def prepare(root: Root, folder: Path, texts: Mapping[str, str | bytes]) -> Files:
-    """Return a root's files: its package's configuration, with these files instead of it or beside it."""
+    """Return the configuration of nginx's package, with these files added.
+
+    A file with the same path replaces the package's file.
+    """
     files = Files(root, folder)
     for place in PLACES:
         files.path(place).mkdir(parents=True, exist_ok=True)

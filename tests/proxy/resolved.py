@@ -14,14 +14,14 @@ _START = 'mount --bind "$0" /etc/hosts; exec "$@"'
 
 
 def network_of(pid: int) -> Path:
-    """Return the network that a process is in."""
+    """Return the path of a process's network namespace."""
     return Path(f"/proc/{pid}/ns/net")
 
 
 def command(network: Path, names: Mapping[str, str], folder: Path, *argv: str) -> list[str]:
     """Return the command that runs ``argv`` in a network. ``names`` gives the address of each host name.
 
-    It writes the file with the names to ``folder``.
+    This function writes the hosts file with these names to ``folder``.
     """
     hosts = folder / "hosts"
     lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in names.items())]

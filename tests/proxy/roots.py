@@ -1,7 +1,7 @@
-"""Root folders with a small Debian each, in which nginx runs: Debian 12's, Debian 13's, and the newest nginx.
+"""Makes root folders with a small Debian system and one nginx each: Debian 12's, Debian 13's and the newest.
 
-The package's own nginx.conf, modules, users and paths are in their places, so the tests change no file for
-their purposes. The newest nginx comes from PyPI and replaces Debian 13's.
+nginx.conf, modules, users and paths are those of the package, so tests need not adapt our files. The newest
+nginx comes from PyPI and replaces Debian 13's nginx.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A folder to run nginx in, its versions, and whether its nginx can load Debian's modules."""
+    """A root folder for nginx, its package versions, and whether its nginx can load Debian's modules."""
 
     folder: Path
     dialect: Dialect
@@ -39,7 +39,10 @@ class Root:
 
 
 def root(release: str) -> Root:
-    """Return the root of a release, or of the "newest" nginx. The first use makes it and caches it."""
+    """Return the root folder of a release, or of the "newest" nginx.
+
+    The first use makes the folder in the cache.
+    """
     if release == "newest":
         # Its built-in OpenSSL has no X25519MLKEM768.
         dialect = replace(DIALECTS["debian-13"], nginx="1.31.3", openssl="3.3")

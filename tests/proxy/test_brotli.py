@@ -1,4 +1,4 @@
-"""Brotli, where Debian has the modules for it: for clients that understand it, and gzip for others."""
+"""Brotli on releases where Debian has nginx's modules for it. Clients that do not support Brotli get gzip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why files differ by release, and why some lines stand in every server: what nginx would say otherwise."""
+"""nginx complains about a file for another release, and about lines that its own nginx.conf has already."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXTRA = "/etc/nginx/conf.d/extra.conf"
 
 
 def said(release: str, folder: Path, changed: dict[str, str]) -> str:
-    """Return what nginx says about the shared files with these changed or added files."""
+    """Return the messages of `nginx -t` about the shared files, of which some are changed or added."""
     root = roots.root(release)
     return check(prepare(root, folder, catalogue.base(root) | changed)).stderr
 

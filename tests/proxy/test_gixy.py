@@ -24,7 +24,10 @@ GIXY = Path(sys.executable).with_name("gixy")
 
 
 def findings(root: Root, folder: Path, texts: dict[str, str]) -> list[tuple[str, str]]:
-    """Return gixy's findings as check and place, in all files that nginx reads, with the package's own."""
+    """Return gixy's findings in all files that nginx reads: the check, and an excerpt of the file.
+
+    The files of nginx's package are among them.
+    """
     dump = check(prepare(root, folder, texts), "-T")
     assert dump.returncode == 0, dump.stderr
     done = subprocess.run(

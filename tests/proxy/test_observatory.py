@@ -1,4 +1,4 @@
-"""MDN's HTTP Observatory grades our sites with their defaults: the real program, on ports 80 and 443."""
+"""The real program of MDN's HTTP Observatory grades our sites with their defaults, on ports 80 and 443."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def root() -> roots.Root:
 
 @contextmanager
 def app(pid: int, headers: Mapping[str, str]) -> Iterator[None]:
-    """Answer every path with a page and these headers, at the apps' address in that network."""
+    """Run an app in the network of a process. The app answers every path with a page and these headers."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -78,7 +78,7 @@ def app(pid: int, headers: Mapping[str, str]) -> Iterator[None]:
 def graded(
     root: roots.Root, folder: Path, site: nginx.Site, headers: Mapping[str, str] | None = None, text: str = ""
 ) -> Report:
-    """Return the grade of a site, or of another configuration in its place."""
+    """Return the grade of a site. `text` replaces the rendered configuration of the site."""
     certificate = issue([NAME])
     texts = catalogue.files(root, [site], certificate)
     if text:

@@ -42,7 +42,7 @@ def secured(site: nginx.Site) -> nginx.Site:
 
 
 class Changes:
-    """The changes, one after the other. Each gives nginx a new configuration."""
+    """Makes the changes, one after the other. Each change gives nginx a new configuration."""
 
     def __init__(self, edge: Edge, root: roots.Root) -> None:
         self.edge, self.root = edge, root
@@ -110,7 +110,7 @@ def visitors(edge: Edge) -> Load:
 
 
 def patient(edge: Edge) -> Load:
-    """Return visitors whose requests wait for the app most of the time, and so during each reload."""
+    """Return visitors whose requests are slow in the app, so that some requests run during each reload."""
     return load(edge, [(APP, "/?wait=0.3")])
 
 

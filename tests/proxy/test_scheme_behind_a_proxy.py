@@ -1,4 +1,7 @@
-"""A proxy in front speaks HTTPS with visitors and HTTP with nginx: apps must learn the visitor's scheme."""
+"""A proxy in front of nginx gets HTTPS and passes on HTTP.
+
+Apps must still learn that the visitor used HTTPS.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What sites do, on either Debian. Checks that copied configurations fail are in traps.py instead."""
+"""Tests how nginx serves sites on Debian 12 and 13.
+
+The module traps.py has the checks that fail with copied configurations.
+"""
 
 from __future__ import annotations
 
@@ -228,7 +231,7 @@ def test_a_client_of_http2_may_still_open_a_websocket(edge: Edge) -> None:
 
 
 def many(edge: Edge, host: str, count: int, connections: int) -> list[str]:
-    """Send `count` requests at once over HTTP/2 on each connection. Return the status of each."""
+    """Send `count` requests at once over HTTP/2 on each connection. Return the status of each answer."""
     args = ["curl", "-skZ", "--http2", "--resolve", f"{host}:443:198.51.100.7", "-w", "%{http_code}\n"]
     args += ["-o", "/dev/null", f"https://{host}/?wait=0.6"] * count
     with ThreadPoolExecutor(connections) as pool:

@@ -25,7 +25,7 @@ location = /down.html { internal; default_type text/html; return 200 "back soon"
 def test_an_error_page_of_a_snippet_is_shown_for_an_app_that_is_down(
     tmp_path: Path, *, websockets: bool
 ) -> None:
-    """A location inherits `error_page` lines only if it has none itself, like headers."""
+    """nginx treats `error_page` like headers: a location inherits such lines only if it has none itself."""
     site = a_site(APP, {"/": NOBODY}, certificate=PEM, websockets=websockets, snippet=PAGE)
     root = roots.root("debian-13")
     with serving(root, tmp_path, catalogue.files(root, [site])) as edge:

@@ -1,4 +1,4 @@
-"""Our configuration falls into no trap, on either Debian. Configurations that people copy do."""
+"""On Debian 12 and 13, our configuration passes every check in traps.py, and copied configurations fail."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 
 
 class Opened:
-    """Servers by the name of their configuration. Each starts at its first use."""
+    """Running servers, by the name of their configuration. Each server starts at its first use."""
 
     def __init__(
         self,
@@ -90,7 +90,10 @@ def test_a_copied_configuration_falls_into_the_trap(trap: Trap, copied: Opened) 
 
 
 def failed_at(trap: Trap, edge: Edge) -> str:
-    """Return the statement at which the check fails. Another statement would not prove the trap."""
+    """Return the statement at which the check fails.
+
+    A failure at another statement does not show the expected fault.
+    """
     try:
         trap.check(edge)
     except (AssertionError, http.client.RemoteDisconnected) as error:

@@ -1,4 +1,4 @@
-"""A trusted proxy in front: nginx believes it about the client's address, and believes nobody else."""
+"""nginx accepts the client's address from a trusted proxy, and from nobody else."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Common faults of nginx configurations. Each trap is a check that ours passes and a copied one fails.
+"""Common faults of nginx configurations.
 
-A check takes any `Edge` and looks only at answers. It does not know the configuration.
+Each trap has a check. Our configuration passes the check. A configuration that people often copy fails it. A
+check takes any `Edge` and looks only at answers. A check does not know which configuration it tests.
 """
 
 from __future__ import annotations
@@ -592,7 +593,7 @@ def refused(edge: Edge, host: str, *, tls: bool) -> bool:
 
 
 def alert(edge: Edge, sni: str | None) -> str:
-    """Return the reason why nginx refuses a handshake, or ""."""
+    """Return the reason why nginx refuses a handshake; "" if nginx accepts it."""
     try:
         edge.connect(sni=sni).close()
     except ssl.SSLError as error:

@@ -1,4 +1,4 @@
-"""What has to work before there is a virtual environment, or with none."""
+"""The programs that have to work without a virtual environment."""
 
 from __future__ import annotations
 

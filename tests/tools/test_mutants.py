@@ -1,4 +1,4 @@
-"""The program that changes the code to try the tests; `make mutants` runs it on the modules."""
+"""The program that makes small changes to the code to check the tests; `make mutants` runs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed is known by its hash: Python packages, Pulumi, images, Go modules, npm packages."""
+"""Python packages, Pulumi, images, Go modules and npm packages are installed only with a pinned hash."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _OPTIONS = ("--only-binary :all:", "--no-binary sslyze")
 
 
 def faults(lock: str) -> list[str]:
-    """What in a lock pip would take by its name alone, or from somewhere else."""
+    """Return the entries of a lock that pip would install without a hash or from another index."""
     lines = [line for line in lock.splitlines(keepends=True) if line.strip() and not line.startswith("#")]
-    # First: it undoes what was said before.
+    # This option must be the first line, because it cancels earlier options.
     found = [] if lines[0] == f"{_OPTIONS[0]}\n" else ["may build packages"]
     entries = re.split(r"\n(?=\S)", "".join(line for line in lines if line.strip() not in _OPTIONS).strip())
     return found + [entry.split("\n")[0] for entry in entries if not _PIN.fullmatch(entry)]
 
 
 def pins(text: str) -> dict[str, str]:
-    """The names and versions in a lock or in a file that it is made of."""
+    """Return the names and versions in a lock or in the lock's source file."""
     return {
         re.sub(r"[-_.]+", "-", name).lower(): version
         for name, version in re.findall(r"^([\w.-]+)(?:\[\w+\])?==([^\s;]+)", text, re.MULTILINE)
@@ -84,7 +84,7 @@ def test_what_is_no_lock_would_be_noticed(before: str, after: str, fault: str) -
 
 
 def installations() -> Iterator[tuple[str, str]]:
-    """Each command of a pipeline, a script or a page that has pip install a file of requirements."""
+    """Yield each command in a pipeline, a script or a page that installs a file of requirements with pip."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in listed.stdout.splitlines():
         path = ROOT / name

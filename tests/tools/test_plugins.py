@@ -1,4 +1,4 @@
-"""An official plugin always wins, and only what is missing is stood in for."""
+"""An official plugin is always preferred, and only missing plugins get a stand-in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand-ins that are nothing but their names."""
+    """Make empty stand-ins with the right names."""
     folder = tmp_path / "stand-ins"
     folder.mkdir()
     for name in ("docker", "command", "tls"):
@@ -24,7 +24,7 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         program.chmod(0o755)
     monkeypatch.setattr(plugins, "_STAND_INS", folder)
     monkeypatch.setattr(plugins, "FOLDER", tmp_path / "on-path")
-    # `make test` runs with the real stand-ins on PATH, which would count as somebody's own here.
+    # `make test` runs with the real stand-ins on PATH, which would count as official plugins here.
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     return folder
 
@@ -95,4 +95,4 @@ def test_an_official_engine_installs_what_is_missing_and_a_failure_leaves_the_st
     told = capsys.readouterr().err
     assert laid_out() == ["pulumi-resource-tls"]
     assert "no route to host" in told
-    assert "the lab's own stand in for tls" in told
+    assert "stand-ins of the lab for tls" in told

@@ -1,4 +1,4 @@
-"""A long step shows progress, and one that fails says why."""
+"""A long step shows its progress, and a failed step shows the cause."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 VULNERABILITY = {"id": "PYSEC-2026-1", "fix_versions": ["15.0.1"], "aliases": []}
 KNOWN = {"name": "rich", "version": "15.0.0", "vulns": [VULNERABILITY]}
 CLEAN = {"name": "bcrypt", "version": "5.0.0", "vulns": []}
-# pip-audit says so where the index has no list, besides "No known vulnerabilities found".
+# pip-audit prints this reason if the index has no list, and also "No known vulnerabilities found".
 SKIPPED = {"name": "uv", "skip_reason": "Dependency not found on PyPI and could not be audited: uv"}
 FOUND_IN_GO = """\
 === Symbol Results ===
@@ -35,7 +35,7 @@ def answer(*packages: object) -> str:
     ("packages", "code", "line"),
     [
         ([CLEAN], 0, ""),
-        ([CLEAN, KNOWN], 1, "rich 15.0.0: PYSEC-2026-1, mended in 15.0.1"),
+        ([CLEAN, KNOWN], 1, "rich 15.0.0: PYSEC-2026-1, fixed in 15.0.1"),
         ([CLEAN, SKIPPED], 2, "requirements.txt: the index had no answer for 1 of 2: uv"),
         ([SKIPPED, KNOWN], 1, "PYSEC-2026-1"),
     ],
@@ -61,7 +61,7 @@ def test_what_govulncheck_says() -> None:
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the programs, which the tests fill themselves."""
+    """Return the folder of the programs, into which the tests write stand-ins."""
     monkeypatch.setattr(supply.programs, "installed", lambda _: tmp_path)
     return tmp_path
 
@@ -78,9 +78,9 @@ def test_an_audit_without_its_indexes_fails_aloud(
     monkeypatch.setattr(supply, "_GO_INDEX", "https://127.0.0.1:1")
     assert supply.audit() == 2
     said = capsys.readouterr()
-    assert "not known: requirements.txt: the index had no answer for 1 of 1: uv" in said.out
-    assert "not known: every Go module: https://127.0.0.1:1 cannot be reached" in said.out
-    assert "error: this is no clean bill" in said.err
+    assert "unknown: requirements.txt: the index had no answer for 1 of 1: uv" in said.out
+    assert "unknown: every Go module: https://127.0.0.1:1 cannot be reached" in said.out
+    assert "error: the result is incomplete" in said.err
 
 
 def test_a_bill_of_materials_is_of_the_lock_and_of_this_version(program: Path, tmp_path: Path) -> None:

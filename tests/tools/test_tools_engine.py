@@ -1,4 +1,4 @@
-"""Which engine is used, what its environment looks like, and that a broken build never counts."""
+"""Tests which engine the tools choose, and its environment. A broken build never counts as an engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the tools a home, a cache and a PATH without anything of this machine's."""
+    """Give the tools an empty home and cache, and a PATH without programs of this checkout."""
     monkeypatch.setenv("PORTCULLIS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")

@@ -1,4 +1,7 @@
-"""Building the lab's MongoDB: it is named by its sources, and a patch that does not fit is said."""
+"""The folder with the lab's MongoDB is named after its sources.
+
+The build reports a patch that does not fit.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Only what is missing is installed, and where that cannot be done the command is named."""
+"""Only missing packages are installed.
+
+If the installation is impossible, the error has the command that a person can run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make policy`: which command checks the stack."""
+"""The command with which `make policy` checks the stack."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_stack_that_is_not_there_is_told_how_to_make_it(
     monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
     monkeypatch.setattr(policy, "ROOT", tmp_path)
     with pytest.raises(
-        StepError, match="no stack named 'prod' found\n  -> `pulumi stack init prod` makes it"
+        StepError, match="no stack named 'prod' found\n  -> `pulumi stack init prod` creates the stack"
     ):
         policy.prepare("prod")
     (tmp_path / "there").touch()
@@ -65,5 +65,5 @@ def test_the_stack_of_the_lab_is_made_at_first_use(tmp_path: Path, monkeypatch: 
     policy.prepare("lab")
     assert (tmp_path / "asked").read_text() == "stack select lab --create\n"
     (tmp_path / "broken").touch()
-    with pytest.raises(StepError, match="cannot be made: no state"):
+    with pytest.raises(StepError, match="cannot be created: no state"):
         policy.prepare("lab")

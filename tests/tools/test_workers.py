@@ -1,4 +1,4 @@
-"""How the workers of `make test` are given their files."""
+"""The distribution of test files among the workers of `make test`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def test_what_takes_longest_comes_first_and_then_what_has_most_tests() -> None:
 
 
 def test_a_worker_that_dies_is_told_and_the_others_finish_its_files(tmp_path: Path) -> None:
-    """In a run of its own: with xdist's own scheduler it never ends."""
+    """The test starts pytest in a separate process.
+
+    With xdist's own scheduler, that run of pytest would never end.
+    """
     (tmp_path / "conftest.py").write_text(
         "from tests.stories import ByFile\n"
         "def pytest_xdist_make_scheduler(config, log):\n"

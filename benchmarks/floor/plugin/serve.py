@@ -1,4 +1,4 @@
-"""A plugin in Python that does nothing: what is asked for is there, and as it should be."""
+"""A plugin in Python that does nothing. The plugin answers that every resource exists and is as declared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _CALLS_AT_ONCE = 16
 
 
 class Nothing(provider_pb2_grpc.ResourceProviderServicer):
-    """Answers with what it was told. The names are the protocol's."""
+    """Answers each request with the values that the request contains.
+
+    The names of the methods are those of Pulumi's plugin protocol.
+    """
 
     def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return plugin_pb2.PluginInfo(version="0.1.0")
@@ -34,7 +37,7 @@ class Nothing(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CheckResponse(inputs=request.news)
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return provider_pb2.DiffResponse()  # the engine compares the inputs itself, as it does for our kinds
+        return provider_pb2.DiffResponse()  # the engine compares the inputs itself, as for our kinds
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return provider_pb2.CreateResponse(id="made", properties=request.properties)
@@ -44,7 +47,7 @@ class Nothing(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def main() -> None:
-    """Serve until the engine ends us."""
+    """Serve until the engine ends this process."""
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())

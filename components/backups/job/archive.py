@@ -1,10 +1,10 @@
-"""Read a mongodump archive to its end: whether it is complete, and how many documents each database has.
+"""Read a mongodump archive to its end: check that it is complete, and count the documents of each database.
 
-The format has no documentation of its own. mongo-tools' common/archive describes it
-(github.com/mongodb/mongo-tools). First come a magic number, documents about each collection, and a
-terminator. Then come blocks: a header that names a collection, documents of the collection, and a terminator.
-The last header of a collection has EOF. `--gzip` compresses the whole archive, and gzip's own checksum covers
-every byte of it.
+The format of an archive has no documentation. The source of mongo-tools describes it in common/archive
+(github.com/mongodb/mongo-tools). An archive begins with a magic number, documents about each collection, and
+a terminator. Blocks follow. Each block has a header that names a collection, documents of this collection,
+and a terminator. The last header of a collection has the flag EOF. `--gzip` compresses the whole archive, and
+gzip's own checksum covers every byte of it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MAGIC = 0x8199E26D
 _TERMINATOR = 0xFFFFFFFF
-_LONGEST = 48 * 1024 * 1024  # bytes of a document: 16 MB, and what an oplog entry adds
+_LONGEST = 48 * 1024 * 1024  # bytes of the longest document: 16 MB, and room for an oplog entry's own fields
 # The server's own databases. Their users and settings are declared: the next deployment creates them again.
 SYSTEM = ("admin", "config", "local")
 
@@ -32,15 +32,17 @@ def documents(path: Path) -> dict[str, int]:
     """Return the number of documents of each database in the archive, without the server's own databases.
 
     Raises:
-        Failed: it is not an archive, or it is incomplete or damaged.
+        Failed: the file is not an archive, or the archive is incomplete or damaged.
     """
     try:
         with gzip.open(path, "rb") as file:
             return _walk(file)
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise Failed(f"{path.name} is incomplete or damaged: it does not decompress to its end") from None
+        raise Failed(
+            f"the backup {path.name} is incomplete or damaged: gzip cannot decompress the whole file"
+        ) from None
     except (struct.error, IndexError, KeyError, ValueError) as error:
-        raise Failed(f"{path.name} is not a complete archive of mongodump: {error}") from None
+        raise Failed(f"the backup {path.name} is not a complete archive of mongodump: {error}") from None
 
 
 def server_version(path: Path) -> tuple[int, ...]:
@@ -60,9 +62,9 @@ def server_version(path: Path) -> tuple[int, ...]:
 
 def _walk(file: gzip.GzipFile) -> dict[str, int]:
     if _number(file) != _MAGIC:
-        raise ValueError("it does not begin like an archive")
+        raise ValueError("the file does not begin with the magic number of mongodump's archives")
     while _document(file) is not None:
-        pass  # a document about a collection
+        pass  # skip the documents about collections
     counts: collections.Counter[str] = collections.Counter()
     unfinished: set[str] = set()
     while True:
@@ -72,14 +74,15 @@ def _walk(file: gzip.GzipFile) -> dict[str, int]:
         header = _fields(_rest(file, start))
         database, collection = str(header["db"]), str(header["collection"])
         name = f"{database}.{collection}"
-        # Documents such as views do not count. But the buckets of a time series hold its data, so they count.
+        # Views and other system documents do not count. The buckets of a time series count, because they
+        # contain its data.
         counted = not collection.startswith("system.") or collection.startswith("system.buckets.")
         (unfinished.discard if header.get("EOF") else unfinished.add)(name)
         counts[database] += 0
         while _document(file) is not None:
             counts[database] += counted
     if unfinished:
-        raise ValueError(f"the end of {min(unfinished)} is missing")
+        raise ValueError(f"the archive ends before the end of the collection {min(unfinished)}")
     return {name: count for name, count in sorted(counts.items()) if name not in SYSTEM}
 
 
@@ -89,7 +92,7 @@ def _number(file: gzip.GzipFile) -> int:
 
 
 def _document(file: gzip.GzipFile) -> bytes | None:
-    """Return the next document, or None at a terminator."""
+    """Return the next BSON document of the archive, or None at a terminator."""
     start = file.read(4)
     return None if struct.unpack("<I", start)[0] == _TERMINATOR else _rest(file, start)
 
@@ -97,15 +100,18 @@ def _document(file: gzip.GzipFile) -> bytes | None:
 def _rest(file: gzip.GzipFile, start: bytes) -> bytes:
     length = struct.unpack("<I", start)[0]
     if not 5 <= length <= _LONGEST:  # noqa: PLR2004 - an empty document has five bytes
-        raise ValueError(f"a document of {length} bytes")
+        raise ValueError(f"a document in the archive has an impossible length of {length} bytes")
     body = file.read(length - 4)
     if len(body) != length - 4 or body[-1:] != b"\0":
-        raise ValueError("a document is incomplete")
+        raise ValueError("the archive ends in the middle of a document")
     return start + body
 
 
 def _fields(document: bytes) -> dict[str, object]:
-    """Return the texts and flags of a header. BSON: https://bsonspec.org/spec.html."""
+    """Return the fields of a BSON header that are strings or booleans.
+
+    BSON is specified at https://bsonspec.org/spec.html.
+    """
     found: dict[str, object] = {}
     at = 4
     while document[at]:
@@ -122,5 +128,5 @@ def _fields(document: bytes) -> dict[str, object]:
         elif kind == 0x10:  # noqa: PLR2004
             at += 4
         else:
-            raise ValueError(f"a header has a value of type {kind}")
+            raise ValueError(f"a header in the archive contains a value of the unexpected BSON type {kind}")
     return found

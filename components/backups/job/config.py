@@ -21,7 +21,7 @@ Store = Union[Redis, Mongo]
 
 @dataclass(frozen=True)
 class Config:
-    """The stores by name, the folder of the dumps, the days to keep them, and the repository for copies."""
+    """The stores, the folder of the dumps, how long dumps stay, and the repository for copies."""
 
     folder: Path
     keep: int
@@ -51,6 +51,6 @@ def load(path: Path = CONFIG) -> Config:
         ) if restic else None  # fmt: skip
         return Config(Path(raw["folder"]), int(raw["keep"]), stores, repository)
     except PermissionError:
-        raise Failed(f"only root may read {path}; use sudo") from None
+        raise Failed(f"only root may read the settings file {path}; run the command with sudo") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Failed(f"{path} cannot be used: {error}") from None
+        raise Failed(f"the settings file {path} is not valid: {error}") from None

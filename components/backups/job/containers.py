@@ -1,4 +1,4 @@
-"""Questions to Docker about the container of a store."""
+"""Asks Docker about the container of a store."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from typing import Any
 from .programs import Failed, run
 
 # A program in a store's container shares the memory limit with the server. If both exceed the limit, the
-# kernel kills the largest process, which is the server. With this, it kills the backup instead (proc(5)).
+# kernel kills the largest process, which is the server. With this score, the kernel kills the backup instead
+# (proc(5)).
 _EXPENDABLE = "{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; "
 
 
 def shell(container: str, script: str) -> list[str]:
-    """Return the command line that runs a line of sh in a container, as the container's user."""
+    """Return the command that runs a shell script in a container, as the container's user."""
     return ["docker", "exec", "--interactive", container, "sh", "-c", _EXPENDABLE + script]
 
 
 def image(container: str) -> str:
-    """Return the id of the image that a container runs. A name may point to another image by now."""
+    """Return the id of the image that a container runs.
+
+    The image's name is not enough, because the name may point to another image by now.
+    """
     return str(_inspect(container)["Image"])
 
 
@@ -34,7 +38,7 @@ def user(container: str) -> str:
 
 
 def is_running(container: str) -> bool:
-    """Return whether the program of a container runs."""
+    """Return whether a container runs."""
     return bool(_inspect(container)["State"]["Running"])
 
 
@@ -52,7 +56,7 @@ def mounts(container: str) -> list[str]:
 
 
 def wait_until_well(container: str, seconds: float) -> None:
-    """Wait until a container is healthy. Raises `Failed`."""
+    """Wait until a container is healthy. Raises `Failed` if that takes too long or the container stops."""
     deadline = time.monotonic() + seconds
     while True:
         state = _inspect(container)["State"]
@@ -61,16 +65,17 @@ def wait_until_well(container: str, seconds: float) -> None:
             return
         if not state["Running"] or time.monotonic() > deadline:
             raise Failed(
-                f"{container} does not become healthy ({state['Status']}, {health}); see docker logs "
-                f"{container}"
+                f"the container {container} does not become healthy ({state['Status']}, {health}); "
+                f"`docker logs {container}` shows its messages"
             )
         time.sleep(0.5)
 
 
 def wait_while_starting(container: str, seconds: float) -> None:
-    """Wait while a container starts. It raises nothing: the next step reports what is wrong.
+    """Wait while a container starts.
 
-    A server that reads much data at its start counts as unhealthy for a while.
+    This function raises nothing: the next step reports a container that does not work. A server that reads
+    much data at its start counts as unhealthy for a while.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""One run: dump, check and copy every store, prune old dumps, and note the result."""
+"""One run of the job: dump, check and copy every store, prune old dumps, and note the result."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _store(shelf: Shelf, status: Status, store: Store, *, accept_empty: bool) ->
         # Otherwise the good dumps would be pruned, one a day, and nobody would notice.
         dump.path.unlink()
         raise Failed(
-            f"it has no {store.holds}, but had {before['items']} in the last backup; "
-            "restore that backup, or run `portcullis-backup run --accept-empty` if the store should be empty"
+            f"the store {store.name} has no {store.holds}, but its last backup had {before['items']}; "
+            "restore this backup, or accept the empty store with `portcullis-backup run --accept-empty`"
         )
     status.success(store.name, dump)
     return dump

@@ -1,4 +1,4 @@
-"""`portcullis-backup`: run, list, restore."""
+"""The command `portcullis-backup` with its subcommands run, list, restore and send."""
 
 from __future__ import annotations
 
@@ -47,18 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _locked(config: Config) -> Iterator[None]:
-    """Keep a backup and a restore from running at the same time."""
+    """Hold the lock, so that no other backup or restore runs at the same time."""
     config.folder.mkdir(mode=0o700, exist_ok=True)
     with (config.folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failed("another backup or restore is running; try again when it has ended") from None
+            raise Failed(
+                "another backup or restore is running on this host; try again when it has ended"
+            ) from None
         yield
 
 
 def _stop(number: int, _frame: object) -> NoReturn:
-    raise Failed(f"stopped by {signal.Signals(number).name}")
+    raise Failed(f"the backup job was stopped by {signal.Signals(number).name}")
 
 
 def _say(text: str) -> None:

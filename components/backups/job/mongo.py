@@ -1,4 +1,4 @@
-"""Back up a MongoDB in a container, and restore a backup."""
+"""Back up a MongoDB server in a container, and restore a backup."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Callable
 
-# The tools read the password from a YAML file. Ours is a pipe that the shell inside the container fills from
-# the secret file. So no command line, no environment and no disk has the password:
+# The tools read the password from a YAML file. The shell inside the container writes this YAML file from the
+# secret file into a pipe. So the password is on no command line, in no environment and on no disk:
 # https://www.mongodb.com/docs/database-tools/mongodump/#std-option-mongodump.--config
 _CONFIG = '3<<END\npassword: "$(cat /run/secrets/root-password)"\nEND\n'
 _LOGIN = "--config /dev/fd/3 --username root --authenticationDatabase admin"
@@ -38,7 +38,7 @@ class Mongo:
     holds = "documents"
 
     def wait(self) -> None:
-        """Wait while it starts: after a boot, the job may run at once."""
+        """Wait until the server has started, because the job may run right after a boot of the host."""
         containers.wait_while_starting(self.container, _STARTING)
 
     def dump(self, out: IO[bytes]) -> None:
@@ -46,7 +46,7 @@ class Mongo:
         checked(self._run("mongodump --archive --gzip"), f"the dump of {self.name}", stdout=out)
 
     def check(self, path: Path) -> int:
-        """Return the number of documents in an archive. Raises `Failed` if it is not complete."""
+        """Return the number of documents in an archive. Raises `Failed` if the archive is not complete."""
         return sum(archive.documents(path).values())
 
     def check_version(self, path: Path, present: Path) -> None:
@@ -64,13 +64,16 @@ class Mongo:
             )
 
     def restore(self, path: Path, part: str, say: Callable[[str], None]) -> None:
-        """Restore one database, or all. Each collection of the archive replaces the collection of its name.
+        """Restore one database, or all databases.
 
-        Users stay unchanged: they are declared, and those in the archive may have old passwords.
+        Each collection of the archive replaces the collection of the same name. The server's users stay
+        unchanged. The stack declares these users, and the users in the archive may have old passwords.
         """
         found = archive.documents(path)
         if part and (part not in found or not _DATABASE.fullmatch(part)):
-            raise Failed(f"{path.name} has no database {part}; it has {', '.join(found) or 'none'}")
+            raise Failed(
+                f"the backup {path.name} has no database {part}; its databases: {', '.join(found) or 'none'}"
+            )
         which = (
             f"--nsInclude='{part}.*'"
             if part
@@ -86,7 +89,7 @@ class Mongo:
         told = _RESTORED.search(done.err)
         expected = found[part] if part else sum(found.values())
         if told is None or int(told[2]) or int(told[1]) < expected:
-            raise Failed(f"{self.name} did not get all {expected} documents back:\n{done.tail}")
+            raise Failed(f"the restore of {self.name} did not write all {expected} documents:\n{done.tail}")
         say(f"{self.name}: {told[1]} documents restored")
 
     def _run(self, words: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Run programs: by argv, with a time limit, and with no more output than people need."""
+"""Run programs without a shell, with a time limit, and with limited output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENVIRONMENT = {
 
 
 class Failed(Exception):
-    """A failure that a person must know of. The text explains it."""
+    """An error that the job reports to people. The text of the error says what failed."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ def run(
         except subprocess.TimeoutExpired:
             raise Failed(f"the command {argv[0]} did not end within {timeout / 60:g} minutes") from None
         except OSError as error:
-            raise Failed(f"cannot start {argv[0]}: {os.strerror(error.errno or 0)}") from None
+            raise Failed(f"cannot start the command {argv[0]}: {os.strerror(error.errno or 0)}") from None
         if stdout and os.fstat(stdout.fileno()).st_size >= room:
-            raise Failed(f"{argv[0]} wrote more than there is space for: {room} bytes")
+            raise Failed(f"the output of {argv[0]} does not fit into the free space of {room} bytes")
         return Done(done.returncode, _text(out), _text(err))
 
 
@@ -96,10 +96,10 @@ def _bound(room: int) -> None:
 
 
 def checked(argv: Sequence[str], what: str, **more: IO[bytes] | None) -> Done:
-    """Run a program that must succeed; `what` names its task. Raises `Failed` with the program's output."""
+    """Run a program. If it fails, raise `Failed` with the task's name, `what`, and the program's output."""
     done = run(argv, **more)  # type: ignore[arg-type]
     if done.code != 0:
-        raise Failed(f"{what} failed (exit {done.code}):\n{done.tail}")
+        raise Failed(f"{what} failed (exit code {done.code}):\n{done.tail}")
     return done
 
 

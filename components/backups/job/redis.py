@@ -1,4 +1,4 @@
-"""Back up a Redis in a container, and restore a backup."""
+"""Back up a Redis server in a container, and restore a backup."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _LOADING = 3600.0  # seconds
 _STARTING = 300.0
 
 # The shell inside the container reads user and password from one file, which is always replaced as a whole.
-# No command line and no environment has the password, and it stays in the container. `printf` is a builtin.
+# The password stays in the container, and no command line and no environment contains it. `printf` is a
+# builtin.
 _ASK = (
     "read -r user password </run/secrets/ops && printf '%s\\n' \"$password\" | "
     'redis-cli --askpass --user "$user" '
@@ -33,7 +34,7 @@ _ASK = (
 # writes a new one from the loaded data, as in
 # https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/. Redis 7 with an append-only file
 # reads that file only, and would start empty beside a snapshot. Both files are written beside the present
-# ones, under other names. The image's entry point starts this Redis like the server itself: the entry point
+# files, under other names. The image's entry point starts this Redis like the server itself: the entry point
 # of the official Redis 8 loads modules, and without them Redis refuses a snapshot with JSON or time series.
 # Only a socket inside this container leads to this Redis, so nobody has to log in.
 _CONVERT = r"""
@@ -101,25 +102,25 @@ class Redis:
         told = re.search(r"writing ([0-9]+) bytes to", done.err)
         told = re.search(r"success after ([0-9]+) bytes", done.err) or told
         if told is None:
-            raise Failed(f"{self.name} sent no snapshot:\n{done.tail}")
+            raise Failed(f"the Redis server {self.name} sent no snapshot:\n{done.tail}")
         if size not in (int(told[1]), int(told[1]) + _MARK):
-            raise Failed(f"the snapshot of {self.name} has {size} bytes, but Redis sent {told[1]}")
+            raise Failed(f"the snapshot of {self.name} has {size} bytes, but Redis reports {told[1]} bytes")
         out.truncate(int(told[1]))
 
     def check(self, path: Path) -> int:
-        """Return the number of keys in a snapshot. Raises `Failed` if it is not complete."""
+        """Return the number of keys in a snapshot. Raises `Failed` if the snapshot is not complete."""
         with path.open("rb") as file:
             head = file.read(9)
             file.seek(-9, os.SEEK_END) if path.stat().st_size > 18 else None  # noqa: PLR2004 - head and end
             end = file.read(1)
             if not _HEAD.fullmatch(head) or end != bytes([_END]):
-                raise Failed(f"{path.name} is not a complete snapshot of Redis")
+                raise Failed(f"the backup {path.name} is not a complete snapshot of Redis")
             file.seek(0)
             argv = containers.shell(self.container, "exec redis-check-rdb /dev/stdin")
             done = run(argv, stdin=file)
         keys = re.search(r"([0-9]+) keys read", done.out)
         if done.code != 0 or "RDB looks OK" not in done.out or keys is None:
-            raise Failed(f"redis-check-rdb refuses {path.name}:\n{done.tail}")
+            raise Failed(f"redis-check-rdb finds a fault in the backup {path.name}:\n{done.tail}")
         return int(keys[1])
 
     def check_version(self, path: Path, present: Path) -> None:
@@ -166,7 +167,7 @@ class Redis:
             if done.code == 0 and "# Keyspace" in done.out:
                 return sum(map(int, re.findall(r"^db[0-9]+:keys=([0-9]+)", done.out, re.MULTILINE)))
             if time.monotonic() > deadline or "LOADING" not in done.tail:
-                raise Failed(f"{self.name} does not answer after the restore:\n{done.tail}")
+                raise Failed(f"the Redis server {self.name} does not answer after the restore:\n{done.tail}")
             time.sleep(0.5)
 
     def _ask(self, words: str) -> list[str]:
@@ -177,7 +178,7 @@ class Redis:
         checked(self._helper(image, script, *words), f"the restore of {self.name}", stdin=stdin)
 
     def _helper(self, image: str, script: str, *words: str) -> list[str]:
-        """Return the command of a container that has this one's files, no network and no rights."""
+        """Return the command that runs a script in a new container with the server's files."""
         return [
             "docker", "run", "--rm", "--interactive", "--pull=never", "--network=none", "--read-only",
             "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--log-driver=none",

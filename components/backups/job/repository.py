@@ -1,8 +1,9 @@
-"""Copies of the dumps elsewhere, in a restic repository in any of restic's backends.
+"""Keep copies of the dumps in a restic repository, in any of restic's storage backends.
 
 The repository's address, its password and the backend's variables are files that only root can read. restic
-gets the paths of the first two. For the variables its manual knows only the environment
-(https://restic.readthedocs.io/en/stable/040_backup.html#environment-variables), which only restic gets.
+gets the paths of the files with the address and the password. restic reads the backend's variables from its
+environment only (https://restic.readthedocs.io/en/stable/040_backup.html#environment-variables). No other
+program gets the environment with these variables.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _TAG = "portcullis"
 _DAYS = 7
 _PATIENCE = 120.0  # seconds that a person waits for a list; restic itself tries for a quarter of an hour
-_LEAST = 6  # characters of a value that we remove from messages; removing "1" would remove too much
+_LEAST = 6  # characters of a value that we remove from messages: removing "1" would remove too much
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Repository:
     """A restic repository.
 
     Attributes:
-        host: the name of this host's snapshots. A new machine in its place finds them by this name.
+        host: the host's name in restic's snapshots. A new machine that replaces the host finds the snapshots
+            by this name.
         address: file with the repository's address.
         password: file with the repository's password.
         environment: file with a line NAME=value for each variable of the backend.
@@ -46,22 +48,24 @@ class Repository:
     cache: Path
 
     def keep(self, dumps: Sequence[Dump], days: int, *, forget: bool = True) -> None:
-        """Copy dumps to the repository, forget old copies, and read a part of the repository back.
+        """Copy dumps to the repository, remove old copies, and read a part of the repository as a check.
 
         Args:
             dumps: the dumps to copy.
-            days: how long a copy is kept at least.
-            forget: whether `dumps` has a dump of every store. Snapshots are forgotten by their age only. If
-                one store fails for long, its last copy would be forgotten while other stores get new copies.
+            days: each copy stays for at least this number of days.
+            forget: whether old copies are removed. Pass false if `dumps` lacks the dump of a store. restic
+                removes snapshots by age only. So it would remove the last copy of a store whose backups have
+                failed for weeks.
 
         Raises:
-            Failed: one of these steps failed. Existing copies stay.
+            Failed: restic could not copy, remove or read. The error names the step that failed.
         """
         self._make()
         paths = [str(dump.path) for dump in dumps]
         self._checked("restic backup", "backup", f"--host={self.host}", f"--tag={_TAG}", "--quiet", *paths)
         if forget:
-            # By host, because every snapshot has paths of its own, and each would be the last of its group.
+            # restic keeps the last snapshot of each group. Every snapshot has paths of its own, so grouping
+            # by path would keep all snapshots.
             self._checked(
                 "restic forget", "forget", f"--host={self.host}", f"--tag={_TAG}", "--group-by=host",
                 f"--keep-within={days}d", f"--keep-daily={days}", "--prune", "--quiet",
@@ -89,11 +93,11 @@ class Repository:
         return sorted(found.values(), key=lambda dump: dump.taken, reverse=True)
 
     def fetch(self, dump: Dump, out: IO[bytes]) -> None:
-        """Write a dump from the repository to a file. Raises `Failed`."""
+        """Write a dump from the repository to a file. Raises `Failed` if restic fails."""
         self._checked("restic dump", "dump", dump.snapshot, str(dump.path), stdout=out)
 
     def _make(self) -> None:
-        """Create the repository if there is none. This never changes an existing one."""
+        """Create the repository if there is none. An existing repository is never changed."""
         there = self._restic("cat", "config")
         if there.code == 0:
             return
@@ -108,7 +112,7 @@ class Repository:
         done = self._restic(*words, stdout=stdout, timeout=timeout)
         # 3 means that restic could not read a source. Our sources all existed a moment ago.
         if done.code != 0:
-            raise Failed(f"{what} failed (exit {done.code}):\n{self._without_secrets(done)}")
+            raise Failed(f"{what} failed (exit code {done.code}):\n{self._without_secrets(done)}")
         return done
 
     def _restic(self, *words: str, stdout: IO[bytes] | None = None, timeout: float = LONGEST) -> Done:
@@ -124,7 +128,10 @@ class Repository:
         return {name: value for name, _, value in pairs}
 
     def _without_secrets(self, done: Done) -> str:
-        """Return restic's output without secrets: it quotes addresses, which may contain one."""
+        """Return restic's output without secrets.
+
+        restic's messages contain the repository's address, and the address may contain a password.
+        """
         text = done.tail
         secrets = [*self._variables().values()]
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""List the backups, and restore one."""
+"""List the backups, restore a backup, and send a backup to another host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ LATEST = "latest"
 
 
 def listed(config: Config, wanted: str) -> list[dict[str, Any]]:
-    """Return the dumps of one store or of all, the newest first. Raises `Failed`."""
+    """Return the dumps of one store or of all stores, the newest first.
+
+    Raises `Failed` if the store is unknown or restic fails.
+    """
     found = []
     for name in [_store(config, wanted)[0].name] if wanted else config.stores:
         for dump in _dumps(config, name):
@@ -30,7 +33,7 @@ def listed(config: Config, wanted: str) -> list[dict[str, Any]]:
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """Return the list as a table for people."""
+    """Return the list of backups as a table for people."""
     lines = [
         f"{dump['store']:<8} {dump['name']}  {dump['items']:>10} {dump['holds']:<9} "
         f"{'' if dump['place'] == 'restic' else dump['bytes']:>12}  {dump['place']}"
@@ -76,7 +79,7 @@ def _store(config: Config, wanted: str) -> tuple[Store, str]:
     name, _, part = wanted.partition(".")
     if name not in config.stores or (part and config.stores[name].holds == "keys"):
         known = [*config.stores, *(f"{n}.DATABASE" for n, s in config.stores.items() if s.holds != "keys")]
-        raise Failed(f"{wanted!r} is not a store of this host; it has {', '.join(known) or 'none'}")
+        raise Failed(f"{wanted!r} is not a store of this host; its stores: {', '.join(known) or 'none'}")
     return config.stores[name], part
 
 
@@ -99,7 +102,7 @@ def _chosen(config: Config, name: str, which: str) -> Dump:
         dumps = [dump for dump in dumps if not dump.is_before_restore and dump.items]
         if dumps:
             return dumps[0]
-        raise Failed(f"there is no backup of {name} with data in it")
+        raise Failed(f"{name} has no backup with data; `portcullis-backup list {name}` lists its backups")
     for dump in dumps:
         if dump.name == which:
             return dump
@@ -126,6 +129,7 @@ def _set_aside(shelf: Shelf, store: Store) -> Dump:
         return shelf.put(store.name, store.ending, store.dump, store.check, BEFORE_RESTORE)
     except Failed as failure:
         raise Failed(
-            f"{failure}\nnothing was changed: the present data of {store.name} could not be dumped first; "
-            "--no-safety-dump (make restore: SAFETY=no) restores without that dump"
+            f"the restore changed nothing, because it could not save the present data of {store.name}: "
+            f"{failure}\n`--no-safety-dump` restores without saving the present data (make restore: "
+            "SAFETY=no)"
         ) from None

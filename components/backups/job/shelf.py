@@ -1,7 +1,7 @@
-"""The folder of dumps: their names, how a complete dump gets there, and which dumps are removed.
+"""The folder of dumps: how dumps are named, how a dump gets into the folder, and when it is removed.
 
-A dump's name has its time and its number of items: `2026-11-24T03-30-00Z_1200.rdb`. Nothing else is needed to
-use it.
+A dump's name has its time and its number of items: `2026-11-24T03-30-00Z_1200.rdb`. A dump can be restored
+without any other file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BEFORE_RESTORE = "-before-restore"
 class Dump:
     """One dump: its file, its time, and its number of keys or documents.
 
-    `snapshot` is the id in restic, for a dump that is only there; `size` is 0 then.
+    A dump that is only in the restic repository has restic's id in `snapshot`, and a `size` of 0.
     """
 
     path: Path
@@ -46,17 +46,20 @@ class Dump:
 
     @property
     def name(self) -> str:
-        """The name for people: the time. No two dumps of a store have the same."""
+        """The name by which people refer to the dump: its time.
+
+        No two dumps of a store have the same name.
+        """
         return time.strftime(_STAMP, time.gmtime(self.taken))
 
     @property
     def is_before_restore(self) -> bool:
-        """Whether a restore set it aside."""
+        """Whether a restore made this dump, to save the data that it was about to replace."""
         return BEFORE_RESTORE in self.path.name
 
 
 def read_name(path: Path, size: int = 0, snapshot: str = "") -> Dump | None:
-    """Return the dump that a path names, or None."""
+    """Return the dump that the file name of this path describes; None if it is not the name of a dump."""
     found = _NAME.fullmatch(path.name)
     if found is None:
         return None
@@ -68,10 +71,10 @@ def read_name(path: Path, size: int = 0, snapshot: str = "") -> Dump | None:
 
 
 class Shelf:
-    """The dumps of a host, in one folder for each store. Only root can read them."""
+    """The dumps of a host, in one folder for each store. Only root can read the dumps."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
-        """Keep the folder. Nothing is changed yet."""
+        """Remember the folder of the dumps, and change nothing yet."""
         self.folder = folder
         self._clock = clock
 
@@ -93,17 +96,19 @@ class Shelf:
         check: Callable[[Path], int],
         note: str = "",
     ) -> Dump:
-        """Take a dump. It gets its name only after it is written, checked and on the disk.
+        """Take a dump of a store.
+
+        The file gets its final name only after it is written, checked and on the disk.
 
         Args:
             store: the store's name.
             ending: ending of the file's name, such as ".rdb".
-            write: writes the dump.
-            check: reads the dump back and returns the number of its items.
-            note: an addition to its name.
+            write: a function that writes the dump to a file.
+            check: a function that reads the dump back and returns its number of items.
+            note: a text to add to the dump's name.
 
         Raises:
-            Failed: the dump could not be written, or is not complete. Nothing of it is left.
+            Failed: the dump could not be written, or is not complete. An incomplete dump is removed.
         """
         folder = self.folder / store
         taken = int(self._clock())
@@ -111,7 +116,7 @@ class Shelf:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             for leftover in folder.glob(f"{_PARTIAL}*"):
-                leftover.unlink()  # from an interrupted run: two runs never overlap
+                leftover.unlink()  # the rest of an interrupted run: two runs never overlap
             with partial.open("xb") as file:
                 os.fchmod(file.fileno(), 0o600)
                 write(file)
@@ -123,14 +128,19 @@ class Shelf:
             partial.rename(path)
             sync_folder(folder)
         except OSError as error:
-            raise Failed(f"cannot write to {folder}: {os.strerror(error.errno or 0)}") from None
+            raise Failed(
+                f"the backup cannot be written to {folder}: {os.strerror(error.errno or 0)}"
+            ) from None
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink()
         return Dump(path, taken, items, path.stat().st_size)
 
     def prune(self, store: str, days: int) -> list[Dump]:
-        """Remove dumps that are older than `days`, but never the newest. Return the removed dumps."""
+        """Remove a store's dumps that are older than `days`, but never its newest dump.
+
+        Return the removed dumps.
+        """
         oldest = self._clock() - days * DAY
         regular = [dump for dump in self.dumps(store) if not dump.is_before_restore]
         aside = [dump for dump in self.dumps(store) if dump.is_before_restore]
@@ -144,12 +154,12 @@ class Status:
     """The results of the last runs: one JSON file, which is replaced as a whole."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        """Keep the path. Nothing is read yet."""
+        """Remember the path of the status file, and read nothing yet."""
         self._path = path
         self._clock = clock
 
     def read(self) -> dict[str, Any]:
-        """Return the entry of each store; nothing if the file is not valid."""
+        """Return the entry of each store. Return no entries if the status file is not valid."""
         try:
             found = json.loads(self._path.read_text("utf-8"))
         except (OSError, ValueError):
@@ -162,7 +172,7 @@ class Status:
         self._write(store, {"success": self._clock(), "attempt": self._clock(), "reason": "", **where})
 
     def failure(self, store: str, reason: str) -> None:
-        """Note why a backup failed. The last success is kept."""
+        """Note why a backup failed. The time of the last success is kept."""
         known = self.read().get(store) or {}
         self._write(store, {**known, "attempt": self._clock(), "reason": reason})
 
@@ -178,7 +188,7 @@ class Status:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a rename in the folder to the disk."""
+    """Flush the folder to the disk, so that a rename in the folder survives a power failure."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -1,4 +1,7 @@
-"""certbot: a certificate for each site, which the system's own timer renews."""
+"""certbot with a certificate for each site.
+
+The timer of the system's certbot package renews the certificates.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +37,18 @@ class _Declared:
     whole = "component"
 
     def how_to_add(self, secret: str) -> str:
-        """Return what to do to declare a secret."""
+        """Return the hint that says how to declare a secret."""
         return f"add {secret} to its secrets"
 
 
 class Certbot(pulumi.ComponentResource):
     """certbot with its timer, and a hook that reloads nginx after a renewal.
 
-    `certificate` declares one certificate. An authority sends a request to port 80 of each name, so the
-    server there must run by then: let the component depend on it. `ReverseProxy` does all of this for its
-    sites.
+    The method `certificate` declares one certificate. To check a name, the certificate
+    authority sends a request to port 80 of the host, so a web server must already use that port. Add this
+    server to the component's `depends_on`.
+
+    `ReverseProxy` declares certbot and certificates for its own sites.
 
     Example:
         ```python
@@ -76,15 +81,16 @@ class Certbot(pulumi.ComponentResource):
         secrets: Mapping[str, SecretInput] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        """Declare certbot.
+        """Declare certbot, its timer and the hook for nginx.
 
         Args:
             name: the component's name, such as "web1-certbot".
-            args: who issues certificates, and for which account.
+            args: the certificate authority, and the account with it.
             host: the host.
             webroot: the folder from which nginx answers the authority on port 80.
-            secrets: the values of secrets, by name; `args.dns` names one of them.
-            opts: options of the component. Let it depend on the server that answers on port 80.
+            secrets: the values of secrets, by name. `args.dns` names the secret with the DNS provider's
+                credentials.
+            opts: options of the component. Add the server that answers on port 80 to its `depends_on`.
 
         Raises:
             ArgumentsError: the authority's root certificate cannot be read, or a secret is missing.
@@ -100,7 +106,7 @@ class Certbot(pulumi.ComponentResource):
             f"{name}-packages",
             host=host,
             names=["certbot", *([plugin.package] if plugin else [])],
-            # A purge would also delete lineages that are not ours.
+            # A purge would also delete undeclared lineages.
             on_delete="remove",
             opts=ResourceOptions(parent=self),
         )
@@ -117,7 +123,7 @@ class Certbot(pulumi.ComponentResource):
         environment = certbot.environment(
             certbot.CA_BUNDLE_PATH if args.ca_bundle else "", dns.provider if dns else ""
         )
-        # Write the file even if it sets nothing: systemd would not notice that the file is gone.
+        # Write the file even if it sets no variable: systemd would not notice a removed file.
         folder = self._directory("unit", certbot.DROP_IN_PATH.rpartition("/")[0])
         text = certbot.drop_in(f"{name}-environment", environment)
         files.append(
@@ -155,7 +161,10 @@ class Certbot(pulumi.ComponentResource):
         """
         acme = self._args
         if challenge == "dns" and acme.dns is None:
-            raise ValueError(f"Certbot.certificate {site}: challenge dns needs AcmeArgs.dns")
+            raise ValueError(
+                f"Certbot.certificate {site}: set AcmeArgs.dns, because the challenge `dns` needs a DNS "
+                "provider"
+            )
         return Certificate(
             name or f"{self._name}-{site}",
             host=self._host,

@@ -1,4 +1,7 @@
-"""The stack's own certificate authority, for connections inside the stack. Its key stays in state."""
+"""The stack's own certificate authority, for connections inside the stack.
+
+The authority's private key exists only in the Pulumi state, as a secret.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,15 @@ _CURVE = "P256"
 
 
 class InternalCa(pulumi.ComponentResource):
-    """A certificate authority that only this stack trusts. `server` makes a certificate for a server.
+    """A certificate authority that only this stack trusts.
 
-    An ordinary `up` renews certificates. A certificate that is due shows in the preview as a replacement
-    (`readyForRenewal`), with changes of everything that uses it. The server's key stays the same. All keys
-    are ECDSA on P-256. The keys are secrets in state, and the authority's key is on no host.
+    The method `server` makes a certificate for a server. Every `pulumi up` renews the certificates that are
+    due for renewal. A preview shows such a renewal as a replacement (`readyForRenewal`). The preview also
+    shows a change of every resource that uses the certificate. A renewal keeps the server's key. All keys are
+    ECDSA on P-256. The keys are secrets in state, and the authority's key is on no host.
 
     Attributes:
-        ca_pem: the authority's certificate, for clients. Not a secret.
+        ca_pem: the authority's certificate, which clients need and which is no secret.
 
     Example:
         ```python
@@ -41,11 +45,11 @@ class InternalCa(pulumi.ComponentResource):
     ca_pem: pulumi.Output[str]
 
     def __init__(self, name: str, args: InternalCaArgs, *, opts: ResourceOptions | None = None) -> None:
-        """Declare the authority.
+        """Declare the certificate authority.
 
         Args:
             name: the component's name, which is also the name in its certificate.
-            args: how long certificates last.
+            args: the lifetimes of certificates.
             opts: options of the component.
         """
         super().__init__("portcullis:index:InternalCa", name, None, opts)
@@ -56,14 +60,15 @@ class InternalCa(pulumi.ComponentResource):
             private_key_pem=self._key.private_key_pem,
             subject=tls.SelfSignedCertSubjectArgs(common_name=name, organization="Portcullis"),
             is_ca_certificate=True,
-            # It signs certificates of servers, and no further authority.
+            # The authority may sign certificates of servers, but not of other authorities.
             max_path_length=0,
             set_subject_key_id=True,
             set_authority_key_id=True,
             allowed_uses=["cert_signing", "crl_signing"],
             validity_period_hours=self._args.ca_hours,
-            # Renew the authority while it still outlives every server's certificate. Its key stays the same,
-            # so the old and the new certificate work with each other's servers and clients.
+            # Renew the authority while it still outlives every server's certificate. The authority's key
+            # stays the same. So clients with the old certificate accept servers with the new one, and the
+            # other way round.
             early_renewal_hours=self._args.server_hours * 2,
             opts=ResourceOptions(parent=self),
         )
@@ -81,10 +86,11 @@ class InternalCa(pulumi.ComponentResource):
             ip_addresses: addresses that clients connect to.
 
         Raises:
-            ValueError: the server has neither a name nor an address: no client would accept its certificate.
+            ValueError: the server has neither a name nor an address, so no client would accept its
+                certificate.
         """
         if not dns_names and not ip_addresses:
-            raise ValueError(f"InternalCa.server {name}: needs a DNS name or an address")
+            raise ValueError(f"InternalCa.server {name}: the certificate needs a DNS name or an IP address")
         own = ResourceOptions(parent=self)
         key = self._private_key(f"{name}-key")
         request = tls.CertRequest(
@@ -106,7 +112,8 @@ class InternalCa(pulumi.ComponentResource):
             early_renewal_hours=self._args.renew_hours,
             opts=own,
         )
-        # PKCS#8: the libraries of MongoDB and Redis read either form, but some clients read only this one.
+        # The key has the form PKCS#8, because some clients read no other form. The libraries of MongoDB and
+        # Redis read all forms.
         return certificate.cert_pem, pulumi.Output.secret(key.private_key_pem_pkcs8)
 
     def _private_key(self, name: str) -> tls.PrivateKey:

@@ -1,4 +1,4 @@
-"""Certificates from an authority: lineages of certbot, and what a server really shows of them."""
+"""The agent's code for certificates: it runs certbot, and checks which certificate a server really shows."""
 
 from __future__ import annotations
 
@@ -43,13 +43,14 @@ if TYPE_CHECKING:
     from portcullis.agent.step import Json
     from portcullis.agent.store import Record, Store
 
-# The settings by which certbot renews a lineage. A change of any declared one makes certbot issue it again.
+# The settings by which certbot renews a lineage. If a declared setting changes, certbot issues the lineage
+# again.
 _RENEWED_BY = ("server", "key_type", "webroot", "dns", "dns_credentials", "dns_propagation", "profile")
 _DAY, _HOUR = 86400.0, 3600.0
 _SHORT_LIVED = 10 * _DAY
 _AT_ONCE = 16
 _LOG_TAIL = 1 << 20  # bytes of each log
-_PROBE_LABEL = "portcullis-probe"  # stands for the star of a wildcard
+_PROBE_LABEL = "portcullis-probe"  # replaces the star of a wildcard
 
 _NGINX = "nginx.service"
 _TEST_TIMEOUT, _RELOAD_TIMEOUT = 60.0, 90.0
@@ -58,27 +59,31 @@ _TAKES_UP = 30.0  # seconds in which a reloaded server replaces all its workers
 
 @dataclass(frozen=True)
 class _Found(CertificateFacts):
-    """The facts, with what only this half needs: whether the lineage has all its files, all of them valid."""
+    """The facts, and whether the lineage has all its files and all files are valid."""
 
     whole: bool = True
 
 
 class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
-    """The kind `certificates`."""
+    """Handles host resources of the kind `certificates`, which are certbot's lineages."""
 
     spec_type = CertificateSpec
     desired_type = CertificateDesired
     facts_type = CertificateFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Keep the machine, for its folders and for running certbot."""
+        """Store `machine`, which knows the paths of certbot's folders and runs certbot."""
         super().__init__(machine, store)
         self._lineages = Lineages(machine.letsencrypt)
         self._certbot = Certbot(machine)
         self._web = Web()
 
     def claims(self, record: Record) -> Claims:
-        """Claim the lineage's files and certbot's own, but no hook: a hook is a program that certbot runs."""
+        """Claim the files of the lineage and of certbot, so that the inventory does not report them.
+
+        certbot's hooks are not claimed. Hooks are programs, and the inventory must report undeclared
+        programs.
+        """
         folder, name = self._machine.letsencrypt, str(record.spec.get("lineage", record.id))
         trees = [folder / part / name for part in ("live", "archive")]
         trees += [folder / part for part in ("accounts", "csr", "keys")]
@@ -86,7 +91,7 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         return Claims(paths=tuple(map(str, files)), trees=tuple(map(str, trees)))
 
     def facts(self, questions: Sequence[Question[CertificateSpec]]) -> Answers[_Found]:
-        """Read many lineages at once, because each asks a server."""
+        """Read many lineages in parallel, because the agent asks a server about each of them."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             sites = self._sites()
             return list(pool.map(lambda question: self._answer(question[0], sites), questions))
@@ -141,20 +146,23 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         if wild and not desired.dns:
             return AgentError(
                 "invalid",
-                f"{wild[0]} is a wildcard, which no authority checks on port 80",
+                f"{wild[0]} is a wildcard, and no authority checks a wildcard on port 80",
                 prop="domains",
                 hint="set dns to the plugin of its DNS provider, or declare each name",
             )
         return None
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        """Keep only the kind of what was there. A complete lineage always stays on the host."""
+        """Record whether a complete lineage, an incomplete lineage or no lineage existed.
+
+        `remove` never deletes a lineage that was complete at this time.
+        """
         if not facts.exists:
             return {"type": "absent"}
         return {"type": "lineage" if facts.whole else "half"}
 
     def apply(self, desired: CertificateDesired, steps: list[Step], work: Work) -> None:
-        """Issue the certificate where needed, and make the server show it if it shows the lineage."""
+        """Issue the certificate if needed. Reload the server if nginx's configuration uses the lineage."""
         former = nginx_workers.serving(self._machine, desired.unit) if desired.unit == _NGINX else set()
         if any(step.action == "issue" for step in steps):
             with self._answering(desired):
@@ -172,7 +180,7 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         if used:
             raise AgentError(
                 "conflict",
-                f"{used[0]} still uses this certificate: nginx would not start without it",
+                f"{used[0]} still uses this certificate, without which nginx would not start",
                 prop="lineage",
                 hint="remove the site first: let it depend on the certificate, or delete that file",
             )
@@ -184,7 +192,10 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
 
     @staticmethod
     def _answering(desired: CertificateDesired) -> AbstractContextManager[object]:
-        """Keep the folder that proves names, where there is one: certbot removes a folder that it made."""
+        """Keep the folder of the HTTP challenge while certbot runs.
+
+        Otherwise certbot creates the folder and then removes it.
+        """
         webroot = Path(desired.webroot or "")
         return challenge_folder.kept(webroot) if webroot.is_absolute() and webroot.is_dir() else nullcontext()
 
@@ -194,7 +205,8 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         untried = self._precheck(desired)
         halves = there is not None and there.certificate is None
         if halves and aside.exists():
-            # An interrupted run of ours left it. The lineage from before that run is in `aside` already.
+            # An interrupted run of ours left this incomplete lineage. The lineage from before that run is
+            # already in `aside`.
             self._lineages.discard(name)
         elif halves:
             self._lineages.put_aside(name, aside)
@@ -225,10 +237,11 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
         return acme_precheck.check(sorted(desired.domains), Path(desired.webroot or ""), self._web)
 
     def _reload_until_served(self, desired: CertificateDesired, former: set[int]) -> None:
-        """Reload the server if it shows another certificate, and wait until it shows only this one.
+        """Reload the server if it shows another certificate.
 
-        certbot's hook may have reloaded nginx already. Until the `former` workers exit, one connection sees
-        the new certificate and the next one the old.
+        Wait until the server shows only this certificate. certbot's hook may have reloaded nginx already.
+        `former` are nginx's workers from before the change. Until these workers exit, some connections see
+        the old certificate.
         """
         unit, spec = desired.unit, desired.spec()
         if not unit or not self._sites().naming(spec.lineage):
@@ -258,15 +271,17 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
                 "test-failed",
                 failure,
                 prop="served",
-                hint="the certificate is there; correct the fault below, then run `pulumi up` again",
+                hint="the host has the new certificate; correct the fault that the output shows, then run "
+                "`pulumi up` again",
                 detail="\n".join(done.text.splitlines()[-15:]),
             )
 
     def _served(self, lineage: str, name: str, certificate: x509.Certificate, sites: Sites) -> str:
-        """Return what a server here shows for the lineage's first name, or `SERVED` where all is well.
+        """Return what is wrong with the certificate that a server on this host shows, or `SERVED`.
 
-        All is well without any answer. It is also well with another certificate while no site of nginx uses
-        this lineage. The certificate comes before the site, and another site answers until then.
+        The result is `SERVED` also if no server answers. Another certificate is no fault while no site of
+        nginx uses this lineage. The certificate is issued before the site exists, and until then another site
+        answers.
         """
         found = tls_leaf.shown(self._machine.https, name.replace("*", _PROBE_LABEL, 1))
         if found is None:
@@ -289,11 +304,12 @@ class Certificates(Kind[CertificateSpec, CertificateDesired, _Found]):
 
 
 def expiry(certificate: x509.Certificate, now: float, reason: Callable[[], str]) -> str:
-    """Return ``fresh``, or when the certificate ends and why it was not renewed in time.
+    """Return ``fresh``, or a text that says when the certificate ends and why it was not renewed in time.
 
-    certbot renews when a third of the lifetime is left, or half of a lifetime under ten days. Its timer runs
-    twice a day at a random moment. A day may lie between two runs, so a day of delay is not a fault yet. A
-    short lifetime allows a delay of a sixth of it at most, so that the difference shows well before the end.
+    certbot renews when a third of the lifetime is left, or a half if the lifetime is under ten days.
+    certbot's timer runs twice a day at a random moment. A day may lie between two runs, so a day of delay is
+    not a fault yet. If the lifetime is short, a delay is a fault as soon as it is longer than a sixth of the
+    lifetime. So the fault shows well before the certificate ends.
     """
     lifetime, left = certificate.ends - certificate.begins, certificate.ends - now
     due = lifetime / (2 if lifetime < _SHORT_LIVED else 3)
@@ -314,7 +330,10 @@ def _span(seconds: float) -> str:
 
 
 def _renewal(there: Lineage) -> _Found:
-    """Return the settings of renewals. Fields of a way to prove names that is not used stay None."""
+    """Return the facts from the lineage's renewal settings.
+
+    Fields that only the other challenge uses stay None.
+    """
     found = _Found(exists=True, server=there.option("server"), profile=there.option("preferred_profile"))
     authenticator = there.option("authenticator")
     if authenticator == "webroot":
@@ -332,7 +351,9 @@ def _renewal(there: Lineage) -> _Found:
 
 def _checked(lineage: str) -> str:
     if not LINEAGE.fullmatch(lineage):
-        raise AgentError("invalid", f"{lineage!r} is not a valid lineage name", prop="lineage")
+        raise AgentError(
+            "invalid", f"{lineage!r} is not a valid lineage name, such as www.example.com", prop="lineage"
+        )
     return lineage
 
 

@@ -38,7 +38,7 @@ _REDIRECT = (301, 302, 303, 307, 308)
 
 @dataclass(frozen=True)
 class Question:
-    """A token to request under a name, at one of the name's addresses."""
+    """A request for a token: a host name, one of its addresses, and the token's file name and text."""
 
     domain: str
     address: str
@@ -51,7 +51,10 @@ LookUp = Callable[[str], "tuple[list[str], list[str]]"]
 
 @dataclass(frozen=True)
 class Web:
-    """How to look names up, which port to ask, and whether loopback counts. Tests use other values."""
+    """How the check looks names up, which port it asks, and whether it accepts a loopback address.
+
+    Tests replace these values.
+    """
 
     look_up: LookUp = lambda name: dns_lookup.addresses(name, dns_lookup.servers())
     port: int = 80
@@ -59,10 +62,11 @@ class Web:
 
 
 def check(domains: Sequence[str], webroot: Path, web: Web) -> list[str]:
-    """Fetch a token under every name. Return the addresses that this host cannot check.
+    """Fetch a token from every name. Return the addresses that this host cannot check.
 
     Raises:
-        AgentError: ``precheck``, with every name and address that fails, and why.
+        AgentError: a request failed (code ``precheck``). The error lists every name and address that fails,
+            with the cause.
     """
     with _token(webroot) as (name, text), ThreadPoolExecutor(_AT_ONCE) as pool:
         found = list(pool.map(lambda domain: _look_up(domain, web), domains))
@@ -79,10 +83,10 @@ def check(domains: Sequence[str], webroot: Path, web: Web) -> list[str]:
     if wrong:
         raise AgentError(
             "precheck",
-            f"the authority was not asked, because requests for {_names(list(wrong))} do not reach this host",
+            f"no certificate was requested: requests for {_names(list(wrong))} do not reach this host",
             prop="domains",
-            hint="point all A and AAAA records of each name to this host, and open port 80; if this host "
-            "cannot reach its own public address, precheck: false asks the authority all the same",
+            hint="point all A and AAAA records of each name to this host, and open port 80; precheck: false "
+            "skips this check, for a host that cannot reach its own public address",
             detail="\n".join(
                 [f"{domain}: {line}" for domain, lines in wrong.items() for line in lines]
                 + [f"(not checked) {line}" for line in untried]
@@ -92,7 +96,10 @@ def check(domains: Sequence[str], webroot: Path, web: Web) -> list[str]:
 
 
 class _Unreachable(str):
-    """Why only this host cannot reach an address, such as an IPv6 one. It is not a fault of the name."""
+    """The reason why this host cannot check an address that the authority may still reach.
+
+    For example, a host without IPv6 cannot check an IPv6 address. In such a case, the name is not at fault.
+    """
 
     __slots__ = ()
 
@@ -103,13 +110,16 @@ def _names(domains: Sequence[str]) -> str:
 
 @contextlib.contextmanager
 def _token(webroot: Path) -> Iterator[tuple[str, str]]:
-    """Make a file like those that an authority requests, where the server finds it; remove it afterwards."""
+    """Write a token file to the folder from which the server answers an authority.
+
+    Remove the token file afterwards.
+    """
     if not webroot.is_dir():
         raise AgentError(
             "invalid",
             f"there is no folder {webroot} on the host",
             prop="webroot",
-            hint="declare it as a Directory, and a server that answers /.well-known/acme-challenge/ from it",
+            hint="declare this folder, and a web server that serves /.well-known/acme-challenge/ from it",
         )
     name, text = f"portcullis-{secrets.token_hex(8)}", secrets.token_hex(16)
     with challenge_folder.kept(webroot) as folder:
@@ -125,18 +135,18 @@ def _token(webroot: Path) -> Iterator[tuple[str, str]]:
 
 
 def _look_up(domain: str, web: Web) -> tuple[list[str], str]:
-    """Return the addresses of a name to ask, and what is wrong with its records."""
+    """Return the addresses of a name, and the fault of its DNS records ("" if there is none)."""
     try:
         v4, v6 = web.look_up(domain)
     except dns_lookup.LookupFailed as error:
         return [], f"the DNS lookup failed ({error})"
     if not v4 and not v6:
-        return [], "DNS has no address for it; create an A record (and AAAA, if the host has IPv6)"
+        return [], "DNS has no address for this name; create an A record (and AAAA, if the host has IPv6)"
     return [*v4, *v6], ""
 
 
 def _patiently(question: Question, web: Web) -> str:
-    """Ask several times: a web server confirms a reload before its new workers have taken over."""
+    """Repeat the request for some seconds: a web server confirms a reload before its new workers serve."""
     deadline = time.monotonic() + _MOMENT
     while True:
         fault = _fetch(question, web)
@@ -146,7 +156,7 @@ def _patiently(question: Question, web: Web) -> str:
 
 
 def _fetch(question: Question, web: Web) -> str:
-    """Return what is wrong with the answer, or ""."""
+    """Fetch the token, and return what is wrong with the answer; "" if the answer is right."""
     where = ipaddress.ip_address(question.address)
     if (where.is_loopback and not web.loopback) or where.is_unspecified:
         # A resolver that reads /etc/hosts gives this address for the host's own name.
@@ -171,11 +181,11 @@ def _fetch(question: Question, web: Web) -> str:
 
 
 def _astray(location: str, domain: str) -> str:
-    """Return where a redirect leads if the token cannot be there, or "" if it can."""
+    """Return the target of a redirect to another host name, or "" for a redirect to the same host name."""
     try:
         location.encode("ascii")
         target = urlsplit(location)
-    except ValueError:  # such as http://[
+    except ValueError:  # for example http://[
         return "an invalid address"
     return f"another name, {location[:_SHOWN]}" if target.netloc and target.hostname != domain else ""
 

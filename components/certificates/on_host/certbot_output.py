@@ -1,7 +1,7 @@
-"""Messages about failures of certbot, with the words of the authority, for people.
+"""Turns the output of a failed certbot into a short message with the reason that the authority gave.
 
-certbot's output is long and ends with advice about logs. The same blocks are in its log, which also holds the
-reasons of failed renewals by the timer.
+certbot's output is long and ends with advice about logs. certbot's log contains the same reasons, and also
+the reasons of failed renewals by the timer.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _SHOWN = 300  # characters of one reason
-_TAIL = 15  # lines to show where we recognise nothing
+_TAIL = 15  # lines to show if we recognise no known failure
 
-# "  Domain: x", "  Type:   unauthorized", "  Detail: …". The detail may go on in the following lines.
+# "  Domain: x", "  Type:   unauthorized", "  Detail: …". The detail may continue in the following lines.
 _PROBLEM = re.compile(
     r"^ *(?:Domain|Identifier): *(?P<domain>\S+)\n *Type: *(?P<type>\S+)\n"
     r" *Detail: *(?P<detail>.+(?:\n(?! *(?:Domain|Identifier|Hint):|\d{4}-\d\d-).*\S.*)*)",
@@ -25,8 +25,8 @@ _PROBLEM = re.compile(
 _UNEXPECTED = re.compile(r"^(?:.*:)?An unexpected error occurred:\n(?P<what>.+)", re.MULTILINE)
 _RENEWAL = "Failed to renew certificate {} with error: "
 _NO_ACCOUNT = r"accountDoesNotExist|Account \S+ not found"
-# Debian 12's certbot 2.1 on Python 3.11: an authority's answer is an exception without settable attributes.
-# It cannot pass a `with` block, and certbot prints this second error instead of the answer.
+# In Debian 12's certbot 2.1 on Python 3.11, an authority's answer is an exception whose attributes cannot be
+# set. In a `with` block it causes this second error, which certbot prints instead of the answer.
 _MASK = "AttributeError: can't set attribute"
 _MASKED = re.compile(r"^acme\.messages\.Error: \S+ :: (?P<what>.+)", re.MULTILINE)
 _BUSY = "Another instance of Certbot is already running"
@@ -34,7 +34,7 @@ _BUSY = "Another instance of Certbot is already running"
 
 @dataclass(frozen=True)
 class Reason:
-    """Why certbot failed: a message on one line, a line for each name, and what to do."""
+    """Why certbot failed: a message on one line, a detail line for each name, and a hint."""
 
     message: str
     detail: str
@@ -44,7 +44,7 @@ class Reason:
 _LIMIT = re.compile(
     r"rateLimited|too many (?:certificates|failed authorizations|new orders|registrations|currently pending)"
 )
-# A pattern to find in the text, what it means, and what to do. The first match counts.
+# A pattern to find in certbot's output, its meaning, and a hint. The first match counts.
 _CAUSES = (
     (
         r"CERTIFICATE_VERIFY_FAILED|certificate verify failed",
@@ -90,28 +90,31 @@ def is_busy(text: str) -> bool:
 
 
 def is_masked(text: str) -> bool:
-    """Whether certbot could not print the authority's answer. Its log has the answer."""
+    """Whether certbot could not print the authority's answer. In this case, certbot's log has the answer."""
     return _MASK in text
 
 
 def unmasked(log: str) -> str:
-    """Return what certbot would have printed, from the log of that run, or "" where the log has nothing."""
+    """Return the message that certbot could not print, from the log of that run; "" if the log has none."""
     found = _MASKED.findall(log)
     return f"An unexpected error occurred:\n{found[-1]}\n" if found else ""
 
 
 def is_worth_another_try(text: str) -> bool:
-    """Whether the authority only refused a nonce. It may do so at any request; certbot tries only twice."""
+    """Whether the authority only refused a nonce, which is a number that each request may use once.
+
+    An authority may refuse any nonce, and certbot tries only twice.
+    """
     return "badNonce" in text or "anti-replay nonce" in text
 
 
 def is_forgotten(text: str) -> bool:
-    """Whether the authority does not know the account, for example because it was set up anew."""
+    """Whether the authority does not know the account, for example after the authority was set up again."""
     return re.search(_NO_ACCOUNT, text) is not None
 
 
 def reason(text: str) -> Reason:
-    """Return why certbot failed, from its output."""
+    """Return the reason for certbot's failure, from certbot's output."""
     problems = _problems(text)
     said = "\n".join(f"{domain}: {detail}" for domain, _, detail in problems)
     if _LIMIT.search(text):
@@ -131,7 +134,7 @@ def reason(text: str) -> Reason:
 
 
 def last_reason(log: str, lineage: str, domains: Collection[str]) -> str:
-    """Return why the last renewal of a lineage failed, from certbot's log, or "" if the log has nothing."""
+    """Return why the last renewal of a lineage failed, from certbot's log, or "" if the log has no reason."""
     begin = log.rfind(_RENEWAL.format(lineage))
     line = log[begin:].partition("\n")[0].partition("with error: ")[2] if begin >= 0 else ""
     details = [

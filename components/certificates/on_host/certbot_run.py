@@ -1,4 +1,4 @@
-"""Running certbot: one at a time, with a time limit, and with failures in the authority's words."""
+"""Run one certbot at a time, with a time limit. Errors quote the message of the certificate authority."""
 
 from __future__ import annotations
 
@@ -20,32 +20,34 @@ if TYPE_CHECKING:
 
 _ISSUE = 250.0  # seconds
 _SHORT = 60.0
-_BUSY = 180.0  # seconds to wait for another certbot, such as the timer's
-_MORE_TRIES = 3  # after a refused nonce, which nobody can avoid; certbot itself tries only once more
+_BUSY = 180.0  # seconds to wait for another certbot, such as a run of the timer
+_MORE_TRIES = 3  # tries after a refused nonce; certbot itself tries only once more
 _PROFILES = (4, 0)  # the first certbot with --preferred-profile
 
 _KEYS = {"ecdsa": ("--elliptic-curve", "secp256r1"), "rsa": ("--rsa-key-size", "2048")}
 
 
 class Certbot:
-    """certbot on this host."""
+    """Runs certbot on this host."""
 
     def __init__(self, machine: Machine) -> None:
-        """Keep the machine, which runs certbot."""
+        """Store `machine`, which runs certbot."""
         self._machine = machine
         self._alone = threading.Lock()
 
     def issue(self, lineage: str, desired: CertificateDesired, *, anew: bool, other_server: bool) -> None:
-        """Make certbot issue a lineage.
+        """Make certbot request a certificate for a lineage.
 
         Args:
             lineage: the name of the lineage.
             desired: the declared certificate.
-            anew: the lineage exists; the new certificate takes the place of the old one.
-            other_server: the existing lineage is from another authority.
+            anew: whether the lineage already exists, so that the new certificate replaces the old one.
+            other_server: whether the existing lineage is from another authority.
 
         Raises:
-            AgentError: ``certbot``, with the authority's own words; ``invalid``; ``timeout``.
+            AgentError: certbot failed (code ``certbot``), is missing or too old (``invalid``), took too long
+                (``timeout``), or another certbot runs (``locked``). If certbot failed, the error quotes the
+                message of the certificate authority.
         """
         if desired.profile:
             self._refuse_profile()
@@ -53,7 +55,7 @@ class Certbot:
         if anew:
             argv.append("--force-renewal")
         if other_server:
-            # certbot demands this option where the new authority is only for trials, such as staging.
+            # certbot demands this option if the new authority is only for trials, such as staging.
             argv.append("--break-my-certs")
         limit, variables = _ISSUE + float(desired.dns_propagation or 0), environment(desired)
         done = self._run(argv, limit, variables)
@@ -68,7 +70,7 @@ class Certbot:
             raise AgentError("certbot", why.message, prop="domains", hint=why.hint, detail=why.detail)
 
     def delete(self, lineage: str) -> bool:
-        """Delete a lineage. Tell whether certbot could."""
+        """Delete a lineage with certbot. Return whether certbot could delete the lineage."""
         try:
             return self._run(["certbot", "delete", "-n", "--cert-name", lineage], _SHORT, {}).code == 0
         except AgentError as error:
@@ -77,7 +79,10 @@ class Certbot:
             return False  # certbot is not installed any more
 
     def _logged(self) -> str:
-        """Return what the last run could not print. The log holds only that run."""
+        """Return the message that the last run of certbot could not print, from certbot's log.
+
+        The log contains only the last run.
+        """
         try:
             text = (self._machine.letsencrypt_logs / "letsencrypt.log").read_text(errors="replace")
         except OSError:
@@ -99,9 +104,10 @@ class Certbot:
         if found and (int(found[1]), int(found[2])) < _PROFILES:
             raise AgentError(
                 "invalid",
-                f"this host's certbot {found[0]} has no certificate profiles",
+                f"this host's certbot {found[0]} does not support certificate profiles",
                 prop="profile",
-                hint="leave the profile out, or move to a system with certbot 4, such as Debian 13",
+                hint="remove the setting for the certificate profile, or use a system with certbot 4, such "
+                "as Debian 13",
             )
 
     def _run(self, argv: Sequence[str], timeout: float, env: Mapping[str, str]) -> Done:
@@ -116,14 +122,15 @@ class Certbot:
                 if time.monotonic() > deadline or self._machine.alone.is_set():
                     raise AgentError(
                         "locked",
-                        f"another certbot has been running for {_BUSY / 60:.0f} minutes",
-                        hint="`systemctl status certbot.service` on the host says whether it is the timer's",
+                        f"another certbot process has been running on this host for {_BUSY / 60:.0f} minutes",
+                        hint="`systemctl status certbot.service` says whether certbot's timer started this "
+                        "process",
                     )
                 time.sleep(self._machine.settle)
 
 
 def command(lineage: str, desired: CertificateDesired) -> list[str]:
-    """Return the arguments of ``certbot certonly``, with the common name first. Pure."""
+    """Return the arguments of ``certbot certonly``, with the common name first. This function does no I/O."""
     first = desired.common_name
     names = [first, *sorted(name for name in desired.domains if name != first)]
     argv = [
@@ -158,7 +165,10 @@ def _proof(desired: CertificateDesired) -> list[str]:
 
 
 def environment(desired: CertificateDesired) -> dict[str, str]:
-    """Return the environment variables that certbot needs: only paths, no secrets. Pure."""
+    """Return the environment variables that certbot needs: only paths, no secrets.
+
+    This function does no I/O.
+    """
     variables = {}
     if desired.ca_bundle:
         variables[CA_VARIABLE] = desired.ca_bundle

@@ -1,7 +1,8 @@
-"""The folder from which a server answers the authority. It exists only while somebody needs it.
+"""The folder of the HTTP challenge. This folder exists only while a certificate is being issued.
 
-Several certificates are issued at the same time and share the folder. The first to finish must not remove it
-while others need it. certbot also makes the folder if it is missing, and then removes it.
+Several certificates are issued at the same time and share the folder. The request that finishes first must
+not remove the folder while other requests need it. certbot also creates a missing folder and then removes it,
+so we create the folder before certbot runs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def refusal(webroot: Path, error: OSError) -> AgentError:
 
 @contextlib.contextmanager
 def kept(webroot: Path) -> Iterator[Path]:
-    """Make the folder so that a web server can enter it, and give it. Raises `AgentError` (``invalid``)."""
+    """Create the folder, readable for a web server, and yield its path. Raises `AgentError` (``invalid``)."""
     with _lock:
         made = _made.setdefault(str(webroot), [])
         try:
@@ -52,4 +53,4 @@ def kept(webroot: Path) -> Iterator[Path]:
             if not _users[str(webroot)]:
                 for folder in reversed(_made.pop(str(webroot))):
                     with contextlib.suppress(OSError):
-                        folder.rmdir()  # fails while the timer's certbot has a file there
+                        folder.rmdir()  # fails while the timer's certbot has a file in the folder

@@ -1,7 +1,7 @@
-"""A look-up of a name's addresses in DNS itself.
+"""A look-up of a name's addresses in DNS, without the system's own resolver.
 
 The system's own look-up prefers ``/etc/hosts``, where Debian maps a host's own name to 127.0.1.1. A
-certificate authority asks DNS, so we do the same. Messages: RFC 1035, section 4.
+certificate authority asks DNS, so we do the same. RFC 1035, section 4 describes the messages of DNS.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 _RESOLV_CONF = Path("/etc/resolv.conf")
 _PORT = 53
-_TIMEOUT = 3.0  # seconds for each server, which is asked twice
+_TIMEOUT = 3.0  # seconds for each try; each server is asked twice
 _SIZE = 4096
 _A, _AAAA, _IN = 1, 28, 1
 _RECURSION_DESIRED, _TRUNCATED = 0x0100, 0x0200
@@ -24,11 +24,14 @@ _POINTER = 0xC0
 
 
 class LookupFailed(Exception):
-    """No name server gave an answer. The text says why, for people."""
+    """No name server answered the question. The text of the exception says why."""
 
 
 def servers(path: Path = _RESOLV_CONF) -> list[str]:
-    """Return the name servers of this host. Without any, it is 127.0.0.1: resolv.conf(5)."""
+    """Return the name servers of this host.
+
+    If no name server is configured, the default is 127.0.0.1 (resolv.conf(5)).
+    """
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
@@ -39,7 +42,7 @@ def servers(path: Path = _RESOLV_CONF) -> list[str]:
 
 
 def addresses(name: str, ask: list[str], port: int = _PORT) -> tuple[list[str], list[str]]:
-    """Return the A and the AAAA records of a name. Both are empty where the name does not exist.
+    """Return the A and the AAAA records of a name. A name that does not exist has no records.
 
     Args:
         name: a host name in ASCII.
@@ -47,7 +50,7 @@ def addresses(name: str, ask: list[str], port: int = _PORT) -> tuple[list[str], 
         port: the port of the name servers.
 
     Raises:
-        LookupFailed: no name server answers, or the zone's own servers do not.
+        LookupFailed: no name server answers, or the name servers of the zone do not answer.
     """
     return _look_up(name, _A, ask, port), _look_up(name, _AAAA, ask, port)
 
@@ -78,7 +81,7 @@ def _exchange(question: bytes, server: str, port: int) -> bytes:
         line.send(question)
         while True:
             answer = line.recv(_SIZE)
-            if answer[:2] == question[:2] and len(answer) >= 12:  # noqa: PLR2004 - the header
+            if answer[:2] == question[:2] and len(answer) >= 12:  # noqa: PLR2004 - the length of the header
                 break
     if not _flags(answer) & _TRUNCATED:
         return answer
@@ -87,7 +90,7 @@ def _exchange(question: bytes, server: str, port: int) -> bytes:
         with line.makefile("rb") as stream:
             (length,) = struct.unpack("!H", stream.read(2).ljust(2, b"\0"))
             whole = stream.read(length)
-    return whole if len(whole) == length and length >= 12 else answer  # noqa: PLR2004 - the header
+    return whole if len(whole) == length and length >= 12 else answer  # noqa: PLR2004 - the length of the header
 
 
 def _question(name: str, kind: int, number: int) -> bytes:
@@ -102,7 +105,10 @@ def _flags(message: bytes) -> int:
 
 
 def _records(message: bytes, kind: int) -> list[str]:
-    """Return the addresses in an answer. A resolver follows aliases, so the answer holds the whole chain."""
+    """Return the addresses in an answer of DNS.
+
+    A resolver follows aliases (CNAME), so the answer contains every alias and the addresses of the last one.
+    """
     questions, answers = struct.unpack("!HH", message[4:8])
     at, found = 12, []
     try:
@@ -116,7 +122,7 @@ def _records(message: bytes, kind: int) -> list[str]:
                 found.append(str(ipaddress.ip_address(message[at : at + length])))
             at += length
     except (IndexError, struct.error, ValueError):
-        raise LookupFailed("the name server's answer is malformed") from None
+        raise LookupFailed("the answer of the DNS server is malformed") from None
     return found
 
 

@@ -1,4 +1,4 @@
-"""certbot's lineages on disk: the settings of renewals, the certificate, and the rest of a killed run."""
+"""certbot's lineages on disk: the settings of renewals, the certificate, and incomplete lineages."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _LIMIT = 1 << 20  # bytes of a chain, or of the settings of renewals
 
 @dataclass(frozen=True)
 class Lineage:
-    """One lineage.
+    """A lineage of certbot on disk.
 
     Attributes:
         settings: the settings of renewals, from ``renewal/NAME.conf``.
-        certificate: the present certificate; None where a part of the lineage is missing or invalid, as after
-            a killed certbot.
+        certificate: the present certificate. The value is None if a part of the lineage is missing or
+            invalid, for example after certbot was killed.
     """
 
     settings: Dict[str, str]
     certificate: x509.Certificate | None
 
     def option(self, name: str) -> str:
-        """Return a setting, or "" where it is missing. certbot writes ``None`` for a missing one."""
+        """Return a setting, or "" for a missing setting. certbot writes a missing setting as ``None``."""
         found = self.settings.get(name, "")
         return "" if found == "None" else found
 
 
 class Lineages:
-    """The lineages under one folder, ``/etc/letsencrypt``."""
+    """The lineages in certbot's folder, ``/etc/letsencrypt``."""
 
     def __init__(self, root: Path) -> None:
-        """Keep the folder, and read nothing yet."""
+        """Store the path of certbot's folder, and read nothing yet."""
         self._root = root
 
     def live(self, name: str) -> Path:
@@ -51,7 +51,11 @@ class Lineages:
         return self._root / "live" / name
 
     def read(self, name: str) -> Lineage | None:
-        """Read a lineage. None means that no part of it exists. Raises `AgentError` (``unreadable``)."""
+        """Read a lineage.
+
+        Return None if no part of the lineage exists. Raises `AgentError` with the code ``unreadable`` if a
+        file cannot be read.
+        """
         if not any(os.path.lexists(path) for path in self._parts(name)):
             return None
         settings = _settings(_bytes(self._root / "renewal" / f"{name}.conf"))
@@ -64,7 +68,10 @@ class Lineages:
         return Lineage(settings, certificate if whole else None)
 
     def put_aside(self, name: str, folder: Path) -> None:
-        """Move all parts of a lineage into `folder`. certbot refuses to issue one beside incomplete parts."""
+        """Move all parts of a lineage into `folder`.
+
+        certbot refuses to issue a lineage of which some parts already exist.
+        """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in self._parts(name):
             if os.path.lexists(path):
@@ -73,7 +80,10 @@ class Lineages:
                 shutil.move(str(path), str(kept))
 
     def put_back(self, name: str, folder: Path) -> bool:
-        """Move back what `put_aside` kept, over whatever is there. Tell whether there was anything."""
+        """Move back the parts that `put_aside` moved away.
+
+        Return whether there were any parts to move back.
+        """
         found = [path for path in self._parts(name) if os.path.lexists(folder / path.parent.name)]
         for path in found:
             _discard(path)
@@ -83,7 +93,7 @@ class Lineages:
         return bool(found)
 
     def discard(self, name: str) -> None:
-        """Delete all parts of a lineage, complete or not."""
+        """Delete all parts of a lineage, even of an incomplete one."""
         for path in self._parts(name):
             _discard(path)
 
@@ -92,10 +102,15 @@ class Lineages:
 
 
 class Sites:
-    """Which files of nginx's configuration name which lineage, outside comments. Read once, at first use."""
+    """The files of nginx's configuration that use a lineage. A lineage's name in a comment does not count.
+
+    The configuration is read once, at first use.
+    """
 
     def __init__(self, root: Path, folder: Path) -> None:
-        """Read nothing yet: most hosts serve what they should, so nobody needs to know.
+        """Store the folders, and read nothing yet.
+
+        The list of files is needed only if a server shows another certificate, which seldom happens.
 
         Args:
             root: certbot's folder.
@@ -107,7 +122,7 @@ class Sites:
         self._found: Dict[str, List[Path]] | None = None
 
     def naming(self, lineage: str) -> list[Path]:
-        """Return the files that name a lineage."""
+        """Return the files of nginx's configuration that use a lineage."""
         with self._reading:
             if self._found is None:
                 self._found = {}
@@ -140,7 +155,10 @@ def _discard(path: Path) -> None:
 
 
 def _settings(data: bytes) -> Dict[str, str]:
-    """Return the settings without their sections: ``webroot_path = /var/www,`` and so on."""
+    """Return the settings in the text of a renewal file, such as ``webroot_path = /var/www,``.
+
+    The names of sections are ignored.
+    """
     found: Dict[str, str] = {}
     for line in data.decode("utf-8", "replace").splitlines():
         key, equals, value = line.partition("=")
@@ -150,7 +168,7 @@ def _settings(data: bytes) -> Dict[str, str]:
 
 
 def _bytes(path: Path) -> bytes:
-    """Return a file's content; nothing for a missing file or a broken link."""
+    """Return a file's content. A missing file and a broken link have no content."""
     try:
         with path.open("rb") as file:
             return file.read(_LIMIT)

@@ -12,10 +12,10 @@ Address = Tuple[str, int]
 
 
 def shown(address: Address, name: str) -> bytes | None:
-    """Return the bytes of the certificate that a server shows for `name`, or None.
+    """Return the certificate that a server shows for `name`, as bytes; None if no server shows one.
 
-    None means that nothing listens, or that the server refuses the handshake because it does not know the
-    name.
+    The result is None if no server listens, or if the server refuses the handshake because it does not know
+    the name.
     """
     try:
         with (
@@ -28,7 +28,7 @@ def shown(address: Address, name: str) -> bytes | None:
 
 
 def _context() -> ssl.SSLContext:
-    # We send nothing and trust nothing: we only look at the certificate, whoever signed it.
+    # We accept any issuer, because we only look at the certificate and send no data.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,8 +1,9 @@
 """The properties of a container that Docker's provider does not manage: process limit, networks and health.
 
-Another resource creates the container. This kind comes after it and does three things. It sets the process
-limit on the running container; Docker keeps the limit over restarts. It joins and leaves networks while the
-container runs. It waits until the container is healthy, or until a job has ended.
+Another resource creates the container. Then this module does three things. First, this module sets the
+process limit on the running container. Docker keeps the limit over restarts. Second, this module connects
+networks to the running container, and disconnects others. Third, this module waits until the container is
+healthy, or until a job has ended.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record
 
 _UPDATE_TIMEOUT = 60.0
-# Docker doubles the pause before each restart, from 0.1 s: more than 20 s of immediate crashes.
+# Docker doubles the pause before each restart, from 0.1 s. So this many restarts are more than 20 s of
+# immediate crashes.
 _RESTARTS = 8
 
 
@@ -70,26 +72,26 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
                 "invalid",
                 f"there is no container {desired.container} on the host",
                 prop="container",
-                hint="something removed it during the deployment; run `up` again",
+                hint="somebody removed the container during the deployment; run `up` again",
             )
         if desired.container_id and facts.container_id != desired.container_id:
             return AgentError(
                 "invalid",
                 f"the container {desired.container} on the host is not the declared one: its id differs",
                 prop="container_id",
-                hint="something replaced it during the deployment; run `up` again",
+                hint="somebody replaced the container during the deployment; run `up` again",
             )
         return None
 
     def is_unmodified_default(self, item: str, facts: ContainerStateFacts) -> bool:
-        """Return True: another resource has just created the container, and nobody set these values."""
+        """Return True: another resource has just created the container, and nobody else has changed it."""
         return True
 
     def apply(self, desired: ContainerStateDesired, steps: list[Step], work: Work) -> None:
-        """Set the limit first, because a container may take a while to become healthy."""
+        """Set the process limit first, because a container may need a while to become healthy."""
         name = desired.container
         work.record.extra |= {SECRET: desired.secret, CONTAINER: desired.container_id}
-        work.save()  # first: becoming healthy may take long, and the preview key can look meanwhile
+        work.save()  # save before the wait: meanwhile the preview key must see only what it may see
         done = {step.prop for step in steps}
         if "pids" in done:
             said = docker(
@@ -97,7 +99,10 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             )
             if said.code:
                 raise AgentError(
-                    "docker", f"Docker cannot set the process limit of {name}", prop="pids", detail=said.text
+                    "docker",
+                    f"Docker cannot set the process limit of the container {name}",
+                    prop="pids",
+                    detail=said.text,
                 )
         for step in steps:
             if step.action in ("join", "leave"):
@@ -106,9 +111,12 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             self._wait(desired)
 
     def _move(self, desired: ContainerStateDesired, step: Step) -> None:
-        """Join or leave a network while the container runs. Its other connections stay open."""
+        """Connect a running container to a network, or disconnect it.
+
+        The container's other connections stay open.
+        """
         name, network = desired.container, step.prop.partition(".")[2]
-        # Other containers look it up by this name, whatever the number of its release.
+        # Other containers look the container up by this name, without the number of its release.
         verb = ["connect", "--alias", desired.item] if step.action == "join" else ["disconnect"]
         said = docker(self._machine, "network", *verb, network, name, timeout=_UPDATE_TIMEOUT)
         if said.code:
@@ -118,7 +126,7 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             )  # fmt: skip
 
     def remove(self, desired: ContainerStateDesired, record: Record, folder: Path) -> str:
-        """Keep both: they disappear with the container."""
+        """Change nothing: the limit and the connections to networks end with the container."""
         return "kept"
 
     def _wait(self, desired: ContainerStateDesired) -> None:
@@ -138,13 +146,20 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
                 raise self._failed(desired, now, limit)
             if self._machine.alone.wait(self._machine.settle / 2):
                 raise AgentError(
-                    "interrupted", f"the deployment was interrupted while it waited for {name}", prop="status"
+                    "interrupted",
+                    f"the deployment was interrupted while it waited for the container {name}",
+                    prop="status",
                 )
 
     def _look(self, name: str) -> Container:
         found = containers(self._machine, [name]).get(name)
         if found is None:
-            raise AgentError("docker", f"the container {name} is gone", prop="status", hint="run `up` again")
+            raise AgentError(
+                "docker",
+                f"the container {name} disappeared during the deployment",
+                prop="status",
+                hint="run `up` again",
+            )
         return found
 
     def _failed(self, desired: ContainerStateDesired, found: Container, limit: float) -> AgentError:
@@ -162,7 +177,7 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             "failed-job",
             f"the job {name} failed: {_description(found)}",
             prop="status",
-            hint="nothing that depends on it was changed; fix it and run `up` again, which repeats the job",
+            hint="nothing that depends on it was changed; fix the job and run `up` again to repeat it",
             detail=self._evidence(found),
         )
         # The error has its output now. We remove the container: if it stayed, an `up` with the same settings

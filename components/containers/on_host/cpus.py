@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
 
 class Cpus(Kind[CpuSpec, CpuDesired, CpuFacts]):
-    """Features of the processor. The host reads them and refuses a program that needs a missing one."""
+    """Handles the features of the host's processor.
+
+    The agent reads the features and refuses a program that needs a missing feature.
+    """
 
     spec_type = CpuSpec
     desired_type = CpuDesired
     facts_type = CpuFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Find /proc/cpuinfo."""
+        """Remember the path of /proc/cpuinfo."""
         super().__init__(machine, store)
         self._cpuinfo = machine.proc_sys.parent / "cpuinfo"
 
@@ -35,7 +38,8 @@ class Cpus(Kind[CpuSpec, CpuDesired, CpuFacts]):
 
     def _read(self, spec: CpuSpec, _: Record | None) -> CpuFacts:
         flags = self._flags()
-        # A processor of another architecture has no such flags, and programs for it do not need them.
+        # A processor of another architecture has no such flags, and programs for that processor do not need
+        # them.
         features = {name: PRESENT if flags is None or name in flags else MISSING for name in spec.features}
         return CpuFacts(exists=True, features=features)
 
@@ -53,20 +57,25 @@ class Cpus(Kind[CpuSpec, CpuDesired, CpuFacts]):
         return None
 
     def apply(self, desired: CpuDesired, steps: list[Step], work: Work) -> None:
-        """Do nothing: `obstacle` refuses missing features."""
+        """Change nothing, because `obstacle` has already refused a processor that lacks a feature."""
 
     def remove(self, desired: CpuDesired, record: Record, folder: Path) -> str:
         return "kept"
 
     def _flags(self) -> set[str] | None:
-        """Return the flags of an x86 processor, or None for any other. See proc_cpuinfo(5)."""
+        """Return the flags of an x86 processor, or None for any other processor.
+
+        The format is explained in proc_cpuinfo(5).
+        """
         try:
             for line in self._cpuinfo.read_text("ascii", "replace").splitlines():
                 key, _, value = line.partition(":")
                 if key.strip() == "flags":
                     return set(value.split())
         except OSError:
-            raise AgentError("unreadable", f"cannot read {self._cpuinfo}", prop="features") from None
+            raise AgentError(
+                "unreadable", f"the agent cannot read {self._cpuinfo} on the host", prop="features"
+            ) from None
         return None
 
 

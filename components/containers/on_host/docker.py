@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from portcullis.agent.step import Json
 
 _TIMEOUT = 30.0
-# Only what we need: the whole answer holds the environment.
+# We ask for these fields only, because the whole answer contains the environment.
 _FORMAT = (
     '{"id":{{json .Id}},"name":{{json .Name}},"state":{{json .State}},"restarts":{{json .RestartCount}},'
     '"pids":{{json .HostConfig.PidsLimit}},"cpus":{{json .HostConfig.NanoCpus}},'
@@ -40,12 +40,12 @@ class Container:
 
     @property
     def running(self) -> bool:
-        """Whether its program runs, or Docker is about to restart it."""
+        """Whether the container's program runs, or Docker is about to restart the program."""
         return bool(self.state.get("Running"))
 
     @property
     def status(self) -> str:
-        """Its health if it runs and has a check, otherwise its state and exit code."""
+        """The container's health if it runs and has a health check, otherwise its state and exit code."""
         word = str(self.state.get("Status", "unknown"))
         if word == "running":
             health = self.state.get("Health") or {}
@@ -55,18 +55,21 @@ class Container:
 
     @property
     def health_said(self) -> str:
-        """The output of its last health check."""
+        """The output of the container's last health check."""
         log = (self.state.get("Health") or {}).get("Log") or []
         return _capped(str(log[-1].get("Output", ""))) if log else ""
 
 
 def docker(machine: Machine, *argv: str, timeout: float = _TIMEOUT) -> Done:
-    """Run docker. Raises `AgentError`."""
+    """Run the docker command. Raises `AgentError`."""
     return machine.run(["docker", *argv], timeout=timeout)
 
 
 def containers(machine: Machine, names: Sequence[str]) -> Dict[str, Container]:
-    """Return those of `names` that exist. Raises `AgentError` (``unreadable``) if Docker does not answer."""
+    """Return the containers with one of these names.
+
+    Raises `AgentError` with the code ``unreadable`` if Docker does not answer.
+    """
     if not names:
         return {}
     done = docker(machine, "container", "inspect", "--format", _FORMAT, *names)

@@ -1,7 +1,7 @@
 """Images from registries that require a login.
 
-The login goes from the request into one header of one call to Docker's socket. Docker's own client would need
-the login in a command line or in a file.
+The agent sends the login to Docker's socket, in one header of one request. Docker's command-line client would
+need the login in a command line or in a file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record, Store
 
 _LOOK = 30.0  # seconds
-_PULL = 300.0  # seconds without any progress
+_PULL = 300.0  # seconds without progress of the pull
 _OK, _MISSING = 200, 404
 _LOGIN = re.compile(r"unauthori[sz]ed|authentication|denied|forbidden|no basic auth", re.IGNORECASE)
 
@@ -44,7 +44,7 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
     facts_type = PulledImageFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Find Docker's socket."""
+        """Remember the path of Docker's socket."""
         super().__init__(machine, store)
         self._socket = machine.docker
 
@@ -64,7 +64,7 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
             self._pull(desired)
 
     def remove(self, desired: PulledImageDesired, record: Record, folder: Path) -> str:
-        """Keep the image: containers may run on it. Upkeep prunes unused images."""
+        """Keep the image, because containers may use it. The component `Upkeep` deletes unused images."""
         return "kept"
 
     def _is_there(self, image: str) -> bool:
@@ -80,7 +80,7 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
                 why = answer.error()
             except OSError as error:
                 raise silent(error) from None
-            raise AgentError("unreadable", f"Docker cannot say whether it has {image}: {why}")
+            raise AgentError("unreadable", f"Docker cannot say whether it has the image {image}: {why}")
 
     def _pull(self, desired: PulledImageDesired) -> None:
         name, _, digest = desired.image.partition("@")
@@ -91,7 +91,9 @@ class PulledImages(Kind[PulledImageSpec, PulledImageDesired, PulledImageFacts]):
         answer = ask(self._socket, "POST", target, timeout=_PULL, headers=header)
         if answer is None:
             raise AgentError(
-                "invalid", "no Docker runs on the host", hint="make the image depend on the Docker engine"
+                "invalid",
+                "no Docker runs on the host",
+                hint="add the Docker engine to the image's `depends_on`",
             )
         with answer:
             try:

@@ -1,7 +1,8 @@
-"""Releases of an app: each has a number, and a port on docker0's address that nothing else uses.
+"""Releases of an app. Each release has a number, and an unused port on docker0's address.
 
-The deploying machine alone knows what a release consists of. It requests a new one with a token that it never
-used before. The host's record holds only the number, the port and the token.
+Only the deploying machine knows the definition of a release. The deploying machine requests a new release
+with a token that it never used before. The agent's record on the host contains only the number, the port and
+the token.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
     from portcullis.agent.step import Json
     from portcullis.agent.store import Record, Store
 
-_LISTENING = "0A"  # proc_net_tcp(5)
+_LISTENING = "0A"  # the state LISTEN in /proc/net/tcp
 
 
 @dataclass(frozen=True)
 class _Found(ReleaseFacts):
-    """The facts for `plan`, with the token that requested the present release."""
+    """The facts of a release, with the token that requested the present release.
+
+    `plan` compares this token.
+    """
 
     token: str = ""
 
@@ -49,7 +53,7 @@ class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
     facts_type = ReleaseFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Prepare the lock that keeps two releases from taking the same port."""
+        """Create the lock that keeps two releases from taking the same port."""
         super().__init__(machine, store)
         self._lock = threading.Lock()
 
@@ -77,18 +81,23 @@ class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
             return
         extra = work.record.extra
         with self._lock:
-            # Also above the deploying machine's number: a host that lost its records must not repeat a name.
+            # The number is also greater than the deploying machine's last number, because a host that lost
+            # its records must not repeat a name.
             number = max(int(extra.get("number", 0)), desired.after) + 1
             port = self._free() if desired.published else 0
             extra.update(number=number, port=port, token=desired.token)
             work.save()
 
     def remove(self, desired: ReleaseDesired, record: Record, folder: Path) -> str:
-        """Forget the numbers. They start again at 1."""
+        """Forget the release numbers of an app. The next release gets number 1 again."""
         return "removed"
 
     def _free(self) -> int:
-        """Return a port that nothing uses: the next after the last one, so that none is used again soon."""
+        """Return an unused port for a release.
+
+        The search begins after the highest port that a release has. So a port that has just become free is
+        not used again soon.
+        """
         given: set[int] = {
             int(r.extra.get("port", 0)) for r in self._store.all() if r.kind == "containers.releases"
         }
@@ -100,9 +109,9 @@ class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
                 return port
         raise AgentError(
             "no-port",
-            f"every port from {PORTS[0]} to {PORTS[-1]} is taken",
+            f"the host has no free port between {PORTS[0]} and {PORTS[-1]} for the new container",
             prop="port",
-            hint="look for containers that were left behind: `docker ps -a`",
+            hint="remove old containers: `docker ps -a` lists all containers of the host",
         )
 
     def _listening(self) -> set[int]:
@@ -111,7 +120,7 @@ class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
             try:
                 lines = (self._machine.proc_sys.parent / "net" / name).read_text("ascii").splitlines()[1:]
             except OSError:
-                continue  # a kernel without IPv6
+                continue  # this kernel has no IPv6
             for line in lines:
                 _, local, _, state = line.split()[:4]
                 if state == _LISTENING:
@@ -133,7 +142,7 @@ def _facts(spec: ReleaseSpec, extra: Json, found: dict[str, Container]) -> Relea
 
 
 def _drift(spec: ReleaseSpec, one: Container | None) -> str:
-    """Return a fault of a release's container that only a new release can fix: name and port are taken."""
+    """Return a fault of a release's container that only a new release can fix."""
     if one is None:
         return "absent"
     if not one.running:

@@ -1,4 +1,4 @@
-"""The state of a container once it runs: its process limit, its networks and its health."""
+"""The state of a running container: its process limit, its networks and its health."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from portcullis.provider.changes import Change
 
 _OF_CONTAINER = {"container", "container_id", "image"}
-"""Properties that change with the container, which has its own line in a report."""
+"""These properties change together with the container, which has a line of its own in a report. So a report
+leaves out these properties."""
 
 
 class ContainerStateProvider(HostProvider):
@@ -37,11 +38,11 @@ class ContainerStateProvider(HostProvider):
     desired_type = ContainerStateDesired
     facts_type = ContainerStateFacts
     identity = ("host", "item")
-    instead_of_import = "it does not exist before the first `up`: declare it"
+    instead_of_import = "declare the resource instead; it does not exist before the first `up`"
     remembered = ("previous_image",)
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check the inputs and the expected end."""
+        """Check the inputs, and that `expects` is `healthy` or `exited`."""
         for name in ("item", "container", "container_id", "image"):
             inputs.text(name)
         inputs.one_of("expects", *EXPECTED)
@@ -53,7 +54,10 @@ class ContainerStateProvider(HostProvider):
         inputs.keep("networks")
 
     def live_inputs(self, facts: ContainerStateFacts) -> Props:
-        """Return the id, limit, networks and status. A container that has just started is not judged yet."""
+        """Return the container's id, process limit, networks and status.
+
+        The status of a container that has just started is left out.
+        """
         live: Props = {"container_id": facts.container_id}
         if facts.networks is not None:
             live["networks"] = dict(facts.networks)
@@ -68,12 +72,12 @@ class ContainerStateProvider(HostProvider):
         return {"status": ABSENT}
 
     def create(self, props: Props) -> CreateResult:
-        """Bring the container to its state. The first container has no previous image."""
+        """Bring the container to its declared state. The first container has no previous image."""
         done = super().create(props)
         return CreateResult(done.id, {**done.outs, "previous_image": ""})
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Bring the container to its state, and remember the image that was healthy before this one."""
+        """Bring the container to its declared state, and remember the image that was healthy before."""
         done = super().update(id_, olds, news)
         same = olds.get("image") == news.get("image")
         before = olds.get("previous_image", "") if same else olds.get("image", "")
@@ -84,7 +88,7 @@ class ContainerStateProvider(HostProvider):
         return str(change.props.get("container", change.name))
 
     def lines(self, change: Change) -> list[Line]:
-        """Describe the state of the container. A new container has its own line."""
+        """Describe the state of the container. A report has a separate line for a new container."""
         subject = self.subject(change)
         topic = f"container {subject}"
         if change.op == "update" and change.changes("status"):
@@ -101,7 +105,7 @@ class ContainerStateProvider(HostProvider):
         ]
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Return one line for each network that differs."""
+        """Return a line for each network that the container should join or leave."""
         return with_rest(change, subject, _networks(change, subject))
 
 
@@ -123,19 +127,20 @@ def _networks(change: Change, subject: str) -> list[Line]:
 
 
 class ContainerState(HostResource):
-    """A container's process limit and networks, and that it is healthy or has ended well.
+    """A container's process limit and networks, and its status: healthy, or exited with code 0.
 
-    Docker's provider has no attribute for the limit. We set it on the running container, so for a moment
-    after the start there is none. Docker keeps it over restarts. The provider does not read back the networks
-    of a container either. If somebody connects or disconnects a network by hand, `up` undoes that while the
-    container runs.
+    Docker's provider has no attribute for the process limit. We set the limit on the running container, so
+    for a moment after the start there is no limit. Docker keeps the process limit over restarts. Docker's
+    provider does not read back the networks of a container either. If somebody connects or disconnects a
+    network by hand, `up` undoes that while the container runs.
 
-    If a container does not reach the expected status, the deployment fails. The error has its exit code, the
-    output of its last health check and the end of its log. Resources that depend on this one are not changed.
+    If a container does not reach the expected status, the deployment fails. The error has the container's
+    exit code, the output of its last health check and the end of its log. In this case, Pulumi does not
+    change the resources that depend on this resource.
 
     Attributes:
-        image: the image that was deployed when the container was last healthy.
-        previous_image: the image that was healthy before that one, or "".
+        image: the image with which the container was last healthy.
+        previous_image: the image that was healthy before `image`; "" for the first image.
         status: the status that Docker reports.
     """
 
@@ -160,22 +165,24 @@ class ContainerState(HostResource):
         networks: Sequence[pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the state.
+        """Declare the state of a container.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
             container: name of the container on the host.
-            container_id: its id, so that a new container with the same name is checked again.
-            image: the image that it runs, for `previous_image`.
-            pids: how many processes and threads it may have.
-            expects: whether it should become healthy, or end with exit code 0.
-            within: how many seconds that may take.
-            item: the name in the host's records; the resource's name by default.
-            secret: whether its environment or command holds a secret, which the preview key may not see. It
-                may be known only later, see `is_any_secret`.
-            networks: the names of the networks that it should be in, and no others. None leaves them
-                unchanged.
+            container_id: the container's id, so that a new container with the same name is checked again.
+            image: the image that the container runs. After a change of the image, `previous_image` has the
+                former value.
+            pids: the limit of processes and threads.
+            expects: `healthy` for a container that should become healthy, `exited` for one that should exit
+                with code 0.
+            within: seconds in which the container must reach this status.
+            item: the name of the container in the host's records; the resource's name by default.
+            secret: whether the container's environment or command contains a secret, which the preview key
+                may not see. The function `is_any_secret` finds this out.
+            networks: the names of the only networks that the container should be in. If the value is None,
+                the networks stay unchanged.
             opts: resource options.
         """
         super().__init__(

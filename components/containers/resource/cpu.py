@@ -1,4 +1,7 @@
-"""Features that a host's processor must have. If one is missing, `up` stops before it starts the program."""
+"""Features that a host's processor must have.
+
+If a feature is missing, `up` stops before it starts the program.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,10 @@ class CpuProvider(HostProvider):
     live = ("features",)
     identity = ("host", "program")
     sets = MappingProxyType({"features": PRESENT})
-    instead_of_import = "it only reads: declare it"
+    instead_of_import = "declare the resource instead; it only checks the host"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check that a feature is named."""
+        """Check that the inputs name at least one feature."""
         inputs.text("program")
         inputs.text("reason")
         inputs.text("hint")
@@ -39,15 +42,15 @@ class CpuProvider(HostProvider):
             inputs.fail("features", "must name a feature, such as avx")
 
     def absent_inputs(self) -> Props:
-        """Return nothing: every host has a processor."""
+        """Return no inputs, because every host has a processor."""
         return {}
 
 
 class Cpu(HostResource):
-    """Features that the host's processor must have, as /proc/cpuinfo spells them. It changes nothing.
+    """Features that the host's processor must have, as /proc/cpuinfo spells them.
 
-    They are required on x86 only. Other processors have no such features, and programs for them do not need
-    them.
+    The resource changes nothing on the host. The features are required on x86 only. Other processors have no
+    such features, and programs for other processors do not need the features.
     """
 
     def __init__(
@@ -61,15 +64,15 @@ class Cpu(HostResource):
         hint: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the features.
+        """Declare the processor features that a program needs.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            program: the program that needs them; each program once for a host.
-            features: flags such as "avx".
-            reason: why the program needs them, for the error if one is missing.
-            hint: what to do then.
+            program: the program that needs the features. Declare a program only once for each host.
+            features: flags of /proc/cpuinfo, such as "avx".
+            reason: why the program needs the features, for the error if a feature is missing.
+            hint: what to do if a feature is missing, for the same error.
             opts: resource options.
         """
         super().__init__(

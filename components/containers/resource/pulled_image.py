@@ -29,7 +29,7 @@ class PulledImageProvider(HostProvider):
     facts_type = PulledImageFacts
     identity = ("host", "image")
     secrets = ("password",)
-    instead_of_import = "declare it: the host does not pull an image that it already has"
+    instead_of_import = "declare the resource instead; the host does not pull an image that it already has"
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check that the image has a digest and that the login is complete."""
@@ -44,20 +44,23 @@ class PulledImageProvider(HostProvider):
             inputs.inputs[name] = value
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Replace the resource for another image, the new one first: a delete leaves the old image."""
+        """Replace the resource if the image changes.
+
+        The new image is pulled first, and a delete leaves the old image.
+        """
         found = super().diff(id_, olds, news)
         return DiffResult(replaces=found.replaces)
 
     def live_inputs(self, facts: PulledImageFacts) -> Props:
-        """Return that the host has the image."""
+        """Return the value of `pulled` for an image that the host has."""
         return {"pulled": _PULLED}
 
     def absent_inputs(self) -> Props:
-        """Return that the host does not have the image."""
+        """Return the value of `pulled` for an image that the host does not have."""
         return {"pulled": ABSENT}
 
     def subject(self, change: Change) -> str:
-        """Return the image, without its digest."""
+        """Return the name of the image, without its digest."""
         return f"image {str(change.props.get('image', change.name)).partition('@')[0]}"
 
 
@@ -65,14 +68,15 @@ class PulledImage(HostResource):
     """An image that Docker on the host has pulled with a login.
 
     pulumi-docker's own logins (`registry_auth` of its provider) are clear text in the state
-    (https://github.com/pulumi/pulumi-docker/issues/643). Here the password is a secret in state. It goes to
-    the host over the session's standard input, and from the agent to Docker's socket. No file, command line
-    or environment contains it. A `RemoteImage` that depends on this resource finds the image and pulls
-    nothing. A delete leaves the image, and upkeep prunes it with all other unused images.
+    (https://github.com/pulumi/pulumi-docker/issues/643). With `PulledImage`, the password is a secret in the
+    state. The password goes to the agent on the host through the SSH session's standard input, and from the
+    agent to Docker's socket. No file, command line or environment contains the password. A `RemoteImage` that
+    depends on this resource finds the image and pulls nothing. A delete of the resource leaves the image on
+    the host, where the component `Upkeep` deletes it like all unused images.
 
     Attributes:
-        image: name and digest.
-        pulled: "pulled". A refresh shows drift if the image is gone.
+        image: name and digest of the image.
+        pulled: the value is always "pulled". A refresh shows drift if the image is gone.
     """
 
     image: pulumi.Output[str]
@@ -88,16 +92,16 @@ class PulledImage(HostResource):
         password: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the image.
+        """Declare an image that Docker pulls with a login.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            image: `NAME@sha256:…` or `NAME:TAG@sha256:…`.
+            image: the image in the form `NAME@sha256:…` or `NAME:TAG@sha256:…`.
             username: the user at the registry.
-            password: the password or token; always kept as a secret. It is used only if the host lacks the
-                image.
-            opts: resource options. Make it depend on the Docker engine.
+            password: the password or token, which is always a secret. The password is used only if the host
+                lacks the image.
+            opts: resource options. Add the Docker engine to its `depends_on`.
         """
         super().__init__(
             PulledImageProvider,

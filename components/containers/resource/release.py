@@ -1,4 +1,4 @@
-"""Releases of an app on a host: each has a number, and a port that nothing else uses there."""
+"""Releases of an app on a host. Each release has a number, and an unused port."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
     from portcullis.provider.changes import Change
 
-# A request sends these to the host as well. They are not kept in the state.
+# A request also sends these two values to the host. The state does not contain them.
 _TOKEN, _AFTER = "token", "after"
 
 
@@ -34,11 +34,11 @@ class ReleaseProvider(HostProvider):
     facts_type = ReleaseFacts
     live = ("container",)
     identity = ("host", "app")
-    instead_of_import = "it does not exist before the first `up`: declare it"
+    instead_of_import = "declare the resource instead; it does not exist before the first `up`"
     chosen = ("number", "port")
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check the inputs. The declared container has no fault."""
+        """Check the inputs. The declared state of the release's container is "without a fault"."""
         inputs.text("app")
         inputs.text("cpus")
         inputs.keep("published", "defined_by")
@@ -46,15 +46,15 @@ class ReleaseProvider(HostProvider):
         inputs.inputs["container"] = RUNNING
 
     def absent_inputs(self) -> Props:
-        """Return nothing: the state knows the number and the port, even if the host lost its record."""
+        """Return no changes: the state still has the number and the port if the host lost its record."""
         return {}
 
     def create(self, props: Props) -> CreateResult:
-        """Take a number that this host never gave to the app."""
+        """Choose a release number that this host never gave to the app."""
         return CreateResult(f"{props['host']}:{self.item(props).id}", self._next(props, 0))
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Take the next number, whatever has changed."""
+        """Request a release with the next number after any change."""
         del id_
         return UpdateResult(self._next(news, int(olds.get("number") or 0)))
 
@@ -63,11 +63,11 @@ class ReleaseProvider(HostProvider):
         return {key: value for key, value in outs.items() if key not in (_TOKEN, _AFTER)}
 
     def subject(self, change: Change) -> str:
-        """Return the app."""
+        """Return the name of the app."""
         return str(change.props.get("app", change.name))
 
     def lines(self, change: Change) -> list[Line]:
-        """Say why there will be a new release. Its container has its own line."""
+        """Report why the app gets a new release. A report has a separate line for the new container."""
         subject = self.subject(change)
         if change.op == "update" and change.changes("container"):
             what = f"the container of its release is {change.live.get('container')}"
@@ -82,11 +82,12 @@ class Release(HostResource):
     """The number of an app's present release, and the port on docker0's address that the host picked for it.
 
     Each change of `defined_by` makes a new release, with another number and another port. A preview does not
-    know them, so it shows what is named after them as replaced. No number is given twice.
+    know the new number and port. So a preview shows a replacement of every resource whose name contains the
+    number or the port. No two releases of an app get the same number.
 
     Attributes:
-        number: 1, 2, …
-        port: the port, or 0 for an app that is not published.
+        number: the number of the release. The first release has the number 1.
+        port: the port of the release, or 0 for an app that is not published.
     """
 
     number: pulumi.Output[int]
@@ -103,16 +104,18 @@ class Release(HostResource):
         cpus: str = "1",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the release.
+        """Declare the present release of an app.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            app: name of the app. Its containers are called `APP-NUMBER`.
-            defined_by: everything that needs a new container when it changes. Secrets stay secret.
-            published: whether it needs a port. If it does, a container that stopped or was changed by hand is
-                replaced by a new release, because its name and port are taken.
-            cpus: the CPU limit of its container.
+            app: name of the app. The containers of the app are called `APP-NUMBER`.
+            defined_by: values of the container, by name. A change of any value makes a new release. Secret
+                values stay secret in state.
+            published: whether the release needs a port. If a container with a port stopped or was changed by
+                hand, a new release replaces it. A new container cannot have the same name and port, because
+                the old container still has them.
+            cpus: the CPU limit of the release's container.
             opts: resource options.
         """
         super().__init__(

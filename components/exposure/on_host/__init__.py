@@ -1,4 +1,4 @@
-"""Reads what a host exposes: listeners, published ports, what the firewalls let through. Changes nothing."""
+"""Reads what a host exposes: listeners, published ports and open firewall rules."""
 
 from __future__ import annotations
 
@@ -30,12 +30,16 @@ if TYPE_CHECKING:
     from portcullis.components.exposure.on_host.socket_owners import Process
 
 _TIMEOUT = 30.0
-# A part of the machine's settling time: long enough for a DNS look-up, or for a service to restart.
+# The pause before the second reading, as a part of the machine's settling time. It is long enough for a DNS
+# look-up or a restart of a service.
 _SECOND_LOOK = 0.5
 
 
 class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
-    """The kind `exposure`. A host has one. It never changes anything."""
+    """Handles the host resource of the kind `exposure`.
+
+    A host has one such resource, which changes nothing on the host.
+    """
 
     spec_type = ExposureSpec
     desired_type = ExposureDesired
@@ -45,7 +49,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         return each(lambda spec, _: ExposureFacts.of(self._settled(spec)), questions)
 
     def plan(self, desired: ExposureDesired, facts: ExposureFacts) -> list[Step]:
-        """List what was found but is undeclared first, because it matters most."""
+        """Return a step for each difference, undeclared entries first, because they matter most."""
         steps: List[Step] = []
         found, declared = maps_of(facts), maps_of(desired)
         for name in MAPS:
@@ -61,16 +65,18 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         return True
 
     def apply(self, desired: ExposureDesired, steps: list[Step], work: Work) -> None:
-        """Do nothing. People remove what they exposed themselves."""
+        """Change nothing: whoever opened an undeclared port has to close it."""
 
     def remove(self, desired: ExposureDesired, record: Record, folder: Path) -> str:
         return "kept"
 
     def _settled(self, spec: ExposureSpec) -> Dict[str, Mapping[str, str]]:
-        """Return what the host exposes. Read a second time if it differs from what is declared.
+        """Return what the host exposes.
 
-        A program has a socket for the moment of a DNS look-up, and a restarting service has none for a
-        moment. Neither is worth an alarm.
+        Read the host a second time if the first reading differs from the declaration.
+
+        During a DNS look-up, a program has a socket for a moment. During a restart, a service has no socket
+        for a moment. Such a short change of sockets is no difference.
         """
         first, declared = self._read(spec), maps_of(spec)
         if first == declared:
@@ -82,7 +88,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
     def _read(self, spec: ExposureSpec) -> Dict[str, Mapping[str, str]]:
         containers, accepted = docker_ports.read(self._machine), spec.accepted
         listeners = self._listeners(spec, containers)
-        # Accepted keys count as declared here. Otherwise the releases of an app would not share one key.
+        # Accepted keys count as declared here, so that the releases of an app share one accepted key.
         published = docker_ports.published(containers, {**accepted, **spec.published})
         passes = self._passes(containers)
         networks = docker_ports.networks(containers, spec.networks, docker_ports.past_filters(self._machine))
@@ -97,7 +103,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
             "networks": {key: text for key, text in networks.items() if f"network {key}" not in accepted},
         }
         if not sockets.has_ipv6(self._machine.proc):
-            # A kernel without IPv6 exposes nothing by IPv6. That is no fault, so nothing counts as missing.
+            # A kernel without IPv6 exposes nothing by IPv6. So no declared IPv6 entry counts as missing.
             for name, declared in maps_of(spec).items():
                 by_ipv6 = {k: v for k, v in declared.items() if k.partition(" ")[0].endswith("6")}
                 if name != "networks":
@@ -105,7 +111,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         return found
 
     def _listeners(self, spec: ExposureSpec, containers: Sequence[Container]) -> Dict[str, str]:
-        """Return listeners beyond loopback, without the sockets that Docker holds for a published port."""
+        """Return listeners on non-loopback addresses, without Docker's sockets for published ports."""
         machine = self._machine
         docker_keys = {
             sockets.key(protocol, address, port)
@@ -119,7 +125,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         any_port = sockets.ephemeral(machine.proc_sys)
         owners: Dict[str, set[str]] = {}
         for one in found:
-            # Check the process too: any program may listen on the port of a stopped container.
+            # Check the process too, because any program can listen on the port of a stopped container.
             if one.key in docker_keys and any(process.is_dockers for process in held.get(one.inode, ())):
                 continue
             text, names = socket_owners.text_of(held.get(one.inode, []), one.port, texts, by_systemd)
@@ -135,7 +141,10 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
     def _by_systemd(
         self, found: Sequence[sockets.Socket], held: Mapping[int, Sequence[Process]]
     ) -> Dict[int, str]:
-        """Return the services behind sockets that only systemd holds. Ask systemd only if there are any."""
+        """Return the services behind sockets that only systemd has open.
+
+        Ask systemd only if there are such sockets.
+        """
         if any([process.pid for process in held.get(one.inode, ())] == [1] for one in found):
             return socket_owners.activated(self._machine)
         return {}
@@ -163,10 +172,10 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         if not files.enabled:
             return packet_passes.wide_open("ufw is off", families)
         if files.settings["IPV6"].lower() != "yes":
-            families = families[:1]  # ufw then closes IPv6 completely
+            families = families[:1]  # without IPv6 in its settings, ufw closes IPv6 completely
         found = packet_passes.by_ufw(files.rules, families)
         if files.defaults["incoming"] == "allow":
-            found |= packet_passes.wide_open("ufw lets in what no rule refuses", families)
+            found |= packet_passes.wide_open("ufw lets in packets that no rule refuses", families)
         return found
 
     def _bridges(self) -> set[str]:
@@ -175,7 +184,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         return set()
 
     def _output(self, argv: List[str]) -> str:
-        """Return what a program prints, or "" if the program is not installed. Raises `AgentError`."""
+        """Return the output of a program, or "" if the program is not installed. Raises `AgentError`."""
         try:
             done = self._machine.run(argv, timeout=_TIMEOUT)
         except AgentError as error:
@@ -185,7 +194,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         if done.code:
             raise AgentError(
                 "unreadable",
-                f"{argv[0]} cannot list the firewall rules",
+                f"{argv[0]} cannot list the firewall rules of the host",
                 prop="passes",
                 detail=done.text,
             )
@@ -216,7 +225,7 @@ _USUAL = re.compile(
 def _is_usual(
     usual: Collection[str], one: sockets.Socket, names: Collection[str], *, is_temporary: bool
 ) -> bool:
-    """Whether a usual entry covers a socket: `udp 68 by dhclient`, `udp ephemeral by chronyd`."""
+    """Whether an entry of `usual` allows a socket: `udp 68 by dhclient`, `udp ephemeral by chronyd`."""
     for text in usual:
         match = _USUAL.fullmatch(text)
         if match and not match["published"] and match["protocol"] == one.protocol:
@@ -227,7 +236,7 @@ def _is_usual(
 
 
 def _is_public(usual: Collection[str], key: str) -> bool:
-    """Whether the forward filter opens a published port to the world: `published tcp 8443 by *`."""
+    """Whether an entry of `usual` opens this published port to everybody: `published tcp 8443 by *`."""
     protocol, port = key[:3], key.rpartition(":")[2]
     return port.isdecimal() and any(
         match and match["published"] and match["protocol"] == protocol and _within(match, int(port))

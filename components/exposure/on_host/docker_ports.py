@@ -1,4 +1,4 @@
-"""Reads which ports Docker publishes beyond loopback, and which networks have a running container."""
+"""Reads the ports that Docker publishes on non-loopback addresses, and the networks in use."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 30.0
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - an address that Docker binds to
-# A container in these states runs, or comes back by itself within seconds. A stopped one exposes nothing.
+# A container in these states runs, or starts by itself within seconds. A stopped container exposes nothing.
 _UP = ("running", "restarting", "paused")
 # Docker creates these networks itself. A container on docker0 is in "bridge".
 _DOCKERS = ("bridge", "host", "none")
-# Drivers that put containers straight on the host's network. The host neither receives nor forwards their
-# packets, so its filters see none.
+# Drivers that connect containers directly to the physical network. The host neither receives nor forwards the
+# packets of such containers, so its filters see no packet.
 _ON_THE_WIRE = ("ipvlan", "macvlan")
 PAST_FILTERS = "past every filter of the host"
 """The text for containers in a network of these drivers."""
@@ -32,12 +32,12 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
 # The key of the port range that the releases of an app share: "tcp4 172.17.0.1:28000-28999 for api".
 _RELEASE = re.compile(r"(?P<address>\w+ \S+):(?P<first>\d+)-(?P<last>\d+) for (?P<app>\S+)")
 
-Binding = Tuple[str, str, int]  # protocol, address, port
+Binding = Tuple[str, str, int]  # the protocol, address and port of a binding
 
 
 @dataclass(frozen=True)
 class Container:
-    """One container, or one Swarm service: the ports that it publishes, and its networks."""
+    """A container or a Swarm service, with its published ports and its networks."""
 
     id: str
     name: str
@@ -49,12 +49,12 @@ class Container:
 
     @property
     def is_up(self) -> bool:
-        """Whether it runs, or is about to run again."""
+        """Whether the container runs, or is about to run again."""
         return self.state in _UP
 
     @property
     def declared_as(self) -> str:
-        """Its name in the declared maps: ``container "api"``."""
+        """The container's name in the declared maps: ``container "api"``."""
         return f'{self.kind} "{self.name}"'
 
     @property
@@ -70,7 +70,10 @@ class Container:
 
 
 def read(machine: Machine) -> List[Container]:
-    """Return all containers, or none without Docker. Raises `AgentError` (``unreadable``)."""
+    """Return all containers of the host.
+
+    A host without Docker has no containers. Raises `AgentError` (``unreadable``).
+    """
     listed = _document(machine, "/containers/json?all=1")
     if listed is None:
         return []
@@ -79,8 +82,8 @@ def read(machine: Machine) -> List[Container]:
     for entry in listed:
         bindings: Iterable[Binding] = _live(entry.get("Ports") or [])
         if entry.get("State") != "running":
-            # Docker lists no ports of a container without a process. The ports that it will publish are in
-            # its settings.
+            # Docker lists no ports of a container without a process. Then we take the ports from the
+            # container's settings.
             details = _document(machine, f"/containers/{entry['Id']}/json") or {}
             bindings = _made_with((details.get("HostConfig") or {}).get("PortBindings") or {}, default)
         found.append(container(entry, bindings))
@@ -88,7 +91,7 @@ def read(machine: Machine) -> List[Container]:
 
 
 def _services(machine: Machine) -> List[Container]:
-    """Return the services of the swarm, if this host is a manager of one.
+    """Return the services of the swarm, if this host is a manager of a swarm.
 
     A service publishes its ports on every address of every host in the swarm. The containers of a service do
     not show these ports. A host that is no manager cannot list the services.
@@ -136,7 +139,7 @@ def container(entry: Dict[str, Any], bindings: Iterable[Binding]) -> Container:
 
 
 def published(containers: Iterable[Container], declared: Mapping[str, str]) -> Dict[str, str]:
-    """Return the ports that are published beyond loopback: key → owner.
+    """Return the ports that are published on non-loopback addresses: key → owner.
 
     A declared port counts as published as long as its container exists. A restarting container publishes
     nothing for a moment, and another resource checks that the container runs.
@@ -170,10 +173,10 @@ def past_filters(machine: Machine) -> Dict[str, str]:
 def networks(
     containers: Iterable[Container], declared: Mapping[str, str], past: Mapping[str, str]
 ) -> Dict[str, str]:
-    """Return the declared networks, and the undeclared ones with a running container: name → its containers.
+    """Return the declared networks, and undeclared networks with a running container: name → containers.
 
-    A neighbour of the host can send packets for such a container to the host. Only the forward filter refuses
-    them. For a network in `past`, nothing refuses them.
+    A machine on the same network segment can send packets for such a container to the host. Only the forward
+    filter refuses such packets. For a network in `past`, even this filter refuses nothing.
     """
     found: Dict[str, set[str]] = {}
     for one in containers:
@@ -187,7 +190,10 @@ def networks(
 
 
 def was_declared(port_key: str, owner: str, declared: Mapping[str, str]) -> bool:
-    """Whether `declared` has this published port and its container. The owner's text also names the image."""
+    """Whether `declared` has this published port with the container of `owner`.
+
+    The text `owner` names the container and its image.
+    """
     name = owner.partition(" (")[0]
     return declared.get(port_key) == name or bool(_release(port_key, name[11:-1], _releases(declared)))
 
@@ -197,7 +203,7 @@ def _releases(declared: Iterable[str]) -> List[re.Match[str]]:
 
 
 def _release(port_key: str, container: str, releases: Iterable[re.Match[str]]) -> str | None:
-    """Return the key of the app that a container is a release of, or None."""
+    """Return the shared key of the app, if the container is a release of an app."""
     app, _, number = container.rpartition("-")
     address, _, port = port_key.rpartition(":")
     for match in releases:
@@ -217,13 +223,13 @@ def _made_with(bindings: Mapping[str, Any], default: str) -> Iterable[Binding]:
     for name, host_ports in bindings.items():
         for entry in host_ports or ():
             port = str(entry.get("HostPort") or "")
-            # For a range or for port 0, Docker chooses the port when the container starts.
+            # If a container asks for a range or for port 0, Docker chooses the port at its start.
             if port.isdecimal() and port != "0":
                 yield name.partition("/")[2] or "tcp", str(entry.get("HostIp") or default), int(port)
 
 
 def _default_address(path: Path) -> str:
-    """Return the address on which Docker publishes a port that names no address."""
+    """Return the address on which Docker publishes a port if the container names no address for it."""
     try:
         return str(json.loads(path.read_bytes()).get("ip") or _EVERYWHERE)
     except (OSError, ValueError, AttributeError):
@@ -231,7 +237,7 @@ def _default_address(path: Path) -> str:
 
 
 def _document(machine: Machine, target: str) -> Any:
-    """Return Docker's answer, or None without Docker, or if Docker no longer knows the object."""
+    """Return Docker's answer. Return None if there is no Docker, or Docker no longer knows the object."""
     answer = ask(machine.docker, "GET", target, timeout=_TIMEOUT)
     if answer is None:
         return None

@@ -1,6 +1,6 @@
-"""Finds what ufw and the forward filter let through from outside, and rules of others that act before them.
+"""Finds the ports that ufw and the forward filter open, and undeclared rules that act before both.
 
-Pure functions of the output of ufw, nft and iptables-save.
+The functions parse the output of ufw, nft and iptables-save, and do no I/O.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ Passes = Dict[str, str]
 
 
 def by_ufw(rules: Mapping[str, Iterable[Rule]], families: Collection[str]) -> Passes:
-    """Return what rules of ufw let in: ``tcp4 443`` → the sources. Rules that refuse are left out."""
+    """Return the ports that rules of ufw open, each with its sources: ``tcp4 443`` → ``anywhere``.
+
+    Rules of ufw that refuse packets are left out.
+    """
     found: Dict[str, set[str]] = {}
     for family in families:
         for rule in rules[family]:
@@ -57,14 +60,14 @@ def source(match: Match) -> str:
 
 
 def joined(found: Mapping[str, Collection[str]]) -> Passes:
-    """Join the sources of each key into one text. "anywhere" includes all other sources."""
+    """Join the sources of each key into one text. The source "anywhere" includes all other sources."""
     return {
         key: ANYWHERE if ANYWHERE in sources else ", ".join(sorted(sources)) for key, sources in found.items()
     }
 
 
 def wide_open(why: str, families: Collection[str]) -> Passes:
-    """Return the entry of a host without a working firewall: everything passes."""
+    """Return the entry of a host without a working firewall, where every packet passes."""
     return {f"any{family} any": f"{OPEN}: {why}" for family in families}
 
 
@@ -106,7 +109,7 @@ def by_filter(chains: Mapping[str, Iterable[str]] | None) -> Passes:
                     match["source"] or ANYWHERE
                 )
         elif _lets_in(rule) and rule != "ct state established,related accept":
-            found.setdefault(f"nft {FILTER} forward: {rule}", set()).add("a rule besides ours")
+            found.setdefault(f"nft {FILTER} forward: {rule}", set()).add("a rule that is not ours")
     return joined(found)
 
 
@@ -136,14 +139,14 @@ def by_tables(
     bridges: Collection[str] = (),
     published: Collection[Tuple[str, int]] = (),
 ) -> Passes:
-    """Return rules that accept or redirect, in tables that neither we nor a known program wrote.
+    """Return rules that accept or redirect packets, in tables that no known program wrote.
 
     Args:
         found: the rules, by table and chain.
-        shown: the chains that iptables-save shows, by table. If somebody writes to one of these tables with
-            nft, iptables-save leaves out that chain or the whole table, and its exit code is still 0.
-        bridges: the interfaces that are bridges.
-        published: protocol and port of everything that Docker has published.
+        shown: the chains that iptables-save shows, by table. If somebody wrote a rule to a table with nft,
+            iptables-save leaves out the chain or the whole table. Its exit code is still 0.
+        bridges: the names of the interfaces that are bridges.
+        published: protocol and port of each port that Docker has published.
     """
     return {
         f"nft {table} {chain}: {rule}": does
@@ -159,7 +162,10 @@ def by_tables(
 def _is_dockers_by_nft(
     chain: str, rule: str, bridges: Collection[str], published: Collection[Tuple[str, int]]
 ) -> bool:
-    """Whether Docker itself wrote a rule in its table. Its name proves nothing: anybody can use it."""
+    """Whether Docker itself wrote a rule in its table.
+
+    The table's name proves nothing, because anybody can use the name.
+    """
     if _redirects(rule):
         match = _DOCKERS_DNAT.fullmatch(rule) if chain == "nat-prerouting-and-output" else None
         return bool(match and (match["protocol"], int(match["port"])) in published)
@@ -170,7 +176,7 @@ def _is_dockers_by_nft(
 
 
 def _does(table: str, chain: str, rule: str, shown: Mapping[str, Collection[str]]) -> str:
-    """Return the text for people about a rule, or "" if the rule neither accepts nor redirects."""
+    """Return the text for people about a rule; "" if the rule neither accepts nor redirects packets."""
     if _HARMLESS.fullmatch(rule) or not (_lets_in(rule) or _redirects(rule)):
         return ""
     if not _IPTABLES.fullmatch(table):
@@ -190,7 +196,7 @@ def _lets_in(rule: str) -> bool:
         return True
     match = _VERDICTS.search(rule)
     if match is None or match["pairs"] is None:
-        return match is not None  # a named map: nft -t does not list its elements
+        return match is not None  # nft -t does not list the elements of a named map
     pairs = [pair.rpartition(" : ") for pair in match["pairs"].split(",")]
     passing = {key.strip() for key, _, verdict in pairs if verdict.strip() == "accept"}
     return bool(passing - ({"established", "related"} if match["state"] else set()))
@@ -207,21 +213,21 @@ def _redirects(rule: str) -> bool:
 _OUTGOING = ("OUTPUT", "POSTROUTING")
 _TARGETS = {"ACCEPT": "accepts", "DNAT": "redirects", "REDIRECT": "redirects", "NETMAP": "redirects",
             "TPROXY": "redirects"}  # fmt: skip
-# Whole names, because anybody may name a chain DOCKER-mine. The chains of fail2ban are not listed: they only
-# refuse.
+# We compare whole names, because anybody may name a chain DOCKER-mine. The chains of fail2ban are not listed,
+# because they only refuse.
 _UFWS_CHAINS = re.compile(
     r"ufw6?-(?:(?:before|after|user)-(?:logging-)?(?:input|output|forward)|user-limit(?:-accept)?|not-local"
     r"|(?:reject|track|skip-to-policy)-(?:input|output|forward)|logging-(?:deny|allow))"
 )
 _DOCKERS_CHAINS = re.compile(
-    # Without DOCKER-USER: people put their own rules there.
+    # DOCKER-USER is not listed, because people put their own rules into this chain.
     r"DOCKER(?:-FORWARD|-CT|-BRIDGE|-INTERNAL|-ISOLATION-STAGE-[12])?"
 )
 _SWARMS_CHAIN = "DOCKER-INGRESS"
 _ESTABLISHED = re.compile(r".*--ctstate (?:RELATED,ESTABLISHED|ESTABLISHED,RELATED|ESTABLISHED) -j ACCEPT")
 # Docker's own rules in FORWARD: from a bridge outwards, or to another container on the same bridge.
 _FROM_BRIDGE = re.compile(r"-i (?P<bridge>\S+) (?:! )?-o (?P=bridge) -j ACCEPT")
-# Rules in Docker's own chains: to a container on a bridge, or from one.
+# Rules in Docker's own chains: to a container on a bridge, or from a container on a bridge.
 _BY_BRIDGE = re.compile(r"(?:.* )?(?<!! )-[io] (?P<bridge>\S+) .*")
 _PUBLISHED = re.compile(r".*-p (?P<protocol>tcp|udp|sctp) .*--dport (?P<port>\d+) -j DNAT .*")
 
@@ -229,13 +235,13 @@ _PUBLISHED = re.compile(r".*-p (?P<protocol>tcp|udp|sctp) .*--dport (?P<port>\d+
 def by_iptables(
     saved: str, tool: str, bridges: Collection[str], published: Collection[Tuple[str, int]]
 ) -> Passes:
-    """Return rules that accept or redirect, and that neither ufw nor Docker nor fail2ban wrote.
+    """Return rules that accept or redirect packets, and that neither ufw nor Docker nor fail2ban wrote.
 
     Args:
         saved: output of ``iptables-save`` or ``ip6tables-save``.
         tool: ``iptables`` or ``ip6tables``.
-        bridges: the interfaces that are bridges.
-        published: protocol and port of everything that Docker has published.
+        bridges: the names of the interfaces that are bridges.
+        published: protocol and port of each port that Docker has published.
     """
     found, table = {}, ""
     for line in saved.splitlines():
@@ -259,7 +265,7 @@ def by_iptables(
 
 
 def chains(saved: str, tool: str) -> Dict[str, set[str]]:
-    """Return the chains that ``iptables-save`` shows, by the table's name in nft: ``ip filter``."""
+    """Return the chains that ``iptables-save`` shows, by the table's name in nft, such as ``ip filter``."""
     found: Dict[str, set[str]] = {}
     family, table = "ip6" if tool == "ip6tables" else "ip", ""
     for line in saved.splitlines():

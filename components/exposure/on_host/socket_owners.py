@@ -17,20 +17,23 @@ if TYPE_CHECKING:
 
 KERNEL = "no process (the kernel's own, as WireGuard)"
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
-# The name of a container's control group: with the systemd driver, and with Docker's own.
+# The name of a container's control group, with systemd's driver and with Docker's own driver.
 _CONTAINER = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 _FOREIGN = re.compile(r"(?:libpod|cri-containerd|crio)-([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?")
-# The systemd instance of a user. The user can start services below it under any name, without being root.
+# The systemd instance of a user. Below it, the user can start services under any name without being root.
 _USERS = re.compile(r"user@\d+\.service")
 _DOCKER = "docker.service"
 _PROGRAM = re.compile(r"[A-Za-z0-9_-]+")
-_SHORT = 15  # the kernel keeps so many characters of a process's name
+_SHORT = 15  # the kernel keeps this number of characters of a process's name
 _TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
 class Process:
-    """One process. `unit` is its systemd service, and `container` is the id of its container (64 digits)."""
+    """A process that has a socket open.
+
+    `unit` is its systemd service, and `container` is the id of its container (64 digits).
+    """
 
     pid: int
     parent: int
@@ -42,12 +45,18 @@ class Process:
 
     @property
     def is_dockers(self) -> bool:
-        """Whether Docker runs this process. Its name proves nothing: a process chooses its own name."""
+        """Whether Docker runs this process.
+
+        The process's name proves nothing, because a process chooses its own name.
+        """
         return self.uid == 0 and self.unit == _DOCKER
 
     @property
     def text(self) -> str:
-        """The text for people: only the unit, if the process is the unit's own program."""
+        """The text about the process for people.
+
+        If the process is the unit's own program, the text names only the unit.
+        """
         own = f"process {self.name} ({self.user})"
         if not self.unit:
             return own
@@ -55,18 +64,21 @@ class Process:
 
     @property
     def names(self) -> frozenset[str]:
-        """All names that a declaration may use for it. A name that looks like a unit is left out."""
+        """All names that a declaration may use for this process.
+
+        A name that looks like a unit is left out.
+        """
         name = self.name if _PROGRAM.fullmatch(self.name) else ""
         return frozenset(filter(None, (self.unit, name, f"process {self.name} ({self.user})", self.text)))
 
 
 def unit_and_container(text: str) -> Tuple[str, str]:
-    """Return the service and the container of a process, from /proc/PID/cgroup: cgroups(7).
+    """Return the service and the container of a process, from the text of /proc/PID/cgroup, see cgroups(7).
 
-    Everything below ``user@1000.service`` counts as that service, because the user chooses the names there.
-    Only the last part of a path names a container: on a host that is itself a container, the path begins with
-    that outer container. For the same reason only the paths of systemd and of cgroup version 2 count: paths
-    of single controllers may end with the outer container.
+    Every unit below ``user@1000.service`` counts as that service, because the user chooses the names of such
+    units. Only the last part of a path names a container. If the host itself is a container, each path begins
+    with this outer container. Only the paths of systemd and of cgroup version 2 count, because the path of
+    another controller may end with the outer container.
     """
     unit = ""
     for line in text.splitlines():
@@ -85,7 +97,7 @@ def unit_and_container(text: str) -> Tuple[str, str]:
 
 
 def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
-    """Return the processes that hold each of the sockets."""
+    """Return the processes that have each of the sockets open, by the socket's inode."""
     found: Dict[int, List[Process]] = {}
     if not inodes:
         return found
@@ -102,7 +114,10 @@ def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
 
 
 def main_holder(processes: Iterable[Process]) -> Process | None:
-    """Return the process to name: the parent of the others. Systemd counts only if it is alone."""
+    """Return the process that represents all processes of a socket: their parent.
+
+    systemd itself (process 1) counts only if no other process has the socket open.
+    """
     known = sorted(processes, key=lambda process: process.pid)
     known = [process for process in known if process.pid != 1] or known
     pids = {process.pid for process in known}
@@ -110,7 +125,7 @@ def main_holder(processes: Iterable[Process]) -> Process | None:
 
 
 def activated(machine: Machine) -> Dict[int, str]:
-    """Return the services for which systemd listens, by port."""
+    """Return the services that systemd starts at a first connection, by the port on which systemd listens."""
     done = machine.run(
         ["systemctl", "list-sockets", "--all", "--no-legend", "--no-pager", "--plain"], timeout=_TIMEOUT
     )
@@ -147,7 +162,7 @@ def _process(proc: Path, pid: int) -> Process | None:
     except OSError:
         groups = ""
     unit, container = unit_and_container(groups)
-    # A name may contain spaces and brackets: the fields begin after the last bracket.
+    # A process's name may contain spaces and brackets, so the fields begin after the last bracket.
     parent = int(stat.rpartition(")")[2].split()[1])
     return Process(pid, parent, _plain(name), uid, _user(uid), unit, container)
 
@@ -165,7 +180,7 @@ def _plain(name: str) -> str:
 
 
 def _fits(name: str, unit: str) -> bool:
-    """Whether a program is expected in a service of this name: sshd in ssh.service."""
+    """Whether a program is expected in a service of this name, as sshd is expected in ssh.service."""
     stem = unit.removesuffix(".service").partition("@")[0]
     return not unit.endswith(".service") or stem[:_SHORT] in name or name in stem
 
@@ -176,7 +191,7 @@ def text_of(
     """Return the text for people about a socket's owner, and all names that a declaration may use for it.
 
     Args:
-        processes: the processes that hold the socket.
+        processes: the processes that have the socket open.
         port: the socket's port.
         containers: the text for each container, by id.
         by_systemd: the services for which systemd listens, by port.

@@ -1,4 +1,4 @@
-"""Parses the sockets that wait for packets from anybody out of /proc/net: proc_net_tcp(5)."""
+"""Reads from /proc/net which sockets wait for packets from any sender, see proc_net_tcp(5)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TABLES = (("tcp", "4"), ("tcp", "6"), ("udp", "4"), ("udp", "6"))
-# States of net/tcp_states.h. A UDP socket with one peer is "established". Any other is "closed".
+# States of net/tcp_states.h. A UDP socket with one peer is "established". Any other UDP socket is "closed".
 _WAITING = {"tcp": "0A", "udp": "07"}
 _COLUMNS = 10
-_V4 = 8  # hexadecimal digits of an address
+_V4 = 8  # the number of hexadecimal digits of an address
 
 
 @dataclass(frozen=True)
 class Socket:
-    """A waiting socket: `protocol` is tcp or udp, `family` 4 or 6. Processes refer to it by its `inode`."""
+    """A socket that waits for packets: `protocol` is tcp or udp, `family` is 4 for IPv4 or 6 for IPv6.
+
+    Processes refer to the socket by its `inode`.
+    """
 
     protocol: str
     family: str
@@ -29,17 +32,17 @@ class Socket:
 
     @property
     def kind(self) -> str:
-        """Protocol and family in one word: ``tcp4``."""
+        """The protocol and the address family of the socket in one word: ``tcp4``."""
         return f"{self.protocol}{self.family}"
 
     @property
     def key(self) -> str:
-        """Its key in previews: ``tcp4 0.0.0.0:443``, ``tcp6 [::]:443``."""
+        """The socket's key in previews: ``tcp4 0.0.0.0:443``, ``tcp6 [::]:443``."""
         return key(self.protocol, self.address, self.port)
 
     @property
     def is_local(self) -> bool:
-        """Whether only the host itself can reach it."""
+        """Whether only the host itself can reach the socket."""
         return is_local(self.address)
 
 
@@ -57,7 +60,7 @@ def is_local(address: str) -> bool:
 
 
 def parse(text: str, protocol: str, family: str) -> list[Socket]:
-    """Return the sockets of one table that wait for packets from anybody."""
+    """Return the sockets in one table of /proc/net that wait for packets from any sender."""
     found = []
     for line in text.splitlines()[1:]:
         words = line.split()
@@ -69,14 +72,14 @@ def parse(text: str, protocol: str, family: str) -> list[Socket]:
 
 
 def waiting(proc: Path) -> list[Socket]:
-    """Return the waiting sockets beyond loopback, of the agent's own network namespace."""
+    """Return the waiting sockets on non-loopback addresses, in the agent's own network namespace."""
     found = []
     for protocol, family in TABLES:
         name = protocol if family == "4" else f"{protocol}6"
         try:
             text = (proc / "net" / name).read_text("ascii", "replace")
         except FileNotFoundError:
-            continue  # a kernel without IPv6
+            continue  # this kernel has no IPv6
         found += [one for one in parse(text, protocol, family) if not one.is_local]
     return found
 
@@ -87,7 +90,7 @@ def has_ipv6(proc: Path) -> bool:
 
 
 def ephemeral(proc_sys: Path) -> range:
-    """Return the ports that the kernel gives to a program that names none: ip(7)."""
+    """Return the ports that the kernel gives to a program that names no port, see ip(7)."""
     try:
         first, last = map(int, (proc_sys / "net/ipv4/ip_local_port_range").read_text("ascii").split())
     except (OSError, ValueError):
@@ -96,7 +99,10 @@ def ephemeral(proc_sys: Path) -> range:
 
 
 def _address(digits: str) -> str:
-    """Return the address in text form. The kernel prints every 32 bits as a number in its own byte order."""
+    """Return an address of /proc/net in text form.
+
+    The kernel prints every 32 bits as a number in the byte order of the processor.
+    """
     words = [digits[start : start + _V4] for start in range(0, len(digits), _V4)]
     raw = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words)
     return str(ipaddress.ip_address(raw))

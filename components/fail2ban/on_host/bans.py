@@ -1,4 +1,4 @@
-"""Banned addresses: those in fail2ban's database, and those in the packet filter."""
+"""Banned addresses: the addresses in fail2ban's database, and the addresses in the packet filter."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def remembered(path: Path, jails: list[str]) -> dict[str, list[str]]:
 def enforced(machine: Machine, jail: str, action: str, banned: Callable[[], list[str]]) -> bool:
     """Whether the packet filter has all bans of a jail.
 
-    fail2ban does not notice ``nft flush ruleset``. If somebody deleted the table, fail2ban creates it again
-    for the next ban, without the earlier ones. Only the action ``nftables`` can be checked.
+    fail2ban does not notice ``nft flush ruleset``. If somebody deleted the table, fail2ban creates the table
+    again for the next ban, without the earlier bans. Only the action ``nftables`` can be checked.
     """
     if not action.startswith("nftables") or "name=" in action:
         return True
@@ -57,12 +57,14 @@ def enforced(machine: Machine, jail: str, action: str, banned: Callable[[], list
 
 
 def _in_packet_filter(listing: str, jail: str) -> set[str]:
-    """The addresses in those sets of a jail that a rule uses."""
+    """The addresses in the jail's sets of nftables, if a rule uses the set."""
     found: set[str] = set()
     for name in (f"addr-set-{jail}", f"addr6-set-{jail}"):
         if f'"@{name}"' not in listing:
             continue
-        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):  # not nft's format
+        with contextlib.suppress(
+            ValueError, KeyError, TypeError, AttributeError
+        ):  # the listing has another format
             for part in json.loads(listing)["nftables"]:
                 if part.get("set", {}).get("name") == name:
                     found.update(each for each in part["set"].get("elem", ()) if isinstance(each, str))

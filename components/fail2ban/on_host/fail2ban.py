@@ -1,10 +1,12 @@
-"""Talks to a running fail2ban over its socket. Fifty questions take as long as one start of fail2ban-client.
+"""Talks to a running fail2ban over its socket.
 
-The protocol is the one of fail2ban-client. A request is a pickled list of words, the answer is a pickled
-``(0, answer)`` or ``(1, exception)``, and a mark ends each. The only type that is unpickled is `str`.
+The socket is fast: fifty requests take as long as one start of fail2ban-client.
+
+The protocol is that of fail2ban-client. A request is a pickled list of words. The answer is a pickled ``(0,
+answer)`` or ``(1, exception)``. A fixed mark ends each message. The only type that is unpickled is `str`.
 fail2ban's own types and exceptions become stand-ins, so an answer cannot run code.
 
-https://github.com/fail2ban/fail2ban/blob/1.1.0/fail2ban/client/csocket.py
+See https://github.com/fail2ban/fail2ban/blob/1.1.0/fail2ban/client/csocket.py.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ _PLAIN = (
 
 
 class Server:
-    """One connection to the server. As a context manager it gives None if no server runs."""
+    """A connection to fail2ban's server. As a context manager, it yields None if no server runs."""
 
     def __init__(self, path: Path) -> None:
-        """Keep the path of the socket. `__enter__` connects."""
+        """Remember the path of the socket. The method `__enter__` connects to the socket."""
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX)
 
@@ -68,15 +70,16 @@ class Server:
         return [str(address) for address in self._list("get", jail, "banip")]
 
     def failed(self, jail: str) -> int:
-        """The number of failures that a jail has counted since it started."""
+        """The number of failures that a jail has counted since the jail started."""
         facts = _pairs(self._list("status", jail)).get("Filter")
         total = _pairs(facts if isinstance(facts, list) else []).get("Total failed", 0)
         return total if isinstance(total, int) else 0
 
     def log(self) -> str:
-        """The log with a jail's report that it has read the whole journal: a path, or a word such as SYSLOG.
+        """The log in which jails report that they have read the whole journal.
 
-        "" if there is no such report. fail2ban writes it since 1.0, at level INFO.
+        The value is a path, or a word such as SYSLOG. The value is "" if fail2ban writes no such report.
+        fail2ban writes the report since version 1.0, at level INFO.
         """
         talks = str(self._ask("get", "loglevel")).upper() in ("INFO", "DEBUG", "TRACEDEBUG", "HEAVYDEBUG")
         is_old = str(self._ask("version") or "0").startswith("0")
@@ -87,12 +90,12 @@ class Server:
         return [str(path) for path in self._list("get", jail, "logpath")]
 
     def option(self, jail: str, name: str) -> str | None:
-        """The value that a jail runs with, in one spelling; None if the server does not tell it."""
+        """The value of a jail's option, in its normal spelling; None if the server reports no value."""
         if name in _PLAIN:
             value = self._ask("get", jail, name)
             return None if value is None else str(value)
         if name in _FLAGS:
-            # An unset flag reads as None. A value that fail2ban does not parse as a flag reads as written.
+            # fail2ban reports an unset flag as None, and a value that it cannot parse as a flag unchanged.
             value = self._ask("get", jail, name)
             return str(str(value).lower() in ("true", "1", "yes", "on")).lower()
         if name == "journalmatch":
@@ -114,7 +117,7 @@ class Server:
         return answer
 
     def _ask(self, *words: str) -> Any:
-        """The answer; None if the server refuses the question, for example about a jail that has ended."""
+        """Return the server's answer; None if the server refuses, for example for a jail that has ended."""
         try:
             self._socket.sendall(pickle.dumps(list(words), protocol=4) + _END)
             said = bytearray()
@@ -133,7 +136,7 @@ class Server:
 
 
 class _Plain(pickle.Unpickler):
-    """An unpickler that calls nothing that the data names."""
+    """An unpickler that creates only strings and stand-ins, so that no code in the data runs."""
 
     def find_class(self, module: str, name: str) -> Any:
         return str if (module, name) == ("builtins", "str") else _StandIn
@@ -144,11 +147,11 @@ class _StandIn:
         self.parts = parts
 
     def __setstate__(self, state: object) -> None:
-        """Take no state."""
+        """Ignore the state of the pickled object."""
 
 
 def _pairs(answer: list[Any]) -> dict[str, Any]:
-    """The pairs of name and value in an answer. Everything else in it is left out."""
+    """The pairs of name and value in an answer. Other parts of fail2ban's answer are left out."""
     return {
         each[0]: each[1]
         for each in answer

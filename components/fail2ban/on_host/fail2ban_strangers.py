@@ -1,4 +1,4 @@
-"""Finds undeclared or changed files in fail2ban's folder, and says what each of them does."""
+"""Finds undeclared or changed files in fail2ban's folder, and describes the effect of each file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from portcullis.agent.strangers import Strangers
 
 _TIMEOUT = 60.0
-# What a file in each folder is. The braces stand for its name.
+# The description of a file in each folder. The braces stand for the file's name.
 _WORDS = {
     "filter.d": "the filter {}",
     "action.d": "the action {}, whose commands root runs",
@@ -26,7 +26,7 @@ _WORDS = {
 
 
 def read(machine: Machine, store: Store) -> Strangers:
-    """Return the undeclared and the changed files of the folder.
+    """Return the undeclared files and the changed files in fail2ban's folder.
 
     Raises:
         AgentError: ``unreadable``.
@@ -44,7 +44,7 @@ def read(machine: Machine, store: Store) -> Strangers:
         sections = jail_files.sections(path) if _is_of_jails(folder, path) else None
         is_told = all(path in later.get(jail, ()) for jail in sections) if sections else path in silenced
         if sections is not None and is_told and not one.changed:
-            # The declared jails already report this file and comment its lines out, or have done so.
+            # A declared jail reports this file already, or has commented its lines out.
             found[name] = replace(one, quiet=True)
             continue
         words = _sets(sections) if sections is not None else _what(folder, path)
@@ -53,7 +53,10 @@ def read(machine: Machine, store: Store) -> Strangers:
 
 
 def refusal(machine: Machine) -> str:
-    """Return the line with which fail2ban refuses its configuration; "" if it is valid or not testable."""
+    """Return fail2ban's error line if fail2ban refuses its configuration.
+
+    Return "" if fail2ban accepts its configuration, or cannot test it.
+    """
     try:
         done = machine.run(["fail2ban-client", "-t"], timeout=_TIMEOUT)
     except AgentError:

@@ -1,7 +1,7 @@
-"""The files that make up a jail: ours, and others with a section of the same name.
+"""The files that set up a jail: our own file, and other files with a section for the jail.
 
 fail2ban reads jail.conf, jail.d/*.conf, jail.local and jail.d/*.local, each group in alphabetical order. The
-value that it reads last wins (jail.conf(5), "CONFIGURATION FILES FORMAT").
+last value that fail2ban reads counts (jail.conf(5), "CONFIGURATION FILES FORMAT").
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _OPTION = re.compile(r"([^\s:=#;\[][^:=]*?)\s*[:=]\s*(.*)")
 
 
 class Line(NamedTuple):
-    """A line of a file. It has `option` and `value` if it sets an option in the requested section."""
+    """A line of a jail's file.
+
+    `option` and `value` are set if the line sets an option in the requested section.
+    """
 
     text: str
     option: str = ""
@@ -46,14 +49,17 @@ def others(folder: Path, jail: str) -> list[Path]:
 
 
 def later(folder: Path, jail: str) -> list[Path]:
-    """Those of `others` that override our file."""
+    """Return the files of `others` that override our own file."""
     ours = path_of(folder, jail)
     return [path for path in others(folder, jail) if path.suffix == ".local" and path.parent == ours.parent
             and str(path) > str(ours)]  # fmt: skip
 
 
 def lines(path: Path, jail: str) -> list[Line]:
-    """Every line of a file, none for a missing file. A line that continues a value belongs to its option."""
+    """Return every line of a jail's file.
+
+    A line that continues a value belongs to the option of that value.
+    """
     found: list[Line] = []
     inside, option = False, ""
     for text in _read(path).splitlines(keepends=True):
@@ -73,7 +79,10 @@ def lines(path: Path, jail: str) -> list[Line]:
 
 
 def options(paths: list[Path], jail: str) -> dict[str, str]:
-    """The options of a jail after reading the files in this order. One space separates words of a value."""
+    """Return the options of a jail from these files. A later file overrides an earlier file.
+
+    The words of a value are separated by one space.
+    """
     merged: dict[str, str] = {}
     for path in paths:
         here: dict[str, list[str]] = {}
@@ -87,14 +96,14 @@ def options(paths: list[Path], jail: str) -> dict[str, str]:
 
 
 def silence(path: Path, jail: str) -> None:
-    """Comment out the lines with which a file sets options of the jail. Raises `AgentError`."""
+    """Comment out the lines of a file that set options of the jail. Raises `AgentError`."""
     _rewrite(
         path, "".join(f"{mark(jail)}{line.text}" if line.option else line.text for line in lines(path, jail))
     )
 
 
 def silenced(folder: Path, jail: str) -> list[Path]:
-    """Return the files with lines that `silence` commented out. Raises `AgentError`."""
+    """Return the files that contain lines that `silence` commented out. Raises `AgentError`."""
     return [path for path in sorted((folder / "jail.d").glob("*.local")) if mark(jail) in _read(path)]
 
 
@@ -106,7 +115,7 @@ def unsilence(folder: Path, jail: str) -> None:
 
 
 def mark(jail: str) -> str:
-    """The text that `silence` puts before a line."""
+    """Return the text that `silence` puts before a line."""
     return f"#portcullis:{jail}# "
 
 
@@ -130,7 +139,7 @@ def _rewrite(path: Path, text: str) -> None:
             "invalid",
             f"{path} overrides the declared jail and is not a regular file",
             prop="overridden",
-            hint="remove it from the host",
+            hint=f"remove {path} from the host",
         )
     mode = stat.S_IMODE(status.st_mode)
     disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode, uid=status.st_uid, gid=status.st_gid)

@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record, Store
 
 _TEST = ("fail2ban-client", "-t")
-# A reload does not stop a jail that no file names any more, so that jail would go on banning. The dump lists
-# the jails that the files start.
+# A reload does not stop a jail that no file names any more, and such a jail would continue to ban.
+# `fail2ban-client --dump` lists the jails that the files start.
 _UNDO = """\
 fail2ban-client reload --restart --unban --if-exists "$1"
 fail2ban-client --dump 2>/dev/null | grep -qF "['start', '$1']" && exit 0
 fail2ban-client stop "$1" >/dev/null 2>&1 || true
 """
-# After a reboot the undo may run before the server has read its configuration.
+# After a reboot, the undo may run before fail2ban's server has read its configuration.
 _WAIT = """\
 for n in $(seq 100); do
     fail2ban-client ping && exit 0
@@ -57,15 +57,15 @@ _UP_LIMIT = 10.0  # seconds from a reload until the jail runs
 
 @dataclass(frozen=True)
 class _Found(JailFacts):
-    """The facts, and what the plan and the undo need besides.
+    """The facts of a jail, and more values that the plan and the undo need.
 
     Attributes:
-        has_file: our file exists.
+        has_file: whether our file for the jail exists.
         others: other files with a section for the jail.
-        later: those of them that override our file.
-        runs_without_us: other files enable the jail.
+        later: the files of `others` that override our file.
+        runs_without_us: whether other files enable the jail.
         banned: addresses that are banned, or will be as soon as the jail starts.
-        marks: the mark of every undeclared file in the folder, reported or not.
+        marks: a digest of every undeclared file in the folder, also of accepted files.
     """
 
     has_file: bool = False
@@ -77,14 +77,14 @@ class _Found(JailFacts):
 
 
 class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
-    """The kind ``fail2ban.jails``. The id of an item is the name of the jail."""
+    """Handles host resources of the kind ``fail2ban.jails``. The id of a resource is the name of the jail."""
 
     spec_type = JailSpec
     desired_type = JailDesired
     facts_type = JailFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Use the machine for fail2ban's paths and to run its client."""
+        """Store `machine`, which knows fail2ban's paths and runs fail2ban-client."""
         super().__init__(machine, store)
         # fail2ban tests all jails together. So only one jail changes at a time: the test of a good jail must
         # not fail because of another one.
@@ -114,7 +114,8 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         folder, jail = self._machine.fail2ban, spec.jail
         ours, later = jail_files.path_of(folder, jail), jail_files.later(folder, jail)
         content = _content(ours)
-        # The server does not tell every option. For example, it knows a filter only by its patterns.
+        # The server does not report every option. For example, it reports the patterns of a filter, but not
+        # its name.
         written = jail_files.options([ours, *later], jail)
         values = {name: written[name] for name in spec.options if name in written}
         ignored, banned, enforced = written.get("ignoreip", "").split(), remembered, True
@@ -158,7 +159,8 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
     def _with_strangers(self, spec: JailSpec, record: Record | None, facts: _Found) -> _Found:
         found = fail2ban_strangers.read(self._machine, self._store)
         told = strangers.told(found, record, spec.accepted)
-        # The test is slow because it starts Python, so it runs only if there are undeclared files.
+        # The test of the configuration is slow because it starts Python. So we test only if there are
+        # undeclared files.
         broken = fail2ban_strangers.refusal(self._machine) if told else ""
         return replace(facts, broken=broken, strangers=told, marks=strangers.marks(found))
 
@@ -171,11 +173,11 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         return Claims(paths=(str(ours),), contents=tuple(left.items()))
 
     def redacted(self, record: Record, facts: _Found) -> _Found:
-        """Hide the line of fail2ban, which may quote a file that not everybody may read."""
+        """Hide fail2ban's error line, which may quote a file that not everybody may read."""
         return replace(facts, broken="fail2ban refuses its configuration") if facts.broken else facts
 
     def plan(self, desired: JailDesired, facts: _Found) -> list[Step]:
-        # Our file is right, or about to be. So fail2ban refuses another file.
+        # Our own file is correct, or this step corrects it. So fail2ban refuses another file.
         broken = [Step("broken", facts.broken, "", WARN)] if facts.broken else []
         return self._steps(desired, facts) + broken + strangers.steps(facts.strangers)
 
@@ -210,7 +212,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         return steps
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """Whether only files of the package, unchanged, set up the jail."""
+        """Whether only unchanged files of fail2ban's package set up the jail."""
         return not facts.has_file and all(is_as_shipped(self._machine, Path(path)) for path in facts.others)
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
@@ -231,16 +233,16 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             f"the jail {desired.jail} bans {peer.address}, the address of this session, and would refuse it"
             " as soon as the jail starts",
             prop="ignoreip",
-            hint="declare this address as never banned",
+            hint="add this address to fail2ban.ignore (ignoreip in a program)",
         )
 
     def undo(self, desired: JailDesired, facts: _Found, steps: list[Step]) -> Undo | None:
-        """Return an undo that also lifts the jail's bans, because one may hit the deploying machine."""
+        """Return an undo that also lifts the jail's bans, because a ban may block the deploying machine."""
         del steps
         return self._undo(desired.jail, facts) if desired.enabled else None
 
     def undo_removal(self, desired: JailDesired, record: Record, facts: _Found) -> Undo | None:
-        """Return an undo only if other files enable the jail. Otherwise it bans nobody after the removal."""
+        """Return an undo only if other files enable the jail, because a jail that ends bans nobody."""
         del desired
         return self._undo(record.id, facts) if facts.runs_without_us else None
 
@@ -259,7 +261,9 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             if desired.enabled:
                 self._assert_can_start(desired)
             disk.sweep(ours)
-            if "before" not in work.record.extra:  # an interrupted run has already kept the earlier file
+            if (
+                "before" not in work.record.extra
+            ):  # after an interrupted run, the earlier file is already kept
                 work.record.extra["before"] = paths.keep(ours, copy)
                 work.save()
             try:
@@ -294,9 +298,10 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 state = "does not start" if desired.enabled else "does not stop"
                 raise AgentError(
                     "systemd",
-                    f"the jail {jail} {state}",
+                    f"fail2ban accepted the files of the jail {jail}, but the jail {state}",
                     prop="enabled",
-                    hint="the earlier files are back in place; see /var/log/fail2ban.log for the reason",
+                    hint="/var/log/fail2ban.log has the reason; the earlier files of the jail are back in "
+                    "place",
                 )
             time.sleep(0.1)
         peer = self._machine.peer
@@ -304,10 +309,11 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             self._wait_for_backlog(jail, peer, log)
 
     def _wait_for_backlog(self, jail: str, peer: Peer, log: Log) -> None:
-        """Wait until the jail has read the older log entries, because these may ban this session's address.
+        """Wait until the jail has read the older log entries, which may make it ban this session's address.
 
-        The fresh login alone cannot detect that: it might come just before the ban. A jail that reads the
-        journal logs when it has reached the end. On a busy host it may take seconds until it begins.
+        The login that confirms the change cannot detect such a ban, because the login may succeed just before
+        the ban. A jail that reads the journal writes a log line when it has reached the end of the journal.
+        On a busy host, the jail may begin to read the journal only after some seconds.
         """
         settle, gave_up = 3 * self._machine.settle, time.monotonic() + _BACKLOG_LIMIT
         seen, since = -1, time.monotonic()
@@ -323,17 +329,20 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             if _in_any(peer.address, banned):
                 raise AgentError(
                     "lock-out",
-                    f"the jail {jail} bans {peer.address}, the address of this session, for failures that"
-                    " were logged before",
+                    f"the jail {jail} bans {peer.address}, the address of this session, because of "
+                    "older failures in the log",
                     prop="ignoreip",
-                    hint="declare this address as never banned; the earlier files are back in place",
+                    hint=(
+                        "add this address to the setting fail2ban.ignore, or to ignoreip of a Fail2banJail; "
+                        "the earlier files of the jail are back in place"
+                    ),
                 )
             if failed != seen or reads_on:
                 seen, since = failed, time.monotonic()
             time.sleep(settle / 12)
 
     def _assert_can_start(self, desired: JailDesired) -> None:
-        """Check that the server runs and the log files exist, which a jail needs."""
+        """Check that the server runs and that the jail's log files exist."""
         for pattern in desired.options.get("logpath", "").split():
             journal = desired.options.get("backend") == "systemd"
             if not journal and not glob.glob(pattern):  # noqa: PTH207 - an absolute pattern
@@ -341,7 +350,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                     "invalid",
                     f"no file matches {pattern}, and fail2ban does not start if a jail's log file is missing",
                     prop="options",
-                    hint="depend on the package or service that creates the file",
+                    hint="add the resource that creates the log file to the `depends_on` of the jail",
                 )
         deadline = time.monotonic() + _START_LIMIT
         active = ["systemctl", "is-active", "--quiet", "fail2ban.service"]
@@ -355,12 +364,12 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                     "systemd",
                     "fail2ban does not run on the host",
                     prop="enabled",
-                    hint="declare the Service fail2ban.service, and let the jail depend on it",
+                    hint="declare a `Service` fail2ban.service, and add it to the `depends_on` of the jail",
                 )
             time.sleep(0.1)
 
     def remove(self, desired: JailDesired, record: Record, folder: Path) -> str:
-        """Remove our file. The jail then ends, or runs on with the files of somebody else."""
+        """Remove our file for the jail. Then the jail ends, or continues with other files that set it up."""
         jail = record.id
         ours = jail_files.path_of(self._machine.fail2ban, jail)
         with self._one_at_a_time:
@@ -395,31 +404,31 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 "test-failed",
                 f"{' '.join(argv)} refuses the jail (exit code {done.code})",
                 prop="content",
-                hint="the earlier files are back in place",
+                hint="the earlier files of the jail are back in place",
                 detail="\n".join(done.text.splitlines()[-20:]),
             )
         return done.code == 0
 
 
 def _reload(jail: str, *how: str) -> tuple[str, ...]:
-    """The command that restarts one jail, starts a new one, or stops one that is off.
+    """Return the command that restarts a running jail, starts a new jail, or stops a jail that is off.
 
-    A plain reload keeps an option that the file no longer has, and the firewall's rule for the old port
-    (measured with 1.0.2 and 1.1.0). After a restart, bans come back from the database and failures from the
-    log.
+    Without `--restart`, a reload keeps an option that is no longer in the file. Such a reload also keeps the
+    firewall's rule for the old port (measured with 1.0.2 and 1.1.0). After a restart, bans come back from the
+    database and failures from the log.
     """
     return ("fail2ban-client", "reload", "--restart", *how, "--if-exists", jail)
 
 
 def _running_value(server: Server, jail: str, name: str, declared: str) -> str | None:
-    """The value that the server runs with. If it means the same as the declared one, the declared text."""
+    """Return the running server's value of an option, or the declared text if both mean the same."""
     if name == "logpath":
         files = set(server.files(jail))
         same = files == {path for pattern in declared.split() for path in glob.glob(pattern)}  # noqa: PTH207
         return declared if same else " ".join(sorted(files))
     value = server.option(jail, name)
     if name == "banaction" and value == declared.partition("[")[0]:
-        return None  # the server tells only the name, and the file has the parameters
+        return None  # the server reports only the name, and the file also has the parameters
     return value
 
 

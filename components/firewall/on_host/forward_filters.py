@@ -45,7 +45,7 @@ _TEXTS = ("table", "file", "unit")
 
 @dataclass(frozen=True)
 class _Found(ForwardFilterFacts):
-    """The facts, and the text of the table in the kernel ("" if it has none), for undo and removal."""
+    """The facts, and the text of the kernel's table for the undo and the removal; "" if there is no table."""
 
     live: str = ""
 
@@ -53,14 +53,14 @@ class _Found(ForwardFilterFacts):
 class ForwardFilters(
     Guarded[ForwardFilterDesired, _Found], Kind[ForwardFilterSpec, ForwardFilterDesired, _Found]
 ):
-    """The kind ``firewall.forward_filters``. A host has one item of it."""
+    """Handles the host resource of the kind ``firewall.forward_filters``. A host has one such resource."""
 
     spec_type = ForwardFilterSpec
     desired_type = ForwardFilterDesired
     facts_type = ForwardFilterFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Use the machine for its paths and to run nft and systemctl."""
+        """Store `machine`, which knows the paths of files and runs nft and systemctl."""
         super().__init__(machine, store)
         self._files = Files(machine, store)
         self._file, self._unit = machine.filter_file, machine.units / UNIT
@@ -82,7 +82,7 @@ class ForwardFilters(
         return steps + compare(desired, facts, ("boot", "permissions"), "set")
 
     def obstacle(self, desired: ForwardFilterDesired, facts: _Found) -> AgentError | None:
-        """Refuse while nftables.service is enabled. It would flush our table, and is not ours to disable."""
+        """Refuse the filter while nftables.service is enabled, because that service flushes all tables."""
         if not facts.conflict:
             return None
         return AgentError(
@@ -94,7 +94,7 @@ class ForwardFilters(
         )
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        """Keep an earlier table of this name, which seldom exists."""
+        """Record an existing table of the same name, to restore it later. Hosts seldom have such a table."""
         return {
             "type": "filter",
             "table": facts.live,
@@ -118,7 +118,7 @@ class ForwardFilters(
         self._systemctl("reload-or-restart", UNIT)
 
     def remove(self, desired: ForwardFilterDesired, record: Record, folder: Path) -> str:
-        """Remove the table, its file and its unit. The rest of the ruleset stays."""
+        """Remove the table, its file and its unit. All other tables of nftables stay."""
         kept = record.original
         there = self._facts()
         if there.unit != ABSENT:
@@ -147,20 +147,24 @@ class ForwardFilters(
         steps: list[Step],
         peer: Peer | None,
     ) -> AgentError | None:
-        """Return None: the filter does not see sessions of the host's own sshd.
+        """Return None: the packets of a session with the host's own sshd do not go through the filter.
 
-        Sessions through a container or a virtual machine of this host depend on the fresh login.
+        A session may pass through a container or a virtual machine of this host. Only a new login shows
+        whether the filter lets such a session through.
         """
         return None
 
     def undo(self, desired: ForwardFilterDesired, facts: _Found, steps: list[Step]) -> Undo | None:
-        """Return an undo only for a changed table, because nothing else can cut anybody off."""
+        """Return an undo only for a changed table, because other changes cannot lock anybody out."""
         if all(step.prop != "table" for step in steps):
             return None
         return self._undo(facts)
 
     def undo_removal(self, desired: ForwardFilterDesired, record: Record, facts: _Found) -> Undo | None:
-        """Return an undo only if an earlier table comes back. Otherwise the removal only opens the host."""
+        """Return an undo only if an earlier table comes back.
+
+        Without an earlier table, no filter remains after the removal, so nobody is locked out.
+        """
         return self._undo(facts) if record.original["table"] else None
 
     def _undo(self, facts: _Found) -> Undo:
@@ -204,10 +208,10 @@ class ForwardFilters(
             return done.out, done.out
         if "No such file or directory" in done.err:
             return "", ABSENT
-        raise AgentError("unreadable", "nft cannot list the table", prop="table", detail=done.text)
+        raise AgentError("unreadable", f"nft cannot list the table `{TABLE}`", prop="table", detail=done.text)
 
     def _text(self, path: Path) -> tuple[str, str]:
-        """The text of a file, and its owner, group and mode. `ABSENT` and "" for a missing file."""
+        """Return the text of a file, and its owner, group and mode; `ABSENT` and "" for a missing file."""
         answer = self._files.facts([(FileSpec(str(path)), None)])[0]
         if isinstance(answer, AgentError):
             raise answer
@@ -225,9 +229,9 @@ class ForwardFilters(
         if done.code:
             raise AgentError(
                 "test-failed",
-                "nft refuses the table",
+                f"nft refuses the table `{TABLE}`",
                 prop="table",
-                hint="the kernel may lack a module (nft_fib, nft_ct)",
+                hint="check whether the host's kernel has the modules nft_fib and nft_ct",
                 detail=done.text.replace(str(path), str(self._file)),
             )
 
@@ -236,7 +240,7 @@ class ForwardFilters(
             pass
 
     def _remove_folder(self) -> None:
-        """Remove the folder if it is empty. Other parts may have files in it."""
+        """Remove the folder only if it is empty, because other parts may have files in it."""
         with disk.removing(self._file.parent) as place, contextlib.suppress(OSError):
             os.rmdir(place.name, dir_fd=place.folder)
 
@@ -247,7 +251,7 @@ class ForwardFilters(
             said = journal.last_lines(self._machine, UNIT, since=since) if UNIT in words else ""
             raise AgentError(
                 "systemd",
-                f"systemctl {' '.join(words)} failed",
+                f"the command `systemctl {' '.join(words)}` failed",
                 prop="boot",
                 detail="\n".join(part for part in (said, done.text) if part),
             )
@@ -260,7 +264,7 @@ class ForwardFilters(
 
 
 def _reload(listing: str) -> str:
-    """The commands that replace the present table, if any, with the table `listing`."""
+    """Return nft's commands that replace the present table, if there is one, with the table `listing`."""
     return f"table {TABLE}\ndelete table {TABLE}\n{listing}"
 
 

@@ -1,4 +1,7 @@
-"""ufw as one policy: its defaults, logging and all its rules, in its files and in the kernel."""
+"""The agent's code for ufw's policy.
+
+It reads and changes the defaults, the logging and all rules, both in ufw's files and in the kernel.
+"""
 
 from __future__ import annotations
 
@@ -58,12 +61,12 @@ _NO_FILES = Files(
 
 @dataclass(frozen=True)
 class _Found(UfwPolicyFacts):
-    """The facts, and what the plan and the undo need besides.
+    """The facts of ufw, and more values that the plan and the undo need.
 
     Attributes:
         files: the content of ufw's files.
-        found: how the kernel differs from the files, by family.
-        details: how each altered file differs from the shipped one.
+        found: the differences between the kernel and the files, by address family.
+        details: the difference of each altered file from the shipped file.
     """
 
     files: Files = _NO_FILES
@@ -72,28 +75,31 @@ class _Found(UfwPolicyFacts):
 
 
 class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPolicyDesired, _Found]):
-    """The kind ``firewall.ufw``. A host has one item of it."""
+    """Handles the host resource of the kind ``firewall.ufw``. A host has one such resource."""
 
     spec_type = UfwPolicySpec
     desired_type = UfwPolicyDesired
     facts_type = UfwPolicyFacts
 
     def claims(self, record: Record) -> Claims:
-        """Claim ufw's files, except custom ones, which the inventory reports."""
+        """Claim ufw's files, except custom files, which the inventory reports."""
         custom = set(record.spec.get("custom", ()))
         own = [name for name in (*SHIPPED, *RULES, "ufw.conf") if name not in custom]
         folder = self._machine.ufw
         return Claims(paths=(*(str(folder / name) for name in own), str(folder.parent / "default" / "ufw")))
 
     def facts(self, questions: Sequence[Question[UfwPolicySpec]]) -> Answers[_Found]:
-        """Read ufw's files and the kernel's rules with two short programs, or with none without ufw."""
+        """Read ufw's files and the kernel's rules.
+
+        The programs iptables-save and ip6tables-save print the kernel's rules.
+        """
         return each(lambda spec, _: self._read(spec.custom), questions)
 
     def plan(self, desired: UfwPolicyDesired, facts: _Found) -> list[Step]:
-        """Return a step for each rule that differs."""
+        """Return a step for each rule, file or setting of ufw that differs."""
         if not facts.exists:
             return [Step("enabled", "absent", "ufw installed", "install")]
-        steps = []  # rules come first, because a refusal names the first step
+        steps = []  # steps of rules come first, because a refusal names the first step
         have, want = facts.rules, desired.rules
         for name in sorted({*have, *want}):
             old, new = have.get(name), want.get(name)
@@ -115,7 +121,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         steps += compare(desired, facts, ("logging", "enabled"), "set")
         if facts.order != "ok":
             steps.append(Step("order", facts.order, "ok", "move"))
-        # Switching ufw on or off also updates the kernel.
+        # A command that switches ufw on or off also updates the kernel.
         if facts.live != "ok" and facts.enabled == desired.enabled:
             steps.append(Step("live", facts.live, "ok", "reload"))
         return steps
@@ -130,12 +136,12 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
                     "conflict",
                     f"{name} is the SSH server's own rule",
                     prop="rules",
-                    hint="remove it here: the SshServer resource declares this rule and updates its port",
+                    hint="remove the rule here: the SshServer resource declares it and updates its port",
                 )
         return None
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """Whether ufw is off and as the package left it. Rules of the SSH server do not count."""
+        """Whether ufw is off and has the package's settings. Rules of the SSH server do not count."""
         return (
             not facts.enabled
             and not facts.rules
@@ -170,7 +176,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         }
 
     def apply(self, desired: UfwPolicyDesired, steps: list[Step], work: Work) -> None:
-        """Add the rules before the defaults close anything."""
+        """Change the rules first and then the defaults, so that no declared port is closed in between."""
         if not steps:
             return
         with ALONE:
@@ -180,7 +186,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
                     "invalid",
                     "ufw is not installed on the host",
                     prop="enabled",
-                    hint="depend on Packages that name ufw",
+                    hint="add a `Packages` resource with ufw to the `depends_on` of the firewall policy",
                 )
             if facts.enabled and not desired.enabled:
                 self._ufw("--force", "disable")
@@ -197,7 +203,10 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             self._repair_kernel()
 
     def remove(self, desired: UfwPolicyDesired, record: Record, folder: Path) -> str:
-        """Restore the earlier rules and settings, in their order. The SSH server's rule stays."""
+        """Restore the earlier settings, and the earlier rules in their earlier order.
+
+        The rule of the SSH server stays.
+        """
         custom = desired.custom_files or ()
         with ALONE:
             facts = self._read(custom)
@@ -228,14 +237,15 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
     def preflight(
         self, desired: UfwPolicyDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> AgentError | None:
-        """Evaluate the new rules for the next login from the same address."""
+        """Check that the new rules accept the next login from the address of this session."""
         if peer is None or not desired.enabled or not facts.exists or not any(map(_can_lock_out, steps)):
             return None
         if peer.address.is_loopback:
-            return None  # ufw accepts all of lo
+            return None  # ufw accepts all packets on the interface lo
         family = str(peer.address.version)
         ssh = [rule for rule in facts.files.rules[family] if rule.is_ssh]
-        # Take the port from the SSH server's rule if it exists: sshd may have moved since this session began.
+        # Take the port from the SSH server's rule if there is one, because sshd may have moved since this
+        # session began.
         moved = [int(rule.match.dport) for rule in ssh if rule.match.dport.isdecimal()]
         if moved and peer.server_port not in moved:
             peer = replace(peer, server_port=moved[0])
@@ -272,7 +282,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         return self._undo(facts)
 
     def undo_removal(self, desired: UfwPolicyDesired, record: Record, facts: _Found) -> Undo | None:
-        """Return an undo only if ufw stays on. Switching ufw off cuts nobody off."""
+        """Return an undo only if ufw stays on. If ufw is switched off, nobody loses access."""
         if not facts.exists or not record.original.get("enabled"):
             return None
         return self._undo(facts)
@@ -287,8 +297,8 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             return Undo(paths, (("ufw", "--force", "disable"),))
         if ufw_kernel.may_reload(facts.files, facts.found, self._machine.peer):
             return Undo(paths, (("ufw", "reload"),))
-        # The kernel differed from the files, and this session may depend on that. So the undo restores the
-        # files and leaves the kernel open. The next preview shows it.
+        # The kernel differed from the files, and this session may depend on the difference. So the undo
+        # restores the files and leaves the kernel open. The next preview shows the open kernel.
         return Undo(paths, ((_INIT, "force-stop"),))
 
     # Steps --------------------------------------------------------------------------------------------------
@@ -309,7 +319,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             rules=merged(files.rules, families),
             settings=files.settings,
             altered=files.altered,
-            order=f"{_named(wrong[1])} stands after {_named(wrong[0])}" if wrong else "ok",
+            order=f"{_named(wrong[1])} comes after {_named(wrong[0])}" if wrong else "ok",
             live=ufw_kernel.live_text(found),
             files=files,
             found=found,
@@ -325,7 +335,7 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
         for family, findings in found.items():
             for words in findings.open:
                 ufw(self._machine, [_TABLES[family], "-D", "INPUT", *words])
-            # A reload does not add jumps from INPUT, OUTPUT and FORWARD to chains that exist already.
+            # A reload of ufw does not add jumps from INPUT, OUTPUT and FORWARD to chains that exist already.
             for hook, chain in findings.unhooked:
                 ufw(self._machine, [_TABLES[family], "-A", hook, "-j", chain])
         if files.enabled:
@@ -334,7 +344,10 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
             self._ufw("--force", "disable")
 
     def _apply_settings(self, facts: _Found, wanted: UfwPolicyDesired, *, changed: bool = False) -> None:
-        """Write the settings, and make the kernel match the files: ufw's commands fail on missing chains."""
+        """Write the settings, and make the kernel match ufw's files.
+
+        ufw's commands need the chains of these files.
+        """
         different = {k: v for k, v in wanted.settings.items() if facts.settings[k] != v}
         if different:
             ufw_files.change_settings(self._machine, different)
@@ -356,7 +369,10 @@ class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPoli
 
 
 def _policy_of(kept: Mapping[str, Any]) -> UfwPolicyDesired:
-    """The policy in a record, without its rules. The package's own policy if the record has none."""
+    """Return the recorded policy, but without rules.
+
+    If no policy is recorded, return the policy of ufw's package.
+    """
     if kept.get("type") != "policy":
         return UfwPolicyDesired(enabled=False, logging="low", defaults=DEFAULTS, rules={}, settings=SETTINGS)
     return UfwPolicyDesired(
@@ -377,7 +393,10 @@ def _named(rule: Rule) -> str:
 
 
 def _can_lock_out(step: Step) -> bool:
-    """Whether a step could lock somebody out. A comment, a log level or another open port cannot."""
+    """Whether a step could lock somebody out.
+
+    A new comment, log level or open port cannot lock anybody out.
+    """
     if step.prop.startswith("rules["):
         old, new = step.have.split()[0], step.want.split()[0]
         return new not in (old, "allow") and (new, old) not in (("absent", "deny"), ("absent", "reject"))

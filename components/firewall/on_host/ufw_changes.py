@@ -1,4 +1,4 @@
-"""The fewest ufw commands that turn the present rules into the declared ones, without a reset."""
+"""Finds the fewest ufw commands that turn the present rules into the declared ones, without a reset."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _Lists = Dict[str, List["Rule"]]
 
 
 def commands(have: Rules, want: Rules, families: Sequence[Family]) -> Commands:
-    """Return the commands that turn `have` into `want`, with refusing rules before allowing ones.
+    """Return the commands that turn `have` into `want`, with refusing rules before allowing rules.
 
-    Rules of the SSH server in `have` stay where they are. The order of `want` does not matter.
+    Rules of the SSH server in `have` stay where they are. The order of the rules in `want` does not matter.
 
     Args:
         have: the rules in ufw's files.
         want: the declared rules.
-        families: the families of the host. It may lack IPv6.
+        families: the address families of the host, which may lack IPv6.
     """
     plan = _Plan(have, families)
     wanted = {f: {str(rule.match): rule for rule in want[f]} for f in families}
@@ -38,7 +38,10 @@ def commands(have: Rules, want: Rules, families: Sequence[Family]) -> Commands:
 
 
 def restoration(have: Rules, original: Rules, families: Sequence[Family]) -> Commands:
-    """Return the commands that turn `have` back into `original`, in its order. Rules for SSH stay."""
+    """Return the commands that restore the rules of `original`, in their order.
+
+    Rules of the SSH server stay.
+    """
     plan = _Plan(have, families)
     theirs = {f: {str(rule.match) for rule in have[f] if rule.is_ssh} for f in families}
     kept = {f: [r for r in original[f] if str(r.match) not in theirs[f] and not r.is_ssh] for f in families}
@@ -52,7 +55,7 @@ def restoration(have: Rules, original: Rules, families: Sequence[Family]) -> Com
 
 
 def misplaced(rules: Sequence[Rule]) -> tuple[Rule, Rule] | None:
-    """The first two rules in a wrong order that matters: the earlier one takes packets of the later one."""
+    """Return the first two rules in the wrong order: the earlier one matches packets of the later one."""
     found = None
     for number, later in enumerate(rules):
         if later.is_ssh or (found and found[1].rank <= later.rank):
@@ -70,12 +73,12 @@ def _must_go(rule: Rule, wanted: Rule | None) -> bool:
 
 
 def _only(rule: Rule, family: Family) -> Family:
-    """The family to name in a command; "" if the rule's addresses already tell the family."""
+    """Return the address family to name in a command; "" if the addresses of the rule already imply it."""
     return family if len(rule.match.families) > 1 else ""
 
 
 class _Plan:
-    """The commands so far, and the rules as they will be after them."""
+    """The ufw commands that are planned so far, and the rules that ufw has after these commands."""
 
     def __init__(self, have: Rules, families: Sequence[Family]) -> None:
         self._lists: _Lists = {f: list(have[f]) for f in families}
@@ -104,7 +107,10 @@ class _Plan:
                 seen.add(str(rule.match))
 
     def change(self, wanted: dict[Family, dict[str, Rule]]) -> None:
-        """Change action, logging or comment of rules that keep their place. ufw changes them in place."""
+        """Change the action, logging or comment of rules whose match stays the same.
+
+        ufw changes such rules without moving them.
+        """
         done: set[tuple[str, ...]] = set()
         for family, rules in self._lists.items():
             for number, rule in enumerate(rules):
@@ -141,7 +147,7 @@ class _Plan:
                     self._insert(rule, family)
 
     def sort(self) -> None:
-        """Move refusing rules before allowing ones, only where their order matters."""
+        """Move refusing rules before allowing rules, if both match the same packets."""
         for family, rules in self._lists.items():
             for _ in range(2 * len(rules) + 1):
                 wrong = misplaced(rules)
@@ -160,7 +166,7 @@ class _Plan:
         if place == len(rules):
             verb: tuple[str, ...] = ()
         else:
-            # ufw numbers the IPv6 rules after the IPv4 ones.
+            # ufw numbers the IPv6 rules after the IPv4 rules.
             before = len(self._lists["4"]) if family == FAMILIES[1] else 0
             verb = ("insert", str(before + place + 1))
         self.commands.append(rule.argv(*verb, family=_only(rule, family)))

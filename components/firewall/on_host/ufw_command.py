@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
 
 ALONE = threading.RLock()
-"""The lock for commands that belong together, because rules have numbers and two resources write them."""
+"""The lock for a sequence of commands: commands name rules by number, and the commands of another resource
+could change the numbers."""
 
 _TIMEOUT = 120.0
 
 
 def ufw(machine: Machine, argv: Sequence[str]) -> None:
-    """Run a command of ufw, or of a tool that it needs. Raises `AgentError` (``ufw``)."""
+    """Run a command of ufw, or of a tool that ufw needs. Raises `AgentError` with the code ``ufw``."""
     with ALONE:
         done = machine.run(argv, timeout=_TIMEOUT)
     if done.code:
-        raise AgentError("ufw", f"`{' '.join(argv)}` failed", detail=done.text)
+        raise AgentError("ufw", f"the command `{' '.join(argv)}` failed", detail=done.text)

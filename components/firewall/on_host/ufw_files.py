@@ -1,4 +1,4 @@
-"""ufw's files: reads them, compares them with the shipped ones, and changes settings in them."""
+"""Reads ufw's files, compares them with the shipped files, and changes settings in them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Files:
 
     Attributes:
         enabled: whether ufw's configuration says that it runs and starts at boot.
-        logging: the log level.
-        defaults: what happens to packets that no rule matches, by direction.
+        logging: the level of ufw's log.
+        defaults: the action for packets that no rule matches, by direction.
         settings: the present values of the keys of `SETTINGS`.
-        altered: files that are not as shipped: name → ``changed`` or ``absent``.
-        rules: the rules of each family, in order.
+        altered: files that differ from the package's files: name → ``changed`` or ``absent``.
+        rules: the rules of each address family, in order.
         texts: the texts of the files that ufw loads into the kernel, by name.
     """
 
@@ -52,12 +52,12 @@ class Files:
     texts: Dict[str, str]
 
     def loaded(self, family: str) -> list[str]:
-        """The texts of one family in the order in which ufw loads them."""
+        """Return the texts of one address family, in the order in which ufw loads these files."""
         return [self.texts[f"{name}{SUFFIX[family]}.rules"] for name in ("before", "after", "user")]
 
 
 def read(machine: Machine, custom: Collection[str]) -> Files:
-    """Read all files. Raises `AgentError` (``unreadable``)."""
+    """Read all files of ufw. Raises `AgentError` (``unreadable``)."""
     conf = _settings(_text(machine.ufw / "ufw.conf"))
     defaults = _settings(_text(machine.ufw.parent / "default" / "ufw"))
     texts = {name: _text(machine.ufw / name) for name in (*SHIPPED, *RULES)}
@@ -91,32 +91,33 @@ def read(machine: Machine, custom: Collection[str]) -> Files:
 
 
 def template(machine: Machine, name: str) -> Path:
-    """The package's own copy, from which the installation made the file."""
+    """Return the path of the unchanged copy that ufw's package keeps of a file."""
     return machine.ufw_shipped / name if name.endswith(".init") else machine.ufw_shipped / "iptables" / name
 
 
 def difference(machine: Machine, name: str, text: str) -> str:
-    """How a file differs from the shipped one, as a text for people."""
+    """Return the difference between a file and the shipped file, as a text for people."""
     return text_diff(text, _text(template(machine, name)), str(machine.ufw / name))
 
 
 def ship(machine: Machine, name: str) -> None:
-    """Put the package's own file back. Raises `AgentError`."""
+    """Replace a file of ufw by the package's own copy. Raises `AgentError`."""
     put(machine, name, _text(template(machine, name)))
 
 
 def put(machine: Machine, name: str, text: str) -> None:
-    """Write one of the files, with the mode that the package gives it. Raises `AgentError`."""
+    """Write one of ufw's files, with the mode that the package gives the file. Raises `AgentError`."""
     disk.write(machine.ufw / name, text.encode("utf-8", "surrogateescape"), mode=0o640)
 
 
 def change_settings(machine: Machine, wanted: Mapping[str, str]) -> None:
-    """Set variables in /etc/default/ufw and keep its other lines. Raises `AgentError`."""
+    """Set variables in /etc/default/ufw, and keep the other lines of the file. Raises `AgentError`."""
     path = machine.ufw.parent / "default" / "ufw"
     text = _text(path)
     for key, value in wanted.items():
         pattern = re.compile(rf"^{key}=.*$", re.MULTILINE)
-        # ufw, and the shell that starts it, use the last line of a variable. All its lines get the value.
+        # ufw and the shell that starts it use the last line of a variable. We write the value into every line
+        # of the variable.
         text, count = pattern.subn(f"{key}={value}", text)
         text += "" if count else f"{key}={value}\n"
     try:
@@ -130,14 +131,14 @@ def change_settings(machine: Machine, wanted: Mapping[str, str]) -> None:
 
 
 def _settings(text: str) -> dict[str, str]:
-    """The values of the ``KEY="value"`` lines in a file that a shell sources."""
+    """Return the values of the ``KEY="value"`` lines in a file that a shell sources."""
     return {
         match[1]: match[3] for match in re.finditer(r"^(\w+)=([\"']?)([^\"'\n]*)\2\s*$", text, re.MULTILINE)
     }
 
 
 def _text(path: Path) -> str:
-    """The text of a file, "" for a missing file. Raises `AgentError` (``unreadable``)."""
+    """Return the text of a file; "" for a missing file. Raises `AgentError` (``unreadable``)."""
     try:
         return path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:

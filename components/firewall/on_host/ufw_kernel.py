@@ -1,4 +1,4 @@
-"""ufw's rules in the kernel: whether they match its files, and whether loading the files is safe."""
+"""Checks whether the rules in the kernel match ufw's files, and whether an undo may load the files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ _TIMEOUT = 30.0
 
 
 def families(machine: Machine) -> tuple[str, ...]:
-    """The families that the kernel has. ufw checks the same path (ufw/backend.py, use_ipv6)."""
+    """Return the address families of the kernel. ufw checks the same path (ufw/backend.py, use_ipv6)."""
     return FAMILIES if (machine.proc_sys / "net" / "ipv6").exists() else FAMILIES[:1]
 
 
 def differences(machine: Machine, files: Files) -> dict[str, Findings]:
-    """How the kernel's rules differ from `files`, by family. Raises `AgentError` (``unreadable``)."""
+    """Return the differences of the kernel's rules from `files`, by address family.
+
+    Raises `AgentError` (``unreadable``).
+    """
     found = {}
     for family in families(machine):
         if family != FAMILIES[0] and not _filters(files, family):
@@ -35,7 +38,10 @@ def differences(machine: Machine, files: Files) -> dict[str, Findings]:
         done = machine.run([_SAVE[family], "-t", "filter"], timeout=_TIMEOUT)
         if done.code:
             raise AgentError(
-                "unreadable", "the host cannot list the kernel's rules", prop="live", detail=done.text
+                "unreadable",
+                "the host cannot list the firewall rules in the kernel",
+                prop="live",
+                detail=done.text,
             )
         if files.enabled:
             found[family] = ufw_live.compare(done.out, files.loaded(family), _PREFIX[family], files.defaults)
@@ -47,27 +53,28 @@ def differences(machine: Machine, files: Files) -> dict[str, Findings]:
 
 
 def live_text(found: dict[str, Findings]) -> str:
-    """The property `live`: ``ok``, or the differences."""
+    """Return the value of the property `live`: ``ok``, or the differences."""
     return "; ".join(f.text for f in found.values() if f.differences) or "ok"
 
 
 def may_reload(files: Files, found: dict[str, Findings], peer: Peer | None) -> bool:
-    """Whether an undo may let ufw load `files`. Both `files` and `found` are from before the change.
+    """Whether an undo may let ufw load `files`. `files` and `found` describe the host before the change.
 
-    It may if the kernel's rules matched the files. If they did not, the session may depend on the difference.
-    Then the files themselves have to let the deploying machine in. If that is uncertain, the answer is no.
+    The undo may load the files if the kernel's rules matched the files. If the kernel's rules differed, the
+    present session may depend on the difference. Then the files must accept a login from the deploying
+    machine. If it is unknown whether the files accept the login, the result is false.
     """
     if not any(findings.differences for findings in found.values()):
         return True
-    # If INPUT was flushed, a reload would lock everybody out: it closes INPUT, and adds jumps only to chains
-    # that it creates itself.
+    # If INPUT was flushed, a reload of ufw would lock everybody out. A reload closes INPUT, and adds jumps
+    # only to chains that it creates itself.
     if any(findings.loose for findings in found.values()):
         return False
     return peer is not None and _admits(files, peer)
 
 
 def packet_of(peer: Peer) -> Match:
-    """The packet that begins the next login from the same address."""
+    """Return the first packet of the next login from the address of this session."""
     return Match(
         proto="tcp", dport=str(peer.server_port), dst=str(peer.server_address), src=str(peer.address)
     )
@@ -75,7 +82,7 @@ def packet_of(peer: Peer) -> Match:
 
 def _admits(files: Files, peer: Peer) -> bool:
     if peer.address.is_loopback:
-        return True  # ufw accepts all of lo
+        return True  # ufw accepts all packets on the interface lo
     family = str(peer.address.version)
     if f"before{SUFFIX[family]}.rules" in files.altered or not _filters(files, family):
         return False
@@ -84,7 +91,9 @@ def _admits(files: Files, peer: Peer) -> bool:
         if overlap(match, packet_of(peer)):
             if rule.rank == RANKS["deny"]:
                 return False
-            if match == rule.match:  # the interface of the packet is not known
+            if (
+                match == rule.match
+            ):  # a rule for an interface may not match, because the packet's interface is unknown
                 return True
     return files.defaults["incoming"] == "allow"
 

@@ -1,7 +1,7 @@
-"""Compares the kernel's rules, as ``iptables-save`` prints them, with ufw's files. Pure functions of text.
+"""Compares the kernel's rules, as ``iptables-save`` prints them, with ufw's files.
 
-Somebody may have flushed a chain, set a policy, or added a rule that bypasses ufw. `ufw status` does not
-show that.
+The functions of this module do no I/O. Somebody may have flushed a chain, set a policy, or added a rule that
+bypasses ufw. The command `ufw status` shows no such change.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _HOOKS = ("INPUT", "OUTPUT", "FORWARD")
 _PRIMARY = ("before-logging", "before", "after", "after-logging", "reject", "track")
 _POLICIES = {"allow": "ACCEPT", "deny": "DROP", "reject": "DROP"}
 _DIRECTIONS = {"INPUT": "incoming", "OUTPUT": "outgoing", "FORWARD": "routed"}
-# The options that are compared. Each release of iptables spells the others (limits, types of ICMP messages,
-# modules) differently, so they are left out on both sides.
+# The options that are compared. Each release of iptables spells other options (limits, types of ICMP
+# messages, modules) differently, so other options are left out on both sides.
 _TELLING = {
     "-s": "source", "-d": "destination", "-i": "in", "-o": "out", "-p": "protocol", "--dport": "to",
     "--dports": "to", "--sport": "from", "--sports": "from", "--ctstate": "state", "-j": "target",
@@ -40,18 +40,19 @@ class Saved:
     """The filter table in the output of ``iptables-save``."""
 
     policies: Dict[str, str] = field(default_factory=dict)
-    chains: Dict[str, List[str]] = field(default_factory=dict)  # the rest of each rule, after its chain
+    chains: Dict[str, List[str]] = field(default_factory=dict)  # each rule without the name of its chain
 
 
 @dataclass
 class Findings:
-    """How the kernel differs from the files.
+    """The differences between the kernel's rules and ufw's files.
 
     Attributes:
         differences: each difference, as a text for people.
-        loose: a built-in chain lacks a jump to one of ufw's chains. A reload does not add it.
+        loose: whether a built-in chain lacks a jump to one of ufw's chains. A reload of ufw does not add this
+            jump.
         unhooked: the missing jumps to existing chains: built-in chain and ufw's chain.
-        open: the words of each accepting rule in INPUT. A reload does not remove it.
+        open: the words of each accepting rule in INPUT. A reload of ufw does not remove such a rule.
     """
 
     differences: List[str] = field(default_factory=list)
@@ -61,7 +62,7 @@ class Findings:
 
     @property
     def text(self) -> str:
-        """The property `live`: ``ok``, or the differences in one line."""
+        """Return the value of the property `live`: ``ok``, or the differences in one line."""
         if not self.differences:
             return "ok"
         more = f"; and {len(self.differences) - _SHOWN} more" if len(self.differences) > _SHOWN else ""
@@ -78,7 +79,7 @@ def parse_saved(text: str) -> Saved:
         elif table != "filter":
             continue
         elif line.startswith(":"):
-            # Somebody may have edited the file and cut a line off. ufw itself refuses such a line.
+            # Somebody may have edited the file and truncated a line. ufw itself refuses such a line.
             name, _, rest = line[1:].partition(" ")
             found.policies[name] = rest.partition(" ")[0]
             found.chains.setdefault(name, [])
@@ -90,12 +91,12 @@ def parse_saved(text: str) -> Saved:
 
 
 def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str, str]) -> Findings:
-    """Compare the kernel of one family with ufw's files.
+    """Compare the kernel's rules of one address family with ufw's files.
 
     Args:
         saved: output of ``iptables-save -t filter`` or ``ip6tables-save -t filter``.
-        files: the text of before, after and user rules, in this order.
-        prefix: how the chains of this family begin, ``ufw`` or ``ufw6``.
+        files: the texts of ufw's files with before, after and user rules, in this order.
+        prefix: the prefix of the chains of this address family, ``ufw`` or ``ufw6``.
         defaults: the policies by direction.
     """
     live, found = parse_saved(saved), Findings()
@@ -106,7 +107,7 @@ def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str
         return found
     for hook in _HOOKS:
         want, have = _policy(defaults[_DIRECTIONS[hook]]), live.policies.get(hook, "ACCEPT")
-        # Docker itself closes FORWARD. A policy stricter than the declared one is no difference.
+        # Docker itself closes FORWARD. A policy that is stricter than the declared policy is no difference.
         if have != want and (hook, want) != ("FORWARD", "ACCEPT"):
             found.differences.append(f"{tool}: the policy of {hook} is {have}, not {want}")
         hooked = {dict(_line(rule)).get("target") for rule in live.chains.get(hook, ())}
@@ -170,13 +171,16 @@ def _logs(line: Line) -> bool:
 
 
 def _policy(default: str) -> str:
-    """The kernel's word for a policy. An unknown word, which somebody wrote by hand, counts as DROP."""
+    """Return the kernel's word for a policy.
+
+    An unknown word, which somebody wrote by hand, counts as DROP.
+    """
     return _POLICIES.get(default, "DROP")
 
 
 def _line(rule: str) -> Line:
-    """The match and target of a rule, in one spelling."""
-    # Only rules that log have quotes. Splitting words as a shell does costs ten times as much.
+    """Return the match and the target of a rule, in one spelling."""
+    # Only rules that log have quotes. To split all words as a shell does would take ten times as long.
     found, negated, words = [], "", _words(rule) if '"' in rule or "'" in rule else rule.split()
     for word, value in zip(words, [*words[1:], ""]):
         if word == "!":
@@ -190,7 +194,7 @@ def _line(rule: str) -> Line:
 
 
 def _words(rule: str) -> list[str]:
-    """The words of a rule with quotes. If the quotes are broken, the words between its spaces."""
+    """Return the words of a rule with quotes. If the quotes are broken, split the rule at its spaces."""
     try:
         return shlex.split(rule)
     except ValueError:

@@ -1,6 +1,6 @@
 """Parses the rules that people write in a policy, and gives each rule one spelling.
 
-The program's half checks rules with this module, so that a name means the same on every deploying machine.
+The deploying machine checks rules with this module too, so that a rule has the same meaning everywhere.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 _LOGS = ("log", "log-all")
 _PORTLESS = ("ah", "esp", "gre", "igmp", "ipv6", "vrrp")
 _PROTOCOLS = ("any", "tcp", "udp", *_PORTLESS)
-_MOST_PORTS = 15  # of one rule; a range counts as two (iptables-extensions(8), multiport)
+_MOST_PORTS = 15  # ports of one rule; a range counts as two (iptables-extensions(8), multiport)
 _LAST_PORT = 65535
-# ufw's own pattern (ufw/common.py, set_interface).
+# ufw's own pattern for the name of an interface (ufw/common.py, set_interface).
 _INTERFACE = re.compile(r"[a-zA-Z0-9_\-.+,=%@]{1,15}\Z")
 
-# Not from /etc/services, which may differ between deploying machines.
+# We do not read /etc/services, which may differ between deploying machines.
 SERVICES = {
     "domain": "53", "ftp": "21", "http": "80", "https": "443", "imap": "143", "imaps": "993", "ldap": "389",
     "ldaps": "636", "mongodb": "27017", "mysql": "3306", "ntp": "123", "pop3": "110", "pop3s": "995",
@@ -41,7 +41,10 @@ SERVICES = {
 
 
 def declared(name: str, value: str) -> Rules:
-    """The rules for one entry of a policy. Raises ValueError with a text for people."""
+    """Return the rules for one entry in the `rules` of a policy, by address family.
+
+    Raises ValueError with a text for people.
+    """
     match, family = parse_name(name)
     action, log, comment = parse_value(value)
     rule = Rule(match, action, log, comment)
@@ -49,29 +52,41 @@ def declared(name: str, value: str) -> Rules:
 
 
 def normal_name(name: str) -> str:
-    """A name in its one spelling. Raises ValueError with a text for people."""
+    """Return the normal spelling of a rule's name. Raises ValueError with a text for people."""
     match, family = parse_name(name)
     return f"{match} (v{family})" if family and len(match.families) > 1 else str(match)
 
 
 def normal_value(value: str) -> str:
-    """A value in its one spelling. Raises ValueError with a text for people."""
+    """Return the normal spelling of a rule's value. Raises ValueError with a text for people."""
     action, log, comment = parse_value(value)
     return Rule(Match(), action, log, comment).value
 
 
 def parse_value(value: str) -> tuple[str, str, str]:
-    """Action, logging and comment of ``allow``, ``deny log`` or ``allow # why``. Raises ValueError."""
+    """Return the action, logging and comment of ``allow``, ``deny log`` or ``allow # why``.
+
+    Raises ValueError.
+    """
     head, _, comment = value.partition("#")
     words, comment = head.split(), comment.strip()
     if not words or words[0] not in RANKS:
-        raise ValueError(f"{value!r} does not begin with one of {', '.join(sorted(RANKS))}")
+        raise ValueError(
+            f"the rule value {value!r} does not begin with an action; the actions: {', '.join(sorted(RANKS))}"
+        )
     if words[1:] and (len(words) > 2 or words[1] not in _LOGS):  # noqa: PLR2004 - action and logging
-        raise ValueError(f"{value!r}: only log or log-all may follow the action, then # and a comment")
+        raise ValueError(
+            f"the rule value {value!r} is not valid; write ACTION, then `log` or `log-all`, then # COMMENT"
+        )
     if "'" in comment or not comment.isprintable():
-        raise ValueError(f"{value!r}: ufw accepts neither ' nor control characters in a comment")
+        raise ValueError(
+            f"the rule value {value!r} has a comment with a single quote (') or a control character"
+        )
     if comment.startswith(SSH):
-        raise ValueError(f"{value!r}: comments that begin with {SSH!r} mark the SSH server's own rules")
+        raise ValueError(
+            f"the rule value {value!r} has a comment that begins with {SSH!r}, which only rules of the SSH "
+            "server have"
+        )
     return words[0], words[1] if words[1:] else "", comment
 
 
@@ -105,15 +120,18 @@ def parse_name(name: str) -> tuple[Match, Family]:
         out_on=parts["out on"],
     )
     if not parts["what"] and match == Match(match.direction, in_on=match.in_on, out_on=match.out_on):
-        raise ValueError(f"{name!r} names no port and no address; write any to match every packet")
+        raise ValueError(f"the rule {name!r} has no port and no address; write `any` to match every packet")
     _check(name, match)
     if family and family not in match.families:
-        raise ValueError(f"{name!r} says (v{family}) and has an address or protocol of the other family")
+        raise ValueError(
+            f"the rule {name!r} contains (v{family}), but its address or protocol does not belong to "
+            f"IPv{family}"
+        )
     return match, family
 
 
 def _parts(name: str, words: list[str]) -> dict[str, str]:
-    """The clauses of a name, each by its first word."""
+    """Return the clauses of a rule's name, by keyword, such as `from`. A missing clause is ""."""
     parts = dict.fromkeys(
         ("direction", "what", "proto", "from", "port", "to", "to port", "in on", "out on"), ""
     )
@@ -121,7 +139,9 @@ def _parts(name: str, words: list[str]) -> dict[str, str]:
 
     def put(clause: str, value: str) -> None:
         if parts[clause] or not value:
-            raise ValueError(f"{name!r}: {clause!r} {'occurs twice' if value else 'needs a value after it'}")
+            raise ValueError(
+                f"in the rule {name!r}, {clause!r} {'occurs twice' if value else 'needs a value after it'}"
+            )
         parts[clause] = value
 
     while queue:
@@ -148,57 +168,66 @@ def _parts(name: str, words: list[str]) -> dict[str, str]:
 
 def _one(name: str, what: str, found: list[str]) -> str:
     if len(set(found)) > 1:
-        raise ValueError(f"{name!r} has two {what}s")
+        raise ValueError(f"the rule {name!r} has two {what}s, but a rule has only one")
     return found[0] if found else ""
 
 
 def _check(name: str, match: Match) -> None:
     if match.proto not in _PROTOCOLS:
-        raise ValueError(f"{name!r}: {match.proto!r} is not one of {', '.join(sorted(_PROTOCOLS))}")
+        raise ValueError(
+            f"the rule {name!r} has the protocol {match.proto!r}; write one of "
+            f"{', '.join(sorted(_PROTOCOLS))}"
+        )
     ports = [port for port in (match.dport, match.sport) if port != "any"]
     if ports and match.proto in _PORTLESS:
-        raise ValueError(f"{name!r}: {match.proto} has no ports")
+        raise ValueError(f"the rule {name!r} has a port, but the protocol {match.proto} has no ports")
     if any("," in port or ":" in port for port in ports) and match.proto == "any":
-        raise ValueError(f"{name!r}: several ports need a protocol, such as 80,443/tcp")
+        raise ValueError(f"the rule {name!r} has several ports, which need a protocol, such as 80,443/tcp")
     for interface in filter(None, (match.in_on, match.out_on)):
         if not _INTERFACE.match(interface):
-            raise ValueError(f"{name!r}: {interface!r} is not the name of a network interface")
+            raise ValueError(f"in the rule {name!r}, {interface!r} is not the name of a network interface")
     if match.direction != "route" and (match.out_on if match.direction == "in" else match.in_on):
-        raise ValueError(f"{name!r}: a rule for packets between two interfaces begins with route")
+        raise ValueError(
+            f"the rule {name!r} must begin with `route`, because it is for packets between two interfaces"
+        )
     versions = {ipaddress.ip_network(a).version for a in (match.src, match.dst) if a != "any"}
     if len(versions) > 1:
-        raise ValueError(f"{name!r} mixes IPv4 and IPv6")
-    if match.proto in ONLY_4 and 6 in versions:  # noqa: PLR2004 - a version
-        raise ValueError(f"{name!r}: ufw has {match.proto} for IPv4 only")
+        raise ValueError(f"the rule {name!r} mixes addresses of IPv4 and IPv6")
+    if match.proto in ONLY_4 and 6 in versions:  # noqa: PLR2004 - a version of IP
+        raise ValueError(
+            f"the rule {name!r} has an IPv6 address, but ufw supports {match.proto} for IPv4 only"
+        )
 
 
 def _address(name: str, text: str) -> str:
     if text in ("", "any"):
         return "any"
     try:
-        if "%" in text:  # after %, Python accepts any text as the name of an interface
-            raise ValueError  # noqa: TRY301 - as the library does
+        if "%" in text:  # because Python accepts any text after a % as the name of an interface
+            raise ValueError  # noqa: TRY301 - the error of a library call is handled in the same way
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"{name!r}: {text!r} is not an address or network") from None
+        raise ValueError(f"in the rule {name!r}, {text!r} is not an IP address or network") from None
     return "any" if str(network) in ANYWHERE.values() else plain(str(network))
 
 
 def _ports(name: str, text: str) -> str:
-    """Ports in ufw's own order: ``443,6000:6007``."""
+    """Return the ports in ufw's own order: ``443,6000:6007``."""
     if text == "any":
         return text
     found: dict[str, tuple[int, ...]] = {}
     for part in text.split(","):
         ends = [SERVICES.get(end, end) for end in part.split(":")]
-        if not all(re.fullmatch("[0-9]{1,5}", end) for end in ends) or len(ends) > 2:  # noqa: PLR2004 - a range
-            raise ValueError(f"{name!r}: {part!r} is not a port; write its number")
+        if not all(re.fullmatch("[0-9]{1,5}", end) for end in ends) or len(ends) > 2:  # noqa: PLR2004 - the two ends of a range
+            raise ValueError(f"in the rule {name!r}, {part!r} is not a port; write the number of the port")
         numbers = tuple(int(end) for end in ends)
         if not all(1 <= number <= _LAST_PORT for number in numbers):
-            raise ValueError(f"{name!r}: {part!r} is not between 1 and {_LAST_PORT}")
+            raise ValueError(f"in the rule {name!r}, the port {part!r} is not between 1 and {_LAST_PORT}")
         if len(numbers) > 1 and numbers[0] >= numbers[1]:
-            raise ValueError(f"{name!r}: the range {part!r} ends before it begins")
+            raise ValueError(f"in the rule {name!r}, the range of ports {part!r} ends before it begins")
         found[":".join(map(str, numbers))] = numbers
     if sum(map(len, found.values())) > _MOST_PORTS:
-        raise ValueError(f"{name!r}: a rule may have at most {_MOST_PORTS} ports; a range counts as two")
+        raise ValueError(
+            f"the rule {name!r} has more than {_MOST_PORTS} ports, the most for a rule; a range counts as two"
+        )
     return ",".join(sorted(found, key=lambda port: found[port]))

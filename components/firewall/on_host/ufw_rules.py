@@ -1,7 +1,8 @@
-"""ufw's rules: the tuples in its files, their one spelling here, and the commands that make them.
+"""ufw's rules: the tuples in its files, the normal spelling of a rule, and the commands that make rules.
 
-The match of a rule is its name (``in 443/tcp``, ``in 53/udp on docker0 to 172.17.0.1``). Its action is the
-value (``allow``, ``deny log # why``). This module is pure. The program's half uses it for its checks too.
+The name of a rule is its match (``in 443/tcp``, ``in 53/udp on docker0 to 172.17.0.1``). The value of a rule
+is its action (``allow``, ``deny log # why``). This module does no I/O. The deploying machine checks rules
+with this module too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-Family = str  # "4" or "6"
+Family = str  # an address family, "4" or "6"
 Rules = Dict[Family, Tuple["Rule", ...]]
 
 FAMILIES = ("4", "6")
@@ -24,17 +25,25 @@ ANYWHERE = {"4": "0.0.0.0/0", "6": "::/0"}
 SSH = "portcullis ssh"
 """The comment of each rule of the SSH server's resource begins with this text."""
 
-# ufw uses the first rule that matches, so refusing rules come first. `limit` accepts packets below its limit,
-# so it comes before `allow`.
+# ufw uses the first rule that matches, so refusing rules come first. A rule with `limit` refuses packets
+# above its limit, so it comes before `allow`.
 RANKS = {"deny": 0, "reject": 0, "limit": 1, "allow": 2}
-ONLY_4 = ("igmp", "ipv6")  # protocols that ufw has for IPv4 only
+ONLY_4 = ("igmp", "ipv6")  # ufw has these protocols for IPv4 only
 _PORTS = re.compile(r"any|[0-9]{1,5}(?::[0-9]{1,5})?(?:,[0-9]{1,5}(?::[0-9]{1,5})?)*")
-_TUPLE_LENGTHS = (6, 7, 8, 9)  # old releases wrote no direction; application profiles are two more words
+_TUPLE_LENGTHS = (
+    6,
+    7,
+    8,
+    9,
+)  # old releases of ufw wrote no direction; application profiles are two more words
 
 
 @dataclass(frozen=True)
 class Match:
-    """What a rule matches; ``any`` matches everything. `direction` is ``in``, ``out`` or ``route``."""
+    """The packets that a rule matches; ``any`` matches every packet.
+
+    `direction` is ``in``, ``out`` or ``route``.
+    """
 
     direction: str = "in"
     proto: str = "any"
@@ -47,7 +56,7 @@ class Match:
     app: str = ""
 
     def __str__(self) -> str:
-        """The one spelling of the match: a key in the `rules` of a policy."""
+        """The normal spelling of the match: a key in the `rules` of a policy."""
         words = [self.direction, self.dport if self.proto == "any" else f"{self.dport}/{self.proto}"]
         if self.direction == "route":
             words += ["in", "on", self.in_on] if self.in_on else []
@@ -66,7 +75,10 @@ class Match:
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """The families that the rule can match. Addresses decide, and some protocols exist in one only."""
+        """The address families that the rule can match.
+
+        A protocol or an address may limit the rule to one address family.
+        """
         for address in (self.src, self.dst):
             if address != "any":
                 return (str(network(address).version),)
@@ -75,7 +87,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule in one family."""
+    """A rule of ufw in one address family."""
 
     match: Match
     action: str
@@ -84,12 +96,12 @@ class Rule:
 
     @property
     def value(self) -> str:
-        """The one spelling of the action: a value in the `rules` of a policy."""
+        """The normal spelling of the action: a value in the `rules` of a policy."""
         return " ".join([self.action, *filter(None, [self.log, self.comment and f"# {self.comment}"])])
 
     @property
     def rank(self) -> int:
-        """The rank of the action, which orders the rules."""
+        """The rank of the rule's action. Rules are sorted by rank."""
         return RANKS[self.action]
 
     @property
@@ -98,9 +110,9 @@ class Rule:
         return self.comment.startswith(SSH)
 
     def argv(self, *verb: str, family: Family = "") -> tuple[str, ...]:
-        """The ufw command for the rule: `verb` is (), ("delete",) or ("insert", N).
+        """Return the ufw command for the rule. The argument `verb` is (), ("delete",) or ("insert", N).
 
-        With `family` the command changes that family only. ufw takes the family from the addresses.
+        With `family`, the command changes only the rules of this address family.
         """
         match = self.match
         anywhere = ANYWHERE[family] if family else "any"
@@ -130,7 +142,10 @@ class Rule:
 
 
 def plain(address: str) -> str:
-    """The shortest spelling of an address or network. Other texts (any, a dotted mask) stay unchanged."""
+    """Return the shortest spelling of an address or network.
+
+    Texts that are no address (any, a dotted mask) stay unchanged.
+    """
     try:
         found = ipaddress.ip_network(address, strict=False)
     except ValueError:
@@ -139,7 +154,10 @@ def plain(address: str) -> str:
 
 
 def network(address: str) -> Network:
-    """The addresses of a network. All of IPv4 if no prefix length can express the mask."""
+    """Return the network that a text of ufw names.
+
+    If no prefix length can express its mask, return all of IPv4.
+    """
     try:
         return ipaddress.ip_network(address, strict=False)
     except ValueError:
@@ -147,7 +165,7 @@ def network(address: str) -> Network:
 
 
 def _apps(app: str) -> tuple[str, str]:
-    """The application profiles of the source and the destination."""
+    """The application profiles of a rule's source and destination."""
     source, _, destination = app.rpartition(" to ")
     return source, "" if destination == "-" else destination
 
@@ -156,7 +174,7 @@ def _apps(app: str) -> tuple[str, str]:
 
 
 def parse_tuples(text: str) -> tuple[Rule, ...]:
-    """The rules of user.rules or user6.rules, in order. Raises ValueError for an invalid tuple."""
+    """Return the rules of user.rules or user6.rules, in order. Raises ValueError for an invalid tuple."""
     return tuple(
         _tuple(line.partition("### tuple ###")[2])
         for line in text.splitlines()
@@ -165,23 +183,23 @@ def parse_tuples(text: str) -> tuple[Rule, ...]:
 
 
 def _tuple(text: str) -> Rule:
-    """``action proto dport dst sport src [dapp sapp] direction[_interface] [comment=HEX]``."""
+    """Parse ``action proto dport dst sport src [dapp sapp] direction[_interface] [comment=HEX]``."""
     fields, _, encoded = text.partition(" comment=")
     words = fields.split()
     if len(words) not in _TUPLE_LENGTHS:
-        raise ValueError(f"{text.strip()!r} is not a rule")
+        raise ValueError(f"the line {text.strip()!r} is not a rule of ufw")
     action, proto, dport, dst, sport, src = words[:6]
     if not all(_PORTS.fullmatch(ports) for ports in (dport, sport)):
-        raise ValueError(f"{text.strip()!r} has a port that is not a number")
+        raise ValueError(f"the line {text.strip()!r} has a port that is not a number")
     where = words[-1] if len(words) % 2 else "in"
     app = ""
-    if len(words) > 7:  # noqa: PLR2004 - see above
+    if len(words) > 7:  # noqa: PLR2004 - the words of a tuple with profiles
         dapp, sapp = (word.replace("%20", " ") for word in words[6:8])
         app = dapp if sapp == "-" else f"{sapp} to {dapp}"
     routed, _, action = action.rpartition(":")
     action, _, log = action.partition("_")
     if action not in RANKS:
-        raise ValueError(f"{text.strip()!r} has an unknown action")
+        raise ValueError(f"the line {text.strip()!r} has an unknown action")
     in_on, out_on = _interfaces(where)
     direction = "route" if routed else where.partition("_")[0]
     src, dst = ("any" if a in ANYWHERE.values() else a for a in (src, dst))
@@ -205,10 +223,10 @@ def _decoded(encoded: str) -> str:
 
 
 def merged(rules: Rules, families: Iterable[Family]) -> dict[str, str]:
-    """The rules of both families as one map: match → action.
+    """Return the rules of both address families as one map: match → action.
 
-    A rule gets ``(v4)`` or ``(v6)`` if it could be in both `families` but is in only one of them, or differs
-    between them. Rules of the SSH server are left out.
+    A rule gets ``(v4)`` or ``(v6)`` if it could be in both `families` but is in only one of them. A rule that
+    differs between the address families also gets this mark. Rules of the SSH server are left out.
     """
     known = tuple(families)
     values: dict[str, dict[Family, str]] = {}
@@ -220,7 +238,7 @@ def merged(rules: Rules, families: Iterable[Family]) -> dict[str, str]:
                 continue
             name = str(rule.match)
             while name in seen:
-                name += " again"  # happens only in a file that somebody edited by hand
+                name += " again"  # two equal names happen only in a file that somebody edited by hand
             seen.add(name)
             values.setdefault(name, {})[family] = rule.value
             widths[name] = tuple(f for f in rule.match.families if f in known)
@@ -233,11 +251,12 @@ def merged(rules: Rules, families: Iterable[Family]) -> dict[str, str]:
     return found
 
 
-# What a rule does to a packet -------------------------------------------------------------------------------
+# The effect of a rule on a packet
+# -------------------------------------------------------------------------------
 
 
 def overlap(one: Match, other: Match) -> bool:
-    """Whether a packet can match both, so that their order decides."""
+    """Whether a packet can match both rules, so that their order matters."""
     return (
         one.direction == other.direction
         and _shared(one.proto, other.proto, "any")
@@ -268,10 +287,10 @@ def _addresses_meet(one: str, other: str) -> bool:
 
 
 def verdict(rules: Iterable[Rule], packet: Match) -> Rule | None:
-    """The first rule that matches `packet`, an incoming packet with its addresses, protocol and port.
+    """Return the first rule that matches an incoming packet with these addresses, protocol and port.
 
-    The packet's interface is not known. So a refusing rule for one interface is skipped, and an accepting
-    rule for one interface counts. The fresh login after every change tests the rest.
+    The packet's interface is unknown. So a rule for one interface counts if it allows packets, and is skipped
+    if it refuses them. If this guess is wrong, the new login after the change fails.
     """
     for rule in rules:
         if rule.match.in_on and rule.rank == RANKS["deny"]:

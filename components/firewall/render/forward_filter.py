@@ -1,7 +1,8 @@
-"""The nftables table that decides which packets reach containers, and what containers reach.
+"""The nftables table that decides which packets reach containers, and which destinations containers reach.
 
-The table has the spelling of nft's own listing (tabs, order of words, no sets). So the live table can be
-compared with the declared one line by line. nft 1.0.6 (Debian 12) and 1.1.3 (Debian 13) list it alike.
+The table has the spelling of nft's own listing (tabs, order of words, no sets). So the live table and the
+declared table can be compared line by line. nft 1.0.6 (Debian 12) and 1.1.3 (Debian 13) print the table in
+the same way.
 
 docs/hardening/firewall.md gives every number and reason behind these rules.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.components.firewall import metadata
 from portcullis.components.firewall.facts import TABLE, open_port
+from portcullis.config.faults import VALUE
 from portcullis.rendering import header
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ PATH = "/etc/portcullis/filter.nft"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# linux/if.h: IFNAMSIZ is 16 and the last byte is zero. Quotes and stars have a meaning for nft.
+# IFNAMSIZ in linux/if.h is 16, with a zero byte at the end. Quotes and stars have a meaning for nft.
 INTERFACE = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}"
 DOCKERS = re.compile(r"docker0|br-[0-9a-f]{12}")
 """The bridges that Docker names itself. They lead to containers, never to the internet."""
@@ -64,7 +66,7 @@ class ForwardPolicy:
     host: Mapping[str, Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
-        """Check every part."""
+        """Check every part of the forward policy."""
         faults = list(self.faults())
         if faults:
             raise ValueError("\n".join(faults))
@@ -136,26 +138,29 @@ def table(policy: ForwardPolicy) -> str:
 
 
 def file(resource: str, table_text: str) -> str:
-    """Render the file that loads a table in one transaction, whether the kernel has the table or not."""
+    """Render the file that loads the table in one transaction.
+
+    The file works with and without an old table in the kernel.
+    """
     return (
-        header(resource, "Says which packets the host forwards to and from containers.")
+        header(resource, "This table says which packets the host forwards to and from containers.")
         + f"table {TABLE}\ndelete table {TABLE}\n{table_text}"
     )
 
 
 def unit(resource: str) -> str:
-    """Render the unit that loads the file at boot.
+    """Render the systemd unit that loads the file at boot.
 
-    Debian's nftables.service cannot do this: when it starts or stops, it flushes the whole ruleset, also the
-    rules of ufw and Docker.
+    Debian's nftables.service is no alternative: when it starts or stops, it flushes the whole ruleset, also
+    the rules of ufw and Docker.
     """
     return (
-        header(resource, "Loads the forward filter before any network or container is up.")
+        header(resource, "This unit loads the forward filter before any network or container is up.")
         + f"""\
 [Unit]
 Description=Forward filter of Portcullis
 Documentation=man:nft(8)
-# As early as ufw.service, so that the host forwards no packet before the filter is loaded.
+# This unit starts as early as ufw.service, so that the host forwards no packet before the filter is loaded.
 DefaultDependencies=no
 After=local-fs.target
 Wants=network-pre.target
@@ -167,7 +172,7 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/sbin/nft -f {PATH}
 ExecReload=/usr/sbin/nft -f {PATH}
-# No ExecStop, so that stopping the unit opens nothing.
+# Without an ExecStop, the filter stays in the kernel when the unit is stopped.
 
 [Install]
 WantedBy=sysinit.target
@@ -215,13 +220,16 @@ def _open(ports: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _bridges(direction: str, outside: Sequence[str]) -> str:
-    """Match packets from (or to) a bridge of containers, by kind, because a bridge may have any name."""
+    """Return a match for packets from (or to) a bridge of containers, by the type of the interface."""
     but = "".join(f' {direction}name != "{name}"' for name in sorted(set(outside)))
     return f'meta {direction}kind "bridge"{but}'
 
 
 def _public(public: Mapping[str, Sequence[str]]) -> list[str]:
-    """Accept by the original port, because here the packet already carries the container's own port."""
+    """Return rules for public ports.
+
+    They match a packet's original port, because Docker has already replaced the port.
+    """
     lines = []
     for text in sorted(public, key=_ports):
         protocol, ports = _ports(text)
@@ -236,7 +244,7 @@ def _from(network: Network) -> str:
 
 
 def _egress(egress: Mapping[str, Sequence[str]]) -> list[str]:
-    """One line for each destination, so that a new one adds one line. The narrowest source comes first."""
+    """Render one line for each destination of each source. The lines of the narrowest source come first."""
     lines: list[str] = []
     for source in sorted(egress, key=_narrowest_first):
         match = _source(source)
@@ -249,7 +257,7 @@ def _narrowest_first(source: str) -> tuple[int, str]:
     try:
         network = _network(source)
     except ValueError:
-        return 0, source  # a bridge is wider than any network on it
+        return 0, source  # a bridge carries packets of all its networks, so it comes last
     return -network.prefixlen, source
 
 
@@ -268,7 +276,7 @@ def _destination(text: str) -> str:
             network = _network(text)  # an IPv6 address needs no brackets without ports
         except ValueError as error:
             raise ValueError(
-                f"{error}; with ports, write ADDRESS:PORT/tcp, [ADDRESS]:PORT/udp or *:PORT/tcp"
+                f"{error}; to restrict ports, write ADDRESS:PORT/tcp, [ADDRESS]:PORT/udp or *:PORT/tcp"
             ) from None
         return f" {_family(network)} daddr {_spelled(network)}"
     where = ports = ""
@@ -279,7 +287,9 @@ def _destination(text: str) -> str:
         protocol, numbers = _ports(found["ports"])
         ports = f" {protocol} dport {_range(numbers)}"
     if not where and not ports:
-        raise ValueError("allows every destination, which is the default; name ports")
+        raise ValueError(
+            "the value allows every destination, so it restricts nothing; add ports, such as *:443/tcp"
+        )
     return where + ports
 
 
@@ -287,7 +297,7 @@ def _ports(text: str) -> tuple[str, tuple[int, int]]:
     found = _PORTS.fullmatch(text)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
     if found is None or not 0 < first <= last <= _LAST_PORT:
-        raise ValueError("is not PORT/tcp, PORT/udp or FIRST-LAST/tcp")
+        raise ValueError("the value is not of the form PORT/tcp, PORT/udp or FIRST-LAST/tcp")
     return found[3], (first, last)
 
 
@@ -298,22 +308,25 @@ def _range(ports: tuple[int, int]) -> str:
 
 def _network(text: str) -> Network:
     try:
-        if "%" in text:  # after %, Python accepts any text as the name of an interface
-            raise ValueError  # noqa: TRY301 - as the library does
+        if "%" in text:  # because Python accepts any text after a % as the name of an interface
+            raise ValueError  # noqa: TRY301 - the error of a library call is handled in the same way
         network = ipaddress.ip_network(text)
     except ValueError:
-        raise ValueError("is not an address or network, or has bits set after its prefix") from None
+        raise ValueError(
+            "the value is not an address or network, or it is an address inside a network: write "
+            "10.1.0.0/16, not 10.1.2.3/16"
+        ) from None
     if network.version == 6 and network.prefixlen and int(network.network_address) >> 48 == 0:  # noqa: PLR2004
-        raise ValueError("is an IPv4 address written as IPv6; no packet carries such an address")
+        raise ValueError("the value is an IPv4 address written as IPv6; no packet carries such an address")
     return network
 
 
 def _family(network: Network) -> str:
-    return "ip" if network.version == 4 else "ip6"  # noqa: PLR2004 - the Internet's own numbers
+    return "ip" if network.version == 4 else "ip6"  # noqa: PLR2004 - the range of port numbers
 
 
 def _spelled(network: Network) -> str:
-    """The spelling of nft: a single address has no prefix."""
+    """Return the spelling of nft, in which a single address has no prefix."""
     whole = network.prefixlen == network.max_prefixlen
     return str(network.network_address if whole else network)
 
@@ -322,19 +335,20 @@ def _address(text: str) -> str:
     try:
         return str(ipaddress.IPv4Address(text))
     except ValueError:
-        raise ValueError("is not an IPv4 address") from None
+        raise ValueError("the value is not an IPv4 address") from None
 
 
 def _interface(text: str) -> str:
     if not re.fullmatch(INTERFACE, text):
-        raise ValueError("is neither an address, a network nor the name of an interface")
+        raise ValueError("the value is neither an address, a network nor the name of an interface")
     return text
 
 
 def _outside(text: str) -> str:
     if DOCKERS.fullmatch(_interface(text)):
         raise ValueError(
-            "is a bridge that Docker made for containers; anybody who forwards packets could reach them"
+            "the value is a bridge that Docker made for containers; as an outside interface, it would let "
+            "other machines reach the containers"
         )
     return text
 
@@ -343,6 +357,6 @@ def _fault(attribute: str, text: object, read: object) -> Iterable[str]:
     try:
         read(text)  # type: ignore[operator]
     except ValueError as error:
-        yield f"{attribute}: {text!r} {error}"
+        yield f"{attribute}: {text!r} {str(error).removeprefix(VALUE)}"
     except TypeError:
         yield f"{attribute}: {text!r} is not text"

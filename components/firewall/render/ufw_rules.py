@@ -1,4 +1,4 @@
-"""The rules of ufw, from the settings."""
+"""Derive the rules of ufw from the settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WEB: Mapping[str, str] = {"80/tcp": "HTTP and certificates", "443/tcp": "HTTPS"}
 
 
 def opened(allow: Mapping[str, RuleArgs]) -> list[str]:
-    """Return the match of each rule: one rule for each network that may use a port."""
+    """Return the match of each rule that opens a port. Each network that may use a port gets one rule."""
     return [
         f"{port} from {source}" if source else port
         for port, rule in allow.items()

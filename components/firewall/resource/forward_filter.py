@@ -46,7 +46,7 @@ class ForwardFilterProvider(GuardedProvider):
         inputs.keep("file", "unit", "boot", "permissions")
 
     def live_inputs(self, facts: ForwardFilterFacts) -> Props:
-        """Add `conflict` if a unit would flush the table."""
+        """Return the live inputs, and add `conflict` if a unit would flush the table."""
         conflict = {"conflict": facts.conflict} if facts.conflict else {}
         return super().live_inputs(facts) | conflict
 
@@ -55,7 +55,7 @@ class ForwardFilterProvider(GuardedProvider):
         return {"table": ABSENT, "file": ABSENT, "unit": ABSENT, "boot": ABSENT}
 
     def lines(self, change: Change) -> list[Line]:
-        """Report whether packets are filtered. A missing table is the worst difference."""
+        """Report whether the filter is loaded. A filter that is not loaded is the worst difference."""
         if change.op == "update" and change.live.get("table") == ABSENT:
             opened = "is not loaded: containers can be reached"
             return [Line(_NAME, opened, "up loads it", Severity.OPEN, at=("table",), topic=_NAME)]
@@ -98,8 +98,8 @@ class ForwardFilterProvider(GuardedProvider):
 class ForwardFilter(HostResource):
     """The filter for packets that a host forwards to and from its containers: table `inet portcullis`.
 
-    A preview compares the kernel's table with the declared one line by line. A systemd unit loads the table
-    at boot, before the network and before Docker. A host has one filter.
+    A preview compares the kernel's table with the declared table line by line. A systemd unit loads the table
+    at boot, before the network and before Docker. A host has only one forward filter.
 
     Attributes:
         table: the table as `nft -s list table inet portcullis` prints it.

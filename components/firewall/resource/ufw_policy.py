@@ -28,12 +28,11 @@ if TYPE_CHECKING:
     from portcullis.provider.changes import Change
 
 _ACTIONS = ("allow", "deny", "reject")
-# Properties that are read back and always declared with these values. A host with other values shows a
-# difference.
+# The declared values of these properties never change. A host with other values shows a difference.
 _EXPECTED = {"settings": dict(SETTINGS), "altered": {}, "order": "ok", "live": "ok"}
 
 _DONE = {"allow": "allowed", "deny": "denied", "reject": "rejected", "limit": "limited"}
-# What a report puts before the host's own text.
+# The words that a report puts before the host's own text.
 _PREFIXES = {"live": "the kernel has other rules: ", "order": "order of rules: "}
 
 
@@ -61,7 +60,7 @@ class UfwPolicyProvider(GuardedProvider):
         inputs.inputs |= _EXPECTED
 
     def importable(self, item: str) -> Props | None:
-        """Return the host's one policy."""
+        """Return the inputs for `pulumi import` of the host's only policy."""
         if item != UFW:
             return None
         return {"enabled": True, "logging": "low", "defaults": {}, "rules": {}, "settings": {}}
@@ -71,11 +70,14 @@ class UfwPolicyProvider(GuardedProvider):
         return {"enabled": False, "rules": {}, "live": ABSENT}
 
     def subject(self, change: Change) -> str:
-        """Return "ufw"."""
+        """Return "ufw", which is the subject of all lines of a report."""
         return UFW
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Report each rule that differs. An opened port, and a ufw that is off, are the worst differences."""
+        """Report each rule and setting of ufw that differs.
+
+        The worst differences are an opened port, and ufw that is switched off.
+        """
         found = []
         if change.changes("enabled"):
             severity = Severity.OPEN if change.by_hand(("enabled",)) else Severity.COSMETIC
@@ -104,14 +106,14 @@ class UfwPolicyProvider(GuardedProvider):
                 text = str(change.live.get(name))
                 for each in text.split("; ") if name == "live" else [text]:
                     what = f"{_PREFIXES[name]}{each}" if name in _PREFIXES else difference(change, name)
-                    # Exposure reports such a rule too, under this topic.
+                    # Exposure also reports such a rule, under the same topic.
                     topic = each.replace(": a rule in INPUT bypasses ufw:", " INPUT:")
                     found.append(Line(UFW, what, "", severity, at=(name,), topic=topic))
         return with_rest(change, subject, found)
 
 
 def _rule(name: str) -> str:
-    """Return a rule's name as people say it, without the word for incoming packets."""
+    """Return a rule's name for people, without the word `in`, which stands for incoming packets."""
     return name.removeprefix("in ")
 
 
@@ -148,7 +150,7 @@ def _rules(inputs: Normaliser) -> None:
         if f"{normal} (v4)" in rules or f"{normal} (v6)" in rules:
             inputs.fail(
                 "rules",
-                f"{normal!r} is for IPv4 and IPv6, and another rule repeats it for one of them",
+                f"{normal!r} is for IPv4 and IPv6, and another rule repeats it for only one of them",
             )
     inputs.inputs["rules"] = rules
 
@@ -157,7 +159,7 @@ class UfwPolicy(HostResource):
     """ufw's whole policy: whether ufw runs, defaults, logging, and all rules, for IPv4 and IPv6.
 
     A rule that somebody added by hand shows as drift, and `up` deletes it. `SshServer` manages the rule for
-    SSH. A host has one policy. The host keeps a change only after a fresh login
+    SSH. A host has only one policy of ufw. The host keeps a change only after a fresh login
     (docs/hardening/firewall.md).
     """
 
@@ -177,20 +179,21 @@ class UfwPolicy(HostResource):
         adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the policy.
+        """Declare the policy of ufw.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
             enabled: whether ufw runs, now and after a boot.
-            defaults: what happens to packets that no rule matches: `incoming` (deny), `outgoing` (allow),
-                `routed` (deny).
+            defaults: the action for packets that no rule matches, by direction: `incoming` (deny), `outgoing`
+                (allow), `routed` (deny).
             logging: ufw's log level.
-            rules: each rule's match to its action, such as `{"in 443/tcp": "allow # web"}`. Order does not
-                matter here: the host puts `deny` and `reject` first, then `limit`, then `allow`.
+            rules: a map of each rule's match to its action, such as `{"in 443/tcp": "allow # web"}`. The
+                order of this map does not matter: the host puts `deny` and `reject` first, then `limit`, then
+                `allow`.
             custom_files: names of the package's rule files, such as before.rules, that somebody else manages.
-                The others have to be as shipped.
-            adopt: replace an existing policy that differs.
+                All other rule files must have the package's text.
+            adopt: replace an existing policy that differs from the declaration.
             opts: resource options.
         """
         super().__init__(

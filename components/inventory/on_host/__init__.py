@@ -1,4 +1,4 @@
-"""Reads what is on a host for no known reason. It changes nothing there."""
+"""Reads the undeclared items of a host, and changes nothing on the host."""
 
 from __future__ import annotations
 
@@ -47,23 +47,26 @@ if TYPE_CHECKING:
 
 READERS = (accounts, files, units, programs, packages, kernel, docker)
 MOST = 300
-"""The number of entries of one map that a preview shows."""
+"""A preview shows at most this number of entries of one map."""
 _TRIES = 3
-_NAMED = 3  # logins that one difference names
+_NAMED = 3  # the most logins that one difference names
 _UNREAD_UNITS = "reading units"
 _NOTHING = InventorySpec([], {}, [], [], {})
 _DANGEROUS = ("keys", "accounts", "programs", "docker")
 
 
 class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
-    """The kind `inventory`. A host has one. It never changes what it finds."""
+    """The agent's code for resources of the kind `inventory`.
+
+    A host has one such resource, which never changes the items that it finds.
+    """
 
     spec_type = InventorySpec
     desired_type = InventoryDesired
     facts_type = InventoryFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Prepare to ask the other kinds what they claim."""
+        """Prepare to ask all other kinds of resources for the files, units and accounts that they own."""
         super().__init__(machine, store)
         self._kinds = Kinds(machine, store)
 
@@ -71,7 +74,11 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         return each(lambda spec, record: self._told(spec, is_deployed=record is not None), questions)
 
     def plan(self, desired: InventoryDesired, facts: InventoryFacts) -> list[Step]:
-        """List every entry. Before the first `up`, list how much that will record, and dangerous entries."""
+        """List every entry of the inventory.
+
+        Before the first `up`, list only the dangerous entries, and the number of entries that `up` will
+        record.
+        """
         found = maps_of(facts)
         steps = []
         names: Sequence[str] = MAPS
@@ -90,16 +97,19 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         return True
 
     def before_first_change(self) -> None:
-        """Record what came with the machine, if there is no record yet. Raises `AgentError`."""
+        """Record the items that came with the machine, if there is no record yet. Raises `AgentError`."""
         if baseline.read(self._machine) is not None:
             return
         programs.walk_now(self._machine)
-        # If the record is lost on a deployed host, declared things do not count as part of the machine.
+        # If a deployed host has lost this record, declared items must not count as part of the machine.
         specs = [self.as_spec(record.spec) for record in self._store.all() if record.kind == KIND]
         baseline.record(self._machine, self._read(self._look(specs[0] if specs else _NOTHING)))
 
     def apply(self, desired: InventoryDesired, steps: list[Step], work: Work) -> None:
-        """Leave everything in place: people remove it themselves. Replace a baseline that cannot be read."""
+        """Leave every item in place: people remove items themselves.
+
+        If the baseline cannot be read, record a new baseline.
+        """
         self.before_first_change()
 
     def remove(self, desired: InventoryDesired, record: Record, folder: Path) -> str:
@@ -130,7 +140,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         return Look(self._machine, Claimed(claims), spec, records)
 
     def _read(self, look: Look) -> Found:
-        """Read everything, and read again if packages changed meanwhile."""
+        """Read the whole host, and read it again if packages changed meanwhile."""
         for _ in range(_TRIES):
             dpkg.wait_until_idle(self._machine)
             before = dpkg.state(self._machine)
@@ -142,20 +152,23 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
 
 
 def _everything(look: Look) -> Found:
-    """Return what all readers find. A reader that fails becomes an entry of its own."""
+    """Return the findings of all readers of the inventory.
+
+    If a reader fails, the failure becomes an entry.
+    """
     found: Found = {name: {} for name in MAPS}
     for reader in READERS:
         try:
             for name, entries in reader.read(look).items():
                 found[name].update(entries)
-        except Exception as error:  # noqa: BLE001 - what one reader cannot read must not hide the rest
+        except Exception as error:  # noqa: BLE001 - a failed reader must not hide the others
             name = reader.__name__.rpartition(".")[2]
             found[name][f"reading {name}"] = unreadable(error)
     return found
 
 
 def _is_settled(look: Look, name: str, key: str) -> bool:
-    """Whether an entry of the baseline is now declared, or still exists and is as it should be."""
+    """Whether a baseline entry may be missing now, because its item is declared or still exists."""
     if name == "files":
         real = key if str(look.machine.root) == "/" else f"{look.machine.root}{key}"
         return look.claims.has_path(key) or os.path.lexists(real) or not key.startswith("/")
@@ -163,21 +176,24 @@ def _is_settled(look: Look, name: str, key: str) -> bool:
 
 
 def _join(told: Found) -> None:
-    """Merge entries of two readers about the same thing into one."""
+    """Merge entries of two readers about the same item into one entry."""
     for path in set(told["programs"]).intersection(told["files"]):
         program, file = told["programs"].pop(path), told["files"][path]
-        # Both begin with the kind, the mode and the owner.
+        # Both texts begin with the kind, the mode and the owner of the file.
         more = program.text.partition(", ")[2] or program.text
         told["files"][path] = Entry(f"{file.text}, {more}", file.mark, file.changed)
     if _UNREAD_UNITS not in told["units"]:
-        # The entry of the unit covers its files. If the unit has no entry, its files need none either: the
-        # change may be our own.
+        # The entry of a unit covers its files. If the unit has no entry, its files need no entry either,
+        # because the change may be our own.
         for path in list(filter(units.covers, told["files"])):
             del told["files"][path]
 
 
 def _name_logins(look: Look, told: Found) -> None:
-    """Add to each difference with a time who was logged in then. Read the journal at most once."""
+    """Add to the text of each difference who was logged in at the time of the difference, if it is known.
+
+    Read the journal at most once.
+    """
     times = [entry.changed for entries in told.values() for entry in entries.values() if entry.changed]
     if not times:
         return
@@ -201,7 +217,7 @@ def _when(changed: float, logins: Sequence[Login]) -> str:
 
 
 def _shown(entries: Mapping[str, Entry]) -> Dict[str, str]:
-    """Return keys and texts in the form that the program receives: printable and bounded."""
+    """Return keys and texts in the form that the provider gets: without control characters, and truncated."""
     keys = sorted(entries)
     shown = {printable(key): printable(entries[key].text) for key in keys[:MOST]}
     if len(keys) > MOST:

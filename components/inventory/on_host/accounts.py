@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 Entries = Dict[str, Entry]
 
 LINGER = "var/lib/systemd/linger"
-"""The folder below `root` with a file for each account whose services start without a login."""
+"""The folder below `root` with one file for each account whose services start without a login."""
 
-# wiki.debian.org/SystemGroups, and each group's own documentation.
+# The sources are wiki.debian.org/SystemGroups and each group's own documentation.
 GROUPS = {
     **ADMINISTRATORS,
     "root": "has the rights of root's group",
@@ -43,16 +43,17 @@ GROUPS = {
     "staff": "writes to /usr/local, where root's programs are looked for first",
     "netdev": "changes the network",
 }
-"""Groups with special rights, each with what a member may do."""
+"""Groups with special rights, each with the rights of a member."""
 
 _USERS = "users.users"
 _LIMIT = 1 << 20  # the most bytes that are read of a file
 _DAY = 86400
 _TAIL = 16  # characters of a key that are shown: 96 bits
-# The values of all other options may be secret or personal. Only their names are shown.
+# The values of all other options of a key may be secret or personal. Only the names of such options are
+# shown.
 _SHOWN_OPTIONS = ("from", "expiry-time", "permitopen", "permitlisten", "principals", "tunnel")
 _OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:[^"\\]|\\.)*)")?(?:,|$)')
-_EXPIRES = 7  # the field of shadow(5)
+_EXPIRES = 7  # the number of the field in shadow(5)
 
 
 def read(look: Look) -> Found:
@@ -68,7 +69,7 @@ def read(look: Look) -> Found:
 
 
 def key_files(look: Look) -> Set[str]:
-    """Return the paths of all accounts' key files. This reader lists their keys one by one."""
+    """Return the paths of all accounts' key files. This reader lists the keys in these files one by one."""
     known, where = accounts.read(look.machine), places(look.machine)
     return {
         path
@@ -89,27 +90,29 @@ def _accounts(look: Look, known: Directory) -> Entries:
         name = account.name
         managed: Set[str] = set()
         if account.uid == 0 and name != "root" and tells_roots:
-            continue  # the resource for administrators reports it
+            continue  # the resource for administrators reports this account
         is_declared = name in look.claims.users
         usual = ""
         if is_declared:
             record = declared.get(name)
             managed = set(record.spec.get("managed") or ()) if record else managed
-            # An account that we created has the usual shell. One that existed before keeps its own.
+            # An account that we created has the usual shell. An account that existed before keeps its own
+            # shell.
             usual = str(record.original.get("shell") or SHELL) if record else account.shell
         if _is_changed(account, usual, managed) if is_declared else _can_log_in(account):
             has_one = "password" not in managed and account.password not in (NO_PASSWORD, "empty")
-            # A second root may be gone: once administrators are declared, their resource reports it.
+            # A second root may disappear from this list: once administrators are declared, their resource
+            # reports it.
             passing = account.uid == 0 and name != "root"
             text = _text(account, known, expiry.get(name, ""), managed)
-            # Root's text gets no such ending, so that it can still equal the text in the baseline.
+            # Root's text gets no such ending, so that the text can still equal the text in the baseline.
             text += f", declared with shell {usual}" if is_declared and name != "root" else ""
             found[name] = Entry(text, _digest(account.secret) if has_one else "", passing=passing)
     return found
 
 
 def _is_changed(account: Account, usual: str, managed: Set[str]) -> bool:
-    """Return whether a declared account differs in something that its own resource does not read back."""
+    """Return whether a declared account differs in a property that its own resource does not read back."""
     has_password = "password" not in managed and account.password != NO_PASSWORD
     has_other_shell = "shell" not in managed and account.shell != usual
     is_roots = account.name != "root" and 0 in (account.uid, account.gid)
@@ -150,7 +153,7 @@ def _password(account: Account) -> str:
 
 
 def _managed(look: Look) -> Mapping[str, Set[str]]:
-    """Return what the resource of each declared account reads back."""
+    """Return the properties that the resource of each declared account reads back."""
     return {
         record.id: set(record.spec.get("managed") or ()) for record in look.records if record.kind == _USERS
     }
@@ -161,7 +164,7 @@ def _has_administrators(look: Look) -> bool:
 
 
 def _expiry(look: Look) -> Mapping[str, str]:
-    """Return the day on which an account expires, for all accounts that expire: shadow(5)."""
+    """Return, for each account that expires, the day on which it expires: shadow(5)."""
     found = {}
     for fields in _fields(look.machine.etc / "shadow"):
         if len(fields) > _EXPIRES and fields[_EXPIRES].isdecimal():
@@ -233,7 +236,7 @@ def _keys(look: Look, known: Directory) -> Entries:
     found: Entries = {}
     for account in known.accounts.values():
         if account.name in managed:
-            continue  # the resource of the account reads back each of its keys
+            continue  # the resource of the account reads back each key of the account
         for path in where.paths(account, _groups_of(known, account)):
             place = look.machine.root / path.lstrip("/")
             _add(found, account.name, path, place)
@@ -241,7 +244,10 @@ def _keys(look: Look, known: Directory) -> Entries:
 
 
 def _add(found: Entries, owner: str, path: str, place: Path) -> None:
-    """Add the keys of a file. A key may stand twice in it, with different options."""
+    """Add an entry to `found` for each key in a key file.
+
+    A file may contain a key twice, with different options.
+    """
     try:
         keys, changed = _read(place)
     except OSError as error:
@@ -256,9 +262,10 @@ def _add(found: Entries, owner: str, path: str, place: Path) -> None:
 
 
 def _read(path: Path) -> tuple[List[Key], float]:
-    """Return the keys in a file, and when it changed. Links are followed, as sshd does. Raises OSError.
+    """Return the keys in a file, and the time of its last change.
 
-    Only lines with keys are returned, so a link to a secret file reveals nothing.
+    This function follows symbolic links, because sshd does too. Raises OSError. Only lines with keys are
+    returned, so a link to a secret file reveals nothing.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -287,15 +294,19 @@ def key_text(key: Key, path: str) -> str:
 
 
 def tail(key: Key) -> str:
-    """Return the last characters of a key as they stand in the file. They identify the key."""
+    """Return the last characters of a key, as the file spells them.
+
+    The last characters are enough to identify a key.
+    """
     data = base64.b64decode(key.blob)
     end = len(data)
     if key.type.startswith("sk-"):
-        # A security key ends in an application's name, which most keys have in common: PROTOCOL.u2f.
+        # The key of a security token ends in the name of an application, which most such keys share:
+        # PROTOCOL.u2f.
         at = 0
         while at < len(data):
             end, at = at, at + 4 + int.from_bytes(data[at : at + 4], "big")
-    # Only whole characters: base64 writes three bytes as four characters.
+    # Cut only between whole groups, because base64 writes three bytes as four characters.
     return key.blob[: end * 4 // 3][-_TAIL:]
 
 

@@ -1,4 +1,4 @@
-"""Reads from the records of update-alternatives(1), section "FILES", where its links should lead."""
+"""Reads the targets of links from the records of update-alternatives(1), section "FILES"."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER = "/etc/alternatives"
-"""The folder with one link for each name. The links in the folders of programs lead there."""
+"""The folder of update-alternatives(1), with one link for each name. For example, /usr/bin/editor is a
+link to /etc/alternatives/editor, and this is a link to the program."""
 
 
 @dataclass(frozen=True, eq=False)
 class Alternative:
-    """One alternative: a name such as `pager`, with the names that follow it, such as its manual page.
+    """An alternative: a name such as `pager`, with other names that change with it, such as its manual page.
 
     Attributes:
         name: the main name.
-        is_automatic: nobody chose by hand, so the choice with the highest priority counts.
+        is_automatic: whether update-alternatives made the choice, and not a person. For an automatic
+            alternative, the choice with the highest priority counts.
         links: links outside of `FOLDER`, each with the name that it leads to.
         choices: the priority of each choice, with its target for each name.
     """
@@ -31,7 +33,7 @@ class Alternative:
     choices: Sequence[Tuple[int, Mapping[str, str]]]
 
     def expected(self, name: str) -> List[str]:
-        """Return where a name may lead: to the best choice or, if somebody chose by hand, to any choice."""
+        """Return the targets that a name may have: the best choice, or every choice if a person chose."""
         best = max((priority for priority, _ in self.choices), default=0)
         return [
             targets[name]
@@ -41,7 +43,7 @@ class Alternative:
 
 
 def read(folder: Path) -> Dict[str, Alternative]:
-    """Return each alternative by its main name and by the names that follow it."""
+    """Return each alternative by its main name and by the names that change with it."""
     found: Dict[str, Alternative] = {}
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
@@ -51,7 +53,7 @@ def read(folder: Path) -> Dict[str, Alternative]:
 
 
 def parse(name: str, text: str) -> Alternative:
-    """Parse the record of one alternative. A truncated record has no choices. Pure."""
+    """Parse the record of one alternative. A record that is truncated has no choices."""
     lines = iter(text.split("\n"))
     is_automatic, links = next(lines, "") == "auto", {next(lines, ""): name}
     for slave in _block(lines):
@@ -69,7 +71,10 @@ def parse(name: str, text: str) -> Alternative:
 
 
 def _block(lines: Iterator[str]) -> Iterator[str]:
-    """Yield lines up to an empty one. The caller may take further lines from the same iterator in between."""
+    """Yield the lines of a record up to an empty line.
+
+    The caller may take further lines from the same iterator in between.
+    """
     for line in lines:
         if not line:
             return

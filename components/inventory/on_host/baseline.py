@@ -1,4 +1,7 @@
-"""The baseline: what came with the machine, recorded before our first change in a file for root alone."""
+"""Reads and writes the baseline: a list of what came with the machine.
+
+We record it before our first change.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,17 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.look import Found
 
 _LASTING = ("accounts", "files", "units")
-"""Maps in which a missing entry is a difference. Entries of the other maps come and go."""
+"""Maps in which a missing entry is a difference. Entries of all other maps may disappear."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What came with the machine.
+    """The items that came with the machine.
 
     Attributes:
         recorded: the time of recording, such as "2026-11-27T08:00:12Z".
         machine_id: the id of the machine. A cloned disk gets another id, so it counts as another machine.
-        found: the recorded entries, by map and key.
+        found: the recorded entries of the baseline, by map and key.
     """
 
     recorded: str
@@ -43,12 +46,12 @@ class Baseline:
 
 
 def read(machine: Machine) -> Baseline | None:
-    """Return this machine's baseline, or None if there is none, or it is invalid or another machine's."""
+    """Return this machine's baseline. Return None if it is missing, invalid or another machine's baseline."""
     try:
         data = json.loads(path(machine).read_bytes())
         found = {
             name: {
-                key: Entry(str(words[0]), str(words[1]), passing=len(words) > 2)  # noqa: PLR2004 - see `record`
+                key: Entry(str(words[0]), str(words[1]), passing=len(words) > 2)  # noqa: PLR2004 - a third word says so
                 for key, words in data["found"].get(name, {}).items()
             }
             for name in MAPS
@@ -60,7 +63,7 @@ def read(machine: Machine) -> Baseline | None:
 
 
 def record(machine: Machine, found: Found) -> Baseline:
-    """Record what is on the host now. Raises `AgentError`."""
+    """Record the present items of the host. Raises `AgentError`."""
     recorded = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     make_folder(machine)
     made = Baseline(recorded, machine_id(machine), found)
@@ -79,13 +82,13 @@ def differences(
     known: Baseline | None,
     is_settled: Callable[[str, str], bool],
 ) -> Found:
-    """Return what differs from the baseline.
+    """Return the differences from the baseline.
 
     Args:
-        found: what is on the host now, by map and key.
+        found: the present items of the host, by map and key.
         known: the baseline.
-        is_settled: whether an entry of the baseline, by map and key, is now declared, or still exists and is
-            as it should be. Such an entry is not gone.
+        is_settled: a function of map and key. The function returns true if a baseline entry may be missing in
+            `found`, because its item is now declared or still exists.
     """
     before_by_map = known.found if known else {}
     told: Found = {}
@@ -121,7 +124,7 @@ def _changed(entry: Entry, before: Entry | None) -> Entry:
 def accepted(
     differing: Mapping[str, Mapping[str, Entry]], accept: Mapping[str, str]
 ) -> Dict[str, Dict[str, Entry]]:
-    """Return the entries that are not accepted, and each acceptance without effect. Pure."""
+    """Return the entries that are not accepted, and each key in `accept` that matches no entry."""
     unused = set(accept)
     told: Dict[str, Dict[str, Entry]] = {name: {} for name in MAPS}
     for name, entries in differing.items():

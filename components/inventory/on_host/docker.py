@@ -30,15 +30,16 @@ _SWARMS = ("ingress", "docker_gwbridge")
 """Networks that a swarm creates. The swarm has an entry of its own."""
 _SWARM = "swarm mode"
 _PASSES = ("macvlan", "ipvlan")
-# A volume that an image or `docker run -v PATH` asks for has such a name. It belongs to its container.
+# A volume that an image or `docker run -v PATH` creates has such a name. Such a volume belongs to its
+# container.
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
 _SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run", "/var/run")
 # A container that can write to one of these folders can take over the host.
 _TREES = ("/etc", "/root", "/boot", "/dev", "/proc", "/sys", "/usr", "/lib", "/bin", "/sbin", "/home", "/var",
           "/opt")  # fmt: skip
-_INSPECTED = 100  # the most undeclared containers whose details are read
-_SHOWN = 8  # mounts, devices or ports that one text names
+_INSPECTED = 100  # details are read of at most this number of undeclared containers
+_SHOWN = 8  # the most mounts, devices or ports that one text names
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Network:
     """A Docker network.
 
     Attributes:
-        bridge: its interface on the host, or "" for other drivers than bridge.
+        bridge: the network's interface on the host, or "" for other drivers than bridge.
         parent: the host's interface that a macvlan or ipvlan network uses.
         created: seconds since 1970, or None if that is unknown.
     """
@@ -62,7 +63,7 @@ class Network:
 
     @property
     def text(self) -> str:
-        """The text for people."""
+        """The text about the network for people."""
         on = f" on {self.parent}" if self.parent else ""
         told = [f"{self.driver}{on}" + (": passes all firewalls" if self.driver in _PASSES else "")]
         told += ["of a swarm"] * self.swarm + ["IPv6"] * self.ipv6 + ["internal"] * self.internal
@@ -74,7 +75,7 @@ class Container:
     """A container from Docker's list.
 
     Attributes:
-        networks: its networks, each with the container's addresses in it.
+        networks: the container's networks, each with the container's addresses in the network.
         created: seconds since 1970, or None if that is unknown.
     """
 
@@ -118,10 +119,10 @@ def read(look: Look) -> Found:
 
 
 class Declared:
-    """Knows which containers are declared: by name, or as a release or a job of an app."""
+    """The declared containers: by name, or as a release or a job of an app."""
 
     def __init__(self, look: Look) -> None:
-        """Take names from the spec, and release numbers from the records."""
+        """Read the declared names from the spec, and the number of each app's release from its record."""
         self._releases = {
             record.id: int(record.extra.get("number") or 0)
             for record in look.records
@@ -140,14 +141,14 @@ class Declared:
         }
 
     def name_of(self, container: str) -> str:
-        """Return the declared name of a container: its own or its app's, or "" if it is undeclared."""
+        """Return the declared name of a container, or of its app; "" if the container is undeclared."""
         if container in self._names:
             return container
         app, number = self._release(container)
         return app if 0 < number <= self._releases.get(app, 0) else ""
 
     def is_former(self, container: str) -> bool:
-        """Return whether a container may be the rest of a release before the present one."""
+        """Return whether a container may be left over from a release before the present release."""
         app, number = self._release(container)
         return container not in self._names and number < self._releases.get(app, 0)
 
@@ -159,7 +160,7 @@ class Declared:
         return "", 0
 
     def expects(self, name: str) -> bool:
-        """Return whether a container's networks are declared."""
+        """Return whether the networks of this container are declared."""
         return any(name in members for members in self.networks.values())
 
 
@@ -196,12 +197,12 @@ def _strangers(
             continue
         details = _document(machine, f"/containers/{one.id}/json") if len(found) < _INSPECTED else {}
         if details is None:
-            continue  # it has been removed meanwhile
+            continue  # the container has been removed meanwhile
         dangers = dangers_of(details, names)
         if is_declared and not dangers:
-            continue  # a failed release left it behind
+            continue  # a failed release left this container behind
         joined = [
-            # Without a firewall in between, a neighbour of the host reaches this address.
+            # No firewall keeps a neighbour of the host away from this address.
             f"in {network}" + (f" as {address}" if address and network in open_networks else "")
             for network, address in one.networks.items()
             if network not in _DOCKERS
@@ -212,7 +213,7 @@ def _strangers(
 
 
 def dangers_of(details: Json, names: Mapping[str, str]) -> List[str]:
-    """Return what makes a container dangerous, the worst first.
+    """Return the dangerous properties of a container, the worst first.
 
     Args:
         details: Docker's details of the container.
@@ -271,7 +272,7 @@ def _published(ports: Mapping[str, Any]) -> List[str]:
     """Return the ports that other hosts can reach."""
     found = set()
     for bind in (bind for binds in ports.values() for bind in binds or ()):
-        address = str(bind.get("HostIp") or "0.0.0.0")  # noqa: S104 - what Docker means by ""
+        address = str(bind.get("HostIp") or "0.0.0.0")  # noqa: S104 - "" means this address for Docker
         if not address.startswith(("127.", "::1")):
             found.add(f"{f'[{address}]' if ':' in address else address}:{bind.get('HostPort')}")
     return [f"publishes {', '.join(sorted(found)[:_SHOWN])}"] if found else []
@@ -284,7 +285,7 @@ def _rank(source: str) -> int:
 
 
 def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, Entry]:
-    """Return declared containers that are in other networks than the declared ones.
+    """Return declared containers that are in undeclared networks.
 
     An undeclared container has an entry of its own, which names its networks.
     """
@@ -303,7 +304,7 @@ def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, E
 
 
 def networks(machine: Machine) -> List[Network]:
-    """Return all networks, or none without Docker. Raises `AgentError`."""
+    """Return all networks of Docker; no network on a host without Docker. Raises `AgentError`."""
     return [network(entry) for entry in _document(machine, "/networks") or ()]
 
 
@@ -352,7 +353,7 @@ def _volumes(look: Look) -> Dict[str, Entry]:
             continue
         options = one.get("Options") or {}
         told = [str(one.get("Driver"))]
-        # The other options are left out: they may contain the password of a network share.
+        # Other options are left out, because they may contain the password of a network share.
         if options.get("device") and str(options.get("type") or "none") in ("none", "bind"):
             told.append(f"is {options['device']} of the host")
         elif options.get("type"):
@@ -379,7 +380,7 @@ def _swarm(look: Look) -> Dict[str, Entry]:
         if answer.status == _OK:
             return {_SWARM: Entry("this host manages a swarm")}
         said = answer.error()
-    # If the host is in no swarm, Docker's answer says how to make one.
+    # If the host is in no swarm, Docker's answer says how to make a swarm.
     if answer.status == _NO_SWARM and "docker swarm init" not in said:
         return {_SWARM: Entry("this host is in a swarm")}
     return {}
@@ -398,7 +399,7 @@ def seconds(text: object) -> Optional[float]:
 
 
 def _document(machine: Machine, target: str) -> Any:
-    """Return Docker's answer, or None without Docker, or if Docker no longer knows the object."""
+    """Return Docker's answer; None if the host has no Docker, or if the object no longer exists."""
     answer = ask(machine.docker, "GET", target, timeout=_TIMEOUT)
     if answer is None:
         return None
@@ -407,6 +408,7 @@ def _document(machine: Machine, target: str) -> Any:
             return None
         if answer.status != _OK:
             raise AgentError(
-                "unreadable", f"Docker does not answer {target.partition('?')[0]}: {answer.error()}"
+                "unreadable",
+                f"Docker refuses the request {target.partition('?')[0]}: {answer.error()}",
             )
         return answer.document()

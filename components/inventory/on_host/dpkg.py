@@ -1,6 +1,7 @@
-"""Reads dpkg's records: owners of paths, sums of configuration files, overrides and diversions.
+"""Reads dpkg's records: owners of paths, checksums of configuration files, overrides and diversions.
 
-It reads dpkg's own files (dpkg-query(1), "FILES"), because dpkg's programs take longer than the whole survey.
+This module reads dpkg's own files (dpkg-query(1), "FILES"), because dpkg's programs would take longer than
+all other work of the inventory.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.alternatives import Alternative
 
 BY_HAND = ":"
-"""Stands in place of a package's name if a person diverted a path: dpkg-divert(1), ``--local``."""
+"""This text stands in place of a package's name if a person diverted a path: dpkg-divert(1), ``--local``."""
 _MERGED = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/")
-# The folders that the readers ask for. dpkg's lists have ten times as many paths.
+# The folders that the readers need. dpkg's lists have ten times as many paths.
 _ASKED = (
     "/etc", "/root", "/opt", "/var/spool", "/usr/local", "/usr/bin", "/usr/sbin", "/bin", "/sbin",
     "/usr/lib/systemd", "/lib/systemd", "/usr/lib/udev", "/lib/udev", "/usr/lib/modprobe.d",
@@ -36,7 +37,7 @@ _ASKED = (
     "/usr/share/libc-bin", "/usr/share/readline", "/usr/share/ufw", "/usr/share/pam",
     "/usr/share/pam-configs",
 )  # fmt: skip
-_DOCUMENTS = "/usr/share/man/"  # no program runs them
+_DOCUMENTS = "/usr/share/man/"  # no program runs these files
 _FIELD = re.compile(r"^([A-Za-z-]+): *(.*)$", re.MULTILINE)
 _CONFFILE = re.compile(r"^ (/.*) ([0-9a-f]{32}|newconffile)((?: [a-z-]+)*)$", re.MULTILINE)
 _WAIT = 0.5  # seconds between two checks of a lock
@@ -44,11 +45,12 @@ _WAIT = 0.5  # seconds between two checks of a lock
 
 @dataclass(frozen=True)
 class Package:
-    """A package that dpkg has files of.
+    """A package that is installed, or whose configuration is left.
 
     Attributes:
-        installed: whether it is installed. Otherwise only its configuration is left.
-        held: whether an administrator keeps it at its version.
+        installed: whether the package is installed. False means that only the package's configuration is
+            left.
+        held: whether an administrator holds the package at its version.
     """
 
     name: str
@@ -60,16 +62,16 @@ class Package:
 
 @dataclass
 class Dpkg:
-    """dpkg's records. Paths are absolute, and those in /bin, /sbin and /lib begin with /usr.
+    """The records of dpkg. Paths are absolute, and paths in /bin, /sbin and /lib begin with /usr.
 
     Attributes:
-        packages: by name.
+        packages: the packages by name.
         owners: the package that ships each path, in the folders that the inventory reads.
         conffiles: the MD5 sum of each configuration file as its package shipped it, or "" if dpkg has none.
         obsolete: configuration files that a package shipped in an earlier version.
         overrides: owner and mode that dpkg-statoverride(1) set, such as root:adm 0640.
         diversions: diverted paths, each with its new path and the package that diverted it, or `BY_HAND`.
-        alternatives: by name.
+        alternatives: the alternatives by name.
     """
 
     packages: Dict[str, Package] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class Dpkg:
         return is_document or merged(path) in self.owners
 
     def place(self, path: str, package: str) -> str:
-        """Return where a package's file really is: another package or a person may have diverted it."""
+        """Return the real path of a package's file, which another package or a person may have diverted."""
         path = merged(path)
         moved = self.diversions.get(path)
         return moved[0] if moved and moved[1] != package else path
@@ -109,17 +111,20 @@ def read(machine: Machine) -> Dpkg:
 
 
 def scripts(machine: Machine) -> List[str]:
-    """Return the texts of all postinst scripts of packages. Raises OSError if one cannot be read."""
+    """Return the texts of all postinst scripts of packages. Raises OSError if a script cannot be read."""
     folder = machine.dpkg / "info"
     return [_text(path) for path in sorted(folder.glob("*.postinst"))]
 
 
 def _listed(targets: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern for dpkg's lists: folders that the readers ask for, and targets of alternatives."""
+    """Return a pattern for the paths that the readers need from dpkg's lists.
+
+    These are the paths below some folders, and the targets of alternatives.
+    """
     others: Dict[str, Set[str]] = {}
     for target in targets:
         if not target.startswith((_DOCUMENTS, *(f"{asked}/" for asked in _ASKED))):
-            # A list may have the path from before /lib became a link.
+            # A list of dpkg may have the path from before /lib became a link.
             older = target[len("/usr") :]
             for path in (target, merged(target), older if merged(older) == target else target):
                 folder, _, name = path.rpartition("/")
@@ -135,7 +140,7 @@ def merged(path: str) -> str:
 
 
 def state(machine: Machine) -> Tuple[int, ...]:
-    """Return numbers that change with dpkg's database, or nothing if there is no database."""
+    """Return numbers that change whenever dpkg's database changes."""
     with contextlib.suppress(OSError):
         status = (machine.dpkg / "status").stat()
         return (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
@@ -143,7 +148,10 @@ def state(machine: Machine) -> Tuple[int, ...]:
 
 
 def wait_until_idle(machine: Machine) -> None:
-    """Wait, for a limited time, until apt and dpkg are done. Their records do not match while they work."""
+    """Wait, for a limited time, until apt and dpkg are done.
+
+    While apt or dpkg works, the records of dpkg are inconsistent.
+    """
     for _ in range(int(machine.apt_lock_wait / _WAIT)):
         if not any(_is_locked(machine.dpkg / name) for name in ("lock-frontend", "lock")):
             return
@@ -152,7 +160,7 @@ def wait_until_idle(machine: Machine) -> None:
 
 
 def _is_locked(path: Path) -> bool:
-    """Return whether another process holds dpkg's lock. This does not take the lock."""
+    """Return whether another process has dpkg's lock. This function does not take the lock."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -190,7 +198,10 @@ def _status(known: Dpkg, text: str) -> None:
 
 
 def _stanzas(text: str) -> Iterator[str]:
-    """Yield the part of each package. This avoids a second copy of the whole text, which is large."""
+    """Yield each package's part of dpkg's status file.
+
+    A generator avoids a second copy of the large text.
+    """
     begin = 0
     while begin < len(text):
         end = text.find("\n\n", begin)
@@ -201,7 +212,7 @@ def _stanzas(text: str) -> Iterator[str]:
 def _overrides(known: Dpkg, text: str) -> None:
     for line in text.splitlines():
         words = line.split(" ", 3)
-        if len(words) == 4:  # noqa: PLR2004 - user, group, mode, path
+        if len(words) == 4:  # noqa: PLR2004 - the four words are user, group, mode and path
             with contextlib.suppress(ValueError):
                 known.overrides[merged(words[3])] = f"{words[0]}:{words[1]} {int(words[2], 8):04o}"
 

@@ -1,7 +1,7 @@
-"""Explains files that no package ships: proofs that a package's program made them, and tables for the rest.
+"""Explains files that no package ships: a package's program made the file, or a list names the file.
 
 On a plain Debian, 576 entries of /etc and similar folders belong to no package. Programs of packages made
-nearly all of them. Each such program leaves records that prove it.
+nearly all of these entries. Such a program leaves records, which prove that it made an entry.
 """
 
 from __future__ import annotations
@@ -75,9 +75,10 @@ COPIES: Mapping[str, str] = {
 """Files that a maintainer script copied, each with the packaged file that it is a copy of."""
 
 UPGRADED: Mapping[str, str] = {
-    # From base-files of Debian 12 and earlier. An upgrade keeps it. New machines of Debian 13 have another.
+    # The file comes from base-files of Debian 12 and earlier, and an upgrade keeps it. New machines of Debian
+    # 13 have another file.
     "/root/.bashrc": "373b7d3b2ab90d75daf94ca16d61339d088c12020ad43b65d1b34ea80b0c0818",
-    # An upgrade from Debian 12 writes it (systemd's postinst), so that /tmp is emptied as before.
+    # An upgrade from Debian 12 writes this file (systemd's postinst), so that /tmp is emptied as before.
     "/etc/tmpfiles.d/tmp.conf": "2888a2ab911ec6c5983a44f9b8d9f1abcfc40f134b1721a268a80cc77e4caae6",
 }
 """Files of a machine that was upgraded from an earlier release, each with its SHA-256 digest."""
@@ -171,7 +172,7 @@ class Proofs:
         )
 
     def explains(self, seen: Seen) -> bool:
-        """Return whether something proves that a package's program made the thing at a path."""
+        """Return whether a record proves that a package's program made the file at a path."""
         if seen.path in CHANGING:
             return is_safe(seen, secret="shadow" in seen.path)
         if seen.is_link:
@@ -196,9 +197,10 @@ class Proofs:
         return self._is_enabled_by_package(path, target)
 
     def expected(self, seen: Seen) -> str:
-        """Return in words what should be at an unexplained path, or "" if nothing should be there.
+        """Describe the file that should be at an unexplained path; "" if no file should be there.
 
-        A person restores such a file instead of removing it: `remedies` has the command.
+        People restore such a file and do not remove it. The module `remedies` has the command that restores
+        it.
         """
         path = seen.path
         if path.startswith(_CHOSEN) and path[len(_CHOSEN) :] in self._known.alternatives:
@@ -217,7 +219,10 @@ class Proofs:
         return ", ".join(filter(None, told))
 
     def missing(self) -> Dict[str, str]:
-        """Return missing files that programs of packages made, by path, with their origin or their maker."""
+        """Return the missing files that a package or its program made.
+
+        Each path has a text that says where the file came from.
+        """
         made = {path: f"a copy of {source}" for path, source in COPIES.items() if self._source(path)}
         made.update(
             {path: f"{maker} makes it" for path, (name, maker) in MAKERS.items() if self._is_installed(name)}
@@ -231,7 +236,7 @@ class Proofs:
     def _links_of_choices(self) -> Dict[str, str]:
         """Return both links of each name, if update-alternatives(1) chose by itself.
 
-        It makes no link to a missing target, such as a document that an image leaves out.
+        update-alternatives makes no link to a missing target, such as a document that an image leaves out.
         """
         made = {}
         for one in set(self._known.alternatives.values()):
@@ -247,7 +252,7 @@ class Proofs:
         return known is not None and known.installed
 
     def _wrong_content(self, path: str) -> str:
-        """Return how a file differs from what a package's program made, or "" if that is unknown."""
+        """Describe how a file differs from the output of a package's program; "" if that is unknown."""
         source, packaged = self._source(path), self._stub_of(path)
         if source and not self._is_copy(path, source) and not self._is_of_release_before(path):
             return f"not as {source} has it"
@@ -262,7 +267,7 @@ class Proofs:
         return ""
 
     def rights(self, seen: Seen) -> str:
-        """Return in words the owner and the mode that a file or folder has on Debian."""
+        """Describe the owner and the mode that a file or folder has on Debian."""
         usual = MODES.get(seen.path)
         if usual is None:
             with contextlib.suppress(OSError):
@@ -271,7 +276,7 @@ class Proofs:
         return f"Debian's is {(usual or ('root:root 0644',))[0]}"
 
     def _leads_to(self, seen: Seen) -> str:
-        """Return where Debian's link at a path leads, or "" if Debian needs no link there."""
+        """Return the target of Debian's link at a path, or "" if Debian needs no link at this path."""
         path = seen.path
         if path in self._links:
             return f"{_CHOSEN}{self._links[path]}"
@@ -289,7 +294,7 @@ class Proofs:
     def _is_choice(self, name: str, target: str) -> bool:
         """Return whether a link leads to the best choice of an alternative, and that choice is packaged.
 
-        If somebody chose by hand, the main link is not explained, so that it is reported.
+        If somebody chose by hand, the main link counts as unexplained, so that the report names it.
         """
         one = self._known.alternatives.get(name)
         if one is None or (name == one.name and not one.is_automatic):
@@ -304,13 +309,16 @@ class Proofs:
                 or not pointed.is_link
                 or self._is_certificate(pointed.path, pointed.target)
             )
-        if target.startswith(_OWN_CERTIFICATES):  # the certificate itself is reported
+        if target.startswith(_OWN_CERTIFICATES):  # the report names the certificate itself
             return target in self._walk.seen
         name = target[len(_CERTIFICATES) :]
         return target.startswith(_CERTIFICATES) and name in self._trusted and target in self._known.owners
 
     def _is_enabled_by_package(self, path: str, target: str) -> bool:
-        """Return whether a package enabled a unit: it is packaged, and a record or a preset proves it."""
+        """Return whether a package enabled a unit.
+
+        The unit must be packaged, with a record or preset as proof.
+        """
         for folder, markers in _MARKERS.items():
             if not path.startswith(folder):
                 continue
@@ -346,14 +354,14 @@ class Proofs:
         return path in UPGRADED and self._walk.digest(path) == UPGRADED[path]
 
     def _source(self, path: str) -> str:
-        """Return the packaged file that a maintainer script copied to a path, or ""."""
+        """Return the packaged file that a maintainer script copied to a path; "" if no script did."""
         source = COPIES.get(path, "")
         if path.startswith("/etc/ufw/"):
             source = f"/usr/share/ufw/iptables/{path.rpartition('/')[2]}"
         return source if source in self._known.owners else ""
 
     def _stub_of(self, path: str) -> str:
-        """Return the packaged file that reads the administrator's rules from a path, or ""."""
+        """Return the packaged file that reads the administrator's rules from a path; "" if no file does."""
         if path.startswith("/etc/apparmor.d/local/"):  # dh_apparmor(1)
             return f"/etc/apparmor.d/{path.rpartition('/')[2]}"
         return STUBS.get(path, "")
@@ -378,13 +386,13 @@ class Proofs:
         )
 
     def skeleton(self, path: str, home: str) -> str:
-        """Return the packaged file in /etc/skel that useradd copies to a path in a home, or ""."""
+        """Return the packaged file in /etc/skel that useradd copies to this path of a home, else ""."""
         source = f"{_SKEL}{path[len(home) :]}"
         return source if path[len(home) :] in SKELETON and source in self._known.owners else ""
 
     def is_skeleton(self, path: str, source: str) -> bool:
         """Return whether a file in a home is an unchanged copy from /etc/skel."""
-        # A changed skeleton has an entry of its own. Homes that equal the shipped skeleton need none.
+        # A changed skeleton has an entry of its own. A copy of the shipped skeleton needs no entry.
         shipped = self._known.conffiles.get(source)
         return self._is_copy(path, source) or bool(shipped and self._walk.digest(path, "md5") == shipped)
 
@@ -423,14 +431,14 @@ class Proofs:
 
 
 def is_safe(seen: Seen, *, secret: bool = False) -> bool:
-    """Return whether only root can write a file and, if it is secret, not everybody can read it."""
+    """Return whether only root can write a file, and whether other users cannot read it if it is secret."""
     mode, status = seen.mode, seen.status
     closed = not mode & (_WRITABLE | (_READABLE_BY_OTHERS if secret else 0))
     return seen.is_file and status.st_uid == 0 and closed and not mode & 0o7000 and not mode & 0o111
 
 
 def _ucf(path: Path) -> Dict[str, str]:
-    """Return the sums of files that ucf(1) put in place."""
+    """Return the checksums of files that ucf(1) put in place."""
     sums: Dict[str, str] = {}
     for line in _lines(path):
         digest, _, name = line.partition("  ")
@@ -445,7 +453,7 @@ def _ucf_packages(path: Path) -> Dict[str, str]:
 
 
 def _presets(folder: Path) -> Tuple[Tuple[str, str], ...]:
-    """Return the rules of packages' systemd.preset(5) files in order. A rule for all units proves nothing."""
+    """Return the rules of packages' systemd.preset(5) files, in order. A preset for all units is left out."""
     found = []
     with contextlib.suppress(OSError):
         for path in sorted(folder.glob("*.preset")):

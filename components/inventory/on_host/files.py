@@ -47,10 +47,11 @@ ROOTS = (
     "/run/modules-load.d",
     "/run/tmpfiles.d",
 )
-"""Folders that are read with everything in them."""
+"""Folders that are read with all their files and folders."""
 _BELOW_ROOTS = tuple(f"{root}/" for root in ROOTS)
 PROGRAMS = ("/usr/bin", "/usr/sbin")
-"""Folders of which only files without a package are read. The nightly walk reads the others."""
+"""Folders in which the reader looks only at files that no package ships. The nightly walk reads packaged
+files."""
 STARTED = (
     ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile",
     ".pam_environment", ".zshrc",
@@ -59,18 +60,18 @@ STARTED = (
 )  # fmt: skip
 """Files in a home that programs run or read when somebody logs in."""
 HOME_FOLDERS = (".ssh", ".config/systemd", ".config/environment.d", ".config/fish/conf.d", ".local/bin")
-"""Folders in a home whose content runs by itself or lets somebody log in."""
+"""Folders in a home with files that run by themselves or let somebody log in."""
 TRACES = (
     ".bash_history", ".zsh_history", ".lesshst", ".viminfo", ".python_history", ".wget-hsts",
     ".selected_editor", ".sudo_as_admin_successful", ".cache", ".ssh/known_hosts", ".ssh/known_hosts.old",
 )  # fmt: skip
-"""Files that work on the host leaves in a home. Nothing runs them."""
+"""Files that a person's work leaves in a home. No program runs or loads these files."""
 COMMON = tuple(
     f"/usr/local/{name}" for name in ("bin", "etc", "games", "include", "lib", "man", "sbin", "share", "src")
 )
 """Folders that Debian makes and that no package owns: https://refspecs.linuxfoundation.org/FHS_3.0/, 4.9."""
 GROUPED = 20
-"""A folder with more undeclared files than this, and with nothing else in it, is one entry."""
+"""A folder with only undeclared files becomes one entry if it has more files than this number."""
 _USUAL_FILE, _USUAL_FOLDER = ("root:root 0644", "root:root 0755"), ("root:root 0755",)
 _SYSTEM = ("/usr/lib/", "/usr/share/", "/usr/bin/", "/usr/sbin/", "/etc/", "/run/", "/proc/", "/dev/null")
 
@@ -81,7 +82,7 @@ def read(look: Look) -> Found:
 
 
 class _Reader:
-    """One reading of all folders."""
+    """Reads all folders of the inventory once."""
 
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -93,7 +94,7 @@ class _Reader:
         self._names = Names(look.machine.root)
         self._homes = {"root": "/root", **home_folders(look.machine.root)}
         self._passed_over = {f"{home}/{name}" for home in self._homes.values() for name in TRACES}
-        self._passed_over |= accounts.key_files(look)  # the reader of accounts lists their keys
+        self._passed_over |= accounts.key_files(look)  # the reader of accounts lists the keys in these files
         self._by_hand = {
             path: moved
             for path, (moved, package) in self._known.diversions.items()
@@ -101,7 +102,7 @@ class _Reader:
         }
 
     def entries(self) -> Dict[str, Entry]:
-        """Return the things that no proof explains, by path."""
+        """Return the files that no proof explains, by path."""
         self._see()
         found: Dict[str, Entry] = {}
         familiar: set[str] = set()
@@ -146,7 +147,7 @@ class _Reader:
                 self._walk.below(f"{home}/{name}", self._skips)
 
     def _is_behind_link(self, home: str, name: str) -> bool:
-        """Return whether a folder on the way is a link. The owner of a home may let it lead anywhere."""
+        """Return whether a folder of the path is a link, which the home's user can point at any folder."""
         folder = home
         for part in name.split("/")[:-1]:
             folder = f"{folder}/{part}"
@@ -159,7 +160,10 @@ class _Reader:
         return path in self._passed_over or path in self._look.claims.trees
 
     def _of_package(self, seen: Seen) -> Entry | None:
-        """Return what is wrong with a packaged path. Resources read back the paths that they declare."""
+        """Return how a path of a distribution's package differs from the package, or None.
+
+        Declared paths do not count, because resources read them back.
+        """
         path = seen.path
         if self._look.claims.has_path(path):
             return None
@@ -181,8 +185,8 @@ class _Reader:
     def _is_usual(self, seen: Seen) -> bool:
         """Return whether owner and mode follow Debian's rule: root:root, 0644 or 0755.
 
-        A link has to lead to a folder that only root can write. An override of dpkg excuses nothing by
-        itself, because both packages and people set overrides.
+        A link has to lead to a folder that only root can write. This rule also holds for a path with an
+        override of dpkg, because both packages and people set overrides.
         """
         path = seen.path
         if seen.is_link:
@@ -196,7 +200,8 @@ class _Reader:
     def _is_set_by_script(self, seen: Seen) -> bool:
         """Return whether a package sets this owner and mode when it is installed (Debian Policy, 10.9).
 
-        Its script has to name path, mode and owner, as that of redis-tools does: `Setup_dir /etc/redis 2770`.
+        The package's script has to name path, mode and owner. The script of redis-tools does so: `Setup_dir
+        /etc/redis 2770`.
         """
         if seen.is_link:
             return False
@@ -210,14 +215,14 @@ class _Reader:
         return any(all(re.search(word, text) for word in words) for text in self._scripts)
 
     def _rights(self, seen: Seen) -> str:
-        """Return in words the owner and the mode that a path should have."""
+        """Describe the owner and the mode that a path should have."""
         override = self._known.overrides.get(seen.path)
         if override == f"{self._names.owner(seen.status)} {seen.mode:04o}":
             return f"by an override of dpkg, {self._proofs.rights(seen)}"
         return f"an override of dpkg says {override}" if override else self._proofs.rights(seen)
 
     def _of_stranger(self, seen: Seen) -> Entry | None:
-        """Return the entry of a path without a package, or None if it is explained. Folders have none."""
+        """Return the entry of a path without a package. Explained files and all folders have no entry."""
         if seen.is_folder or self._proofs.explains(seen) or self._is_claimed_link(seen):
             return None
         is_usual, is_ours = self._is_usual(seen), self._is_ours(seen.path)
@@ -240,7 +245,7 @@ class _Reader:
         return Entry(", ".join(filter(None, told)), changed=seen.status.st_ctime)
 
     def _skeleton(self, path: str) -> str:
-        """Return the file of /etc/skel that useradd copied to a path, or ""."""
+        """Return the file of /etc/skel that useradd copied to a path; "" for other paths."""
         homes = (home for home in self._homes.values() if path.startswith(f"{home}/"))
         return next(filter(None, (self._proofs.skeleton(path, home) for home in homes)), "")
 
@@ -248,7 +253,7 @@ class _Reader:
         return any(path == claimed for claimed, _ in self._look.claims.contents)
 
     def _is_ours(self, path: str) -> bool:
-        """Return whether a file is as a resource left it that changed only some of its lines."""
+        """Return whether a file is unchanged since a resource edited some of its lines."""
         return self._is_claimed(path) and (path, self._walk.digest(path)) in self._look.claims.contents
 
     def _is_claimed_link(self, seen: Seen) -> bool:
@@ -261,7 +266,7 @@ class _Reader:
         )
 
     def _diverted(self, found: Dict[str, Entry]) -> None:
-        """Add paths that a person diverted. A package's own file is then not where it should be."""
+        """Add paths that a person diverted, because the package's file is then at another path."""
         for path, moved in self._by_hand.items():
             told = [found[path].text] if path in found else []
             told.append(f"diverted by hand to {moved}")
@@ -290,7 +295,7 @@ class _Reader:
         return found
 
     def _grouped(self, found: Mapping[str, Entry], familiar: set[str]) -> Dict[str, Entry]:
-        """Replace the entries in a folder by one entry, if nothing in it is known and there are many."""
+        """If a folder has many entries and no known file, replace the entries by one entry for the folder."""
         told: Dict[str, Entry] = {}
         inside: Dict[str, List[str]] = {}
         for path in found:
@@ -300,7 +305,8 @@ class _Reader:
             if len(paths) <= GROUPED:
                 told.update({path: self._marked(path, found[path]) for path in paths})
                 continue
-            # Digest names and times, not contents: there may be thousands. Nobody can set back a ctime.
+            # Digest the names and times, because there may be thousands of files. Nobody can set a ctime
+            # back.
             marks = "\n".join(f"{path} {found[path].text} {self._times(path)}" for path in sorted(paths))
             digest = hashlib.sha256(marks.encode("utf-8", "surrogateescape")).hexdigest()
             changed = max(found[path].changed or 0 for path in paths)
@@ -317,7 +323,7 @@ class _Reader:
         return f"{seen.status.st_size} {seen.status.st_mtime_ns} {seen.status.st_ctime_ns}" if seen else ""
 
     def _strange_top(self, path: str, familiar: set[str]) -> str:
-        """Return the highest folder above a path in which nothing is known, or ""."""
+        """Return the highest folder above a path that contains no known file; "" if every folder has one."""
         top = ""
         for folder in _parents(path):
             if folder in familiar or folder in (*ROOTS, *COMMON) or self._walk.seen.get(folder) is None:

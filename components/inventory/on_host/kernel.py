@@ -48,7 +48,7 @@ _DOCKERS_IPV6 = ("net/ipv6/conf/all/forwarding",)
 _INTERFACE = re.compile(r"net/ipv[46]/(?:conf|neigh)/([^/]+)/")
 _ROUTE_LOCALNET = re.compile(r"net/ipv4/conf/([^/]+)/route_localnet")
 
-# A kernel module creates these fallback devices. They carry no packets while they are down.
+# A kernel module creates these fallback devices. Such a device carries no packets while it is down.
 _FALLBACKS = ("tunl0", "gre0", "gretap0", "erspan0", "sit0", "ip_vti0", "ip6_vti0", "ip6tnl0", "ip6gre0")
 _QUIET_KINDS = ("ifb",)
 _PASSES = ("macvlan", "macvtap", "ipvlan", "ipvtap")
@@ -67,7 +67,7 @@ _SENDERS = {
 
 
 def read(look: Look) -> Found:
-    """Return the undeclared entries."""
+    """Return the undeclared kernel settings, routes, addresses and interfaces."""
     known = _Docker(look)
     found: Entries = {}
     for part in (_settings, _links, _routes):
@@ -79,7 +79,10 @@ def read(look: Look) -> Found:
 
 
 class _Docker:
-    """Docker's networks, read only if needed. The reader of Docker reports undeclared networks."""
+    """Docker's networks, which are read only if they are needed.
+
+    The reader of Docker reports undeclared networks.
+    """
 
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -140,7 +143,7 @@ def _settings(look: Look, known: _Docker) -> Entries:
 
 
 def _from_files(machine: Machine, known: _Docker) -> Dict[str, Tuple[str, str]]:
-    """Return the value of each setting that a file sets, with the last such file: sysctl.d(5)."""
+    """Return the value of each setting that a file sets, and the last file that sets it: sysctl.d(5)."""
     single: Dict[str, Tuple[str, str]] = {}
     patterns: Dict[str, Tuple[str, str]] = {}
     for entry in (*sysctl_files.assignments(machine.sysctl_d), *sysctl_files.by_ufw(machine.etc)):
@@ -149,12 +152,13 @@ def _from_files(machine: Machine, known: _Docker) -> Dict[str, Tuple[str, str]]:
         is_pattern = bool(set("*?[") & set(entry.key))
         (patterns if is_pattern else single)[entry.key] = (entry.value, entry.file)
     found: Dict[str, Tuple[str, str]] = {}
-    # A key with its full name wins over a pattern, wherever it stands. So does a line that excludes a key.
+    # A line with a full key overrides a pattern, in any order. So does a line that excludes a key.
     apart = {*single, *sysctl_files.left_out(machine.sysctl_d)}
     for pattern, value in patterns.items():
         for path in _paths(machine, pattern):
             interface = _INTERFACE.match(path)
-            # udev sets them for each new interface. Containers' interfaces come and go, so they are left out.
+            # udev sets these keys for each new interface. Interfaces of containers come and go, so they are
+            # left out.
             is_passing = interface and (_VETH.fullmatch(interface[1]) or interface[1] in known.bridges)
             if path not in apart and not is_passing:
                 found[path] = value
@@ -172,7 +176,10 @@ def _is_same(have: str, wanted: str) -> bool:
 
 
 def _declared(look: Look) -> List[str]:
-    """Return the keys, some with `*`, that other resources declare and read back."""
+    """Return the names of the kernel settings that other resources declare and read back.
+
+    Some of the names contain `*`.
+    """
     return [
         sysctl_files.normal(str(key).replace(STATIC, "*"))
         for record in look.records
@@ -186,7 +193,7 @@ def _is_one_of(path: str, patterns: Iterable[str]) -> bool:
 
 
 def _is_dockers(path: str, value: str, known: _Docker) -> bool:
-    """Return whether Docker set a value, for something that is declared."""
+    """Return whether Docker set this value for a declared engine or network."""
     if not known.is_declared or value != _ENABLED:
         return False
     if path in _DOCKERS:
@@ -200,7 +207,7 @@ def _is_dockers(path: str, value: str, known: _Docker) -> bool:
 def _paths(machine: Machine, pattern: str) -> List[str]:
     if "*" not in pattern:
         return [pattern]
-    if pattern.startswith("/"):  # no kernel setting has such a name, and pathlib refuses it
+    if pattern.startswith("/"):  # pathlib refuses this name, which no kernel setting has
         return []
     with contextlib.suppress(OSError, ValueError):
         return sorted(str(path.relative_to(machine.proc_sys)) for path in machine.proc_sys.glob(pattern))
@@ -208,7 +215,7 @@ def _paths(machine: Machine, pattern: str) -> List[str]:
 
 
 def _value(machine: Machine, path: str) -> Optional[str]:
-    """Return a value, or None if the kernel does not have it or does not let us read it."""
+    """Return the value of a setting, or None if the kernel lacks the setting or we cannot read it."""
     try:
         return " ".join((machine.proc_sys / path).read_text("utf-8", "replace").split())
     except (OSError, ValueError):
@@ -243,7 +250,7 @@ def _links(look: Look, known: _Docker) -> Entries:
 
 
 def _is_of_docker(link: Json, name: str, known: _Docker) -> bool:
-    """Return whether Docker made an interface. The reader of Docker reports its undeclared networks."""
+    """Return whether Docker made an interface. The reader of Docker reports undeclared networks."""
     kind = (link.get("linkinfo") or {}).get("info_kind")
     if kind == "veth" and (
         link.get("master") in known.bridges or ("link_netnsid" in link and _VETH.fullmatch(name))
@@ -253,7 +260,7 @@ def _is_of_docker(link: Json, name: str, known: _Docker) -> bool:
 
 
 def link_text(link: Json) -> str:
-    """Return the text about an interface of ``ip -j -d address show``, or "" for an ordinary one."""
+    """Return the text about an interface of ``ip -j -d address show``, or "" for an ordinary interface."""
     info = link.get("linkinfo") or {}
     kind = str(info.get("info_kind") or "")
     name, flags = str(link.get("ifname")), link.get("flags") or ()
@@ -271,12 +278,12 @@ def link_text(link: Json) -> str:
 
 
 def sender_of_address(address: Json) -> str:
-    """Return where an address comes from: a router, DHCP, or this host (by hand or from a file)."""
+    """Return the origin of an address: a router, DHCP, or this host (by hand or from a file)."""
     protocol = str(address.get("protocol") or "")
     if protocol == "kernel_ra" or (address.get("mngtmpaddr") and address.get("dynamic")):
         return _SENDERS["ra"]
     if address.get("dynamic"):
-        # A DHCP lease or a router's prefix: older kernels do not say which.
+        # Older kernels do not say whether it is a DHCP lease or a router's prefix.
         return _SENDERS["dhcp"] if address.get("family") == "inet" else "for a time, by a router or DHCP"
     return "set on this host"
 
@@ -301,7 +308,10 @@ def _routes(look: Look, known: _Docker) -> Entries:
 
 
 def route_entries(route: Json) -> List[Tuple[str, Entry]]:
-    """Return the entry of a route of ``ip -j route``, or none if the kernel made it from an address."""
+    """Return the entry of a route of ``ip -j route``.
+
+    A route that the kernel made from an address has no entry.
+    """
     kind, protocol = str(route.get("type") or "unicast"), str(route.get("protocol") or "boot")
     if route.get("table") == "local" or protocol == "kernel" or kind in ("multicast", "broadcast", "anycast"):
         return []
@@ -345,12 +355,12 @@ def _prefix(rule: Json, name: str) -> str:
 
 
 def _json(machine: Machine, *words: str) -> List[Json]:
-    """Return what ``ip -j`` prints. Raises `AgentError`."""
+    """Return the output of ``ip -j``, parsed. Raises `AgentError`."""
     try:
         done = machine.run(["ip", "-j", *words], timeout=_TIMEOUT)
     except AgentError as error:
         if error.code == "invalid":
-            return []  # without iproute2 there is nothing that could have set an address or a route
+            return []  # without iproute2, no program could have set an address or a route
         raise
     if done.code:
         # The kernel has no IPv6, or the table does not exist.
@@ -358,5 +368,7 @@ def _json(machine: Machine, *words: str) -> List[Json]:
     try:
         found = json.loads(done.out or "[]")
     except ValueError:
-        raise AgentError("unreadable", f"ip {' '.join(words)} prints no JSON", detail=done.err) from None
+        raise AgentError(
+            "unreadable", f"the command `ip {' '.join(words)}` prints no JSON", detail=done.err
+        ) from None
     return [one for one in found if isinstance(one, dict) and one]

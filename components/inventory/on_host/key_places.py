@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 _KEYWORD = "authorizedkeysfile"
 _DEFAULT = ".ssh/authorized_keys .ssh/authorized_keys2"  # sshd_config(5), AuthorizedKeysFile
-# The criteria of a Match block that depend only on the account. The others depend on the client.
+# The criteria of a Match block that depend only on the account. All other criteria depend on the client.
 _OF_ACCOUNTS = ("user", "group")
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where sshd looks for keys.
+    """The files in which sshd looks for keys.
 
     Attributes:
         words: the values of AuthorizedKeysFile outside of Match blocks.
@@ -44,8 +44,8 @@ class Places:
     def paths(self, account: Account, groups: Collection[str]) -> List[str]:
         """Return the files for an account that is in `groups`.
 
-        The values of a Match block are added to the general ones, although sshd uses them instead. A key in a
-        file that sshd ignores today may let somebody in tomorrow.
+        The values of a Match block are added to the general values, although sshd uses only the block's
+        values. A key in a file that sshd ignores today may let somebody in tomorrow.
         """
         words = list(self.words)
         for criteria, values in self.blocks:
@@ -55,7 +55,10 @@ class Places:
 
 
 def places(machine: Machine) -> Places:
-    """Return where sshd looks. Run sshd only if one of its files changed since the last time."""
+    """Return the files in which sshd looks for keys.
+
+    Run sshd only if one of sshd's files has changed since the last run.
+    """
     read: List[Path] = [machine.etc / "default" / "ssh", machine.root / "usr/sbin/sshd"]
 
     def text_of(path: Path) -> Optional[str]:
@@ -69,7 +72,10 @@ def places(machine: Machine) -> Places:
 
 
 def _effective(machine: Machine, lines: Sequence[Line], state: str) -> List[str]:
-    """Return the values outside of Match blocks. They come from a cache until one of sshd's files changes."""
+    """Return the values of AuthorizedKeysFile outside of Match blocks.
+
+    The values come from a cache until a file of sshd changes.
+    """
     cache = machine.state / "inventory" / "sshd.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         kept = json.loads(cache.read_bytes())
@@ -79,10 +85,11 @@ def _effective(machine: Machine, lines: Sequence[Line], state: str) -> List[str]
         said = ssh_facts.effective(machine, [ssh_facts.ANYONE], "22")[ssh_facts.ANYONE].get(_KEYWORD)
         words = " ".join(said or [_DEFAULT]).split()
     except (AgentError, ssh_facts.Refused):
-        # There is no sshd, or it refuses its files. Use what the files say, and ask again next time.
+        # There is no sshd, or it refuses its files. Use the values in the files, and run sshd again next
+        # time.
         set_there = [line.words for line in lines if line.keyword == _KEYWORD and not line.match]
         return list(set_there[0]) if set_there else _DEFAULT.split()
-    # Neither a plan before the first `up` nor a session of the preview key writes anything.
+    # A plan before the first `up` and a session of the preview key must not write the cache.
     with contextlib.suppress(OSError, AgentError):
         if cache.parent.is_dir() and not machine.read_only:
             disk.write(cache, json.dumps({"state": state, "words": words}).encode())
@@ -90,7 +97,10 @@ def _effective(machine: Machine, lines: Sequence[Line], state: str) -> List[str]
 
 
 def _state(paths: Sequence[Path]) -> str:
-    """Return a text that changes when one of the files changes. Nobody can set back a file's ctime."""
+    """Return a text that changes when one of the files changes.
+
+    The text depends on each file's ctime, which nobody can set back.
+    """
     told = []
     for path in paths:
         try:
@@ -105,7 +115,7 @@ def could_select(criteria: str, user: str, groups: Collection[str]) -> bool:
     """Return whether a Match block could select a user: sshd_config(5), Match.
 
     Args:
-        criteria: such as "User deploy,web-* Address 10.0.0.0/8".
+        criteria: the criteria of the block, such as "User deploy,web-* Address 10.0.0.0/8".
         user: the account's name.
         groups: names of its groups.
     """

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.dpkg import Dpkg
 
 LONGEST = 400
-"""The most characters of a text or a key that the program receives."""
+"""A text or a key that the agent sends has at most this number of characters."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One reading of the host.
+    """One read of the host, with the data that the inventory's readers need.
 
     Attributes:
-        machine: the host's paths. All of them are below `machine.root`.
-        claims: what the resources of all records own.
-        spec: what is declared but in no record.
+        machine: the host's paths. All paths are below `machine.root`.
+        claims: the files, units and accounts that the resources of all records own.
+        spec: the declared items that are in no record.
         records: all records of this host, of every stack.
     """
 
@@ -39,20 +39,22 @@ class Look:
 
     @functools.cached_property
     def dpkg(self) -> Dpkg:
-        """The records of dpkg, read once. Raises OSError."""
+        """The records of dpkg, which are read once. Raises OSError."""
         return dpkg.read(self.machine)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing on the host.
+    """An item of the inventory, such as a file or an account.
 
     Attributes:
-        text: the text for people, which the state keeps too. It contains no time, content or digest, so an
-            unchanged host always gives the same text.
-        mark: a digest of what the text leaves out, such as a file's content. It never leaves the host.
+        text: the text for people, which the state keeps too. The text contains no time, content or digest, so
+            an unchanged host always has the same text.
+        mark: a digest of facts that the text leaves out, such as a file's content. The digest never leaves
+            the host.
         changed: the time of the last change, in seconds since 1970, or None if it is unknown.
-        passing: the thing comes and goes by itself. If the baseline has it, it may be gone now.
+        passing: whether the item comes and goes by itself. If such an item of the baseline is gone, that is
+            no difference.
     """
 
     text: str
@@ -66,7 +68,7 @@ Found = Dict[str, Dict[str, Entry]]
 
 
 def unreadable(error: Exception) -> Entry:
-    """Return the entry for something that cannot be read."""
+    """Return the entry for an item that cannot be read."""
     reason = getattr(error, "strerror", None) or getattr(error, "message", None) or type(error).__name__
     return Entry(f"cannot be read: {reason}")
 

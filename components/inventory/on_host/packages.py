@@ -20,7 +20,7 @@ _AUTOMATIC = re.compile(r"^Package: (\S+)\n(?:.+\n)*?Auto-Installed: 1$", re.MUL
 
 
 def read(look: Look) -> Found:
-    """Return the undeclared, held and foreign packages."""
+    """Return packages that are undeclared, held, or from an undeclared source."""
     states = ""
     with contextlib.suppress(FileNotFoundError):
         states = (look.machine.root / _STATES).read_text("utf-8", "replace")
@@ -33,7 +33,7 @@ def read(look: Look) -> Found:
 
 
 def from_elsewhere(sources: Mapping[str, Sequence[str]], declared: Collection[str]) -> Dict[str, str]:
-    """Return the sources of packages that no declared source provides. Pure."""
+    """Return the packages that no declared source provides, with their sources."""
     known = {uri.rstrip("/") for uri in declared}
     return {
         name: f"from {', '.join(map(str, uris))}"
@@ -43,14 +43,14 @@ def from_elsewhere(sources: Mapping[str, Sequence[str]], declared: Collection[st
 
 
 def automatic(text: str) -> FrozenSet[str]:
-    """Return the packages that were installed as dependencies: apt-mark(8). Pure."""
+    """Return the packages that were installed as dependencies: apt-mark(8)."""
     return frozenset(_AUTOMATIC.findall(text))
 
 
 def by_hand(
     packages: Mapping[str, Package], came_along: Collection[str], declared: Collection[str]
 ) -> Dict[str, Entry]:
-    """Return undeclared packages that were installed by hand, and held packages. Pure.
+    """Return undeclared packages that were installed by hand, and held packages.
 
     The text contains no version, so that an upgrade is no difference.
     """

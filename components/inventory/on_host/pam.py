@@ -14,7 +14,7 @@ _JUMP = re.compile(r"success=(\d+)")
 
 
 def is_generated(text: str, template: str, profiles: Iterable[str]) -> bool:
-    """Compare a stack with its template and with the lines of all profiles. Pure.
+    """Compare a PAM stack with its template and with the lines of all profiles.
 
     Args:
         text: a file such as /etc/pam.d/common-auth.
@@ -26,7 +26,7 @@ def is_generated(text: str, template: str, profiles: Iterable[str]) -> bool:
     fixed, additional, after = _cut(rest, "_additional")
     if before or after or not primary or not additional:
         return False
-    # Each module of the first block jumps, on success, behind the line that denies.
+    # On success, each module of the first block jumps over the line that denies.
     at = next((at for at, line in enumerate(lines) if line == fixed[0]), 0) if fixed else 0
     kind = fixed[0].split()[0] if fixed else ""
     first, middle, last = lines[:at], lines[at : at + len(fixed)], lines[at + len(fixed) :]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OLDEST = 48 * 3600.0
 """The age in seconds after which a result is too old. The walk runs every night."""
 WALK = "nightly walk"
-"""The key of the entry about the walk itself."""
+"""The key of the entry about the nightly walk itself."""
 
 
 def path(machine: Machine) -> Path:
@@ -47,7 +47,7 @@ def result(machine: Machine) -> Dict[str, Any]:
 
 
 def read(look: Look) -> Found:
-    """Return the findings of the walk that still hold, and an entry if the walk is too old."""
+    """Return the findings of the walk that are still true, and an entry if the last walk was too long ago."""
     told = result(look.machine)
     found: Dict[str, Entry] = {}
     programs = told.get("programs")
@@ -62,7 +62,7 @@ def read(look: Look) -> Found:
 
 
 def how_old(then: object, now: float) -> str:
-    """Return what is wrong with the age of a result, or "". Pure."""
+    """Return the fault of a result that is too old; "" for a newer result."""
     if not isinstance(then, (int, float)):
         return "never ran: see systemctl status portcullis-inventory.timer"
     days = int((now - then) // 86400)
@@ -72,7 +72,7 @@ def how_old(then: object, now: float) -> str:
 
 
 def _entry(machine: Machine, each: str, text: str) -> Entry | None:
-    """Return a finding of the walk as it is now, or None if it has been mended since."""
+    """Return the present text of a finding, or None if the fault has been corrected since the walk."""
     real = each if str(machine.root) == "/" else f"{machine.root}{each}"
     is_gone = text.startswith(walk.GONE)
     try:
@@ -82,7 +82,7 @@ def _entry(machine: Machine, each: str, text: str) -> Entry | None:
     if is_gone:
         return None
     _, changed, by = text.rpartition(walk.CHANGED)
-    # Only the next walk compares the content again.
+    # The content is compared again only in the next walk.
     content = [f"{changed}{by}"] * bool(changed)
     faults = walk.faults(real, each, status, is_packaged=walk.IN_NO_PACKAGE not in text)
     if not faults:

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from typing import Callable
 
 MOST = 30_000
-"""The most entries that one walk reads."""
+"""One walk reads at most this number of entries."""
 LARGEST = 2 << 20
-"""The most bytes that are read of a file. For a larger file, size and times stand for the content."""
+"""A walk reads at most this number of bytes of a file. For a larger file, its size and times serve as the
+digest."""
 _PIECE = 64 << 10
 
 
 class Status(NamedTuple):
-    """The fields of lstat(2) that readers need. It takes a third of the memory of `os.stat_result`."""
+    """The fields of lstat(2) that readers need. The tuple uses a third of the memory of `os.stat_result`."""
 
     st_mode: int
     st_uid: int
@@ -36,17 +37,17 @@ class Status(NamedTuple):
 
     @property
     def st_ctime(self) -> float:
-        """Seconds since 1970."""
+        """The time of the last change of the inode, in seconds since 1970."""
         return self.st_ctime_ns / 1e9
 
 
 class Seen(NamedTuple):
-    """The thing at a path.
+    """The file, folder, link or device at a path.
 
     Attributes:
         path: the absolute path on the host.
-        status: the status of the thing itself. Links are not followed.
-        target: the target of a link, as it is written.
+        status: the status of the path itself. Symbolic links are not followed.
+        target: the target of a link, as it is written in the link.
     """
 
     path: str
@@ -55,33 +56,33 @@ class Seen(NamedTuple):
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder."""
+        """Whether the path is a folder."""
         return stat.S_ISDIR(self.status.st_mode)
 
     @property
     def is_link(self) -> bool:
-        """Whether it is a symbolic link."""
+        """Whether the path is a symbolic link."""
         return stat.S_ISLNK(self.status.st_mode)
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a plain file."""
+        """Whether the path is a plain file."""
         return stat.S_ISREG(self.status.st_mode)
 
     @property
     def mode(self) -> int:
-        """Permission bits."""
+        """The permission bits of the path."""
         return stat.S_IMODE(self.status.st_mode)
 
 
 @dataclass
 class Walk:
-    """The things that a walk of some folders has seen.
+    """The paths that a walk of some folders has seen.
 
     Attributes:
-        seen: the things by path. A folder comes before its content.
+        seen: the files and folders by path. A folder comes before its content.
         failed: paths that cannot be read, each with the reason.
-        is_cut: whether there was more than a walk reads.
+        is_cut: whether the folders had more entries than a walk reads.
     """
 
     root: Path
@@ -91,7 +92,7 @@ class Walk:
     _same: Dict[int, int] = field(default_factory=dict)
 
     def below(self, top: str, skips: Callable[[str], bool] | None = None) -> None:
-        """Read a folder and everything below it, except the paths for which `skips` returns true."""
+        """Read a folder and all paths below it, except paths for which `skips` returns true."""
         waiting: List[str] = [top] if self.look(top) else []
         while waiting:
             folder = waiting.pop()
@@ -109,7 +110,7 @@ class Walk:
                     waiting.append(path)
 
     def names(self, folder: str) -> List[str]:
-        """Return the sorted names in a folder, or none if it does not exist or cannot be read."""
+        """Return the sorted names in a folder. A folder that is missing or unreadable has no names."""
         try:
             return sorted(os.listdir(f"{self._real(folder)}"))  # noqa: PTH208 - only names are needed
         except (FileNotFoundError, NotADirectoryError):
@@ -143,7 +144,10 @@ class Walk:
         return self.seen[path]
 
     def data(self, path: str) -> bytes:
-        """Return the bytes of a plain file, at most `LARGEST`, or none for anything else. Raises OSError."""
+        """Return at most `LARGEST` bytes of a plain file.
+
+        For paths that are no plain file, return no bytes. Raises OSError.
+        """
         fd = os.open(self._real(path), safe_paths.FILE)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -161,7 +165,7 @@ class Walk:
             os.close(fd)
 
     def digest(self, path: str, algorithm: str = "sha256") -> str:
-        """Return a digest of a file's content, or "" if it is no plain file or cannot be read."""
+        """Return a digest of a file's content, or "" if the path is no plain file or cannot be read."""
         found = self.seen.get(path)
         if found is None or not found.is_file:
             return ""
@@ -176,15 +180,18 @@ class Walk:
 
 
 class Names:
-    """Names of accounts and groups, from the host's own files. It asks no directory service."""
+    """Names of accounts and groups, from the host's own files and not from a directory service."""
 
     def __init__(self, root: Path) -> None:
-        """Read passwd(5) and group(5)."""
+        """Read the files passwd(5) and group(5) of the host."""
         self._users = _numbers(root / "etc" / "passwd")
         self._groups = _numbers(root / "etc" / "group")
 
     def owner(self, status: Status | os.stat_result) -> str:
-        """Return owner and group, such as root:shadow. A number stands for an unknown name."""
+        """Return owner and group, such as root:shadow.
+
+        If an account or group has no name, its number is returned.
+        """
         user = self._users.get(status.st_uid, str(status.st_uid))
         return f"{user}:{self._groups.get(status.st_gid, str(status.st_gid))}"
 
@@ -194,13 +201,13 @@ def _numbers(path: Path) -> Dict[int, str]:
     with contextlib.suppress(OSError):
         for line in path.read_text("utf-8", "replace").splitlines():
             words = line.split(":")
-            if len(words) > 3 and words[2].isdecimal():  # noqa: PLR2004 - name, password, number, more
+            if len(words) > 3 and words[2].isdecimal():  # noqa: PLR2004 - the first fields are name, password and number
                 known.setdefault(int(words[2]), words[0])
     return known
 
 
 def describe(seen: Seen, names: Names) -> str:
-    """Return a thing in words: its kind, mode and owner, or the target of a link."""
+    """Describe a path in words: its kind, mode and owner, or the target of a link."""
     mode = seen.status.st_mode
     if seen.is_link:
         return f"link to {seen.target}"
@@ -216,7 +223,7 @@ def describe(seen: Seen, names: Names) -> str:
 
 
 def home_folders(root: Path, without: Collection[str] = ()) -> Dict[str, str]:
-    """Return the home of each account with a shell, by the account's name. Root's home is left out."""
+    """Return the home of each account with a shell, by the account's name. The home of root is left out."""
     homes: Dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in (root / "etc" / "passwd").read_text("utf-8", "replace").splitlines():

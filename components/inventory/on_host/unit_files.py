@@ -1,4 +1,4 @@
-"""Reads systemd's files: which units exist, and what somebody enabled, masked or changed.
+"""Reads systemd's files: existing units, and units that somebody enabled, masked or changed.
 
 The folders are those of systemd.unit(5), "Unit File Load Path". deb-systemd-helper(1p) records what a package
 enabled.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SYSTEM, USER = "system", "user"
 MANAGERS = (SYSTEM, USER)
-"""The managers: systemd itself, and the instance of each user."""
+"""The managers of units: systemd itself, and the systemd instances of users."""
 
 TYPES = (
     ".service", ".timer", ".socket", ".path", ".target", ".mount", ".automount", ".swap", ".slice", ".device",
@@ -27,7 +27,7 @@ TYPES = (
 )  # fmt: skip
 _LINKS = (".wants", ".requires", ".upholds")
 _DROP_IN = ".d"
-# The administrator's folders, strongest first. Packages use /usr/lib, generators use /run/systemd/generator*.
+# The administrator's folders, by priority. Packages use /usr/lib, and generators use /run/systemd/generator*.
 _THEIRS = ("etc/systemd/{0}.control", "run/systemd/{0}.control", "etc/systemd/{0}", "run/systemd/{0}",
            "usr/local/lib/systemd/{0}", "usr/local/share/systemd/{0}")  # fmt: skip
 _PACKAGES = ("usr/lib/systemd/{0}", "usr/share/systemd/{0}")
@@ -61,9 +61,9 @@ class File:
         unit: the name of the unit.
         target: the target of a link, or "" for a file.
         changed: the time of the last change, in seconds since 1970.
-        is_empty: whether the file is empty. An empty file masks its unit, as a link to /dev/null does.
-        uid: the owner.
-        mode: the permission bits.
+        is_empty: whether the file is empty. An empty file masks its unit, like a link to /dev/null.
+        uid: the owner of the file.
+        mode: the permission bits of the file.
     """
 
     path: str
@@ -76,27 +76,27 @@ class File:
 
     @property
     def rights(self) -> str:
-        """What is wrong with the owner or the mode, or "" if only root can write the file."""
+        """The fault of the owner or the mode, or "" if only root can write the file."""
         if self.target or (self.uid == 0 and not self.mode & 0o022):
             return ""
         return f" (mode {self.mode:04o}, uid {self.uid})"
 
     @property
     def masks(self) -> bool:
-        """Whether the file masks its unit, so that it can never start."""
+        """Whether the file masks its unit, so that the unit can never start."""
         return self.target == "/dev/null" or self.is_empty
 
 
 @dataclass
 class UnitFiles:
-    """The files of one manager.
+    """The files of one systemd manager.
 
     Attributes:
         units: the administrator's unit files, aliases and masks.
         links: links in ``.wants``, ``.requires`` and ``.upholds`` folders, each with the name of the folder.
         drop_ins: the administrator's drop-ins.
         transient: units that a command such as systemd-run(1) made.
-        strangers: undeclared files: they are in the folders of packages, but no package ships them.
+        strangers: undeclared files in the folders of packages, which no package ships.
     """
 
     units: List[File] = field(default_factory=list)
@@ -107,9 +107,10 @@ class UnitFiles:
 
 
 def covers(path: str) -> bool:
-    """Return whether the entry of a unit covers a path: a unit, a drop-in, a link to a unit, a generator.
+    """Return whether the reader of units reports the file at a path, so that no other reader reports it.
 
-    systemd ignores all other files in these folders.
+    The reader of units reports units, drop-ins, links to units, and generators. systemd ignores all other
+    files in its folders.
     """
     inner = path.lstrip("/")
     if inner.startswith("lib/systemd/"):
@@ -128,10 +129,10 @@ def covers(path: str) -> bool:
 
 
 def read(root: Path, manager: str, shipped: Container[str]) -> UnitFiles:
-    """Read the folders of a manager.
+    """Read the folders of a systemd manager.
 
     Args:
-        root: the folder that all paths are below.
+        root: the folder below which all paths are.
         manager: `SYSTEM` or `USER`.
         shipped: the paths that packages ship, with /usr before /lib.
     """
@@ -187,13 +188,13 @@ def _file(entry: os.DirEntry[str], path: str, unit: str) -> File:
         status = entry.stat(follow_symlinks=False)
         target = os.readlink(entry.path) if stat.S_ISLNK(status.st_mode) else ""  # noqa: PTH115 - a string is needed
     except OSError:
-        return File(path, unit, "", 0.0)  # it has been removed meanwhile
+        return File(path, unit, "", 0.0)  # the link has been removed meanwhile
     is_empty = stat.S_ISREG(status.st_mode) and not status.st_size
     return File(path, unit, target, status.st_ctime, is_empty, status.st_uid, stat.S_IMODE(status.st_mode))
 
 
 def executed(root: Path, shipped: Container[str]) -> Iterator[Tuple[str, File]]:
-    """Yield generators, presets and programs for shutdown without a package, each with its kind."""
+    """Yield generators, presets and shutdown programs that no package ships, each with its kind."""
     for parent in _PARENTS:
         for folder in (*_EXECUTED, *_PRESETS):
             for entry in _entries(root / parent / folder):
@@ -226,13 +227,17 @@ def markers(root: Path, manager: str, *, masked: bool = False) -> FrozenSet[str]
         if entry.is_dir(follow_symlinks=False):
             found |= {f"{entry.name}/{one.name}" for one in _entries(top / entry.name)}
         else:
-            # Ignore the content of `NAME.dsh-also`: it lists what `enable` would link, even if disabled.
+            # Ignore the content of `NAME.dsh-also`, because it lists the links of `enable` even for a
+            # disabled unit.
             found.add(entry.name)
     return frozenset(found)
 
 
 def presets(root: Path, manager: str) -> List[Tuple[bool, str]]:
-    """Return the rules of packages' presets in order: systemd.preset(5). The first matching rule counts."""
+    """Return the rules of packages' presets in order: systemd.preset(5).
+
+    The first preset that matches a unit counts.
+    """
     rules: List[Tuple[bool, str]] = []
     for entry in _entries(root / "usr/lib/systemd" / f"{manager}-preset"):
         for line in text_of(root / "usr/lib/systemd" / f"{manager}-preset" / entry.name).splitlines():
@@ -243,7 +248,7 @@ def presets(root: Path, manager: str) -> List[Tuple[bool, str]]:
 
 
 def is_preset(rules: Sequence[Tuple[bool, str]], unit: str) -> bool:
-    """Return whether presets enable a unit. On Debian, a unit without a rule is left to its package."""
+    """Return whether presets enable a unit. On Debian, presets without a rule for a unit do not enable it."""
     return next((enable for enable, pattern in rules if fnmatch.fnmatchcase(unit, pattern)), False)
 
 
@@ -259,15 +264,18 @@ def instance(unit: str) -> str:
 
 
 class Definitions:
-    """Reads unit files by name, each only once."""
+    """Reads unit files by name. Each unit file is read only once."""
 
     def __init__(self, root: Path, manager: str) -> None:
-        """Take the folder that all paths are below, and the manager of the units."""
+        """Store `root`, the folder below which all paths are, and the manager of the units."""
         self._root, self._manager = root, manager
         self._known: Dict[str, Dict[str, List[str]]] = {}
 
     def settings(self, unit: str) -> Mapping[str, List[str]]:
-        """Return the settings of a unit's file, with lists of names split, or nothing without a file."""
+        """Return the settings of a unit's file, with lists of names split.
+
+        A unit without a file has no settings.
+        """
         if unit not in self._known:
             self._known[unit] = self._read(unit)
         return self._known[unit]
@@ -295,12 +303,18 @@ class Definitions:
         return {}
 
     def _linked(self, path: Path) -> str:
-        """Return the text of an alias's target. An absolute target is below our root."""
+        """Return the text of the unit file to which an alias leads.
+
+        An absolute target of a link is a path below `root`.
+        """
         target = os.readlink(path)  # noqa: PTH115 - a string is needed
         return text_of(self._root / target.lstrip("/") if target.startswith("/") else path.parent / target)
 
     def links(self, unit: str) -> FrozenSet[str]:
-        """Return the links that enabling a unit makes: systemd.unit(5), "[Install] Section Options"."""
+        """Return the links that `systemctl enable` makes for a unit.
+
+        See systemd.unit(5), "[Install] Section Options".
+        """
         found = self.settings(unit)
         made = {f"{by}{kind}/{unit}" for word, kind in _INSTALL for by in found.get(word, ())}
         return frozenset(made | set(found.get("Alias", ())))
@@ -316,9 +330,10 @@ class Definitions:
         return frozenset(found)
 
     def named_anywhere(self, wanted: Set[str], targets: Set[str]) -> FrozenSet[str]:
-        """Return the units of `wanted` that a package's unit file names, so that it may start them.
+        """Return the units of `wanted` that a packaged unit file may have started, because it names them.
 
-        A target that started a unit is still up. Therefore only targets in `targets`, which are up, count.
+        `targets` has the active targets. Files of other targets are skipped, because a target that started a
+        unit is still active.
         """
         found: Set[str] = set()
         for folder in (pattern.format(self._manager) for pattern in _PACKAGES):
@@ -338,7 +353,7 @@ class Definitions:
 
 
 def _started(text: str) -> Set[str]:
-    """Return the units that a file starts. Names in After= and Before= start nothing."""
+    """Return the units that a unit file starts. Names in After= and Before= do not start a unit."""
     return {name for line in _STARTS.findall(text) for name in line.split()}
 
 
@@ -351,8 +366,13 @@ _LISTS = ("WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also")
 
 
 def settings(text: str) -> Dict[str, List[str]]:
-    """Return the settings of a unit file by name, from all sections. An empty value resets a setting."""
-    found: Dict[str, List[str]] = {"": []}  # never empty, because a file without settings is a file too
+    """Return the settings of a unit file by name, from all sections.
+
+    An empty value resets the setting of a unit.
+    """
+    found: Dict[str, List[str]] = {
+        "": []
+    }  # the result is never empty, because a unit file may have no settings
     for line in re.sub(r"\\\n", " ", text).splitlines():
         match = _SETTING.match(line)
         if match and line[:1] not in ("#", ";"):
@@ -365,7 +385,7 @@ def settings(text: str) -> Dict[str, List[str]]:
 
 
 def text_of(path: Path, limit: int = _LIMIT) -> str:
-    """Return a file's text up to `limit` bytes, or "" if it is empty, unreadable or no plain file."""
+    """Return a file's text up to `limit` bytes; "" if the file is unreadable or no plain file."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:

@@ -1,4 +1,4 @@
-"""Reads systemd units that are undeclared and that no package enables, with drop-ins and masks."""
+"""Reads undeclared systemd units that no package enables, and undeclared drop-ins and masks."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ __all__ = ["covers", "read"]
 
 _TIMEOUT = 30.0
 _STARTERS = ("timer", "socket", "path")
-_GUARD = "portcullis-guard-"  # how the names of `guard`'s timers begin
-_LIMIT = 1 << 20  # the most bytes that are hashed of a file
+_GUARD = "portcullis-guard-"  # the names of `guard`'s timers begin with this text
+_LIMIT = 1 << 20  # at most this number of bytes of a file is hashed
 _RUNNING = ("list-units", "--type=service,timer,socket,path,target", "--state=active,activating,reloading",
             "--no-legend", "--no-pager", "--plain", "--full")  # fmt: skip
 # logind starts these when somebody switches to that terminal: logind.conf(5), NAutoVTs.
@@ -41,7 +41,7 @@ _TERMINALS = re.compile(r"getty@tty\d+\.service")
 
 @dataclass
 class _Told:
-    """Everything that is reported about one unit."""
+    """The texts of the report about one unit."""
 
     texts: List[str] = field(default_factory=list)
     marks: List[str] = field(default_factory=list)
@@ -60,7 +60,10 @@ class _Told:
 
 
 def read(look: Look) -> Found:
-    """Return one entry for each unit with a difference. It names all differences of the unit."""
+    """Return one entry for each unit with a difference.
+
+    The text of an entry names all differences of the unit.
+    """
     shipped = look.dpkg.owners
     found: Dict[str, Entry] = {}
     for manager in MANAGERS:
@@ -86,7 +89,7 @@ class _Manager:
         self._markers = unit_files.markers(root, manager)
         self._masked = unit_files.markers(root, manager, masked=True)
         self._presets = unit_files.presets(root, manager)
-        # Enabling a declared service enables the units in its Also= too.
+        # If a declared service is enabled, the units in its Also= are enabled too.
         self._declared: FrozenSet[str] = self._defined.with_also(look.claims.units)
         self._told: Dict[str, _Told] = {}
 
@@ -138,7 +141,7 @@ class _Manager:
 
     def _drop_in(self, file: File) -> None:
         unit = file.unit if file.unit.endswith(TYPES) else f"{file.unit}.d"
-        # Docker and logind set limits of scopes and slices that they started.
+        # Docker and logind set limits of the scopes and slices that they start.
         passes = file.path.startswith("/run/") and unit.endswith((".scope", ".slice"))
         if not (passes or file.path in self._shipped or self._look.claims.has_path(file.path)):
             self._tell(unit, f"drop-in {file.path}{file.rights}", file, content=True)
@@ -149,7 +152,8 @@ class _Manager:
             return True
         made = self._defined.links(unit)
         if link in self._markers:
-            # The marker does not say where an alias leads, so compare it with the unit's own settings.
+            # The marker does not name the target of an alias, so we compare the alias with the unit's own
+            # settings.
             return "/" in link or link in made
         if self._is_declared(unit):
             return True
@@ -162,13 +166,16 @@ class _Manager:
         return unit in self._declared or template(unit) in self._declared or self._is_guard(unit)
 
     def _is_guard(self, unit: str) -> bool:
-        """Return whether a unit belongs to `guard`: it undoes a change that waits for its confirmation."""
+        """Return whether the agent's module `guard` made a unit.
+
+        Such a unit undoes a change that nobody confirms in time.
+        """
         pending = self._look.machine.state / "guards"
         number = unit[len(_GUARD) :].partition(".")[0]
         return unit.startswith(_GUARD) and bool(number) and (pending / number).is_dir()
 
     def _disabled(self) -> None:
-        """Add units that their package enabled and that somebody disabled."""
+        """Report units that a package enabled and that somebody disabled."""
         linked = {f"{wanted_by}/{file.unit}" for file, wanted_by in self._files.links}
         # We disable the units of packages that we install, until a resource declares them.
         ours = {
@@ -179,13 +186,15 @@ class _Manager:
         }
         for link in sorted(self._markers - linked):
             by, _, unit = link.partition("/")
-            is_there = unit and self._defined.is_shipped(unit)  # otherwise its package was removed
+            is_there = unit and self._defined.is_shipped(
+                unit
+            )  # without a packaged unit file, the package was removed
             if is_there and unit not in {*self._told, *ours} and not self._is_declared(unit):
                 told = self._told.setdefault(unit, _Told())
                 told.texts.append(f"disabled by hand: its package enabled it for {by.rpartition('.')[0]}")
 
     def _running(self) -> None:
-        """Add units that run although nothing enables them."""
+        """Report units that run although no link, preset or other unit enables them."""
         running = self._list()
         enabled = self._enabled()
         targets = {unit for unit in running if unit.endswith(".target")}
@@ -233,7 +242,7 @@ class _Manager:
                 return set()  # without systemd, no unit runs
             raise
         if done.code:
-            raise AgentError("unreadable", "systemctl cannot list the units", detail=done.text)
+            raise AgentError("unreadable", "systemctl cannot list the units of the host", detail=done.text)
         return {line.split()[0] for line in done.out.splitlines() if line.split()}
 
     def _tell(self, unit: str, text: str, file: File, *, content: bool = False) -> None:

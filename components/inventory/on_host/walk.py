@@ -1,9 +1,10 @@
-"""The nightly walk: it finds programs with special rights, changed files and the sources of packages.
+"""The nightly walk finds programs with special rights, changed files and the sources of packages.
 
-It reads the whole disk, which takes too long for a preview. It runs once before Portcullis changes the host.
-After that a timer starts it every night, at the lowest priority. Previews read its result.
+The walk reads the whole disk, which takes too long for a preview. The walk runs once before Portcullis
+changes the host. After that, a timer starts the walk every night, at the lowest priority. Previews read the
+result of the walk.
 
-This file itself is installed on the host, so it imports the standard library only.
+This module itself is installed on the host, so it imports the standard library only.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ CAPABLE = {
 }  # fmt: skip
 """Programs that packages install with capabilities: capabilities(7)."""
 SKIPPED = ("/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd")
-"""Folders that the walk skips: they are not on the disk, or have effect only inside containers."""
+"""Folders that the walk skips, because they are not on the disk or have effect only inside containers."""
 LOADED = (".so", ".py", ".pth", ".pl", ".pm", ".sh", ".ko")
 """Endings of files that programs load as code. The walk skips caches and documents."""
 _SYSTEM = ("/usr/", "/boot/")
@@ -50,18 +51,19 @@ Names = Tuple[Mapping[str, str], Mapping[str, str]]
 _LOADED_FROM = ("/usr/lib/", "/usr/libexec/", "/usr/share/")
 _MADE = ("/__pycache__/", "/usr/lib/modules/", "/usr/share/doc/")
 MOST = 1000
-"""The most findings that a result contains."""
+"""A result contains at most this number of findings."""
 IN_NO_PACKAGE = "in no package"
-"""The end of the text about a file that no package ships."""
+"""These words end the text about a file that no package ships."""
 GONE, CHANGED = "is missing,", "not as"
-"""The start of the text about a missing or changed packaged file. The name of the package follows."""
+"""These words begin the text about a missing or changed packaged file. After these words comes the name of
+the package."""
 OPEN = "others than root can change it"
-"""Part of the text about a program that other accounts than root can write."""
+"""These words are a part of the text about a program that other accounts than root can write."""
 _RIGHTS, _RUNS, _WRITABLE = 0o6000, 0o111, 0o022
 
 
 def main(target: str, admindir: str = "/var/lib/dpkg", root: str = "/") -> int:
-    """Walk, and write the result to a file that only root can read."""
+    """Walk the disk, and write the result to a file that only root can read."""
     began = time.monotonic()
     result = walk(root, admindir)
     result["seconds"] = round(time.monotonic() - began, 1)
@@ -99,7 +101,10 @@ def walk(root: str, admindir: str) -> Dict[str, Any]:
 
 
 def shipped(admindir: str) -> Dict[str, str]:
-    """Return the package of each path. Paths in /bin, /sbin and /lib begin with /usr: these are links."""
+    """Return the package of each path.
+
+    Paths in /bin, /sbin and /lib begin with /usr, because these folders are links.
+    """
     owned: Dict[str, str] = {}
     for path in Path(admindir, "info").glob("*.list"):
         owned.update(dict.fromkeys(map(_merged, _lines(path)), path.name[: -len(".list")].partition(":")[0]))
@@ -117,7 +122,7 @@ def _lines(path: Path) -> List[str]:
 
 
 def strangers(root: str, owned: Mapping[str, str]) -> Dict[str, str]:
-    """Return programs with special rights, programs that others can write, and code without a package."""
+    """Return programs with special rights, programs that others can write, and code that no package ships."""
     found: Dict[str, str] = {}
     above = len(root.rstrip("/"))
     known = names(root)
@@ -152,11 +157,11 @@ def strangers(root: str, owned: Mapping[str, str]) -> Dict[str, str]:
 def faults(
     real: str, path: str, status: os.stat_result, *, is_packaged: bool, is_powerless: bool = False
 ) -> List[str]:
-    """Return what is wrong with a file, apart from its content. The list is empty if nothing is wrong.
+    """Return the faults of a file's owner, mode and package. The list is empty for a file without a fault.
 
     Args:
-        real: the path to read.
-        path: the path on the host.
+        real: the path from which to read the file.
+        path: the path of the file on the host.
         status: the result of lstat(2).
         is_packaged: whether a package ships the file.
         is_powerless: whether the kernel ignores special rights on this file system.
@@ -188,7 +193,10 @@ def describe(status: os.stat_result, told: List[str], known: Names) -> str:
 
 
 def _rights(real: str, path: str, status: os.stat_result, *, is_packaged: bool) -> List[str]:
-    """Return the special rights of a program that no package gives it. Most programs have none."""
+    """Return the special rights of a program, except those that its package gives to it.
+
+    The result is empty for most programs.
+    """
     mode = stat.S_IMODE(status.st_mode)
     if not mode & _RUNS:
         return []
@@ -223,7 +231,7 @@ _DOCUMENTS = (
 
 
 def verified(text: str, owned: Mapping[str, str]) -> Dict[str, str]:
-    """Return the findings of `dpkg --verify`, without configuration files and documents. Pure.
+    """Return the findings of `dpkg --verify`, without configuration files and documents.
 
     Many images are made without documents, which `dpkg` reports as missing.
     """
@@ -252,16 +260,16 @@ def _sources(admindir: str) -> Dict[str, List[str]]:
 
 
 def distribution(text: str) -> Set[str]:
-    """Return the URIs of the distribution's own sources, from the output of `apt-cache policy`. Pure."""
+    """Return the URIs of the distribution's own sources, from the output of `apt-cache policy`."""
     found = re.findall(r"^ *-?\d+ (\w+:\S+) .*\n +release (.*)$", text, re.MULTILINE)
     return {uri for uri, release in found if {"o=Debian", "o=Ubuntu"}.intersection(release.split(","))}
 
 
 def sources(text: str) -> Dict[str, List[str]]:
-    """Return the sources of each package, from the output of `apt-cache policy` for many packages. Pure.
+    """Return the sources of each package, from the output of `apt-cache policy` for many packages.
 
-    They are the sources of the installed version. If no source has this version any more, they are the
-    sources of all versions.
+    The result has the sources of the installed version of each package. If no source has this version any
+    more, the result has the sources of all versions.
     """
     found = {}
     for block in re.split(r"^(?=\S.*:$)", text, flags=re.MULTILINE):
@@ -277,7 +285,7 @@ def _uris(text: str) -> Set[str]:
 
 
 def _output(argv: List[str]) -> str:
-    """Return what a program prints, or "" if it cannot run. The exit code does not matter."""
+    """Return the output of a program, or "" if it cannot run. The program's exit code does not matter."""
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=1800, check=False,

@@ -1,4 +1,4 @@
-"""Finds out who was logged in over SSH, and when, from sshd's own lines in the journal."""
+"""Finds the logins over SSH and their times in sshd's own lines of the journal."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.look import Look
 
 _TIMEOUT = 30.0
-_LONGEST_LOGIN = 7 * 86400.0  # seconds: a login that made a change may have begun so long before it
-_MARGIN = 1.0  # seconds: a line may be written so long after the event
-# Since OpenSSH 9.8, a session is a program of its own. A line that `logger -t sshd` forges has another _EXE.
+_LONGEST_LOGIN = 7 * 86400.0  # seconds that a login may last before it makes a change
+_MARGIN = 1.0  # seconds that the journal's line may come after the event
+# The programs whose lines count. Since OpenSSH 9.8, a session is a program of its own. A line that `logger -t
+# sshd` forges has another _EXE.
 _NAMES = ("sshd", "sshd-session")
 _PROGRAMS = ("/usr/sbin/sshd", "/usr/lib/openssh/sshd-session")
-_STARTED = 19  # the index of the start time in /proc/PID/stat, counted behind the name: proc(5)
+_STARTED = 19  # the index of the start time in /proc/PID/stat, counted after the name: proc(5)
 _FIELDS = "MESSAGE,_PID,_EXE,_BOOT_ID"
 _LINES = r"^(Accepted |pam_unix\(sshd:session\): session closed for |Disconnected from user )"
 _ACCEPTED = re.compile(
@@ -38,14 +39,14 @@ _LEFT = re.compile(r"Disconnected from user (?P<user>\S+) (?P<address>\S+) port 
 
 @dataclass(frozen=True)
 class Login:
-    """One login over SSH.
+    """A login over SSH.
 
     Attributes:
         key_name: the declared name of the key, or its fingerprint.
-        user: the account.
-        address: the address that it came from.
-        start: seconds since 1970.
-        end: seconds since 1970, or None while it lasts.
+        user: the name of the account.
+        address: the address from which the login came.
+        start: the time of the login, in seconds since 1970.
+        end: the time of the logout, in seconds since 1970, or None while the session lasts.
     """
 
     key_name: str
@@ -57,13 +58,13 @@ class Login:
 
 @dataclass(frozen=True)
 class Line:
-    """A line that sshd wrote.
+    """A line of the journal that sshd wrote.
 
     Attributes:
-        time: seconds since 1970.
-        boot: the id of the boot in which it was written.
-        pid: the process that wrote it.
-        text: the message.
+        time: the time of the line, in seconds since 1970.
+        boot: the id of the boot in which the line was written.
+        pid: the id of the process that wrote the line.
+        text: the message of the line.
     """
 
     time: float
@@ -76,7 +77,7 @@ def logins(look: Look, since: float) -> list[Login]:
     """Return the logins that were open at or after `since`, in seconds since 1970.
 
     A login that began more than a week before `since` is missing. If the journal cannot be read, there are no
-    logins. The report then says that it is unknown who made a change.
+    logins. Then the report says that it does not know who made a change.
     """
     machine = look.machine
 
@@ -122,10 +123,11 @@ def parse(text: str) -> List[Line]:
 
 
 def _is_of_sshd(entry: Dict[str, Any]) -> bool:
-    """Return whether sshd wrote a line.
+    """Return whether sshd wrote a line of the journal.
 
-    The journal may not know the program of a process that has just ended. Such a line is accepted unless it
-    reports a login. To end a session it needs the session's process id, which nobody can forge.
+    The journal may not know the program of a process that has just ended. A line of such a process is
+    accepted unless the line reports a login. A line that ends a session must have the session's process id,
+    which nobody can forge.
     """
     program = entry.get("_EXE")
     return program in _PROGRAMS or (program is None and not _ACCEPTED.match(entry["MESSAGE"]))
@@ -156,13 +158,13 @@ def sessions(
         accepted = _ACCEPTED.match(line.text)
         if accepted:
             if key in begun:
-                end(key, line.time)  # the kernel used the process id again
+                end(key, line.time)  # another process has got the same id
             begun[key] = line, accepted
         elif _CLOSED.match(line.text):
             if key in begun:
                 end(key, line.time)
         else:
-            # The process of the session writes this line. Another process wrote the line about the login.
+            # The process of the session writes this line. Another process writes the line about the login.
             left = _LEFT.match(line.text)
             ended = [
                 one
@@ -173,8 +175,9 @@ def sessions(
                 end(one, line.time)
     for key in list(begun):
         began = begun[key][0].time
-        # A login that was open when the host went down ended then. If the process of a later login is gone,
-        # its end is unknown. It then ends at its start, so that no later change is blamed on it.
+        # A login that was open when the host went down ended at that time. If the process of a later login is
+        # gone, the end of the login is unknown. Such a login ends at its start, so that no later change is
+        # attributed to it.
         if began < booted:
             end(key, booted)
         else:
@@ -205,9 +208,10 @@ def key_names(records: Sequence[Record]) -> Dict[str, str]:
 
 
 def _booted(machine: Machine) -> float:
-    """Return when the first process started, in seconds since 1970: proc(5).
+    """Return the start time of the first process, in seconds since 1970: proc(5).
 
-    The boot time of the kernel is not enough, because a host that is itself a container restarts without it.
+    The boot time of the kernel is not enough, because a host that is itself a container restarts without a
+    boot of the kernel.
     """
     try:
         text = (machine.proc / "stat").read_text("ascii", "replace")

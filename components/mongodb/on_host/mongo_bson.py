@@ -1,7 +1,8 @@
 """The part of BSON that the agent needs for commands to a MongoDB server, and for the server's answers.
 
-It writes texts, bytes, whole numbers, flags, lists and documents. It reads every type: values that the agent
-does not need, such as timestamps, become their bytes or None. https://bsonspec.org/spec.html
+This module writes texts, bytes, numbers, flags, ObjectIds, lists and documents. The module reads every type
+of BSON. A value that the agent does not need, such as a timestamp, becomes bytes or None.
+https://bsonspec.org/spec.html
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Dict
 
 Document = Dict[str, Any]
 
-DEPTH = 32  # levels of documents in documents; a server's answer has a few
+DEPTH = 32  # levels of nested documents; a server's answer has a few
 
 # Types of a fixed size whose bytes are not interpreted: timestamp, ObjectId, Decimal128.
 _OPAQUE = {0x11: 8, 0x07: 12, 0x13: 16}
@@ -26,7 +27,10 @@ class Malformed(Exception):
 
 
 def encode(document: Document) -> bytes:
-    """Return the bytes of a document. It keeps the order: a server takes the first key as the command."""
+    """Return the bytes of a document.
+
+    The keys keep their order, because the server takes the first key as the command.
+    """
     body = b"".join(_element(key, value) for key, value in document.items())
     return struct.pack("<i", len(body) + 5) + body + b"\0"
 
@@ -54,7 +58,7 @@ def decode(data: bytes) -> Document:
     """Return the document at the start of `data`.
 
     Raises:
-        Malformed: it is not valid, or not complete.
+        Malformed: the document is not valid, or not complete.
     """
     try:
         return _document(data, 0, DEPTH)[0]
@@ -102,7 +106,10 @@ def _value(kind: int, data: bytes, at: int, depth: int) -> tuple[Any, int]:  # n
 
 
 def _counted(data: bytes, at: int, head: int, *, least: int) -> tuple[bytes, int]:
-    """Return bytes that follow their own length. `head` is the size of the fields before them."""
+    """Return a field's bytes, which come after a number with their length.
+
+    `head` is the size of the fields before these bytes.
+    """
     (size,) = struct.unpack_from("<i", data, at)
     end = at + head + size
     if size < least or end > len(data):

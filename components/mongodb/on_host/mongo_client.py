@@ -1,7 +1,7 @@
-"""One connection to a MongoDB server: commands over OP_MSG, a login, and TLS where it is wanted.
+"""One connection to a MongoDB server: commands over OP_MSG, a login, and TLS if the store uses it.
 
-Every step has a time limit. No error message quotes what we sent, because it may contain a password.
-https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
+Every step has a time limit. No error message quotes a command of ours, because a command may contain a
+password. https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ _LIMIT = 48_000_000  # bytes of a message; the server has the same limit
 
 # https://github.com/mongodb/mongo/blob/r8.0.0/src/mongo/base/error_codes.yml
 UNAUTHORIZED, USER_NOT_FOUND, AUTHENTICATION_FAILED, NOT_INITIATED = 13, 11, 18, 94
-_UNKNOWN_COMMAND = (59, 238)  # no such command; the name is known, but the command is not implemented
+_UNKNOWN_COMMAND = (59, 238)  # CommandNotFound, NotImplemented
 
 
 class Unanswered(Exception):
-    """The server was not reached, or gave no valid answer in time. The text says why, for people."""
+    """The server cannot be reached, or gave no valid answer in time. The text of the exception says why."""
 
 
 class Refused(Exception):
-    """The server refused a command. `unknown`: it does not know the command."""
+    """The server refused a command. `unknown` is True if the server does not know the command."""
 
     def __init__(self, command: str, code: int, name: str) -> None:
-        """Keep the server's code and its name. Its message may quote the command."""
+        """Keep the error's code and name, but not its message, which may quote the command."""
         super().__init__(f"the server refuses {command}: {name or f'error {code}'}")
         self.code = code
         self.unknown = code in _UNKNOWN_COMMAND
 
 
 class LoginRefused(Exception):
-    """The server refused a login. `unknown_user`: it has no user of that name."""
+    """The server refused a login. `unknown_user` is True if the server has no user of that name."""
 
     def __init__(self, *, unknown_user: bool) -> None:
-        """Keep whether the user exists."""
+        """Keep `unknown_user`: whether the server has no user of that name."""
         super().__init__("the login is refused")
         self.unknown_user = unknown_user
 
 
 class Client:
-    """A connection, as a context manager."""
+    """A connection to a MongoDB server, as a context manager."""
 
     def __init__(self, address: str, ca: str = "", server_name: str = "", source: str = "") -> None:
         """Prepare a connection. `with` opens it.
@@ -73,7 +73,7 @@ class Client:
         self._number = 0
 
     def __enter__(self) -> Client:  # noqa: PYI034 - Self is newer than the agent's Python
-        """Connect. Raises `Unanswered`."""
+        """Connect to the server. Raises `Unanswered` if the server cannot be reached."""
         host, _, port = self._address.rpartition(":")
         try:
             plain = socket.create_connection((host, int(port)), CONNECT, self._source)
@@ -81,17 +81,19 @@ class Client:
             raise Unanswered(_why(error)) from None
         self._socket = plain
         if self._ca:
-            import ssl  # noqa: PLC0415 - it takes some megabytes, and most stores do not need it
+            import ssl  # noqa: PLC0415 - ssl takes some megabytes, and most stores do not need it
 
             try:
                 context = ssl.create_default_context(cafile=self._ca)
                 self._socket = context.wrap_socket(plain, server_hostname=self._server_name)
             except ssl.SSLCertVerificationError as error:
                 plain.close()
-                raise Unanswered(f"its certificate is not valid: {error.verify_message}") from None
+                raise Unanswered(
+                    f"the MongoDB server's certificate is not valid: {error.verify_message}"
+                ) from None
             except OSError as error:
                 plain.close()
-                raise Unanswered(f"it does not speak TLS: {_why(error)}") from None
+                raise Unanswered(f"the MongoDB server does not speak TLS: {_why(error)}") from None
         return self
 
     def __exit__(
@@ -101,11 +103,11 @@ class Client:
             self._socket.close()
 
     def log_in(self, user: str, password: str, database: str) -> None:
-        """Log in. Both sides prove that they know the password.
+        """Log in. Client and server prove to each other that they know the password.
 
         Raises:
             LoginRefused: the server refuses the login.
-            Unanswered: it did not answer, or did not prove that it knows the password.
+            Unanswered: the server did not answer, or did not prove that it knows the password.
         """
         talk = Conversation(user, password)
         start = {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": talk.first(), "$db": database}
@@ -119,9 +121,9 @@ class Client:
             if not answer.get("done"):  # this server does not skip the empty exchange
                 answer = self._login_step({**on, "payload": b""}, unknown_user=False)
             if not answer.get("done"):
-                raise ServerUnproven  # noqa: TRY301 - the handler below makes an error for people of it
+                raise ServerUnproven  # noqa: TRY301 - the handler below turns it into an error for people
         except ServerUnproven:
-            raise Unanswered("it does not prove that it knows the password") from None
+            raise Unanswered("the MongoDB server does not prove that it knows the password") from None
 
     def _login_step(self, command: Document, *, unknown_user: bool) -> Document:
         try:
@@ -156,20 +158,20 @@ class Client:
             self._socket.sendall(head + body)
             size, _, answers, code = struct.unpack("<iiii", self._receive(16, deadline))
             if code != _OP_MSG or answers != self._number or not 16 + 5 + 5 <= size <= _LIMIT:
-                raise Unanswered("it is not a MongoDB server")
+                raise Unanswered("the program at the store's address is not a MongoDB server")
             answer = self._receive(size - 16, deadline)
         except OSError as error:
             raise Unanswered(_why(error)) from None
         # One section of kind 0 with the document. A checksum may follow.
         if answer[4] != 0:
-            raise Unanswered("it is not a MongoDB server")
+            raise Unanswered("the program at the store's address is not a MongoDB server")
         try:
             return decode(answer[5:])
         except Malformed:
-            raise Unanswered("its answer is not valid") from None
+            raise Unanswered("the MongoDB server's answer is not valid") from None
 
     def _receive(self, size: int, deadline: float) -> bytes:
-        assert self._socket is not None  # noqa: S101 - for the type checker; `_ask` has checked it
+        assert self._socket is not None  # noqa: S101 - for the type checker; `_ask` checks it
         data = bytearray()
         while len(data) < size:
             left = deadline - time.monotonic()
@@ -178,7 +180,7 @@ class Client:
             self._socket.settimeout(left)
             piece = self._socket.recv(min(size - len(data), 65536))
             if not piece:
-                raise Unanswered("it closed the connection")
+                raise Unanswered("the MongoDB server closed the connection")
             data += piece
         return bytes(data)
 
@@ -193,7 +195,7 @@ def _number(value: Any) -> int:
 
 
 def _word(value: Any) -> str:
-    """Return a server's name of an error if it is one word. Anything longer may quote what we sent."""
+    """Return the server's name for an error if the name is one word. A longer text may quote our command."""
     return value if isinstance(value, str) and value.isalnum() and len(value) < 64 else ""  # noqa: PLR2004
 
 

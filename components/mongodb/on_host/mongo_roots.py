@@ -1,4 +1,4 @@
-"""The administrator of a MongoDB store: whether its password works, and what it sees of the server."""
+"""The agent's code for the administrator of a MongoDB store: the login, and what only this user sees."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
                 "invalid",
                 f"the MongoDB server at {desired.address} lets clients in without a password",
                 prop="authentication",
-                hint="it was started without --auth: `docker inspect -f '{{.Config.Cmd}}' "
+                hint="the server was started without --auth: `docker inspect -f '{{.Config.Cmd}}' "
                 + store
                 + "` shows it. Remove that container and run `up` again: the declared one has --auth",
             )
@@ -99,7 +99,10 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
         return None
 
     def is_unmodified_default(self, item: str, facts: MongoRootFacts) -> bool:
-        """Return False if there are undeclared users: somebody may need them. `apply` checks passwords."""
+        """Return False if there are undeclared users, because somebody may need these users.
+
+        Passwords are not compared here: `apply` checks them.
+        """
         return not facts.users
 
     def apply(self, desired: MongoRootDesired, steps: list[Step], work: Work) -> None:
@@ -123,7 +126,9 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
         except LoginRefused:
             raise _refused(desired) from None
         except Refused as error:
-            raise AgentError("invalid", f"MongoDB {store.name}: {error}") from None
+            raise AgentError(
+                "invalid", f"the MongoDB server {store.name} refuses a command: {error}"
+            ) from None
         work.record.extra["settled"] = True
 
     def _log_in(self, store: MongoStore, desired: MongoRootDesired, work: Work) -> None:
@@ -146,7 +151,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
                         "not-converged",
                         f"the MongoDB server still accepts the previous password of {store.root}",
                         prop="login",
-                        hint="look for another server behind that address: `docker ps`",
+                        hint=f"`docker ps` shows whether another server listens at {store.address}",
                     )
             if noted.pop("changed", False):
                 mongo_store.end_sessions(client, store.root, ADMIN)
@@ -181,7 +186,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
         # We do not assume that the volume is gone: a destroy would lose the only password of its data.
         raise AgentError(
             "unreadable",
-            f"Docker does not say where the volume {volume} is",
+            f"Docker does not say where the files of the volume {volume} are",
             hint="look at `systemctl status docker`",
             detail=done.text,
         )
@@ -214,7 +219,7 @@ def _initiate(client: Client, wanted: str) -> None:
             "invalid",
             "the MongoDB server does not run as a member of a replica set",
             prop="replica_set",
-            hint="it was started without --replSet, or it is FerretDB, which has no replica sets: "
+            hint="the server was started without --replSet, or is FerretDB, which has no replica sets: "
             "set replica_set=False",
         )
     elif have.partition(", without")[0] not in (wanted, "without a primary"):
@@ -222,11 +227,11 @@ def _initiate(client: Client, wanted: str) -> None:
         if len(config["members"]) != 1:
             raise AgentError(
                 "invalid",
-                f"the replica set {have} has several members, and Portcullis changes sets of one member only",
+                f"the replica set {have} has several members, and Portcullis cannot change such a set",
                 prop="replica_set",
-                hint="remove the other members first",
+                hint="remove the other members of the replica set, then run `up` again",
             )
-        # We force it: under another name the server does not find itself in the set, and cannot agree.
+        # We force the change: a server whose name changed does not find itself in the set, and cannot agree.
         short = {"_id": config["_id"], "version": config["version"] + 1, "term": config.get("term", 1)}
         members = [{"_id": config["members"][0]["_id"], "host": host}]
         client.command({"replSetReconfig": {**short, "members": members}, "force": True, "$db": ADMIN})
@@ -241,8 +246,9 @@ def _refused(desired: MongoRootDesired) -> AgentError:
         f"the MongoDB server at {desired.address} refuses the login of {desired.root} with the declared and "
         "with the previous password: somebody changed it, or the volume belongs to another stack",
         prop="login",
-        hint="declare the password that the server has, encrypted: `formerPassword` in the settings, "
-        "`former_password` of MongoDBArgs. The next `up` changes it to the declared one. Nothing was changed",
+        hint="declare the server's present password, encrypted: `formerPassword` in the settings, "
+        "`former_password` of MongoDBArgs. The next `up` replaces that password by the declared one. "
+        "Nothing was changed",
     )
 
 

@@ -1,6 +1,8 @@
-"""The client's half of SCRAM-SHA-256: no password is sent, and the server must prove that it knows it.
+"""The client's half of SCRAM-SHA-256.
 
-RFC 5802 and RFC 7677. How MongoDB transports it:
+The client sends no password, and the server must prove that it knows the password.
+
+RFC 5802 and RFC 7677 define SCRAM. This page says how MongoDB sends the messages of SCRAM:
 https://github.com/mongodb/specifications/blob/master/source/auth/auth.md#scram-sha-256
 """
 
@@ -13,16 +15,16 @@ import re
 import secrets
 import unicodedata
 
-MOST_ROUNDS = 1_000_000  # a server that asks for more only keeps us busy; MongoDB uses 15,000
-FEWEST_ROUNDS = 4096  # RFC 7677: with fewer, an eavesdropper could guess the password
+MOST_ROUNDS = 1_000_000  # a server that asks for more only wastes our time; MongoDB asks for 15,000
+FEWEST_ROUNDS = 4096  # RFC 7677: with fewer rounds, an eavesdropper could guess the password
 
 
 class ServerUnproven(Exception):
-    """The server does not know the password, or does not speak SCRAM. We must not trust it."""
+    """The server does not know the password, or does not speak SCRAM. We must not trust such a server."""
 
 
 class Conversation:
-    """One login: send `first`, answer the server's first message with `final`, check its last by `verify`."""
+    """One login: `first` and `final` give the client's messages, `verify` checks the server's proof."""
 
     def __init__(self, user: str, password: str, nonce: str | None = None) -> None:
         """Prepare the first message."""
@@ -63,7 +65,7 @@ class Conversation:
         return f"{without_proof},p={base64.b64encode(proof).decode()}".encode()
 
     def verify(self, server_final: bytes) -> None:
-        """Check the server's own proof. Raises `ServerUnproven`."""
+        """Check the server's own proof. Raises `ServerUnproven` if the proof is wrong."""
         try:
             said = base64.b64decode(_parts(server_final).get("v", ""), validate=True)
         except ValueError:
@@ -73,7 +75,7 @@ class Conversation:
 
 
 def prepared(password: str) -> str:
-    """Apply the part of SASLprep (RFC 4013) that changes passwords: other spaces, compatible letters."""
+    """Apply the part of SASLprep (RFC 4013) that changes passwords: replace special spaces and letters."""
     if password.isascii():
         return password
     return unicodedata.normalize(

@@ -1,4 +1,6 @@
-"""A MongoDB store of this host, as its administrator. `MongoRoots` and `MongoUsers` share this code.
+"""Access to a MongoDB store of this host, with the rights of the store's administrator.
+
+`MongoRoots` and `MongoUsers` share this module.
 
 The agent reads the administrator's password from the store's own secret file, whose path is in the spec. No
 fact, record, command line or message contains the password.
@@ -65,7 +67,7 @@ class MongoStore:
         """
         peer = container_peer.find(self._machine, self.name, self.address)
         if peer is None:
-            raise Unanswered("its container does not run")
+            raise Unanswered("the store's container does not run")
         return Client(peer.address, self._ca, self.name, peer.source)
 
     @contextlib.contextmanager
@@ -114,7 +116,7 @@ class MongoStore:
         return False
 
     def unanswered(self, error: Unanswered, more: str = "") -> AgentError:
-        """Return the error for people. `more` is added to its hint."""
+        """Return the error about a server that does not answer. `more` is the end of the error's hint."""
         return AgentError(
             "unreadable",
             f"the MongoDB server at {self.address} does not answer: {error}",
@@ -123,12 +125,15 @@ class MongoStore:
         )
 
     def root_refused(self) -> AgentError:
-        """Return the error for people, for a resource other than the administrator's own."""
+        """Return the error for a server that refuses the administrator's login.
+
+        `MongoRoot` reports such a refusal with another error.
+        """
         return AgentError(
             "unreadable",
             f"the MongoDB server at {self.address} refuses the login of {self.root}",
             prop="server",
-            hint=f"see the error of the MongoRoot of {self.name}, which repairs the login where it can",
+            hint=f"see the error of the MongoRoot of {self.name}, which repairs the login if it can",
         )
 
 
@@ -164,20 +169,20 @@ def users(client: Client) -> list[Json]:
 
 
 def roles_of(user: Json) -> dict[str, str]:
-    """Return the roles of a user as a map by identity, ``readWrite@shop``."""
+    """Return a user's roles as a map, with keys such as ``readWrite@shop``."""
     return {f"{role.get('role')}@{role.get('db')}": GRANTED for role in user.get("roles", [])}
 
 
 def as_roles(declared: Iterable[str]) -> list[Json]:
-    """Return such roles in the form that a command needs."""
+    """Return roles such as ``readWrite@shop`` in the form that a command needs."""
     return [dict(zip(("role", "db"), name.rsplit("@", 1))) for name in sorted(declared)]
 
 
 def drop_user(client: Client, user: str, database: str) -> bool:
     """Drop a user and end its running operations. Return whether the user existed.
 
-    After that, a connection that had logged in as the user can do nothing. After a change of the password
-    only, it still can:
+    When a user is dropped, the user's open connections lose all rights. A change of the password takes no
+    rights from open connections:
     https://github.com/mongodb/mongo/blob/r8.0.0/src/mongo/db/auth/authorization_session_impl.cpp
     """
     try:
@@ -193,7 +198,7 @@ def drop_user(client: Client, user: str, database: str) -> bool:
 def end_sessions(client: Client, user: str, database: str) -> None:
     """End the sessions of a user with their cursors and transactions, and its operations outside of sessions.
 
-    A server without this command, such as FerretDB, has no such sessions either.
+    A server that does not know `killAllSessions`, such as FerretDB, has no sessions of users either.
     """
     try:
         client.command({"killAllSessions": [{"user": user, "db": database}], "$db": ADMIN})
@@ -210,7 +215,7 @@ def end_sessions(client: Client, user: str, database: str) -> None:
 
 
 def replica_set(client: Client) -> str:
-    """Return the replica set as ``rs0/mongo:27017``, with what is wrong; "" without a replica set."""
+    """Return the replica set as ``rs0/mongo:27017``, and its fault; "" without a replica set."""
     hello = client.command({"hello": 1, "$db": ADMIN})
     if hello.get("setName"):
         primary = "" if hello.get("isWritablePrimary") else ", without a primary"
@@ -219,4 +224,4 @@ def replica_set(client: Client) -> str:
         client.command({"replSetGetStatus": 1, "$db": ADMIN})
     except Refused as error:
         return "not initiated" if error.code == NOT_INITIATED else ""
-    return "without a primary"  # it is starting, or it does not find its own name among the members
+    return "without a primary"  # the server is starting, or does not find its own name among the members

@@ -1,4 +1,4 @@
-"""A user of a MongoDB store: whether it exists, its roles, and whether its password works."""
+"""The agent's code for a user of a MongoDB store: its roles, and whether its password works."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
         except LoginRefused:
             raise store.root_refused() from None
         except Refused as error:
-            raise AgentError("invalid", f"MongoDB {store.name}: {error}") from None
+            raise AgentError(
+                "invalid", f"the MongoDB server {store.name} refuses a command: {error}"
+            ) from None
 
     def remove(self, desired: MongoUserDesired, record: Record, folder: Path) -> str:
         """Drop the user and end its operations. The server refuses its login afterwards.
@@ -95,18 +97,24 @@ class MongoUsers(Kind[MongoUserSpec, MongoUserDesired, MongoUserFacts]):
                 dropped = mongo_store.drop_user(client, user, database)
             if store.login(user, desired.password, database) == WORKS:
                 raise AgentError(
-                    "not-converged", f"the MongoDB server still accepts the login of {user}", prop="login"
+                    "not-converged",
+                    f"the MongoDB server still accepts the login of {user} after the user's removal",
+                    prop="login",
                 )
         except Unanswered as error:
             if self._is_gone(store.name):
                 return "kept"
             raise store.unanswered(
-                error, f"; to give the store up for good, remove its container: `docker rm -f {store.name}`"
+                error,
+                f"; if you no longer need the store {store.name}, remove its container: `docker rm -f "
+                f"{store.name}`",
             ) from None
         except LoginRefused:
             raise store.root_refused() from None
         except Refused as error:
-            raise AgentError("invalid", f"MongoDB {store.name}: {error}") from None
+            raise AgentError(
+                "invalid", f"the MongoDB server {store.name} refuses a command: {error}"
+            ) from None
         return "removed" if dropped else "absent"
 
     def _is_gone(self, name: str) -> bool:

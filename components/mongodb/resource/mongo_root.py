@@ -48,11 +48,11 @@ class MongoRootProvider(HostProvider):
         inputs.inputs |= {"server": ANSWERS, "authentication": REQUIRED, "login": WORKS, "users": {}}
 
     def absent_inputs(self) -> Props:
-        """Return nothing: a missing server shows as one that does not answer."""
+        """Return nothing: a missing server shows as a server that does not answer."""
         return {}
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
-        """Change the password, with the one that the last successful run set."""
+        """Change the password. The agent logs in with the password that the last successful run set."""
         result = super().update(id_, olds, {**news, _BEFORE: olds.get("password") or ""})
         outs = {key: value for key, value in result.outs.items() if key != _BEFORE}
         return UpdateResult(outs)
@@ -74,11 +74,12 @@ class MongoRootProvider(HostProvider):
 
 
 class MongoRoot(HostResource):
-    """The administrator of a MongoDB store: its password works, and the previous one does not.
+    """The administrator of a MongoDB store: the declared password works, and the previous password fails.
 
-    A refresh also reads what only an administrator sees: whether the server requires a login, undeclared
-    users, and the replica set. A preview shows an undeclared user with its name and roles, and `up` drops it.
-    If the server's first start was interrupted, an error says so. Nothing is ever deleted to repair that.
+    A refresh also reads facts that only an administrator sees: whether the server requires a login,
+    undeclared users, and the replica set. A preview shows an undeclared user with its name and roles, and
+    `up` drops the user. If the server's first start was interrupted, an error says so. Portcullis deletes no
+    data to repair that.
 
     A delete leaves the password in a file in the data volume, for root only. The data stay, but the stack's
     state with the password is gone. The next stack on that volume finds the file.

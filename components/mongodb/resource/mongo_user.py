@@ -49,13 +49,14 @@ class MongoUserProvider(HostProvider):
         inputs.inputs |= {"roles": inputs.news.get("roles"), "server": ANSWERS, "login": WORKS}
 
     def absent_inputs(self) -> Props:
-        """Return a user that does not exist."""
+        """Return the inputs of a user that does not exist."""
         return {"login": ABSENT, "roles": {}}
 
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Create the next user before the old one is dropped, so that its apps can change over.
+        """Create the new user before the old user is dropped, so that apps can change to it in between.
 
-        An unknown name counts as another one: it has the generation of a secret.
+        A name that Pulumi does not know yet counts as a new name. The name contains the generation of a
+        secret, and the generation is unknown only during a rotation.
         """
         replaces = super().diff(id_, olds, news).replaces
         replaces = [*replaces, *(key for key in self.identity if not is_known(news.get(key)))]
@@ -65,9 +66,10 @@ class MongoUserProvider(HostProvider):
 class MongoUser(HostResource):
     """A user of one database, with only the roles that it needs.
 
-    A refresh reads its roles and checks its password. The name is part of its identity, and should have the
-    generation of a `GeneratedSecret` in it. A rotation then creates the next user, lets its apps change over,
-    and drops the old user with its sessions at the end of the same `up`. Until then both can log in.
+    A refresh reads its roles and checks its password. The name is part of the user's identity. The name
+    should contain the generation of a `GeneratedSecret`. A rotation then creates the next user, lets the apps
+    change to it, and drops the old user with its sessions at the end of the same `up`. Until then both users
+    can log in.
     """
 
     user: pulumi.Output[str]

@@ -1,7 +1,7 @@
-"""Waiting until nginx sends no more requests to former upstreams.
+"""Wait until nginx sends no more requests to former upstreams.
 
-After a reload, nginx's former workers finish their requests with the former upstreams and then exit. Removing
-a container earlier would cut off those requests.
+After a reload, nginx's former workers finish their requests with the former upstreams and then exit. If the
+deploy removed a container earlier, running requests would be cut off.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _TICK = 0.05  # seconds: the kernel counts a process's age in hundredths of a se
 
 
 class Drains(Kind[DrainSpec, DrainDesired, DrainFacts]):
-    """The kind `nginx.drains`. A drain leaves nothing on the host, so nothing of it can drift."""
+    """The agent's code for resources of the kind `nginx.drains`.
+
+    A drain leaves nothing on the host, so it cannot drift.
+    """
 
     spec_type = DrainSpec
     desired_type = DrainDesired
@@ -39,7 +42,10 @@ class Drains(Kind[DrainSpec, DrainDesired, DrainFacts]):
         return []
 
     def apply(self, desired: DrainDesired, steps: list[Step], work: Work) -> None:
-        """Wait for former workers. A request that takes longer, such as a WebSocket, is cut off then."""
+        """Wait for former workers, at most `desired.seconds`.
+
+        Longer requests, such as WebSockets, end when the deploy removes the old container.
+        """
         changed = newest_change([desired.reads]) / 10**9
         deadline = time.monotonic() + float(desired.seconds)
         while self._has_former_workers(desired.service, changed) and time.monotonic() < deadline:
@@ -50,7 +56,7 @@ class Drains(Kind[DrainSpec, DrainDesired, DrainFacts]):
         return "kept"
 
     def _has_former_workers(self, service: str, changed: float) -> bool:
-        """Whether a worker from before the change is left, already shutting down or not."""
+        """Return whether a worker from before the change still runs, even if the worker is shutting down."""
         main = nginx_workers.main_process(self._machine, service)
         return any(
             worker.leaving or time.time() - worker.age < changed - _TICK

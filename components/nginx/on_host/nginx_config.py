@@ -1,6 +1,6 @@
 """The files that nginx loads: its main file and every included file, with the servers in them.
 
-Read from the files. `nginx -T` would print the same, but it starts a process that reads every certificate.
+The agent reads the files itself. `nginx -T` would print the same, but it also reads every certificate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _DEPTH = 16  # levels of includes
 _FILES = 2_000
 _SIZE = 1 << 20  # bytes of one file
-_NAMED = 5  # names, or ports, in one text
+_NAMED = 5  # names or ports in one text
 # Matches a comment, a quoted word, a character that ends a directive or block, or a word.
 _TOKEN = re.compile(
     r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};]|"""
@@ -40,7 +40,7 @@ class Loaded:
 
     @property
     def text(self) -> str:
-        """What the file makes nginx do, for people."""
+        """A text for people that says what nginx uses the file for."""
         if not self.names and not self.listens:
             return "nginx loads it"
         ports = f" on {_some(self.listens)}" if self.listens else ""
@@ -48,7 +48,7 @@ class Loaded:
 
 
 def loaded(main: Path) -> dict[str, Loaded]:
-    """Return every file that nginx loads, by path, the main file first. Unreadable files are left out."""
+    """Return every readable file that nginx loads, by path, the main file first."""
     found: dict[str, Loaded] = {}
     _load(main, main.parent, found, 0)
     return found
@@ -66,7 +66,8 @@ def _load(path: Path, folder: Path, found: dict[str, Loaded], depth: int) -> Non
     for words in directives(text):
         if words[0] == "include":
             for pattern in words[1:]:
-                # nginx starts from the main file's folder, wherever the line stands, in the order of glob(3).
+                # nginx resolves every pattern from the main file's folder, and loads files in the order of
+                # glob(3).
                 for name in sorted(glob.glob(str(folder / pattern))):  # noqa: PTH207 - absolute
                     _load(Path(name), folder, found, depth + 1)
         elif words[0] == "server_name":
@@ -76,7 +77,7 @@ def _load(path: Path, folder: Path, found: dict[str, Loaded], depth: int) -> Non
 
 
 def directives(text: str) -> Iterator[list[str]]:
-    """Give the words of each directive, and of each block up to its brace."""
+    """Yield the words of each directive; for a block, only the words before its opening brace."""
     words: list[str] = []
     for token in _TOKEN.findall(text):
         if token[0] == "#":

@@ -1,4 +1,4 @@
-"""Undeclared files in nginx's configuration, virtual hosts above all, and changed files of its packages."""
+"""Undeclared files in nginx's configuration, such as virtual hosts, and changed files of nginx's packages."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from portcullis.agent.strangers import Strangers
 
 _TIMEOUT = 60.0
-# The packages keep the files that load modules here, and their scripts link to them.
+# nginx's packages have the files that load modules in this folder, and their scripts link to these files.
 _MODULES = "/usr/share/nginx/"
 _LINE = re.compile(r"\[(?:emerg|crit|alert)\] (?:\d+#\d+: )?(.+)")
 _PLACE = re.compile(r" in (/\S+:\d+)$")
 
 
 def read(machine: Machine, store: Store) -> Strangers:
-    """Look at nginx's folder, and at the files that its configuration loads from elsewhere.
+    """Return the undeclared and changed files in nginx's folder, and those that nginx loads from elsewhere.
 
     Raises:
-        AgentError: ``unreadable``.
+        AgentError: ``unreadable``: the agent cannot read the folder.
     """
     folder = machine.etc / "nginx"
 
@@ -58,19 +58,19 @@ def read(machine: Machine, store: Store) -> Strangers:
 
 
 def refusal(machine: Machine) -> str:
-    """Return the message with which nginx refuses its configuration, or "" where it accepts it."""
+    """Return the message with which nginx refuses its configuration; "" if nginx accepts the files."""
     done = machine.run(["nginx", "-t"], timeout=_TIMEOUT)
     return useful_line(done.text) if done.code else ""
 
 
 def useful_line(said: str) -> str:
-    """Return the line of nginx's output that says what is wrong."""
+    """Return the line of nginx's output that names the fault."""
     lines = said.splitlines()
     grave = [found[1] for found in map(_LINE.search, lines) if found]
     return (grave or lines or ["nginx refuses its configuration"])[0]
 
 
 def place_only(line: str) -> str:
-    """Return where the fault is, without the words that the line quotes from the file."""
+    """Return the place of a fault, without the words that nginx's message quotes from the file."""
     found = _PLACE.search(line)
     return f"nginx refuses its configuration{f' in {found[1]}' if found else ''}"

@@ -1,4 +1,4 @@
-"""Sites that nginx serves: nginx runs on its present files, and each site answers."""
+"""The check of nginx on the host: nginx runs on its present files, and each site answers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _GRAVE = ("[emerg]", "[alert]", "[crit]", "[warn]")
 
 @dataclass(frozen=True)
 class _Found(ServedSitesFacts):
-    """The facts, with what only this half needs.
+    """The facts, and data that only the code on the host needs.
 
     Attributes:
         marks: a digest of every undeclared file, reported or not.
@@ -53,14 +53,17 @@ class _Found(ServedSitesFacts):
 
 
 class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
-    """The kind `nginx.served_sites`. An item is nginx's unit."""
+    """The agent's code for resources of the kind `nginx.served_sites`.
+
+    The id of such a resource is the name of nginx's unit.
+    """
 
     spec_type = ServedSitesSpec
     desired_type = ServedSitesDesired
     facts_type = ServedSitesFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Keep the machine: it runs nginx and systemctl, and knows where nginx listens and logs."""
+        """Take nginx's ports from `machine`."""
         super().__init__(machine, store)
         self._ports = site_probe.Ports(machine.http, machine.https)
         self._lock = threading.Lock()
@@ -72,7 +75,8 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         unit = services.show(self._machine, [spec.unit])[0]
         stale = services.is_stale_now(unit, newest_change(spec.reads), record)
         found = nginx_strangers.read(self._machine, self._store)
-        # The test takes as long as everything else here. nginx has accepted the files that it runs on.
+        # `nginx -t` takes as long as all the rest. nginx has accepted the files that it runs on, so we test
+        # only newer files.
         tested = unit["LoadState"] != "not-found" and (stale or unit["ActiveState"] not in services.RUNNING)
         return _Found(
             exists=True,
@@ -100,7 +104,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         return steps + strangers.steps(facts.strangers)
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """A reload replaces nothing: every file belongs to a resource of its own."""
+        """Return True: a reload replaces no file, because every file belongs to a resource of its own."""
         return True
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
@@ -110,7 +114,10 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         return Claims(trees=(str(self._machine.etc / "nginx"),))
 
     def redacted(self, record: Record, facts: _Found) -> _Found:
-        """Cut nginx's message: it quotes a file, and not everybody may read that file."""
+        """Reduce nginx's message to the place of the fault.
+
+        The message quotes a file that may contain a secret.
+        """
         return replace(facts, broken=nginx_strangers.place_only(facts.broken)) if facts.broken else facts
 
     def apply(self, desired: ServedSitesDesired, steps: list[Step], work: Work) -> None:
@@ -125,10 +132,11 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
             raise strangers.named(error, by_hand) from None
 
     def _reload(self, unit: str, spec: ServedSitesSpec, work: Work) -> None:
-        # nginx confirms a reload before it happens. No file may go until every site was checked.
+        # nginx confirms a reload before it loads the files. So no file may go before every site was checked.
         with self._machine.readers.reading(), self._lock:
             self._test()
-            # Before the reload: a file that changes during it makes the unit stale again.
+            # We take this time before the reload: a file that changes during the reload makes nginx stale
+            # again.
             newest = newest_change(spec.reads)
             logged, since = self._log_size(), time.time()
             state = services.show(self._machine, [unit])[0]["ActiveState"]
@@ -144,13 +152,15 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
                 "refused",
                 f"nginx refuses its configuration: {nginx_strangers.useful_line(done.text)}",
                 prop="stale",
-                hint="correct the file that the message names; nginx still serves the former configuration",
+                hint="correct the file that nginx's message names; nginx still serves its former "
+                "configuration",
             )
 
     def _reload_or_start(self, unit: str, state: str) -> None:
         since = time.time()
         if state == "failed":
-            self._systemctl("reset-failed", unit, since)  # else the start limit could refuse the start
+            # Without this, systemd's start limit could refuse the start.
+            self._systemctl("reset-failed", unit, since)
         self._systemctl("reload" if state in services.RUNNING else "start", unit, since)
 
     def _systemctl(self, verb: str, unit: str, since: float) -> None:
@@ -158,7 +168,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         if done.code:
             raise AgentError(
                 "systemd",
-                f"systemctl {verb} {unit} failed",
+                f"the command `systemctl {verb} {unit}` failed",
                 prop="stale",
                 detail="\n".join(
                     part
@@ -170,8 +180,8 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
     def _await(self, spec: ServedSitesSpec, former: set[int], begun: tuple[int, float]) -> None:
         """Wait until no worker takes requests with the former configuration, and nginx serves every site.
 
-        nginx confirms a reload before it happens. A reload that then fails, such as at a port that is taken,
-        shows in the log only: nginx goes on with the former configuration.
+        nginx confirms a reload before it loads the files. If the reload then fails, for example at a taken
+        port, nginx keeps the former configuration, and only its log says so.
         """
         deadline = time.monotonic() + _WAIT * self._machine.settle
         unit, probes = spec.unit, spec.probes
@@ -189,9 +199,13 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         if left:
             raise AgentError(
                 "not-converged",
-                "nginx did not load its new configuration, and still serves the former one",
+                "nginx did not load its new configuration, and still serves its former configuration",
                 prop="stale",
-                hint="its last messages say why; `nginx -t` does not find every fault, such as a taken port",
+                hint=(
+                    "nginx's last messages say why; `nginx -t` does not find every fault, such as a port "
+                    "that "
+                    "another program uses"
+                ),
                 detail=detail,
             )
         names = sorted(probes)
@@ -212,7 +226,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
             return 0
 
     def _logged(self, since: int) -> str:
-        """Return the grave lines that nginx has logged since then."""
+        """Return the serious errors that nginx's log has after the byte `since`."""
         try:
             with self._machine.nginx_log.open("rb") as file:
                 file.seek(since)

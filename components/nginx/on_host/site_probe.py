@@ -1,8 +1,8 @@
 """Check whether nginx on this host serves a site, with requests over loopback.
 
-Port 80 gets a request for a path of certificate authorities. Every site answers there itself, without app,
-password or log. Any answer will do: for an unknown name, nginx closes the connection on port 80 and refuses
-the handshake on port 443.
+Port 80 gets a request for a path that certificate authorities use. nginx itself answers requests for such a
+path, without app, password or log. Any answer proves that nginx serves the site. For an unknown name, nginx
+closes the connection on port 80 and refuses the handshake on port 443.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ Address = Tuple[str, int]
 
 PATH = "/.well-known/acme-challenge/portcullis-probe"
 _EACH = 5.0  # seconds
-_ALL = 15.0  # seconds for all sites together: else 200 sites of a hanging nginx would take 5 seconds each
+_ALL = 15.0  # seconds for all sites: otherwise each of 200 sites of a hanging nginx would take 5 seconds
 _THREADS = 16
 _BELOW_A_WILDCARD = "portcullis-probe"
 _NAMES_SHOWN = 3
-_LINE = 1024  # bytes; those of a PEM file have 65
-_LINES = 500  # of one certificate
+_LINE = 1024  # bytes; a line of a PEM file has 65
+_LINES = 500  # lines of one certificate
 _NO_NAME = "UNRECOGNIZED_NAME"
 
 
 class NotServedError(Exception):
-    """nginx does not serve a site. The text says why, for people."""
+    """nginx does not serve a site. The text of the exception says why."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where nginx listens."""
+    """The addresses at which nginx listens, for HTTP and for HTTPS."""
 
     plain: Address
     tls: Address
 
 
 def ask(probes: Mapping[str, Probe], ports: Ports) -> dict[str, str]:
-    """Check all sites at once. Return ``served`` or the fault of each; a fault of a site never raises."""
+    """Check all sites at once. Return ``served`` or the fault for each site. A fault raises no exception."""
     deadline = time.monotonic() + _ALL
     context = _context()
 
     def one(site: tuple[str, Probe]) -> str:
         name, probe = site
         if not NAME.fullmatch(name):
-            return "it is not a host name, and cannot be checked"
-        # A wildcard stands for every name with one more label: take one of those.
+            return "Portcullis cannot check the site: its name is not a host name"
+        # For a wildcard, check one of the names that it stands for.
         name = f"{_BELOW_A_WILDCARD}{name[1:]}" if name.startswith("*.") else name
         checks = (_plain, _tls) if probe.tls else (_plain,)
         faults = [_fault(check, (name, probe, ports, context), deadline) for check in checks]
@@ -77,7 +77,7 @@ def _fault(check: Callable[..., None], about: tuple[object, ...], deadline: floa
         return str(fault)
     except (OSError, ValueError) as error:
         # Report any other error as a fault of this site: it must not hide the other sites.
-        return f"it cannot be checked ({type(error).__name__})"
+        return f"Portcullis cannot check the site ({type(error).__name__})"
     return ""
 
 
@@ -92,7 +92,7 @@ def _plain(name: str, probe: Probe, ports: Ports, context: ssl.SSLContext, limit
         except OSError:
             begins = b""
     if not begins:
-        raise NotServedError(f"nginx does not know the name on port {ports.plain[1]}")
+        raise NotServedError(f"nginx does not know the site's name on port {ports.plain[1]}")
     if not b"HTTP/".startswith(begins):
         raise NotServedError(f"the program on port {ports.plain[1]} does not speak HTTP")
 
@@ -108,13 +108,15 @@ def _tls(name: str, probe: Probe, ports: Ports, context: ssl.SSLContext, limit: 
             raise NotServedError(f"nginx does not answer on port {port}") from None
         except ssl.SSLError as error:
             if _NO_NAME in str(error.reason):
-                raise NotServedError(f"nginx does not know the name on port {port}") from None
-            why = (error.reason or "it ends early").lower().replace("_", " ")
-            raise NotServedError(f"no TLS on port {port}: {why}") from None
+                raise NotServedError(f"nginx does not know the site's name on port {port}") from None
+            why = (error.reason or "the connection ends early").lower().replace("_", " ")
+            raise NotServedError(f"the TLS handshake on port {port} failed: {why}") from None
         except OSError:
-            raise NotServedError(f"no TLS on port {port}: the server closes the connection") from None
+            raise NotServedError(
+                f"the TLS handshake on port {port} failed: the server closes the connection"
+            ) from None
     if wanted is not None and shown != wanted:
-        raise NotServedError(f"nginx shows {_other(shown, wanted)} on port {port}")
+        raise NotServedError(f"nginx shows the wrong certificate on port {port}: {_other(shown, wanted)}")
 
 
 def _connected(address: Address, limit: float) -> socket.socket:
@@ -137,7 +139,10 @@ def _context() -> ssl.SSLContext:
 
 
 def _leaf(path: str) -> bytes:
-    """Return the first certificate of a file. Other lines may be a key: do not keep or show them."""
+    """Return the first certificate of a file.
+
+    Other lines may be a key, so do not keep or show those lines.
+    """
     lines: list[bytes] = []
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - line by line
@@ -149,16 +154,16 @@ def _leaf(path: str) -> bytes:
         leaf = x509.first_of(b"".join(lines))
         x509.parse(leaf)
     except FileNotFoundError:
-        raise NotServedError(f"its certificate {path} does not exist") from None
+        raise NotServedError(f"the site's certificate {path} does not exist") from None
     except OSError:
-        raise NotServedError(f"its certificate {path} cannot be read") from None
+        raise NotServedError(f"the agent cannot read the site's certificate {path}") from None
     except ValueError:
-        raise NotServedError(f"{path} holds no valid certificate") from None
+        raise NotServedError(f"the file {path} contains no valid certificate") from None
     return leaf
 
 
 def _other(shown: bytes, wanted: bytes) -> str:
-    """Describe the certificate that nginx shows instead of the right one."""
+    """Describe the wrong certificate that nginx shows."""
     try:
         there, ours = x509.parse(shown), x509.parse(wanted)
     except ValueError:

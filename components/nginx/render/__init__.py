@@ -1,10 +1,10 @@
-"""nginx: what all sites share, the servers for unknown hosts, and a file for each site.
+"""Render nginx's files: shared settings, the servers for unknown host names, and a file for each site.
 
-The stock nginx.conf stays as the package ships it. It includes conf.d/*.conf and sites-enabled/*. Our files
-are in conf.d. Some directives may stand only once at the http level, and the stock file of some releases
-already has them there (`server_tokens`, `gzip`, `ssl_protocols`). We write those into every server block
-instead. Each site's file is complete: its maps and zones carry the site's name, so sites come and go
-independently of each other.
+The stock nginx.conf stays as the package ships it. The stock file includes conf.d/*.conf and sites-enabled/*.
+Our files are in conf.d. Some directives may stand only once at the http level, and the stock file of some
+releases already has such directives (`server_tokens`, `gzip`, `ssl_protocols`). We write these directives
+into every server block instead. Each site's file is complete, and the names of its maps and zones contain the
+site's name. So you can add or remove a site, and the other files stay as they are.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """CORS: which pages of other origins may read a site's answers.
 
-https://fetch.spec.whatwg.org/#http-cors-protocol. Origins are compared as whole texts. nginx never echoes an
-origin that is not listed, with or without credentials, and never sends *. nginx answers a preflight itself,
-before limits, passwords and lists of networks: a browser sends no password with a preflight.
+https://fetch.spec.whatwg.org/#http-cors-protocol. nginx compares origins as whole texts. nginx never echoes
+an origin that is not listed, with or without credentials, and never sends *. nginx answers a preflight
+itself, before limits, passwords and lists of networks: a browser sends no password with a preflight.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PREFLIGHT = Expression("$portcullis_preflight")
 
 
 def maps(site: str, cors: CorsArgs) -> Iterator[Node]:
-    """Give the maps, outside the server block, that decide by the request's Origin."""
+    """Yield the maps that choose the values of CORS headers by the request's Origin."""
     allowed = f"$cors_{variable(site)}"
     yield GAP
     yield block(
@@ -45,13 +45,15 @@ def maps(site: str, cors: CorsArgs) -> Iterator[Node]:
             *(directive(origin, origin) for origin in cors.origins),
         ],
         why=(
-            "Pages of these origins may read this site's answers. Other origins get no CORS headers. nginx "
-            "maps ignore case, so nginx sends the origin as it is written here."
+            "Pages of these origins may read this site's answers. Other origins get no CORS headers. A `map` "
+            "of nginx ignores upper and lower case, so the answer has the origin in the spelling of this "
+            "file."
         ),
     )
     if cors.credentials:
         yield _where(Expression(allowed), f"{allowed}_credentials", "~.", "true")
-    # A preflight from an allowed origin gives "1" and then the origin, which begins with a letter.
+    # For a preflight from an allowed origin, this text is "1" and then the origin, which begins with a
+    # letter.
     asked = Expression(f"{PREFLIGHT}{allowed}")
     yield _where(asked, f"{allowed}_methods", "~^1.", ", ".join(cors.methods))
     yield _where(asked, f"{allowed}_headers", "~^1.", ", ".join(cors.headers))
@@ -61,7 +63,7 @@ def maps(site: str, cors: CorsArgs) -> Iterator[Node]:
 
 
 def headers(site: str, cors: CorsArgs) -> Iterator[Node]:
-    """Give the headers. Where a map gives an empty value, nginx does not send the header."""
+    """Yield the CORS headers. nginx does not send a header for which a map gives an empty value."""
     allowed = f"$cors_{variable(site)}"
     values = {
         f"{_ALLOW}Origin": allowed,
@@ -79,27 +81,32 @@ def headers(site: str, cors: CorsArgs) -> Iterator[Node]:
         "Vary",
         "Origin",
         "always",
-        why="Also for origins that are not listed: a cache must not give one origin the answer for another.",
+        why=(
+            "The CORS headers depend on the origin, so a cache must not give one origin the answer for "
+            "another. nginx sends this header with every answer."
+        ),
     )
 
 
 def preflight() -> Node:
-    """Return the rule that answers a preflight. An app never sees one."""
+    """Return the rule that answers a preflight. The app never sees a preflight."""
     return block(
         "if",
         Expression(f"({PREFLIGHT})"),
         body=[directive("return", "204")],
         why=(
-            "nginx answers a preflight here, with the headers above. An `if` in a location would lose those "
-            "headers."
+            "nginx answers a CORS preflight here, with the CORS headers above. In a location, this `if` "
+            "would "
+            "lose the CORS headers."
         ),
     )
 
 
 def foreign(site: Site) -> Iterator[Node]:
-    """Give the maps that detect WebSockets from pages of other origins. CORS does not apply to WebSockets.
+    """Yield the maps that detect WebSockets from pages of other origins. CORS does not apply to WebSockets.
 
-    A browser sends its cookies with them. A client that is not a browser sends no Origin, and may connect.
+    A browser sends cookies when it opens a WebSocket. A client that is not a browser sends no Origin, and may
+    connect.
     """
     name = variable(site.name)
     # A site with plain HTTP may stand behind a proxy that speaks HTTPS. Then its pages have an https origin.
@@ -123,15 +130,17 @@ def foreign(site: Site) -> Iterator[Node]:
             *(directive(origin, "") for origin in known),
         ],
         why=(
-            "Origins whose pages may open a WebSocket here. CORS does not apply to WebSockets, and browsers "
-            "send cookies with them. A client that is not a browser sends no Origin."
+            "Pages of these origins may open a WebSocket to this site. CORS does not apply to WebSockets, "
+            "and "
+            "browsers send cookies with them, so nginx checks the origin itself. A client that is not a "
+            "browser sends no header Origin, and may connect."
         ),
     )
     yield _where(Expression(f"$portcullis_socket$foreign_{name}"), f"$foreign_socket_{name}", "11", "1")
 
 
 def refuse_foreign(site: str) -> Node:
-    """Return the rule that refuses such a WebSocket."""
+    """Return the rule that refuses a WebSocket from a page of another origin."""
     return block("if", Expression(f"($foreign_socket_{variable(site)})"), body=[directive("return", "403")])
 
 

@@ -1,9 +1,9 @@
 """Response headers of a site, all of them at the level of its server block.
 
-An `add_header` in a location, or in an `if` there, cancels all headers from the levels above: HSTS, CORS and
-the rest (https://nginx.org/en/docs/http/ngx_http_headers_module.html#add_header). So a header that differs
-between locations is a variable here. nginx does not send a header with an empty value. `always` adds the
-headers to error answers, too.
+An `add_header` in a location, or in an `if` of a location, cancels all headers of the server block
+(https://nginx.org/en/docs/http/ngx_http_headers_module.html#add_header). A header that differs between
+locations therefore has a variable as its value in the server block. nginx does not send a header with an
+empty value. `always` adds the headers to error answers, too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from portcullis.components.nginx.render.tree import Node
 
 CACHE = Expression("$portcullis_cache")
-"""The variable with the Cache-Control header, which each location sets."""
+"""The variable with the value of the header Cache-Control. Each location sets this variable."""
 
 HSTS, CSP = "Strict-Transport-Security", "Content-Security-Policy"
 CSP_REPORT_ONLY = f"{CSP}-Report-Only"
@@ -46,7 +46,7 @@ _OF_FILES = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 # Only the app knows which scripts its pages load, so nginx passes the app's own CSP on. A login at another
-# site opens a window that must be able to answer the page.
+# site opens a window that must be able to send its result to the page.
 _OF_APPS = {
     "X-Frame-Options": "SAMEORIGIN",
     **_COMMON,
@@ -54,15 +54,24 @@ _OF_APPS = {
     "Cross-Origin-Resource-Policy": "same-site",
 }
 _WHY = {
-    HSTS: "From now on, browsers use only HTTPS for this host. https://www.rfc-editor.org/rfc/rfc6797",
-    CSP: "What a page may load, and from where. https://www.w3.org/TR/CSP3/",
-    CSP_REPORT_ONLY: "A policy on trial: the browser reports what it would refuse, and refuses nothing.",
-    "X-Content-Type-Options": "Browsers believe the Content-Type, and do not guess from the content.",
-    "X-Frame-Options": "Which pages may show this one in a frame, for browsers without frame-ancestors.",
+    HSTS: "After one visit, browsers use only HTTPS for this host. https://www.rfc-editor.org/rfc/rfc6797",
+    CSP: "This header says what a page may load, and from where. https://www.w3.org/TR/CSP3/",
+    CSP_REPORT_ONLY: (
+        "This Content-Security-Policy is only a test: browsers report violations, and block nothing."
+    ),
+    "X-Content-Type-Options": (
+        "Browsers believe the header Content-Type, and do not guess the type from the content."
+    ),
+    "X-Frame-Options": (
+        "This header says which pages may show a page of this site in a frame. The header is for "
+        "browsers that do not know the directive frame-ancestors of CSP."
+    ),
     "Referrer-Policy": "Other sites learn that a visitor comes from this site, but not from which page.",
-    "Permissions-Policy": "Features that no script may use, not even our own.",
-    "Cross-Origin-Opener-Policy": "A window of another origin has no access to this one.",
-    "Cross-Origin-Resource-Policy": "Which other sites may embed what is here.",
+    "Permissions-Policy": "This header says which features of the browser a script may use.",
+    "Cross-Origin-Opener-Policy": "A window of another origin has no access to a window of this site.",
+    "Cross-Origin-Resource-Policy": (
+        "This header says which other sites may embed the files and answers of this site."
+    ),
 }
 
 
@@ -93,19 +102,27 @@ def security(site: Site) -> dict[str, str]:
 
 
 def add(headers: Mapping[str, str]) -> Iterator[Node]:
-    """Give the directives that send headers.
+    """Yield the directives that send headers.
 
     Raises:
-        ValueError: a name is not the name of a header.
+        ValueError: a name has characters that the name of a header cannot have.
     """
     for name, value in headers.items():
         if not re.fullmatch(r"[A-Za-z0-9-]+", name):
-            raise ValueError(f"{name!r} is not the name of a header")
+            raise ValueError(
+                f"{name!r} cannot be the name of an HTTP header; write letters, digits and hyphens"
+            )
         yield directive("add_header", name, value, "always", why=_WHY.get(name, ""))
 
 
 def hide(names: Mapping[str, str] | tuple[str, ...]) -> Iterator[Node]:
-    """Give the directives that drop an app's headers of these names: a browser would see two."""
+    """Yield the directives that remove an app's headers of these names.
+
+    Otherwise a browser would see two headers of the same name.
+    """
     for index, name in enumerate(names):
-        why = "nginx drops these headers of the app: of two, a browser takes the wrong one or none."
+        why = (
+            "nginx removes these headers from the app's answers. If an answer had two headers with the same "
+            "name, a browser would use the wrong one or none."
+        )
         yield directive("proxy_hide_header", name, why="" if index else why)

@@ -23,7 +23,8 @@ _ASSETS = "/assets/"
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 
 _FORWARDED = {
-    # $host and not $http_host: if the request line holds a whole URL, the client chooses $http_host freely.
+    # If the request line has a whole URL, nginx picks the site by the URL's host name, which is in $host. The
+    # Host header ($http_host) can then be any text.
     "Host": "$host",
     "X-Real-IP": "$remote_addr",
     "X-Forwarded-For": "$remote_addr",
@@ -32,12 +33,14 @@ _FORWARDED = {
     "X-Forwarded-Port": PORT,
     "X-Request-ID": "$request_id",
 }
-# Headers that some apps and frameworks believe. Nothing in front of the apps sends them: only a client would.
+# Some apps and frameworks believe these headers. Nothing in front of the apps sends them: only a client
+# would.
 _CLAIMS = (
     "Forwarded",
     "X-Forwarded-Prefix",
     "X-Forwarded-Server",
-    # Rack, and so Rails, reads the first two as a sign of HTTPS, gunicorn the first and the third.
+    # Rack, and so Rails, reads the next two headers as a sign of HTTPS. gunicorn reads the first and the
+    # third.
     "X-Forwarded-Ssl",
     "X-Forwarded-Scheme",
     "X-Forwarded-Protocol",
@@ -102,7 +105,8 @@ def forwarding(site: Site) -> Iterator[Node]:
     yield directive(
         "proxy_http_version",
         "1.1",
-        why="Keepalive and WebSocket need HTTP/1.1. Before 1.29.7, nginx speaks 1.0 to apps by default.",
+        why="Keepalive and WebSocket need HTTP/1.1. By default, nginx before 1.29.7 speaks HTTP/1.0 with "
+        "apps.",
     )
     socket = ("$portcullis_upgrade", "$portcullis_connection") if site.args.websockets else ("", "")
     yield directive("proxy_set_header", "Upgrade", Expression(socket[0]))
@@ -121,7 +125,9 @@ def forwarding(site: Site) -> Iterator[Node]:
         "proxy_set_header",
         "Proxy",
         "",
-        why="httpoxy: some runtimes turn a Proxy header into the variable HTTP_PROXY. https://httpoxy.org",
+        why="This line prevents the attack httpoxy: some runtimes turn the request header Proxy into the "
+        "environment variable HTTP_PROXY. "
+        "https://httpoxy.org",
     )
     yield directive(
         "proxy_connect_timeout",
@@ -133,14 +139,14 @@ def forwarding(site: Site) -> Iterator[Node]:
 
 
 def apps(site: Site) -> Iterator[Node]:
-    """Give the locations of a site's apps. WebSockets have locations of their own, with longer timeouts.
+    """Yield the locations of a site's apps. WebSockets have locations of their own, with longer timeouts.
 
     Raises:
-        ValueError: the beginning of a path cannot stand in a configuration file, or there are too many apps.
+        ValueError: the beginning of a path has invalid characters, or there are too many apps.
     """
     ways = dict(zip(dict.fromkeys(site.apps[prefix] for prefix in sorted(site.apps)), _WAYS, strict=False))
     if len(ways) < len(set(site.apps.values())):
-        raise ValueError(f"{site.name} has more than {len(_WAYS)} apps")
+        raise ValueError(f"the site {site.name} has more than {len(_WAYS)} apps")
     for prefix, upstream in sorted(site.apps.items()):
         yield GAP
         yield _app(site, prefix, upstream, ways[upstream])
@@ -181,7 +187,8 @@ def _socket(site: Site, upstream: Upstream, status: int) -> Iterator[Node]:
         str(status),
         "=",
         place,
-        why="At server level: in a location, this line would cancel the error pages of a snippet."
+        why="In a location, this line would cancel the error pages of the site's snippet. So it stands here, "
+        "in the server block."
         if first
         else "",
     )
@@ -194,7 +201,8 @@ def _socket(site: Site, upstream: Upstream, status: int) -> Iterator[Node]:
             directive(
                 "proxy_read_timeout",
                 f"{site.args.websocket_timeout}s",
-                why="A WebSocket is often silent. nginx closes it when both ends were silent for this time.",
+                why="A WebSocket is often silent. nginx closes a WebSocket when both ends have been silent "
+                "for this time.",
             ),
             directive("proxy_send_timeout", f"{site.args.websocket_timeout}s"),
         ],
@@ -208,14 +216,18 @@ def _limited(site: Site) -> Iterator[Node]:
 
 
 def files(site: Site) -> Iterator[Node]:
-    """Give the locations of a site's files."""
+    """Yield the locations of a site's files."""
     if site.root is None:
         return
     # =404 also comes after index.html. Without it, a missing index.html would cause a loop and an error 500.
     found = ("$uri/index.html", "/index.html") if site.args.spa else ("$uri/",)
     if not site.args.spa:
         yield directive(
-            "error_page", "404", "/404.html", why="The site's own error page if it has one, or else nginx's."
+            "error_page",
+            "404",
+            "/404.html",
+            why="nginx sends the site's file 404.html as the error page. Without this file, nginx sends its "
+            "own page.",
         )
         yield block("location", "=", "/404.html", body=[directive("set", CACHE, ""), directive("internal")])
         yield GAP
@@ -228,8 +240,8 @@ def files(site: Site) -> Iterator[Node]:
                 CACHE,
                 "no-cache",
                 why=(
-                    "Browsers ask again each time, and nginx answers 304 if nothing changed. So visitors see "
-                    "a new version at once."
+                    "Browsers request a file again each time, and nginx answers 304 if the file did not "
+                    "change. So visitors see a new version of the site at once."
                 ),
             ),
             directive("try_files", Expression("$uri"), *map(Expression, found), "=404"),
@@ -244,7 +256,8 @@ def files(site: Site) -> Iterator[Node]:
                 directive("set", CACHE, "public, max-age=31536000, immutable"),
                 directive("try_files", Expression("$uri"), "=404"),
             ],
-            why="Build tools put a hash of the content into every file name here, so a file never changes.",
+            why="Build tools put a hash of the content into each file name below this path, so a file never "
+            "changes.",
         )
     yield GAP
     yield block(
@@ -252,5 +265,5 @@ def files(site: Site) -> Iterator[Node]:
         "~",
         Expression(r"^/(?:.*/)?\.(?!well-known/)"),
         body=[directive("return", "404")],
-        why="Names that begin with a dot are not for visitors: .git, .env, an editor's copies.",
+        why="Visitors get no file whose name begins with a dot, such as .git, .env or an editor's copy.",
     )

@@ -21,7 +21,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """Paths on the host of a certificate with its chain, and of its key. Both may be the same file."""
+    """Paths on the host of a certificate with its chain, and of its key. Both paths may be the same."""
 
     chain: str
     key: str
@@ -57,5 +57,5 @@ class Site:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that serves the site itself."""
+        """Every host name under which nginx serves the site itself, and not a redirect to it."""
         return (self.name, *self.args.aliases)

@@ -1,4 +1,4 @@
-"""What all sites share, and the servers that answer for every host name that is not a site."""
+"""Render the settings that all sites share, and the servers for every host name that is not a site."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def packaged_site(resource: str) -> str:
     """Render the file that replaces Debian's welcome page, which would be the default server for port 80."""
     return (
         header(resource, "The packaged site, switched off.")
-        + f"# Its `default_server` would clash with ours: {DEFAULT_PATH} refuses unknown host names.\n"
+        + "# already has a `default_server`, which refuses unknown host names.\n"
     )
 
 
@@ -98,27 +98,32 @@ def limits(resource: str) -> str:
             "16384",
             why=(
                 "A worker may have 768 connections, and each may need a second file descriptor for an app or "
-                "a file. systemd allows 1024 descriptors: nginx would run out of them and answer 500."
+                "a file. With systemd's limit of 1024 descriptors, nginx would run out of descriptors and "
+                "answer 500."
             ),
         ),
     ]
-    return header(resource, "Limits of nginx itself") + render(nodes)
+    return header(resource, "These limits are for all workers and sites of nginx.") + render(nodes)
 
 
 def compression(resource: str, *, brotli: bool) -> str:
     """Render the compression settings, which every site includes.
 
-    They stand in each server block: Debian's nginx.conf has `gzip on` at the http level, and nginx refuses a
-    second one there.
+    Each server block has these settings, because Debian's nginx.conf has `gzip on` at the http level, and
+    nginx refuses a second `gzip` there.
     """
     nodes: list[Node] = [
         GAP,
         directive("gzip", "on"),
-        directive("gzip_static", "on", why="Send FILE.gz in place of FILE where both exist."),
+        directive("gzip_static", "on", why="If FILE.gz exists, nginx sends it instead of FILE."),
         directive("gzip_vary", "on"),
-        directive("gzip_proxied", "any", why="Compress the answers of apps, too."),
-        directive("gzip_comp_level", "5", why="A higher level costs far more time than it saves."),
-        directive("gzip_min_length", "256", why="Shorter answers would not get smaller."),
+        directive("gzip_proxied", "any", why="nginx compresses the answers of apps, and not only files."),
+        directive("gzip_comp_level", "5", why="A higher level costs much more CPU time and saves few bytes."),
+        directive(
+            "gzip_min_length",
+            "256",
+            why="An answer with fewer bytes would hardly become smaller, so nginx does not compress it.",
+        ),
         directive("gzip_types", *_COMPRESSED),
     ]
     if brotli:
@@ -129,7 +134,9 @@ def compression(resource: str, *, brotli: bool) -> str:
             directive("brotli_comp_level", "5"),
             directive("brotli_types", *_COMPRESSED),
         ]
-    return header(resource, "Compression of every site") + render(nodes)
+    return header(resource, "These settings say how nginx compresses the answers of every site.") + render(
+        nodes
+    )
 
 
 def default_server(resource: str, dialect: Dialect, args: ReverseProxyArgs) -> str:
@@ -141,7 +148,9 @@ def default_server(resource: str, dialect: Dialect, args: ReverseProxyArgs) -> s
     nodes: list[Node] = [GAP, *_sizes(), GAP, *_maps(), *_formats()]
     nodes += [*_open_files(), *_real_ip(args), *_scheme(args)]
     nodes += [*_unknown_by_http(), *_unknown_by_https(dialect), *_status()]
-    return header(resource, "What all sites share, and the answer to unknown host names") + render(nodes)
+    return header(
+        resource, "This file has the settings of all sites, and the servers for unknown host names."
+    ) + render(nodes)
 
 
 def acme_location(*, guarded: bool = False) -> Node:
@@ -161,7 +170,7 @@ def acme_location(*, guarded: bool = False) -> Node:
 
 
 def listen(port: str, dialect: Dialect, *more: str) -> Iterator[Node]:
-    """Give the directives that listen on a port, on every address."""
+    """Yield the directives that listen on a port, on every address."""
     tls_words: tuple[str, ...] = ("ssl",) if port == "443" else ()
     if tls_words and not dialect.http2_directive:
         tls_words = ("ssl", "http2")
@@ -172,8 +181,11 @@ def listen(port: str, dialect: Dialect, *more: str) -> Iterator[Node]:
 
 
 def no_version() -> Node:
-    """Return the directive that hides nginx's version. Newer stock files have it at the http level."""
-    return directive("server_tokens", "off", why="No version in headers and error pages.")
+    """Return the directive that hides nginx's version.
+
+    Each server block has this directive, because newer stock files already have it at the http level.
+    """
+    return directive("server_tokens", "off", why="Headers and error pages do not show nginx's version.")
 
 
 def _maps() -> Iterator[Node]:
@@ -182,7 +194,11 @@ def _maps() -> Iterator[Node]:
         Expression("$http_upgrade"),
         Expression("$portcullis_socket"),
         body=[directive("default", ""), directive("websocket", "1")],
-        why="Only for a WebSocket: with Upgrade: h2c, a client would talk to an app past all rules here.",
+        why=(
+            "The app gets the header Upgrade only for a WebSocket. If nginx passed `Upgrade: h2c` on to the "
+            "app, "
+            "a client could bypass all rules of this configuration."
+        ),
     )
     yield GAP
     yield block(
@@ -191,9 +207,9 @@ def _maps() -> Iterator[Node]:
         Expression("$portcullis_upgrade"),
         body=[directive("default", ""), directive("1", "websocket")],
         why=(
-            "nginx passes a WebSocket handshake on to the app. Other requests get neither of the two "
-            'headers: an empty value keeps the connection to the app open for the next request, "close" '
-            "would not."
+            "nginx passes a WebSocket handshake on to the app. nginx sends all other requests without the "
+            "headers Upgrade and Connection, so that the connection to the app stays open for the next "
+            "request."
         ),
     )
     yield block(
@@ -208,7 +224,10 @@ def _maps() -> Iterator[Node]:
         Expression("$request_method:$http_access_control_request_method"),
         Expression("$portcullis_preflight"),
         body=[directive("default", ""), directive("~^OPTIONS:.", "1")],
-        why="A CORS preflight has Access-Control-Request-Method. Any other OPTIONS request goes to the app.",
+        why=(
+            "An OPTIONS request with the header Access-Control-Request-Method is a CORS preflight. Any other "
+            "OPTIONS request goes to the app."
+        ),
     )
 
 
@@ -241,7 +260,7 @@ def _formats() -> Iterator[Node]:
         JSON_FORMAT,
         "escape=json",
         Expression(line),
-        why="One JSON object for each request. Every value is a string.",
+        why="The log has one JSON object for each request. Every value in the log is a string.",
     )
 
 
@@ -252,8 +271,9 @@ def _open_files() -> Iterator[Node]:
         "max=2000",
         "inactive=30s",
         why=(
-            "nginx remembers files that visitors often ask for, and does not look them up on disk each time. "
-            "It notices a changed file after a second. It looks for a missing file each time."
+            "nginx remembers files that visitors often request, and does not look for them on disk each "
+            "time. nginx notices a changed file after a second. nginx looks for a missing file at each "
+            "request."
         ),
     )
     yield directive("open_file_cache_valid", "1s")
@@ -275,7 +295,7 @@ def _real_ip(args: ReverseProxyArgs) -> Iterator[Node]:
 
 
 def _scheme(args: ReverseProxyArgs) -> Iterator[Node]:
-    """Give variables for the visitor's scheme and port. A trusted proxy may say that the scheme is HTTPS."""
+    """Yield variables for the visitor's scheme and port. A trusted proxy may say that the scheme is HTTPS."""
     scheme, proxy = Expression(SCHEME), Expression("$portcullis_proxy")
     yield GAP
     if not args.trusted_proxies:
@@ -283,7 +303,8 @@ def _scheme(args: ReverseProxyArgs) -> Iterator[Node]:
     else:
         yield block(
             "geo",
-            # The address of the connection itself. $remote_addr is the client's address by then.
+            # This is the address of the connection. nginx has already set $remote_addr to the client's
+            # address.
             Expression("$realip_remote_addr"),
             proxy,
             body=[directive("default", ""), *(directive(word(each), "1") for each in args.trusted_proxies)],
@@ -294,7 +315,7 @@ def _scheme(args: ReverseProxyArgs) -> Iterator[Node]:
             scheme,
             body=[directive("default", Expression("$scheme")), directive("1:https", "https")],
             why=(
-                "A proxy that speaks HTTPS with visitors and HTTP with nginx says so in X-Forwarded-Proto. "
+                "A proxy that speaks HTTPS with visitors and HTTP with nginx sends X-Forwarded-Proto: https. "
                 "An app that sees only HTTP would redirect visitors to HTTPS for ever."
             ),
         )
@@ -325,8 +346,9 @@ def _unknown_by_http() -> Iterator[Node]:
                 PROBE_PATH,
                 body=[directive("access_log", "off"), directive("return", "444")],
                 why=(
-                    "Portcullis requests this path from each site over loopback. A site answers 404. Here "
-                    "the connection is closed, which shows that the name is not a site."
+                    "Portcullis requests this path from each site over loopback. A site answers this "
+                    "request with 404. This server closes the connection, so Portcullis sees that nginx has "
+                    "no such site."
                 ),
             ),
             GAP,
@@ -335,12 +357,14 @@ def _unknown_by_http() -> Iterator[Node]:
                 "/",
                 body=[directive("return", "444")],
                 why=(
-                    "Scanners ask for the bare IP address or for other people's host names. 444 closes the "
-                    "connection without an answer."
+                    "Scanners ask for the bare IP address or for other people's host names. With 444, nginx "
+                    "closes the connection without an answer."
                 ),
             ),
         ],
-        why="Unknown host names over HTTP. A new site is unknown, too, until it has its first certificate.",
+        why="This server answers HTTP requests for unknown host names. The name of a new site is unknown, "
+        "too, "
+        "until the site has its first certificate.",
     )
 
 
@@ -358,14 +382,17 @@ def _unknown_by_https(dialect: Dialect) -> Iterator[Node]:
             directive(
                 "ssl_reject_handshake",
                 "on",
-                why="A client that asks for an unknown host name sees no site's certificate.",
+                why="nginx ends the TLS handshake for an unknown host name, and shows no site's certificate.",
             ),
             GAP,
             block(
                 "location",
                 "/",
                 body=[directive("return", "421")],
-                why="The client named a site in the TLS handshake, and an unknown host name in the request.",
+                why=(
+                    "A client can ask for a site in the TLS handshake, and for an unknown host name in the "
+                    "request. This location answers such a request."
+                ),
             ),
         ],
     )
@@ -392,5 +419,5 @@ def _status() -> Iterator[Node]:
             ),
             block("location", "/", body=[directive("return", "404")]),
         ],
-        why="Counts of connections and requests, for monitoring programs on this host.",
+        why="This server gives counts of connections and requests to monitoring programs on this host.",
     )

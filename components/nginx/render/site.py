@@ -1,4 +1,7 @@
-"""A site's file: its maps and zones, its apps, and one server block for each port and purpose."""
+"""Render a site's file.
+
+It has maps and zones, the upstreams of apps, and a server block for each port and purpose.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-
 
 
 def site(resource: str, settings: Site, dialect: Dialect) -> str:
-    """Render a site.
+    """Render the file of a site.
 
     Raises:
-        ValueError: something in it cannot stand in a configuration file.
+        ValueError: a value of the site has characters that are not allowed in nginx's configuration.
     """
     _check(settings)
     nodes: list[Node] = [*_outside(settings), *locations.upstreams(settings)]
@@ -37,24 +40,34 @@ def site(resource: str, settings: Site, dialect: Dialect) -> str:
     elif settings.args.redirect_from:
         nodes += _to_the_name(settings, dialect)
     nodes += _content(settings, dialect)
-    return header(resource, f"{settings.scheme}://{settings.name}") + render(nodes)
+    return header(resource, f"This file configures the site {settings.scheme}://{settings.name}.") + render(
+        nodes
+    )
 
 
 def _check(settings: Site) -> None:
-    """Refuse values that would break out of their place. Settings and arguments have refused them before."""
+    """Refuse values that nginx could read as more than one word.
+
+    The checks of the settings have refused such values before.
+    """
     for name in (*settings.names, *settings.args.redirect_from):
         names.host_name(name)
     if not _BODY.fullmatch(settings.args.limits.body):
-        raise ValueError(f"{settings.args.limits.body!r} cannot stand in a configuration file as a size")
+        raise ValueError(
+            f"the limit of a request body, {settings.args.limits.body!r}, is not a valid size in nginx's "
+            "configuration"
+        )
     if settings.args.redirect and not _URL.fullmatch(settings.args.redirect):
-        raise ValueError(f"{settings.args.redirect!r} cannot stand in a configuration file as a URL")
+        raise ValueError(
+            f"the redirect target {settings.args.redirect!r} is not a valid URL in nginx's configuration"
+        )
     for origin in settings.args.cors.origins if settings.args.cors else ():
         if not _ORIGIN.fullmatch(origin):
-            raise ValueError(f"{origin!r} cannot stand in a configuration file as an origin")
+            raise ValueError(f"the CORS origin {origin!r} is not a valid origin in nginx's configuration")
 
 
 def _outside(settings: Site) -> Iterator[Node]:
-    """Give what stands outside the server blocks: maps and zones, named after the site."""
+    """Yield the maps and zones, which stand outside the server blocks and are named after the site."""
     name = names.variable(settings.name)
     if settings.args.cors:
         yield from cors.maps(settings.name, settings.args.cors)
@@ -62,10 +75,10 @@ def _outside(settings: Site) -> Iterator[Node]:
         yield from cors.foreign(settings)
     plain = settings.certificate is None
     if settings.args.allow:
-        why = "Networks whose clients may visit the site."
+        why = "Only clients in these networks may visit the site."
         yield from _by_network(f"outside_{name}", settings.args.allow, why, plain=plain)
     if settings.args.maintenance:
-        why = "Networks that see the site during maintenance."
+        why = "Clients in these networks see the site during maintenance."
         yield from _by_network(f"maintenance_{name}", settings.args.maintenance.except_, why, plain=plain)
     limits = settings.args.limits
     if settings.apps and limits.requests:
@@ -75,7 +88,10 @@ def _outside(settings: Site) -> Iterator[Node]:
             Expression("$binary_remote_addr"),
             f"zone=requests_{name}:4m",
             f"rate={limits.requests}r/s",
-            why="Room for 32000 addresses. When it is full, nginx forgets the one that was silent longest.",
+            why=(
+                "This zone has room for 32000 addresses. When the zone is full, nginx forgets the address "
+                "that was silent for the longest time."
+            ),
         )
     if limits.connections:
         yield GAP
@@ -83,7 +99,10 @@ def _outside(settings: Site) -> Iterator[Node]:
 
 
 def _by_network(variable: str, networks: Sequence[str], why: str, *, plain: bool) -> Iterator[Node]:
-    """Give a variable that is 1, but empty for these networks, and on a `plain` site for the authority."""
+    """Yield a variable that is 1 for a client outside these networks, and empty for any other client.
+
+    On a `plain` site the variable is also empty for the requests of a certificate authority.
+    """
     source = Expression(f"${variable}{'_address' if plain else ''}")
     yield GAP
     yield block(
@@ -101,7 +120,10 @@ def _by_network(variable: str, networks: Sequence[str], why: str, *, plain: bool
                 directive("default", ""),
                 directive(Expression(r"~^1:(?!/\.well-known/acme-challenge/)"), "1"),
             ],
-            why="The certificate authority may ask from any address: it does not publish its own.",
+            why=(
+                "The certificate authority does not publish its addresses, so its requests may come from any "
+                "address."
+            ),
         )
 
 
@@ -200,8 +222,9 @@ def _logs(settings: Site) -> Iterator[Node]:
             "buffer=32k",
             "flush=1s",
             why=(
-                "Directly in this folder: Debian's logrotate skips the folders below it. nginx writes many "
-                "lines at once, a second late at most."
+                "The log is directly in /var/log/nginx, because Debian's logrotate skips the folders below "
+                "it. "
+                "nginx collects the lines of a log, and writes them together, at most one second late."
             ),
         )
     yield directive("error_log", names.error_log(settings.name))
@@ -218,7 +241,10 @@ def _limits(settings: Site) -> Iterator[Node]:
             yield directive(
                 "http2_max_concurrent_streams",
                 str(limits.connections),
-                why="The browser holds further requests back. Otherwise nginx would refuse them.",
+                why=(
+                    "nginx tells browsers to send at most this number of requests at a time. `limit_conn` "
+                    "would refuse more requests."
+                ),
             )
 
 
@@ -230,11 +256,16 @@ def _guards(settings: Site) -> Iterator[Node]:
 
 
 def _headers(settings: Site) -> Iterator[Node]:
-    """Give every response header and every header to apps, and the rules that answer before any location."""
+    """Yield every response header and every header to apps, and the rules that answer before any location."""
     sent = headers.security(settings)
     yield from headers.add(sent)
     if settings.root is not None and "cache-control" not in map(str.lower, sent):
-        yield directive("add_header", "Cache-Control", headers.CACHE, why="Each location sets the value.")
+        yield directive(
+            "add_header",
+            "Cache-Control",
+            headers.CACHE,
+            why="Each location sets the variable in this header.",
+        )
     if settings.args.maintenance:
         yield directive("add_header", "Retry-After", Expression("$portcullis_retry"), "always")
     if settings.args.cors:
@@ -259,7 +290,10 @@ def _headers(settings: Site) -> Iterator[Node]:
             "if",
             Expression(f"($outside_{names.variable(settings.name)})"),
             body=[directive("return", "403")],
-            why="Not with allow and deny: nginx runs the other returns of this block before those.",
+            why=(
+                "The directives `allow` and `deny` would come too late: nginx runs each `return` in this "
+                "server block first."
+            ),
         )
     if settings.apps and settings.args.websockets:
         yield GAP
@@ -299,8 +333,8 @@ def _sent_on(settings: Site, target: Expression) -> Iterator[Node]:
         "/",
         body=[directive("try_files", "/none", "@target")],
         why=(
-            "nginx would run a return here before it asks for the password. The file /none does not exist, "
-            "so nginx goes on to @target after it has asked."
+            "A `return` in this location would send the redirect before nginx asks for the password. The "
+            "file /none does not exist, so nginx asks for the password and then goes on to @target."
         ),
     )
     yield GAP

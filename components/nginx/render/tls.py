@@ -1,12 +1,13 @@
 """TLS of the whole proxy: Mozilla's guideline 6.0 of 2026-04, profiles intermediate and modern.
 
-https://wiki.mozilla.org/Security/Server_Side_TLS and the generator's guidelines/6.0.json. The default server
-of a socket decides the protocols and curves of all its sites: nginx before 1.29.2 ignores both in a site,
-newer versions still ignore the curves. So a profile belongs to the proxy and never to a site.
+See https://wiki.mozilla.org/Security/Server_Side_TLS and the generator's file guidelines/6.0.json. The
+default server of a port decides the protocols and curves of all sites on this port. nginx before 1.29.2
+ignores protocols and curves in the server block of a site, and newer versions still ignore the curves. So a
+profile belongs to the proxy and never to a site.
 
-The same lines stand in every TLS server. At the http level, the stock nginx.conf of Debian 12 already has
-`ssl_protocols TLSv1 …`, which nginx would merge with ours. It also has `ssl_prefer_server_ciphers`, which may
-stand only once.
+Every server block with TLS includes the same settings. At the http level, the stock nginx.conf of Debian 12
+already has `ssl_protocols TLSv1 …`, which nginx would merge with ours. The stock file also has
+`ssl_prefer_server_ciphers`, which nginx allows only once at this level.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ _POST_QUANTUM = "X25519MLKEM768"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The versions of TLS that nginx offers, and the ciphers for TLS 1.2. All ciphers of TLS 1.3 are good."""
+    """The versions of TLS that nginx offers, and the ciphers for TLS 1.2.
+
+    All ciphers of TLS 1.3 are secure, so a profile names none of them.
+    """
 
     protocols: tuple[str, ...]
     ciphers: tuple[str, ...] = ()
@@ -63,32 +67,45 @@ def snippet(resource: str, profile: str, dialect: Dialect) -> str:
     curves = ([_POST_QUANTUM] if dialect.post_quantum else []) + list(_CURVES)
     nodes: list[Node] = [
         GAP,
-        directive("ssl_protocols", *chosen.protocols, why=f"Mozilla's guideline 6.0, profile {profile}."),
+        directive(
+            "ssl_protocols",
+            *chosen.protocols,
+            why=f"The settings below follow the profile `{profile}` of Mozilla's guideline 6.0.",
+        ),
     ]
     if chosen.ciphers:
         nodes.append(
             directive(
-                "ssl_ciphers", ":".join(chosen.ciphers), why="For TLS 1.2. All ciphers of TLS 1.3 are good."
+                "ssl_ciphers",
+                ":".join(chosen.ciphers),
+                why="These ciphers are for TLS 1.2. All ciphers of TLS 1.3 are secure.",
             )
         )
     nodes += [
         directive(
             "ssl_ecdh_curve",
             ":".join(curves),
-            why="X25519MLKEM768 protects traffic recorded today from the quantum computers of tomorrow."
+            why="With X25519MLKEM768, recorded traffic stays secret even after quantum computers exist."
             if dialect.post_quantum
-            else f"Without {_POST_QUANTUM}: this OpenSSL is older than 3.5, and nginx would not start.",
+            else f"The host's OpenSSL is older than 3.5, so nginx would not start with {_POST_QUANTUM}.",
         ),
         directive(
             "ssl_prefer_server_ciphers",
             "off",
-            why="All allowed ciphers are good, and the client knows which is fast.",
+            why=(
+                "The client chooses the cipher: all allowed ciphers are secure, and the client knows which "
+                "cipher is fast on its device."
+            ),
         ),
         GAP,
         directive(
             "ssl_session_cache",
             "shared:portcullis_tls:10m",
-            why="Room for about 40000 sessions of all sites. A returning visitor saves a round trip.",
+            why=(
+                "The cache has room for about 40000 TLS sessions of all sites. A visitor who comes back "
+                "while "
+                "the session is in the cache saves a round trip."
+            ),
         ),
         directive("ssl_session_timeout", "1d"),
     ]
@@ -97,8 +114,13 @@ def snippet(resource: str, profile: str, dialect: Dialect) -> str:
             directive(
                 "ssl_session_tickets",
                 "off",
-                why="Before 1.23.2, nginx keeps the same key for all tickets until it restarts.",
+                why=(
+                    "nginx before 1.23.2 would encrypt all session tickets with the same key until it "
+                    "restarts."
+                ),
             )
         )
     # No OCSP stapling: Let's Encrypt ended OCSP in 2025, and nginx would warn at every reload.
-    return header(resource, f"TLS for every site: Mozilla's profile {profile}") + render(nodes)
+    return header(
+        resource, f"This file has the TLS settings of every site, from Mozilla's profile `{profile}`."
+    ) + render(nodes)

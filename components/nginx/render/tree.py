@@ -1,10 +1,10 @@
 """nginx's configuration as data: a tree of directives, printed in one stable form.
 
-Quoting happens here and nowhere else. nginx cannot escape a dollar sign: it always begins a variable. So a
-text with a dollar sign is refused, unless it is an `Expression` of ours.
+Only this module quotes words of the configuration. nginx cannot escape a dollar sign, which always begins a
+variable. So this module refuses a text with a dollar sign, unless the text is an `Expression`.
 
-Syntax: https://nginx.org/en/docs/beginners_guide.html#conf_structure and
-ngx_conf_read_token() in ngx_conf_file.c.
+The page https://nginx.org/en/docs/beginners_guide.html#conf_structure and ngx_conf_read_token() in
+ngx_conf_file.c define the syntax.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _INDENT = "    "
 _WIDTH = 108
-# Characters that need no quotes. Braces, quotes, semicolons, backslashes and # do.
+# Characters that need no quotes. Braces, quotes, semicolons, backslashes and # need quotes.
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@*=,+%&?!|()\[\]~^<>-]+")
 # A regular expression with an escaped dot needs no quotes either, which is easier to read.
 _PATTERN = re.compile(rf"(?:{_PLAIN.pattern}|\$|\\\.)+")
@@ -35,13 +35,13 @@ class Expression(str):
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """One directive, or with a `body` one block.
+    """A simple directive, or a block if it has a `body`.
 
     Attributes:
-        name: its name; in a map, the value that nginx compares.
+        name: the directive's name; in a map, the value that nginx compares.
         args: the words after the name.
         body: the content of the braces; None for a simple directive.
-        why: the comment that is printed above it.
+        why: the comment above the directive.
     """
 
     name: str
@@ -77,10 +77,10 @@ def block(name: str, *args: str, body: Iterable[Node], why: str = "") -> Directi
 
 
 def render(nodes: Iterable[Node]) -> str:
-    """Print a file, one directive a line.
+    """Return the text of a file, one directive a line.
 
     Raises:
-        ValueError: a text cannot stand in nginx's configuration.
+        ValueError: a text has characters that are not allowed in nginx's configuration.
     """
     return "".join(f"{line}\n" for line in _lines(nodes, ""))
 
@@ -89,14 +89,18 @@ def quoted(text: str) -> str:
     """Return a text as one word of the configuration.
 
     Raises:
-        ValueError: it holds a control character, or a $ and is no `Expression`.
+        ValueError: the text has a control character, or has a $ and is not an `Expression`.
     """
     if _PLAIN.fullmatch(text):
         return text
     if _CONTROL.search(text):
-        raise ValueError(f"{text!r} cannot stand in nginx's configuration: it holds a control character")
+        raise ValueError(
+            f"the text {text!r} contains a control character, which nginx's configuration does not allow"
+        )
     if "$" in text and not isinstance(text, Expression):
-        raise ValueError(f"{text!r} cannot stand in nginx's configuration: $ would name a variable")
+        raise ValueError(
+            f"the text {text!r} is not allowed in nginx's configuration: $ would begin the name of a variable"
+        )
     if isinstance(text, Expression) and _PATTERN.fullmatch(text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -122,7 +126,10 @@ def _lines(nodes: Iterable[Node], indent: str) -> Iterator[str]:
 
 @lru_cache(1000)
 def _comment(why: str, indent: str) -> tuple[str, ...]:
-    """Return a comment's lines. Cached: sites share comments, and breaking lines is the slowest step."""
+    """Return a comment's lines.
+
+    The result is cached, because sites share comments, and breaking lines is the slowest step.
+    """
     width = _WIDTH - len(indent)
     lines = [
         line

@@ -1,4 +1,4 @@
-"""Waiting until nginx sends no more requests to former upstreams."""
+"""A wait until nginx sends no more requests to former upstreams."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ class DrainProvider(HostProvider):
     desired_type = DrainDesired
     facts_type = DrainFacts
     identity = ("host", "service")
-    instead_of_import = "it leaves nothing on the host to import: declare it"
+    instead_of_import = "a drain leaves nothing on the host to import: declare the resource"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Take over the upstreams, and check the other inputs."""
+        """Check the inputs, and keep the upstreams as given."""
         inputs.text("service")
         inputs.text("reads")
         inputs.text("seconds")
         inputs.keep("upstreams")
 
     def absent_inputs(self) -> Props:
-        """Return nothing: a drain cannot drift."""
+        """Return nothing: a drain only waits, so nobody can change it on the host."""
         return {}
 
     def lines(self, change: Change) -> list[Line]:
-        """Mark the lines as consequences: a drain waits for the end of what another change began."""
+        """Mark the lines of the report as consequences, because a drain only follows another change."""
         return [replace(line, follows=True) for line in super().lines(change)]
 
 
 class Drain(HostResource):
-    """The time that running requests get to finish after nginx has turned to other upstreams.
+    """The time that running requests get to finish after nginx has changed to new upstreams.
 
-    It comes after nginx's reload. When an upstream has changed, it waits until nginx's former workers have
-    exited. Only after that does the deploy remove former containers.
+    The drain comes after nginx's reload. When an upstream has changed, the drain waits until nginx's former
+    workers have exited. After the drain, the deploy removes former containers.
     """
 
     upstreams: pulumi.Output[Mapping[str, str]]
@@ -66,15 +66,16 @@ class Drain(HostResource):
         reads: str = "/etc/nginx",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare the drain.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            upstreams: where requests go, by host name and path. Any change starts the wait.
-            seconds: the longest wait. A request that takes longer, such as a WebSocket, is cut off then.
+            upstreams: where requests go, by host name and path. Any change of this map starts the wait.
+            seconds: the longest wait. A request that takes longer, such as a WebSocket, is cut off.
             service: nginx's unit.
-            reads: nginx's configuration. Workers older than its last change are former workers.
+            reads: nginx's configuration. A worker that started before the last change of this path is a
+                former worker.
             opts: resource options.
         """
         super().__init__(

@@ -1,4 +1,4 @@
-"""What nginx serves: it runs on its present files, and each site answers."""
+"""The check of nginx: nginx runs on its present files, and each site answers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SiteProbe:
     """How to check a site over loopback.
 
     Attributes:
-        tls: nginx serves the site on port 443, and not only on port 80.
+        tls: whether nginx serves the site on port 443, and not only on port 80.
         certificate: path on the host of the file whose first certificate port 443 must show; "" accepts any
             certificate.
     """
@@ -49,7 +49,7 @@ class ServedSitesProvider(TellsStrangers, HostProvider):
     facts_type = ServedSitesFacts
     live = ("sites", "stale", "broken", "strangers")
     identity = ("host", "unit")
-    instead_of_import = "it only checks, and owns nothing on the host: declare it"
+    instead_of_import = "this resource only checks, and owns nothing on the host: declare it"
     reload = "systemctl reload nginx"
 
     def normalise(self, inputs: Normaliser) -> None:
@@ -58,9 +58,10 @@ class ServedSitesProvider(TellsStrangers, HostProvider):
         if unit is not None and not unit.endswith(".service"):
             inputs.fail("unit", f"{unit!r} is not the full name of a service, such as nginx.service")
         inputs.keep("reads", "sites", "probes")
-        # Read back as True when a file under `reads` is newer than the configuration that nginx runs on.
+        # A refresh reads back True if a file under `reads` is newer than the configuration that nginx runs
+        # on.
         inputs.inputs["stale"] = False
-        # Read back as the message with which nginx refuses its configuration.
+        # A refresh reads back the message with which nginx refuses its configuration.
         inputs.inputs["broken"] = ""
         check_accepted(inputs)
         sites = inputs.news.get("sites")
@@ -69,11 +70,11 @@ class ServedSitesProvider(TellsStrangers, HostProvider):
                 inputs.fail("sites", f"{name!r} is not a host name")
 
     def absent_inputs(self) -> Props:
-        """Return nothing: each site reports by itself what is missing."""
+        """Return nothing: each missing site has a line of its own in the report."""
         return {}
 
     def subject(self, change: Change) -> str:
-        """Name the subject of its lines."""
+        """Return the subject of this resource's lines in a report."""
         return "sites of nginx"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
@@ -93,16 +94,18 @@ class ServedSitesProvider(TellsStrangers, HostProvider):
 
 
 class ServedSites(HostResource):
-    """The check that nginx serves every site, by requests over loopback, and runs on its present files.
+    """The check that nginx runs on its present files and, over loopback, serves every site.
 
-    A difference makes it reload nginx after `nginx -t`. It never restarts nginx, which would cut off every
-    visitor. It is done when no worker takes requests with the former configuration and every site answers.
+    If something differs, `up` tests the configuration with `nginx -t` and reloads nginx. `up` never restarts
+    nginx, which would cut off every visitor. Then `up` waits until no worker takes requests with the former
+    configuration and every site answers.
 
-    It reports undeclared files in nginx's configuration, and changed files of nginx's packages. They stay.
+    The resource reports undeclared files in nginx's configuration, and changed files of nginx's packages.
+    `up` leaves these files as they are.
 
     Attributes:
         sites: each site with "served", or with the reason why nginx does not serve it.
-        strangers: undeclared and changed files in nginx's configuration: path to what the file is and serves.
+        strangers: undeclared and changed files in nginx's configuration, by path, each with a description.
     """
 
     sites: pulumi.Output[dict[str, str]]
@@ -119,15 +122,16 @@ class ServedSites(HostResource):
         accepted: Mapping[str, str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare it.
+        """Declare the check.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            sites: how to check each site, by host name. *.example.com is checked with a name below it.
+            sites: how to check each site, by host name. For *.example.com, the check requests a name below
+                example.com.
             unit: nginx's unit.
-            reads: what nginx runs on: resources, or paths of files and folders that no resource writes.
-            accepted: undeclared files that may be in nginx's configuration: path to the reason.
+            reads: what nginx depends on: resources, or paths of files and folders that no resource writes.
+            accepted: undeclared files that may be in nginx's configuration, by path, each with the reason.
             opts: resource options.
         """
         super().__init__(

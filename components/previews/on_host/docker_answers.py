@@ -1,9 +1,10 @@
-"""Removes from Docker's answers everything that may be a secret. Pure functions.
+"""Pure functions that remove from Docker's answers everything that may be a secret.
 
-A container that the stack declares is shown in full, because a refresh compares it. Of any other container
-only its name, image and state are shown: its environment, command line, labels or log options may hold a
-password. The host does not know which networks and volumes the stack declares. Of those, labels and options
-are hidden, except for Docker's own and the label that names the stack.
+If the stack declares a container, the answer shows all its properties, because a refresh compares them. Of
+any other container, the answer shows only the name, image and state. The environment, command line, labels or
+log options of such a container may hold a password. The host does not know which networks and volumes the
+stack declares. So an answer hides the labels and options of all networks and volumes, except for Docker's own
+and the label that names the stack.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def _listed(found: Json, shown: set[str]) -> Json:
 
 
 def _image(found: Json) -> Json:
-    """An image without its settings for containers and without details of its build."""
+    """Return an image without its settings for containers and without details of its build."""
     left_out = ("Config", "ContainerConfig", "Comment", "Author", "Labels")
     kept = {key: value for key, value in found.items() if key not in left_out}
     return {**kept, "Config": {}} if "Config" in found else {**kept, "Labels": {}}
@@ -106,7 +107,7 @@ def _volumes(found: Json) -> Json:
 
 
 def _volume(found: Json) -> Json:
-    """A volume without the values of its options: they may hold the password of a network share."""
+    """Return a volume without the values of its options, which may hold the password of a network share."""
     options = found.get("Options")
     kept = {key: value for key, value in found.items() if key not in ("Options", "Status")}
     hidden = dict.fromkeys(options, HIDDEN) if options else options
@@ -114,9 +115,9 @@ def _volume(found: Json) -> Json:
 
 
 def _network(found: Json) -> Json:
-    """A network without the values of foreign options: they may hold the key of a driver.
+    """Return a network with only Docker's own options, because others may hold a secret of a network driver.
 
-    Docker's own options stay. A refresh needs them: the name of the bridge, and the address for ports.
+    A refresh needs two of Docker's own options: the name of the bridge, and the address for ports.
     """
     kept = _with_closed(found, "Labels", "Options")
     return {**kept, "IPAM": _with_closed(found["IPAM"], "Options")} if found.get("IPAM") else kept

@@ -1,8 +1,10 @@
-"""The view of Docker for the preview key: HTTP on standard input and output, for a few read requests.
+"""The view of Docker for the preview key.
 
-No byte of the client goes to Docker. If a request is exactly one of the allowed ones, we send Docker a new
-request over a new connection, and remove from the answer everything that may be a secret. Any other request
-gets the status 403, and ends the conversation.
+The view speaks HTTP on standard input and output, and allows a few requests that only read.
+
+No byte of the client goes to Docker. For an allowed request, the view sends Docker a new request over a new
+connection. From Docker's answer, the view removes everything that may be a secret. Any other request gets the
+status 403, and ends the conversation.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _MOST = 64 << 20  # bytes of an answer
 _TIMEOUT = 60.0
 # A name starts with a letter or digit, so it cannot be a dot segment such as `..`.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}"
-# The reference of an image has slashes. `images/REFERENCE/json` is the only allowed request with one.
+# The reference of an image has slashes. Only the request `images/REFERENCE/json` has such a reference.
 _IMAGE = (
     rf"{_NAME}(?::[0-9]{{1,5}})?(?:/{_NAME})*(?::{_NAME})?(?:@sha256:[0-9a-f]{{64}})?|sha256:[0-9a-f]{{64}}"
 )
@@ -38,25 +40,25 @@ _QUESTIONS = re.compile(
     rf"|volumes|volumes/{_NAME})\Z"
 )
 _QUERY = re.compile(r"[A-Za-z0-9_.~:=&%+,-]{0,2048}\Z")
-# The answer to a filter tells whether it matches. With a filter by label a client could guess a secret label.
+# An answer shows whether a filter matches. So with filters by label, a client could guess a secret label.
 _PARAMETERS = ("all", "size", "limit", "trunc_cmd", "only_ids", "scope", "verbose", "filters")
 _FILTERS = {"id", "name", "reference"}
 _REQUEST = re.compile(rb"(GET|HEAD) (/[!-~]*) HTTP/1\.1\r\n\Z")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([ -~\t]*)\r\n\Z")
-# Forbidden headers: the first announces a body, the others could change the protocol of the connection.
+# Forbidden headers: the first one announces a body, the others could change the connection's protocol.
 _BODY = ("transfer-encoding", "upgrade", "expect", "trailer", "te", "http2-settings")
 _PASSED_ON = ("Api-Version", "Docker-Experimental", "Ostype", "Builder-Version", "Swarm")
 
 
 class Refused(Exception):
-    """A request that is not allowed. The text is for people."""
+    """A request that is not allowed. The text of the exception is for people."""
 
 
 class DockerSocket(http.client.HTTPConnection):
     """A connection to Docker's socket for one request."""
 
     def __init__(self, path: Path) -> None:
-        """Prepare the connection. It connects with the first request."""
+        """Prepare the connection. The first request opens the connection."""
         super().__init__("docker", timeout=_TIMEOUT)
         self._path = path
 
@@ -90,14 +92,14 @@ def serve(source: IO[bytes], out: IO[bytes], docker: Path, shown: set[str]) -> N
 
 
 def read_request(source: IO[bytes]) -> tuple[str, str] | None:
-    """Method and target of the next request, or None at the end of input. Raises `Refused`."""
+    """Return method and target of the next request, or None at the end of input. Raises `Refused`."""
     line = source.readline(_LINE)
     if not line:
         return None
     found = _REQUEST.match(line)
     if not found:
         method = line.split(b" ", 1)[0][:20].decode("ascii", "replace")
-        raise Refused(f"{method!r} is not allowed, only GET and HEAD in HTTP/1.1")
+        raise Refused(f"the preview key does not allow the method {method!r}, only GET and HEAD in HTTP/1.1")
     method, target = found[1].decode(), _checked_target(found[2].decode())
     for _ in range(_HEADERS):
         line = source.readline(_LINE)
@@ -105,16 +107,18 @@ def read_request(source: IO[bytes]) -> tuple[str, str] | None:
             return method, target
         header = _HEADER.match(line)
         if not header:
-            raise Refused("the request has an invalid header")
+            raise Refused("the request to Docker has an invalid header")
         _check_header(header[1].decode().lower(), header[2].decode().strip())
-    raise Refused("the request has too many headers")
+    raise Refused("the request to Docker has too many headers")
 
 
 def _check_header(name: str, value: str) -> None:
     if name in _BODY or (name == "content-length" and value != "0"):
-        raise Refused(f"the header {name} is not allowed")
+        raise Refused(f"the preview key does not allow the header {name} in a request to Docker")
     if name == "connection" and "upgrade" in value.lower():
-        raise Refused("an upgrade of the connection is not allowed")
+        raise Refused(
+            "the preview key allows no request that changes the protocol to Docker (Connection: upgrade)"
+        )
 
 
 def _checked_target(target: str) -> str:
@@ -122,17 +126,18 @@ def _checked_target(target: str) -> str:
     # docker-py writes the @ of a digest as %40. Clients need to escape no other character of a path.
     path = path.replace("%40", "@")
     if not _QUESTIONS.match(path) or not _QUERY.match(query):
-        raise Refused(f"it may not read {path[:200]!r}")
+        raise Refused(f"the preview key may not read {path[:200]!r} from Docker")
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _PARAMETERS or (name == "filters" and not _is_by_name(value)):
             raise Refused(
-                f"the parameter {name[:40]!r} is not allowed, only filters by {', '.join(sorted(_FILTERS))}"
+                f"the preview key does not allow the parameter {name[:40]!r}, only filters by "
+                f"{', '.join(sorted(_FILTERS))}"
             )
     return path + mark + query
 
 
 def _is_by_name(filters: str) -> bool:
-    """Whether the filters use only properties that every answer shows anyway."""
+    """Return whether the filters use only properties that every answer shows anyway."""
     try:
         chosen = json.loads(filters)
     except (ValueError, RecursionError):
@@ -153,7 +158,7 @@ def _ask(docker: Path, method: str, target: str, shown: set[str]) -> tuple[int, 
     finally:
         connection.close()
     if len(body) > _MOST or 100 <= status < 200:  # noqa: PLR2004 - informational, upgrades among them
-        return 502, headers, _message("Docker's answer cannot be passed on")
+        return 502, headers, _message("the host cannot pass on Docker's answer")
     if method == "HEAD" or status != 200:  # noqa: PLR2004 - as above
         return status, headers, body
     return status, headers, _scrubbed(target.partition("?")[0], body, shown)
@@ -166,13 +171,13 @@ def _scrubbed(path: str, body: bytes, shown: set[str]) -> bytes:
     try:
         answer: Any = json.loads(body)
         return json.dumps(scrubbed(question, answer, shown)).encode()
-    # The answer has an unknown form, so we pass nothing of it on.
+    # We pass on nothing of an answer whose form we do not know.
     except (ValueError, RecursionError, TypeError, AttributeError):
-        return _message("Docker's answer cannot be read")
+        return _message("the host cannot read Docker's answer")
 
 
 def _message(message: str) -> bytes:
-    text = f"portcullis: the preview key reads and changes nothing: {message}"
+    text = f"portcullis: the preview key may only read: {message}"
     return json.dumps({"message": text}).encode() + b"\n"
 
 

@@ -26,7 +26,7 @@ AGENT, DOCKER = "agent", "docker"
 
 
 def main(what: str, stack: str, digest: str) -> None:
-    """Answer until standard input ends.
+    """Answer the client until standard input ends.
 
     Args:
         what: `AGENT` or `DOCKER`.
@@ -46,10 +46,11 @@ def main(what: str, stack: str, digest: str) -> None:
 
 
 def declared(machine: Machine, stack: str) -> set[str]:
-    """Ids of the stack's containers that are recorded as free of secrets, or names if no id is recorded yet.
+    """Return the ids of the stack's containers that the host has recorded as free of secrets.
 
-    A container without such a record may hold a secret. An id is safer than a name: after an interrupted
-    deploy the name may belong to another container.
+    A container without such a record may hold a secret. If the host has not recorded a container's id yet,
+    the result has the container's name instead. An id is safer: after an interrupted deploy the name may
+    belong to another container.
     """
     return {
         str(record.extra.get(CONTAINER) or record.spec["container"])
@@ -62,14 +63,15 @@ def declared(machine: Machine, stack: str) -> set[str]:
 
 def drop_privileges(docker: Path) -> None:
     """Continue as the user nobody, with the group of Docker's socket as the only group."""
-    # Load these modules now: Python loads them when they are first used, but nobody cannot read their file.
+    # Load these modules now: otherwise Python would load them later, when the user nobody cannot read their
+    # file.
     for name in ("encodings.idna", "email.parser", "http.client"):
         importlib.import_module(name)
     nobody = pwd.getpwnam("nobody")
     try:
         group = os.stat(docker).st_gid  # noqa: PTH116
     except OSError:
-        group = nobody.pw_gid  # Docker is not there: each request gets an error that says so
+        group = nobody.pw_gid  # Docker is not installed: the answer to each request says so
     os.setgroups([])
     os.setgid(group)
     os.setuid(nobody.pw_uid)

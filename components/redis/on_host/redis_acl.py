@@ -1,4 +1,4 @@
-"""Lines of users, as in Redis' ACL file and in the answer of ``ACL LIST``. Pure functions.
+"""Pure functions for the lines that describe users, in Redis' ACL file and in the answer of ``ACL LIST``.
 
 An ACL file cannot have comments: Redis refuses to start on a line that does not begin with ``user``.
 """
@@ -8,20 +8,20 @@ from __future__ import annotations
 from portcullis.agent.wire import ABSENT
 from portcullis.components.redis.facts import DECLARED, DEFAULT
 
-# Not just `off`: if somebody switches the user on again by hand, it has no rights and no password.
+# `reset` also removes the rights and the password, in case somebody switches the user on again by hand.
 DEFAULT_OFF = "user default reset off"
 
-# These words repeat what a new user has anyway. Versions of Redis differ in whether they print them.
+# Every new user has these words. Some versions of Redis print them, others do not.
 _DEFAULT_WORDS = frozenset({"sanitize-payload", "resetchannels", "resetkeys"})
 
 
 def user_line(user: str, digest: str, rules: str) -> str:
-    """Return the line of a user who logs in with the password of that hash."""
+    """Return the line of a user whose password has the hash `digest`."""
     return f"user {user} reset on #{digest} {rules}"
 
 
 def name_of(line: str) -> str:
-    """Return the name of the user of a line, or "" for a line without a user."""
+    """Return the name of the user that a line describes, or "" for any other line."""
     words = line.split()
     return words[1] if len(words) > 1 and words[0].lower() == "user" else ""
 
@@ -32,7 +32,7 @@ def lines(text: str) -> list[str]:
 
 
 def with_line(text: str, line: str) -> str:
-    """Return the file with this line in place of the user's line. It is added if the user had none."""
+    """Return the file with this line in place of the user's former line, or with this line added."""
     user, done = name_of(line), False
     kept: list[str] = []
     for old in lines(text):
@@ -48,12 +48,15 @@ def with_line(text: str, line: str) -> str:
 
 
 def without(text: str, users: set[str]) -> str:
-    """Return the file without the lines of these users. "" among them means lines without a user."""
+    """Return the file without the lines of these users. The user "" stands for lines without a user."""
     return _joined([line for line in lines(text) if name_of(line) not in users])
 
 
 def in_file(text: str, line: str) -> str:
-    """Compare the user's line in the file with the declared line. Return `DECLARED`, `ABSENT` or a text."""
+    """Compare the user's line in the file with the declared line.
+
+    Return `DECLARED`, `ABSENT`, or the rules that differ.
+    """
     found = [old for old in lines(text) if name_of(old) == name_of(line)]
     if not found:
         return ABSENT
@@ -63,12 +66,14 @@ def in_file(text: str, line: str) -> str:
 
 
 def rules_of(words: list[str]) -> list[str]:
-    """Return what a user of ``ACL LIST`` may do, without its state and passwords."""
+    """Return the rules among a user's words in ``ACL LIST``, without ``on``, ``off`` and passwords."""
     return [word for word in words if word not in _DEFAULT_WORDS | {"on", "off"} and word[:1] != "#"]
 
 
 def in_server(words: list[str] | None, line: str, rules: list[str] | None) -> str:
-    """Compare a user of the running server with the declared line. Return `DECLARED`, `ABSENT` or a text.
+    """Compare a user of the running server with the declared line.
+
+    Return `DECLARED`, `ABSENT`, or the rules that differ.
 
     Args:
         words: the user's words in ``ACL LIST``; None if there is no such user.
@@ -85,7 +90,7 @@ def in_server(words: list[str] | None, line: str, rules: list[str] | None) -> st
 
 
 def other_passwords(words: list[str], line: str) -> bool:
-    """Return whether the user accepts a password other than the declared one, or needs none."""
+    """Return whether the user accepts an undeclared password, or needs no password."""
     return any(word == "nopass" or (word[:1] == "#" and word[1:] != _digest(line)) for word in words)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Login = Tuple[str, str]
 """A user and a password."""
-# Created and deleted again in one transaction, so no other client ever sees this user.
+# One transaction creates and deletes this user, so no other client ever sees it.
 _PROBE = "portcullis-probe"
 _CREDENTIAL_LIMIT = 4096
 
@@ -29,8 +29,8 @@ _CREDENTIAL_LIMIT = 4096
 class Access(NamedTuple):
     """How to reach a server.
 
-    `address` is the one that its container publishes, `ops` the file with the credential, and `ca` the file
-    of its certificate authority or "".
+    `address` is the address that the server's container publishes. `ops` is the file with the credential.
+    `ca` is the file of the certificate authority, or "" without TLS.
     """
 
     address: str
@@ -39,26 +39,29 @@ class Access(NamedTuple):
     ca: str
 
     def connect(self, machine: Machine) -> Redis:
-        """Connect to the container. Raises as `Redis` does, and `AgentError` if another program listens."""
+        """Connect to the container.
+
+        Raises the errors of `Redis`, and `AgentError` if another program listens.
+        """
         peer = container_peer.find(machine, self.container, self.address)
         if peer is None:
-            raise NotRunning("its container does not run")
+            raise NotRunning("the container of the Redis server does not run")
         # The certificate names the published address. The container's own address changes at each start.
         name = self.address.rpartition(":")[0].strip("[]")
         return Redis(peer.address, self.ca, server_name=name, source=peer.source)
 
 
 def access(spec: RedisUserSpec) -> Access:
-    """Return how to reach the server of a spec."""
+    """Return the `Access` to the server that a spec names."""
     return Access(spec.address, spec.container, spec.ops, spec.ca or "")
 
 
 @dataclass(frozen=True)
 class State:
-    """What a server has: its users as in ``ACL LIST``, and rules as this version spells them.
+    """The users of a server as in ``ACL LIST``, and rules as this version of Redis spells them.
 
     `users` is None if no server runs. `trouble` says why the agent could not read the users, or is "".
-    `untrusted` says what is wrong with the server's certificate, or is "".
+    `untrusted` names the fault of the server's certificate, or is "".
     """
 
     users: dict[str, list[str]] | None
@@ -68,7 +71,7 @@ class State:
 
 
 def credential(path: str) -> Login | None:
-    """Return the user and password in a file, separated by a space; None if the file has none yet."""
+    """Read "USER PASSWORD" from a file. Return None if the file does not exist."""
     with disk.reading(Path(path)) as place:
         if place.look() is None:
             return None
@@ -81,7 +84,7 @@ def credential(path: str) -> Login | None:
 
 
 def enter(machine: Machine, server: Access, others: Iterable[Login]) -> Server:
-    """Log in with the credential on the host, or with one of the others.
+    """Log in with the credential in the file `server.ops`, or else with one of `others`.
 
     Raises:
         NotRunning: no server runs.
@@ -101,7 +104,10 @@ def enter(machine: Machine, server: Access, others: Iterable[Login]) -> Server:
 
 
 def read(machine: Machine, server: Access, others: Iterable[Login], rules: Iterable[str]) -> State:
-    """Read the server. Raises `AgentError` if another program listens there."""
+    """Read the users of the server.
+
+    Raises `AgentError` if another program listens at the server's address.
+    """
     try:
         with contextlib.closing(enter(machine, server, others)) as entered:
             users = entered.users()
@@ -118,7 +124,7 @@ class Server:
     """A server after the login. Every method may raise `Refused` and `NotRunning`."""
 
     def __init__(self, connection: Redis) -> None:
-        """Take over a connection; `close` ends it."""
+        """Use an open connection, which `close` ends."""
         self._connection = connection
 
     def close(self) -> None:
@@ -144,19 +150,19 @@ class Server:
         return None if words is None else redis_acl.rules_of(words)
 
     def set(self, line: str) -> None:
-        """Set a user's password and rules from a line, all or nothing. Other sessions continue.
+        """Set a user's password and rules from a line: all of them, or none. All open sessions continue.
 
-        We do not use ``ACL LOAD``: up to Redis 7.2 it ends every session of every user.
+        We do not use ``ACL LOAD``: up to Redis 7.2, this command ends every session of every user.
         """
         self._connection.call("ACL", "SETUSER", *line.split()[1:])
 
     def drop(self, users: Iterable[str]) -> None:
-        """Delete users. Redis ends their sessions. The user of this connection may be among them."""
+        """Delete users. Redis ends the sessions of deleted users, even the session of this connection."""
         for user in users:
             try:
                 self._connection.call("ACL", "DELUSER", user)
             except NotRunning:
-                return  # it was the user of this connection
+                return  # Redis deleted the user of this connection
 
     def end_sessions(self, user: str) -> None:
         """End all sessions of a user, except this connection."""

@@ -1,4 +1,4 @@
-"""Users of Redis: each is one line of the ACL file, and the same in the running server.
+"""Users of Redis: a user is one line of the ACL file, and the same user in the running server.
 
 The agent sets the running server first, so rules that Redis refuses never reach the ACL file. A server that
 does not run reads the file when it starts.
@@ -49,8 +49,8 @@ _LIMIT = 1024 * 1024
 class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
     """Users of Redis.
 
-    One user of each server is its keeper. Its resource also manages the user ``default``, the ACL file, and
-    every undeclared user.
+    One user of each server is the keeper. The keeper's resource also manages the user ``default``, the ACL
+    file, and every undeclared user.
     """
 
     spec_type = RedisUserSpec
@@ -58,14 +58,18 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
     facts_type = RedisUserFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Prepare the lock and the logins. The store's records tell which users are declared."""
+        """Prepare the lock and the logins. The records in `store` say which users are declared."""
         super().__init__(machine, store)
         self._alone = threading.Lock()
-        # Logins that worked before the credential was on the host: it is written after the user.
+        # Logins that worked before the credential file was on the host: a deployment writes the file after
+        # the user.
         self._worked: dict[Access, Login] = {}
 
     def claims(self, record: Record) -> Claims:
-        """Claim the ACL file. Reports have a line for each undeclared user in it."""
+        """Claim the ACL file, so that the inventory does not report it.
+
+        This code itself reports each undeclared user in the file.
+        """
         return Claims(paths=(str(record.spec.get("acl", "")),))
 
     def facts(self, questions: Sequence[Question[RedisUserSpec]]) -> Answers[RedisUserFacts]:
@@ -96,7 +100,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
             exists=in_file != ABSENT or spec.user in (state.users or ()),
             line=in_file,
             running=running,
-            # It gives no step: a later resource of the same deployment renews an expired certificate.
+            # A certificate gives no step: a later resource of the same deployment renews an expired one.
             certificate=(state.untrusted or TRUSTED) if spec.ca else None,
         )
         if not spec.keeper:
@@ -104,7 +108,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         default, undeclared = _default(text, state), self._undeclared(spec, text, state)
         return replace(
             found,
-            # A new keeper needs no `adopt` if the file is already as a keeper leaves it.
+            # A new keeper needs no `adopt` if another keeper left the file in the declared state.
             exists=found.exists or bool(undeclared) or (status is not None and default != OFF),
             default=default,
             undeclared=undeclared,
@@ -112,7 +116,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         )
 
     def _undeclared(self, spec: RedisUserSpec, text: str, state: State) -> dict[str, str]:
-        """Return users without a resource, each with the place where it was found."""
+        """Return users without a resource, each with the place where the agent found the user."""
         declared = {DEFAULT, spec.user}
         declared |= {
             str(r.spec["user"]) for r in self._store.all() if r.kind == KIND and r.spec["acl"] == spec.acl
@@ -179,7 +183,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         except Refused as refused:
             raise AgentError(
                 "test-failed",
-                f"Redis at {spec.address} refuses this user: {refused}",
+                f"Redis at {spec.address} refuses the rules of the user {user}: {refused}",
                 prop="rules",
                 hint="nothing was changed",
             ) from None
@@ -193,7 +197,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         except Refused as refused:
             raise AgentError(
                 "not-converged",
-                f"Redis at {spec.address} refuses the login of {user} after it was set: {refused}",
+                f"Redis at {spec.address} refuses the login of {user}, which `up` has just set: {refused}",
                 prop="password",
             ) from None
 
@@ -210,7 +214,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         disk.write(paths.checked(spec.acl), text.encode(), mode=FILE_MODE, uid=0, gid=int(spec.gid))
 
     def _clean(self, server: Server, spec: RedisUserSpec) -> None:
-        """For a keeper: switch ``default`` off in the running server, and delete undeclared users."""
+        """If the user is the keeper, switch ``default`` off in the server, and delete undeclared users."""
         if not spec.keeper:
             return
         users = server.users()
@@ -224,7 +228,7 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
         return ["" if name.startswith("(") else name for name in undeclared]
 
     def remove(self, desired: RedisUserDesired, record: Record, folder: Path) -> str:
-        """Change the file first, so that a server that starts meanwhile does not know the user."""
+        """Remove the user, first from the file: a server that starts meanwhile must not know the user."""
         spec = self.as_spec(record.spec)
         with self._alone, contextlib.ExitStack() as stack:
             trouble, server = "", None
@@ -248,7 +252,10 @@ class RedisUsers(Kind[RedisUserSpec, RedisUserDesired, RedisUserFacts]):
 
     @staticmethod
     def _rewrite(path: Path, text: str, status: os.stat_result, *, running: bool) -> None:
-        """Write the rest of the file, or remove the file with its last user."""
+        """Write `text`, the ACL file without the removed user.
+
+        If no server runs and no declared user is left, remove the file.
+        """
         if not running and redis_acl.lines(text) == [DEFAULT_OFF]:
             paths.remove_file(path)
             return
@@ -275,7 +282,7 @@ def _default(text: str, state: State) -> str:
 
 
 def _read(path: str) -> tuple[str, os.stat_result | None]:
-    """Return the ACL file, or nothing if there is none. Raises `AgentError`."""
+    """Return the text and status of the ACL file; "" and None if it is missing. Raises `AgentError`."""
     with disk.reading(paths.checked(path)) as place:
         if place.look() is None:
             return "", None
@@ -297,5 +304,5 @@ def _login_refused(spec: RedisUserSpec, trouble: str) -> AgentError:
         "invalid",
         f"Redis at {spec.address} {trouble}",
         prop="running",
-        hint=f"{spec.acl} has the declared users: restart the container, which reads it when it starts",
+        hint=f"{spec.acl} has the declared users: restart the container, and Redis reads this file",
     )

@@ -1,6 +1,6 @@
-"""A client of Redis' own protocol. It can log in, and read and set users.
+"""A client of Redis' own protocol. The client can log in, read users and set users.
 
-https://redis.io/docs/latest/develop/reference/protocol-spec/ (RESP2, which every server starts with).
+Every server starts a connection with RESP2: https://redis.io/docs/latest/develop/reference/protocol-spec/.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from portcullis.agent.errors import AgentError
 TIMEOUT = 5.0  # seconds for each answer
 LIMIT = 4 * 1024 * 1024  # bytes of one answer
 _DEPTH = 8
-# Redis quotes the rule that it refuses, and a rule may be a hash.
+# In its error, Redis quotes the rule that it refuses, and a rule may be the hash of a password.
 _HASH = re.compile(r"#[0-9A-Fa-f]{6,}")
 
 Reply = Union[str, int, None, List["Reply"], "Refused"]
@@ -26,29 +26,32 @@ class Refused(Exception):
 
 
 class NotRunning(Exception):
-    """No server runs there."""
+    """No server runs at the address."""
 
 
 class Untrusted(NotRunning):
-    """The server's certificate is not valid, so we send nothing. The text says why, for people."""
+    """The server's certificate is not valid, so the agent sends nothing.
+
+    The text of the exception says why.
+    """
 
 
 class Redis:
-    """One connection; `close` ends it."""
+    """One connection to a Redis server; `close` ends the connection."""
 
     def __init__(self, address: str, ca: str = "", *, server_name: str = "", source: str = "") -> None:
-        """Connect.
+        """Connect to the server.
 
         Args:
             address: address and port.
-            ca: a file of certificate authorities. If it is given, one of them must have signed the server's
-                certificate.
+            ca: a file of certificate authorities. With `ca`, one of these authorities must have signed the
+                server's certificate.
             server_name: the name that the certificate must have; the address by default.
-            source: the address of this host to connect from. If the host does not have it, the connection
+            source: the address of this host to connect from. If the host lacks this address, the connection
                 fails.
 
         Raises:
-            NotRunning: no server listens there, or its certificate is not valid.
+            NotRunning: no server listens at the address, or the server's certificate is not valid.
         """
         self.address = address
         host, _, port = address.rpartition(":")
@@ -67,7 +70,7 @@ class Redis:
         self._taken = 0
 
     def _private(self, plain: socket.socket, host: str, ca: str) -> socket.socket:
-        import ssl  # noqa: PLC0415 - most hosts never need it, and it is large
+        import ssl  # noqa: PLC0415 - ssl is large, and most hosts never need it
 
         try:
             context = ssl.create_default_context(cafile=ca)
@@ -75,8 +78,8 @@ class Redis:
         except ssl.SSLCertVerificationError as error:
             raise Untrusted(str(error.verify_message)) from None
         except OSError:
-            # This also happens before the first certificate exists, and while a server changes to TLS.
-            raise NotRunning(f"{self.address} does not speak TLS yet") from None
+            # A server refuses TLS before its first certificate exists, and while it changes to TLS.
+            raise NotRunning(f"the Redis server at {self.address} does not speak TLS yet") from None
 
     def close(self) -> None:
         """End the connection."""
@@ -84,7 +87,10 @@ class Redis:
             self._socket.close()
 
     def log_in(self, user: str, password: str) -> Redis:
-        """Log in, and return this connection. It is closed if the login fails. Raises as `call` does."""
+        """Log in, and return this connection.
+
+        A failed login closes the connection. Raises the errors of `call`.
+        """
         try:
             self.call("AUTH", user, password)
         except BaseException:
@@ -105,7 +111,9 @@ class Redis:
             self._taken = 0
             reply = self._reply(0)
         except socket.timeout:  # a type of its own before Python 3.10
-            raise self._unreadable(f"did not answer within {TIMEOUT:.0f} s") from None
+            raise self._unreadable(
+                f"the Redis server at {self.address} did not answer within {TIMEOUT:.0f} s"
+            ) from None
         except OSError as error:
             raise NotRunning(str(error.strerror or "the connection ended")) from None
         if isinstance(reply, Refused):
@@ -129,7 +137,7 @@ class Redis:
             return None if number < 0 else _text(self._bytes(number + 2)[:-2])
         if kind == b"*" and number <= LIMIT and depth < _DEPTH:
             return None if number < 0 else [self._reply(depth + 1) for _ in range(number)]
-        raise self._unreadable("does not speak Redis' protocol")
+        raise self._unreadable(f"the program at {self.address} does not speak Redis' protocol")
 
     def _line(self) -> bytes:
         while True:
@@ -151,7 +159,7 @@ class Redis:
             raise ConnectionResetError
         self._taken += len(piece)
         if self._taken > LIMIT:
-            raise self._unreadable(f"answers with more than {LIMIT >> 20} MB")
+            raise self._unreadable(f"the program at {self.address} answers with more than {LIMIT >> 20} MB")
         self._buffer += piece
 
     def _unreadable(self, what: str) -> AgentError:
@@ -164,7 +172,7 @@ class Redis:
 
 
 def texts(reply: Reply) -> list[str]:
-    """Return the texts of an answer that is a list."""
+    """Return the texts in a list that Redis answered."""
     return [part for part in reply if isinstance(part, str)] if isinstance(reply, list) else []
 
 

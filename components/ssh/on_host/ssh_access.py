@@ -1,4 +1,4 @@
-"""Checks before a change that sshd would still accept the login of the next deploy."""
+"""Before a change, check that sshd would still accept the login of the next deploy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from portcullis.agent.guarded import Address, Peer
     from portcullis.components.ssh.facts import SshServerDesired
 
-_USER_LOGIN = "declare a user with sudo, and make it this host's `user` in the settings"
+_USER_LOGIN = "declare a user with sudo, and name this user as the host's `user` in the settings"
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class _Login:
     """The login of the next deploy: the user, the address, and the options (keywords in lower case)."""
 
     user: str
-    groups: List[str] | None  # None if they were not read
+    groups: List[str] | None  # None if the agent did not read them
     address: Address | None
     options: Dict[str, str]
 
@@ -31,13 +31,15 @@ class _Login:
 def refusal(
     desired: SshServerDesired, taken: Mapping[str, str], groups: Mapping[str, list[str]], peer: Peer | None
 ) -> AgentError | None:
-    """Why sshd would refuse the login of the next deploy, or None if nothing speaks against it. Pure.
+    """Return why sshd would refuse the login of the next deploy, or None if sshd would accept it.
+
+    This function does no I/O.
 
     Args:
-        desired: the server as it is declared.
+        desired: the SSH server as declared.
         taken: ports that other programs listen on, with the programs' names.
         groups: the groups of each user.
-        peer: the address and port that this session comes from.
+        peer: the address and port from which this session comes.
     """
     user = desired.login or "root"
     options = {name.lower(): value for name, value in desired.options.items()}
@@ -64,14 +66,18 @@ def _root(login: _Login) -> AgentError | None:
     allowed = login.options.get("permitrootlogin", "prohibit-password").lower()
     if login.user == "root" and allowed in ("no", "forced-commands-only"):
         return _error(
-            "PermitRootLogin", f"{allowed} refuses root, but the settings deploy as root", _USER_LOGIN
+            "PermitRootLogin",
+            f"the value {allowed} refuses root, but the settings deploy as root",
+            _USER_LOGIN,
         )
     return None
 
 
 def _keys(login: _Login) -> AgentError | None:
     if login.options.get("pubkeyauthentication", "yes").lower() == "no":
-        return _error("PubkeyAuthentication", "no refuses every key: nobody could log in", "leave it out")
+        return _error(
+            "PubkeyAuthentication", "the value no refuses every key: nobody could log in", "remove the option"
+        )
     return None
 
 
@@ -81,7 +87,7 @@ def _methods(login: _Login) -> AgentError | None:
         return None
     return _error(
         "AuthenticationMethods",
-        f"{' '.join(ways)} asks for more than one key, but a deploy has only one",
+        f"{' '.join(ways)} asks for more than one key, but a deploy has only one key",
         "add publickey as an alternative",
     )
 
@@ -90,7 +96,7 @@ def _users(login: _Login) -> AgentError | None:
     for pattern in login.options.get("denyusers", "").split():
         if _names(pattern, login):
             return _error(
-                "DenyUsers", f"{pattern} refuses {login.user}, the user that deploys", "leave it out"
+                "DenyUsers", f"{pattern} refuses {login.user}, the user that deploys", "remove the pattern"
             )
     allowed = login.options.get("allowusers", "").split()
     if allowed and not any(_names(pattern, login) for pattern in allowed):
@@ -108,7 +114,7 @@ def _groups(login: _Login) -> AgentError | None:
     denied = login.options.get("denygroups", "").split()
     if any(_matches(group, denied) for group in login.groups):
         refused = f"{' '.join(denied)} refuses {login.user}, the user that deploys"
-        return _error("DenyGroups", refused, "leave it out")
+        return _error("DenyGroups", refused, "remove the group")
     allowed = login.options.get("allowgroups", "").split()
     if allowed and not any(_matches(group, allowed) for group in login.groups):
         return _error(
@@ -123,13 +129,15 @@ def _groups(login: _Login) -> AgentError | None:
 def _sessions(login: _Login) -> AgentError | None:
     if login.options.get("maxsessions") == "0":
         return _error(
-            "MaxSessions", "0 allows no session: a deploy could log in, but run nothing", "write at least 1"
+            "MaxSessions",
+            "the value 0 allows no session: a deploy could log in, but run nothing",
+            "write at least 1",
         )
     return None
 
 
 def _host_key(pinned: str, options: Dict[str, str]) -> AgentError | None:
-    """An error if sshd would no longer offer the host key that the settings pin. `pinned` is its type."""
+    """Return an error if sshd would no longer offer the pinned host key; `pinned` is the key's type."""
     word = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}.get(pinned, pinned.partition("-")[0])
     offered = options.get("hostkey", "")
     if not pinned or not offered or f"_{word}_" in offered:
@@ -137,12 +145,12 @@ def _host_key(pinned: str, options: Dict[str, str]) -> AgentError | None:
     return _error(
         "HostKey",
         f"the settings pin the host's {word} key, but sshd would no longer offer it",
-        "pin its Ed25519 key: `ssh-keyscan -t ed25519 ADDRESS` prints it",
+        "pin the host's Ed25519 key: `ssh-keyscan -t ed25519 ADDRESS` prints that key",
     )
 
 
 def _names(pattern: str, login: _Login) -> bool:
-    """Whether a pattern of AllowUsers, ``USER`` or ``USER@HOST``, matches this login."""
+    """Return whether a pattern of AllowUsers, ``USER`` or ``USER@HOST``, matches this login."""
     user, at, host = pattern.partition("@")
     if not fnmatch.fnmatchcase(login.user, user):
         return False

@@ -25,8 +25,9 @@ _PROPERTIES = (
 _LISTEN_LIMIT = 15.0  # seconds from reload to listening
 
 
-# If sshd could not start on the new files, it may still be stopping, and a reload would not bring it back.
-# So this tries again. A restart ends the listener only (KillMode=process in Debian's unit): sessions stay.
+# If sshd could not start on the new files, it may still be stopping, and one reload would not bring it back.
+# So this script tries again. A restart ends only the listener (KillMode=process in Debian's unit), and
+# sessions stay.
 _BRING_BACK = """\
 systemctl reset-failed ssh.service
 systemctl reload-or-restart ssh.service
@@ -41,12 +42,15 @@ systemctl -q is-active ssh.service
 
 
 def bring_back(*, by_socket: bool) -> tuple[Argv, ...]:
-    """The commands of an undo, after the old files are back. They try again, because nobody watches them."""
+    """The commands with which an undo makes sshd read the restored files.
+
+    The commands try several times, because nobody watches an undo.
+    """
     return commands(by_socket=True) if by_socket else (("sh", "-c", _BRING_BACK),)
 
 
 def commands(*, by_socket: bool) -> tuple[Argv, ...]:
-    """The commands that make sshd read its files, whatever state it is in. Open sessions stay."""
+    """The commands that make sshd read its files, in every state of sshd. Open sessions stay."""
     if by_socket:
         # At each daemon-reload a generator of systemd copies the ports from sshd_config to ssh.socket.
         return (
@@ -75,7 +79,7 @@ class SshDaemon:
         time.sleep(self._machine.settle)
         while True:
             # A reload is only a signal. Until sshd executes itself again, it runs with the old options: on a
-            # busy host they could still let somebody in. New sockets show that it has executed itself.
+            # busy host they could still let somebody in. New sockets show that sshd has executed itself.
             has_new_sockets = not former & (set() if by_socket else ssh_facts.sockets(self._machine))
             listening, taken = ssh_facts.listening_ports(self._machine, by_socket=by_socket)
             late = time.monotonic() > deadline
@@ -89,7 +93,7 @@ class SshDaemon:
                 raise AgentError(
                     "systemd",
                     f"sshd listens on {', '.join(sorted(listening, key=int)) or 'no port'}"
-                    f" and not on {', '.join(sorted(wanted, key=int))}",
+                    f" after the reload, but should listen on {', '.join(sorted(wanted, key=int))}",
                     prop="port",
                     detail="\n".join(who),
                 )
@@ -98,7 +102,7 @@ class SshDaemon:
         record.extra["loaded"] = {"invocation": unit["InvocationID"], "newest": newest}
 
     def is_stale(self, record: Record | None) -> bool:
-        """Whether a file that sshd reads is newer than the configuration that it runs on."""
+        """Return whether a file that sshd reads is newer than the configuration that sshd runs on."""
         unit = self._unit()
         loaded = record.extra.get("loaded") if record else None
         wall, monotonic = time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -117,7 +121,8 @@ class SshDaemon:
     def _run(self, argv: Argv) -> None:
         since = time.time()
         done = self._machine.run(argv, timeout=_TIMEOUT)
-        if done.code and argv[1] != "reset-failed":  # fails if the unit has not failed, which is usual
+        # reset-failed fails for a unit that has not failed, which is usual.
+        if done.code and argv[1] != "reset-failed":
             said = journal.last_lines(self._machine, SERVICE, since=since)
             detail = "\n".join(part for part in (said, done.text) if part)
-            raise AgentError("systemd", f"{' '.join(argv)} failed", prop="port", detail=detail)
+            raise AgentError("systemd", f"the command `{' '.join(argv)}` failed", prop="port", detail=detail)

@@ -1,4 +1,4 @@
-"""Reads a host's sshd: the value of every option in effect, the line that sets it, and the ports."""
+"""Read a host's sshd: the value of every option in effect, the line that sets the option, and the ports."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 
 SERVICE, SOCKET = "ssh.service", "ssh.socket"
 ANYONE = "nobody"
-"""Stands for any user that no Match block names."""
+"""The name for any user whom no Match block names."""
 _TIMEOUT = 30.0
 _NO_FOLDER = "Missing privilege separation directory"
-# Addresses from the range for documentation. They stand for any client on the internet.
+# These addresses from the range for documentation stand for any client on the internet.
 _ANY_CLIENT = "addr=192.0.2.1,laddr=192.0.2.2,host=stranger.invalid"
 
 # The text that ss prints after the name of each process that holds a socket. Users can choose the names of
-# their processes, but only 15 characters: too few to imitate the end of one entry and the start of the next.
+# their processes, but only 15 characters: too few to imitate the end of one entry and the start of the next
+# entry.
 _OWNERS = re.compile(r',pid=(\d+),fd=\d+\)(?=,\("|\)\s*$)')
 
 ByUser = Dict[str, "Effective"]
@@ -45,11 +46,16 @@ class Refused(Exception):
 
 
 class Stopped(Refused):
-    """sshd cannot test a configuration: its run folder is missing. systemd creates it when it starts sshd."""
+    """sshd cannot test a configuration, because its run folder is missing.
+
+    systemd creates this folder when it starts sshd.
+    """
 
 
 def effective(machine: Machine, users: Iterable[str], port: str, text: str | None = None) -> ByUser:
-    """The value of every option in effect for each user: from sshd's own files, or from `text` alone.
+    """Return, for each user, every option with its value in effect.
+
+    With `text`, sshd reads this text instead of its files.
 
     Raises:
         AgentError: sshd is not installed.
@@ -69,7 +75,10 @@ def effective(machine: Machine, users: Iterable[str], port: str, text: str | Non
 
 @contextlib.contextmanager
 def _as_file(text: str | None) -> Iterator[list[str]]:
-    """The arguments that make sshd read `text`. The text is in memory only: a read leaves no file behind."""
+    """The arguments that make sshd read `text`.
+
+    The text is in memory only, so that reading leaves no file behind.
+    """
     if text is None:
         yield []
         return
@@ -82,7 +91,7 @@ def _as_file(text: str | None) -> Iterator[list[str]]:
 
 
 def command_line(machine: Machine) -> List[str]:
-    """The options on sshd's command line (``SSHD_OPTS``). They win over every file."""
+    """The options on sshd's command line (``SSHD_OPTS``), which win over every file."""
     text = sshd_config.read_text(machine.ssh.parent / "default/ssh") or ""
     found = re.findall(r"^\s*SSHD_OPTS=(.*)$", text, re.MULTILINE)
     try:
@@ -97,9 +106,9 @@ def _plain(done: Done, where: list[str]) -> str:
 
 
 def differing(spec: SshServerSpec, both: tuple[ByUser, ByUser], keyword: str) -> tuple[str, list[str]] | None:
-    """The first user for whom `keyword` has other values than declared, with these values; None without one.
+    """The first user for whom `keyword` has undeclared values, and these values; None without such a user.
 
-    A user for whom the settings declare this option by name is left out: see `for_users`.
+    Users with a declared value of their own are left out, because `for_users` compares their values.
     """
     apart = {user for user, given in spec.users.items() if keyword in map(str.lower, given)}
     for user in [ANYONE, *sorted(both[1])]:
@@ -110,7 +119,7 @@ def differing(spec: SshServerSpec, both: tuple[ByUser, ByUser], keyword: str) ->
 
 
 def _other(both: tuple[ByUser, ByUser], user: str, keyword: str) -> list[str] | None:
-    """The values of an option for a user if they differ from the declared ones, else None."""
+    """The values of an option for a user, if these values differ from the declared values, else None."""
     declared, live = both
     have = live[user].get(keyword)
     return None if have == declared[user].get(keyword) else have or ["unset"]
@@ -119,9 +128,10 @@ def _other(both: tuple[ByUser, ByUser], user: str, keyword: str) -> list[str] | 
 def options(
     machine: Machine, spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
 ) -> Dict[str, str]:
-    """Each declared option with the declared value if it is in effect for every user.
+    """Each declared option with the declared value, if this value is in effect for every user.
 
-    Otherwise with the value in effect, the user that it holds for, and the line that sets it.
+    For any other option, the map has the value in effect, the user with this value, and the line that sets
+    it.
     """
     found = {}
     for name, value in spec.options.items():
@@ -141,12 +151,12 @@ def options(
 
 
 def _declared(name: str, value: str, lines: list[Line], ours: str, match: str = "") -> str:
-    """The declared value of an option that is in effect, read from our own file.
+    """The declared value of an option, read from our own file.
 
-    `value` comes from the state. After a refresh and a failed update the state has the value that was found
-    on the host, not the declared one.
+    `value` is the value in the state. After a refresh and a failed update, that is the value from the host,
+    and not the declared value.
     """
-    # By line number: if two lines include our folder, every line of our file appears twice.
+    # We count each line number once: if two lines include our folder, every line of our file appears twice.
     found = {
         line.number: line.words
         for line in lines
@@ -166,7 +176,7 @@ def _elsewhere(machine: Machine, name: str) -> List[str]:
 def suspects(
     spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str, keyword: str
 ) -> list[Line]:
-    """The lines of other files that keep an option from its declared value."""
+    """The lines of other files that give an option another value than the declared one."""
     wanted = {line.value_alone.lower() for line in lines if line.file == ours and line.keyword == keyword}
     wanted |= {value.lower() for name, value in spec.options.items() if name.lower() == keyword}
     if differing(spec, both, keyword):
@@ -176,7 +186,7 @@ def suspects(
 
 @dataclass(frozen=True)
 class Exceptional:
-    """An option with another value for a user than the settings declare for them, and the lines to blame."""
+    """An option whose value for a user is not the declared value, and the lines that cause this."""
 
     user: str
     name: str
@@ -206,7 +216,7 @@ def exceptional(
 def for_users(
     spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
 ) -> Dict[str, Dict[str, str]]:
-    """The options of single users: each with the declared value if that is in effect, else with the other."""
+    """The options of single users: each with the declared value, or else with the value in effect."""
     found = {
         user: {name: _declared(name, given[name], lines, ours, f"User {user}") for name in given}
         for user, given in spec.users.items()
@@ -227,7 +237,7 @@ def listening_ports(machine: Machine, *, by_socket: bool) -> tuple[set[str], dic
     """The ports on which sshd listens now, and the TCP ports of other programs, with the programs' names.
 
     Any user can name a process sshd, and the sessions of sshd listen on ports that clients forward. So only
-    the process that systemd started counts, or the ports that systemd itself holds for sshd.
+    the process that systemd started counts, or the ports on which systemd itself listens for sshd.
     """
     done = machine.run(["ss", "-Htlnp"], timeout=_TIMEOUT)
     given = socket_ports(machine) if by_socket else set()
@@ -248,7 +258,10 @@ def listening_ports(machine: Machine, *, by_socket: bool) -> tuple[set[str], dic
 
 
 def sockets(machine: Machine) -> set[str]:
-    """Inodes of the sockets on which ssh.service listens. They change when sshd executes itself again."""
+    """Inodes of the sockets on which ssh.service listens.
+
+    The sockets change when sshd executes itself again.
+    """
     done, main = machine.run(["ss", "-Htlnpe"], timeout=_TIMEOUT), _main_process(machine)
     # "… users:((…)) ino:1234 sk:5 cgroup:/… <->". If the socket is not root's, a uid stands before "ino:".
     # Take the first " ino:": the name of a process is too short to contain it, the name of a cgroup is not.
@@ -257,7 +270,7 @@ def sockets(machine: Machine) -> set[str]:
 
 
 def _main_process(machine: Machine) -> str:
-    """The number of the process that ssh.service runs, or "" if it runs none."""
+    """The number of the process that ssh.service runs; "" if ssh.service does not run."""
     argv = ["systemctl", "show", "--no-pager", "--property=MainPID", "--", SERVICE]
     found = re.search(r"^MainPID=([1-9]\d*)$", machine.run(argv, timeout=_TIMEOUT).out, re.MULTILINE)
     return found[1] if found else ""
@@ -270,12 +283,12 @@ def socket_ports(machine: Machine) -> set[str]:
 
 
 def is_socket_activated(machine: Machine) -> bool:
-    """Whether systemd listens for sshd, as on Ubuntu since 22.10."""
+    """Return whether systemd listens for sshd, as on Ubuntu since 22.10."""
     return machine.run(["systemctl", "is-active", "--quiet", SOCKET], timeout=_TIMEOUT).code == 0
 
 
 def groups_of(user: str) -> List[str]:
-    """The names of the groups that a user is in. Empty for an unknown user."""
+    """The names of the groups that a user is in. The list is empty for an unknown user."""
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
@@ -288,7 +301,10 @@ def groups_of(user: str) -> List[str]:
 
 
 def prepare(machine: Machine) -> None:
-    """Create sshd's run folder. sshd needs it to test files, and systemd removes it when the unit stops."""
+    """Create sshd's run folder, which sshd needs to test files.
+
+    systemd removes the folder when the unit stops.
+    """
     machine.sshd_run.mkdir(mode=0o755, exist_ok=True)
 
 
@@ -300,6 +316,6 @@ def checked(machine: Machine) -> None:
             "test-failed",
             "sshd refuses its new configuration",
             prop="content",
-            hint="the files are as they were before",
+            hint="the files of sshd on the host are as they were before",
             detail="\n".join(done.text.splitlines()[-10:]),
         )

@@ -1,4 +1,4 @@
-"""Changes several files that belong together: all of them, or none."""
+"""Change several files that belong together: all of them, or none."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 
 class Files:
-    """Writes files, and can undo all of its writes. After a crash the guard undoes them."""
+    """Writes files, and can undo all its changes.
+
+    If the agent crashes, its module `guard` undoes the changes.
+    """
 
     def __init__(self) -> None:
-        """Start without changes."""
+        """Start with an empty list of changes."""
         self._before: Dict[Path, Before] = {}
 
     def write(self, path: Path, text: str, mode: int) -> None:
@@ -32,7 +35,12 @@ class Files:
         """Replace the text of an existing file, but keep its owner and mode. Raises `AgentError`."""
         before = self._remember(path)
         if before is None:
-            raise AgentError("not-converged", f"{path} is gone", prop="content", hint="run again")
+            raise AgentError(
+                "not-converged",
+                f"the file {path} disappeared during the deployment",
+                prop="content",
+                hint="run `up` again",
+            )
         _, mode, uid, gid = before
         disk.write(path, text.encode("utf-8", "surrogateescape"), mode=mode, uid=uid, gid=gid)
 
@@ -44,7 +52,7 @@ class Files:
     def undo(self) -> None:
         """Restore every file as it was before."""
         for path, before in self._before.items():
-            with contextlib.suppress(AgentError):  # restore the other files all the same
+            with contextlib.suppress(AgentError):  # still restore the other files
                 if before is None:
                     paths.remove_file(path)
                 else:

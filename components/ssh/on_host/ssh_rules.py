@@ -1,8 +1,8 @@
-"""The ufw rules that allow SSH: one for each port, with a comment that marks it as the SSH server's.
+"""The ufw rules that allow SSH: one rule for each port, marked by a comment as the SSH server's.
 
-We read the rules from ufw's files, because ``ufw status`` shows none while ufw is inactive. This module is
-not part of the firewall component, because a port and its rule must change together: otherwise the change
-could lock somebody out.
+We read the rules from ufw's files, because ``ufw status`` shows none while ufw is inactive. The firewall
+component does not manage these rules, because a port and its rule must change together. If only one of the
+two changed, somebody could be locked out.
 """
 
 from __future__ import annotations
@@ -35,20 +35,26 @@ Rules = Dict[str, "Rule"]
 
 @dataclass(frozen=True)
 class Rule:
-    """ufw's rule for a port from any address. `comment` is decoded text."""
+    """A rule of ufw for connections to a port from any address.
+
+    `comment` is the rule's comment as plain text.
+    """
 
     action: str
     comment: str
 
     @property
     def is_ours(self) -> bool:
-        """Whether the rule belongs to the SSH server."""
+        """Return whether the rule belongs to the SSH server."""
         return self.comment.startswith(SSH)
 
 
 @dataclass(frozen=True)
 class Firewall:
-    """ufw's rules for TCP ports from any address: port to rule, for IPv4 and IPv6."""
+    """ufw's rules for connections to TCP ports from any address: each port with its rule.
+
+    `v4` has the rules for IPv4, `v6` those for IPv6.
+    """
 
     v4: Rules
     v6: Rules
@@ -61,7 +67,7 @@ class Firewall:
         return {port for rules in (self.v4, self.v6) for port, rule in rules.items() if rule.is_ours}
 
     def is_open(self, port: str) -> bool:
-        """Whether a port has the SSH server's rule in each address family that ufw filters."""
+        """Return whether a port has the SSH server's rule in each address family that ufw filters."""
         families = (self.v4, self.v6) if self.uses_v6 else (self.v4,)
         return all(
             port in rules and rules[port].is_ours and rules[port].action == "allow" for rules in families
@@ -72,7 +78,7 @@ def read(machine: Machine) -> Firewall | None:
     """The rules of ufw, or None if ufw is not installed."""
     v4 = _text(machine.ufw / "user.rules")
     conf = _text(machine.ufw / "ufw.conf")
-    # After a removal of the package its configuration files stay, but its other files do not.
+    # After somebody removes the package ufw, its configuration files stay, but its other files do not.
     if v4 is None or conf is None or not machine.ufw_shipped.is_dir():
         return None
     defaults = _text(machine.ufw.parent / "default" / "ufw") or ""
@@ -93,7 +99,7 @@ def parse(text: str) -> Rules:
 
 
 def allow(machine: Machine, ports: Iterable[str], before: Json) -> None:
-    """Allow SSH on `ports`. `before` gets the former rule of a port, unless it has that port already.
+    """Allow SSH on `ports`. Add the former rule of each port to `before`, if the port is not there yet.
 
     Raises:
         AgentError: ufw refuses a rule.
@@ -109,7 +115,7 @@ def allow(machine: Machine, ports: Iterable[str], before: Json) -> None:
 
 
 def pass_filter(machine: Machine, ports: Iterable[str]) -> None:
-    """Open `ports` in the table of the forward filter, until that filter is deployed with these ports.
+    """Open `ports` in the table of the forward filter, until a deploy of the filter adds these ports.
 
     Raises:
         AgentError: nft refuses a rule.
@@ -127,11 +133,13 @@ def pass_filter(machine: Machine, ports: Iterable[str]) -> None:
             continue
         done = machine.run(["nft", f"insert rule {INPUT} {rule}"], timeout=_TIMEOUT)
         if done.code:
-            raise AgentError("nft", f"nft refuses to open port {port}", prop="port", detail=done.text)
+            raise AgentError(
+                "nft", f"nft refuses the rule that opens port {port}", prop="port", detail=done.text
+            )
 
 
 def give_back(machine: Machine, ports: Iterable[str], before: Json) -> None:
-    """Restore the rule of each port as it was before `allow`. A rule that is no longer ours stays as it is.
+    """Restore the rule of each port as it was before `allow`. A rule that is no longer ours stays unchanged.
 
     Raises:
         AgentError: ufw refuses a rule.
@@ -157,7 +165,7 @@ def _ufw(machine: Machine, *words: str) -> None:
     done = machine.run(["ufw", *words], timeout=_TIMEOUT)
     if done.code:
         raise AgentError(
-            "invalid", f"ufw refuses the command: ufw {' '.join(words)}", prop="firewall", detail=done.text
+            "invalid", f"ufw refuses the command `ufw {' '.join(words)}`", prop="firewall", detail=done.text
         )
 
 

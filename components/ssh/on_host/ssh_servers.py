@@ -1,4 +1,7 @@
-"""The SSH server: our drop-in, whether its options are in effect, its ports, and ufw's rules for them."""
+"""The agent's code for the SSH server.
+
+It writes our drop-in, checks that its options are in effect, and moves the ports together with ufw's rules.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ _REMOVE = "remove those lines, or let `up` make them comments until this resourc
 
 @dataclass(frozen=True)
 class _Found(SshServerFacts):
-    """Facts that only this half needs.
+    """Facts that only the code on the host needs.
 
     Attributes:
         refused: why sshd refuses the declared options; "" if it accepts them.
@@ -59,8 +62,8 @@ class _Found(SshServerFacts):
         taken: TCP ports that other programs listen on, with the programs' names.
         by_socket: whether systemd listens for sshd.
         socket_drop_ins: files of an administrator that set the ports on which systemd listens.
-        groups: the groups of each user that sshd is asked about.
-        marks: a mark for each undeclared file, also for those that are not shown.
+        groups: the groups of each user whose options the agent reads.
+        marks: a digest of each undeclared file, also of files that no report shows.
     """
 
     refused: str = ""
@@ -73,14 +76,14 @@ class _Found(SshServerFacts):
 
 
 class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServerDesired, _Found]):
-    """The kind ``ssh.ssh_servers``. A host has one."""
+    """The agent's code for resources of the kind ``ssh.ssh_servers``. A host has one SSH server."""
 
     spec_type = SshServerSpec
     desired_type = SshServerDesired
     facts_type = SshServerFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Create the kind for a host.
+        """Prepare to read and change the SSH server of a host.
 
         Args:
             machine: the host, with sshd, systemd and ufw.
@@ -151,7 +154,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         )
 
     def _firewall(self, port: str) -> dict[str, str] | None:
-        """The ports that have a rule of ours; `port` only if it is open. None if ufw is not installed."""
+        """The ports that have a rule of ours, and `port` if it is open; None if ufw is not installed."""
         firewall = ssh_rules.read(self._machine)
         if firewall is None:
             return None
@@ -159,7 +162,10 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         return found | {known: "in part" for known in firewall.ours if not firewall.is_open(known)}
 
     def _drop_in(self) -> tuple[str, str]:
-        """The content of our file on the host, and its mode, with the owner if that is not root."""
+        """The content and the mode of our drop-in on the host.
+
+        If the owner is not root, the text of the mode also names the owner.
+        """
         with disk.reading(self._ours) as place:
             status = place.look()
         text = sshd_config.read_text(self._ours)
@@ -203,12 +209,15 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                 "invalid",
                 f"{facts.socket_drop_ins[0]} sets the ports of ssh.socket",
                 prop="port",
-                hint="remove it: systemd's generator sets them too, from sshd_config, and both would clash",
+                hint=(
+                    "remove this file: systemd's generator also sets these ports, from sshd_config, and both "
+                    "would clash"
+                ),
             )
         return None
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """Whether our file does not exist yet: then it only replaces defaults of sshd."""
+        """Return whether our drop-in does not exist yet. A new drop-in replaces only defaults of sshd."""
         return facts.content == ABSENT
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
@@ -216,7 +225,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         return {"ports": list(facts.ports), "drop_in": kept, strangers.KEPT: dict(facts.marks)}
 
     def apply(self, desired: SshServerDesired, steps: list[Step], work: Work) -> None:
-        """Write and test the files, then reload sshd. If the test fails, every file is restored."""
+        """Write and test the files, then reload sshd. If the test fails, restore every file."""
         if not steps:
             return
         with self._lock:
@@ -257,8 +266,9 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         if not sshd_config.includes(lines, self._ours):
             if not work.adopt:
                 raise _conflict(
-                    f"{self._main} has no line `Include {self._ours.parent}/*.conf`: sshd ignores our file",
-                    hint="write that line at the top, or let `up` write it until this resource is deleted: ",
+                    f"{self._main} has no line `Include {self._ours.parent}/*.conf`: sshd ignores {ours}",
+                    hint="add this line at the top of the file, or let `up` add the line, and remove it "
+                    "together with this resource: ",
                 )
             text = sshd_config.read_text(self._main) or ""
             self._record_edit(work, self._main)
@@ -269,19 +279,22 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                 return
             if not work.adopt:
                 shown = "\n".join(f"{line.place}: {line.keyword} {line.value}" for line in others)
-                raise _conflict("lines in other files win over the declared options", shown)
+                raise _conflict("sshd uses lines in other files instead of the declared options", shown)
             first = Path(others[0].file)
             numbers = {line.number for line in others if line.file == others[0].file}
             stands = sshd_config.read_text(first)
             if stands is None or ours == others[0].file:
                 raise AgentError(
-                    "not-converged", f"{first} changed during the deploy", prop="content", hint="run again"
+                    "not-converged",
+                    f"the file {first} changed during the deployment",
+                    prop="content",
+                    hint="run `up` again",
                 )
             self._record_edit(work, first)
             files.rewrite(first, sshd_config.take_out(stands, numbers))
 
     def _overriding_lines(self, spec: SshServerSpec, wanted: list[str]) -> list[sshd_config.Line]:
-        """The lines of other files that keep declared options from taking effect. Our file is in place."""
+        """The lines of other files that win over declared options. The agent has already written our file."""
         users = _users(spec)
         lines = sshd_config.read_lines(self._main)
         try:
@@ -290,7 +303,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         except ssh_facts.Refused as error:
             raise AgentError(
                 "test-failed", "sshd refuses its configuration", prop="content", detail=str(error),
-                hint="correct the file that sshd names; the files are as they were before",
+                hint="correct the file that sshd's message names; the host's files are as they were before",
             ) from None  # fmt: skip
         found = [
             line
@@ -320,20 +333,20 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         if not ports and not found:
             raise AgentError(
                 "not-converged",
-                "sshd would not listen on the declared port, and no line of its files explains it",
+                "sshd would not listen on the declared port, and no line in its files explains why",
                 prop="port",
             )
         return found
 
     def _record_edit(self, work: Work, path: Path) -> None:
-        """Record that we turn lines of a file into comments, before we do it."""
+        """Record that the agent will turn lines of a file into comments."""
         edited = work.record.extra.setdefault("edited", [])
         if str(path) not in edited:
             edited.append(str(path))
             work.save()
 
     def remove(self, desired: SshServerDesired, record: Record, folder: Path) -> str:
-        """Put the lines of other files in force again, and go back to the former ports."""
+        """Turn the commented lines of other files back into settings, and restore the former ports."""
         with self._lock:
             files = Files()
             ssh_facts.prepare(self._machine)
@@ -354,7 +367,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                 files.undo()
                 if error.code == "invalid" and not self._has_sshd():
                     paths.remove_file(self._ours)
-                    return "removed"  # the package openssh-server was removed before this resource
+                    return "removed"  # somebody removed the package openssh-server before this resource
                 raise
             self._restore_ports(ssh_facts.configured_ports(live[ANYONE]) if live else {"22"}, record)
         return "restored" if record.original["drop_in"]["type"] == "file" else "removed"
@@ -364,7 +377,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         rules = dict(record.extra.get("rules", {}))
         firewall = ssh_rules.read(self._machine)
         if firewall and firewall.enabled:
-            # ufw stays enabled, so it must go on allowing SSH on the former ports.
+            # ufw stays enabled, so ufw must still allow SSH on the former ports.
             ssh_rules.allow(self._machine, [p for p in ports if p not in firewall.v4], rules)
         ssh_rules.pass_filter(self._machine, ports)
         self._daemon.reload(ports, record)
@@ -409,17 +422,23 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         return Undo(files, commands)
 
     def _may_reload(self) -> bool:
-        """Whether ufw may reload its rules. Otherwise the kernel keeps its rules, which still let SSH in."""
+        """Return whether an undo may reload ufw's rules.
+
+        If it may not, the kernel keeps its present rules, which let SSH in.
+        """
         try:
             files = ufw_files.read(self._machine, ())
             found = ufw_kernel.differences(self._machine, files)
         except AgentError:
-            return False  # the rules that it would load are unknown
+            return False  # the agent does not know which rules ufw would load
         return files.enabled and ufw_kernel.may_reload(files, found, self._machine.peer)
 
 
 def _users(spec: SshServerSpec) -> list[str]:
-    """The users for whom sshd is asked: any user, root, the login, and users with options of their own."""
+    """Return the users whose options the agent reads.
+
+    They are an unknown user, root, the user that logs in, and users with options of their own.
+    """
     return sorted({ANYONE, "root", spec.login, *spec.users})
 
 

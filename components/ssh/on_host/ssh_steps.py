@@ -1,4 +1,4 @@
-"""Plans the steps from the facts of an SSH server to the declared server. Pure functions."""
+"""Pure functions that plan the steps from the facts of an SSH server to the declared server."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def steps(desired: SshServerDesired, facts: SshServerFacts, path: str) -> list[S
 
 
 def wanted_ports(desired: SshServerDesired) -> list[str]:
-    """The declared port, and the ports that stay open for now, in ascending order."""
+    """The declared port, and the former ports that stay open for now, in ascending order."""
     return sorted({desired.port, *desired.listen_also}, key=int)
 
 
 def with_ports(content: str, ports: list[str]) -> str:
-    """The drop-in with a line for each port. It already has the line of the declared port."""
+    """The drop-in with a line for each port. `content` already has the line of the declared port."""
     lines = []
     for line in content.splitlines(keepends=True):
         lines.append(line)
@@ -77,7 +77,10 @@ def with_ports(content: str, ports: list[str]) -> str:
 
 
 def port_text(configured: set[str], listening: set[str]) -> str:
-    """The ports as a text for people. A port that is only configured or only listening has a remark."""
+    """The ports as a text for people.
+
+    The text has a remark for a port that is only configured or only listening.
+    """
     told = dict.fromkeys(configured & listening, "")
     told.update(dict.fromkeys(configured - listening, " (not listening)"))
     told.update(dict.fromkeys(listening - configured, " (until sshd reads its files)"))
@@ -85,7 +88,7 @@ def port_text(configured: set[str], listening: set[str]) -> str:
 
 
 def is_harmless(desired: SshServerDesired, facts: SshServerFacts, found: list[Step]) -> bool:
-    """Whether these steps cannot lock anybody out: they change only comments and options of `_HARMLESS`."""
+    """Return whether the steps change only comments and options that cannot lock anybody out."""
     if any(step.prop not in ("content", "mode") and not step.prop.startswith("options.") for step in found):
         return False
     have = _settings(facts.content)

@@ -1,4 +1,4 @@
-"""Finds undeclared files that sshd reads: new ones, and shipped ones that differ. Tells what each sets."""
+"""Find undeclared files that sshd reads, also changed files of packages, and the options that they set."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from portcullis.agent.strangers import Stranger, Strangers
     from portcullis.components.ssh.on_host.sshd_config import Line
 
-_LINES = 5  # shown of one file
-# Options that the main file of Debian and Ubuntu sets: harmless, and the same on every host.
+_LINES = 5  # lines of one file in a report
+# The main file of Debian and Ubuntu sets these harmless options on every host.
 _DEFAULTS = frozenset(
     [
         "include",
@@ -42,10 +42,11 @@ def read(
         store: the declared resources.
         lines: every line in force, in the order in which sshd reads them.
         ours: our own drop-in.
-        blamed: values of the declared options in the facts. A line whose place they name is not told again.
+        blamed: values of the declared options in the facts. If a value names the place of a line, the report
+            of undeclared files does not repeat this line.
 
     Raises:
-        AgentError: ``unreadable``.
+        AgentError: ``unreadable``: the agent cannot read the folder.
     """
     main = machine.ssh / "sshd_config"
     found = strangers.read(machine, store, ours.parent, ours=[ours])
@@ -64,7 +65,10 @@ def read(
 
 
 def _is_out_of_force(path: Path) -> bool:
-    """Whether we changed a file ourselves: a line that we turned into a comment starts with our mark."""
+    """Return whether the agent itself turned lines of this file into comments.
+
+    A line that the agent turned into a comment starts with our mark.
+    """
     return sshd_config.MARK in (sshd_config.read_text(path) or "")
 
 
@@ -86,7 +90,8 @@ def _in_effect(lines: Sequence[Line], ours: str) -> list[Line]:
 
     For most options the first line counts, and a line in a Match block wins over a line outside.
     """
-    # Our last block repeats these options for all users, so no line after our file can change them.
+    # The last block of our file repeats these options for all users, so no line after our file can change
+    # them.
     repeated = {line.keyword for line in lines if line.file == ours and line.match.lower() == "all"}
     seen: set[str] = set()
     reached = False
@@ -113,7 +118,7 @@ def _words(lines: Sequence[Line], path: Path, effects: Sequence[Line], one: Stra
     if not effects:
         is_read = path.name == "sshd_config" or sshd_config.includes(list(lines), path)
         return "without effect" if is_read else "sshd does not read it"
-    # If only root may read the file, its values stay on the host: show the keywords only.
+    # The values of a file that only root may read stay on the host. Show only the keywords.
     shown = [f"{line.keyword} {line.value}" if one.open_to_all else line.keyword for line in effects[:_LINES]]
     more = f" and {len(effects) - _LINES} more" if len(effects) > _LINES else ""
     return f"sets {', '.join(dict.fromkeys(shown))}{more}"

@@ -1,4 +1,4 @@
-"""The files that sshd reads: finds the line that sets an option, turns lines into comments and back."""
+"""The files that sshd reads: find the line that sets an option, and turn lines into comments and back."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from typing import Callable, Iterator
 
 MARK = "#portcullis-off# "
-_DEPTH = 16  # of includes, as in sshd
+_DEPTH = 16  # levels of includes, as in sshd
 _WORDS = re.compile(r'"([^"]*)"|([^\s"]+)')
 
 # Each line of these options adds a value. For every other option the first line wins (sshd_config(5)).
 CUMULATIVE = frozenset(
     ["port", "hostkey", "listenaddress", "allowusers", "denyusers", "allowgroups", "denygroups", "acceptenv"]
 )
-# Older names that sshd still accepts.
+# Older names of options that sshd still accepts.
 _ALIASES = {
     "challengeresponseauthentication": "kbdinteractiveauthentication",
     "skeyauthentication": "kbdinteractiveauthentication",
@@ -43,12 +43,15 @@ class Line:
 
     @property
     def place(self) -> str:
-        """File and line number, for people."""
+        """The place of the line, as file and line number, for people."""
         return f"{self.file}:{self.number}"
 
     @property
     def has_port(self) -> bool:
-        """Whether the value of a ListenAddress includes a port. A `Port` line does not change such a line."""
+        """Return whether the value of a ListenAddress includes a port.
+
+        A `Port` line does not change such a value.
+        """
         return re.fullmatch(r"(?:\[.*\]|[^:]+):\d+", self.value_alone) is not None
 
     @property
@@ -66,7 +69,7 @@ def read_lines(main: Path, read: Callable[[Path], str | None] | None = None) -> 
     """Every line in force, in the order in which sshd reads them. The lines of included files are among them.
 
     Args:
-        main: sshd's main configuration file. A relative path of an include is relative to its folder.
+        main: sshd's main configuration file. A relative path of an include is relative to this file's folder.
         read: returns the text of a file, or None if there is no such file.
     """
     return list(_lines(main, main.parent, read or read_text, "", 0))
@@ -97,20 +100,20 @@ def _lines(
 
 def _expand(folder: Path, pattern: str) -> list[Path]:
     """The files that an include names, sorted as by glob(3)."""
-    path = folder / pattern  # an absolute pattern stays itself
+    path = folder / pattern  # joining keeps an absolute pattern
     if not any(c in path.name for c in "*?["):
         return [path]
     try:
         names = sorted(entry.name for entry in path.parent.iterdir())
     except (OSError, ValueError):  # ValueError: a zero byte in the name
         return []
-    # A pattern matches hidden files, such as an editor's, only if it starts with a dot itself.
+    # A pattern matches hidden files, such as copies of an editor, only if the pattern starts with a dot.
     shown = [name for name in names if not name.startswith(".") or path.name.startswith(".")]
     return [path.parent / name for name in shown if fnmatch.fnmatchcase(name, path.name)]
 
 
 def read_text(path: Path) -> str | None:
-    """The text of a file, or None if it cannot be read. sshd skips such a file too."""
+    """Return the text of a file, or None for a file that is not readable. sshd skips such a file, too."""
     try:
         return path.read_bytes().decode("utf-8", "surrogateescape")
     except (OSError, ValueError):  # ValueError: a zero byte in the name
@@ -159,12 +162,15 @@ def rivals(lines: list[Line], ours: str, keyword: str, wanted: set[str]) -> list
         # A line after our file has an effect only in a Match block, or if the option is cumulative.
         elif not reached or line.match or keyword in CUMULATIVE:
             found.append(line)
-    # A line in a Match block is to blame only if no line for all users is.
+    # Lines in Match blocks are to blame only if no line outside of them is.
     return [line for line in found if not line.match] or found
 
 
 def early_exceptions(lines: list[Line], ours: str, keyword: str, wanted: set[str]) -> list[Line]:
-    """Lines in Match blocks before our file. They win over our file for the users that they name."""
+    """Lines in Match blocks that sshd reads before our file.
+
+    These lines win over our file for the users in their criteria.
+    """
     before = []
     for line in lines:
         if line.file == ours:
@@ -175,7 +181,7 @@ def early_exceptions(lines: list[Line], ours: str, keyword: str, wanted: set[str
 
 
 def includes(lines: list[Line], ours: Path) -> bool:
-    """Whether an Include outside of a Match block makes sshd read the file `ours`."""
+    """Return whether an Include outside of a Match block makes sshd read the file `ours`."""
     folder = str(ours.parent)
     return any(
         not line.match
@@ -189,13 +195,16 @@ def includes(lines: list[Line], ours: Path) -> bool:
 
 
 def take_out(text: str, numbers: set[int]) -> str:
-    """`text` with these lines turned into comments with our mark. People can still read the lines."""
+    """Return `text` with these lines as comments that start with our mark.
+
+    People can still read the lines.
+    """
     lines = text.splitlines(keepends=True)
     return "".join(MARK + line if n in numbers else line for n, line in enumerate(lines, 1))
 
 
 def put_back(text: str) -> str:
-    """`text` without the changes of `take_out` and `with_include`. Later edits of other lines stay."""
+    """Return `text` without the changes of `take_out` and `with_include`. Later edits of other lines stay."""
     lines = text.splitlines(keepends=True)
     kept = [line for line in lines if not line.rstrip("\n").endswith(_ADDED)]
     return "".join(line.removeprefix(MARK) for line in kept)
@@ -205,6 +214,6 @@ _ADDED = " # added by Portcullis"
 
 
 def with_include(text: str, folder: Path) -> str:
-    """`text` with a new first line that includes the drop-ins."""
+    """Return `text` with a new first line that includes the drop-ins."""
     # OpenSSH accepts a comment on the same line since 8.5. Every supported system has a newer version.
     return f"Include {folder}/*.conf{_ADDED}\n{text}"

@@ -1,9 +1,9 @@
-"""Find the address of a store's container. The agent logs in there and nowhere else.
+"""Find the address of a store's container. The agent logs in at this address and nowhere else.
 
-A published port does not prove which program listens on it. While the container is down, any local user may
-listen there, unless the kernel keeps the port for root. So the agent logs in at the address that Docker gave
-to the running container, on the container's own network. No local user can have that address, and no other
-container is in that network.
+A published port does not prove which program listens on the port. While the container is down, any local user
+may listen on its published port, unless the kernel keeps the port for root. So the agent logs in at the
+address that Docker gave to the running container, on the container's own network. No local user can have that
+address, and no other container is in that network.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Peer:
-    """A running container.
+    """The address of a running container.
 
     Attributes:
-        address: its own address and port, on its own network.
-        source: the host's address on that network, to connect from. If the network is gone, the connection
-            then fails. Without it, packets might leave by the default route.
+        address: the container's address and port on its own network.
+        source: the host's address on that network, from which the agent connects. A connection from this
+            address fails if the network is gone. Without this address, packets might leave by the default
+            route.
     """
 
     address: str
@@ -42,16 +43,16 @@ class Peer:
 
 
 def find(machine: Machine, container: str, published: str) -> Peer | None:
-    """Return the address of a container; None if it does not run, or is not in its own network.
+    """Return the address of a container; None if the container does not run, or is not in its own network.
 
     Args:
         machine: the host.
-        container: its name. Its own network has the same name.
-        published: address and port of the host that lead to it.
+        container: the container's name. The container's own network has the same name.
+        published: the host's address and port at which Docker publishes the container.
 
     Raises:
-        AgentError: ``impostor`` if it does not run and another program listens in its place; ``unreadable``
-            if Docker does not answer.
+        AgentError: with the code ``impostor``, if the container does not run and another program listens in
+            its place; with the code ``unreadable``, if Docker does not answer.
     """
     host, _, port = published.rpartition(":")
     peer = _peer(_inspected(machine, container), container, port)
@@ -61,7 +62,7 @@ def find(machine: Machine, container: str, published: str) -> Peer | None:
 
 
 def _inspected(machine: Machine, container: str) -> Mapping[str, Any]:
-    """Return Docker's description of a container; an empty map if there is none."""
+    """Return Docker's description of a container; an empty map if the container does not exist."""
     if not _NAME.fullmatch(container):
         raise AgentError("invalid", f"{container!r} is not the name of a container", prop="container")
     answer = ask(machine.docker, "GET", f"/containers/{container}/json", timeout=_TIMEOUT)
@@ -78,7 +79,7 @@ def _inspected(machine: Machine, container: str) -> Mapping[str, Any]:
 
 
 def _peer(found: Mapping[str, Any], container: str, port: str) -> Peer | None:
-    """Return the container's own address, if it runs. `port` is its published port."""
+    """Return the container's own address, if the container runs. `port` is its published port."""
     if not (found.get("State") or {}).get("Running"):
         return None
     network = ((found.get("NetworkSettings") or {}).get("Networks") or {}).get(container) or {}
@@ -105,13 +106,13 @@ def _refuse_impostor(machine: Machine, container: str, host: str, port: int) -> 
     held = socket_owners.holders(machine.proc, inodes)
     for inode in inodes:
         processes = held.get(inode, [])
-        # Docker's own listener ends a moment after the container, and starts before it.
+        # Docker's own listener starts before the container, and ends a moment after it.
         if not any(process.is_dockers for process in processes):
             raise _impostor(container, f"{host}:{port}", processes)
 
 
 def _takes(listens: str, host: str) -> bool:
-    """Return whether a socket that listens on one address accepts connections to another."""
+    """Return whether a socket that listens on the address `listens` accepts connections to `host`."""
     found = ipaddress.ip_address(listens)
     found = getattr(found, "ipv4_mapped", None) or found
     return found.is_unspecified or found == ipaddress.ip_address(host)
@@ -119,17 +120,18 @@ def _takes(listens: str, host: str) -> bool:
 
 def _impostor(container: str, address: str, processes: List[Process]) -> AgentError:
     process = socket_owners.main_holder(processes)
-    who, how = "an unknown program", "`ss -ltnp` shows what it is"
+    who, how = "an unknown program", "`ss -ltnp` shows the program"
     if process is not None:
         unit = f" in {process.unit}" if process.unit else ""
         who = f"process {process.name} of {process.user}{unit} (uid {process.uid}, pid {process.pid})"
-        how = f"`ps -fp {process.pid}` shows what it is"
+        how = f"`ps -fp {process.pid}` shows the program"
     return AgentError(
         "impostor",
         f"{who} listens at {address} in place of the container {container}, which does not run; Portcullis "
         "sent nothing to it, and no password",
         prop="address",
-        hint=f"{how}; stop it, then `docker start {container}`. It has what others sent there meanwhile",
+        hint=f"{how}; stop it, then `docker start {container}`. The program has what clients sent to it "
+        "meanwhile",
     )
 
 

@@ -1,6 +1,7 @@
-"""Renders the rules for tunnel accounts: the options of a key, and blocks of sshd's configuration.
+"""Render the rules for tunnel accounts: the options of a key, and blocks of sshd's configuration.
 
-Both allow the same ports of the host and nothing else. So one of them still holds if the other is changed.
+Key and block allow the same ports of the host and nothing else. If somebody changes one of the two, the other
+still restricts the account.
 """
 
 from __future__ import annotations
@@ -14,27 +15,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PREFIX = "tunnel-"
-"""The name of every tunnel account starts with this, so one block of sshd's configuration covers them all."""
+"""The start of every tunnel account's name, so that one block of sshd's configuration covers all accounts."""
 NOLOGIN = "/usr/sbin/nologin"
 _TARGET = re.compile(r"[0-9a-z.-]+:[1-9][0-9]{0,4}|\[[0-9a-f:]+\]:[1-9][0-9]{0,4}")
 
 _OPTIONS = {
-    "PermitListen": ("none", "No port of this host listens for them (ssh -R)."),
+    "PermitListen": ("none", "Tunnel accounts may not open listening ports on this host (ssh -R)."),
     "GatewayPorts": ("no", ""),
     "DisableForwarding": (
         "no",
-        "They may connect to the ports in PermitOpen, even if other users may not.",
+        "Tunnel accounts may forward ports, even if this host forbids it to other users. See PermitOpen.",
     ),
     "AllowTcpForwarding": ("local", ""),
-    "AllowStreamLocalForwarding": ("no", "No Unix sockets: PermitOpen does not restrict those."),
+    "AllowStreamLocalForwarding": (
+        "no",
+        "PermitOpen does not restrict Unix sockets, so tunnel accounts may not connect to them.",
+    ),
     "AllowAgentForwarding": ("no", ""),
     "X11Forwarding": ("no", ""),
     "PermitTunnel": ("no", ""),
     "MaxSessions": (
         "0",
-        "No shell, command or file transfer. `ssh -N` needs no session.",
+        "Without a session there is no shell, command or file transfer. `ssh -N` needs no session.",
     ),
-    "ForceCommand": (NOLOGIN, "If a session opened all the same, it would run only this and end."),
+    "ForceCommand": (
+        NOLOGIN,
+        "If a session opened in spite of `MaxSessions 0`, it would run only the program nologin and end.",
+    ),
     "PermitTTY": ("no", ""),
     "PermitUserRC": ("no", ""),
 }
@@ -52,10 +59,10 @@ def key_line(line: str, targets: Sequence[str]) -> str:
 
     Args:
         line: the public key, without options.
-        targets: the targets that may be reached, each as ADDRESS:PORT.
+        targets: the targets that the key may reach, each as ADDRESS:PORT.
     """
     opened = ",".join(f'permitopen="{target}"' for target in map(_target, targets))
-    # sshd runs this command also in place of a subsystem. The account has the same program as its shell.
+    # sshd runs nologin in place of every command and subsystem. nologin is the account's shell, too.
     return f'restrict,command="{NOLOGIN}",port-forwarding,{opened} {line.strip()}'
 
 
@@ -68,15 +75,18 @@ def blocks(tunnels: Mapping[str, Sequence[str]]) -> str:
     """Return sshd's blocks for these accounts, or "" without accounts.
 
     Args:
-        tunnels: account to targets.
+        tunnels: each account with its targets.
     """
     if not tunnels:
         return ""
-    parts = ["\n# Tunnel accounts: each may connect to these ports, and do nothing else.\n"]
+    parts = ["\n# Each tunnel account may connect to the ports in its block, and do nothing else.\n"]
     for name, targets in sorted(tunnels.items()):
         opened = " ".join(map(_target, targets))
         parts.append(f"Match User {word(name)}\n    PermitOpen {opened}\n")
-    parts.append("\n# Rules for all tunnel accounts. An undeclared one may not connect to any port.\n")
+    parts.append(
+        "\n# These rules are for all tunnel accounts. An account without a block above may not connect to\n"
+        "# any port.\n"
+    )
     parts.append(f"Match User {PREFIX}*\n")
     parts.append("    PermitOpen none\n")
     for name, (value, why) in _OPTIONS.items():
@@ -86,5 +96,5 @@ def blocks(tunnels: Mapping[str, Sequence[str]]) -> str:
 
 def _target(text: str) -> str:
     if not _TARGET.fullmatch(text):
-        raise ValueError(f"{text!r} is not an address with a port")
+        raise ValueError(f"the target {text!r} of a tunnel is not an address with a port")
     return text

@@ -1,4 +1,4 @@
-"""Renders the lines with which people use a tunnel on their own machine: commands and connection strings."""
+"""Render the lines with which people use a tunnel on their own machine: commands and connection strings."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ _SSH = 22
 
 
 def local_ports(ports: Mapping[str, int], taken: Collection[int] = ()) -> dict[str, int]:
-    """Return the local port of each target: the same as on the host, or 10000 more until the port is free.
+    """Return the local port of each target: if possible, the same port as on the host.
 
-    Targets choose in alphabetical order, so they get the same local ports every time.
+    If that port is taken, the local port is 10000 higher, 20000 higher, and so on. Targets choose in
+    alphabetical order, so they get the same local ports every time.
 
     Args:
-        ports: name of a target to its port on the host.
+        ports: the port of each target on the host, by the target's name.
         taken: local ports of the same person's other tunnels.
 
     Raises:
-        ValueError: no local port is free for a target.
+        ValueError: a target finds no free local port.
     """
     found: dict[str, int] = {}
     for name, port in sorted(ports.items()):
@@ -32,7 +33,7 @@ def local_ports(ports: Mapping[str, int], taken: Collection[int] = ()) -> dict[s
         free = (p for p in [*range(port, _LAST_PORT + 1, _STEP), *range(1024, port)] if p not in used)
         chosen = next(free, None)
         if chosen is None:
-            raise ValueError(f"{name}: no local port is free")
+            raise ValueError(f"no local port is free for the tunnel to {name}")
         found[name] = chosen
     return found
 
@@ -45,15 +46,15 @@ def forwards(targets: Mapping[str, str], local: Mapping[str, int]) -> str:
 def command(account: str, address: str, port: int, *, opened: str, key: str = "", jump: str = "") -> str:
     """Return the command that opens the tunnel. The tunnel stays open until Ctrl-C.
 
-    The command fails if a local port is taken. Otherwise a tool would talk to the program that has the port,
-    such as a database on the same machine, and nobody would notice.
+    The command fails if a local port is taken. Without this failure, a person's tool would connect to the
+    program that has the port, such as a local database, and nobody would notice.
 
     Args:
         account: the account on the host.
         address: address of the host.
         port: port of the host's SSH server.
-        opened: the `-L` options, as `forwards` returns them.
-        key: file of the private key. Without it ssh tries the default files.
+        opened: the `-L` options that `forwards` returned.
+        key: file of the private key. Without `key`, ssh tries the default files.
         jump: the jump host, in the form of ssh's `-J`.
     """
     words = ["ssh -N -o ExitOnForwardFailure=yes", opened, f"-p {port}" if port != _SSH else ""]
@@ -62,7 +63,7 @@ def command(account: str, address: str, port: int, *, opened: str, key: str = ""
 
 
 def known_host(address: str, port: int, host_key: str) -> str:
-    """Return the host's line for known_hosts. A port other than 22 is written `[ADDRESS]:PORT`."""
+    """Return the host's line for known_hosts, with `[ADDRESS]:PORT` for a port other than 22."""
     where = address if port == _SSH else f"[{address}]:{port}"
     return f"{where} {' '.join(host_key.split()[:2])}"
 
@@ -75,8 +76,8 @@ def redis_url(user: str, local_port: int, *, tls: bool = False) -> str:
 def mongodb_url(user: str, database: str, local_port: int, *, tls: bool = False) -> str:
     """Return the connection string for MongoDB Compass and mongosh, without the password.
 
-    With `directConnection` a driver does not look for the members of the replica set by their names. Those
-    names do not resolve on the person's machine.
+    With `directConnection` a driver does not look for the members of the replica set by their names. The
+    members' names do not resolve on the person's machine.
     """
     options = f"authSource={database}&directConnection=true" + ("&tls=true" if tls else "")
     return f"mongodb://{quote(user, safe='')}@localhost:{local_port}/{database}?{options}"

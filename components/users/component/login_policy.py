@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LoginPolicy(pulumi.ComponentResource):
-    """Stops core dumps and idle shells of all users, and blocks kernel modules that a server does not need.
+    """Rules against core dumps, idle shells, and kernel modules that a server does not need.
 
     Example:
         ```python
@@ -38,7 +38,8 @@ class LoginPolicy(pulumi.ComponentResource):
         Args:
             name: the component's name, such as "web1-login".
             args: the settings of the login policy.
-            host: the host. With `adopt`, files that are already on the host and differ are replaced.
+            host: the host. If the host has `adopt`, `up` replaces existing files that differ from the
+                declared files.
             opts: options of the component.
         """
         super().__init__("portcullis:index:LoginPolicy", name, None, opts)

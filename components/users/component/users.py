@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 _ROOT = "root"
 _UNDECLARED = (
     "{host}: root deploys, but its keys are not declared, so every key of root on the host stays valid."
-    " Declare them, `users: {{root: {{keys: {{laptop: ssh-ed25519 AAAA…}}}}}}`, or deploy as another user"
+    " Declare these keys, `users: {{root: {{keys: {{laptop: ssh-ed25519 AAAA…}}}}}}`, or deploy as another "
+    "user"
 )
 
 
 class Users(pulumi.ComponentResource):
     """Accounts with keys and without passwords. Only declared users may become root.
 
-    If another user deploys, root keeps only the keys that are declared for the user root. The first `up` may
-    have logged in as root with a key. It removes that key only after the other user has logged in.
-    If root deploys and has no declared keys, its keys stay as they are. A warning says how to declare them.
+    If another user deploys, root keeps only the keys that are declared for the user root. If the first `up`
+    logged in as root with a key, it removes that key only after the other user has logged in. If root deploys
+    and has no declared keys, all keys of root stay, and a warning says how to declare them.
 
-    Declare the users before `SshAccess`, which may refuse root: by then the users can log in.
+    Declare the users before `SshAccess`, which may refuse root. Then only these users can log in.
 
     Example:
         ```python
@@ -64,9 +65,9 @@ class Users(pulumi.ComponentResource):
 
         Args:
             name: the component's name, such as "web1-users".
-            args: the users. If a package creates one of their groups, depend on that package.
-            host: the host. With `adopt`, accounts that are already on the host and differ are taken over, and
-                all other users lose the right to become root.
+            args: the users. If a package creates a group of the users, add this package to `depends_on`.
+            host: the host. If the host has `adopt`, `up` changes existing accounts that differ, and takes the
+                right to become root from all other users.
             sudoers: paths below /etc/sudoers.d that other resources of the host declare.
             opts: options of the component.
         """
@@ -79,7 +80,7 @@ class Users(pulumi.ComponentResource):
             declared.setdefault(_ROOT, UserArgs())
         elif _ROOT not in declared:
             pulumi.log.warn(_UNDECLARED.format(host=host.alias), resource=self)
-        # The user who deploys comes first: a login as this user confirms the changes to the others.
+        # The user who deploys comes first: a login as this user confirms the changes to the other users.
         for user in sorted(declared, key=lambda user: (user != args.login, user)):
             made = User(
                 f"{name}-{user}",

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 NO_LOGIN = ("nologin", "false", "sync", "true")
 """Names of programs that stand in place of a shell and refuse a login."""
 _TIMEOUT = 60.0
-_END_LIMIT = 10.0  # seconds until the processes of an account must have ended
-_KILL_AFTER = 1.0  # seconds until we kill processes that have not ended by themselves
+_END_LIMIT = 10.0  # seconds in which the processes of an account must end
+_KILL_AFTER = 1.0  # seconds after which we kill processes that still run
 _POLL = 0.05  # seconds between two checks
-# useradd and similar programs lock the files, and fail if another one holds the lock.
+# useradd and similar programs lock the files, and fail while another program has the lock.
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -45,7 +45,10 @@ class Account:
 
     @property
     def password(self) -> str:
-        """`NO_PASSWORD`, ``set``, or ``empty``. With ``empty`` anybody can log in without a password."""
+        """The state of the password: `NO_PASSWORD`, ``set`` or ``empty``.
+
+        With ``empty`` anybody can log in without a password.
+        """
         if not self.secret:
             return "empty"
         return NO_PASSWORD if self.secret[0] in "*!" else "set"
@@ -68,17 +71,17 @@ class Directory:
     groups: dict[str, Group]
 
     def groups_of(self, name: str) -> list[str]:
-        """Names of the groups that list the user as a member. The primary group is not among them."""
+        """Names of the groups that list the user as a member, without the primary group."""
         return sorted(group.name for group in self.groups.values() if name in group.members)
 
 
 def read(machine: Machine) -> Directory:
-    """Read the files. Raises `AgentError` (``unreadable``)."""
+    """Read the local accounts and groups from their files. Raises `AgentError` (``unreadable``)."""
     secrets = {fields[0]: fields[1] for fields in _lines(machine.etc / "shadow", 2)}
     accounts: dict[str, Account] = {}
     for name, secret, uid, gid, _, home, shell in _lines(machine.etc / "passwd", 7):
         if uid.isdecimal() and gid.isdecimal():
-            # If a name has several lines, the first one counts, as for the C library.
+            # If a name has several lines, the first line counts, as in the C library.
             shadow = secrets.get(name, "*") if secret == "x" else secret  # noqa: S105 - "x": it is in shadow
             made = Account(name, int(uid), int(gid), Path(home or "/"), shell or "/bin/sh", shadow)
             accounts.setdefault(name, made)
@@ -93,7 +96,7 @@ def read(machine: Machine) -> Directory:
 def _lines(path: Path, fields: int) -> list[list[str]]:
     try:
         # Split at line feeds only, as the C library does. Python's splitlines also splits at other
-        # characters, and an attacker could use one of them to hide an account.
+        # characters, with which an attacker could hide an account.
         text = path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return []
@@ -109,19 +112,22 @@ def change(machine: Machine, *argv: str, prop: str = "user") -> None:
         done = machine.run(argv, timeout=_TIMEOUT)
     if done.code:
         raise AgentError(
-            "accounts", f"{argv[0]} refuses (exit code {done.code})", prop=prop, detail=done.text
+            "accounts", f"the command {argv[0]} failed (exit code {done.code})", prop=prop, detail=done.text
         )
 
 
 def end_sessions(machine: Machine, account: Account) -> None:
-    """End every process of an account. This also ends its SSH connections: their sshd runs as the user.
+    """End every process of an account.
 
-    Raises `AgentError` (``accounts``) if some processes do not end. Processes of root are left alone.
+    The account's SSH connections end, too, because their sshd runs as the user.
+
+    Raises `AgentError` (``accounts``) if some processes do not end. Processes of root stay.
     """
     if account.uid == 0 or not _processes(machine, account.uid):
         return
     with contextlib.suppress(AgentError):  # the host has no logind
-        # First ask logind to end them. If we killed the user's systemd, its unit would count as failed.
+        # First ask logind to end the processes. If we killed the user's systemd, its unit would count as
+        # failed.
         machine.run(["loginctl", "terminate-user", account.name], timeout=_END_LIMIT)
     begun = time.monotonic()
     while True:
@@ -131,8 +137,8 @@ def end_sessions(machine: Machine, account: Account) -> None:
         waited = time.monotonic() - begun
         if waited > _END_LIMIT:
             raise AgentError(
-                "accounts", f"sessions of {account.name} do not end", prop="sessions",
-                hint=f"look at its processes: ps -u {account.name}",
+                "accounts", f"the sessions of the user {account.name} do not end", prop="sessions",
+                hint=f"`ps -u {account.name}` shows the processes of this user",
             )  # fmt: skip
         for number in found if waited > _KILL_AFTER else ():
             with contextlib.suppress(OSError):  # the process has ended by itself
@@ -153,5 +159,8 @@ def _processes(machine: Machine, uid: int) -> list[int]:
 
 
 def is_shell(path: str) -> bool:
-    """Whether a user can log in with this program as shell. nologin(8) and false(1) refuse every login."""
+    """Return whether an account with this program as its shell can log in.
+
+    nologin(8) and false(1) refuse every login.
+    """
     return path.rsplit("/", 1)[-1] not in NO_LOGIN

@@ -1,6 +1,6 @@
-"""The undeclared ways to become root: by sudo, by a group with root's rights, or by root's number.
+"""Finds and removes undeclared ways to become root: sudo, a group with root's rights, or the user number 0.
 
-A host has one such resource. It declares that there are none, and a preview shows each one in a line.
+A host has one such resource, which declares that no such way exists. A preview has a line for each way.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from portcullis.components.users.on_host.accounts import Account, Directory
 
 GROUPS = {
-    # The sudoers of Debian and Ubuntu name the groups sudo and admin. On other systems it is wheel.
+    # The sudoers of Debian and Ubuntu name the groups sudo and admin. Other systems use the group wheel.
     "sudo": "becomes root by sudo",
     "admin": "becomes root by sudo",
     "wheel": "becomes root by sudo",
@@ -44,17 +44,18 @@ GROUPS = {
     # "Mostly equivalent to root access": wiki.debian.org/SystemGroups.
     "disk": "reads and writes raw disks",
 }
-_SHOWN = 120  # characters of a file's rules that are shown
+_SHOWN = 120  # characters of a file's rules in a fact
 _NO_GROUP = "nogroup"
 
 
 @dataclass(frozen=True)
 class _Found(AdministratorsFacts):
-    """Facts that only this half needs.
+    """Facts that only the code on the host needs.
 
     Attributes:
-        login_rule: whether the user that deploys has our sudo rule. A text tells what is there instead.
-        primary_groups: account to the name of its primary group.
+        login_rule: whether the user that deploys has our sudo rule, or a text that describes another file in
+            its place.
+        primary_groups: each account with the name of its primary group.
         second_roots: accounts other than root with root's number.
     """
 
@@ -66,14 +67,14 @@ class _Found(AdministratorsFacts):
 class Administrators(
     Guarded[AdministratorsDesired, _Found], Kind[AdministratorsSpec, AdministratorsDesired, _Found]
 ):
-    """The kind `users.administrators`."""
+    """The agent's code for resources of the kind `users.administrators`."""
 
     spec_type = AdministratorsSpec
     desired_type = AdministratorsDesired
     facts_type = AdministratorsFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Create the kind for a host.
+        """Prepare to read and change the rights of root on a host.
 
         Args:
             machine: the host, with its accounts and the files of sudo.
@@ -83,7 +84,10 @@ class Administrators(
         self._sudoers = machine.etc / "sudoers"
 
     def claims(self, record: Record) -> Claims:
-        """Claim the files that sudo reads: the facts name each undeclared rule in them."""
+        """Claim the files that sudo reads, so that the inventory does not report them.
+
+        This code itself reports each undeclared rule in them.
+        """
         read = (self._sudoers, Path(f"{self._sudoers}.d"), *self._fragments())
         return Claims(paths=tuple(map(str, read)))
 
@@ -129,7 +133,7 @@ class Administrators(
             if status is not None and stat.S_ISLNK(status.st_mode):
                 rules = ["a symbolic link"]  # sudo follows it, but we do not
             if not rules:
-                continue  # also for a folder or pipe, because sudo ignores it
+                continue  # sudo ignores a folder or pipe, too
             if str(path) in ours and text == sudoers.rule_text(path.name[len(sudoers.PREFIX) :]):
                 continue
             if spec.login and spec.login not in spec.users and _is_only_for(spec.login, rules):
@@ -138,7 +142,7 @@ class Administrators(
             yield str(path), "".join(c if c.isprintable() else "?" for c in value)
 
     def _fragments(self) -> list[Path]:
-        """The files that sudo reads in sudoers.d. It ignores names with a dot and names that end with ~."""
+        """The files that sudo reads in sudoers.d. sudo ignores names with a dot and names that end with ~."""
         folder = self._machine.etc / "sudoers.d"
         try:
             names = sorted(os.listdir(folder))  # noqa: PTH208 - names are wanted
@@ -157,7 +161,7 @@ class Administrators(
     def preflight(
         self, desired: AdministratorsDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> AgentError | None:
-        """Refuse to remove a rule that the user that deploys needs, unless our own rule for it exists."""
+        """Refuse to remove a sudo rule of the user that deploys, unless our own rule for this user exists."""
         login = desired.login or "root"
         if login == "root" or facts.login_rule is True:
             return None
@@ -183,11 +187,14 @@ class Administrators(
         return Undo(tuple(files), tuple(commands))
 
     def undo_removal(self, desired: AdministratorsDesired, record: Record, facts: _Found) -> Undo | None:
-        """Return None: a removal only gives rights back, so it can lock nobody out."""
+        """Return None: a removal only gives rights back, and cannot lock anybody out."""
         return None
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        """Keep the undeclared ways from before the first `up`, for a removal. Later ones are drift."""
+        """Record the undeclared ways to become root before the first `up`: a delete restores them.
+
+        Ways that appear later are drift.
+        """
         given = {
             name: list(_restore_command(name, facts)) for name in facts.undeclared if not name.startswith("/")
         }
@@ -219,7 +226,7 @@ class Administrators(
                 accounts.change(self._machine, "userdel", "-f", who, prop="undeclared")
             else:
                 self._leave_group(who, kind.partition(" ")[2])
-        if gone:  # last: visudo would refuse this change while another file is broken
+        if gone:  # this change comes last: visudo would refuse it while another file is broken
             found = sudoers.read(self._sudoers)
             text = sudoers.without(found[0] if found else "", gone)
             sudoers.install(self._machine, self._sudoers, text, work.folder / "before")
@@ -278,12 +285,15 @@ def _primary(known: Directory, gid: int) -> str:
 
 
 def _is_only_for(login: str, rules: list[str]) -> bool:
-    """Whether all rules of a file are for this user."""
+    """Return whether all rules of a file are for this user."""
     return bool(rules) and all(rule.split()[0] == login for rule in rules)
 
 
 def _restore_command(name: str, facts: _Found) -> Argv:
-    """The command that gives back a right that `apply` removes. The password of a second root is lost."""
+    """The command that gives back a right that `apply` removes.
+
+    A second account with root's number comes back without its password.
+    """
     kind, _, who = name.partition(": ")
     if kind == "uid 0":
         account = facts.second_roots[who]

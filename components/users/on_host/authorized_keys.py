@@ -18,12 +18,12 @@ _TYPE = re.compile(r"[a-z0-9][a-z0-9@.-]{2,63}\Z")
 # accepts: a key with such a character in it is still valid.
 _BLANKS = re.compile(r"[ \t]+")
 _IGNORED = str.maketrans("", "", "\r\v\f")
-_COMMENT = 80  # characters of a comment that are shown
+_COMMENT = 80  # characters of a comment in a report
 
 
 @dataclass(frozen=True)
 class Key:
-    """One line with a key that sshd accepts. Two keys with the same `identity` are the same."""
+    """One line with a key that sshd accepts. Two lines with the same `identity` have the same key."""
 
     options: str
     type: str
@@ -32,12 +32,12 @@ class Key:
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """The parts that matter to sshd: all except the comment."""
+        """The parts of the line that matter to sshd: all except the comment."""
         return self.options, self.type, self.blob
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint, as sshd logs it and ``ssh-keygen -l`` prints it."""
+        """The fingerprint of the key, in the form of sshd's log and of ``ssh-keygen -l``."""
         digest = hashlib.sha256(base64.b64decode(self.blob)).digest()
         return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
@@ -50,7 +50,7 @@ class Key:
 
 
 def parse(line: str) -> Key | None:
-    """The key in a line, or None if sshd finds none: in a comment, an empty or an invalid line."""
+    """The key in a line, or None if sshd finds no key: in a comment, an empty line or an invalid line."""
     line = line.partition("\0")[0].strip(" \t\r\n")  # sshd's strings end at a NUL
     if not line or line.startswith("#"):
         return None
@@ -73,8 +73,8 @@ def parse_all(text: str) -> list[Key]:
 def _key(text: str) -> tuple[str, str, str] | None:
     """Type, key and comment, or None if the text does not start with a type and a key.
 
-    The type is taken from the key itself (RFC 4253, 6.6), because sshd also accepts short names of a type:
-    ``ED25519 AAAA…``.
+    The encoded key contains its type (RFC 4253, 6.6). We read the type from there, because sshd also accepts
+    short names of a type: ``ED25519 AAAA…``.
     """
     words = _BLANKS.split(text.strip(" \t"), 2)
     if len(words) < 2:  # noqa: PLR2004 - a type and a key
@@ -92,7 +92,10 @@ def _key(text: str) -> tuple[str, str, str] | None:
 
 
 def _options(line: str) -> tuple[str, str]:
-    """The options of a line, and its rest. The options end at the first space that is not in quotes."""
+    """The options of a line, and the rest of the line.
+
+    The options end at the first space that is not in quotes.
+    """
     quoted, index = False, 0
     while index < len(line) and (quoted or line[index] not in " \t"):
         if line[index] == "\\" and line[index + 1 : index + 2] == '"':
@@ -107,13 +110,14 @@ def read_back(declared: Mapping[str, str], files: Mapping[str, str], first: str)
     """The keys that sshd accepts: a declared key under its label, any other under its fingerprint.
 
     Args:
-        declared: label to line.
+        declared: the declared lines, by label.
         files: path and text of each file that sshd reads.
         first: the path of the file that we write.
 
     Returns:
-        Label or fingerprint to line. A declared key has its declared line, even if the comment in the file is
-        another. The same key in a second file, or with other options, counts as an additional key.
+        The lines of all keys, by label or fingerprint. A declared key has its declared line, even if the file
+        has another comment. The same key in a second file, or with other options, counts as an additional
+        key.
     """
     labels: dict[str, str] = {}
     for label, line in declared.items():
@@ -146,6 +150,6 @@ def _add(found: dict[str, str], name: str, value: str) -> None:
 
 
 def render(keys: Mapping[str, str], resource: str) -> str:
-    """The text of a file with these keys only."""
+    """The text of an authorized_keys file with only these keys."""
     lines = "".join(f"{' '.join(line.split(chr(10)))}\n" for _, line in sorted(keys.items()))
     return HEADER.format(resource=resource) + lines

@@ -1,7 +1,8 @@
-"""The files in which sshd looks for a user's keys: finds, reads and writes them.
+"""Find, read and write the files in which sshd looks for a user's keys.
 
-We write them as root, but the user owns their folder and could replace it with a link. So we open each folder
-by itself, follow no link, and never give the user a file or folder that belongs to somebody else.
+We write these files as root, but the user owns their folder and could replace the folder with a link. So we
+open one folder after the other and follow no link. We never give the user a file or folder that belongs to
+somebody else.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from portcullis.agent.safe_paths import FolderEntry
     from portcullis.components.users.on_host.accounts import Account
 
-LIMIT = 1 << 20  # bytes of a file that are read
+LIMIT = 1 << 20  # bytes that we read of a file
 _TIMEOUT = 30.0
 _DEFAULT = ".ssh/authorized_keys .ssh/authorized_keys2"  # sshd_config(5), AuthorizedKeysFile
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -33,11 +34,12 @@ class State:
     """The files with keys on the host.
 
     Attributes:
-        paths: the files that sshd reads. The first one is the file that we write.
-        texts: path to content of the files that exist.
-        fault: why other users can read or write the files or their folders, or "". `write` corrects that.
-        obstacle: a fault that a person must correct first, or "".
-        keepable: the files of `paths` that we can keep and restore.
+        paths: the files that sshd reads. We write the first file.
+        texts: the content of each existing file, by path.
+        fault: why other users can read or write the files or their folders; "" if they cannot. `write`
+            corrects this fault.
+        obstacle: a fault that a person must correct first; "" if there is none.
+        keepable: the files of `paths` that the agent can save and restore.
     """
 
     paths: tuple[Path, ...]
@@ -53,7 +55,10 @@ class State:
 
 
 def locations(machine: Machine, user: str, uid: int, home: Path) -> list[Path]:
-    """The files that sshd reads for a user, by sshd's configuration. Without sshd: the two default files."""
+    """The files in which sshd looks for a user's keys, as sshd's configuration names them.
+
+    Without sshd, these are the two default files.
+    """
     where = f"user={user},host=localhost,addr=127.0.0.1"
     try:
         done = machine.run(["sshd", "-T", "-C", where], timeout=_TIMEOUT)
@@ -87,7 +92,7 @@ def look(account: Account, files: list[Path]) -> State:
         if text is not None:
             texts[str(path)] = text
     if not files:
-        obstacles.append("sshd's AuthorizedKeysFile is none: it reads no keys")
+        obstacles.append("sshd's AuthorizedKeysFile is none, so sshd reads no keys")
     fault, obstacle = ("; ".join(dict.fromkeys(words)) for words in (faults, obstacles))
     return State(tuple(files), texts, fault, obstacle, tuple(keepable))
 
@@ -108,11 +113,11 @@ def _look_home(account: Account, faults: list[str], obstacles: list[str]) -> Non
         obstacles.append(f"the home {home} belongs to {owner}, not to {account.name}")
     elif status.st_mode & _OTHERS_WRITE:
         # With StrictModes sshd refuses every key of such an account.
-        faults.append(f"{home} can be written by others: mode {paths.mode_text(status.st_mode)}")
+        faults.append(f"{home} has mode {paths.mode_text(status.st_mode)}, so other users can write to it")
 
 
 def _look_folders(account: Account, path: Path, faults: list[str], obstacles: list[str]) -> bool:
-    """Whether each folder between the home and the file is a real folder, or does not exist yet."""
+    """Return whether each folder between the home and the file is a real folder, or does not exist yet."""
     for folder in _below_home(account, path):
         with disk.reading(folder) as place:
             status = place.look()
@@ -177,7 +182,7 @@ def write(account: Account, state: State, text: str) -> None:
         return
     with disk.writing(first, make=True):
         pass
-    disk.write(first, data, mode=0o644)  # sshd reads it as the user
+    disk.write(first, data, mode=0o644)  # sshd reads the file as the user
 
 
 def put_back(account: Account, path: Path, kept: dict[str, object], copy: Path) -> None:
@@ -229,9 +234,10 @@ def _own(account: Account, folder: Path) -> None:
             if status is not None and os.fstat(fd).st_uid != account.uid:
                 raise AgentError(
                     "invalid",
-                    f"{folder} belongs to {paths.user_name(os.fstat(fd).st_uid)}, not to {account.name}",
+                    f"the folder {folder} belongs to {paths.user_name(os.fstat(fd).st_uid)}, not to "
+                    f"{account.name}",
                     prop="keys",
-                    hint="something on the host changes it now; find out what, then run again",
+                    hint=f"find out which program on the host changes {folder}, then run `up` again",
                 )
             disk.give(fd, account.uid, account.gid, 0o700)
         finally:

@@ -1,4 +1,4 @@
-"""The files of sudoers(5), which say who may become root by sudo. A change never leaves them broken."""
+"""The files of sudoers(5), which say who may become root by sudo. A change never leaves broken files."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 
 MODE = 0o440
 PREFIX = "portcullis-"
-LIMIT = 1 << 20  # bytes of a file that are read
+LIMIT = 1 << 20  # bytes that we read of a file
 _TIMEOUT = 30.0
-# A line that starts with # is a comment, with these two exceptions: sudoers(5), "Other special characters".
+# A line that starts with # is a comment, unless it is an include or starts with a user's number (#1000):
+# sudoers(5), "Other special characters".
 _NO_COMMENT = re.compile(r"#(include(dir)?\s|-?[0-9])")
 _SHIPPED = frozenset(
     {
-        # Debian 12 and 13, Ubuntu 22.04 and 24.04: /etc/sudoers of their package sudo.
+        # The lines of /etc/sudoers in the package sudo of Debian 12 and 13, and of Ubuntu 22.04 and 24.04.
         "Defaults env_reset",
         "Defaults mail_badpass",
         'Defaults secure_path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"',
         'Defaults secure_path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"',
         "Defaults use_pty",
         "root ALL=(ALL:ALL) ALL",
-        "%sudo ALL=(ALL:ALL) ALL",  # each member of this group gets a line of its own
-        "%admin ALL=(ALL) ALL",  # the same
+        "%sudo ALL=(ALL:ALL) ALL",  # the facts have an entry for each member of this group
+        "%admin ALL=(ALL) ALL",  # the facts have an entry for each member of this group
         "@includedir /etc/sudoers.d",
         "#includedir /etc/sudoers.d",
     }
@@ -46,7 +47,7 @@ def rule_path(machine: Machine, user: str) -> Path:
 
 
 def rule_text(user: str) -> str:
-    """The content of that file: sudo without a password, because the account has none."""
+    """The content of the file at `rule_path`. The account has no password, so sudo asks for none."""
     return (
         f'# Written by Portcullis for User "{user}" with sudo. The next `pulumi up` undoes an edit by hand.\n'
         "# The account has no password, so sudo must not ask for one.\n"
@@ -55,7 +56,10 @@ def rule_text(user: str) -> str:
 
 
 def rule_state(machine: Machine, user: str) -> bool | str:
-    """True if the file is as we write it, False if it does not exist. A text tells what is there instead."""
+    """True if the file is as we write it, False if it does not exist.
+
+    If the file has other content, the result is a text that describes it.
+    """
     path = rule_path(machine, user)
     found = read(path)
     if found is None:
@@ -72,7 +76,10 @@ def rule_state(machine: Machine, user: str) -> bool | str:
 
 
 def read(path: Path) -> tuple[str, os.stat_result] | None:
-    """Text and status of a file, or None if it does not exist. The text is "" if it is not a regular file."""
+    """Text and status of a file, or None if it does not exist.
+
+    The text is "" for a path that is not a regular file.
+    """
     with disk.reading(path) as place:
         status = place.look()
         if status is None:
@@ -89,14 +96,14 @@ def read(path: Path) -> tuple[str, os.stat_result] | None:
 def lines(text: str) -> list[str]:
     """The rules, defaults and includes of a text, without comments.
 
-    Continued lines are joined, and several spaces become one.
+    A rule may have continuation lines. In the result, each rule is one line, with single spaces.
     """
     joined = (" ".join(re.sub(r"\\\r?\n", " ", unit).split()) for unit in _units(text))
     return [line for line in joined if line and not _is_comment(line)]
 
 
 def _units(text: str) -> list[str]:
-    """The text in pieces: each a line with the lines that continue it. A comment cannot be continued."""
+    """The text in pieces: each piece is a line with its continuation lines. A comment has no continuation."""
     units: list[str] = []
     going_on = False
     for line in text.splitlines(keepends=True):
@@ -113,7 +120,7 @@ def _is_comment(line: str) -> bool:
 
 
 def is_shipped(line: str) -> bool:
-    """Whether this line is in the /etc/sudoers that the system ships."""
+    """Return whether this line is in the /etc/sudoers that the system ships."""
     return line in _SHIPPED
 
 
@@ -123,12 +130,14 @@ def without(text: str, unwanted: set[str]) -> str:
 
 
 def install(machine: Machine, path: Path, text: str, before: Path) -> None:
-    """Write one file. visudo tests it alone and with the others; the former file is back if a test fails.
+    """Write one file. visudo tests the file alone and with the other files.
+
+    If a test fails, restore the former file.
 
     Args:
         machine: the host.
         path: /etc/sudoers, or a file in /etc/sudoers.d.
-        text: its content.
+        text: the content of the file.
         before: path for a copy of the former file during the change.
 
     Raises:
@@ -143,7 +152,7 @@ def install(machine: Machine, path: Path, text: str, before: Path) -> None:
 
 
 def take_away(machine: Machine, path: Path, before: Path) -> None:
-    """Remove a file. If the other files are invalid without it, it is restored. Raises `AgentError`."""
+    """Remove a file, but restore it if the other files are invalid without it. Raises `AgentError`."""
     _change(machine, path, lambda: paths.remove_file(path), before)
 
 
@@ -152,7 +161,8 @@ def _change(machine: Machine, path: Path, change: Callable[[], None], before: Pa
     kept = paths.keep(path, before)
     try:
         change()
-        if was_good:  # otherwise another file has a fault, and we may be about to remove that file
+        # If the files were invalid before, another file has a fault, and we may be about to remove that file.
+        if was_good:
             try:
                 _check(machine)
             except AgentError:
@@ -184,13 +194,13 @@ def _check(machine: Machine, path: Path | None = None) -> None:
             "invalid",
             "sudo is not installed on the host",
             prop="sudo",
-            hint="declare Packages with sudo, and depend on it",
+            hint="add a `Packages` resource with sudo to the `depends_on` of this resource",
         ) from None
     if done.code:
         raise AgentError(
             "test-failed",
-            f"visudo refuses {path or '/etc/sudoers together with /etc/sudoers.d'}",
+            f"visudo refuses the file {path or '/etc/sudoers together with /etc/sudoers.d'}",
             prop="sudo",
-            hint="the files are as they were before",
+            hint="the files of sudo on the host are as they were before",
             detail=done.text,
         )

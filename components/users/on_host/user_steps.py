@@ -1,4 +1,4 @@
-"""Plans the steps from the facts of a user to the declared user. Pure functions."""
+"""Pure functions that plan the steps from the facts of a user to the declared user."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def _by_name(prop: str, desired: Mapping[str, str], live: Mapping[str, str], act
 
 
 def _short(value: str | None) -> str:
-    """A value, or the end of a long key: the comment is there."""
+    """A value, or the end of a long key, which contains the comment."""
     return "absent" if value is None else value if len(value) <= _SHOWN else f"…{value[-_SHOWN:]}"
 
 
 def can_lock_out(step: Step) -> bool:
-    """Whether a step could lock out somebody who can log in now."""
+    """Return whether a step could lock out somebody who can log in now."""
     if step.prop.startswith(("keys.", "groups.")):
         return step.have != "absent"
     return step.prop in ("key_files", "password", "shell") or (step.prop == "sudo" and step.want == "False")

@@ -39,25 +39,26 @@ _FINGERPRINT = "SHA256:"
 _OLD = "from before the keys changed"
 _ENDING = "ending"
 _MADE = "made"
-# Runs a command only if the file exists that we write after useradd. If somebody else creates the account
-# after our read, useradd fails: then the undo must not delete their account.
+# This shell command runs another command only if the file exists that we write after useradd. If somebody
+# else creates the account after our read, useradd fails, and the undo must not delete that account.
 _IF_MADE = '[ ! -e "$0" ] || exec "$@"'
-_END_LIMIT = 10.0  # seconds until the sessions of a removed user must have ended
-_NUMBERS = range(1000, 60000)  # numbers for people, by login.defs of Debian and Ubuntu
+_END_LIMIT = 10.0  # seconds in which the sessions of a removed user must end
+_NUMBERS = range(1000, 60000)  # user numbers for people, by login.defs of Debian and Ubuntu
 
 
 @dataclass(frozen=True)
 class _Found(UserFacts):
-    """Facts that only this half needs.
+    """Facts that only the code on the host needs.
 
     Attributes:
         uid: the account's number; -1 without an account.
         login_shell: the account's shell, managed or not.
-        member_of: its supplementary groups, managed or not.
+        member_of: the account's supplementary groups, managed or not.
         let_in: the keys that sshd accepts, without options and comments.
-        keepable: the files with keys that we can keep and restore.
-        obstacle: a fault that a person must correct first, or "".
-        home_uid: the number that owns the home of a former account of this name. None without such a home.
+        keepable: the files with keys that the agent can save and restore.
+        obstacle: a fault that a person must correct first; "" if there is none.
+        home_uid: the number of the owner of a home that a former account of this name left; None without such
+            a home.
     """
 
     uid: int = -1
@@ -70,14 +71,17 @@ class _Found(UserFacts):
 
 
 class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
-    """The kind `users.users`."""
+    """The agent's code for resources of the kind `users.users`."""
 
     spec_type = UserSpec
     desired_type = UserDesired
     facts_type = UserFacts
 
     def claims(self, record: Record) -> Claims:
-        """Claim the home and the files that a read covers: the keys and the sudo rule."""
+        """Claim the home and the files with keys and the sudo rule.
+
+        The inventory then does not report them.
+        """
         home = Path("/root") if record.id == _ROOT else self._machine.homes / record.id
         mine = (home, home / ".ssh", home / ".ssh" / "authorized_keys")
         rule = sudoers.rule_path(self._machine, record.id)
@@ -120,7 +124,10 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         )
 
     def _former_home(self, name: str, known: Directory) -> _Found:
-        """Look for the home of a former account of this name. A new account takes over its number."""
+        """Look for the home of a former account of this name.
+
+        A new account gets the number of the home's owner.
+        """
         home = self._machine.homes / name
         with disk.reading(home) as place:
             status = place.look()
@@ -137,14 +144,16 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
     def obstacle(self, desired: UserDesired, facts: _Found) -> AgentError | None:
         if facts.obstacle and (desired.keys or not facts.exists):
             return AgentError(
-                "invalid", facts.obstacle, prop="keys", hint="correct that on the host, then run again"
+                "invalid", facts.obstacle, prop="keys", hint="correct this on the host, then run `up` again"
             )
         return None
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """Whether nobody uses the account. A key counts as use: somebody logs in with it, perhaps we.
+        """Return whether nobody uses the account.
 
-        For root: whether each undeclared key is a declared key of another user, as the first key usually is.
+        A key counts as use, because somebody logs in with this key, perhaps Portcullis itself. For root,
+        return whether each undeclared key is also a declared key of another user. Usually, the key of the
+        first login is such a key.
         """
         if item == _ROOT:
             others = [line for name, line in facts.keys.items() if name.startswith(_FINGERPRINT)]
@@ -159,7 +168,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         )
 
     def _declared_keys(self) -> set[str]:
-        """The declared keys of all users that are deployed on this host."""
+        """The keys of all users that resources declare on this host."""
         lines = [
             line
             for record in self._store.all()
@@ -169,7 +178,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         return {key.blob for key in map(authorized_keys.parse, lines) if key}
 
     def keep_instead(self, item: str) -> str:
-        return f"declare it under `keys` of the user {item} to keep it, or "
+        return f"declare the key under `keys` of the user {item} to keep it, or "
 
     def preflight(
         self, desired: UserDesired, facts: _Found, steps: list[Step], peer: Peer | None
@@ -180,16 +189,16 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
             return None
         prop = why = ""
         if not desired.keys:
-            prop, why = "keys", "it would have no key any more"
+            prop, why = "keys", "this user would have no key any more"
         elif desired.shell and not accounts.is_shell(desired.shell):
             prop, why = "shell", f"{desired.shell} refuses every login"
         elif desired.sudo is False and facts.uid != 0:
             if any(step.prop in ("sudo", "user") for step in steps):
-                prop, why = "sudo", "it could not become root any more"
+                prop, why = "sudo", "this user could not become root any more"
         elif any("symbolic link" in step.have for step in steps if step.prop == "key_files"):
             prop, why = (
                 "key_files",
-                f"{facts.key_files}: an undo could not restore it, so replace it yourself",
+                f"{facts.key_files}: an undo could not restore that link, so replace the link yourself",
             )
         if not why:
             return None
@@ -199,13 +208,16 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         )  # fmt: skip
 
     def undo(self, desired: UserDesired, facts: _Found, steps: list[Step]) -> Undo | None:
-        """Return the undo. A change that only gives access needs none, except for the user that deploys."""
+        """Return the undo.
+
+        A change that only gives access needs no undo, except for the user that deploys.
+        """
         name = desired.user
         if desired.login != name and not any(map(user_steps.can_lock_out, steps)):
             return None
         rule = str(sudoers.rule_path(self._machine, name))
         if not facts.exists:
-            # -f: the user may have processes from the login that confirms. A home from before is kept.
+            # -f: the user may have processes from the login that confirms. A home from before stays.
             home = [] if facts.home_uid is not None else ["-r"]
             note = str(self._store.folder("users.users", name) / _MADE)
             return Undo((rule,), (("sh", "-c", _IF_MADE, note, "userdel", "-f", *home, name),))
@@ -267,7 +279,8 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
             for step in steps
         )
         if ending:
-            # Record this before the keys change: after an interrupted deploy the next one ends the sessions.
+            # Record this before the keys change: after an interrupted deploy, the next deploy ends the
+            # sessions.
             work.record.extra[_ENDING] = True
             work.save()
         if any(step.action == "keys" for step in steps):
@@ -295,12 +308,13 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
                 how = "-d" if step.want == "absent" else "-a"
                 group = step.prop.partition(".")[2]
                 if group not in accounts.read(self._machine).groups:
-                    # If a package such as docker.io needs this group later, it uses the existing one.
+                    # If a package such as docker.io needs this group later, the package uses the existing
+                    # group.
                     accounts.change(self._machine, "groupadd", "--system", group, prop="groups")
                 accounts.change(self._machine, "gpasswd", how, name, group, prop="groups")
 
     def _create(self, desired: UserDesired, note: Path) -> None:
-        """Create the account, and then the file `note`: it tells the undo that we created the account."""
+        """Create the account, and then the file `note`, which tells the undo that we created the account."""
         paths.remove_file(note)
         name = desired.user
         known = accounts.read(self._machine)
@@ -311,7 +325,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         _must_exist(shell)
         options = [
             "--create-home", f"--home-dir={self._machine.homes / name}", f"--shell={shell}",
-            # The default would be `!`. sshd without PAM treats such an account as locked.
+            # The default would be `!`. sshd without PAM treats an account with `!` as locked.
             "--password=*",
         ]  # fmt: skip
         if desired.system:
@@ -323,9 +337,10 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         disk.write(note, b"", mode=0o600)
 
     def _number_of_its_own(self, known: Directory) -> int | None:
-        """A free number if useradd could choose one that owns a home without an account, else None.
+        """Return a free number for a new account, or None if useradd may choose the number.
 
-        With the number of such a home the new user would own the files of a former user.
+        useradd could choose the number of a former user whose home still exists. A new user with that number
+        would own the files of the former user.
         """
         taken = {account.uid for account in known.accounts.values()}
         owners = {path.lstat().st_uid for path in self._machine.homes.glob("*")}
@@ -355,7 +370,10 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
         accounts.change(self._machine, "usermod", "-L", name, prop="password")
 
     def remove(self, desired: UserDesired, record: Record, folder: Path) -> str:
-        """Restore the access from before. The home is kept, and so is the user that deploys."""
+        """Restore the access that the user had before the first `up`.
+
+        The home stays, and so does the user that deploys.
+        """
         name = record.id
         account = accounts.read(self._machine).accounts.get(name)
         if account is not None and _keeps_login_user(desired, record):
@@ -398,7 +416,7 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
                 accounts.change(self._machine, "gpasswd", how, name, group)
 
     def _delete(self, name: str) -> None:
-        """Delete the account, but not its home (no -r): the files of a person are not ours to delete."""
+        """Delete the account, but not its home (no -r), because we do not delete the files of a person."""
         self._machine.run(["loginctl", "terminate-user", name], timeout=_END_LIMIT)
         deadline = time.monotonic() + _END_LIMIT
         while True:
@@ -411,12 +429,12 @@ class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):
 
 
 def _may_end_sessions(desired: UserDesired) -> bool:
-    """Whether we may end sessions of the account. We never end those of the user that deploys."""
+    """Return whether we may end sessions of the account. We never end sessions of the user that deploys."""
     return desired.sessions is not None and desired.login != desired.user
 
 
 def _keeps_login_user(desired: UserDesired, record: Record) -> bool:
-    """Whether this is the user that deploys, and its former keys would not let it in.
+    """Return whether this is the user that deploys, and the former keys would not let this user in.
 
     A destroy removes other resources after this one, and still logs in as this user.
     """
@@ -432,6 +450,6 @@ def _deletes_account(desired: UserDesired, record: Record) -> bool:
 def _must_exist(shell: str) -> None:
     if not Path(shell).exists():
         raise AgentError(
-            "invalid", f"{shell} does not exist on the host", prop="shell",
-            hint="depend on the package that provides it",
+            "invalid", f"the shell {shell} does not exist on the host", prop="shell",
+            hint="add the package that provides this shell to the `depends_on` of the user",
         )  # fmt: skip

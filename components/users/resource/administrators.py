@@ -34,23 +34,30 @@ class AdministratorsProvider(GuardedProvider):
     sets = MappingProxyType({"users": DECLARED, "files": DECLARED})
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Keep the declared users and files."""
+        """Keep `users` and `files` as declared. The declared value of `undeclared` is empty."""
         inputs.inputs["users"] = inputs.news.get("users") or {}
         inputs.inputs["files"] = inputs.news.get("files") or {}
-        # A read returns the undeclared ways to become root here.
+        # A refresh reads back the undeclared ways to become root.
         inputs.inputs["undeclared"] = {}
 
     def absent_inputs(self) -> Props:
-        """Return no undeclared way. A read always has an answer, so this is never used."""
+        """Return an empty map of undeclared ways.
+
+        The provider never calls this method, because a read always has an answer.
+        """
         return {"undeclared": {}}
 
     def login(self, props: Props) -> Login:
-        """Return a login as the declared user. A login as another user, at first contact, proves nothing."""
+        """Return a login as the declared user.
+
+        At the first deploy, Portcullis logs in as the user of the setting `bootstrap`. That login does not
+        show whether the declared user can log in.
+        """
         del props
         return Login(declared=True)
 
     def subject(self, change: Change) -> str:
-        """Return the common name for the lines."""
+        """Return the subject of this resource's lines in a report."""
         return "administrators"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
@@ -65,18 +72,20 @@ class AdministratorsProvider(GuardedProvider):
                 topic=key,
             )
             if key.startswith(("group ", "uid "))
-            else Line(key, f"may make root: {live}", "up removes it", Severity.OPEN, at=("undeclared", key))
+            else Line(
+                key, f"gives root rights: {live}", "up removes it", Severity.OPEN, at=("undeclared", key)
+            )
             for key, live, _ in change.entries("undeclared")
         ]
         return with_rest(change, subject, found)
 
 
 class Administrators(HostResource):
-    """Who may become root on a host: only root and the users that are declared here. A host has one.
+    """The declaration that only root and the declared users may become root. A host has one such resource.
 
-    A preview shows every other way to become root: a member of a group with root's rights (sudo, docker, …),
-    a file in /etc/sudoers.d, a rule in /etc/sudoers, an account with root's number. `up` removes all of them,
-    but never the rights of the user that deploys.
+    A preview shows every other way to become root. Such a way is a member of a group with root's rights (such
+    as sudo or docker), a sudo rule, or another account with root's number. `up` removes all these ways, but
+    never the rights of the user that deploys.
     """
 
     undeclared: pulumi.Output[Mapping[str, str]]
@@ -91,14 +100,17 @@ class Administrators(HostResource):
         adopt: bool | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare that nobody else may become root. Depend on the users, so that they exist first.
+        """Declare that only these users may become root.
+
+        Add the `User` resources to `depends_on`, so that the users exist first.
 
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            users: names of the users who may become root: a `User` with sudo, or in such a group.
+            users: names of the users who may become root: each `User` with sudo, or in a group with root's
+                rights.
             files: paths below /etc/sudoers.d that other resources manage.
-            adopt: let the first `up` remove undeclared ways to become root. They come back on delete.
+            adopt: let the first `up` remove undeclared ways to become root. A delete restores these ways.
             opts: resource options.
         """
         super().__init__(

@@ -1,4 +1,4 @@
-"""A user on a host: its keys, groups and shell, and whether it may become root."""
+"""A user on a host: its keys, its groups, its shell, and its right to become root."""
 
 from __future__ import annotations
 
@@ -66,18 +66,18 @@ class UserProvider(GuardedProvider):
         inputs.one_of("on_delete", "keep", "remove")
         if user == _ROOT:
             if inputs.news.get("sudo") is not None:
-                inputs.fail("sudo", "root needs no sudo; leave it out")
+                inputs.fail("sudo", "root needs no sudo; remove this argument")
             if inputs.news.get("on_delete") == "remove":
                 inputs.fail("on_delete", "root cannot be removed")
         else:
-            # A read returns "set" here if somebody gives the account a password.
+            # A refresh reads back "set" if somebody gives the account a password.
             inputs.inputs["password"] = NO_PASSWORD
         if inputs.news.get("sessions"):
             if user == _ROOT:
                 inputs.fail("end_sessions", "must not be set for root: `up` would end its own session")
-            # A read returns another value here while sessions of a removed key are open.
+            # A refresh reads back another value while sessions of a removed key are open.
             inputs.inputs["sessions"] = CURRENT
-        # A read returns the fault here if other users can read or write the files.
+        # A refresh reads back the fault if other users can read or write the files.
         inputs.inputs["key_files"] = PRIVATE
 
     def absent_inputs(self) -> Props:
@@ -85,7 +85,11 @@ class UserProvider(GuardedProvider):
         return {"keys": {}, "key_files": ABSENT}
 
     def login(self, props: Props) -> Login:
-        """Return a login as the declared user. A login as another user, at first contact, proves nothing."""
+        """Return a login as the declared user.
+
+        At the first deploy, Portcullis logs in as the user of the setting `bootstrap`. That login does not
+        show whether the declared user can log in.
+        """
         del props
         return Login(declared=True)
 
@@ -110,7 +114,11 @@ class UserProvider(GuardedProvider):
         for group, live, _ in change.entries("groups"):
             at = ("groups", group)
             severity = Severity.OPEN if live and change.by_hand(at) else Severity.COSMETIC
-            what, remedy = (f"in group {group}", "up takes it out") if live else (f"not in group {group}", "")
+            what, remedy = (
+                (f"in group {group}", "up removes it from the group")
+                if live
+                else (f"not in group {group}", "")
+            )
             found.append(Line(subject, what, remedy, severity, at=at, topic=f"group {group}: {subject}"))
         for name, what in (
             ("password", "can log in with a password"),
@@ -127,7 +135,7 @@ class UserProvider(GuardedProvider):
 
 
 def _described(label: str, line: str) -> str:
-    """Return the comment of an undeclared key, and the path of its file if that is not our own file."""
+    """Return the comment of an undeclared key, and the path of its file unless this is our own file."""
     line, _, place = line.partition(" (in /")
     key = parse(line)
     comment = f', "{key.comment}"' if key and key.comment and label == key.fingerprint else ""
@@ -162,11 +170,13 @@ def _keys(inputs: Normaliser) -> None:
 
 
 class User(HostResource):
-    """An account on a host, new or existing. People and machines log in with a key, never with a password.
+    """An account on a host, new or existing.
 
-    A read returns every key that sshd accepts for the account, from all files that sshd reads. A preview
+    People and machines log in with a key, and never with a password.
+
+    A refresh reads every key that sshd accepts for the account, from all files that sshd reads. A preview
     shows an undeclared key by its fingerprint, and `up` removes it. A change that could lock out the user
-    that deploys is kept only after a new login.
+    that deploys stays only after a new login has worked.
     """
 
     user: pulumi.Output[str]
@@ -193,19 +203,22 @@ class User(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            user: the account's name. For root only the keys are managed, unless more is declared.
-            keys: label to public key: a line of authorized_keys, with its options if it has any.
-            sudo: whether the user may become root without a password. None: not managed.
-            shell: login shell. None: not managed; a new account gets /bin/bash.
-            groups: all supplementary groups of the user. None: not managed. A missing group is created; a
-                package that needs it later uses it.
-            system: give a new account a number of the system's range.
+            user: the account's name. For root, `up` manages only the keys, unless you declare other
+                properties.
+            keys: the public keys, by label, each a line of authorized_keys, with its options if it has any.
+            sudo: whether the user may become root without a password. With None, `up` does not manage sudo.
+            shell: login shell. With None, `up` does not manage the shell, and a new account gets /bin/bash.
+            groups: all supplementary groups of the user. With None, `up` does not manage the groups. `up`
+                creates a missing group, and a package that needs the group later uses it.
+            system: give a new account a number from the range for system accounts.
             end_sessions: end every process of the account when a key is removed or changed, and when this
-                resource is deleted. Without it open sessions stay, because sshd checks a key only at login.
-                Use it for accounts that run no programs of their own.
+                resource is deleted. Otherwise open sessions stay, because sshd checks a key only at login.
+                Set this argument for accounts that run no programs of their own.
             on_delete: what happens to an account that we created. "remove" removes the account, but never its
-                home. Its keys and its sudo rule are removed in any case. The user that deploys is kept.
-            adopt: take over an account whose keys or shell differ. The former values come back on delete.
+                home. A delete always removes the keys and the sudo rule. The account of the user that deploys
+                is never removed.
+            adopt: let the first `up` change an existing account whose keys or shell differ. A delete restores
+                the former values.
             opts: resource options.
         """
         if user == _ROOT:

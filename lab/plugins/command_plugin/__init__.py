@@ -1,1 +1,1 @@
-"""The command stand-in."""
+"""The stand-in for the command plugin."""

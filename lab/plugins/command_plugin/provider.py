@@ -1,4 +1,7 @@
-"""The command provider: 1.2.1's behaviour. There is no Read of its own: a refresh echoes what is stored."""
+"""The command provider.
+
+The stand-in behaves like version 1.2.1 of the command plugin. A refresh returns the stored state.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _SHOWN = {"stdout": ("stdout",), "stderr": ("stderr",), "stdoutAndStderr": ("std
 
 
 class CommandPlugin:
-    """See Plugin."""
+    """The command provider. `Plugin` describes its methods."""
 
     package = "command"
     version = "1.2.1"
@@ -45,19 +48,19 @@ class CommandPlugin:
     }
 
     def __init__(self, log: Log) -> None:
-        """Lines of commands are shown by `log`."""
+        """Store the function that shows the output of commands."""
         self._log = log
 
     def check_config(self, news: Properties) -> tuple[Properties, list[Problem]]:
-        """It has no settings but its version; its framework adds its own."""
+        """Check the settings of the provider, and add the version of Pulumi's provider framework to them."""
         inputs, problems = Checker(self.package, marks_defaults=False).check(_PROVIDER, news)
         return inputs | {_FRAMEWORK: "v1.5.0"}, problems
 
     def configure(self, args: Properties) -> None:
-        """Nothing to remember."""
+        """Do nothing, because the provider has no settings."""
 
     def check(self, target: Target, olds: Properties, news: Properties) -> tuple[Properties, list[Problem]]:
-        """Checked inputs; secrets stay secrets."""
+        """Return the checked inputs. Secret inputs stay secret."""
         del olds
         self._refuse_others(target)
         marked = {key for key, value in news.items() if is_secret(value)}
@@ -68,7 +71,10 @@ class CommandPlugin:
         return {key: secret(value) if key in marked else value for key, value in inputs.items()}, problems
 
     def diff(self, target: Target, olds: Properties, news: Properties) -> Answer:
-        """Any changed input runs `update`; what replaces is said by the program's SDK (triggers)."""
+        """Return the changed inputs of a command. If an input has changed, `update` runs.
+
+        The SDK itself declares that changed triggers replace the command.
+        """
         self._refuse_others(target)
         found: list[Difference] = []
         for key, known in sorted(schema.LOCAL.items()):
@@ -77,7 +83,7 @@ class CommandPlugin:
         return Answer(found)
 
     def create(self, target: Target, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
-        """Run `create`."""
+        """Run the command `create`."""
         self._refuse_others(target)
         if preview:
             return "", inputs | {"stdout": UNKNOWN, "stderr": UNKNOWN}
@@ -85,30 +91,33 @@ class CommandPlugin:
         return f"{target.name}{secrets.token_hex(4)}", inputs | outputs
 
     def read(self, target: Target, state: Properties, inputs: Properties) -> Found | None:
-        """What is stored."""
+        """Return the stored state."""
         self._refuse_others(target)
         return Found(target.id, state, inputs)
 
     def update(self, target: Target, olds: Properties, news: Properties, *, preview: bool) -> Properties:
-        """Run `update`, or `create` where there is none."""
+        """Run the command `update`, or `create` if `update` is not set."""
         self._refuse_others(target)
         if preview:
             return news | {"stdout": UNKNOWN, "stderr": UNKNOWN}
         return news | self._run(target, news, "update" if news.get("update") else "create", olds)
 
     def delete(self, target: Target, state: Properties) -> None:
-        """Run `delete`, where there is one."""
+        """Run the command `delete`, if it is set."""
         self._refuse_others(target)
         if state.get("delete"):
             self._run(target, state, "delete", state)
 
     def close(self) -> None:
-        """End what still runs."""
+        """End all running commands."""
         end_all()
 
     def _refuse_others(self, target: Target) -> None:
         if target.type != _LOCAL:
-            raise NotCoveredError(self.package, f"resources of type {target.type} ({target.name})")
+            raise NotCoveredError(
+                self.package,
+                f"the lab's stand-in does not support resources of type {target.type} ({target.name})",
+            )
 
     def _run(self, target: Target, given: Properties, which: str, before: Properties) -> Properties:
         inputs = reveal(given)
@@ -154,7 +163,7 @@ def _run_local(
 
 
 def _compare(old: Any, new: Any, path: str) -> Iterator[Difference]:
-    """Differences to the leaves, as Pulumi's Go provider framework finds them."""
+    """Yield the differences down to single values, like Pulumi's Go provider framework."""
     if old == new:
         return
     if isinstance(old, dict) and isinstance(new, dict):
@@ -171,5 +180,5 @@ def _compare(old: Any, new: Any, path: str) -> Iterator[Difference]:
 
 
 def plugin(log: Log) -> Plugin:
-    """The stand-in, with where it may show lines."""
+    """Return the stand-in for the command plugin. The stand-in shows messages to the user with `log`."""
     return CommandPlugin(log)

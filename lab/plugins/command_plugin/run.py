@@ -1,4 +1,4 @@
-"""Runs a command and keeps what it says."""
+"""Runs a command and keeps its output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _PIECE = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command left: its status and output; `both` is the two outputs as they came."""
+    """The status and the output of a command.
+
+    `both` has standard output and standard error in the order of their arrival.
+    """
 
     status: int
     stdout: str
@@ -39,10 +42,10 @@ def run(
     environment: Mapping[str, str] | None = None,
     folder: str | None = None,
 ) -> Outcome:
-    """Run it to its end. `show` gets every line as it comes, with "stdout" or "stderr".
+    """Run a command to its end. `show` gets each line when it comes, with "stdout" or "stderr".
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the command cannot be started.
     """
     process = subprocess.Popen(
         argv,
@@ -51,7 +54,7 @@ def run(
         stderr=subprocess.PIPE,
         env={**os.environ, **environment} if environment else None,
         cwd=folder,
-        start_new_session=True,  # so that its children can be ended with it
+        start_new_session=True,  # a session of its own, so that the command's children can be ended with it
     )
     with _lock:
         _running.add(process)
@@ -69,11 +72,11 @@ def run(
 def _feed(process: subprocess.Popen[bytes], content: bytes) -> None:
     if process.stdin is not None:
         with contextlib.suppress(BrokenPipeError), process.stdin as stream:
-            stream.write(content)  # the command need not read all of it
+            stream.write(content)  # the command may end before it has read all of its input
 
 
 def _collect(process: subprocess.Popen[bytes], show: Callable[[str, str], None]) -> Outcome:
-    """Read both outputs in one loop, stdout first when both have something, to keep their order."""
+    """Read both outputs in one loop, to keep their order. If both have data, read stdout first."""
     names = ("stdout", "stderr")
     parts: dict[str, list[bytes]] = {name: [] for name in names}
     rest = dict.fromkeys(names, b"")
@@ -98,7 +101,7 @@ def _collect(process: subprocess.Popen[bytes], show: Callable[[str, str], None])
 
 
 def end_all() -> None:
-    """End what still runs, with its children."""
+    """End all running commands with their children."""
     with _lock:
         processes = list(_running)
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -113,7 +116,7 @@ def end_all() -> None:
 
 
 def quoted(command: str) -> str:
-    """The command as Go's %q writes it."""
+    """Quote the command like Go's %q."""
     return json.dumps(command, ensure_ascii=False)
 
 

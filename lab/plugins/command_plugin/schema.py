@@ -1,4 +1,7 @@
-"""The properties of pulumi-command 1.2.1's local.Command; what only the official plugin does is refused."""
+"""The properties of pulumi-command 1.2.1's local.Command.
+
+The stand-in refuses properties that only the official plugin supports.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from lab.plugins.fields import Field, flag, mapping, official_only, text, texts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ANYTHING = Field("list")  # triggers hold values of any type
+_ANYTHING = Field("list")  # triggers are values of any type
 
 LOCAL: Mapping[str, Field] = {
     "addPreviousOutputInEnv": flag(),

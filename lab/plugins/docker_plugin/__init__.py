@@ -1,1 +1,1 @@
-"""The docker stand-in."""
+"""The stand-in for the docker plugin."""

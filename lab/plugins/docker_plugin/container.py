@@ -1,4 +1,4 @@
-"""docker:index/container:Container."""
+"""The resource docker:index/container:Container."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class ContainerActions:
     """Creates, reads, updates and removes containers."""
 
     def create(self, engine: Engine, inputs: Properties) -> tuple[str, Properties]:
-        """Create, join the networks, start, and wait for the health check when asked to.
+        """Create a container, join the networks, start it, and wait for the health check if `wait` is set.
 
         Raises:
-            PluginError: nothing was made.
-            PartlyCreatedError: the container is there, but a later step failed.
+            PluginError: nothing was created.
+            PartlyCreatedError: the container exists, but a later step failed.
         """
         image = inputs["image"]
         try:
@@ -84,7 +84,10 @@ class ContainerActions:
 
     @staticmethod
     def _see_early_end(engine: Engine, id_: str) -> None:
-        """Give a container that ends at once the time to; the official plugin is slow enough without."""
+        """Wait a moment, because a container may end at once.
+
+        The official plugin takes so long that it notices such an early end.
+        """
         end = time.monotonic() + _EARLY_END_SECONDS
         while time.monotonic() < end:
             with daemon_errors():
@@ -112,7 +115,10 @@ class ContainerActions:
             time.sleep(_HEALTH_POLL_SECONDS)
 
     def read(self, engine: Engine, id_: str, stored: Properties) -> tuple[str, Properties] | None:
-        """What is there now. A stopped container that must run reads as one that need not: drift."""
+        """Read the facts of the container.
+
+        If it must run but is stopped, `mustRun` is false, which shows as drift.
+        """
         try:
             with daemon_errors():
                 found: dict[str, Any] = engine.client.inspect_container(id_)
@@ -123,7 +129,7 @@ class ContainerActions:
         return id_, facts(found, stored)
 
     def update(self, engine: Engine, id_: str, stored: Properties, inputs: Properties) -> None:
-        """Start it if stopped, change its limits. Else it needs a new one or, as officially, does nothing."""
+        """Start a stopped container, or change its limits. Like the official plugin, ignore other changes."""
         after = planned(CONTAINER, inputs)
         if after["mustRun"] and not stored.get("mustRun") and after["start"]:
             with daemon_errors("Unable to start container", after=_Failed):
@@ -146,7 +152,10 @@ class ContainerActions:
                 )
 
     def delete(self, engine: Engine, id_: str, stored: Properties) -> None:
-        """Stop it, giving it the grace that was set (none otherwise, as officially), and remove it."""
+        """Stop the container and remove it.
+
+        Like the official plugin, give the container no time to stop unless the program sets a time.
+        """
         self._ignoring_gone(
             f"Error stopping container {id_}",
             lambda: engine.client.stop(id_, timeout=stored.get("destroyGraceSeconds") or 0),
@@ -167,7 +176,7 @@ class ContainerActions:
 
 
 class _Failed(ResourceError):
-    """An error at a container that exists, as Terraform's SDK lists it."""
+    """An error about an existing container, in the form in which Terraform's SDK lists errors."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_error(message))

@@ -1,4 +1,4 @@
-"""A container's inputs as Docker's API wants them."""
+"""Turns the inputs of a container into the form of Docker's API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NANO = 10**9
 
 
 def create_body(inputs: Properties) -> dict[str, Any]:
-    """The body of POST /containers/create."""
+    """Return the body of POST /containers/create."""
     get = inputs.get
     body: dict[str, Any] = {
         "Image": inputs["image"],
@@ -88,7 +88,7 @@ def _host_config(inputs: Properties) -> dict[str, Any]:
     }
     options = get("securityOpts") or []
     config["SecurityOpt"] = [option for option in options if option != "systempaths=unconfined"]
-    if "systempaths=unconfined" in options:  # the client's to resolve, not the engine's
+    if "systempaths=unconfined" in options:  # the client handles this option, not the engine
         config["MaskedPaths"] = config["ReadonlyPaths"] = []
     if capabilities := get("capabilities"):
         config["CapAdd"] = capabilities.get("adds", [])
@@ -103,12 +103,12 @@ def _host_config(inputs: Properties) -> dict[str, Any]:
 
 
 def swap_bytes(mebibytes: int) -> int:
-    """-1 stays: no limit."""
+    """Return the limit of memory and swap. The value -1 means no limit."""
     return mebibytes * _MEBIBYTE if mebibytes > 0 else mebibytes
 
 
 def endpoint(network: Properties) -> dict[str, Any]:
-    """How a container is joined to a network."""
+    """Return the settings of a container in a network."""
     return {
         "aliases": network.get("aliases") or None,
         "ipv4_address": network.get("ipv4Address"),

@@ -1,6 +1,7 @@
-"""What Docker tells about a container, as the properties that the official plugin keeps.
+"""Turns the facts of Docker about a container into the properties of the official plugin.
 
-Its Read leaves env, labels, volumes and uploads as they were stored: they cannot be told from the image's.
+The official Read keeps the stored env, labels, volumes and uploads, because Docker mixes them with those of
+the image.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ _NANO = 10**9
 
 
 def facts(found: dict[str, Any], stored: Properties) -> Properties:
-    """The properties that Read sets from an inspect answer; `stored` decides a few of them."""
+    """Return the properties that Read takes from the output of `docker inspect`.
+
+    A few of these properties depend on `stored`.
+    """
     config, host, state = found["Config"], found["HostConfig"], found["State"]
     result: Properties = {
         "name": found["Name"].lstrip("/"),
@@ -92,20 +96,20 @@ def facts(found: dict[str, Any], stored: Properties) -> Properties:
     if not state["Running"]:
         result["exitCode"] = state["ExitCode"]
         if stored.get("mustRun"):
-            result["mustRun"] = False  # so that it shows, and an update starts it
+            result["mustRun"] = False  # this shows as drift, and an update starts the container
     return result
 
 
 def cpus(nano: int) -> str:
-    """Write a limit in billionths of a CPU as the official provider does: `1.0`, `10.`, and 0.05 as `0.1`.
+    """Write a CPU limit, given in billionths, as the official provider does: `1.0`, `10.`, and 0.05 as `0.1`.
 
     `nanoInt64ToDecimalString` in kreuzwerker/terraform-provider-docker 4.5.0 counts the zeros of the whole
-    text where it means those after the point.
+    text, but should count those after the point.
     """
     text = f"{nano // _NANO}.{nano % _NANO:09d}"
-    if text.count("0") != 9:  # noqa: PLR2004 - as many as there are decimals
+    if text.count("0") != 9:  # noqa: PLR2004 - the number of decimals
         return text.rstrip("0")
-    tenths = (nano + _NANO // 20) // (_NANO // 10)  # half a tenth goes up
+    tenths = (nano + _NANO // 20) // (_NANO // 10)  # half a tenth is rounded up
     return f"{tenths // 10}.{tenths % 10}"
 
 

@@ -1,4 +1,4 @@
-"""Durations as Go writes them: `90s` is read, `1m30s` is written back."""
+"""Reads and writes durations in the form of Go, such as `90s` and `1m30s`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ _PART = re.compile(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)")
 
 
 def nanoseconds(text: str) -> int:
-    """What `time.ParseDuration` makes of the text; 0 when it is no duration, as officially."""
+    """Read a duration like `time.ParseDuration`.
+
+    Like the official plugin, return 0 for a text that is no duration.
+    """
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return 0
@@ -17,7 +20,7 @@ def nanoseconds(text: str) -> int:
 
 
 def go_text(duration: int) -> str:
-    """What Go's `Duration.String` writes for so many nanoseconds."""
+    """Write a number of nanoseconds like Go's `Duration.String`."""
     if duration == 0:
         return "0s"
     if duration < _UNITS["s"]:

@@ -1,4 +1,4 @@
-"""A Docker engine: docker-py's low-level client over ssh, its errors in the words of Docker's Go client."""
+"""A Docker engine: docker-py's low-level client over ssh, with the error texts of Docker's Go client."""
 
 from __future__ import annotations
 
@@ -19,26 +19,29 @@ if TYPE_CHECKING:
 _NEWEST_API = (
     1,
     51,
-)  # what the official plugin's client speaks at most; an older engine is spoken to in its own version
+)  # the newest version of the official plugin's client; for an older engine we use the engine's version
 _OLDEST_API = (1, 41)  # Docker 20.10, in Debian 12
 _TIMEOUT_SECONDS = 120.0
-_FAILURE_KEPT_SECONDS = 10.0  # a host that does not answer is dialled once, not by every resource
+_FAILURE_KEPT_SECONDS = 10.0  # a lock, so that only one resource tries to reach a host that does not answer
 
 
 class EngineError(PluginError):
-    """The Docker engine refused; the text is its own."""
+    """A refusal of the Docker engine, with the engine's own text."""
 
     def __init__(self, explanation: str, *, not_found: bool) -> None:
-        """Word it as Docker's Go client does."""
+        """Store the engine's explanation in the words of Docker's Go client."""
         super().__init__(f"Error response from daemon: {explanation}")
         self.not_found = not_found
 
 
 class Engine:
-    """Connects at the first use: the first preview runs before Docker is installed."""
+    """The client of an engine.
+
+    The client connects at its first use, because the first preview runs without Docker.
+    """
 
     def __init__(self, host: SshHost) -> None:
-        """Remember the host only."""
+        """Store the address of the host. The constructor does not connect."""
         self.host = host
         self._lock = threading.Lock()
         self._client: APIClient | None = None
@@ -47,7 +50,7 @@ class Engine:
 
     @property
     def client(self) -> APIClient:
-        """The connected client.
+        """Return the connected client.
 
         Raises:
             PluginError: the host cannot be reached or its Docker is too old.
@@ -64,7 +67,7 @@ class Engine:
             return self._client
 
     def _connect(self) -> APIClient:
-        # Only now: a preview without a refresh never needs docker-py, and importing it takes time.
+        # Imported here: the import takes time, and a preview without a refresh never needs docker-py.
         from docker.api import APIClient  # noqa: PLC0415
 
         from lab.plugins.docker_plugin.transport import SshDockerAdapter  # noqa: PLC0415
@@ -75,10 +78,10 @@ class Engine:
             text = ".".join(str(part) for part in version)
             client = APIClient(base_url="http://localhost:2375", version=text, timeout=int(_TIMEOUT_SECONDS))
             client.mount("http://", adapter)
-            client.trust_env = False  # no proxy stands between us and ssh
+            client.trust_env = False  # the client uses no proxy, because ssh makes the connection
             return client
 
-        # As docker 5.2.0 says it, with its two spaces. Older ones say "unable to ping Docker server".
+        # The text of docker 5.2.0, with its two spaces. Older versions say "unable to ping Docker server".
         asking = (
             "failed to create Docker client: Error pinging Docker server, please make sure that "
             f"{self.host.url} is reachable and has a  '_ping' endpoint. Error"
@@ -94,17 +97,20 @@ class Engine:
         return speaking(min(version, _NEWEST_API))
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         with self._lock:
             if self._client is not None:
                 self._client.close()
 
 
 class daemon_errors:  # noqa: N801 - reads as a statement: with daemon_errors("Unable to …")
-    """Turns docker-py's errors into the official texts, with what was being done before them."""
+    """Turns docker-py's errors into the texts of the official plugin, which begin with the operation."""
 
     def __init__(self, doing: str = "", *, after: type[PluginError] = PluginError) -> None:
-        """`doing` is put before the engine's words; `after` is the class raised for it."""
+        """Without `doing`, an error keeps its text and class.
+
+        With `doing`, its text begins with `doing`, and its class is `after`.
+        """
         self._doing = doing
         self._after = after
 
@@ -124,7 +130,7 @@ class daemon_errors:  # noqa: N801 - reads as a statement: with daemon_errors("U
 
 
 def engine_error(error: BaseException) -> PluginError | None:
-    """The error in the words of Docker's client; None when it is neither Docker's nor the connection's."""
+    """Return the error in the words of Docker's client, or None for an error of another origin."""
     if isinstance(error, PluginError):
         return error
     from docker.errors import APIError, DockerException  # noqa: PLC0415 - as in _connect
@@ -147,7 +153,10 @@ def _plain(said: str | bytes) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """What an error was made of: requests and urllib3 wrap, in arguments as well as in causes."""
+    """Yield an error and the errors inside it.
+
+    The libraries `requests` and `urllib3` keep the inner errors in arguments and causes.
+    """
     seen: list[BaseException] = [error]
     while seen:
         current = seen.pop()

@@ -1,4 +1,4 @@
-"""Where a Docker engine is, in the words of the OpenSSH client."""
+"""The address of a Docker engine's host, for the OpenSSH client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lab.plugins.errors import PluginError
 
 @dataclass(frozen=True, slots=True)
 class SshHost:
-    """A Docker engine's host, reached by the OpenSSH client with the options given (such as -F FILE)."""
+    """The address of a Docker engine's host. `options` are options of the OpenSSH client, such as -F FILE."""
 
     url: str
     name: str
@@ -36,7 +36,7 @@ class SshHost:
 
     @property
     def command(self) -> list[str]:
-        """The command whose stdin and stdout are the Docker engine's socket."""
+        """Return the command whose stdin and stdout lead to the Docker engine's socket."""
         user = ["-l", self.user] if self.user else []
         port = ["-p", self.port] if self.port else []
         remote = ["--", self.name, "docker", "system", "dial-stdio"]

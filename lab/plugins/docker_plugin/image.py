@@ -1,4 +1,4 @@
-"""docker:index/remoteImage:RemoteImage, and finding images for containers."""
+"""The resource docker:index/remoteImage:RemoteImage, and how containers find their images."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def inspect_image(engine: Engine, name: str) -> dict[str, Any] | None:
-    """The engine's image of that name, tag, digest or id; None when it has none.
+    """Return the engine's image of that name, tag, digest or id, or None if the engine lacks it.
 
     Raises:
-        PluginError: the engine did not answer that.
+        PluginError: the engine gave another error.
     """
     try:
         with daemon_errors():
@@ -30,10 +30,12 @@ def inspect_image(engine: Engine, name: str) -> dict[str, Any] | None:
 
 
 def find_image(engine: Engine, name: str, platform: str | None = None) -> dict[str, Any]:
-    """The image, pulled when the engine does not have it.
+    """Return the image that a container needs.
+
+    Pull the image if the engine does not have it.
 
     Raises:
-        PluginError: it cannot be pulled.
+        PluginError: the image cannot be pulled.
     """
     found = inspect_image(engine, name)
     if found is not None:
@@ -48,9 +50,12 @@ def find_image(engine: Engine, name: str, platform: str | None = None) -> dict[s
 
 
 def _pull(engine: Engine, name: str, platform: str | None) -> None:
-    """Pull, and find the error that Docker can still report after it has answered 200."""
+    """Pull an image from its registry.
+
+    Docker may report an error in the answer's body after the status 200, so read the whole answer.
+    """
     repository, tag = _split(name)
-    # An empty auth_config: without one docker-py would read this machine's ~/.docker/config.json.
+    # Without this empty auth_config, docker-py would read this machine's ~/.docker/config.json.
     said = engine.client.pull(repository, tag=tag, auth_config={}, platform=platform)
     for line in said.splitlines():
         problem = json.loads(line).get("error") if line.startswith("{") else None
@@ -59,7 +64,10 @@ def _pull(engine: Engine, name: str, platform: str | None) -> None:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Repository and tag or digest: `host:5000/app:1`, `app@sha256:…`, `app:1@sha256:…` (the digest wins)."""
+    """Split `host:5000/app:1` or `app@sha256:…` into repository and tag or digest.
+
+    If the name has both, the digest is returned.
+    """
     before, at, digest = name.partition("@")
     slash = before.rfind("/")
     colon = before.find(":", slash + 1)
@@ -70,7 +78,10 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def repo_digest(name: str, digests: list[str]) -> str:
-    """The digest to keep: the only one, or that of the name's repository, or the first."""
+    """Return the digest to store.
+
+    If an image has several digests, take that of the repository in `name`, or else the first.
+    """
     if len(digests) <= 1:
         return next(iter(digests), "")
     prefix = name.partition(":")[0]
@@ -78,10 +89,10 @@ def repo_digest(name: str, digests: list[str]) -> str:
 
 
 class ImageActions:
-    """Pulls images and forgets them again."""
+    """Pulls and removes images."""
 
     def create(self, engine: Engine, inputs: Properties) -> tuple[str, Properties]:
-        """Pull unless it is there."""
+        """Pull the image unless the engine has it."""
         try:
             found = find_image(engine, inputs["name"], inputs.get("platform"))
         except PluginError as error:
@@ -89,16 +100,19 @@ class ImageActions:
         return _facts(found, inputs["name"])
 
     def read(self, engine: Engine, id_: str, stored: Properties) -> tuple[str, Properties] | None:
-        """By its name: a tag that was moved on the host reads as another image."""
+        """Read the image by its name.
+
+        If the tag now belongs to another image, the facts describe that image.
+        """
         del id_
         found = inspect_image(engine, stored["name"])
         return None if found is None else _facts(found, stored["name"])
 
     def update(self, engine: Engine, id_: str, stored: Properties, inputs: Properties) -> None:
-        """Only keepLocally and forceRemove change in place, and they act at deletion."""
+        """Do nothing: only keepLocally and forceRemove change in place, and only a delete uses them."""
 
     def delete(self, engine: Engine, id_: str, stored: Properties) -> None:
-        """Remove it from the host unless it is to be kept there."""
+        """Remove the image from the host, unless keepLocally is set."""
         del id_
         if stored.get("keepLocally") or inspect_image(engine, stored["name"]) is None:
             return

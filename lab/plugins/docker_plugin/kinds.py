@@ -1,4 +1,4 @@
-"""What the provider needs to know of each resource type."""
+"""The description of each resource type, which the provider uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from lab.plugins.fields import Field
     from lab.plugins.values import Properties
 
-# How long Terraform may take, which its SDK notes in the state of every resource that declares it.
+# Terraform's time limits. Terraform's SDK stores the limits in the state of every resource that declares
+# them.
 TIMEOUTS = (
     '"e2bfb730-ecaa-11e6-8f88-34363bc7c4c0":'
     '{"create":1200000000000,"delete":1200000000000,"update":1200000000000}'
@@ -20,19 +21,19 @@ TIMEOUTS = (
 
 
 class Actions(Protocol):
-    """The work of one resource type. All raise PluginError."""
+    """The operations of one resource type. Each operation may raise PluginError."""
 
     def create(self, engine: Engine, inputs: Properties) -> tuple[str, Properties]:
-        """Make it; answer its id and its facts."""
+        """Create the Docker object of this resource. Return the id and the facts of the new object."""
 
     def read(self, engine: Engine, id_: str, stored: Properties) -> tuple[str, Properties] | None:
-        """Its id and facts, or None when it is gone."""
+        """Return the id and facts of the Docker object, or None if the object does not exist any more."""
 
     def update(self, engine: Engine, id_: str, stored: Properties, inputs: Properties) -> None:
-        """Change in place what can be."""
+        """Make the changes that are possible in place."""
 
     def delete(self, engine: Engine, id_: str, stored: Properties) -> None:
-        """Remove it; one that is gone already is no error."""
+        """Remove the Docker object of this resource. A missing object is no error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ class ResourceKind:
 
     fields: Mapping[str, Field]
     actions: Actions
-    meta: str  # what Terraform's SDK keeps for itself in the state
-    autonamed: bool = False  # given no name, it gets the resource's with a random end
+    meta: str  # the private data of Terraform's SDK in the state
+    autonamed: bool = False  # whether an unnamed object gets the resource's name with a random end
     delete_before_replace: bool = False
-    refusal: Callable[[Properties], str] | None = None  # says what of given inputs or state is not covered
+    refusal: Callable[[Properties], str] | None = (
+        None  # returns the parts of inputs or state that the stand-in does not cover
+    )

@@ -1,4 +1,4 @@
-"""docker:index/network:Network."""
+"""The resource docker:index/network:Network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _DRIVERS = ("bridge", "")
 
 
 def refusal(properties: Properties) -> str:
-    """Networks of several hosts, or outside Docker's own bridges, are the official plugin's."""
+    """Return why the stand-in refuses a network.
+
+    The stand-in supports the drivers `bridge` and `overlay`. The result is "" if it supports the network.
+    """
     driver = properties.get("driver") or ""
     return "" if driver in _DRIVERS or is_unknown(driver) else f"networks of driver {driver}"
 
@@ -60,7 +63,7 @@ class NetworkActions:
         return found
 
     def read(self, engine: Engine, id_: str, stored: Properties) -> tuple[str, Properties] | None:
-        """What is there now."""
+        """Read the facts of the network."""
         del stored
         try:
             with daemon_errors():
@@ -72,10 +75,10 @@ class NetworkActions:
         return id_, _facts(found)
 
     def update(self, engine: Engine, id_: str, stored: Properties, inputs: Properties) -> None:
-        """Nothing changes in place."""
+        """Do nothing, because a network never changes in place."""
 
     def delete(self, engine: Engine, id_: str, stored: Properties) -> None:
-        """Remove it, waiting a while for containers that are just leaving it."""
+        """Remove the network. Wait a while for containers that are leaving it."""
         del stored
         end = time.monotonic() + _REMOVE_SECONDS
         while True:
@@ -110,7 +113,7 @@ def _facts(found: dict[str, Any]) -> Properties:
 
 
 def _ipam_configs(found: dict[str, Any]) -> list[Properties]:
-    """The address pools of a network."""
+    """Return the address pools of a network."""
     return [
         {
             "auxAddress": pool.get("AuxiliaryAddresses") or {},

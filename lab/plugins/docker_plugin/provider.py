@@ -1,4 +1,7 @@
-"""The docker provider: 5.2.0's behaviour for the resources in schema.py."""
+"""The docker provider.
+
+The stand-in behaves like version 5.2.0 of the docker plugin for the resources in schema.py.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ _KINDS = {
 
 
 class DockerPlugin:
-    """See Plugin."""
+    """The docker provider. `Plugin` describes its methods."""
 
     package = "docker"
     version = "5.2.0"
@@ -63,14 +66,14 @@ class DockerPlugin:
     configured = {"supportsPreview": True, "supports_autonaming_configuration": True}  # noqa: RUF012
 
     def __init__(self, log: Log) -> None:
-        """Not configured yet."""
+        """Make a provider that is not configured yet."""
         del log
         self._engine: Engine | None = None
         self._lock = threading.Lock()
 
     @property
     def engine(self) -> Engine:
-        """The configured engine.
+        """Return the configured engine.
 
         Raises:
             PluginError: Configure has not been called, or the host is not known yet.
@@ -93,13 +96,16 @@ class DockerPlugin:
         return inputs, problems
 
     def configure(self, args: Properties) -> None:
-        """Remember the host; nothing is dialled before it is needed."""
+        """Store the address of the Docker engine's host.
+
+        The first request to the Docker engine opens the connection.
+        """
         host = args.get("host", "")
         if not is_unknown(host):
             self._engine = Engine(SshHost.parse(host, _parsed(args.get("sshOpts", "[]"))))
 
     def check(self, target: Target, olds: Properties, news: Properties) -> tuple[Properties, list[Problem]]:
-        """Checked inputs with their defaults and, where none is given, a name."""
+        """Return the checked inputs with their defaults. If the inputs have no name, add a random one."""
         kind = self._kind(target, news)
         named = self._autoname(target, olds, news) if kind.autonamed and news.get("name") is None else ""
         inputs, problems = Checker(self.package, marks_defaults=True).check(
@@ -117,7 +123,7 @@ class DockerPlugin:
         return f"{target.name}-{random.getrandbits(28):07x}"
 
     def diff(self, target: Target, olds: Properties, news: Properties) -> Answer:
-        """What would change, and whether in place."""
+        """Return the differences, and whether they can change in place."""
         kind = self._kind(target, news)
         named_by_user = kind.autonamed and "name" not in news.get("__defaults", [])
         return Answer(
@@ -143,7 +149,10 @@ class DockerPlugin:
         """What is there now; None when it is gone."""
         kind = self._kind(target, state)
         if not state:
-            raise NotCoveredError(self.package, f"the import of existing resources ({target.type})")
+            raise NotCoveredError(
+                self.package,
+                f"the lab's stand-in does not support the import of existing resources ({target.type})",
+            )
         try:
             found = kind.actions.read(self.engine, target.id, state)
         except PluginError as error:
@@ -163,20 +172,23 @@ class DockerPlugin:
         return self._whole(kind, target.id, updated(kind.fields, olds, news, changed))
 
     def delete(self, target: Target, state: Properties) -> None:
-        """Remove it."""
+        """Remove the Docker object of a resource."""
         self._kind(target, state).actions.delete(self.engine, target.id, state)
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections to the host."""
         if self._engine is not None:
             self._engine.close()
 
     def _kind(self, target: Target, properties: Properties) -> ResourceKind:
         kind = _KINDS.get(target.type)
         if kind is None:
-            raise NotCoveredError(self.package, f"resources of type {target.type} ({target.name})")
+            raise NotCoveredError(
+                self.package,
+                f"the lab's stand-in does not support resources of type {target.type} ({target.name})",
+            )
         if kind.refusal is not None and (what := kind.refusal(properties)):
-            raise NotCoveredError(self.package, f"{what} ({target.name})")
+            raise NotCoveredError(self.package, f"the lab's stand-in does not support {what} ({target.name})")
         return kind
 
     @staticmethod
@@ -204,5 +216,5 @@ def _parsed(value: Any) -> Any:
 
 
 def plugin(log: Log) -> Plugin:
-    """The stand-in, with where it may show lines."""
+    """Return the stand-in for the docker plugin. The stand-in shows messages to the user with `log`."""
     return DockerPlugin(log)

@@ -1,7 +1,8 @@
-"""The properties of pulumi-docker 5.2.0's resources that the project uses, and the names of all the others.
+"""The properties of pulumi-docker 5.2.0's resources, also those that the project does not use.
 
-From kreuzwerker/terraform-provider-docker's schemas; what `official_only` wraps is refused when set, but its
-name is needed for the answers to Diff and for whole states.
+The properties come from the schemas of kreuzwerker/terraform-provider-docker. A property in `official_only`
+is refused if a program sets it. The stand-in needs the names of such properties for its answers to Diff, and
+for complete states.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _MOUNT = {
 _PORT = {
     "internal": number(required=True),
     "external": number(computed=True),
-    "ip": text(default="0.0.0.0"),  # noqa: S104 - the official default, which Portcullis never leaves standing
+    "ip": text(default="0.0.0.0"),  # noqa: S104 - the official default, which Portcullis always replaces
     "protocol": text(default="tcp"),
 }
 _NETWORK_ADVANCED = {
@@ -119,7 +120,8 @@ CONTAINER: Mapping[str, Field] = {
     "exitCode": number(output=True),
     "gpus": official_only(text(replaces=True)),
     "groupAdds": texts(replaces=True),
-    # Added, it replaces the container; Docker changes none in place, though an edit is reported so.
+    # A new entry replaces the container. An edited entry is reported as a change in place, but Docker changes
+    # nothing.
     "healthcheck": record(_HEALTHCHECK, computed=True, replaces=True, in_place=True),
     "hostname": text(replaces=True, computed=True),
     "hosts": records({"host": text(required=True), "ip": text(required=True)}, replaces=True),
@@ -165,12 +167,12 @@ CONTAINER: Mapping[str, Field] = {
         replaces=True,
     ),
     "uploads": official_only(records(_UPLOAD, replaces=True)),
-    "user": text(replaces=True, kept=True),  # the image's, read back, is no difference
+    "user": text(replaces=True, kept=True),  # if it is not set, the image's user is no difference
     "usernsMode": text(replaces=True),
     "volumes": records(_VOLUME, replaces=True),
     "wait": flag(default=False),
     "waitTimeout": number(default=60),
-    "workingDir": text(replaces=True, kept=True),  # likewise
+    "workingDir": text(replaces=True, kept=True),  # if it is not set, the image's folder is no difference
 }
 
 NETWORK: Mapping[str, Field] = {

@@ -1,7 +1,8 @@
-"""Whole states: the official plugin always writes every property, set or not.
+"""Builds whole states, because the official plugin always writes every property, even an unset one.
 
-Terraform's older SDK keeps what was planned as null until a Read has seen it, so states right after a create
-differ from those after a refresh, though nothing changed. The recordings show which property does what.
+If a value is null in the plan, Terraform's older SDK keeps it null until the first Read. So the state after a
+create differs from the state after a refresh, although nothing has changed. The recorded calls in
+tests/contract show this difference for each property.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ _ZEROS = {"int": 0, "bool": False}
 
 
 def planned(fields: Mapping[str, Field], inputs: Properties, *, unknowns: bool = False) -> Properties:
-    """The state before the provider fills anything in; `unknowns` marks what only the real thing tells."""
+    """Return the state of a plan, before the provider fills in values.
+
+    With `unknowns`, a value that the provider will fill in is unknown.
+    """
     state: Properties = {}
     for key, known in fields.items():
         filled_in = known.output or known.computed
@@ -36,7 +40,10 @@ def planned(fields: Mapping[str, Field], inputs: Properties, *, unknowns: bool =
 
 
 def created(fields: Mapping[str, Field], inputs: Properties, facts: Properties) -> Properties:
-    """The state after a create: the facts, but sets, maps, objects and nulls stay as they were planned."""
+    """Return the state after a create, with Docker's facts.
+
+    Sets, maps, objects and nulls are those of the plan.
+    """
     state = planned(fields, inputs)
     for key, fact in facts.items():
         known = fields[key]
@@ -48,7 +55,7 @@ def created(fields: Mapping[str, Field], inputs: Properties, facts: Properties) 
 
 
 def refreshed(fields: Mapping[str, Field], stored: Properties, facts: Properties) -> Properties:
-    """The state after a refresh: the stored one with the facts over it."""
+    """Return the state after a refresh: the stored state, overwritten with the facts."""
     state = {key: stored.get(key) for key in fields} | facts
     for key, known in fields.items():
         items = state[key]
@@ -60,18 +67,21 @@ def refreshed(fields: Mapping[str, Field], stored: Properties, facts: Properties
 def updated(
     fields: Mapping[str, Field], stored: Properties, inputs: Properties, changed: set[str]
 ) -> Properties:
-    """The state after a change in place: nothing is read again."""
+    """Return the state after a change in place. The stand-in does not read the Docker object again."""
     after = planned(fields, inputs)
     return {key: after[key] if key in changed else stored.get(key) for key in fields}
 
 
 def _is_block(known: Field) -> bool:
-    """A list or set of objects: Terraform has no null of those."""
+    """Return whether a property is a list or set of objects.
+
+    In Terraform, a list of objects is never null.
+    """
     return known.item is not None and known.item.kind == "object"
 
 
 def _complete(known: Field, value: Any) -> Any:
-    """A value with all parts of its objects present and without the marks of Check."""
+    """Return a value with all parts of its objects, and without the `__defaults` lists that Check adds."""
     if is_unknown(value):
         return value
     if known.kind == "object":
@@ -91,7 +101,7 @@ def _nothing(part: Field) -> Any:
 
 
 def _with_zeros(known: Field, item: Properties) -> Properties:
-    """A set's element once Terraform has hashed it: unset numbers are 0 and flags are false."""
+    """Return an element of a set as Terraform stores it: unset numbers are 0, unset flags are false."""
     assert known.item is not None  # noqa: S101 - a block has elements
     zeros = {key: _ZEROS[part.kind] for key, part in known.item.fields.items() if part.kind in _ZEROS}
     return {key: zeros.get(key) if value is None else value for key, value in item.items()}

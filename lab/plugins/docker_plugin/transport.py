@@ -1,8 +1,8 @@
-"""docker-py over the OpenSSH client: each HTTP connection is one `ssh … HOST docker system dial-stdio`.
+"""docker-py over the OpenSSH client: each HTTP connection is one `ssh HOST docker system dial-stdio`.
 
-docker-py's own ssh transport passes no options, so it cannot be told of an ssh_config. The client's stdin and
-stdout are one end of a socket pair; the other end is the HTTP connection's socket. So closing the socket, or
-our death, ends the ssh process.
+docker-py's own ssh transport passes no options, so it cannot use our ssh_config. Stdin and stdout of ssh are
+one end of a socket pair. The other end is the socket of the HTTP connection. So ssh ends when the socket
+closes, or when this process ends.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _END_SECONDS = 2
 
 
 class SshDockerConnection(urllib3.connection.HTTPConnection):
-    """An HTTP connection through one ssh process."""
+    """An HTTP connection over one ssh process."""
 
     def __init__(self, host: SshHost, timeout: float) -> None:
-        """Nothing is started before the first request."""
+        """Store the address of the host. The first request starts ssh."""
         super().__init__("localhost", timeout=timeout)
         self._host = host
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
-        # Not a pipe: a ControlMaster that the client leaves behind would hold it open.
+        # No pipe: a ControlMaster that outlives the client would keep it open.
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the connection
 
     def connect(self) -> None:
-        """Start ssh."""
+        """Start ssh for this connection."""
         self._stderr.seek(0)
         self._stderr.truncate()
         ours, theirs = socket.socketpair()
@@ -55,7 +55,7 @@ class SshDockerConnection(urllib3.connection.HTTPConnection):
         self.sock = ours
 
     def getresponse(self) -> urllib3.response.HTTPResponse:  # type: ignore[override] # as in urllib3
-        """The response, or ssh's own words on why there is none.
+        """Return the response, or raise an error with the message of ssh.
 
         Raises:
             PluginError: ssh or the remote docker client failed.
@@ -66,7 +66,7 @@ class SshDockerConnection(urllib3.connection.HTTPConnection):
             raise PluginError(self._why(error)) from error
 
     def send(self, data: Any) -> None:
-        """Send, or say why not."""
+        """Send the request, or raise an error with the message of ssh."""
         try:
             super().send(data)
         except (ConnectionError, BrokenPipeError) as error:
@@ -103,10 +103,10 @@ class SshDockerConnection(urllib3.connection.HTTPConnection):
 
 
 class SshDockerPool(urllib3.connectionpool.HTTPConnectionPool):
-    """Connections to one host, kept for the next request."""
+    """The pool of connections to one host, which later requests reuse."""
 
     def __init__(self, host: SshHost, timeout: float) -> None:
-        """At most a few at once."""
+        """Store the address of the host, and limit the number of connections."""
         super().__init__("localhost", timeout=timeout, maxsize=_CONNECTIONS, block=True)
         self._host = host
         self._seconds = timeout
@@ -116,22 +116,22 @@ class SshDockerPool(urllib3.connectionpool.HTTPConnectionPool):
 
 
 class SshDockerAdapter(BaseHTTPAdapter):  # type: ignore[misc] # docker-py has no types
-    """What docker-py mounts for its base URL."""
+    """The adapter that docker-py mounts for its base URL."""
 
     def __init__(self, host: SshHost, timeout: float) -> None:
-        """One pool, whatever the URL."""
+        """Make one pool for all URLs."""
         self._pool = SshDockerPool(host, timeout)
         super().__init__()
 
     def get_connection_with_tls_context(
         self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
-        """The pool, for requests 2.32 and newer."""
+        """Return the pool of connections. The library `requests` calls this method since version 2.32."""
         del request, verify, proxies, cert
         return self._pool
 
     def request_url(self, request: Any, proxies: Any) -> str:
-        """The path alone: there is no proxy and no real host."""
+        """Return only the path, because there is no proxy and no real host."""
         del proxies
         return str(request.path_url)
 

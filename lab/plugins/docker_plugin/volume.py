@@ -1,4 +1,4 @@
-"""docker:index/volume:Volume."""
+"""The resource docker:index/volume:Volume."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _REMOVE_POLL_SECONDS = 1.0
 
 
 class VolumeActions:
-    """Creates, reads and removes volumes; nothing of one changes in place."""
+    """Creates, reads and removes volumes. A volume never changes in place."""
 
     def create(self, engine: Engine, inputs: Properties) -> tuple[str, Properties]:
-        """Create and read back. A volume of that name that is there already is taken, as officially."""
+        """Create a volume and read it. Like the official plugin, use an existing volume of that name."""
         try:
             with daemon_errors("Unable to create volume"):
                 made = engine.client.create_volume(
@@ -38,7 +38,7 @@ class VolumeActions:
         return found
 
     def read(self, engine: Engine, id_: str, stored: Properties) -> tuple[str, Properties] | None:
-        """What is there now."""
+        """Read the facts of the volume."""
         del stored
         try:
             with daemon_errors():
@@ -58,10 +58,10 @@ class VolumeActions:
         }
 
     def update(self, engine: Engine, id_: str, stored: Properties, inputs: Properties) -> None:
-        """Nothing changes in place."""
+        """Do nothing, because a volume never changes in place."""
 
     def delete(self, engine: Engine, id_: str, stored: Properties) -> None:
-        """Remove it, waiting a while for a container that is just letting go of it."""
+        """Remove the volume. Wait a while for a container that is still using it."""
         del stored
         end = time.monotonic() + _REMOVE_SECONDS
         while True:

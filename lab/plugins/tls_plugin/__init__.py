@@ -1,1 +1,1 @@
-"""The tls stand-in."""
+"""The stand-in for the tls plugin."""

@@ -1,4 +1,4 @@
-"""Certificate requests and certificates."""
+"""Makes certificate requests and certificates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lab.plugins.tls_plugin.keys import PrivateKey, algorithm_of, hash_for_state
 if TYPE_CHECKING:
     from lab.plugins.values import Properties
 
-# In the order in which Go's crypto/x509 writes them.
+# These names are in the order of Go's crypto/x509.
 _SUBJECT = (
     ("country", NameOID.COUNTRY_NAME),
     ("organization", NameOID.ORGANIZATION_NAME),
@@ -57,7 +57,7 @@ _EXTENDED_USES = {
 
 
 def cert_request(inputs: Properties) -> tuple[str, Properties]:
-    """A signed request: its id (SHA-1) and facts."""
+    """Make a signed certificate request. Return the request's id (SHA-1) and facts."""
     key = load_private(inputs["privateKeyPem"], "privateKeyPem")
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(inputs))
     names = _alternative_names(inputs)
@@ -70,7 +70,10 @@ def cert_request(inputs: Properties) -> tuple[str, Properties]:
 
 
 def self_signed_cert(inputs: Properties) -> tuple[str, Properties]:
-    """A certificate signed by its own key: its id (the serial number) and facts."""
+    """Make a certificate that its own key signs.
+
+    Return the certificate's id (the serial number) and facts.
+    """
     key = load_private(inputs["privateKeyPem"], "privateKeyPem")
     name = _name(inputs)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
@@ -85,10 +88,13 @@ def self_signed_cert(inputs: Properties) -> tuple[str, Properties]:
 
 
 def locally_signed_cert(inputs: Properties) -> tuple[str, Properties]:
-    """A certificate for a request, signed by a CA given as PEM: its id (the serial number) and facts.
+    """Make a certificate for a request, signed by a CA in PEM.
+
+    Return the certificate's id (the serial number) and facts.
 
     Raises:
-        PluginError: a PEM is none, the request's signature is wrong, or the certificate given is no CA's.
+        PluginError: a PEM is invalid, the request's signature is wrong, or `caCertPem` is not the certificate
+            of a CA.
     """
     key = load_private(inputs["caPrivateKeyPem"], "caPrivateKeyPem")
     try:
@@ -159,7 +165,7 @@ def _sign(
 
 
 def rfc3339(moment: datetime) -> str:
-    """The text form that Go's RFC3339Nano gives, to the microsecond."""
+    """Write a time in the form of Go's RFC3339Nano, with microseconds."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 

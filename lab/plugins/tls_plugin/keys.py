@@ -1,4 +1,4 @@
-"""tls:index/privateKey:PrivateKey, and reading keys for certificates."""
+"""The resource tls:index/privateKey:PrivateKey, and the keys of certificates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 
 def private_key(inputs: Properties) -> tuple[str, Properties]:
-    """A new key: its id (SHA-1 of the public key) and what is to be known of it."""
+    """Make a new private key. Return the key's id (SHA-1 of the public key) and facts."""
     algorithm = inputs["algorithm"]
     key: PrivateKey
     if algorithm == "ED25519":
@@ -69,10 +69,10 @@ def private_key(inputs: Properties) -> tuple[str, Properties]:
 
 
 def load_private(pem: str, what: str) -> PrivateKey:
-    """A key from its PEM.
+    """Read a private key in PEM.
 
     Raises:
-        PluginError: it is none; the text is not repeated.
+        PluginError: the text is no key in PEM. The error does not repeat the text.
     """
     try:
         key = serialization.load_pem_private_key(pem.encode(), None)
@@ -86,19 +86,22 @@ def load_private(pem: str, what: str) -> PrivateKey:
 
 
 def algorithm_of(key: PrivateKey) -> str:
-    """The provider's name of the key's algorithm."""
+    """Return the provider's name for the key's algorithm."""
     if isinstance(key, rsa.RSAPrivateKey):
         return "RSA"
     return "ECDSA" if isinstance(key, ec.EllipticCurvePrivateKey) else "ED25519"
 
 
 def hash_for_state(der: bytes) -> str:
-    """The id that the provider makes of a key or a request; it takes the bytes for a text, and trims it."""
+    """Return the provider's id of a key or a request.
+
+    Like the official provider, this function trims white space from both ends of the DER bytes.
+    """
     return hashlib.sha1(der.strip(), usedforsecurity=False).hexdigest()
 
 
 def _traditional_pem(key: PrivateKey) -> str:
-    if isinstance(key, ed25519.Ed25519PrivateKey):  # knows PKCS#8 only
+    if isinstance(key, ed25519.Ed25519PrivateKey):  # Go supports PKCS#8 only
         return _private_text(key, serialization.PrivateFormat.PKCS8)
     return _private_text(key, serialization.PrivateFormat.TraditionalOpenSSL)
 

@@ -1,4 +1,7 @@
-"""The tls provider: 5.6.2's behaviour. Everything happens in this process; there is nothing to read back."""
+"""The tls provider.
+
+The stand-in behaves like version 5.6.2 of the tls plugin. All keys and certificates are made in this process.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ Make = tuple[str, Properties]
 @dataclass(frozen=True, slots=True)
 class _Kind:
     fields: Mapping[str, Field]
-    make: str  # the name of the function that makes one, imported when it is called
+    make: str  # the name of the function that makes a thing of this type; the first call imports it
     meta: str = ""
 
 
@@ -37,7 +40,7 @@ _PROVIDER = {"version": text(), "pluginDownloadURL": text()}
 
 
 class TlsPlugin:
-    """See Plugin."""
+    """The tls provider. `Plugin` describes its methods."""
 
     package = "tls"
     version = "5.6.2"
@@ -51,32 +54,35 @@ class TlsPlugin:
     }
 
     def check_config(self, news: Properties) -> tuple[Properties, list[Problem]]:
-        """It has no settings but its version; `proxy` is refused."""
+        """Check the settings of the provider, which are only the version. The setting `proxy` is refused."""
         return Checker(self.package, marks_defaults=False).check(_PROVIDER, news)
 
     def configure(self, args: Properties) -> None:
-        """Nothing to remember."""
+        """Do nothing, because the provider has no settings."""
 
     def check(self, target: Target, olds: Properties, news: Properties) -> tuple[Properties, list[Problem]]:
-        """Checked inputs; private keys become secrets."""
+        """Return the checked inputs. Private keys become secrets."""
         del olds
         inputs, problems = Checker(self.package, marks_defaults=False).check(self._kind(target).fields, news)
-        # A key that is given as write-only is refused as such, and is not missing.
+        # A write-only key is refused with its own message. Such a key does not count as missing.
         return inputs, [each for each in problems if each[0] in news or f"{each[0]}Wo" not in news]
 
     def diff(self, target: Target, olds: Properties, news: Properties) -> Answer:
-        """What would change. A certificate that is due is made anew, as officially."""
+        """Return the differences of a resource.
+
+        Like the official plugin, replace a certificate that is due for renewal.
+        """
         fields = self._kind(target).fields
         found = differences(fields, olds, news)
         if "readyForRenewal" in fields:
             due = self._due(olds | {k: v for k, v in news.items() if k == "earlyRenewalHours"})
-            # One that was due and is not any more, with fewer earlyRenewalHours, is planned as not ready.
+            # With fewer earlyRenewalHours a certificate may no longer be due. In that case the plan shows it.
             if due or olds.get("readyForRenewal"):
                 found.append(Difference("readyForRenewal", "UPDATE", replaces=due))
         return Answer(found, detailed=bool(found))
 
     def create(self, target: Target, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
-        """Make it."""
+        """Make the key, request or certificate."""
         kind = self._kind(target)
         if preview:
             facts: Properties = {key: UNKNOWN for key, known in kind.fields.items() if known.output}
@@ -85,7 +91,7 @@ class TlsPlugin:
         return id_, self._whole(kind, id_, inputs, facts)
 
     def read(self, target: Target, state: Properties, inputs: Properties) -> Found | None:
-        """What is stored, with the age of a certificate told anew."""
+        """Return the stored state, and check again whether a certificate is due for renewal."""
         kind = self._kind(target)
         after = _marked(kind.fields, state)
         if "readyForRenewal" in kind.fields and self._due(state):
@@ -93,7 +99,7 @@ class TlsPlugin:
         return Found(target.id, after, _marked(kind.fields, inputs))
 
     def update(self, target: Target, olds: Properties, news: Properties, *, preview: bool) -> Properties:
-        """Only a certificate's earlyRenewalHours changes in place."""
+        """Change earlyRenewalHours of a certificate. No other property changes in place."""
         del preview
         kind = self._kind(target)
         ready = {"readyForRenewal": False} if "readyForRenewal" in kind.fields else {}
@@ -101,16 +107,19 @@ class TlsPlugin:
         return _marked(kind.fields, olds | known | ready)
 
     def delete(self, target: Target, state: Properties) -> None:
-        """Forget it."""
+        """Do nothing, because the key or certificate exists only in the state."""
         del state
         self._kind(target)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because the provider has no connections."""
 
     def _kind(self, target: Target) -> _Kind:
         if target.type not in _KINDS:
-            raise NotCoveredError(self.package, f"resources of type {target.type} ({target.name})")
+            raise NotCoveredError(
+                self.package,
+                f"the lab's stand-in does not support resources of type {target.type} ({target.name})",
+            )
         return _KINDS[target.type]
 
     @staticmethod
@@ -127,7 +136,7 @@ class TlsPlugin:
 
 
 def _marked(fields: Mapping[str, Field], values: Properties) -> Properties:
-    """The values, secrets wrapped."""
+    """Return the values, and mark the secret values as secret."""
     return {
         key: secret(value) if key in fields and fields[key].secret else value
         for key, value in values.items()
@@ -136,7 +145,10 @@ def _marked(fields: Mapping[str, Field], values: Properties) -> Properties:
 
 
 def _maker(name: str) -> Callable[[Properties], Make]:
-    """The function that makes one. Importing cryptography takes time, which a preview need not spend."""
+    """Return the function that makes a key, request or certificate of this type.
+
+    The library cryptography is imported only when the function is called, because a preview does not need it.
+    """
     from lab.plugins.tls_plugin import certificates, keys  # noqa: PLC0415
 
     makers = {
@@ -149,6 +161,6 @@ def _maker(name: str) -> Callable[[Properties], Make]:
 
 
 def plugin(log: Log) -> Plugin:
-    """The stand-in; it has nothing to show."""
+    """Return the stand-in for the tls plugin. The stand-in shows no messages to the user."""
     del log
     return TlsPlugin()

@@ -1,4 +1,4 @@
-"""When a certificate is due."""
+"""Tells when a certificate is due for renewal."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 
 def ready_for_renewal(state: Properties) -> bool:
-    """Whether the certificate is within `earlyRenewalHours` of its end, or past it."""
+    """Return whether the certificate has ended, or ends within `earlyRenewalHours`."""
     end = datetime.fromisoformat(state["validityEndTime"][:19] + "+00:00")
     return datetime.now(UTC) >= end - timedelta(hours=state.get("earlyRenewalHours") or 0)

@@ -1,4 +1,4 @@
-"""The properties of pulumi-tls 5.6.2's resources, from hashicorp/terraform-provider-tls's schemas."""
+"""The properties of pulumi-tls 5.6.2's resources, from the schemas of hashicorp/terraform-provider-tls."""
 
 from __future__ import annotations
 

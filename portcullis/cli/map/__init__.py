@@ -1,1 +1,1 @@
-"""The map: who reaches what, from the internet to the stores, read from a stack's state."""
+"""The map of a stack, read from its state: which clients reach which apps and stores."""

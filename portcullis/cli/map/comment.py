@@ -1,4 +1,4 @@
-"""The map of a change, as part of a comment on a pull request. Pure."""
+"""The map of a change, as part of a comment on a pull request. The functions do no I/O."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _EDGES = 400
-"""The most edges of a picture. GitHub draws 500, and nobody can read a picture with more."""
+"""A picture has at most this many edges.
+
+GitHub draws at most 500, and nobody can read a picture with more.
+"""
 _TEXT = 20_000
-"""The most characters of the Mermaid text. A comment may have 65,536, and the map is only a part of it."""
+"""The Mermaid text has at most this many characters.
+
+A comment may have 65,536 characters, and the map is only a part of it.
+"""
 
 
 def of_preview(preview: Mapping[str, Any]) -> Map:
-    """Return the map after a change, with what the change adds and removes.
+    """Return the map after a change, with marks on added and removed parts.
 
     Raises:
         ValueError: `preview` is not the output of `pulumi preview --json`.
@@ -32,9 +38,10 @@ def of_preview(preview: Mapping[str, Any]) -> Map:
 
 
 def section(preview: Mapping[str, Any]) -> list[str]:
-    """Return the map's lines of a comment. They are folded if the map does not change.
+    """Return the lines of a comment that show the map.
 
-    There are none if there is nothing to draw: no steps, or no host in the stack.
+    The lines are in a folded block if the map does not change. Return no lines if the preview has no steps or
+    the stack has no host.
     """
     if not preview.get("steps"):
         return []
@@ -57,5 +64,8 @@ def section(preview: Mapping[str, Any]) -> list[str]:
 
 
 def code(line: str) -> str:
-    """Return a line as inline code. If a character could end it, special characters become numbers."""
+    """Return a line as inline code.
+
+    If the line contains a character that could end the inline code, special characters become numbers.
+    """
     return f"`{line}`" if line.isprintable() and "`" not in line else f"`{escape(line)}`"

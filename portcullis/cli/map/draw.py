@@ -1,4 +1,7 @@
-"""Draw the map from the resources of a state. Pure. It does not read the settings."""
+"""Draw the map from the resources of a state.
+
+The functions do no I/O. This module does not read the settings.
+"""
 
 from __future__ import annotations
 
@@ -57,14 +60,14 @@ def scanned(found: Map, scan: Mapping[str, Any]) -> None:
 
 
 def exposed(found: Map, before: Iterable[Resource], after: Iterable[Resource] = ()) -> None:
-    """Add what the resource `Exposure` found on a host and nobody declared.
+    """Add the undeclared ports that the resource `Exposure` found on a host, and other undeclared items.
 
-    No edge leads to these ports: a program listens there, but the firewalls may let nobody through.
+    The map draws no line to these ports. A program listens there, but a firewall may refuse every packet.
 
     Args:
         found: the map.
         before: the resources as a refresh found them on the host.
-        after: the resources as declared. Without them, the inputs in the state count as declared.
+        after: the resources as declared. Without `after`, the inputs in the state count as declared.
     """
     declared = {resource.urn: resource for resource in after}
     for resource in before:
@@ -72,7 +75,8 @@ def exposed(found: Map, before: Iterable[Resource], after: Iterable[Resource] = 
         if resource.kind != "Exposure":
             continue
         goal = declared.get(resource.urn)
-        # After a refresh, inputs and outputs both have what was found. `declared` has what was declared.
+        # After a refresh, inputs and outputs both have the values that were found. `declared` has the
+        # declared values.
         remembered = resource.mapping("declared")
         accepted = (goal or resource).mapping("accepted")
         for name in ("listeners", "published"):
@@ -87,7 +91,10 @@ def exposed(found: Map, before: Iterable[Resource], after: Iterable[Resource] = 
 
 
 def _strangers(found: Map, resource: Resource) -> None:
-    """Add undeclared things that a component or the inventory found. A virtual host becomes a red site."""
+    """Add undeclared items that a component or the inventory found.
+
+    The map shows an undeclared virtual host of nginx as a red site.
+    """
     host = resource.text("host")
     for path, text in sorted(resource.found("strangers").items()):
         served = _SERVES.search(str(text))
@@ -143,7 +150,7 @@ def _open(found: Map, host: str, port: str, what: str, source: str) -> None:
 
 
 def _host_of(urn: str, by_urn: Mapping[str, Resource]) -> str:
-    """Return the alias of a resource's host, from the resource or from the components around it."""
+    """Return the alias of a resource's host, from the resource or from its parent components."""
     resource = by_urn.get(urn)
     while resource is not None:
         if resource.kind == "HardenedHost":

@@ -1,11 +1,12 @@
-"""Draw the map of a stack from its state: who reaches what, from the internet to the stores.
+"""Draw the map of a stack from its state: which clients reach which apps and stores.
 
-It asks no host. It writes .portcullis/map.html, .svg and .mmd, and prints the Mermaid text.
+`map` connects to no host. `map` writes .portcullis/map.html, .svg and .mmd, and prints the text of the map
+for Mermaid.
 
-With --preview it draws the map after a change, and marks what the change adds and removes.
-With --scan it also draws the undeclared ports that a scan found.
+With --preview, `map` draws the map after a change, and marks what the change adds and removes. With --scan,
+`map` also draws the undeclared ports that `portcullis scan` found.
 
-Exit code: 0, the map is drawn; 2, it is not.
+Exit code: 0 if the map was drawn, 2 if it could not be drawn.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _ERROR = 2
 
 
 class Stopped(Exception):
-    """There is no map. The text says why."""
+    """The map cannot be drawn. The error's text gives the reason."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -99,11 +100,11 @@ def _newer(options: argparse.Namespace, found: Map) -> list[str]:
 
 @contextmanager
 def _expecting(what: str, source: object) -> Iterator[None]:
-    """Turn an error about the form of the data into the message that `source` is not `what`."""
+    """Turn an error about the form of the data into a message such as "x.json is not the output of ..."."""
     try:
         yield
     except (AttributeError, KeyError, TypeError) as error:
-        raise Stopped(f"{source} is not {what}: {type(error).__name__}: {error}") from None
+        raise Stopped(f"the input {source} is not {what}: {type(error).__name__}: {error}") from None
 
 
 def _exported(stack: str) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text())
     except ValueError as error:
-        raise Stopped(f"{path} is not JSON: {error}") from None
+        raise Stopped(f"the file {path} is not JSON: {error}") from None
     return found
 
 

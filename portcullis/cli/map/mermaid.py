@@ -1,7 +1,7 @@
-"""The map as a Mermaid flowchart, which GitHub and GitLab draw in a comment. Pure.
+"""The map as a Mermaid flowchart, which GitHub and GitLab draw in a comment. The functions do no I/O.
 
 Names are not trusted, because anybody who runs something on the host may have chosen them. So labels are
-quoted, and each character that means something to Mermaid or HTML is written as its number.
+quoted, and the number of a character replaces each special character of Mermaid or HTML.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _lines(found: Map) -> Iterator[str]:
 
 
 def label(node: Node, *, several: bool) -> str:
-    """Return the escaped label of a node. With several hosts, it names the node's host."""
+    """Return the escaped label of a node. On a map with several hosts, the label names the node's host."""
     parts = (node.label, node.detail, node.host if several else "")
     return "<br/>".join(escape(part) for part in parts if part)
 
@@ -71,5 +71,5 @@ def _class(node: Node) -> str:
 
 
 def _state(thing: Node | Edge) -> str:
-    """Return what to mark a node or edge as: undeclared, added, removed, or "" for none of these."""
+    """Return the mark of a node or edge: undeclared, added, removed, or "" for no mark."""
     return thing.change if thing.status != UNDECLARED or thing.change == REMOVED else UNDECLARED

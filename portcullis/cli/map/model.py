@@ -1,4 +1,4 @@
-"""The graph of who reaches what, as plain data: nodes in columns, and edges between them."""
+"""The map as plain data: a graph of nodes in columns, and edges between the nodes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass, field, replace
 
 COLUMNS = ("who", "port", "site", "container", "store")
-"""From left to right. An edge leads from a node to one further right, which it reaches."""
+"""The columns of the map, from left to right.
+
+An edge leads from a node to a node further right, which the first node can reach.
+"""
 
 DECLARED, UNDECLARED = "declared", "undeclared"
 ADDED, REMOVED, SAME = "added", "removed", ""
@@ -14,16 +17,16 @@ ADDED, REMOVED, SAME = "added", "removed", ""
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One thing.
+    """One node of the map, such as a port, an app or a store.
 
     Attributes:
         key: identifies the node in every map of the stack, such as `port:web1:443/tcp`.
         column: one of `COLUMNS`.
         host: alias of its host; "" for people and networks.
-        label: its name for people. It is not trusted: renderers escape it.
-        detail: a second line, or "".
+        label: the node's name for people. The label is not trusted, so renderers escape it.
+        detail: the second line of the node; "" for a node with one line.
         status: `DECLARED`, or `UNDECLARED` if the host has it and nobody declared it.
-        change: `ADDED`, `REMOVED` or `SAME`, in a map of a change.
+        change: in a map of a change, `ADDED`, `REMOVED` or `SAME`.
     """
 
     key: str
@@ -37,7 +40,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One node reaches another. `label` says how, or is ""."""
+    """An edge of the map: one node can reach the other node.
+
+    `label` says how the node is reached, such as a port, or is "".
+    """
 
     source: str
     target: str
@@ -48,12 +54,13 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A whole map: nodes by key, edges by their two ends.
+    """A whole map: nodes under their keys, edges under the keys of their two nodes.
 
     Attributes:
         stack: the stack's name.
-        when: the time of the state, for people, or another word about its source; "" if unknown.
-        strangers: undeclared things that are not nodes, one line each.
+        when: the time of the state, as text for people, or another text about the source of the map; "" if
+            unknown.
+        strangers: undeclared items that are not nodes, one line each.
     """
 
     stack: str
@@ -63,7 +70,7 @@ class Map:
     edges: dict[tuple[str, str], Edge] = field(default_factory=dict)
 
     def add(self, node: Node) -> None:
-        """Add a node. If its key exists, the first node stays."""
+        """Add a node. If the map already has a node with this key, the first node stays."""
         self.nodes.setdefault(node.key, node)
 
     def join(self, source: str, target: str, label: str = "", status: str = DECLARED) -> None:
@@ -82,23 +89,26 @@ class Map:
 
     @property
     def hosts(self) -> list[str]:
-        """Return the aliases of the hosts on it."""
+        """Return the aliases of the hosts on the map."""
         return sorted({node.host for node in self.nodes.values() if node.host})
 
     @property
     def title(self) -> str:
-        """Return the title, in one line."""
+        """Return the map's title, in one line."""
         where = f"{', '.join(self.hosts)}, " if self.hosts else ""
         return f"Who reaches what: {where}stack {self.stack}" + (f", {self.when}" if self.when else "")
 
     @property
     def undeclared(self) -> list[Node]:
-        """Return the nodes that nobody declared."""
+        """Return the map's undeclared nodes."""
         return [node for name in COLUMNS for node in self.column(name) if node.status == UNDECLARED]
 
 
 def changed(before: Map, after: Map) -> Map:
-    """Return one map of both. Nodes and edges that only one of them has are marked as added or removed."""
+    """Return one map that joins two maps, from before and after a change.
+
+    Nodes and edges that only one of the two maps has are marked as added or removed.
+    """
     result = Map(after.stack, after.when, after.strangers)
     for key in [*after.nodes, *(key for key in before.nodes if key not in after.nodes)]:
         node = after.nodes.get(key) or before.nodes[key]
@@ -110,7 +120,7 @@ def changed(before: Map, after: Map) -> Map:
 
 
 def differences(found: Map) -> list[str]:
-    """Return what a change adds and removes, one line each, for people."""
+    """Return the nodes and edges that a change adds or removes, one line each, for people."""
     sign = {ADDED: "+", REMOVED: "-"}
     lines = [
         f"{sign[node.change]} {node.column} {node.label}" + (f" on {node.host}" if node.host else "")

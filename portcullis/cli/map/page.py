@@ -1,4 +1,4 @@
-"""The map as one HTML page: the picture, undeclared things, changes, and the Mermaid text, folded."""
+"""The map as one HTML page: the picture, undeclared items, changes, and the folded Mermaid text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pre {{ background: #f5f7fa; padding: 1rem; overflow: auto; border-radius: 6px }}
 
 
 def page(found: Map) -> str:
-    """Return the page."""
+    """Return the map as an HTML page."""
     parts = [_HEAD.format(title=escape(found.title)), svg(found)]
     if found.undeclared:
         lines = [f"{node.label} on {node.host}: {node.detail}" for node in found.undeclared]

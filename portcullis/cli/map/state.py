@@ -1,6 +1,6 @@
-"""Read the resources for the map from a stack's state, or from a preview. Pure.
+"""Read the resources for the map from a stack's state, or from a preview. The functions do no I/O.
 
-A secret in a state is an object with a ciphertext. This module never decrypts one.
+A secret in a state is an object with a ciphertext. This module never decrypts a secret.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 _OURS = "portcullis:index:"
-# The engine's placeholder for a value that is known only after `up`.
+# The engine's placeholder for a value that becomes known during `up`.
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _GONE = {"delete", "delete-replaced", "discard", "discard-replaced", "remove-pending-replace"}
 
@@ -34,26 +34,29 @@ class Resource:
 
     @property
     def above(self) -> tuple[str, str, str]:
-        """The parent's kind, its name, and the kind of the component around it, read from the parent's URN.
+        """Kind and name of the parent, and the kind of the parent's own parent, read from the parent's URN.
 
-        A preview leaves out components, so they cannot be looked up.
+        The output of a preview leaves out components, so this property cannot look up the parent.
         """
         head, _, name = self.parent.rpartition("::")
         kinds = [type_.rpartition(":")[2] for type_ in head.rpartition("::")[2].split("$")]
         return kinds[-1], name, kinds[-2] if len(kinds) > 1 else ""
 
     def text(self, key: str) -> str:
-        """Return a property that is text; "" if it is unknown, secret, or no text."""
+        """Return a property of type text, or "" if the value is unknown, secret, or no text."""
         value = self.props.get(key)
         return value if isinstance(value, str) and value != _UNKNOWN else ""
 
     def found(self, key: str) -> dict[str, Any]:
-        """Return a map that one of our resources found on the host: from its outputs, else its properties."""
+        """Return a property that our resource read from the host and that is an object.
+
+        The outputs are searched before the other properties.
+        """
         value = self.outputs.get(key)
         return value if isinstance(value, dict) and "ciphertext" not in value else self.mapping(key)
 
     def mapping(self, key: str) -> dict[str, Any]:
-        """Return a property that is an object; {} if it is not."""
+        """Return a property that is an object, or {} if the property is no object."""
         value = self.props.get(key)
         return value if isinstance(value, dict) and "ciphertext" not in value else {}
 
@@ -65,7 +68,7 @@ def of_export(export: Mapping[str, Any]) -> list[Resource]:
 
 
 def time_of(export: Mapping[str, Any]) -> str:
-    """Return when a state was written, to the minute; "" if it does not say."""
+    """Return the time when a state was written, to the minute, or "" if the state has no time."""
     deployment = export.get("deployment") or export.get("checkpoint", {}).get("latest") or {}
     written = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)", str((deployment.get("manifest") or {}).get("time")))
     return f"{written[1]} {written[2]} UTC" if written else ""
@@ -79,13 +82,14 @@ def of_preview(preview: Mapping[str, Any]) -> tuple[list[Resource], list[Resourc
         old, new, op = step.get("oldState"), step.get("newState"), step.get("op", "")
         urn = step.get("urn") or (new or old or {}).get("urn", "")
         if op == "refresh" and new:
-            # This is what the host has now. If the change does something to it, another step follows.
+            # This step shows the present state of the host. If the change affects the resource, another step
+            # follows.
             before[urn], after[urn] = _found(old or new, new), new
             continue
         if old:
             before.setdefault(urn, old)
         if op in _GONE:
-            # In a replacement the deletion may come last. The new resource is there all the same.
+            # In a replacement the deletion may come last. The new resource exists all the same.
             if op == "delete":
                 after.pop(urn, None)
         elif new:
@@ -96,8 +100,9 @@ def of_preview(preview: Mapping[str, Any]) -> tuple[list[Resource], list[Resourc
 def _found(old: Json, new: Json) -> Json:
     """Return a resource as a refresh found it on the host.
 
-    If the refresh runs the program (PULUMI_RUN_PROGRAM), the new inputs are already those of the change. So
-    our own kinds use their outputs, which they read from the host. Other kinds keep their old inputs.
+    If the refresh runs the Pulumi program (PULUMI_RUN_PROGRAM), the new inputs of a resource already contain
+    the change. So for our own kinds we use the outputs, which come from the host. For other kinds we use the
+    old inputs.
     """
     inputs = old.get("inputs") or {}
     if new.get("type", "").startswith(_OURS):

@@ -1,4 +1,4 @@
-"""The map as an SVG picture, with columns from people to stores. Pure."""
+"""The map as an SVG picture, with columns from people to stores. The functions do no I/O."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 _TITLES = {"who": "who", "port": "open ports", "site": "sites", "container": "containers", "store": "stores"}
 _FILLS = {"who": "#fff", "port": "#fff4dc", "site": "#e3f1e3", "container": "#e2ecf8", "store": "#f1e8f7"}
 _WIDTH, _HEIGHT, _GAP = 164, 50, 18
-_STEP = 224  # from one column to the next
+_STEP = 224  # pixels from one column to the next
 _LEFT, _TOP = 20, 84
-_LETTERS = {"label": 21, "detail": 25}  # the most that fit into a box
+_LETTERS = {"label": 21, "detail": 25}  # the most characters that fit into a box
 _LINES = {
     UNDECLARED: ("#c0271b", 2.4, ""),
     ADDED: ("#2a7d2a", 2.4, ""),
@@ -112,12 +112,12 @@ def _edge(edge: Edge, start: Place, end: Place) -> str:
     bend = (x2 - x1) / 2
     over1, over2 = y1, y2
     if x2 - x1 > _STEP:
-        # An edge that skips columns is a tunnel. It is drawn over them, and thinner.
+        # An edge that skips columns is a tunnel. Such an edge is drawn over the columns, with a thinner line.
         stroke, dashes = (1.0, "2 3") if not state else (stroke, dashes)
         bend, over1 = (
             _STEP / 2,
             (_TOP - 6 - (y1 + y2) / 8) / 0.75,
-        )  # so that the middle of the curve is above the boxes
+        )  # the middle of the curve is then above the boxes
         over2 = over1
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
     way = f"M{x1:g} {y1:g}C{x1 + bend:g} {over1:g} {x2 - bend:g} {over2:g} {x2:g} {y2:g}"

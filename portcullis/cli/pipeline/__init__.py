@@ -1,5 +1,5 @@
 """The steps of a CI pipeline: `portcullis pipeline preview|comment|watch`.
 
-The workflows under .github/workflows and the file for GitLab only call these verbs. So the steps can be
-tested, and people can run them by hand.
+The workflows under .github/workflows and the file for GitLab only call these verbs. So tests can run the
+steps, and people can run them by hand.
 """

@@ -1,8 +1,8 @@
 """Show what a change to the code declares, without a host, a state or a secret: for pull requests from forks.
 
-The program runs twice as for a new stack, once without the change and once with it. Then the declared
-resources are compared. Each run has its own copy of the project, its own temporary state, and a placeholder
-for every secret.
+The Pulumi program runs twice, each time as for a new stack: once without the change and once with it. Then
+the declared resources of both runs are compared. Each run has its own copy of the project, its own temporary
+state, and a placeholder for every secret.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _STATE_VARIABLES = (
 
 
 def compare(stack: str, base: Path, head: Path, environment: Mapping[str, str], why: str) -> preview.Preview:
-    """Preview the difference between what `base` and `head` declare.
+    """Preview the difference between the declarations of `base` and `head`.
 
     Args:
         stack: the stack's name.
         base: a checkout without the change.
         head: a checkout with the change.
-        environment: the environment of the commands. Variables that lead to a state are removed.
-        why: why no host is asked, for the reader.
+        environment: the environment of the commands. Variables that give access to a state are removed.
+        why: the reason why the preview reads no host, as text for the comment.
     """
     changed = alone(stack, head, environment, why)
     if not changed.ok:
@@ -129,13 +129,13 @@ def _paths(path: str, value: Any) -> Iterator[str]:
 
 
 def _states(one: preview.Preview) -> Steps:
-    """Return the declared resources: the state that each would have, by URN."""
+    """Return the declared resources by URN, each with the state that a deploy would give it."""
     states = [step.get("newState") or {} for step in one.steps.get("steps") or []]
     return {str(state["urn"]): state for state in states if state.get("urn")}
 
 
 def _steps(before: Steps, after: Steps) -> Iterator[dict[str, Any]]:
-    """Yield the steps from one declaration to the other, as a preview with a state has them."""
+    """Yield the steps from one declaration to the other, in the form of a preview's steps."""
     for urn in sorted({*before, *after}):
         have, want = before.get(urn), after.get(urn)
         if have is None or want is None:

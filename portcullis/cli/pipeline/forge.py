@@ -1,12 +1,13 @@
-"""Write comments and issues on GitHub or GitLab, with the few calls of their APIs that this needs.
+"""Write comments and issues on GitHub or GitLab, with a few calls of their APIs.
 
 Each of our comments and issues begins with a marker, an invisible line of HTML. Later runs find the comment
 by its marker and change it. So a pull request has one comment for each stack, however often people push.
 
-Why not `gh` and `glab`: only GitHub's own runners have `gh`, and the Python image of a GitLab job has
-neither. They would replace only `Api`, 45 lines. `gh pr comment --edit-last` changes the last comment of its
-user, which may be about another stack. So we would still have to find ours by marker and author. A
-third-party action would get a token that may write, and would work on GitHub only.
+We do not use `gh` and `glab`: only GitHub's own runners have `gh`, and the Python image of a GitLab job has
+neither. `gh` and `glab` would replace only the class `Api`, which has 45 lines. `gh pr comment --edit-last`
+changes the last comment of its user, which may be about another stack. So we would still have to find our
+comment by marker and author. A third-party action would get a token that may write, and would work on GitHub
+only.
 """
 
 from __future__ import annotations
@@ -26,18 +27,23 @@ TIMEOUT = 30.0
 """Seconds that one call may take."""
 _PAGE = 100
 _PAGES = 50
-"""The most pages that are searched for our comment. If it is on none of them, a new one is written."""
+"""We search at most this many pages for our comment.
+
+If our comment is on none of these pages, we write a new comment.
+"""
 
 
 class ForgeError(Exception):
-    """A comment or issue cannot be written. The text says why, and what to do."""
+    """A comment or issue cannot be written. The error's text gives the reason and a remedy."""
 
 
 class Forge(Protocol):
     """The service that keeps the project's comments and issues."""
 
     def comment(self, number: int, marker: str, body: str) -> str:
-        """Write our comment on a pull request, or change it. Return its address.
+        """Write our comment on a pull request. If the comment exists, change it.
+
+        Return the comment's address.
 
         Raises:
             ForgeError: a call failed.
@@ -45,7 +51,10 @@ class Forge(Protocol):
         ...
 
     def report(self, marker: str, title: str, body: str) -> str:
-        """Open the one issue with this marker, or change it. Return its address. Raises `ForgeError`."""
+        """Open an issue with this marker. If one is open already, change it.
+
+        Return the issue's address. Raises `ForgeError`.
+        """
         ...
 
     def settle(self, marker: str, body: str) -> str | None:
@@ -66,8 +75,8 @@ class Api:
 
     Attributes:
         url: the address that each path is appended to.
-        headers: the headers of each call. The token is in them, and never in an error.
-        advice: what to do if a call is refused.
+        headers: the headers of each call. The token is in these headers, and never in an error.
+        advice: what the user can do if the service refuses a call.
     """
 
     url: str
@@ -75,7 +84,7 @@ class Api:
     advice: str
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Make one call and return its answer. Raises `ForgeError`."""
+        """Make one call of the API and return its answer. Raises `ForgeError`."""
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked where the address is read
             self.url + path,
             method=method,
@@ -90,9 +99,11 @@ class Api:
                 said = error.read(300).decode(errors="replace")
             refused = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
             advice = f"\n  -> {self.advice}" if error.code in refused else ""
-            raise ForgeError(f"{method} {path}: {error.code} {error.reason}: {said}{advice}") from None
+            raise ForgeError(
+                f"the request {method} {path} failed: {error.code} {error.reason}: {said}{advice}"
+            ) from None
         except (OSError, ValueError) as error:
-            raise ForgeError(f"{method} {path}: {error}") from None
+            raise ForgeError(f"the request {method} {path} failed: {error}") from None
 
     def every(self, path: str) -> Iterator[dict[str, Any]]:
         """Yield the entries of all pages of a list. Raises `ForgeError`."""
@@ -118,7 +129,10 @@ class GitHub:
         self._api = Api(f"{api}/repos/{repository}", headers, advice)
 
     def comment(self, number: int, marker: str, body: str) -> str:
-        """Write our comment on a pull request, or change it. To this API a pull request is an issue."""
+        """Write our comment on a pull request.
+
+        If the comment exists, change it. In GitHub's API, a pull request is an issue.
+        """
         path = f"/issues/{number}/comments"
         for found in self._api.every(path):
             if _ours(found, marker):
@@ -126,7 +140,7 @@ class GitHub:
         return self._write("POST", path, marker, body)
 
     def report(self, marker: str, title: str, body: str) -> str:
-        """Open the one issue with this marker, or change it."""
+        """Open an issue with this marker. If one is open already, change it."""
         found = self._issue(marker)
         where, method = (f"/issues/{found['number']}", "PATCH") if found else ("/issues", "POST")
         return self._write(method, where, marker, body, title=title)
@@ -162,7 +176,7 @@ class GitLab:
         self._page = page
 
     def comment(self, number: int, marker: str, body: str) -> str:
-        """Write our note on a merge request, or change it."""
+        """Write our note on a merge request. If the note exists, change it."""
         path = f"/merge_requests/{number}/notes"
         told = {"body": f"{marker}\n{body}"}
         for found in self._api.every(path):
@@ -173,7 +187,7 @@ class GitLab:
         return f"{self._page}/-/merge_requests/{number}#note_{made['id']}"
 
     def report(self, marker: str, title: str, body: str) -> str:
-        """Open the one issue with this marker, or change it."""
+        """Open an issue with this marker. If one is open already, change it."""
         found = self._issue(marker)
         where, method = (f"/issues/{found['iid']}", "PUT") if found else ("/issues", "POST")
         told = {"title": title, "description": f"{marker}\n{body}"}
@@ -197,7 +211,8 @@ class GitLab:
     def _is_ours(self, found: Mapping[str, Any], text: str, marker: str) -> bool:
         """Return whether a note or issue is ours: it has the marker, and the token's user wrote it.
 
-        The marker is not enough. Anybody can open an issue with it, and may close that issue as its author.
+        The marker alone does not prove that a note is ours. Anybody can open an issue with our marker, and
+        may close that issue as its author.
         """
         if not text.startswith(marker):
             return False
@@ -209,7 +224,7 @@ class GitLab:
 def _ours(found: Mapping[str, Any], marker: str) -> bool:
     """Return whether a comment or issue is ours: it has the marker, and a program wrote it.
 
-    A person's comment stays as it is, even if it quotes the marker.
+    A person's comment is never changed, even if it quotes the marker.
     """
     return str(found["body"] or "").startswith(marker) and found["user"]["type"] == "Bot"
 
@@ -220,7 +235,9 @@ def is_pipeline(environment: Mapping[str, str]) -> bool:
 
 
 def of_environment(environment: Mapping[str, str]) -> Forge:
-    """Return the service whose pipeline runs this process, by the variables that the pipeline sets.
+    """Return the service whose pipeline runs this process.
+
+    The environment variables of the pipeline tell whether it is GitHub or GitLab.
 
     Raises:
         ForgeError: this is no pipeline, or there is no token.
@@ -229,7 +246,8 @@ def of_environment(environment: Mapping[str, str]) -> Forge:
         token = environment.get("GITHUB_TOKEN", "")
         if not token:
             raise ForgeError(
-                "GITHUB_TOKEN is not set\n  -> give the step `env: GITHUB_TOKEN: ${{ github.token }}`"
+                "GITHUB_TOKEN is not set\n  -> give the workflow's step `env: GITHUB_TOKEN: "
+                "${{ github.token }}`"
             )
         return GitHub(_web(environment, "GITHUB_API_URL"), environment["GITHUB_REPOSITORY"], token)
     if environment.get("GITLAB_CI"):
@@ -242,12 +260,13 @@ def of_environment(environment: Mapping[str, str]) -> Forge:
         page = environment["CI_PROJECT_URL"]
         return GitLab(_web(environment, "CI_API_V4_URL"), environment["CI_PROJECT_ID"], token, page)
     raise ForgeError(
-        "this is neither a GitHub workflow nor a GitLab pipeline\n  -> read the files in the folder --out"
+        "the command runs in neither a GitHub workflow nor a GitLab pipeline, so it writes no comment\n"
+        "  -> read the files in the folder that --out names"
     )
 
 
 def _web(environment: Mapping[str, str], name: str) -> str:
     url = environment.get(name, "")
     if not url.startswith(("https://", "http://")):
-        raise ForgeError(f"{name}={url!r} is not a web address")
+        raise ForgeError(f"the variable {name} has the value {url!r}, which is not a web address")
     return url.rstrip("/")

@@ -1,7 +1,9 @@
-"""Run a step of a CI pipeline for a stack. It writes its results into the folder --out.
+"""Run a step of a CI pipeline for a stack.
 
-Exit code: 0, nothing differs, or the change in the preview may be deployed; 1, it failed, or a policy stops
-the stack; 2, `watch` found differences.
+Each step writes its results into the folder --out.
+
+Exit code 0: nothing differs, or the previewed change may be deployed. Exit code 1: the step failed, a host
+does not answer, or a policy stops the stack. Exit code 2: `watch` found differences.
 """
 
 from __future__ import annotations
@@ -58,14 +60,16 @@ def previewed(stack: str, folder: Path, why: str, base: Path | None) -> int:
 
 
 def commented(stack: str, folder: Path, number: int) -> int:
-    """Write the comment on a pull request, or change it. Return 0.
+    """Write the comment on a pull request. If the comment exists, change it.
+
+    Return the exit code 0.
 
     Raises:
         ForgeError: the comment could not be written, or the preview's file cannot be used.
     """
     body = _page(folder)
     if body is None:
-        # The preview's job ended before it wrote anything. People still have to know.
+        # The preview's job ended before it wrote anything. People still have to see that.
         body = (
             f"### Preview of `{stack}`\n\n**There is no preview.** The job ended before the preview began. "
             f"Its log says why.\n\n<sub>{source()}</sub>\n"
@@ -75,7 +79,7 @@ def commented(stack: str, folder: Path, number: int) -> int:
 
 
 def _page(folder: Path) -> str | None:
-    """Return the comment that the preview wrote, or None if it wrote none.
+    """Return the comment that the preview wrote, or None if there is no comment.
 
     The job of the preview ran the code of a pull request, and this job has a token. So the file is not
     trusted: a symbolic link, for example, could lead to a secret of this job.
@@ -87,16 +91,18 @@ def _page(folder: Path) -> str | None:
     here = Path.cwd()
     for each in (path, *path.parents):
         if here in each.absolute().parents and each.is_symlink():
-            raise forge.ForgeError(f"{each} of the preview is a symbolic link, which is not followed")
+            raise forge.ForgeError(
+                f"the preview's path {each} is a symbolic link, which the command does not follow"
+            )
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise forge.ForgeError(f"{path} of the preview cannot be read: {error.strerror}") from None
+        raise forge.ForgeError(f"the preview's file {path} cannot be read: {error.strerror}") from None
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise forge.ForgeError(f"{path} of the preview is not a regular file")
+            raise forge.ForgeError(f"the preview's file {path} is not a regular file")
         data = os.read(fd, 4 * _LONGEST_PAGE)  # a character has at most four bytes in UTF-8
     finally:
         os.close(fd)
@@ -106,7 +112,7 @@ def _page(folder: Path) -> str | None:
         text = ""
     if len(text) > _LONGEST_PAGE or not text or printable(text) != text:
         limit = f"at most {_LONGEST_PAGE >> 10} KB, without control characters"
-        raise forge.ForgeError(f"{path} of the preview is not text of {limit}")
+        raise forge.ForgeError(f"the preview's file {path} is not valid: it must be text of {limit}")
     return text
 
 
@@ -152,7 +158,10 @@ def source() -> str:
 
 
 def _summarise(page: str) -> None:
-    """Write the page into the run's summary. For a pull request from a fork it is shown only there."""
+    """Write the text of the comment into the run's summary on GitHub.
+
+    For a pull request from a fork, only this summary shows the preview.
+    """
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with Path(summary).open("a") as file:
@@ -160,7 +169,7 @@ def _summarise(page: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print a text."""
+    """Print a text to standard output."""
     print(text, flush=True)  # noqa: T201
 
 
@@ -185,11 +194,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run one verb."""
+    """Run one step of a pipeline."""
     try:
         if options.verb == "preview":
             if options.base and not options.code_only:
-                raise command.Failed("--base needs --code-only")
+                raise command.Failed("the option --base needs the option --code-only")
             return previewed(options.stack, options.out, options.code_only, options.base)
         if options.verb == "comment":
             return commented(options.stack, options.out, options.number)

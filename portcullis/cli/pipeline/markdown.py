@@ -47,7 +47,7 @@ def of_preview(preview: Preview, source: str) -> str:
 
 
 def _policies(preview: Preview) -> list[str]:
-    """Return the findings of the policies: in full if they stop the stack, else folded."""
+    """Return the findings of the policies as Markdown: unfolded if they stop the stack, else folded."""
     if not preview.verdict:
         return []
     if preview.stopped:
@@ -81,7 +81,7 @@ def of_drift(preview: Preview, source: str) -> tuple[str, str]:
 
 
 def _listed(preview: Preview) -> list[str]:
-    """Return the title, and a line for each difference in a code block, so that none of it is markup."""
+    """Return the title, and the differences in a code block, so that no text counts as markup."""
     head, *rows = render.rows(preview.report)
     title = f"**{comment.code(head.plain())}**"
     return [title, "", fenced(_cut("\n".join(row.plain() for row in rows)))] if rows else [title]
@@ -101,14 +101,17 @@ def _folded(preview: Preview, room: int) -> str:
 
 
 def _cut(text: str) -> str:
-    """Return a text cut to the length of a part. The first errors are the important ones."""
+    """Return a text, cut to the length that one part of a comment may have.
+
+    The beginning stays, because the first errors are the important ones.
+    """
     if len(text) <= _PART:
         return text
     return text[:_PART].rpartition("\n")[0] + "\n… the rest is in the log of the run"
 
 
 def coloured(text: str) -> str:
-    """Return differences with the + and - of lines in the first column, where Markdown colours them."""
+    """Return differences with + or - as the first character of a line, because Markdown then colours it."""
     return _SIGN.sub(r"\2\1", text)
 
 

@@ -1,4 +1,4 @@
-"""Preview a stack for a pipeline. It changes nothing."""
+"""Preview a stack for a pipeline. The preview changes neither the hosts nor the state."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Preview:
 
     @property
     def ok(self) -> bool:
-        """Whether the preview succeeded."""
+        """Whether the preview succeeded, perhaps without some hosts."""
         return self.report.ok
 
     @property
@@ -93,12 +93,13 @@ def look(
 
 
 def check_policies(stack: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, bool]:
-    """Return what the policies find in a stack, and whether that stops it.
+    """Return the policies' findings about a stack, and whether a finding stops the stack.
 
-    It runs `portcullis policy`, which finds the same as an engine with the policy pack. Any engine will do.
+    `portcullis policy` finds the same faults as Pulumi's engine with the policy pack. This check also works
+    if Pulumi's engine cannot run a policy pack.
     """
     done = _run([sys.executable, "-m", "portcullis", "policy", "--stack", stack], folder, environment)
-    # The program's own warnings are on standard error. They are not findings of the policies.
+    # The program's own warnings are on standard error. These warnings are not findings of the policies.
     found = done.stdout if done.returncode in _CHECKED else done.stdout + done.stderr
     return found.strip(), done.returncode != 0
 
@@ -106,7 +107,10 @@ def check_policies(stack: str, folder: Path, environment: Mapping[str, str]) -> 
 def run(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run pulumi without questions. If it cannot start or takes too long, return an error as its result."""
+    """Run `pulumi` in a way that it asks no questions.
+
+    If pulumi cannot start or takes too long, return an error as its result.
+    """
     return _run(["pulumi", *arguments, "--non-interactive", "--color", "never"], folder, environment)
 
 

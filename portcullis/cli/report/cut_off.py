@@ -1,7 +1,8 @@
 """Remove containers and networks that an interrupted deploy created but did not record in the state.
 
-The next deploy creates them again, and fails because their names are taken. What was left behind has this
-stack's label and is not in its state, so it is safe to remove it. Volumes cause no failure, so they stay.
+The next deploy creates these containers and networks again, and fails because their names are in use. If a
+container or network has the stack's label but is not in the stack's state, an interrupted deploy left it. So
+its removal is safe. Volumes cause no failure, so they are kept.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def clear(stack: str, hosts: Sequence[str], errors: Iterable[str]) -> list[str]:
 
 
 def _owner(state: list[dict[str, Any]]) -> str:
-    """Return the label of everything that this stack creates, see `portcullis.components.containers`."""
+    """Return the label of the stack's containers and networks, see `portcullis.components.containers`."""
     _, _, stack, _, project, *_ = str(state[0]["urn"]).split(":")
     return f"{OWNER_LABEL}={project}/{stack}"
 

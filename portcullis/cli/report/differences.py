@@ -1,7 +1,8 @@
-"""Turn the engine's events into the differences that a report shows. Pure.
+"""Turn the events of Pulumi's engine into the differences that a report shows. The functions do no I/O.
 
-A report shows what `up` would change. A refresh finds more, but only values that a provider reads and nobody
-declares. A difference is "by hand" if the host is no longer as the last `up` left it.
+A report shows what `up` would change. A refresh finds more differences, in values that a provider reads and
+nobody declares. The report leaves these additional differences out. A difference is "by hand" if the host is
+no longer as the last `up` left it.
 """
 
 from __future__ import annotations
@@ -61,19 +62,20 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that is not as declared, in words for people.
+    """One resource or item on a host that is not as declared, described for people.
 
     Attributes:
-        host: alias of the host; "" if the thing is on no host.
-        subject: the thing's name for people.
-        what: what is different about it.
-        remedy: what `up` does about it. It begins with "stays" if `up` does nothing.
-        severity: "!!" opens the host or loses data, "!" does not work as declared, "" is cosmetic.
+        host: alias of the host; "" if the difference is on no host.
+        subject: the name of the resource or item, for people.
+        what: the difference, in words.
+        remedy: what `up` does about this difference. The remedy begins with "stays" if `up` does nothing.
+        severity: "!!" for an open host or lost data, "!" if something does not work as declared, "" for a
+            cosmetic difference.
         section: the subject area as a number, by which lines are sorted.
-        by_hand: somebody changed it on the host.
-        mine: the code has changed since the last `up`.
-        stays: `up` leaves it as it is.
-        urn: the engine's name of the resource, for programs.
+        by_hand: whether somebody made the difference by hand on the host.
+        mine: whether the difference comes from a change in the code since the last `up`.
+        stays: whether `up` leaves the difference as it is.
+        urn: the URN of the resource in Pulumi, for programs.
         kind: the kind of resource, such as `File`.
         op: create, update, replace or delete.
         details: the properties that differ.
@@ -140,7 +142,7 @@ class Report:
 
 @dataclass(slots=True)
 class _Seen:
-    """The steps of one resource: its refresh, and the step of `up` after it."""
+    """The two steps of one resource: the engine refreshes it, and then `up` changes it."""
 
     found: EngineStep | None = None
     does: EngineStep | None = None
@@ -157,7 +159,7 @@ class Collector:
     _written: dict[str, Any] | None = None
 
     def take(self, event: Event) -> None:
-        """Take the next event."""
+        """Add the next event of Pulumi's engine."""
         if isinstance(event, Message):
             self._messages.append(event)
         else:
@@ -174,10 +176,10 @@ class Collector:
             return
         seen = self._seen.setdefault(step.urn, _Seen())
         if step.op == "refresh":
-            # A refresh has read nothing before it is done.
+            # A refresh has read nothing before its step is done.
             seen.found = step if step.stage == "done" else seen.found
         elif step.op in ("same", *_DOES):
-            # A replacement has several steps. The one with both states says the most.
+            # A replacement has several steps. The step with both states has the most information.
             is_half = seen.does and seen.does.op in _REPLACES and not (step.old and step.new)
             seen.does = seen.does if is_half else step
 
@@ -327,7 +329,7 @@ class Collector:
         ]
 
     def _sites(self) -> Iterable[str]:
-        """Yield the addresses of the sites, from the resources that check what nginx serves."""
+        """Yield the addresses of the sites, from the resources that check nginx's sites."""
         for seen in self._seen.values():
             state = seen.does.new if seen.does else None
             if state and state.type == _SERVED:
@@ -337,7 +339,10 @@ class Collector:
                     yield clean(f"{scheme}://{name}")
 
     def _changed_outputs(self) -> Difference | None:
-        """Return a difference if outputs of the stack changed. People read them, so `up` must write them."""
+        """Return a difference if outputs of the stack changed.
+
+        People read the stack's outputs, so `up` must write them.
+        """
         if self._written is None:
             return None
         names = [
@@ -354,7 +359,10 @@ class Collector:
 
 
 def _paths(old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[Path]:
-    """Return where two sides differ, down to the keys of maps. The engine does not say it for every step."""
+    """Return the paths where two states of a resource differ, down to the keys of maps.
+
+    Pulumi's engine does not report these paths for every step.
+    """
     found: set[Path] = set()
     for key in {*old, *new}:
         have, want = old.get(key), new.get(key)
@@ -378,7 +386,7 @@ def collect(events: Iterable[Event]) -> Collector:
 def _without_repeats(
     pairs: Sequence[tuple[Line, Difference]],
 ) -> tuple[list[Difference], list[Difference]]:
-    """Split the differences into those to show, and those that only follow from one that is shown."""
+    """Split the differences into those to show, and those that only follow from a shown difference."""
     topics = {
         (found.host, line.topic, found.by_hand) for line, found in pairs if line.topic and not line.echo
     }
@@ -388,7 +396,7 @@ def _without_repeats(
         # A change in the code must not hide a change by hand.
         is_echo = line.echo and (found.host, line.topic, found.by_hand) in topics
         (follows if line.follows or is_echo else shown).append(found)
-    # If there is nothing else to show, show the differences that only follow.
+    # If no other difference remains, show the differences that only follow.
     return (shown, follows) if shown else (follows, [])
 
 
@@ -469,7 +477,7 @@ def _once(messages: Iterable[str]) -> tuple[str, ...]:
 
 
 def tidy(message: str) -> str:
-    """Return a message of the engine without its fillers, and with a resource's name for each URN."""
+    """Return a message of Pulumi's engine in short form: the name of a resource replaces each URN."""
     text = "\n".join(clean(line) for line in message.strip().expandtabs(2).splitlines())
     return _URN.sub(r"\1", _FILLERS.sub("", text)).strip().removeprefix("error: ")
 

@@ -1,9 +1,12 @@
-"""Show what somebody changed on the hosts by hand, one line for each thing, the most dangerous first.
+"""Show the changes that somebody made by hand on the hosts, one line each, the most dangerous first.
 
-It shows the report of `preview` without the changes in the code. The first line still counts those.
-Other flags are passed on to Pulumi, such as --target.
+`drift` shows the report of `preview` without the changes in the code. The first line still counts the changes
+in the code. Other flags are passed on to Pulumi, such as --target.
 
-Exit code: 0, nothing was changed by hand; 2, something was; 1, the check failed.
+If the stack has several hosts, those that do not answer are left out, with a line for each.
+
+Exit code 0: nothing was changed by hand. Exit code 1: the check failed, or left out a host. Exit code 2:
+something was changed by hand.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ arguments = preview.arguments
 
 def run(options: argparse.Namespace) -> int:
     """Show the changes made by hand and return the exit code."""
-    # Only a refresh reads the hosts, so force it, whatever Pulumi.yaml says.
+    # Only a refresh reads the hosts, so force a refresh, whatever Pulumi.yaml says.
     return preview.show(options, "drift", "--refresh", keep=only_by_hand)
 
 
@@ -32,5 +35,5 @@ def only_by_hand(report: Report) -> Report:
     """Return the report with only the changes made by hand."""
     shown = tuple(one for one in report.differences if one.by_hand)
     follows = tuple(one for one in report.follows if one.by_hand)
-    # If there is nothing else to show, show the differences that only follow.
+    # If no other difference remains, show the differences that only follow.
     return replace(report, differences=shown or follows, follows=follows if shown else ())

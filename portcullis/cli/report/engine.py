@@ -1,4 +1,4 @@
-"""Run the engine and pass on its events as they come."""
+"""Run Pulumi's engine and pass on its events as they come."""
 
 from __future__ import annotations
 
@@ -96,7 +96,10 @@ def run(
 def _read_lines(
     process: subprocess.Popen[str], take_line: Callable[[str], None], limit: float | None
 ) -> tuple[int, bool]:
-    """Pass on each line that a program prints. Return its exit code, and whether it took too long."""
+    """Pass on each line that a program prints.
+
+    Return the program's exit code, and whether it took too long.
+    """
     late = threading.Event()
 
     def stop() -> None:
@@ -120,13 +123,14 @@ def _read_lines(
 
 
 def errors_of(said: str, stack: str = "") -> list[str]:
-    """Return the errors that the engine prints outside its events.
+    """Return the errors that Pulumi's engine prints outside its events.
 
     Faults in a file of settings get the form of our own messages about settings.
 
     Args:
-        said: everything that the engine printed outside its events.
-        stack: the stack's name. If the stack's file is not YAML, the engine does not name the file.
+        said: everything that Pulumi's engine printed outside its events.
+        stack: the stack's name. If the stack's file is not YAML, Pulumi's engine does not name the file, so
+            we do.
     """
     found = []
     for message in _ERROR.findall(said):

@@ -1,7 +1,7 @@
-"""The engine's events as typed data. The engine prints one event on each line.
+"""The events of Pulumi's engine as typed data. Pulumi's engine prints one event on each line.
 
-`PULUMI_ENABLE_STREAMING_JSON_PREVIEW=1 pulumi preview --json` and `pulumi up --json` print them. Their format
-is `EngineEvent` in pulumi's sdk/go/common/apitype/events.go.
+`PULUMI_ENABLE_STREAMING_JSON_PREVIEW=1 pulumi preview --json` and `pulumi up --json` print these events. The
+events' format is `EngineEvent` in pulumi's sdk/go/common/apitype/events.go.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from portcullis.provider.changes import Path
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
-"""Marks a value as an asset, an archive or a secret."""
+"""The key that marks a map as an asset, an archive or a secret."""
 _SECRET_MARK = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the engine's mark of a secret
 _STAGES: Mapping[str, Stage] = {
     "resourcePreEvent": "begun",
@@ -49,12 +49,12 @@ class EngineStep:
 
     Attributes:
         stage: whether the step has begun, is done, or has failed.
-        op: the engine's name of the operation: same, create, update, delete, replace, refresh, …
+        op: the name that Pulumi's engine gives the operation, such as same, create, replace or refresh.
         urn: the resource's URN.
         type: the resource's type, such as portcullis:index:File.
         old: the resource before the step; None for a new resource.
         new: the resource after the step; None for a deleted resource.
-        paths: the properties that differ; None if the engine does not say.
+        paths: the properties that differ; None if Pulumi's engine does not report them.
     """
 
     stage: Stage
@@ -67,13 +67,16 @@ class EngineStep:
 
     @property
     def state(self) -> State | None:
-        """The resource after the step, or before it if it is deleted."""
+        """The resource after the step, or before the step for a deleted resource."""
         return self.new or self.old
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of the program, a provider, or the engine. Those of the engine have no URN."""
+    """A message of the Pulumi program, a provider, or Pulumi's engine.
+
+    Messages of Pulumi's engine have no URN.
+    """
 
     severity: str
     text: str
@@ -84,7 +87,7 @@ Event = EngineStep | Message
 
 
 def read(line: str) -> Event | None:
-    """Return the event on one line of the engine's output, or None if no report needs it."""
+    """Return the event on one line of the output of Pulumi's engine, or None if no report needs it."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):

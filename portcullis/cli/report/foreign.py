@@ -70,7 +70,10 @@ def lines(type_: str, change: Change, *, retained: bool = False, ends: Any = Non
 
 
 def _renewal(line: Line, ends: Any) -> Line:
-    """Return the line with the end of a certificate. It is a fault if no `up` renewed it in time."""
+    """Return the line that says when a certificate ends.
+
+    The line has the severity "!" if no `up` renewed the certificate in time.
+    """
     line = replace(line, what="is due for renewal", remedy="up renews it", severity=Severity.COSMETIC)
     try:
         end = datetime.fromisoformat(ends)

@@ -1,9 +1,11 @@
 """Show every difference between the code and the hosts, one line for each, the most dangerous first.
 
-`!!` marks a difference that opens the host or loses data, `!` marks one that does not work as declared.
-Other flags are passed on to Pulumi, such as --target.
+`!!` marks a difference that makes the host unsafe or loses data. `!` marks something that does not work as
+declared. Other flags are passed on to Pulumi, such as --target.
 
-Exit code: 0, nothing differs; 2, something differs; 1, the preview failed.
+If the stack has several hosts, those that do not answer are left out, with a line for each.
+
+Exit code: 0 if nothing differs, 2 if something differs, 1 if the preview failed or left out a host.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""A report as text, one line for each difference: plain, or in columns and colours on a terminal. Pure.
+"""A report as text, one line for each difference: plain, or in columns and colours on a terminal.
 
-N differences take at most N + 10 lines. On a terminal each line is one row. Longer text is cut there, and
-`--details` shows all of it.
+The functions do no I/O.
+
+N differences take at most N + 10 lines. On a terminal each line is one row. On a terminal, longer text is
+cut, and `--details` shows the whole text.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ class Row:
 
     Attributes:
         text: the line's text.
-        remedy: what `up` does about the difference.
-        mark: the mark of its severity, or "".
+        remedy: the action of `up` for the difference.
+        mark: the mark of its severity; "" for a cosmetic difference.
         style: title, group, detail or note; "" for the line of a difference.
     """
 
@@ -122,7 +124,10 @@ def _listed(report: Report, each: Sequence[Difference], *, details: bool) -> Ite
 
 
 def _grouped(each: Sequence[Difference], *, alone: bool) -> Iterator[list[Difference]]:
-    """Group many differences of one kind that say the same. Each one that opens the host stands alone."""
+    """Group resources of one kind that have the same difference.
+
+    A difference that makes the host unsafe always has its own line.
+    """
 
     def alike(one: Difference) -> tuple[str, ...]:
         return (one.severity, one.host, one.kind, one.what, one.remedy)
@@ -139,7 +144,10 @@ def _grouped(each: Sequence[Difference], *, alone: bool) -> Iterator[list[Differ
 
 
 def warnings(report: Report, *, details: bool = False) -> Iterator[Row]:
-    """Return the warnings of the program and its providers. Without details: the first line of a few."""
+    """Return the warnings of the Pulumi program and the providers.
+
+    Without `details`, return only a few warnings, and only the first line of each.
+    """
     shown = report.warnings if details else report.warnings[:_WARNINGS]
     for warning in shown:
         lines = warning.splitlines()
@@ -150,7 +158,7 @@ def warnings(report: Report, *, details: bool = False) -> Iterator[Row]:
 
 
 def detailed(detail: Detail) -> list[str]:
-    """Return a property's value on the host and after `up`. Of a longer text, return the changed lines."""
+    """Return a property's value on the host and after `up`. For a longer text, return the changed lines."""
     live, goal = _text(detail.live), _text(detail.goal)
     if "\n" in live + goal:
         both = difflib.unified_diff(live.splitlines(), goal.splitlines(), lineterm="", n=1)
@@ -166,7 +174,7 @@ def _text(value: Any) -> str:
 
 
 def error_lines(report: Report) -> list[str]:
-    """Return the errors of a report. Each begins with "error:"."""
+    """Return the errors of a report. Each error begins with "error:"."""
     found = []
     for message in report.errors:
         first, *more = message.splitlines() or [""]
@@ -200,7 +208,10 @@ def of_json(report: Report) -> str:
 
 
 def untouched(report: Report) -> list[Row]:
-    """Return lines about the differences that `up` left as they are. People decide about them."""
+    """Return lines about the differences that `up` did not change.
+
+    `up` leaves these differences to a person, who must decide.
+    """
     stay = [one for one in report.differences if one.stays]
     if not stay:
         return []

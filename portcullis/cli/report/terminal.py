@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 _STYLES = {"title": "bold", "group": "bold", "detail": "dim", "note": "dim"}
 _MARKS = {"!!": "bold red", "!": "yellow", "": ""}
 _LEAST = 24
-"""A row has at least this many columns for the difference, however long the remedy is."""
+"""The least number of columns for the text of a difference, however long the remedy is."""
 _EDGE = 5
-"""The mark takes this many columns, with the spaces around it."""
+"""The number of columns for the mark and the spaces around it."""
 
 
 class Screen:
     """The terminal, file or pipe to which a report is printed."""
 
     def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
-        """Take a stream (default: standard output) and a width in columns (None: that of the terminal)."""
+        """Use a stream (default: standard output) and a width in columns (None: the terminal's width)."""
         self._stream = stream or sys.stdout
         self._width = width
         self._console: Console | None = None
@@ -38,7 +38,7 @@ class Screen:
             self._console = Console(file=self._stream, width=width, highlight=False, soft_wrap=True)
 
     def show(self, rows: Sequence[Row]) -> None:
-        """Print lines. The lines of one call are aligned in the same columns."""
+        """Print lines of a report. All lines of one call are aligned in the same columns."""
         if self._console is None:
             self._stream.write("".join(f"{row.plain()}\n" for row in rows))
             self._stream.flush()
@@ -48,7 +48,7 @@ class Screen:
 
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Show on a terminal what is being done, as long as it takes."""
+        """Show on a terminal what the command is doing, until the block ends."""
         if self._console is None or not self._console.is_terminal:
             yield
             return
@@ -57,7 +57,7 @@ class Screen:
 
 
 def laid_out(rows: Sequence[Row], width: int) -> list[Text]:
-    """Return the lines for a terminal, in two columns: what differs, and what `up` does about it."""
+    """Return the lines for a terminal, in two columns: the difference, and the action of `up`."""
     from rich.cells import cell_len, set_cell_size  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -87,7 +87,7 @@ def laid_out(rows: Sequence[Row], width: int) -> list[Text]:
 
 
 def picture(rows: Sequence[Row], title: str, width: int = 80) -> str:
-    """Return an SVG image of what a terminal shows."""
+    """Return an SVG image of the report on a terminal."""
     from rich.console import Console  # noqa: PLC0415
 
     console = Console(

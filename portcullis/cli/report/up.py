@@ -1,10 +1,14 @@
 """Deploy: change the hosts to match the code.
 
-It shows every difference, asks, and ticks off each one when it is done.
-Undeclared things stay on the host. They are listed at the end.
-Other flags are passed on to Pulumi, such as --policy-pack.
+`up` shows every difference, asks for your approval, and prints a line for each difference that it has
+removed. Undeclared items stay on the host. `up` lists undeclared items at the end. Other flags are passed on
+to Pulumi, such as --policy-pack.
 
-Exit code: 0, done, or nothing to do; 2, the answer was not yes; 1, it failed.
+If the stack has several hosts, those that do not answer are left out, with a line for each. The next `up`
+deploys the hosts that were left out.
+
+Exit code 0: the deploy succeeded, or nothing differs. Exit code 1: the deploy failed, or left out a host.
+Exit code 2: your answer was not yes.
 """
 
 from __future__ import annotations
@@ -85,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _stays(seen: Report) -> bool:
-    """Return whether `up` would change nothing although something differs."""
+    """Return whether `up` would change nothing, because it removes none of the differences."""
     return not seen.follows and all(one.stays for one in seen.differences)
 
 
@@ -116,7 +120,7 @@ def _shown(screen: Screen, options: argparse.Namespace, seen: Report) -> int | N
 
 @dataclass
 class _Ticks:
-    """Prints a line for each difference when it is done."""
+    """Prints a line for each difference when `up` has removed it."""
 
     screen: Screen
     approved: Report | None
@@ -157,7 +161,7 @@ class _Ticks:
 
 
 def _ending(done: Report, count: int) -> list[Row]:
-    """Return the last lines: how much was done, the addresses of the sites, and what was left as it is."""
+    """Return the last lines: the number of changes, the sites' addresses, the remaining differences."""
     where = render.title(replace(done, differences=())).partition(":")[0]
     what = f"{count} done" if count else "nothing to do"
     head = Row(f"{where}: {what} in {done.seconds:.0f} s", style="title")
@@ -166,7 +170,10 @@ def _ending(done: Report, count: int) -> list[Row]:
 
 
 def _print_changes_by_hand(done: Report) -> None:
-    """Print what somebody changed by hand, before the errors: it is their likely cause."""
+    """Print the changes that somebody made by hand.
+
+    These changes come before the errors, because they are the likely cause.
+    """
     by_hand = [one for one in done.differences if one.by_hand]
     for one in by_hand[:_MOST_BY_HAND]:
         sys.stderr.write(f"changed by hand before this up: {one.subject}: {one.what}\n")

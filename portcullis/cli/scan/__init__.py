@@ -1,5 +1,5 @@
-"""The scan: compare what a host really shows to the world with what its settings declare.
+"""The scan: compare the open ports and certificates of a host with its settings.
 
-`syn`, `connect`, `greetings`, `certificates` and `probe` use only the standard library. They are sent to
-another machine as they are, to scan from there.
+The modules `syn`, `connect`, `greetings`, `certificates` and `probe` use only the standard library. For a
+scan from another machine, these modules are sent to that machine unchanged.
 """

@@ -14,16 +14,16 @@ _PATIENCE = 5.0  # seconds
 
 @dataclass(frozen=True)
 class Shown:
-    """The certificate that a server showed for a name.
+    """The certificate that a server showed for a host name.
 
     Attributes:
-        trusted: the chain leads to a root that the scanning machine trusts, and the certificate is for the
-            name.
-        fault: why it is not trusted, in OpenSSL's words, or why there is no certificate.
-        issuer: who signed it; "" without a certificate.
-        names_it: the certificate is for the name, whoever signed it.
-        begins: seconds since the epoch.
-        ends: seconds since the epoch.
+        trusted: whether the certificate is for the name, and its chain leads to a root that the scanning
+            machine trusts.
+        fault: the reason, in OpenSSL's words, why the certificate is missing or not trusted.
+        issuer: the organisation that signed the certificate; "" without a certificate.
+        names_it: whether the certificate is for the name, even if it is not trusted.
+        begins: the start of the certificate's validity, in seconds since 1970.
+        ends: the end of the certificate's validity, in seconds since 1970.
     """
 
     trusted: bool
@@ -34,7 +34,7 @@ class Shown:
     ends: int = 0
 
     def json(self) -> dict[str, object]:
-        """Return the data for JSON."""
+        """Return the certificate as data for JSON."""
         return asdict(self)
 
 
@@ -44,7 +44,7 @@ def shown(address: str, port: int, name: str, roots: str = "") -> Shown:
     Args:
         address: the server's address.
         port: the server's port.
-        name: the host name to ask for.
+        name: the host name whose certificate the server should show.
         roots: root certificates to trust besides those of this machine, in PEM.
     """
     context = ssl.create_default_context()
@@ -54,7 +54,8 @@ def shown(address: str, port: int, name: str, roots: str = "") -> Shown:
         der, fault = _handshake(context, address, port, name), ""
     except ssl.SSLCertVerificationError as error:
         fault = error.verify_message or str(error.reason)
-        # Connect again without verification, only to read the certificate. Nothing else is sent or trusted.
+        # Connect again without verification, only to read the certificate. This second connection sends and
+        # trusts nothing.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:

@@ -1,4 +1,7 @@
-"""Find the TCP ports that answer, with full connections. This is for users who may not send raw packets."""
+"""Find the TCP ports that answer, with full connections.
+
+This method is for users who may not send raw packets.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,24 @@ if TYPE_CHECKING:
 TIMEOUT = 1.5
 """Seconds that a port may take to answer."""
 AT_ONCE = 1000
-"""Connections at a time. If a host drops packets, all its ports then take 100 s."""
+"""The scan opens at most this many connections at a time.
+
+With this limit, a scan of all ports takes 100 s if the host drops packets.
+"""
 _SPARE = 64  # files that this process needs besides its connections
 _REFUSED = {errno.ECONNREFUSED, errno.ECONNRESET}
-# Closing sends a reset: neither side keeps waiting, and our own port is free at once.
+# With this option, a close sends a reset: neither side keeps waiting, and our own port is free at once.
 _RESET = struct.pack("ii", 1, 0)
 
 
 def ask(
     address: str, ports: Sequence[int], *, timeout: float = TIMEOUT, at_once: int = AT_ONCE
 ) -> dict[int, bool]:
-    """Return which ports accepted a connection (True) or refused it (False). The others are silent.
+    """Return which ports accepted a connection (True) or refused it (False).
 
-    On this machine itself, open ports are asked once more, one by one. A connection may have met itself, or
-    another connection of this scan.
+    Ports without an answer are left out. In a scan of this machine itself, open ports are asked once more,
+    one by one. The reason is that a connection of the scan may have reached itself, or another connection of
+    the scan.
     """
     answered = asyncio.run(_ask(address, ports, timeout, min(at_once, _files())))
     if syn.source_of(address) == address:
@@ -70,12 +77,12 @@ async def _once(address: str, port: int, timeout: float) -> bool | None:
 def met_itself(line: socket.socket) -> bool:
     """Return whether the two ends of a connection are the same.
 
-    The kernel may choose the asked port as our own port. If nobody listens there, the socket connects to
-    itself, which TCP allows (RFC 9293, 3.5).
+    The kernel may choose the port that we ask as the local port of our connection. If no program listens on
+    this port, the socket connects to itself, which TCP allows (RFC 9293, 3.5).
     """
     with suppress(OSError):
         return bool(line.getsockname()[:2] == line.getpeername()[:2])
-    return True  # the connection has gone already
+    return True  # the connection has ended already
 
 
 def _files() -> int:

@@ -1,7 +1,8 @@
-"""Find out which protocol an open port speaks, and whether it requires credentials. It never logs in.
+"""Find out which protocol an open port speaks, and whether it requires credentials.
 
-Some servers speak first: SSH, mail, FTP and MySQL. The others get a PING, which Redis understands and a web
-server refuses in its own way. Then follow the first messages of MongoDB, PostgreSQL, TLS and HTTP.
+The scan never logs in. Some servers speak first: SSH, mail, FTP and MySQL. Other servers get a PING, which
+Redis understands and a web server refuses in its own way. Then the scan sends the first messages of MongoDB,
+PostgreSQL, TLS and HTTP.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Callable, Optional
 from portcullis.components.mongodb.on_host.mongo_bson import Document, Malformed, decode, encode
 
 PATIENCE = 2.0
-"""Seconds that a step may take."""
+"""Seconds that one exchange with a port may take."""
 _CONNECT = 5.0  # seconds: TCP sends a lost packet again after one second, and after three
 _FIRST_WORD = 0.8  # seconds until a server that speaks first has spoken
 _MOST = 4096  # the most bytes that are read of an answer
@@ -32,9 +33,9 @@ class Greeting:
     """The answer of an open port.
 
     Attributes:
-        speaks: the protocol: ``redis``, ``mongodb``, ``http``, ``ssh``… or "" if it is unknown.
-        said: the server's own words, on one short line.
-        access: whether it serves clients without credentials: `OPEN`, `GUARDED`, or `UNKNOWN`.
+        speaks: the protocol, such as ``redis``, ``http`` or ``ssh``; "" if it is unknown.
+        said: the greeting of the server, on one short line.
+        access: `OPEN` if the port serves clients without credentials, else `GUARDED` or `UNKNOWN`.
     """
 
     speaks: str
@@ -42,7 +43,7 @@ class Greeting:
     access: str = UNKNOWN
 
     def json(self) -> dict[str, str]:
-        """Return the data for JSON."""
+        """Return the answer as data for JSON."""
         return asdict(self)
 
 
@@ -51,8 +52,8 @@ def greet(address: str, port: int, name: str = "") -> Greeting:
 
     Args:
         address: an IPv4 or IPv6 address.
-        port: its port.
-        name: the host name to ask a web server for.
+        port: the open port.
+        name: the host name in the request to a web server.
     """
     steps: tuple[Callable[[], Optional[Greeting]], ...] = (
         lambda: _spoken_first_or_redis(address, port, name),
@@ -82,7 +83,7 @@ def banner(address: str, port: int) -> Greeting:
 
 
 def http(address: str, port: int, name: str = "") -> Greeting:
-    """Ask a web server for a page of a host name. Raises OSError."""
+    """Ask a web server for the page of a host name. Raises OSError."""
     return _http(address, port, name) or Greeting("", "closes the connection")
 
 
@@ -94,7 +95,8 @@ def _spoken_first_or_redis(address: str, port: int, name: str) -> Greeting | Non
         line.sendall(b"PING\r\n")
         answer = _words(line, PATIENCE)
     if answer.startswith(b"HTTP/"):
-        # A web server. It may expect TLS: nginx answers plain HTTP on a TLS port with 400, too.
+        # The answer comes from a web server. The server may expect TLS: nginx answers plain HTTP on a TLS
+        # port with 400, too.
         asked = _http(address, port, name)
         return (_tls(address, port, name) if asked and " 400" in asked.said else None) or asked
     return _pinged(answer)
@@ -141,7 +143,7 @@ def _mongo(address: str, port: int) -> Greeting | None:
 def _asked(line: socket.socket, command: Document) -> dict[str, Any]:
     """Send a command to MongoDB and return its answer.
 
-    https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
+    MongoDB's protocol: https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md
     """
     body = struct.pack("<IB", 0, 0) + encode(command)
     line.sendall(struct.pack("<iiii", 16 + len(body), 1, 0, _OP_MSG) + body)
@@ -166,7 +168,7 @@ def _tls(address: str, port: int, name: str) -> Greeting | None:
             with context.wrap_socket(line, server_hostname=name or None) as secure:
                 version = str(secure.version())
         except ssl.SSLError as error:
-            # An alert is an answer in TLS. Any other error means another protocol.
+            # A TLS alert shows that the server speaks TLS. Any other error means another protocol.
             return (
                 Greeting("tls", _shown(str(error.reason).encode())) if "ALERT" in str(error.reason) else None
             )
@@ -213,7 +215,7 @@ def _exactly(line: socket.socket, size: int) -> bytes:
 
 
 def _shown(said: bytes) -> str:
-    """Return the first line of an answer, which is not trusted, without control characters."""
+    """Return the first line of an untrusted answer, without control characters."""
     text = said.splitlines()[0].decode("utf-8", "replace") if said.splitlines() else ""
     text = "".join(letter if letter.isprintable() else "·" for letter in text).strip()
     return text if len(text) <= _WORDS else text[:_WORDS] + "…"

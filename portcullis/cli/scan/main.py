@@ -1,10 +1,10 @@
 """Scan every host of a stack from outside, and compare the result with what the settings declare.
 
-It scans only the addresses that the settings name. With raw packets, nothing connects to the SSH port.
-Without them, one connection does.
+`scan` scans only the addresses that the settings contain. With raw packets, the scan does not connect to the
+SSH port. Without raw packets, it connects to the SSH port once.
 
-Exit code: 0, open ports and certificates are as declared; 1, something is not as declared; 2, a host could
-not be scanned, or the result could not be written.
+Exit code 0: open ports and certificates are as declared. Exit code 1: a port or certificate is not as
+declared. Exit code 2: a host could not be scanned, or the result could not be written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Ranges = List[Tuple[int, int]]
 
 
 class Stopped(Exception):
-    """No host was scanned. The text says why."""
+    """No host was scanned. The error's text gives the reason."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +45,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tell(verdicts: List[Verdict], options: argparse.Namespace) -> None:
-    """Print the result, then write it to the file of --json. If that fails, the table is not lost."""
+    """Print the result, then write it to the file of --json.
+
+    If the file cannot be written, people have still seen the table.
+    """
     text = json.dumps(report.as_json(verdicts), indent=2)
     if options.json == "-":
         print(text)  # noqa: T201 - a command-line program
@@ -58,7 +61,7 @@ def _tell(verdicts: List[Verdict], options: argparse.Namespace) -> None:
 
 
 def question(declared: Declared, options: argparse.Namespace, roots: str) -> Dict[str, Any]:
-    """Return the question to the probe about one host."""
+    """Return the question that the probe answers about one host."""
     covered = any(first <= declared.ssh <= last for first, last in options.ports)
     return {
         "addresses": list(declared.addresses),
@@ -75,9 +78,12 @@ def question(declared: Declared, options: argparse.Namespace, roots: str) -> Dic
 
 
 def ask(declared: Declared, options: argparse.Namespace, roots: str) -> Verdict:
-    """Scan one host and compare its answer with what is declared."""
+    """Scan one host and compare its answer with its declaration."""
     if options.method == "syn" and not options.origin and not syn.possible():
-        raise Stopped("raw packets need root: run it with sudo, or leave out --method to make connections")
+        raise Stopped(
+            "`--method syn` sends raw packets, which need root: run the scan with sudo, or leave out "
+            "`--method`"
+        )
     asked = question(declared, options, roots)
     if sys.stderr.isatty():
         # The scan takes half a minute or more, and prints nothing before its end.
@@ -101,7 +107,7 @@ def _read(text: str, source: str) -> List[Declared]:
         hosts = [Declared.read(each) for each in json.loads(text)]
     except (KeyError, TypeError, ValueError) as error:
         cause = f"{type(error).__name__}: {error}"
-        raise Stopped(f"{source} is not a file as `up` writes it: {cause}") from None
+        raise Stopped(f"{source} does not have the form that `up` writes: {cause}") from None
     if not hosts:
         raise Stopped(f"{source} declares no host: run `up` first, or leave out --declared")
     return hosts
@@ -115,7 +121,8 @@ def _chosen(hosts: List[Declared], alias: str, source: str) -> List[Declared]:
 
 
 def _of_stack(options: argparse.Namespace) -> List[Declared]:
-    # Imported here: a scan in a deploy needs no settings, and not the packages that they import.
+    # Imported here, because a scan in a deploy needs no settings and none of the packages that settings
+    # import.
     from portcullis.components.host.declared import declared  # noqa: PLC0415
     from portcullis.components.host.stack import StackArgs  # noqa: PLC0415
     from portcullis.config.faults import SettingsError  # noqa: PLC0415
@@ -125,7 +132,8 @@ def _of_stack(options: argparse.Namespace) -> List[Declared]:
     values = command.settings(stack)
     left = declared_path(stack)
     if "portcullis:hosts" not in values and left.exists():
-        # The user's own program declares its hosts in code. `up` writes what they declare into this file.
+        # The user's own program declares its hosts in code. `up` writes the declared ports and sites into
+        # this file.
         return _chosen(_read(left.read_text(), str(left)), options.host, str(left))
     try:
         settings = of_json(StackArgs, values)
@@ -146,22 +154,26 @@ def _ports(text: str) -> Ranges:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise argparse.ArgumentTypeError(f"{part!r} is not a port; write 1-1024,8080")
+            raise argparse.ArgumentTypeError(
+                f"{part!r} is not a port or a range of ports; write, for example, 1-1024,8080"
+            )
         low, high = int(first), int(last or first)
         if not 1 <= low <= high <= LAST_PORT:
-            raise argparse.ArgumentTypeError(f"{part!r} is not between 1 and {LAST_PORT}")
+            raise argparse.ArgumentTypeError(f"the port {part!r} is not between 1 and {LAST_PORT}")
         found.append((low, high))
     return found
 
 
 def _rate(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of packets; write 1 or more")
+        raise argparse.ArgumentTypeError(
+            f"the rate {text!r} is not a number of packets per second; write 1 or more"
+        )
     return int(text)
 
 
 def _file(text: str) -> str:
-    """Return the absolute path of a file. "-" stays: it is standard input or output."""
+    """Return the absolute path of a file. The name "-" for standard input or output stays unchanged."""
     return text if text == "-" else str(command.place(text))
 
 

@@ -1,8 +1,8 @@
-"""Answer a question about a host by a scan, on this machine or on another. Question and answer are JSON.
+"""Answer a question about a host by a scan from this machine or another machine.
 
-Only the addresses of the question are scanned. With raw packets, nothing connects to the SSH port: fail2ban
-counts each connection without a login, and would ban a user after a few scans. Without raw packets, one
-connection goes to the SSH port.
+Question and answer are JSON. Only the addresses of the question are scanned. With raw packets, the scan does
+not connect to the SSH port. fail2ban counts each connection without a login, and would ban a user after a few
+scans. Without raw packets, the scan connects to the SSH port once.
 """
 
 from __future__ import annotations
@@ -18,25 +18,49 @@ from portcullis.cli.scan import certificates, connect, greetings, syn
 Json = Dict[str, Any]
 
 GREETED = 40
-"""If at most this many ports of an address are open, each is asked for its protocol. Else only SSH's is."""
+"""If an address has at most this many open ports, each of them is asked for its protocol.
+
+If more ports are open, only the SSH port is asked.
+"""
 _AT_ONCE = 16
 _TRIES = 4
 _HTTP, _HTTPS = 80, 443
 
 
 def answer(question: Json) -> Json:
-    """Scan, and return what answered.
+    """Scan the addresses of a question, and return the answers.
+
+    These are the keys of a question.
+
+    - `addresses`: the addresses to scan; a host name is resolved by this function.
+    - `families`: 4, 6 or both.
+    - `ports`: the ports to scan, as ranges `[first, last]`.
+    - `ssh`: the port of the SSH server.
+    - `sites`: the host names that should have a certificate.
+    - `page`: a host name for a request to port 80.
+    - `roots`: further root certificates to trust, in PEM.
+    - `method`: how to scan: `syn`, `connect` or `auto`.
+    - `rate` and `settle`: the arguments of `syn.ask`.
+
+    These are the keys of the result.
+
+    - `from`: the name of the scanning machine.
+    - `method`: how the machine scanned: `syn` or `connect`.
+    - `unresolved`: the host names without an address.
+    - `addresses`: a map of each scanned address to its results.
+
+    These are the keys of the results of one address.
+
+    - `source`: our own address on the route to the scanned address; None without a route.
+    - `open`, `refused` and `silent`: the ports that accept, that refuse, and that do not answer.
+    - `greetings`: what each open port answered, by port.
+    - `certificates`: the certificate that each site showed, by host name.
 
     Args:
-        question: `addresses` (or names, which are resolved here), `families` (4 and 6), `ports` as ranges
-            `[first, last]`, `ssh` (the port of the SSH server), `sites` (names with TLS), `page` (a name to
-            ask port 80 for), `roots` (PEM), `method` (`syn`, `connect` or `auto`), `rate` and `settle` as
-            in `syn.ask`.
+        question: what to scan, and how.
 
     Returns:
-        `from` (the name of the scanning machine), `method`, `unresolved` (names without an address) and
-        `addresses`. Each address has `source` (our own address on the route, None without a route), `open`,
-        `refused`, `silent`, `greetings` by port and `certificates` by name.
+        The results of the scan, as JSON values.
     """
     method = question["method"]
     if method == "auto":
@@ -82,8 +106,8 @@ def _address(question: Json, address: str, ports: List[int], method: str) -> Jso
     greeted: Dict[int, greetings.Greeting] = {}
     settle = question.get("settle", syn.SETTLE)
     if ssh in ports and method == "syn":
-        # The SSH port is asked first, alone, and again if nothing comes back. Then both machines know the
-        # route, before thousands of packets follow that nobody sends again.
+        # The SSH port is asked first and alone, and again if no answer comes. Then both machines know the
+        # route before thousands of packets follow, which are not repeated.
         for _ in range(_TRIES):
             answered.update(syn.ask(address, [ssh], rate=question["rate"], settle=settle))
             if answered:
@@ -95,7 +119,7 @@ def _address(question: Json, address: str, ports: List[int], method: str) -> Jso
         except ConnectionRefusedError:
             answered[ssh] = False
         except OSError:
-            pass  # silent
+            pass  # the port gave no answer
     rest = [port for port in ports if port != ssh]
     if method == "syn":
         answered.update(syn.ask(address, rest, rate=question["rate"], settle=settle))
@@ -123,7 +147,7 @@ def _address(question: Json, address: str, ports: List[int], method: str) -> Jso
 def _greet(question: Json, address: str, port: int) -> greetings.Greeting:
     if port not in (_HTTP, _HTTPS) or not question["page"]:
         return greetings.greet(address, port)
-    # This is our own nginx, asked for a site's name as by a browser. It logs one request and bans nobody.
+    # This is our own nginx, asked for a site's name as by a browser. nginx logs one request and bans nobody.
     if port == _HTTP:
         try:
             return greetings.http(address, port, question["page"])

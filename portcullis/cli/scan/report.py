@@ -1,4 +1,4 @@
-"""The result of a scan as a table for people, and as JSON for programs. Pure."""
+"""The result of a scan as a table for people, and as JSON for programs. The functions do no I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def table(verdicts: Sequence[Verdict], ports: str = "all ports") -> str:
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """Return the result in one line."""
+    """Return the result of the scan in one line."""
     unreached = [verdict.host for verdict in verdicts if verdict.unreached]
     faults = [fault for verdict in verdicts for fault in verdict.faults]
     failed, warned = (sum(fault.mark == mark for fault in faults) for mark in (FAIL, WARN))
@@ -60,7 +60,7 @@ def as_json(verdicts: Sequence[Verdict]) -> Dict[str, Any]:
 
 
 def status(verdicts: Sequence[Verdict]) -> int:
-    """Return the exit code: 0, all is as declared; 1, something is not; 2, a host could not be scanned."""
+    """Return the exit code: 0 if all is as declared, 1 if not, 2 if a host could not be scanned."""
     if any(verdict.failed for verdict in verdicts):
         return 1
     return 2 if any(verdict.unreached for verdict in verdicts) else 0

@@ -1,11 +1,12 @@
-"""Find the TCP ports that answer, with raw SYN packets. It needs root, and only the standard library.
+"""Find the TCP ports that answer, with raw SYN packets.
 
-It never makes a connection: our own kernel answers each SYN/ACK with a reset. So no service logs anything,
-and fail2ban counts nothing. Every port is asked twice, because packets get lost.
+This method needs root, but no package outside the standard library. The scan never makes a connection: our
+own kernel answers each SYN/ACK with a reset. So no service logs anything, and fail2ban counts nothing. Every
+port is asked twice, because packets get lost.
 
-Why not nmap: the probe also runs over ssh on machines that have only Python (`vantage`), and it leaves
-nothing there. If we used nmap where it is installed, there would be two ways to scan. Their results could
-differ, and this one would still be needed.
+We do not use nmap, because the probe also runs over ssh on machines that have only Python (`vantage`). The
+probe leaves nothing on such a machine. If we used nmap where it is installed, there would be two ways to
+scan. The results of the two ways could differ, and this module would still be needed.
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 RATE = 5000
-"""Packets per second. A path through the internet loses few at this rate. All ports, twice, take 27 s."""
+"""The default rate in packets per second.
+
+At this rate, few packets are lost on the way through the internet. At this rate, two rounds over all ports
+take 27 s.
+"""
 SETTLE = 1.5
 """Seconds to wait for the last answers of a round."""
 _SYN, _SYN_ACK, _RST = 0x02, 0x12, 0x04
 _ROUNDS = 2
-_BURST = 200  # the most packets before the answers are read; the kernel's queue holds 1000
-_LONGEST = 6.0  # a busy machine waits at most this many times longer
+_BURST = 200  # the most packets before the answers are read; the kernel's queue has room for 1000
+_LONGEST = 6.0  # on a busy machine, the wait is at most this many times longer
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
 _HEADER = struct.Struct("!HHIIHHHH")
 
@@ -36,10 +41,12 @@ _HEADER = struct.Struct("!HHIIHHHH")
 def ask(
     address: str, ports: Sequence[int], *, mark: int = 0, rate: int = RATE, settle: float = SETTLE
 ) -> dict[int, bool]:
-    """Return which ports answered with SYN/ACK (True) or with a reset (False). The others are silent.
+    """Return which ports answered with SYN/ACK (True) or with a reset (False).
+
+    Ports without an answer are left out.
 
     Args:
-        address: an IPv4 or IPv6 address. Without a route to it, all ports are silent.
+        address: an IPv4 or IPv6 address. Without a route to the address, no port answers.
         ports: the ports to ask.
         mark: a mark on the packets that selects their route; 0 for the ordinary route.
         rate: packets per second.
@@ -89,13 +96,13 @@ def possible() -> bool:
 
 
 def settling(settle: float) -> float:
-    """Return how long to wait for answers. A busy machine reads them later."""
+    """Return how long to wait for answers. A busy machine needs more time to read the answers."""
     waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
     return settle * min(max(waiting, 1.0), _LONGEST)
 
 
 def source_of(address: str, mark: int = 0) -> str | None:
-    """Return our own address on the route to another, or None without a route."""
+    """Return our own address on the route to another address, or None without a route."""
     try:
         with open_socket(address, socket.SOCK_DGRAM, 0, mark) as asking:
             asking.connect((address, 9))
@@ -123,7 +130,7 @@ class _Packets:
         self._constant = _sum(pseudo) + _sum(self._header(0, 0))
 
     def syn(self, port: int) -> bytes:
-        """Return the packet for a port."""
+        """Return the SYN packet for a port."""
         total = self._constant + port
         while total >> 16:
             total = (total & 0xFFFF) + (total >> 16)
@@ -162,7 +169,7 @@ class _Packets:
 
 def _send(raw: socket.socket, packets: _Packets, address: str, ports: Sequence[int]) -> None:
     for port in ports:
-        with suppress(OSError):  # no answer means silent; the second round repeats what a full queue lost
+        with suppress(OSError):  # the second round repeats packets that a full queue lost
             raw.sendto(packets.syn(port), (address, 0))
 
 

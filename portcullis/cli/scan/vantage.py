@@ -1,4 +1,4 @@
-"""Scan from another machine. The probe is sent there over ssh, and leaves nothing behind."""
+"""Scan from another machine. The probe is sent to that machine over ssh, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -47,11 +47,14 @@ _UNREACHABLE = 255
 
 
 class VantageFailed(Exception):
-    """The scan from another machine failed. The text says why, for people."""
+    """The scan from another machine failed. The error's text gives the reason, for people."""
 
 
 def bundle() -> bytes:
-    """Return the probe as a zip file that Python can import from. It needs nothing else on the machine."""
+    """Return the probe as a zip file that Python can import from.
+
+    The probe needs no other file on that machine.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for folder in (
@@ -92,11 +95,13 @@ def answer(question: Dict[str, Any], host: str, ssh: Sequence[str] = ("ssh",)) -
     except OutputTooLong as error:
         raise VantageFailed(f"the scan from {host} failed: {error}") from None
     except subprocess.TimeoutExpired:
-        raise VantageFailed(f"{host} did not finish within {TIMEOUT:.0f} s; scan fewer --ports") from None
+        raise VantageFailed(
+            f"{host} did not finish within {TIMEOUT:.0f} s; scan fewer ports (`--ports`)"
+        ) from None
     if done.returncode == _UNREACHABLE:
         raise VantageFailed(f"{host} cannot be reached by ssh: {printable(done.stderr.strip())}")
     if done.returncode != 0:
-        raise VantageFailed(f"the scan from {host} failed; it needs python3: {_last(done.stderr)}")
+        raise VantageFailed(f"the scan from {host} failed; it needs python3 on {host}: {_last(done.stderr)}")
     try:
         found: Dict[str, Any] = json.loads(done.stdout)
     except (ValueError, RecursionError):
@@ -108,7 +113,7 @@ def checked(found: Any, host: str) -> Dict[str, Any]:
     """Return an answer if it has the form of the probe's answers.
 
     Raises:
-        VantageFailed: it has another form.
+        VantageFailed: the answer has another form.
     """
     try:
         fits = (

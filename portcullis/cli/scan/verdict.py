@@ -1,4 +1,7 @@
-"""Compare the result of a scan with what is declared: each port and certificate, and its faults. Pure."""
+"""Compare the result of a scan with the declaration: each port and certificate, and its faults.
+
+The functions do no I/O.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,22 @@ from portcullis.components.host.declared import PUBLIC, Declared, Opening
 Ports = List[Tuple[int, int]]
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 _EVERYTHING = 1000
-"""No host has more open ports than this. If more answer, a device in front of the host answers for it."""
+"""A real host has at most this many open ports.
+
+If more ports answer, a device in front of the host answers for the host.
+"""
 _SOURCES = 3
-"""The number of addresses that a line of the table names."""
+"""A line of the table lists at most this many addresses."""
 _LATE = 1 / 6
-"""The part of its lifetime that a certificate has left when its renewal must have failed for a while."""
+"""A fraction of a certificate's lifetime.
+
+If a smaller part of the lifetime is left, the renewal has been failing for some time.
+"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One line of the scan's table."""
 
     mark: str
     what: str
@@ -35,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: where it is, what is wrong, and what to do. `mark` is WARN or FAIL."""
+    """One fault: its place, its cause, and a remedy. `mark` is WARN or FAIL."""
 
     mark: str
     where: str
@@ -49,7 +58,7 @@ class Fault:
 
 @dataclass
 class Verdict:
-    """The result for one host."""
+    """The result of the scan for one host."""
 
     host: str
     origin: str
@@ -62,7 +71,7 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        """Whether something is not as declared."""
+        """Whether a port or certificate is not as declared."""
         return any(fault.mark == FAIL for fault in self.faults)
 
     def add(self, mark: str, where: str, what: str, hint: str) -> None:
@@ -71,10 +80,10 @@ class Verdict:
 
 
 def compare(declared: Declared, answer: Mapping[str, Any], ports: Ports, now: float | None = None) -> Verdict:
-    """Compare the answers of one host with what is declared.
+    """Compare the answers of one host with its declaration.
 
     Args:
-        declared: the ports and certificates that the host should show.
+        declared: the ports and certificates that the host should have.
         answer: the result of `probe.answer`.
         ports: the ranges that were scanned.
         now: the current time, for certificates.
@@ -137,7 +146,7 @@ def _address(
             f"answers on {len(opened)} ports, so only the SSH port was asked for its protocol. A store that "
             "serves everybody would go unnoticed"
         )
-        hint = f"scan fewer --ports at a time: up to {GREETED} open ports are asked for their protocol"
+        hint = f"scan fewer ports with --ports: up to {GREETED} open ports are asked for their protocol"
         verdict.add(WARN, where, what, hint)
     for port in opened:
         rows.append(_opened(verdict, declared, where, port, found))
@@ -146,7 +155,7 @@ def _address(
             rows.append(Row(FAIL, f"{opening.first}/tcp", "no answer", opening.why, ""))
             verdict.add(FAIL, where, *_silent(declared, opening))
         elif opening.sources and opening.first not in opened and _asked(opening.first, ports):
-            # Nobody can tell from here whether its program listens, and it does not matter.
+            # This machine cannot tell whether the port's program listens, and does not need to know.
             state = "no answer" if _is_one_of(found["source"], opening.sources) else "closed to us"
             rows.append(
                 Row(OK, _spelled(opening), state, f"{opening.why}, only for {_some(opening.sources)}", "")
@@ -185,7 +194,7 @@ def _opened(verdict: Verdict, declared: Declared, where: str, port: int, found: 
         fault = f"port {what} is open to {found['source']}, but {only}"
         if ipaddress.ip_address(found["source"]).is_global:
             mark = FAIL
-            hint = "`ufw status` and `nft list table inet portcullis` on the host show which rule lets it in"
+            hint = "`ufw status` and `nft list table inet portcullis` on the host show which rule opens it"
         else:
             # Behind a router, the host sees the router's address, which is unknown here.
             mark = WARN
@@ -209,13 +218,13 @@ def _silent(declared: Declared, opening: Opening) -> Tuple[str, str]:
         hint = "check `systemctl status nginx` and `ufw status` on the host, and the provider's firewall"
     else:
         hint = (
-            f"start the program that should listen, or remove {opening.place}: any program can take the port"
+            f"start the program that should listen, or remove {opening.place}: any program can listen there"
         )
     return f"port {port}/tcp is declared ({opening.why}) but does not answer", hint
 
 
 def _certificates(verdict: Verdict, declared: Declared, asked: Mapping[str, Any], now: float) -> None:
-    """List each certificate. If several have the same fault, report it once."""
+    """List each certificate. If several certificates have the same fault, report that fault once."""
     wrong: Dict[Tuple[str, str, str], List[Tuple[str, str]]] = {}
     for where, found in asked.items():
         for name, shown in found["certificates"].items():
@@ -258,9 +267,10 @@ def _certificate_faults(
 
 
 def _covering(declared: Declared, port: int) -> Optional[Opening]:
-    """Return the opening that declares a port, if any.
+    """Return the declared opening that includes a port, or None if no opening does.
 
-    If several declare it, one for everybody wins. Else the result allows the sources of all of them.
+    If several openings declare the port, an opening for everybody wins. Otherwise, the result allows each
+    source that at least one of these openings allows.
     """
     found = [each for each in declared.openings if each.covers(port)]
     if not found or not all(each.sources for each in found):

@@ -1,4 +1,4 @@
-"""What both halves of `Directory` exchange."""
+"""The data that provider and agent exchange about a `Directory`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from portcullis.agent.wire import Desired, Facts, Spec
 
 @dataclass(frozen=True)
 class DirectorySpec(Spec):
-    """Where a folder is."""
+    """The path of a folder."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class DirectoryDesired(Desired):
-    """A folder as it is declared.
+    """A folder as it is declared in the Pulumi program.
 
     Attributes:
         path: absolute path.
@@ -25,7 +25,7 @@ class DirectoryDesired(Desired):
         group: group name or number.
         mode: permission bits, four octal digits.
         on_delete: remove or keep.
-        make_parents: make missing folders above it, for root alone.
+        make_parents: whether to make missing folders above the declared folder, for root alone.
     """
 
     path: str
@@ -37,22 +37,23 @@ class DirectoryDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Its path."""
+        """The path of the folder."""
         return self.path
 
     def spec(self) -> DirectorySpec:
-        """Return where the folder is."""
+        """Return the path of the folder as a spec."""
         return DirectorySpec(self.path)
 
 
 @dataclass(frozen=True)
 class DirectoryFacts(Facts):
-    """A folder as it is.
+    """A folder as it is on the host.
 
     Attributes:
         owner: user name.
         group: group name.
-        mode: permission bits, four octal digits. Something else than a folder is described in angle brackets.
+        mode: permission bits, four octal digits. If the path is no folder, the value is a description in
+            angle brackets.
         owner_id: the user's number.
         group_id: the group's number.
     """

@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 
 
 class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
-    """The kind `directory`. With `make_parents`, missing folders above it are made, for root alone."""
+    """The kind `directory`.
+
+    With `make_parents`, missing folders above the declared folder are made, for root alone.
+    """
 
     spec_type = DirectorySpec
     desired_type = DirectoryDesired
     facts_type = DirectoryFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Take the store, to know which parent folders this program made."""
+        """Store the host and its records, which list the parent folders that Portcullis made."""
         super().__init__(machine, store)
         self._making = threading.Lock()
 
@@ -54,11 +57,14 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
             "invalid",
             f"{desired.path} is {facts.mode.strip('<>')} on the host, but a directory is declared",
             prop="path",
-            hint="move it away, or declare the path that it points to",
+            hint=f"move {desired.path} away, or declare the path that it points to",
         )
 
     def original(self, item: str, facts: DirectoryFacts, folder: Path) -> Json:
-        """Describe the original, and list the parent folders that we make. They go with the last folder."""
+        """Describe the original, and list the parent folders that we make.
+
+        Such a parent folder is removed together with the last declared folder in it.
+        """
         others = (record for record in self._store.all() if record.kind == "directory")
         ours = {path for record in others for path in record.original.get("above", ())}
         parents = list(Path(item).parents)[:-1]
@@ -66,7 +72,7 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
         return {**paths.keep(Path(item), folder / "original"), "above": above}
 
     def apply(self, desired: DirectoryDesired, steps: list[Step], work: Work) -> None:
-        """Make or change the folder. Its mode is final before anyone but root can enter."""
+        """Make or change the folder. The mode is final before other users than root can enter the folder."""
         if not steps:
             return
         path = Path(work.record.id)
@@ -91,7 +97,10 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
             os.fsync(place.folder)
 
     def remove(self, desired: DirectoryDesired, record: Record, folder: Path) -> str:
-        """Remove an empty directory that we made. An older one gets its owner and mode back."""
+        """Remove an empty directory that we made.
+
+        A folder that existed before gets its owner and mode back.
+        """
         kept = record.original
         with disk.removing(Path(record.id)) as place:
             there = place.look()
@@ -108,7 +117,7 @@ class Directories(Kind[DirectorySpec, DirectoryDesired, DirectoryFacts]):
             except FileNotFoundError:
                 return "absent"
             except OSError:
-                return "kept"  # not empty, or a mount point
+                return "kept"  # the folder is not empty, or is a mount point
         if desired.make_parents:
             _remove_empty(kept.get("above", ()))
         return "removed"
@@ -127,7 +136,7 @@ def _make(path: Path) -> None:
 
 
 def _remove_empty(above: Sequence[str]) -> None:
-    """Remove folders, the innermost first, until one is not empty."""
+    """Remove folders, the innermost first, until a folder is not empty."""
     for path in above:
         with disk.removing(Path(path)) as place:
             try:

@@ -35,16 +35,19 @@ class DirectoryProvider(HostProvider):
             inputs.keep("make_parents")
 
     def importable(self, item: str) -> Props | None:
-        """Return the folder at this path."""
+        """Return the path of the imported folder, and the defaults of inputs that the host does not know."""
         return {"path": item, "on_delete": "remove"}
 
     def absent_inputs(self) -> Props:
-        """Return the inputs that stand for a missing folder."""
+        """Return the inputs that show a missing folder."""
         return {"mode": ABSENT}
 
 
 class Directory(HostResource):
-    """A folder. Delete removes it only if we made it and it is empty. Data is never deleted."""
+    """A folder on a host.
+
+    A delete removes the folder only if Portcullis made the folder and it is empty. Data is never deleted.
+    """
 
     path: pulumi.Output[str]
     owner: pulumi.Output[str]
@@ -75,9 +78,9 @@ class Directory(HostResource):
             group: group name.
             mode: permission bits in octal, such as "0750".
             on_delete: remove the folder if it is empty, or keep it.
-            make_parents: make missing folders above it, which only root can enter (0700). They are removed
-                with the last folder in them.
-            adopt: take over a folder that exists with another owner or mode.
+            make_parents: whether to make missing folders above this folder. Only root can enter the new
+                folders (0700). Such a new folder is removed together with the last declared folder in it.
+            adopt: whether to take over a folder that exists with another owner or mode.
             opts: resource options.
         """
         self.path_text = path

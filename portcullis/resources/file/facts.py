@@ -1,4 +1,4 @@
-"""What both halves of `File` exchange."""
+"""The data that provider and agent exchange about a `File`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from typing import Optional
 from portcullis.agent.wire import Desired, Facts, Spec
 
 MAX_CONTENT = 100_000
-"""Most bytes of UTF-8 in a `File`, because its content is in state and in previews. A `Tree` has no limit."""
+"""The content of a `File` has at most this many bytes of UTF-8.
+
+There is a limit, because the state and previews contain the content. A `Tree` has no limit.
+"""
 
 
 @dataclass(frozen=True)
 class FileSpec(Spec):
-    """Where a file is."""
+    """The path of a file."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class FileDesired(Desired):
-    """A file as it is declared.
+    """A file as it is declared in the Pulumi program.
 
     Attributes:
         path: absolute path.
@@ -32,7 +35,7 @@ class FileDesired(Desired):
         validate: command that checks the new file before it replaces the old one; `{path}` is the new file.
         test: command that checks the whole configuration that the file is a part of.
         on_delete: restore, remove or keep.
-        secret: the content is a secret. No message may quote it.
+        secret: whether the content is a secret, which no message may quote.
     """
 
     path: str
@@ -47,27 +50,28 @@ class FileDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Its path."""
+        """The path of the file."""
         return self.path
 
     def spec(self) -> FileSpec:
-        """Return where the file is."""
+        """Return the path of the file as a spec."""
         return FileSpec(self.path)
 
 
 @dataclass(frozen=True)
 class FileFacts(Facts):
-    """A file as it is.
+    """A file as it is on the host.
 
     Attributes:
-        content: its text; "" where it is redacted. Angle brackets describe content that cannot be shown.
+        content: the file's text; "" where the text is redacted. Angle brackets describe content that cannot
+            be shown.
         owner: user name.
         group: group name.
         mode: permission bits, four octal digits.
         owner_id: the user's number.
         group_id: the group's number.
-        redacted: by the name of a fact that the preview key may not see, whether its value is still the one
-            that `up` wrote: "unchanged" or "changed" (see agent/redaction.py).
+        redacted: the facts that a client with the preview key may not see (see agent/redaction.py). The value
+        of a name is "unchanged" if the fact is still as `up` wrote it, else "changed".
     """
 
     content: str = ""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CHECK_TIMEOUT = 60.0
 _OUTPUT_LINES = 40
-# The texts that stand for content that cannot be shown, in facts here and in the client.
+# The texts that replace content that cannot be shown, in facts of the agent and of the provider.
 _PLACEHOLDER = re.compile(
     r"<(absent|changed on the host, and not shown to the preview key"
     r"|[0-9]+ bytes, too large to show|[0-9]+ bytes that are not UTF-8 text"
@@ -39,7 +39,7 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True)
 class _Found(FileFacts):
-    """More facts for `plan`: whether the content cannot be shown as text, and what stands at the path."""
+    """More facts for `plan`: whether the content cannot be shown as text, and the type of the file."""
 
     opaque: bool = False
     type: str = "file"
@@ -53,7 +53,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
     facts_type = FileFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Take the machine, for its package database and to run checks."""
+        """Store the host, for its package database and to run checks."""
         super().__init__(machine, store)
         self._testing = threading.Lock()
 
@@ -64,7 +64,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         return each(lambda spec, _: _read(paths.checked(spec.path)), questions)
 
     def plan(self, desired: FileDesired, facts: FileFacts) -> list[Step]:
-        """Return the steps. The step of a secret has no diff."""
+        """Return the steps to the declared file. The step for a secret content has no diff."""
         want = _measure(desired.content)
         if not facts.exists:
             return [Step("content", "absent", want, "create")]
@@ -84,7 +84,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         if _PLACEHOLDER.fullmatch(content):
             return AgentError(
                 "invalid",
-                f"the content is {content}, which only describes what was on the host",
+                f"the content is {content}, which is only a description of the host's file",
                 prop="content",
                 hint="declare the text of the file; ignore_changes cannot keep content that is not text",
             )
@@ -93,7 +93,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
                 "invalid",
                 f"{desired.path} is {facts.content.strip('<>')} on the host, but a file is declared",
                 prop="path",
-                hint="move it away, or declare another path",
+                hint=f"move {desired.path} away, or declare another path",
             )
         return None
 
@@ -102,7 +102,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         return isinstance(facts, _Found) and facts.type == "file" and is_as_shipped(self._machine, Path(item))
 
     def redacted(self, record: Record, facts: FileFacts) -> FileFacts:
-        """Return the facts without a content that is or may be a secret."""
+        """Return the facts of a file, without a content that is or may be a secret."""
         return redaction.redacted(record, facts)
 
     def original(self, item: str, facts: FileFacts, folder: Path) -> Json:
@@ -112,7 +112,8 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
     def apply(self, desired: FileDesired, steps: list[Step], work: Work) -> None:
         """Write the file, then run its `test`. If the test fails, restore the old file.
 
-        Files with a test are written one at a time: the test of a good file must not see a bad one beside it.
+        Files with a test are written one at a time, because the test of a good file must not read a bad file
+        beside it.
         """
         tested = desired.test or "before" in work.record.extra
         with self._testing if tested else contextlib.nullcontext():
@@ -130,7 +131,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         elif steps:
             if (
                 "before" not in record.extra
-            ):  # otherwise a run was interrupted before its test, and its copy is the one to restore
+            ):  # otherwise a run was interrupted before its test, and its copy has to be restored
                 record.extra["before"] = paths.keep(path, before)
                 work.save()
             disk.write(
@@ -146,12 +147,12 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         try:
             self._check(desired.test, desired, path)
         except AgentError:
-            with self._machine.readers.absent():  # without an old file, this removes the new one
+            with self._machine.readers.absent():  # without an old file, this removes the new file
                 paths.put_back(path, record.extra["before"], before)
             raise
         finally:
             del record.extra["before"]
-            work.save()  # before `unlink`: after a kill, the next run must not look for a missing copy
+            work.save()  # comes before `unlink`: after a kill, the next run must not look for a missing copy
             with contextlib.suppress(FileNotFoundError):
                 before.unlink()
 
@@ -167,9 +168,9 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         said = "\n".join(done.text.replace(str(path), desired.path).splitlines()[-_OUTPUT_LINES:])
         raise AgentError(
             "test-failed",
-            f"{' '.join(argv)} refuses the new content (exit code {done.code})",
+            f"{' '.join(argv)} refuses the new content of the file (exit code {done.code})",
             prop="content",
-            hint="the old content is back in place",
+            hint="the file has its old content again",
             detail="(its output is redacted: the content is a secret)" if desired.secret else said,
         )
 
@@ -193,7 +194,7 @@ class Files(Kind[FileSpec, FileDesired, FileFacts]):
         if what == "restore" and kept["type"] in ("file", "symlink"):
             if folder_is_missing:
                 if kept.get("shipped"):
-                    return "absent"  # its package was removed, and the folder with it
+                    return "absent"  # the file's package was removed, and the folder with the package
                 with disk.writing(path, make=True):
                     pass
             paths.put_back(path, kept, folder / "original")
@@ -216,8 +217,8 @@ def _read(path: Path) -> FileFacts:
         except FileNotFoundError:
             return FileFacts(exists=False)
         try:
-            # The status of the open file, because the folder's owner may have replaced the file. Its mode
-            # decides who may see the content.
+            # Read the status of the open file, because the folder's owner may have replaced the file. The
+            # mode of the open file decides who may see the content.
             status = os.fstat(fd)
             facts = replace(facts, **paths.ownership(status))
             data = _bytes(fd, min(status.st_size, MAX_CONTENT))
@@ -236,7 +237,10 @@ def _is_opaque(facts: FileFacts) -> bool:
 
 
 def _bytes(fd: int, size: int) -> bytes:
-    """Return at most one byte more than `MAX_CONTENT`. `size` is a hint (0 in /proc)."""
+    """Return the content of a file, cut after `MAX_CONTENT` + 1 bytes.
+
+    `size` is the size that stat(2) reports, which is 0 for files in /proc.
+    """
     data = os.pread(fd, size + 1, 0)
     return data if len(data) <= size else os.pread(fd, MAX_CONTENT + 1, 0)
 
@@ -247,15 +251,23 @@ def _set(path: Path, content: bytes, uid: int, gid: int, mode: int) -> None:
         try:
             if (
                 os.pread(fd, MAX_CONTENT + 1, 0) != content
-            ):  # otherwise we would give away a file that somebody put in its place
-                raise AgentError("invalid", f"{path} changed meanwhile", prop="content", hint="run again")
+            ):  # otherwise we would change the owner of a file that somebody put in its place
+                raise AgentError(
+                    "invalid",
+                    f"the file {path} changed during the deployment",
+                    prop="content",
+                    hint="run `up` again",
+                )
             disk.give(fd, uid, gid, mode)
         finally:
             os.close(fd)
 
 
 def _diff(facts: FileFacts, content: str, path: str) -> str:
-    """Return the difference, unless that would show a content that not every user of the host may read."""
+    """Return the difference between the present and the declared content.
+
+    If some users of the host may not read the file, return a note instead.
+    """
     if int(facts.mode, 8) & stat.S_IROTH:
         return text_diff(facts.content, content, path)
     return f"(the present content is not shown: its mode {facts.mode} hides it from other users of the host)"
@@ -265,7 +277,9 @@ def _encode(content: str) -> bytes:
     try:
         return content.encode()
     except UnicodeEncodeError:
-        raise AgentError("invalid", "the content cannot be encoded as UTF-8", prop="content") from None
+        raise AgentError(
+            "invalid", "the content of the file cannot be encoded as UTF-8", prop="content"
+        ) from None
 
 
 def _measure(content: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props, ReadResult
     from portcullis.provider.changes import Change
 
-# The texts in facts that stand for a content that cannot be shown: the agent's, and `ABSENT`.
+# The texts in facts that replace a content that cannot be shown: the agent's texts, and `ABSENT`.
 _PLACEHOLDER = re.compile(
     r"<(?:absent|changed on the host, and not shown to the preview key"
     r"|\d+ bytes, too large to show|\d+ bytes that are not UTF-8 text"
@@ -36,7 +36,7 @@ _SECTIONS = {
     "/etc/nginx/": Section.SITES,
     "/etc/docker/": Section.SITES,
 }
-"""The section of a report that shows a file, by the start of its path."""
+"""For the first part of a file's path, the section of a report that shows the file."""
 
 
 def _section(path: str) -> Section:
@@ -44,7 +44,7 @@ def _section(path: str) -> Section:
 
 
 def _is_open(mode: str) -> bool:
-    """Return whether everybody may write the file."""
+    """Return whether every user may write the file."""
     return bool(re.fullmatch("[0-7]+", mode)) and bool(int(mode, 8) & stat.S_IWOTH)
 
 
@@ -77,23 +77,24 @@ class FileProvider(HostProvider):
                     f"has {len(content.encode())} bytes; a File holds {MAX_CONTENT}, a Tree any number",
                 )
             elif _PLACEHOLDER.fullmatch(content):
-                # ignore_changes returns what was read from the host. This text must never be written.
-                inputs.fail("content", f"{content!r} only describes what was on the host")
+                # With ignore_changes, the input is the value that was read from the host. This text must
+                # never be written.
+                inputs.fail("content", f"{content!r} is only a description of the host's file")
             elif "\0" in content:
                 inputs.fail("content", "has a NUL byte; a File holds text")
         validate = inputs.inputs.get("validate")
         if validate and is_known(validate) and not any("{path}" in word for word in validate):
             inputs.fail("validate", "must name the file to check as {path}")
-        # A plugin gets plain values. This mark tells it which content no error may quote.
+        # A plugin gets plain values. This mark tells the plugin which content no error may quote.
         if inputs.news.get("secret") is True:
             inputs.keep("secret")
 
     def importable(self, item: str) -> Props | None:
-        """Return the file at this path."""
+        """Return the path of the imported file, and the defaults of inputs that the host does not know."""
         return {"path": item, "content": "", "on_delete": "restore"}
 
     def import_(self, id_: str, urn: str) -> ReadResult | None:
-        """Read a file on a host. Its content is a secret unless every user of the host may read it."""
+        """Read a file on a host. The file's content is a secret unless every user of the host may read it."""
         found = super().import_(id_, urn)
         if found is None or int(found.inputs["mode"], 8) & stat.S_IROTH:
             return found
@@ -101,17 +102,17 @@ class FileProvider(HostProvider):
         return replace(found, outs=found.outs | mark, inputs=found.inputs | mark, secrets=("content",))
 
     def absent_inputs(self) -> Props:
-        """Return the inputs that stand for a missing file."""
-        # Both, because the content of a secret file is not shown.
+        """Return the inputs that show a missing file."""
+        # Both inputs say that, because the content of a secret file is not shown.
         return {"content": ABSENT, "mode": ABSENT}
 
     def lines(self, change: Change) -> list[Line]:
-        """Choose the section by the path: /etc/sudoers.d is about access, and /etc/motd is not."""
+        """Choose the report's section by the path: /etc/sudoers.d is in the section about access."""
         section = Section.DATA if change.props.get("secret") else _section(str(change.props.get("path", "")))
         return [replace(line, section=section) for line in super().lines(change)]
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Return a line if the text differs, and one for each difference in who may read and write it."""
+        """Return a line if the text differs, and a line for each difference of owner, group and mode."""
         found = []
         if change.changes("content"):
             said = str(change.live.get("content", ""))
@@ -127,10 +128,10 @@ class FileProvider(HostProvider):
 
 
 class File(HostResource):
-    """A text file.
+    """A text file on a host.
 
     The new file is written beside its path with its final owner and mode, and then renamed. The original
-    file stays on the host. It comes back on delete, unless `on_delete` says otherwise.
+    file stays on the host. A delete restores the original file, unless `on_delete` says otherwise.
 
     Attributes:
         path: absolute path on the host.
@@ -169,9 +170,10 @@ class File(HostResource):
             owner: user name.
             group: group name.
             mode: permission bits in octal, such as "0640".
-            validate: command that checks the new file, `{path}`, before it replaces the old one.
+            validate: command that checks the new file before it replaces the old one; in the command,
+                `{path}` stands for the new file.
             test: command that checks the whole configuration with the new file in place, such as
-                `["nginx", "-t"]`. If it fails, the old file is restored.
+                `["nginx", "-t"]`. If the command fails, the old file is restored.
             on_delete: restore the original file, remove the file, or keep it.
             adopt: take over a file that exists and differs.
             opts: resource options.

@@ -1,4 +1,4 @@
-"""What both halves of `Packages` exchange."""
+"""The data that provider and agent exchange about `Packages`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from portcullis.agent.wire import Desired, Facts, Spec
 NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")
 """A package's name: two or more of lower case letters, digits, plus, minus, dot (Debian Policy 5.6.1)."""
 INSTALLED = "installed"
-"""The value of each package of a set."""
+"""The value of each package in the map `packages`."""
 
 
 @dataclass(frozen=True)
 class PackagesSpec(Spec):
-    """Which packages to look at."""
+    """The names of the packages to read."""
 
     names: Sequence[str]
 
 
 @dataclass(frozen=True)
 class PackagesDesired(Desired):
-    """A set of packages as it is declared.
+    """A set of packages as it is declared in the Pulumi program.
 
     Attributes:
-        managed_by: the resource's URN. Each package on the host has a list of the resources that want it.
-        packages: names, each with `INSTALLED`.
+        managed_by: the resource's URN. The host keeps, for each package, a list of the resources that declare
+            it.
+        packages: a map of each package's name to `INSTALLED`.
         on_delete: remove, purge or keep.
         never_purge: packages that `purge` only removes.
-        recommends: install the packages that they recommend, too.
+        recommends: whether to install recommended packages, too.
     """
 
     managed_by: str
@@ -41,17 +42,19 @@ class PackagesDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Its owner, because several sets may have the same names."""
+        """The set's owner, because several sets may contain the same packages."""
         return self.managed_by
 
     def spec(self) -> PackagesSpec:
-        """Return which packages to look at."""
+        """Return the names of the packages as a spec."""
         return PackagesSpec(sorted(self.packages))
 
 
 @dataclass(frozen=True)
 class PackagesFacts(Facts):
-    """A set of packages as it is. The set itself always exists.
+    """A set of packages as it is on the host.
+
+    The set itself always exists.
 
     Attributes:
         packages: the installed packages, each with `INSTALLED`.

@@ -30,7 +30,7 @@ class PackagesProvider(HostProvider):
     instead_of_import = "declare the set: it takes over installed packages as they are"
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check names."""
+        """Check the names of the packages."""
         packages = inputs.news.get("packages")
         inputs.inputs["packages"] = packages
         inputs.one_of("on_delete", "remove", "purge", "keep")
@@ -45,11 +45,11 @@ class PackagesProvider(HostProvider):
                 inputs.fail("packages", "names no package")
 
     def absent_inputs(self) -> Props:
-        """Return no package. The set itself always exists."""
+        """Return an empty set of packages, because the set itself always exists."""
         return {"packages": {}}
 
     def lines(self, change: Change) -> list[Line]:
-        """Return a line with the missing packages, and one with those that are no longer declared."""
+        """Return a line with the missing packages, and a line with those that are no longer declared."""
         packages = sorted(change.props.get("packages") or {})
         if change.op in ("create", "replace"):
             return [Line("packages", f"to install: {', '.join(packages)}", "up installs them")]
@@ -75,8 +75,9 @@ class PackagesProvider(HostProvider):
 class Packages(HostResource):
     """A set of installed Debian packages.
 
-    The services of a package do not start, at the installation or at the next boot. Declare a `Service` after
-    its configuration. Delete removes only packages that we installed and that nothing else needs.
+    The services of a package start neither at the installation nor at the next boot. To start a service,
+    declare a `Service` after the files of its configuration. A delete removes only packages that we installed
+    and that nothing else needs.
     """
 
     packages: pulumi.Output[dict[str, str]]
@@ -99,11 +100,12 @@ class Packages(HostResource):
             name: the resource's name.
             host: the host, or its alias.
             names: names of Debian packages.
-            on_delete: remove them, remove them with their configuration and data (`purge`), or keep them.
+            on_delete: remove the packages, remove them with their configuration and data (`purge`), or keep
+                them.
             never_purge: packages that `purge` only removes, because their purge deletes people's data.
             recommends: install recommended packages too; Debian's docker.io then brings git and needrestart.
             adopt: allow an installation that removes other packages, such as a conflicting one. Packages that
-                are installed already never need it.
+                are installed already never need `adopt`.
             opts: resource options.
         """
         self.names = tuple(names)

@@ -1,4 +1,4 @@
-"""What both halves of `Service` exchange."""
+"""The data that provider and agent exchange about a `Service`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = re.compile(r"[A-Za-z0-9:_.\\@-]+\.[a-z]+\Z")
 
 @dataclass(frozen=True)
 class ServiceSpec(Spec):
-    """Which unit it is, and where the files are that it reads.
+    """The name of a unit, and the paths of the files that it reads.
 
     Attributes:
         unit: full name.
@@ -27,14 +27,14 @@ class ServiceSpec(Spec):
 
 @dataclass(frozen=True)
 class ServiceDesired(Desired):
-    """A unit as it is declared.
+    """A unit as it is declared in the Pulumi program.
 
     Attributes:
         unit: full name.
         active: active or inactive.
         enabled: enabled, disabled, masked or static.
-        reads: what the unit reads, each with the revision of the resource that writes it. A name that is not
-            an absolute path stands for something else, such as packages.
+        reads: the paths that the unit reads, each with the revision of the resource that writes it. A name
+            that is not an absolute path means another input of the unit, such as packages.
         on_change: reload or restart.
     """
 
@@ -46,22 +46,22 @@ class ServiceDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Its name."""
+        """The name of the unit."""
         return self.unit
 
     def spec(self) -> ServiceSpec:
-        """Return which unit it is, and the paths that it reads."""
+        """Return the unit's name and the paths that it reads as a spec."""
         return ServiceSpec(self.unit, sorted(path for path in self.reads if path.startswith("/")))
 
 
 @dataclass(frozen=True)
 class ServiceFacts(Facts):
-    """A unit as systemd has it.
+    """A unit as it is on the host.
 
     Attributes:
         active: systemd's ActiveState.
         enabled: systemd's UnitFileState.
-        stale: it runs, and one of its files changed after it last read them.
+        stale: whether the unit runs and one of its files changed after the unit last read them.
     """
 
     active: str = ""

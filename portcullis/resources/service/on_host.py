@@ -46,7 +46,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
     facts_type = ServiceFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Take the machine, to run systemctl."""
+        """Store the host, to run systemctl."""
         super().__init__(machine, store)
         self._lock = threading.Lock()
         self._attempt = threading.local()  # `began`: the moment, in seconds since 1970
@@ -82,7 +82,10 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         return None
 
     def is_unmodified_default(self, item: str, facts: ServiceFacts) -> bool:
-        """Return whether nobody masked the unit. A mask is a person's decision."""
+        """Return whether nobody masked the unit.
+
+        Only a person masks a unit, so a mask must not be replaced without `adopt`.
+        """
         return not facts.enabled.startswith("masked")
 
     def original(self, item: str, facts: ServiceFacts, folder: Path) -> Json:
@@ -91,7 +94,8 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         return {"type": "unit", "enabled": facts.enabled, "active": facts.active}
 
     def apply(self, desired: ServiceDesired, steps: list[Step], work: Work) -> None:
-        # `operations` needs this after the removal of a file that the unit reads. The spec has the paths.
+        # `operations` needs this note after the removal of a file that the unit reads. The spec has the
+        # paths.
         work.record.extra["desired"] = encode(replace(desired, reads={}))
         if not steps:
             return
@@ -124,7 +128,10 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             work.record.extra["loaded"] = loaded(unit, newest)
 
     def remove(self, desired: ServiceDesired, record: Record, folder: Path) -> str:
-        """Restore the original state. A unit that did not exist before us is stopped and disabled."""
+        """Restore the original state of the unit.
+
+        A unit that did not exist before our first change is stopped and disabled.
+        """
         name, kept = record.id, record.original
         self._attempt.began = time.time()
         with self._lock:
@@ -148,14 +155,15 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         unit = self._show([name])[0]
         if unit["NeedDaemonReload"] == "yes" or unit["LoadState"] == "not-found":
             self._do("daemon-reload")
-            # The flag is kept, because a changed unit file takes effect only by a restart.
+            # The flag stays set, because a changed unit file takes effect only by a restart.
             unit = {**self._show([name])[0], "NeedDaemonReload": unit["NeedDaemonReload"]}
         if unit["LoadState"] == "not-found":
             raise AgentError(
                 "invalid",
                 f"there is no unit {name} on the host",
                 prop="unit",
-                hint="depend on the package or file that brings the unit",
+                hint="add the `Packages` or `File` resource that installs the unit to the `depends_on` of "
+                "the service",
             )
         return unit
 
@@ -169,16 +177,17 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         if have != want == "static":
             raise AgentError(
                 "systemd",
-                f"{name} is {have}: it has an [Install] section, so it is not static",
+                f"the unit {name} is {have}, not static, because it has an [Install] section",
                 prop="enabled",
-                hint="declare it enabled or disabled",
+                hint="declare the unit as enabled or disabled",
             )
         if have != want and have in ("static", "transient") and want != "masked":
             raise AgentError(
                 "systemd",
-                f"{name} is {have}: it has no [Install] section, so it can be neither enabled nor disabled",
+                f"the unit {name} is {have}; without an [Install] section it can be neither enabled nor "
+                "disabled",
                 prop="enabled",
-                hint="declare the unit that starts it (its timer or socket) instead",
+                hint="declare the timer or socket that starts this unit instead",
             )
         if have != want:
             self._do({"enabled": "enable", "disabled": "disable", "masked": "mask"}[want], name)
@@ -201,17 +210,20 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             self._do("restart" if restart else "reload", name)
             return True
         if unit["ActiveState"] == "failed":
-            self._do("reset-failed", name)  # otherwise a start limit that was hit refuses the start
+            self._do("reset-failed", name)  # otherwise systemd's start limit could refuse the start
         self._do("restart" if unit["ActiveState"] == "activating" else "start", name)
         return True
 
     def _do(self, verb: str, *names: str) -> None:
         done = self._machine.run(["systemctl", "--no-pager", verb, *names], timeout=_JOB_TIMEOUT)
         if done.code:
-            raise self._failed(f"systemctl {' '.join((verb, *names))} failed", names, done.text)
+            raise self._failed(f"the command `systemctl {' '.join((verb, *names))}` failed", names, done.text)
 
     def _settled(self, name: str) -> Unit:
-        """Wait until the unit is active and stays so. Some units fail a moment after they report success."""
+        """Wait until the unit is active and stays active.
+
+        Some units fail a moment after they report success.
+        """
         deadline = time.monotonic() + _START_LIMIT
         since, invocation = 0.0, ""
         while True:
@@ -222,12 +234,16 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
                     return unit
             elif state == "active":
                 if invocation:
-                    raise self._failed(f"{name} does not stay up: it was restarted", (name,), "")
+                    raise self._failed(
+                        f"the unit {name} does not keep running: systemd restarted it", (name,), ""
+                    )
                 since, invocation = now, unit["InvocationID"]
             elif state in ("failed", "inactive") or unit["SubState"] == "auto-restart" or now > deadline:
                 why = f", {unit['Result']}" if unit.get("Result", "success") != "success" else ""
                 raise self._failed(
-                    f"{name} does not stay up: it is {state} ({unit['SubState']}{why})", (name,), ""
+                    f"the unit {name} does not keep running: it is {state} ({unit['SubState']}{why})",
+                    (name,),
+                    "",
                 )
             time.sleep(self._machine.settle / 8)
 
@@ -240,10 +256,15 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
 
 
 def show(machine: Machine, names: list[str]) -> list[Unit]:
-    """Return what systemd says about units, in order. Raises `AgentError` (``invalid``, ``unreadable``)."""
+    """Return systemd's properties of units, in the order of the names.
+
+    Raises `AgentError` (``invalid``, ``unreadable``).
+    """
     for name in names:
         if not NAME.match(name):
-            raise AgentError("invalid", f"{name!r} is not the full name of a unit", prop="unit")
+            raise AgentError(
+                "invalid", f"{name!r} is not the full name of a unit, such as nginx.service", prop="unit"
+            )
     argv = ["systemctl", "show", "--no-pager", f"--property={','.join(_PROPERTIES)}", "--", *names]
     done = machine.run(argv, timeout=_SHOW_TIMEOUT)
     units = parse_show(done.out)
@@ -274,12 +295,15 @@ def _facts(unit: Unit, newest: int, record: Record | None) -> ServiceFacts:
 
 
 def loaded(unit: Unit, newest: int) -> Json:
-    """Return the note for a unit that has just loaded its files. The last of them changed at `newest`."""
+    """Return the note for a unit that has just loaded its files.
+
+    The newest of these files changed at `newest`.
+    """
     return {"invocation": unit["InvocationID"], "newest": newest}
 
 
 def changed_by_hand(machine: Machine, store: Store, reads: Sequence[str], record: Record) -> list[str]:
-    """Return the files of a unit that somebody else changed after our last load; none if that is unknown."""
+    """Return the files of a unit that somebody else changed after our last load, if that load is known."""
     noted = record.extra.get("loaded")
     if not noted:
         return []
@@ -289,7 +313,7 @@ def changed_by_hand(machine: Machine, store: Store, reads: Sequence[str], record
 
 
 def is_stale_now(unit: Unit, newest: int, record: Record | None) -> bool:
-    """Call `is_stale` with the present time, and with the note under ``loaded``."""
+    """Call `is_stale` with the present time, and with the note that the record has under ``loaded``."""
     noted = record.extra.get("loaded") if record else None
     return is_stale(unit, newest, noted, time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC))
 
@@ -299,12 +323,13 @@ def is_stale(unit: Unit, newest: int, noted: Json | None, wall: int, monotonic: 
 
     Args:
         unit: the output of ``systemctl show``.
-        newest: when one of its files last changed, by the wall clock.
+        newest: the time of the last change of one of its files, by the wall clock.
         noted: our note from the last time that we made the unit load its files: its ``InvocationID`` and the
-            `newest` of that time. It is valid for that run of the unit only. A clock that is set anew cannot
-            make it wrong.
-        wall: the wall clock now.
-        monotonic: the monotonic clock now. systemd's timestamps use this clock, in microseconds.
+            `newest` of that time. The note is valid for that run of the unit only. A change of the clock
+            cannot make the note wrong.
+        wall: the present time of the wall clock.
+        monotonic: the present time of the monotonic clock. systemd's timestamps use the monotonic clock, in
+            microseconds.
     """
     if unit["ActiveState"] not in RUNNING:
         return False
@@ -316,9 +341,9 @@ def is_stale(unit: Unit, newest: int, noted: Json | None, wall: int, monotonic: 
 def last_load(unit: Unit) -> int:
     """Return when the unit last read its files, in microseconds of the monotonic clock.
 
-    The state of a service changes at a start and at the end of a reload, whoever asked for them. A failed
-    reload changes it too, but ``ReloadResult`` shows that. The state of a socket or timer changes when it
-    fires.
+    The state of a service changes at each start and at the end of each reload. A failed reload changes the
+    state too, but ``ReloadResult`` shows the failure. The state of a socket or timer changes when the socket
+    or timer fires.
     """
     entered = int(unit["ActiveEnterTimestampMonotonic"] or 0)
     if not unit["Id"].endswith(".service") or unit["ReloadResult"] not in ("success", ""):

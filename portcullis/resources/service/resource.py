@@ -52,15 +52,22 @@ class ServiceProvider(HostProvider):
             inputs.fail("enabled", "a masked unit cannot be active; set active to inactive")
 
     def importable(self, item: str) -> Props | None:
-        """Return the unit with this name. What it reads is unknown."""
+        """Return the name of the imported unit, and the defaults of inputs that the host does not know.
+
+        The unit's files are unknown.
+        """
         return {"unit": item, "reads": {}, "on_change": "reload"}
 
     def absent_inputs(self) -> Props:
-        """Return the inputs that stand for a unit that systemd does not know."""
+        """Return the inputs that show a unit that systemd does not have."""
         return {"active": ABSENT, "stale": False}
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Return lines about the unit's state. A stale unit is a consequence of a file's change."""
+        """Return lines about the unit's state.
+
+        The line about a unit with stale files is omitted if there is another line, such as one about the
+        changed file.
+        """
         found = []
         combined: tuple[str, ...] = ()
         if change.changes("active"):
@@ -87,10 +94,10 @@ class ServiceProvider(HostProvider):
 
 
 class Service(HostResource):
-    """A systemd unit.
+    """A systemd unit on a host.
 
-    The unit follows the files that it reads. It is reloaded or restarted when one of the resources in `reads`
-    writes, or when a file is newer than the running process.
+    If a file that the unit reads changes, the unit loads it again. The unit is reloaded or restarted in two
+    cases: a resource in `reads` writes its file, or a file is newer than the running process.
     """
 
     unit: pulumi.Output[str]
@@ -116,11 +123,13 @@ class Service(HostResource):
             name: the resource's name.
             host: the host, or its alias.
             unit: full name, such as "nginx.service".
-            active: whether it runs.
-            enabled: whether it starts at boot; masked means that nothing can start it. A unit without an
-                [Install] section, such as systemd-journald.service, can only be static: other units start it.
-            reads: what the unit reads: resources, which then come before it, or paths of files and folders
-                that nothing in this program writes. A path sets no order.
+            active: whether the unit runs.
+            enabled: whether the unit starts at boot; masked means that nothing can start the unit. A unit
+                without an [Install] section, such as systemd-journald.service, can only be static: other
+                units start it.
+            reads: the files that the unit reads. An entry is a resource that writes a file, or the path of a
+                file or folder that the Pulumi program does not write. `up` applies such a resource before the
+                unit. A path does not change the order in which `up` applies resources.
             on_change: how the unit loads changed files. A unit that cannot reload is restarted.
             adopt: take over a unit that somebody masked.
             opts: resource options.
@@ -144,12 +153,12 @@ class Service(HostResource):
 
 
 def what_is_read(thing: File | Tree | Directory | Packages | str) -> tuple[str, pulumi.Input[str]]:
-    """Return the name of an entry of `reads`, and a value that changes when the entry is written."""
+    """Return the name of an entry of `reads`, and a value that changes when `up` writes the entry."""
     if isinstance(thing, str):
         return thing, ""
     if isinstance(thing, Packages):
         return "packages " + " ".join(sorted(thing.names)), thing.revision
     if isinstance(thing, Directory):
-        # A folder has no content of its own to load. Its path is watched.
+        # A folder has no content of its own to load. The path of the folder is watched.
         return thing.path_text, thing.path.apply(lambda _: "")
     return thing.path_text, thing.revision

@@ -1,4 +1,4 @@
-"""What both halves of `Sysctl` exchange."""
+"""The data that provider and agent exchange about `Sysctl`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from portcullis.agent.wire import Desired, Facts, Spec
 
 STATIC = "<static>"
-"""Stands in a key for every interface with a static IPv6 default route, which no router has sent."""
+"""In a key, this text means every interface with a static IPv6 default route, which no router has sent."""
 
 
 @dataclass(frozen=True)
 class SysctlSpec(Spec):
-    """Which settings to look at.
+    """The kernel settings to read.
 
     Attributes:
         path: the file of the settings.
-        values: key to declared value. A key that applies to nothing on this host counts as declared.
-        optional: keys that a kernel may have been built without.
+        values: the declared values, by key. A key that applies to nothing on this host counts as declared.
+        optional: keys that some kernels do not have; a missing one is no error.
     """
 
     path: str
@@ -28,17 +28,17 @@ class SysctlSpec(Spec):
 
 @dataclass(frozen=True)
 class SysctlDesired(Desired):
-    """Kernel settings as they are declared.
+    """Kernel settings as they are declared in the Pulumi program.
 
     Attributes:
         path: absolute path of the file of the settings.
-        values: key to value. `*` in a key stands for every interface that no other key names, `STATIC` for
+        values: the values, by key. In a key, `*` means every interface that no other key names, and `STATIC`
             every interface with a static IPv6 default route.
         content: the text of the file.
         owner: user name of the file.
         group: group name of the file.
         mode: permission bits of the file, four octal digits.
-        optional: keys that a kernel may have been built without.
+        optional: keys that some kernels do not have; a missing one is no error.
     """
 
     path: str
@@ -55,22 +55,25 @@ class SysctlDesired(Desired):
         return self.path
 
     def spec(self) -> SysctlSpec:
-        """Return which settings to look at."""
+        """Return the kernel settings as a spec."""
         return SysctlSpec(self.path, self.values, sorted(self.optional))
 
 
 @dataclass(frozen=True)
 class SysctlFacts(Facts):
-    """Kernel settings as they are. Every kernel has some.
+    """Kernel settings as they are on the host.
+
+    Every kernel has settings, so they always exist.
 
     Attributes:
-        values: key to live value. For several interfaces: the most frequent value, then the interfaces that
-            differ.
-        overridden: key to the value that wins at the next boot, with the file that sets it.
+        values: the live values, by key. For several interfaces, the most frequent value comes first, then the
+            interfaces that differ.
+        overridden: for each key, another value that wins at the next boot, with the file that sets it.
         content: the text of the file.
         owner: user name of the file.
         group: group name of the file.
-        mode: permission bits of the file, four octal digits. For a missing file, all four are `<absent>`.
+        mode: permission bits of the file, four octal digits. For a missing file, content, owner, group and
+            mode are `<absent>`.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)

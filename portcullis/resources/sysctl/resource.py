@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
     from portcullis.provider.changes import Change
 
-# sysctl.d(5): in a key written with dots, a slash stands for a dot in the name of an interface.
+# sysctl.d(5): in a key written with dots, a slash means a dot in the name of an interface.
 _KEY = re.compile(rf"[a-z0-9_-]+(\.(\*|{STATIC}|[A-Za-z0-9_/-]+))+\Z")
 _VALUE = re.compile(r"[!-~]+( [!-~]+)*\Z")
 _FOLDER = "/etc/sysctl.d/"
@@ -44,7 +44,7 @@ class SysctlProvider(GuardedProvider):
         inputs.text("owner")
         inputs.text("group")
         inputs.text("content")
-        # `read` returns here what would win over the file at the next boot.
+        # In `overridden`, `read` returns values that would win over the file at the next boot.
         inputs.inputs["overridden"] = {}
         path, values = inputs.news.get("path"), inputs.news.get("values")
         if is_known(path) and not (str(path).startswith(_FOLDER) and str(path).endswith(".conf")):
@@ -65,11 +65,14 @@ class SysctlProvider(GuardedProvider):
                 inputs.fail("values", f"{key}: {value!r} is not a text with single spaces between columns")
 
     def absent_inputs(self) -> Props:
-        """Return nothing: a kernel always has values, and a missing file shows in `content`."""
+        """Return no inputs, because a kernel always has values, and a missing file shows in `content`."""
         return {}
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Return a line for each setting. The text of the file then needs no line of its own."""
+        """Return a line for each setting.
+
+        If there is such a line, the difference in the text of the file needs no line of its own.
+        """
         found = []
         for name in ("values", "overridden"):
             for key, live, goal in change.entries(name):
@@ -86,16 +89,16 @@ class SysctlProvider(GuardedProvider):
 
 
 class Sysctl(HostResource):
-    """Kernel settings: applied now, and written to a file that systemd reads at boot.
+    """Kernel settings, which are applied at once and written to a file that systemd reads at boot.
 
-    Live values and the file are read back. If a later file sets another value, the error names that line,
-    because it would win at the next boot. Delete restores the former values, as far as the kernel allows that
-    without a reboot.
+    A refresh reads the live values and the file from the host. `up` fails if a file that systemd reads later
+    sets a key to another value, because that value would win at the next boot. The error names the value and
+    the file. A delete restores the former values, as far as the kernel allows it without a reboot.
 
     Attributes:
         path: the file, /etc/sysctl.d/*.conf.
-        values: key to value. `*` in a key stands for every interface that no other key names, `<static>` for
-            every interface with a static IPv6 default route, which no router has sent.
+        values: the values, by key. In a key, `*` means every interface that no other key names. `<static>`
+            means every interface with a static IPv6 default route, which no router has sent.
         content: the text of the file.
     """
 
@@ -120,10 +123,10 @@ class Sysctl(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            values: key, such as "net.ipv4.tcp_syncookies", to value.
-            path: the file. If several files set a key, the last name in the alphabet wins.
+            values: the values, by key, such as "net.ipv4.tcp_syncookies".
+            path: the file of the settings. If several files set a key, the last name in the alphabet wins.
             content: the text of the file, for example with comments; by default one line for each value.
-            optional: keys that a kernel may have been built without.
+            optional: keys that some kernels do not have; a missing one is no error.
             adopt: take over a file that exists and differs, and values that an administrator's file sets to
                 something else.
             opts: resource options.

@@ -1,4 +1,7 @@
-"""What both halves of `Tree` exchange. The bytes of files are sent separately, before the change."""
+"""The data that provider and agent exchange about a `Tree`.
+
+The bytes of files are sent separately, before the change.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,18 @@ from portcullis.agent.wire import Desired, Facts, Spec
 
 @dataclass(frozen=True)
 class TreeSpec(Spec):
-    """Where a tree is."""
+    """The path of a tree."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class TreeDesired(Desired):
-    """A tree as it is declared.
+    """A tree as it is declared in the Pulumi program.
 
     Attributes:
         path: absolute path of the symbolic link.
-        files: map of relative path, with forward slashes, to SHA-256 in hex.
+        files: for each relative path with forward slashes, the SHA-256 of the file in hex.
         owner: user name or number of all files.
         group: group name or number of all files.
         on_delete: remove or keep.
@@ -36,25 +39,26 @@ class TreeDesired(Desired):
 
     @property
     def id(self) -> str:
-        """Its path."""
+        """The path of the tree."""
         return self.path
 
     def spec(self) -> TreeSpec:
-        """Return where the tree is."""
+        """Return the path of the tree as a spec."""
         return TreeSpec(self.path)
 
 
 @dataclass(frozen=True)
 class TreeFacts(Facts):
-    """A tree as it is.
+    """A tree as it is on the host.
 
     Attributes:
-        files: map of relative path to SHA-256 in hex. An entry that is not a plain file with our mode is
-            described in angle brackets. "." is the folder itself, if it is not as it should be.
+        files: for each relative path, the SHA-256 of the file in hex. An entry that is not a plain file with
+            our mode is described in angle brackets. The entry "." describes the folder itself, if owner or
+            mode of the folder are wrong.
         owner: name of the user who owns all files; several names are joined by "and".
         group: name of the group that owns all files; several names are joined by "and".
-        owner_id: the user's number, in the same form.
-        group_id: the group's number, in the same form.
+        owner_id: number of the user who owns all files; several numbers are joined by "and".
+        group_id: number of the group that owns all files; several numbers are joined by "and".
     """
 
     files: Mapping[str, str] = field(default_factory=dict)

@@ -1,8 +1,9 @@
-"""Trees: folders of many files. Each version is a folder beside a symbolic link, which switches in one step.
+"""Trees: folders of many files.
 
-``/srv/www/site`` is a link to ``.site.portcullis-<version>`` in the same folder. New bytes wait in our state
-folder until `apply`. An original folder at the path moves to ``.site.portcullis-original``, which only root
-can enter. The owner of the surrounding folder can rename all of these. So the code works on open files and
+Each version of a tree is a folder beside a symbolic link, which switches in one step. ``/srv/www/site`` is a
+link to ``.site.portcullis-<version>`` in the same folder. New bytes are kept in our state folder until
+`apply`. An original folder at the path moves to ``.site.portcullis-original``, which only root can enter. The
+owner of the surrounding folder can rename the link and these folders. So the code works on open files and
 folders, not on names, wherever it can.
 """
 
@@ -42,7 +43,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 @dataclass(frozen=True)
 class _Found(TreeFacts):
-    """More facts for `plan`: whether something stands there that is neither a tree nor a symbolic link."""
+    """More facts for `plan`: whether something other than a tree or a symbolic link is at the path."""
 
     is_in_the_way: bool = False
 
@@ -63,7 +64,10 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
         return Claims(trees=(record.id,))
 
     def facts(self, questions: Sequence[Question[TreeSpec]]) -> Answers[_Found]:
-        """Return the facts. An entry with other permissions than ours has a description with its digest."""
+        """Return the facts about the trees.
+
+        If an entry has other permissions than ours, its value has the mode before the digest.
+        """
         return each(lambda spec, _: _read(paths.checked(spec.path)), questions)
 
     def plan(self, desired: TreeDesired, facts: _Found) -> list[Step]:
@@ -93,12 +97,12 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
                 "invalid",
                 f"{desired.path} is {facts.files['.'].strip('<>')} on the host, but a tree is declared",
                 prop="path",
-                hint="move it away, or declare another path",
+                hint=f"move {desired.path} away, or declare another path",
             )
         return None
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        """Describe the original. `apply` moves an original folder aside as a whole."""
+        """Describe the original at the path. `apply` moves an original folder aside as a whole."""
         return paths.keep(Path(item), folder / "original")
 
     def missing(self, path: str, files: Mapping[str, str]) -> list[str]:
@@ -108,14 +112,16 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
         return sorted(digest for digest in {*files.values()} - {*known} if not (stage / digest).exists())
 
     def stage(self, path: str, digest: str, data: str, *, last: bool) -> None:
-        """Append a piece to the staged bytes of `digest`. After the last piece, the digest must be right.
+        """Append a piece to the staged bytes of `digest`.
+
+        After the last piece, the bytes must have that digest.
 
         Raises:
             AgentError: ``invalid`` for damaged bytes, ``no-space``.
         """
         paths.checked(path)
         if not _DIGEST.match(digest):
-            raise AgentError("invalid", f"{digest!r} is not a SHA-256", prop="files")
+            raise AgentError("invalid", f"{digest!r} is not a SHA-256 digest", prop="files")
         stage = self._store.make_folder("tree", path) / _STAGE
         part = stage / f"{digest}.part"
         try:
@@ -162,7 +168,7 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
         shutil.rmtree(stage, ignore_errors=True)
 
     def remove(self, desired: TreeDesired, record: Record, folder: Path) -> str:
-        """Remove our versions and restore what stood there before us; a folder comes back as a whole."""
+        """Remove our versions and restore the original link or folder."""
         path = Path(record.id)
         with disk.removing(path) as place:
             if desired.on_delete == "keep":
@@ -180,7 +186,7 @@ class Trees(Kind[TreeSpec, TreeDesired, _Found]):
 
 
 def _damaged() -> AgentError:
-    return AgentError("invalid", "a file arrived damaged", prop="files", hint="run again")
+    return AgentError("invalid", "a file arrived damaged", prop="files", hint="run `up` again")
 
 
 def _build(
@@ -199,9 +205,12 @@ def _build(
                 with _opened(source), safe_paths.below(top, folder, make=True) as inner:
                     copied = _copy(source, inner, leaf, ids)
                 if copied != digest:
-                    (stage / digest).unlink(missing_ok=True)  # so that it is sent again
+                    (stage / digest).unlink(missing_ok=True)  # so that the file is sent again
                     raise AgentError(
-                        "invalid", f"{name} changed while it was copied", prop="files", hint="run again"
+                        "invalid",
+                        f"the file {name} changed while the agent copied it",
+                        prop="files",
+                        hint="run `up` again",
                     )
             folders = {str(folder) for name in files for folder in Path(name).parents if folder.name}
             # The top folder comes last: nobody can enter before everything is final.
@@ -225,7 +234,12 @@ def _source(stage: Path, present: int, digest: str, sources: Mapping[str, str], 
     with contextlib.suppress(FileNotFoundError):
         return os.open(stage / digest, safe_paths.FILE)
     if digest not in sources:
-        raise AgentError("invalid", f"the bytes of {name} did not arrive", prop="files", hint="run again")
+        raise AgentError(
+            "invalid",
+            f"the host did not receive the content of the file {name}",
+            prop="files",
+            hint="run `up` again",
+        )
     folder, _, leaf = sources[digest].rpartition("/")
     with safe_paths.below(present, folder) as inner:
         return safe_paths.open_file(inner, leaf, Path(name))
@@ -244,7 +258,10 @@ def _copy(source: int, folder: int, name: str, ids: tuple[int, int]) -> str:
 
 
 def _move_aside(place: FolderEntry) -> None:
-    """Move a real folder at `place` aside: it is the original. A later one is drift, and is removed."""
+    """Move a real folder at `place` aside, as the original.
+
+    A real folder that appears at `place` later counts as drift, and is removed.
+    """
     status = place.look()
     if status is None or not stat.S_ISDIR(status.st_mode):
         return
@@ -266,7 +283,7 @@ def _move_aside(place: FolderEntry) -> None:
 
 
 def _move_back(place: FolderEntry) -> bool:
-    """Move the original folder back to `place`. Return whether there was one."""
+    """Move the original folder back to `place`. Return whether there was an original folder."""
     name = f"{disk.temporary_prefix(place.path)}{_ORIGINAL}"
     try:
         with safe_paths.below(place.folder, name) as fd:
@@ -282,9 +299,9 @@ def _move_back(place: FolderEntry) -> bool:
 def _not_ours(aside: Path) -> AgentError:
     return AgentError(
         "invalid",
-        f"{aside} belongs to somebody else, and the original folder would have to wait there",
+        f"{aside} is not ours, but Portcullis has to keep the original folder there",
         prop="path",
-        hint="look at it and move it away",
+        hint=f"look at {aside} and move it away",
     )
 
 
@@ -354,7 +371,10 @@ def _oddity(place: FolderEntry, status: os.stat_result) -> _Found:
 def _scan(
     folder: int, path: Path, owners: set[int] | None = None, groups: set[int] | None = None, prefix: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """Yield the manifest's entries for an open folder. Subfolders that are as they should be are left out."""
+    """Yield the manifest's entries for an open folder.
+
+    Subfolders with the right owner and mode are left out.
+    """
     with os.scandir(folder) as entries:
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
@@ -371,7 +391,7 @@ def _scan(
 
 
 def _value(folder: int, name: str, path: Path, status: os.stat_result) -> str:
-    """Return the manifest's value for an entry: a file's digest; "" for a folder that is as it should be."""
+    """Return the manifest's value for an entry: a file's digest, or "" for a folder with the right mode."""
     if stat.S_ISDIR(status.st_mode):
         right = stat.S_IMODE(status.st_mode) == FOLDER_MODE
         return "" if right else f"<a directory, mode {paths.mode_text(status.st_mode)}>"

@@ -1,4 +1,4 @@
-"""A folder of many files on a host, switched as a whole."""
+"""A folder of many files on a host. All files change in one step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from portcullis.provider.changes import Change
 
 PIECE = 256 * 1024
-"""Bytes of a file in one message."""
+"""One message contains at most this many bytes of a file."""
 
 
 class TreeProvider(HostProvider):
@@ -39,7 +39,7 @@ class TreeProvider(HostProvider):
     identity = ("host", "path")
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check path and manifest."""
+        """Check the path and the manifest."""
         inputs.path("path")
         inputs.text("owner")
         inputs.text("group")
@@ -55,7 +55,7 @@ class TreeProvider(HostProvider):
                 inputs.fail("files", "is empty: the source folder has no file")
 
     def absent_inputs(self) -> Props:
-        """Return the inputs that stand for a missing tree: no files."""
+        """Return the inputs that show a missing tree: no files."""
         return {"files": {}}
 
     def apply(self, channel: Channel, item: Item, props: Props) -> Json:
@@ -83,9 +83,11 @@ def _send(channel: Channel, props: Props, source: Path, digest: str) -> None:
     try:
         data = source.read_bytes()
     except OSError as error:
-        raise HostError(f"{source}: {error.strerror}", prop="source") from None
+        raise HostError(f"the source file {source} cannot be read: {error.strerror}", prop="source") from None
     if hashlib.sha256(data).hexdigest() != digest:
-        raise HostError(f"{source} changed while the program ran", prop="source", hint="run again")
+        raise HostError(
+            f"the source file {source} changed while the program ran", prop="source", hint="run `up` again"
+        )
     for start in range(0, max(len(data), 1), PIECE):
         piece = base64.b64encode(data[start : start + PIECE]).decode()
         last = start + PIECE >= len(data)
@@ -96,10 +98,10 @@ def _send(channel: Channel, props: Props, source: Path, digest: str) -> None:
 
 
 def manifest(source: str | os.PathLike[str]) -> dict[str, str]:
-    """Return a map of every file under a folder: relative path, with forward slashes, to SHA-256 in hex.
+    """Return the SHA-256, in hex, of each file under a folder. The keys are relative paths with slashes.
 
     Raises:
-        ValueError: the folder is missing, or holds a symbolic link or special file.
+        ValueError: the folder is missing, or contains a symbolic link or special file.
     """
     root = Path(source)
     if not root.is_dir():
@@ -113,7 +115,9 @@ def manifest(source: str | os.PathLike[str]) -> dict[str, str]:
         for name in sorted([*names, *(f for f in folders if (Path(folder) / f).is_symlink())]):
             path = Path(folder) / name
             if path.is_symlink() or not path.is_file():
-                raise ValueError(f"source: {path} is not a plain file; a Tree holds plain files only")
+                raise ValueError(
+                    f"source: the path {path} is not a plain file; a Tree contains plain files only"
+                )
             found[path.relative_to(root).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
@@ -121,9 +125,9 @@ def manifest(source: str | os.PathLike[str]) -> dict[str, str]:
 class Tree(HostResource):
     """Many files from a local folder, such as a built web site.
 
-    Only the manifest is in state. An `up` sends the bytes that the host lacks. Each version is a folder of
-    its own beside `path`. `path` is a symbolic link, which switches to the new version in one step. Files
-    have mode 0644 and folders 0755.
+    The state has only the manifest: the path and digest of each file. An `up` sends the bytes that the host
+    lacks. Each version is a folder of its own beside `path`. `path` is a symbolic link, which switches to the
+    new version in one step. Files have mode 0644 and folders 0755.
     """
 
     path: pulumi.Output[str]
@@ -147,16 +151,16 @@ class Tree(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            path: absolute path on the host; becomes a symbolic link.
+            path: absolute path on the host, which becomes a symbolic link.
             source: local folder, relative to the project folder.
             owner: user name of all files.
             group: group name of all files.
             on_delete: remove the files, or keep them.
-            adopt: take over something else that exists at `path`.
+            adopt: replace another folder or link that exists at `path`.
             opts: resource options.
 
         Raises:
-            ValueError: the source folder is missing or holds more than plain files.
+            ValueError: the source folder is missing, or contains something other than plain files.
         """
         self.path_text = path
         super().__init__(

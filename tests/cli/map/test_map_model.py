@@ -1,4 +1,4 @@
-"""The map: who reaches what according to resources, what a change adds and removes, and undeclared things."""
+"""Tests how the map draws resources, the effect of a change, and undeclared things."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_a_preview_without_changes_has_the_same_map() -> None:
 
 
 def test_a_preview_with_a_refresh_has_the_same_map_without_its_components() -> None:
-    """The engine prints a refresh step for each resource, and none for the components around them."""
+    """The engine prints a refresh step for each resource, but none for its parent components."""
     states = [each for each in recorded()["deployment"]["resources"] if each["custom"]]
     steps = [{"op": "refresh", "urn": each["urn"], "oldState": each, "newState": each} for each in states]
     found = of_preview({"steps": steps})
@@ -188,7 +188,10 @@ def test_a_preview_with_a_refresh_has_the_same_map_without_its_components() -> N
 
 
 def test_a_refresh_that_runs_the_program_still_shows_an_added_port() -> None:
-    """The new inputs of the refresh already contain the change. The update follows in a step of its own."""
+    """The new inputs of the refresh already contain the change.
+
+    The update of the resource follows in a step of its own.
+    """
     steps: list[dict[str, Any]] = []
     for each in recorded()["deployment"]["resources"]:
         new = copy.deepcopy(each)
@@ -372,7 +375,7 @@ def test_secrets_in_a_state_are_ignored() -> None:
 
 
 def test_the_page_shows_the_picture_and_folds_the_text() -> None:
-    shown, _, rest = FORMATS["html"](demo()).partition("<details>")  # an unfolded one has an attribute
+    shown, _, rest = FORMATS["html"](demo()).partition("<details>")  # an unfolded element has an attribute
     folded, _, end = rest.partition("</details>")
     assert "<svg" in shown
     assert "flowchart" in folded

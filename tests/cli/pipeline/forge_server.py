@@ -1,7 +1,7 @@
-"""A server on loopback with the calls of GitHub and GitLab for comments and issues, as they document them.
+"""A server on loopback with GitHub's and GitLab's documented calls for comments and issues.
 
-It keeps what it is given and answers like them: with pages of a list, with 404 for unknown things, and with
-403 without the token.
+The server stores comments and issues. Like both services, it answers with pages of a list, with 404 for
+unknown things, and with 403 without the token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ TOKEN = "token-of-the-job"
 
 
 class ForgeServer:
-    """One server for both. Its lists have the comments and issues of people and programs."""
+    """One server for the APIs of GitHub and GitLab.
+
+    The attributes `comments`, `issues` and `notes` list what people and programs have written.
+    """
 
     def __init__(self) -> None:
         self.comments: list[dict[str, Any]] = []
@@ -69,7 +72,7 @@ class ForgeServer:
 
     @property
     def github(self) -> dict[str, str]:
-        """The variables of a GitHub workflow whose API this is."""
+        """The environment variables of a GitHub workflow that uses this server as GitHub's API."""
         return {
             "GITHUB_ACTIONS": "true",
             "GITHUB_API_URL": self.url,
@@ -82,7 +85,7 @@ class ForgeServer:
 
     @property
     def gitlab(self) -> dict[str, str]:
-        """The variables of a GitLab pipeline whose API this is."""
+        """The environment variables of a GitLab pipeline that uses this server as GitLab's API."""
         return {
             "GITLAB_CI": "true",
             "CI_API_V4_URL": self.url + "/api/v4",
@@ -94,7 +97,10 @@ class ForgeServer:
         }
 
     def said_by_a_person(self, number: int, body: str) -> None:
-        """Add a comment of a person. It is not ours, whatever its text is."""
+        """Add a comment of a person.
+
+        The comment does not count as a comment of our pipeline, whatever its text is.
+        """
         self._comment(number, body, "User")
 
     def _comment(self, number: int, body: str, kind: str = "Bot") -> dict[str, Any]:
@@ -111,7 +117,7 @@ class ForgeServer:
         return made
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
-        """Answer one call."""
+        """Answer one call of an API."""
         routes: list[tuple[str, str, Callable[..., tuple[int, Any]]]] = [
             ("GET", r"/repos/acme/infra/issues/(\d+)/comments", self._comments_of),
             ("POST", r"/repos/acme/infra/issues/(\d+)/comments", self._new_comment),

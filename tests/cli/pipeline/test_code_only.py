@@ -1,4 +1,7 @@
-"""The preview of a fork's change, without host, state or secret: it runs the real program twice."""
+"""Tests the preview of a pull request from a fork.
+
+It needs no host, no state and no secret. It runs the real program twice: before and after the change.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def checkout(folder: Path, old: str = "", new: str = "") -> Path:
     (folder / ".venv").symlink_to(CHECKOUT / ".venv")
     settings = folder / "Pulumi.prod.yaml"
     assert old in settings.read_text()
-    # This is encrypted with an unknown passphrase.
+    # This value is encrypted with an unknown passphrase.
     sealed = '  portcullis:secrets:\n    stripeKey: {secure: "v1:AAAAAAAAAAAAAAAA:BBBB"}\n'
     settings.write_text(settings.read_text().replace(old, new) + sealed)
     return folder

@@ -1,4 +1,4 @@
-"""One comment for each stack and one issue for drift, on GitHub and on GitLab."""
+"""A pipeline writes one comment for each stack and one issue for drift, on GitHub and on GitLab."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_changes_by_hand_come_first_in_a_comment() -> None:
 
 
 def test_a_pull_request_can_hide_no_line() -> None:
-    """Neither by the name of a thing nor by its content."""
+    """Neither the name of a thing nor its content can inject markup."""
     names = [
         "```", "</details>", "a\nb", "\x1b[2K", "urn:pulumi:x::y", "@everyone", "[x](https://evil.example)",
         "warning: using pulumi-resource-docker from $PATH at /x",
@@ -65,7 +65,7 @@ def test_a_pull_request_can_hide_no_line() -> None:
     shown = said.split(f"\n{opened}\n")[1]
     assert len([line for line in shown.splitlines() if line.endswith("— up creates it")]) == len(names)
     assert '  !! deploy: key "evil" added — up removes it' in shown
-    # None of it is outside of the code blocks.
+    # No part of the text is outside of the code blocks.
     outside = "".join(said.split("`" * len(opened))[::2])
     assert "evil.example" not in outside
     assert "@everyone" not in outside

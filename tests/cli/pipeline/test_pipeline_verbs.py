@@ -1,4 +1,4 @@
-"""The verbs of a pipeline: which files they write, and which they leave alone."""
+"""Tests which files the commands for pipelines write, and which files they do not touch."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_warning_of_the_program_is_no_finding_of_the_policies(tmp_path: Path) 
 
 
 def test_base_without_code_only_is_refused() -> None:
-    with pytest.raises(command.Failed, match="--base needs --code-only"):
+    with pytest.raises(command.Failed, match="--base needs the option --code-only"):
         run(["preview", "--stack", "prod", "--base", "x"])
 
 
@@ -63,7 +63,7 @@ def test_outside_a_pipeline_the_drift_watch_prints_its_result(
 
 
 class Comments:
-    """A service for comments. It keeps what it is given."""
+    """A service for comments. The service stores the comments and issues that it gets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bodies: list[str] = []
@@ -77,16 +77,16 @@ class Comments:
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        ("ln -s ../token comment.md", "is a symbolic link, which is not followed"),
+        ("ln -s ../token comment.md", "is a symbolic link, which the command does not follow"),
         (
             "echo >comment.md; cd ..; mv out real; ln -s real out",
-            "out of the preview is a symbolic link",
+            "out is a symbolic link",
         ),
         ("mkdir comment.md", "is not a regular file"),
         ("mkfifo comment.md", "is not a regular file"),
         ("head -c 65537 /dev/zero | tr '\\0' x >comment.md", "at most 64 KB"),
         (r"printf 'a\033[2Kb' >comment.md", "without control characters"),
-        (r"printf '\377' >comment.md", "is not text"),
+        (r"printf '\377' >comment.md", "it must be text of"),
     ],
 )
 def test_a_comment_file_from_a_pull_requests_job_is_not_trusted(

@@ -1,4 +1,4 @@
-"""Each backend for the state: one deploy at a time, recovery after a crash, and no secret in clear text."""
+"""Each state backend allows one deploy at a time, recovers after a crash, and encrypts all secrets."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A project with a stack in a backend, and a function that reads everything in the backend."""
+    """A project with a stack in a backend, and a function that reads the backend's whole content."""
 
     folder: Path
     environment: dict[str, str]

@@ -1,4 +1,4 @@
-"""The files of the pipelines: checked by the usual linters, and by rules of this project."""
+"""Checks the files of the pipelines with the usual linters and with rules of this project."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def linters() -> Path:
 
 
 def said(argv: list[str]) -> str:
-    """The findings of a linter; "" if there are none."""
+    """The findings of a linter, or "" for no findings."""
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 

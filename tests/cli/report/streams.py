@@ -21,7 +21,7 @@ def urn(type_: str, name: str) -> str:
 
 
 def differs(old: Props, new: Props) -> dict[str, Any]:
-    """Return a diff like the engine's, down to the keys of maps."""
+    """Return a diff in the form of the engine's diff, down to the keys of maps."""
     found = {}
     for key in sorted({*old, *new}):
         have, want = old.get(key), new.get(key)
@@ -46,7 +46,7 @@ class Stream:
     def thing(
         self, type_: str, name: str, before: Props | None, live: Props | None, goal: Props | None
     ) -> Stream:
-        """Add a resource: as the last `up` left it, as it is on the host, and as it is declared."""
+        """Add a resource with three states: after the last `up`, on the host, and declared."""
         if ":" not in type_:
             type_ = f"portcullis:index:{type_}"
             before, live, goal = (
@@ -116,7 +116,7 @@ class Stream:
 
 
 def drifted() -> Stream:
-    """A host that somebody changed by hand in many ways."""
+    """Return the events of a preview of a host that somebody changed by hand in many ways."""
     stream = Stream()
     key = "ssh-ed25519 AAAA"
     user = {"user": "deploy", "keys": {"laptop": key}, "on_delete": "keep"}

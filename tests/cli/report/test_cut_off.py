@@ -1,4 +1,7 @@
-"""An interrupted deploy left containers and networks behind: `up` removes them and goes on."""
+"""An interrupted deploy leaves containers and networks that Pulumi's state does not have.
+
+The next `up` removes them and continues.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""From the engine's events to differences: who changed what, the texts, and what is no difference."""
+"""Tests which differences the report finds in the engine's events.
+
+For each, the report says whether somebody changed the host by hand or changed the code.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ LEAK_STAYS = "stays; remove it yourself: docker rm -f leak"
 
 def test_changes_by_hand_are_listed_in_the_order_of_danger() -> None:
     assert said(drifted()) == [
-        "!! /etc/sudoers.d/mallory: may make root: mallory ALL=(ALL) NOPASSWD: ALL — up removes it",
+        "!! /etc/sudoers.d/mallory: gives root rights: mallory ALL=(ALL) NOPASSWD: ALL — up removes it",
         '!! deploy: key "evil" added — up removes it',
         "!! forward filter: is not loaded: containers can be reached — up loads it",
         f'!! tcp4 172.17.0.1:3306: published by container "leak" — {LEAK_STAYS}',

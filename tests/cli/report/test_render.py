@@ -21,7 +21,7 @@ FILE = {"path": "/etc/motd", "content": "one\n", "mode": "0644"}
 
 
 def keys(count: int) -> Report:
-    """A report with this many undeclared keys, with warnings and a difference that only follows."""
+    """Return a report with `count` undeclared keys, with warnings, and with a reload as a consequence."""
     user = {"user": "deploy", "keys": {"laptop": "a"}}
     live = {**user, "keys": {**user["keys"], **{f"SHA256:{n:04}{'x' * 60}": "b" for n in range(count)}}}  # type: ignore[dict-item]
     unit = {"unit": "ssh.service", "active": "active", "reads": {}, "stale": False}
@@ -58,7 +58,7 @@ def test_a_host_that_somebody_changed() -> None:
         render.text(drifted().report())
         == """\
 web1: 7 changes made by hand, 0 changes in your code (8 s)
-  !! /etc/sudoers.d/mallory: may make root: mallory ALL=(ALL) NOPASSWD: ALL — up removes it
+  !! /etc/sudoers.d/mallory: gives root rights: mallory ALL=(ALL) NOPASSWD: ALL — up removes it
   !! deploy: key "evil" added — up removes it
   !! forward filter: is not loaded: containers can be reached — up loads it
   !! tcp4 172.17.0.1:3306: published by container "leak" — stays; remove it yourself: docker rm -f leak

@@ -1,4 +1,4 @@
-"""The verbs `preview`, `up` and `drift`, with a Pulumi that prints recorded streams."""
+"""Tests the commands `preview`, `up` and `drift`. A fake Pulumi prints recorded events of the engine."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_exit_codes_of_a_preview(shell: Shell) -> None:
     assert done.stdout.endswith("\nDetails: portcullis preview --stack prod --details\n")
     done = shell.plays("preview", Stream().said("web1: nothing answers"), 255).run("preview")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: web1: nothing answers\n")
-    assert shell.run("preview", "--help").stdout.count("Exit code: 0, nothing differs; 2") == 1
+    assert shell.run("preview", "--help").stdout.count("Exit code: 0 if nothing differs, 2") == 1
 
 
 def test_flags_of_pulumi_are_passed_on_in_the_working_folder(shell: Shell) -> None:
@@ -165,7 +165,7 @@ def test_drift_shows_changes_by_hand_and_counts_the_rest(shell: Shell) -> None:
         "   ! /etc/motd: text differs — up fixes it\n"
         "Details: portcullis drift --stack prod --details\n"
     )
-    # It always reads the hosts, whatever Pulumi.yaml says.
+    # `drift` always reads the hosts, whatever Pulumi.yaml says.
     assert shell.calls[0][:6] == ["preview", "--stack", "prod", "--refresh", "--target", "x"]
     done = shell.run("drift", "--json")
     assert done.returncode == 2
@@ -182,7 +182,7 @@ def test_exit_codes_of_drift(shell: Shell) -> None:
     assert (done.returncode, done.stdout) == (0, "web1: no differences in 1 resource (0 s)\n")
     done = shell.plays("preview", Stream().said("web1: nothing answers"), 255).run("drift")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: web1: nothing answers\n")
-    assert shell.run("drift", "--help").stdout.count("Exit code: 0, nothing was changed by hand; 2") == 1
+    assert shell.run("drift", "--help").stdout.count("Exit code 0: nothing was changed by hand.") == 1
 
 
 def test_drift_counts_only_differences_that_follow_from_changes_by_hand(shell: Shell) -> None:
@@ -191,7 +191,7 @@ def test_drift_counts_only_differences_that_follow_from_changes_by_hand(shell: S
     said = shell.plays("preview", stale).run("drift").stdout
     assert "1 more difference follows from these" in said
     assert said == shell.run("preview").stdout.replace("portcullis preview", "portcullis drift")
-    # It is shown even if it follows from a change in the code.
+    # The change by hand is shown even if it follows from a change in the code.
     mine = {**FILE, "content": "mine\n"}
     ours = Stream().thing("File", "motd", FILE, FILE, mine)
     alone = ours.thing("Service", "nginx", service, {**service, "stale": True}, service)

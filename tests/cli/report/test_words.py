@@ -1,4 +1,4 @@
-"""The report's lines about the differences of each kind."""
+"""Tests how the report words the differences of each kind of resource."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_by_hand(case: dict[str, Any]) -> None:
     report = Stream().thing(kind, "x", declared, {**declared, **changed}, declared).report()
     assert [f"{d.severity} {d.subject}: {d.what} — {d.remedy}" for d in report.differences] == [case["said"]]
     assert report.differences[0].by_hand
-    # The same difference made in the code is not by hand.
+    # The same difference in the code is no change by hand.
     mine = Stream().thing(kind, "x", declared, declared, {**declared, **changed}).report()
     assert [d.by_hand for d in mine.differences] == [False] * len(mine.differences)
     assert mine.differences or kind == "BackupStatus"
@@ -51,7 +51,7 @@ def inventory(**maps: dict[str, str]) -> list[Line]:
     live = {name: maps.get(name, {}) for name in MAPS}
     none: dict[str, Any] = {name: {} for name in live}
     paths = frozenset(map(path_of, differs(none, live)))
-    # An acceptance without effect is still in the code.
+    # The code still has an acceptance without effect.
     keys = [key for found in maps.values() for key in found if key.startswith("accept ")]
     none["accepted"] = {key.removeprefix("accept "): "tried for a day" for key in keys}
     return lines(Change("Inventory", "i", "update", none, live, none, hand=paths, up=paths, host="web1"))
@@ -94,7 +94,7 @@ FOLLOWS = {
     ("ContainerState", "container"), ("ContainerState", "container_id"), ("Service", "reads"),
     ("Service", "stale"), ("SshServer", "stale"),
 }  # fmt: skip
-"""Properties that are shown only if nothing else differs."""
+"""Properties that are shown only if no other property differs."""
 
 
 @pytest.mark.parametrize("case", WORDS["by_hand"], ids=lambda case: case["said"])
@@ -196,7 +196,7 @@ def test_a_certificate_with_an_unknown_end_is_still_due() -> None:
 def accepting(
     before: dict[str, str], goal: dict[str, str], live: dict[str, dict[str, str]]
 ) -> list[tuple[str, str, bool, bool]]:
-    """Return the subject, the text, whether the code has changed, and whether it stays."""
+    """Return for each line: subject, text, whether the code changed, and whether `up` changes nothing."""
     none: dict[str, Any] = {name: {} for name in MAPS}
     old = {**none, "accepted": before}
     stream = Stream().thing("Inventory", "i", old, {**old, **live}, {**none, "accepted": goal})
@@ -229,7 +229,7 @@ def test_an_acceptance_that_was_removed_is_a_change_in_the_code() -> None:
 
 
 def test_up_records_a_machine_without_a_baseline_even_if_all_else_stays() -> None:
-    """`up` does nothing if all lines stay."""
+    """An `up` without changes does not run. Therefore the missing baseline has to count as a change."""
     told = accepting({}, {}, {"files": {"baseline": NO_BASELINE, **EVIL["files"]}})
     assert told == [
         ("/etc/cron.d/evil", "file 0644 root:root", False, True),

@@ -1,4 +1,7 @@
-"""Two network namespaces with a virtual cable: a careless host, and the machine that scans it. Needs root."""
+"""Connects two network namespaces by a virtual cable. One is a host with many faults, the other scans it.
+
+Network namespaces need root.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[3]
 V4, V6 = "203.0.113.10", "2001:db8:77::10"
 _ASKER = {V4: "203.0.113.9", V6: "2001:db8:77::9"}
 DROPPED = "20000:60000"
-# Both ends of the cable are on this machine. It answers at once unless it is busy, which `settling` measures.
+# Both ends of the cable are on this machine. This machine answers at once unless it is busy, which `settling`
+# measures.
 _QUICK = """
 import runpy, sys
 from portcullis.cli.scan import greetings, syn
@@ -53,7 +57,10 @@ class Wire:
     def quick(
         self, module: str, *arguments: str, text: str, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of our modules in the network of the scanner. It waits less than on the internet."""
+        """Run a module of Portcullis in the network of the scanner.
+
+        The module waits for a shorter time than on the internet.
+        """
         return self.run(sys.executable, "-c", _QUICK, module, *arguments, text=text, check=check)
 
     def probe(self, **changes: Any) -> dict[str, Any]:
@@ -68,7 +75,7 @@ class Wire:
         return answer
 
     def touched(self) -> int:
-        """Return how many connections the SSH ports have seen, and reset the counter."""
+        """Return the number of connections to the SSH ports, and reset the counter."""
         counted = self.folder / "ssh"
         number = len(counted.read_text().splitlines()) if counted.exists() else 0
         counted.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""The servers of a careless host, each on its own port, in the network namespace of this process.
+"""The servers of a host with many faults, each on its own port, in the network namespace of this process.
 
-`python servers.py FOLDER`: the folder has the certificates. Its file `ssh` gets a line for each connection to
-the SSH port. The program prints "ready" when all servers listen.
+`python servers.py FOLDER` starts the servers; the folder has the certificates. The file `ssh` in that folder
+gets a line for each connection to the SSH port. The program prints "ready" when all servers listen.
 """
 
 from __future__ import annotations

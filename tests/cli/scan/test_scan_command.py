@@ -77,7 +77,7 @@ def fake_ssh(tmp_path: Path, script: str) -> str:
 
 
 def test_from_another_machine_the_same_probe_runs_there(tmp_path: Path) -> None:
-    # This ssh runs the command on this machine with a shell, as sshd does.
+    # This stand-in for ssh runs the command on this machine with a shell, as sshd does.
     ssh = fake_ssh(tmp_path, f'echo "$@" >{tmp_path}/argv; for last; do :; done; cd /; exec sh -c "$last"')
     question: dict[str, Any] = {
         "addresses": ["127.0.0.1"], "families": [4], "ports": [[1, 2]], "ssh": 22, "sites": [], "page": "",
@@ -115,7 +115,7 @@ def test_the_answer_of_another_machine_cannot_control_the_terminal(
             "echo 'ssh: connect to host: No route' >&2; exit 255",
             "elsewhere cannot be reached by ssh: ssh: connect",
         ),
-        ("echo 'sh: 1: python3: not found' >&2; exit 127", "it needs python3: sh: 1: python3: not found"),
+        ("echo 'sh: 1: python3: not found' >&2; exit 127", "python3 on elsewhere: sh: 1: python3: not found"),
         ("echo Welcome; exit 0", "did not answer with a result: Welcome"),
         (r"printf '\033[2K'; exit 0", "did not answer with a result: \ufffd"),
         (r"printf '\033[2K' >&2; exit 255", "cannot be reached by ssh: \ufffd"),
@@ -188,7 +188,7 @@ def test_raw_packets_without_root_are_refused(
     file.write_text(json.dumps([Declared("web1", ("127.0.0.1",), 22, ()).json()]))
     monkeypatch.setattr(syn, "possible", lambda: False)
     assert scanned(["--declared", str(file), "--method", "syn", "--ports", "9"]) == 2
-    assert "raw packets need root" in capsys.readouterr().err
+    assert "raw packets, which need root" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "22-", "a", "70000", "30-20"])
@@ -209,7 +209,7 @@ def test_a_failed_write_of_the_result_is_reported_after_the_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(greetings, "_FIRST_WORD", 0.05)  # the server here says nothing
+    monkeypatch.setattr(greetings, "_FIRST_WORD", 0.05)  # the server of this test sends no greeting
     file = tmp_path / "declared.json"
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -229,10 +229,10 @@ def test_a_failed_write_of_the_result_is_reported_after_the_table(
     [
         ("[]", "declares no host"),
         ("{}", "declares no host"),
-        ("[{}]", "is not a file as `up` writes it: KeyError: 'openings'"),
-        ("[null]", "is not a file as `up` writes it: TypeError"),
-        ("5", "is not a file as `up` writes it: TypeError"),
-        ("nonsense", "is not a file as `up` writes it: JSONDecodeError"),
+        ("[{}]", "does not have the form that `up` writes: KeyError: 'openings'"),
+        ("[null]", "does not have the form that `up` writes: TypeError"),
+        ("5", "does not have the form that `up` writes: TypeError"),
+        ("nonsense", "does not have the form that `up` writes: JSONDecodeError"),
     ],
 )
 def test_a_file_that_declares_no_host_is_refused(

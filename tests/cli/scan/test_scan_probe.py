@@ -1,4 +1,4 @@
-"""The probe scans a careless host over a virtual cable: real packets, real connections, IPv4 and IPv6."""
+"""The probe scans a host with many faults. It sends real packets over a virtual cable, with IPv4 and IPv6."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.cli.scan.scan_wire import Wire
 
 BOTH = [22, 25, 80, 443, 2222, 3306, 5432, 6379, 6380, 8080, 8443, 9999, 27017, 27018]
-DROPPED = 40001 - 2  # without MongoDB's ports
+DROPPED = 40001 - 2  # the port range leaves out MongoDB's ports
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_the_program_for_another_machine_needs_only_python_there(wire: Wire, tmp
 
 
 def test_a_connection_that_met_itself_is_not_open() -> None:
-    """On loopback the kernel may choose the scanned port as our own port."""
+    """On loopback the kernel may choose the scanned port as the source port of the connection."""
     with socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         line.bind(("127.0.0.1", 0))
@@ -165,7 +165,8 @@ def test_a_connection_that_met_itself_is_not_open() -> None:
 def test_connections_to_loopback_find_only_ports_that_listen(wire: Wire) -> None:
     program = (
         "import socket; from portcullis.cli.scan import connect\n"
-        # Nobody listens on these two ports, and the kernel can choose no others: a connection meets itself.
+        # No program listens on these two ports, and the kernel can choose no others: a connection reaches
+        # itself.
         "open('/proc/sys/net/ipv4/ip_local_port_range', 'w').write('40000 40001')\n"
         "with socket.create_server(('127.0.0.1', 7)):\n"
         "    found = [connect.ask('127.0.0.1', [port]) for port in (7, 40000, 40001)]\n"

@@ -1,4 +1,7 @@
-"""What is declared, and the faults of answers that differ from it."""
+"""Tests which faults a scan reports.
+
+A fault is an answer that differs from the declared ports and certificates.
+"""
 
 from __future__ import annotations
 

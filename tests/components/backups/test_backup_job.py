@@ -1,4 +1,4 @@
-"""The job on the host: dumps, their names and age, copies, and restores."""
+"""Tests the backup job on the host: how it dumps a store, names the dumps, copies them and restores them."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_a_dump_leaves_space_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(programs, "_room", lambda _: 100_000)
     with (
         (tmp_path / "dump").open("wb") as file,
-        pytest.raises(Failed, match="yes wrote more than there is space for: 100000 bytes"),
+        pytest.raises(Failed, match="the output of yes does not fit into the free space of 100000 bytes"),
     ):
         programs.run(["yes"], stdout=file, timeout=5)
     assert (tmp_path / "dump").stat().st_size == 100_000
@@ -232,14 +232,14 @@ def test_a_store_that_is_suddenly_empty_has_no_backup_until_somebody_accepts_tha
     assert job.run(plan, said.append)
     store.items = 0
     assert not job.run(plan, said.append)
-    assert "it has no keys, but had 3 in the last backup" in said[-1]
+    assert "the store redis has no keys, but its last backup had 3" in said[-1]
     assert [dump.items for dump in shelf.dumps("redis")] == [3]
     assert job.run(plan, said.append, accept_empty=True)
     assert job.run(plan, said.append), "it was empty before as well"
 
 
 class Copies:
-    """A fake repository: a list."""
+    """A fake restic repository, which keeps its snapshots in a list."""
 
     def __init__(self) -> None:
         self.kept: list[str] = []
@@ -299,10 +299,14 @@ def test_a_restore_sets_the_present_data_aside_and_takes_the_newest_dump_with_da
 @pytest.mark.parametrize(
     ("store", "which", "said"),
     [
-        ("mysql", "latest", "'mysql' is not a store of this host; it has redis"),
-        ("redis.shop", "latest", "'redis.shop' is not a store of this host; it has redis"),
+        ("mysql", "latest", "'mysql' is not a store of this host; its stores: redis"),
+        ("redis.shop", "latest", "'redis.shop' is not a store of this host; its stores: redis"),
         ("redis", "2020-01-01T00-00-00Z", "there is no backup 2020-01-01T00-00-00Z of redis"),
-        ("redis", "latest", "there is no backup of redis with data in it"),
+        (
+            "redis",
+            "latest",
+            "redis has no backup with data; `portcullis-backup list redis` lists its backups",
+        ),
     ],
 )
 def test_an_impossible_restore_changes_nothing(shelf: Shelf, store: str, which: str, said: str) -> None:
@@ -319,7 +323,7 @@ def test_a_store_that_cannot_be_dumped_first_is_overwritten_only_on_request(shel
     fake = FakeStore("redis")
     fake.fault = "it does not answer"
     plan = settings(shelf.folder, fake)
-    with pytest.raises(Failed, match="nothing was changed"):
+    with pytest.raises(Failed, match="the restore changed nothing"):
         restore.restore(plan, "redis", "latest", lambda _: None)
     assert fake.restored == []
     restore.restore(plan, "redis", "latest", lambda _: None, safety=False)
@@ -423,12 +427,12 @@ def test_documents_are_counted_by_database_without_the_servers_own(tmp_path: Pat
 @pytest.mark.parametrize(
     ("blocks", "said"),
     [
-        (WHOLE[:1], "the end of shop.items is missing"),
+        (WHOLE[:1], "the archive ends before the end of the collection shop.items"),
         ((WHOLE[0][:-4],), "unpack|incomplete"),
-        ((WHOLE[0][:-9],), "incomplete|bytes"),
-        ((b"\x04\0\0\0",), "a document of 4 bytes"),
+        ((WHOLE[0][:-9],), "in the middle|bytes"),
+        ((b"\x04\0\0\0",), "a document in the archive has an impossible length of 4 bytes"),
         ((bson(db="shop") + END,), "collection"),
-        # Headers that no mongodump writes: the end is missing, or a number reaches behind it.
+        # Headers that no mongodump writes: the end is missing, or a length points behind the end.
         ((struct.pack("<i", 8) + b"\x10a\0\0" + END,), "not a complete archive"),
         ((struct.pack("<i", 12) + b"\x02a\0\xff\xff\xff\x7f\0" + END,), "not a complete archive"),
         ((struct.pack("<i", 10) + b"\x08abcd\0" + END,), "not a complete archive"),
@@ -446,7 +450,7 @@ def test_a_file_that_is_incomplete_or_changed_is_refused(tmp_path: Path) -> None
         path.write_bytes(broken)
         with pytest.raises(Failed):
             archive.documents(path)
-    with pytest.raises(Failed, match="does not begin like an archive"):
+    with pytest.raises(Failed, match="does not begin with the magic number of mongodump"):
         archive.documents(written(tmp_path, magic=1))
 
 
@@ -454,7 +458,7 @@ def test_a_file_that_is_incomplete_or_changed_is_refused(tmp_path: Path) -> None
 
 
 class Tools:
-    """Fake programs. `asked` keeps every command line."""
+    """Fake programs. The list `asked` records every command line."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: list[Any] = []
@@ -504,7 +508,10 @@ def test_the_files_of_a_server_that_an_up_started_are_not_switched(
 
 @pytest.mark.parametrize("entry_point", [True, False])
 def test_a_snapshot_is_loaded_with_the_entry_point_of_the_image(tmp_path: Path, *, entry_point: bool) -> None:
-    """The entry point of Redis 8 loads modules. Without them, Redis refuses a snapshot with their keys."""
+    """The entry point of Redis 8 loads modules.
+
+    Without these modules, Redis refuses a snapshot with keys of the modules.
+    """
     programs_here = tmp_path / "bin"
     programs_here.mkdir()
 
@@ -574,7 +581,7 @@ def test_a_snapshot_has_the_length_that_redis_reports(tools: Tools, said: str, d
 @pytest.mark.parametrize(
     ("said", "data", "refusal"),
     [
-        (f"Transfer finished with success after {len(SNAPSHOT)} bytes", SNAPSHOT[:-1], "but Redis sent"),
+        (f"Transfer finished with success after {len(SNAPSHOT)} bytes", SNAPSHOT[:-1], "but Redis reports"),
         (Done(1, "", "AUTH failed: WRONGPASS"), b"", "WRONGPASS"),
         ("nothing of a snapshot", b"", "sent no snapshot"),
     ],
@@ -616,9 +623,9 @@ def test_a_restore_of_mongo_fails_unless_every_document_is_back(tools: Tools, tm
     assert "--nsInclude='shop.*'" in tools.asked[-1][-1]
     for told in ("2 document(s) restored successfully. 1 document(s) failed to restore.", "done"):
         tools.answers = [(told, b"")]
-        with pytest.raises(Failed, match="did not get all 3 documents back"):
+        with pytest.raises(Failed, match=r"the restore of .* did not write all 3 documents"):
             store.restore(path, "", said.append)
-    with pytest.raises(Failed, match="has no database other; it has shop"):
+    with pytest.raises(Failed, match="has no database other; its databases: shop"):
         store.restore(path, "other", said.append)
 
 
@@ -694,7 +701,7 @@ def test_a_failure_of_restic_fails_the_run(tools: Tools, copies: repository.Repo
         with pytest.raises(Failed, match="create the repository:\nno such host\nno such host"):
             copies.keep([dump], 14)
     else:
-        with pytest.raises(Failed, match=rf"restic {verb} failed \(exit 3\):\nno such host"):
+        with pytest.raises(Failed, match=rf"restic {verb} failed \(exit code 3\):\nno such host"):
             copies.keep([dump], 14)
 
 
@@ -769,10 +776,10 @@ def test_the_command_reads_its_settings_and_refuses_a_second_run(
     assert read.repository is not None
     with main._locked(read):
         assert main.main(["--config", str(path), "run"]) == 1
-    assert "another backup or restore is running" in capfd.readouterr().out
+    assert "another backup or restore is running on this host" in capfd.readouterr().out
     path.write_text("{")
     assert main.main(["--config", str(path), "list"]) == 1
-    assert f"error: {path} cannot be used" in capfd.readouterr().out
+    assert f"error: the settings file {path} is not valid" in capfd.readouterr().out
 
 
 def test_the_job_needs_only_the_standard_library_of_python_3_9() -> None:

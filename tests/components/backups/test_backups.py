@@ -1,4 +1,4 @@
-"""How fresh backups are, and the run that takes a new one, on a fake host."""
+"""The age of backups, and the run that takes a new backup, on a fake host."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ DAY = 86400
 
 
 class Job:
-    """A fake host with a job. The test decides what the job does; `ran` counts its runs."""
+    """A fake host with the backup job.
+
+    The test decides what the job does. `ran` counts the runs of the job.
+    """
 
     def __init__(self, machine: Machine, folder: Path) -> None:
         self.status = folder / "status.json"

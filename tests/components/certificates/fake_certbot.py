@@ -1,4 +1,7 @@
-"""A certbot and an authority in memory. It writes lineages as certbot does, with real certificates."""
+"""A fake certbot with an authority in memory.
+
+The fake writes lineages as certbot does, with real certificates.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def issued(
     key_type: str = "ecdsa",
     issuer: str = "Example CA",
 ) -> tuple[bytes, bytes]:
-    """Return a certificate of that age in days, and its key, in PEM."""
+    """Return a certificate that is `age` days old, and its key, in PEM."""
     key = (
         ec.generate_private_key(ec.SECP256R1())
         if key_type == "ecdsa"
@@ -68,10 +71,10 @@ _AUTHORITY = ec.generate_private_key(ec.SECP256R1())
 
 @dataclass
 class FakeCertbot:
-    """A fake certbot.
+    """A fake of the command certbot.
 
-    `trouble` holds the outputs of the next orders, which fail. `killed` makes the next order leave an
-    incomplete lineage. `hook` is called after a certificate was issued, like certbot's deploy hooks.
+    The next requests for certificates fail with the outputs in `trouble`. `killed` makes the next request
+    leave an incomplete lineage. `hook` is called after a certificate was issued, like certbot's deploy hooks.
     """
 
     root: Path

@@ -1,4 +1,7 @@
-"""A certificate as the engine sees it: normal inputs, every fault at once, the new lineage before the old."""
+"""The provider of certificates checks inputs.
+
+It makes a new lineage of certbot before it deletes the old one.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def test_a_wildcard_needs_dns_and_passes_with_it() -> None:
 
 @pytest.mark.parametrize("seconds", ["60", 60])
 def test_seconds_have_one_spelling(seconds: Any) -> None:
-    """A program in another language gives a number, but a read-back gives a text."""
+    """A program in another language passes a number of seconds, but the value reads back as a text."""
     found = CertificateProvider().check({}, {**BY_DNS, "dns_propagation": seconds})
     assert (found.failures, found.inputs) == ([], BY_DNS)
 

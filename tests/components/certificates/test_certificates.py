@@ -1,4 +1,7 @@
-"""Lineages of certbot on a fake host of files, with a server that really shows their certificates."""
+"""Tests certbot's lineages: each is a certificate with its renewals.
+
+The host is a folder with files, but a real TLS server shows the certificates.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,10 @@ Ask for help or search for solutions at https://community.letsencrypt.org.
 
 
 class TlsServer:
-    """Shows one certificate on a port of loopback until it loads another one, like nginx."""
+    """A TLS server on a loopback port.
+
+    Like nginx, the server shows one certificate until it loads another certificate.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "shown.pem"
@@ -137,7 +143,7 @@ class Host:
         return self.client.look("certificates", NAME, {"lineage": NAME, "name": NAME})
 
     def there(self, age: float = 0, *, server: str = SERVER, **more: Any) -> None:
-        """Make a lineage by hand."""
+        """Make a lineage that exists before the first `up`."""
         settings = {"server": server, "authenticator": "webroot", "webroot_path": f"{self.webroot},"}
         self.certbot.write(NAME, *issued([NAME], age=age, **more), settings)
 
@@ -154,7 +160,7 @@ class Host:
         return folder
 
     def site(self) -> None:
-        """Make nginx's configuration use the lineage, and make a reload show it."""
+        """Make nginx's configuration use the lineage, and let each reload load its present certificate."""
         (self.nginx / "site.conf").write_text(f"ssl_certificate {self.root}/live/{NAME}/fullchain.pem;\n")
         self.certbot.on_reload = lambda: self.server.load(*self.live())
 
@@ -317,7 +323,8 @@ def test_a_server_that_showed_the_lineage_shows_the_new_certificate_after_an_iss
 
 
 def test_an_issue_ends_when_nginxs_former_workers_have_exited(host: Host) -> None:
-    # Until then, a visitor could see either certificate, and the check after the change saw the old one.
+    # Until the former workers exit, a visitor can see either certificate. The check after the change saw the
+    # old one.
     host.put()
     host.site()
     host.server.load(*host.live())
@@ -471,7 +478,7 @@ def test_failures_are_reported_in_the_authoritys_words_and_nothing_is_lost(
 
 def test_a_profile_needs_a_certbot_with_profiles(host: Host) -> None:
     host.certbot.version = "certbot 2.1.0"
-    assert "has no certificate profiles" in host.refused(profile="tlsserver").message
+    assert "does not support certificate profiles" in host.refused(profile="tlsserver").message
     assert host.certbot.orders == []
 
 
@@ -538,7 +545,7 @@ def test_for_two_hundred_lineages_each_file_of_nginx_is_read_once(
 
 
 class Web:
-    """A server on 127.0.0.1 that answers from the webroot, and a fake DNS with `records`."""
+    """A web server on 127.0.0.1 that answers from the webroot, and a fake DNS with `records`."""
 
     def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
         self.records: dict[str, tuple[list[str], list[str]]] = {}
@@ -584,7 +591,10 @@ def test_the_precheck_names_every_address_that_does_not_lead_to_this_host(host: 
     error = host.refused("none.example.com", "unknown.example.com", precheck=True)
     assert error.code == "precheck"
     assert error.detail.splitlines() == [
-        "none.example.com: DNS has no address for it; create an A record (and AAAA, if the host has IPv6)",
+        (
+            "none.example.com: DNS has no address for this name; "
+            "create an A record (and AAAA, if the host has IPv6)"
+        ),
         "unknown.example.com: the DNS lookup failed (192.0.2.53: no answer)",
         f"{NAME}: 127.0.0.9: nothing answers on port {web.server.server_address[1]} (Connection refused)",
     ]

@@ -1,4 +1,4 @@
-"""Look-ups of names in DNS. A small server answers as each test tells it to."""
+"""Look-ups of names in DNS. A small name server gives the answers that each test prepares."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ V4, V6 = b"\xc0\x00\x02\x07", bytes.fromhex("20010db8000000000000000000000007")
 
 
 class Server:
-    """Answers every question with `records` of its type, or with `flags` alone."""
+    """A name server that answers every question with a record of the asked type.
+
+    With other `flags` its answers have no record.
+    """
 
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -71,7 +71,7 @@ def test_lifetimes_that_cannot_work_are_refused() -> None:
 
 
 def test_a_server_without_a_name_or_an_address_is_refused(deploy: Deploy) -> None:
-    with pytest.raises(ValueError, match="needs a DNS name or an address"):
+    with pytest.raises(ValueError, match="needs a DNS name or an IP address"):
         deploy(lambda: InternalCa("ca", InternalCaArgs()).server("redis", []))
 
 

@@ -1,4 +1,4 @@
-"""A fake Docker engine that answers on a socket with what a test has prepared."""
+"""A fake Docker engine on a socket, which gives the answers that a test has prepared."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ class Engine:
         addresses: tuple[str, str] = ("", ""),
         id_: str = "",
     ) -> Json:
-        """Add a container. Each of `ports` is ADDRESS:PORT/PROTOCOL on the host; inside they are 0, 1, ….
+        """Add a container to the fake engine.
 
-        `addresses` are the container's own address and the host's on each network.
+        Each of `ports` is ADDRESS:PORT/PROTOCOL on the host. The ports inside the container are numbered from
+        0. `addresses` are the container's own address and the host's address on each network.
         """
         bound = [port.rpartition("/") for port in ports]
         places = [(*place.rpartition(":")[::2], protocol) for place, _, protocol in bound]

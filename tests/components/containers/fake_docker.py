@@ -50,7 +50,7 @@ class Fake:
 
 
 class FakeDocker:
-    """Stands in for `machine.run`."""
+    """A fake for `machine.run` that answers calls of the `docker` command."""
 
     def __init__(self) -> None:
         self.containers: dict[str, Fake] = {}

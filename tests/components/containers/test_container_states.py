@@ -65,7 +65,7 @@ def test_the_preview_key_sees_only_declared_containers_without_a_secret(
     state.put()
     store = Store(machine.state)
     (record,) = store.all()
-    record.extra.clear()  # an old record has no notes
+    record.extra.clear()  # a record of an earlier version has no such notes
     store.save(record)
     assert declared(machine, STACK) == set()
 

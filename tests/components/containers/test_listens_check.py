@@ -1,4 +1,4 @@
-"""The health check of an app without `health`: the app listens, and other containers can reach it."""
+"""Without the setting `health`, an app is healthy if it listens and other containers can reach it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A `PrivateContainer` with each of its arguments, and what each becomes in Docker."""
+"""Each argument of a `PrivateContainer`, and the property of the Docker container that it sets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_it_joins_the_networks_of_others_beside_its_own(deploy: Deploy) -> None:
 
 
 def test_containers_that_use_it_join_an_internal_network(deploy: Deploy) -> None:
-    """Otherwise an app could send through the store's interface, past the rules for its own."""
+    """Through a network that leads outside, an app could bypass the rules for its own interface."""
 
     def program() -> None:
         store = container("redis", shared=True)
@@ -113,17 +113,17 @@ def test_it_runs_on_an_engine_that_the_host_already_has(deploy: Deploy) -> None:
     engine = deploy(lambda: container(engine=existing_engine(bind_address="10.9.0.1")))
     found = engine.one("container:Container")
     assert found.inputs["ports"][0]["ip"] == "10.9.0.1"
-    # Their daemon.json may add more entries. The provider would count each as a difference.
+    # The daemon.json of such a host may add more options. The provider would count each as a difference.
     assert "logOpts" in found.options.ignoreChanges
     assert "logOpts" not in deploy(container).one("container:Container").options.ignoreChanges
     assert {r.provider for r in engine.declared if r.type.startswith("docker:")} == {"their-docker-provider"}
-    # We declare nothing that somebody else manages. The first resource only reads.
+    # We declare no resource that somebody else manages. The first resource only reads.
     found_on_host = [r.type.rpartition(":")[2] for r in engine.declared if r.is_on_host]
     assert found_on_host == ["EngineVersion", "ContainerState"]
 
 
 def test_networks_declare_the_options_that_an_existing_engine_adds(deploy: Deploy) -> None:
-    """Docker's provider replaces a network whose options read back as more than was declared."""
+    """Docker's provider replaces a network if Docker reports more options than the program declares."""
     theirs = {"com.docker.network.driver.mtu": "1450"}
     engine = deploy(lambda: container(engine=existing_engine(network_options=theirs), bridge="br-api"))
     assert engine.one("network:Network").inputs["options"] == {

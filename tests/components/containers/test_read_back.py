@@ -1,9 +1,10 @@
 """The inputs of a container read back as they were written, for all settings and images.
 
-An input that reads back differently would replace the container at every `up`. The test goes the way of a
-refresh: Check, then what dockerd makes of a new container, then what the docker plugin reads of it, and Diff.
-tests/contract shows that the stand-in does this like the official plugin, and that dockerd fills in values
-like `inspected` below.
+An input that reads back differently would replace the container at every `up`. The test takes the same steps
+as a deployment and a later refresh. The plugin checks the inputs (Check), dockerd makes the container, the
+plugin reads the container (Read), and compares it with the inputs (Diff). tests/contract shows that the
+stand-in behaves like the official plugin. tests/contract also shows that dockerd fills in values like
+`inspected` below.
 """
 
 from __future__ import annotations
@@ -84,10 +85,10 @@ _TIMES = ("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries")
 
 
 def inspected(body: Json, image: Json) -> Json:
-    """Return what `docker inspect` shows of a container that was created with a body, from an image.
+    """Return the output of `docker inspect` for a container that a request with this body created.
 
-    An image fills in missing values: `merge` in moby's daemon/commit.go, 26 to 28. The engine does too:
-    `adaptContainerSettings` in daemon/daemon_unix.go.
+    An image fills in missing values: see `merge` in daemon/commit.go of moby 26 to 28. The Docker engine also
+    fills in values: see `adaptContainerSettings` in daemon/daemon_unix.go.
     """
     config = {key: value for key, value in deepcopy(body).items() if key != "HostConfig"}
     for key in ("User", "WorkingDir", "StopSignal"):
@@ -119,7 +120,7 @@ def inspected(body: Json, image: Json) -> Json:
 
 
 def differs(given: Json, image: Json) -> tuple[list[str], Json, Json]:
-    """Return what a refresh and a preview show of a container: paths, and the inputs before and after."""
+    """Return the differences that a refresh and a preview show: paths, and the inputs before and after."""
     inputs, problems = DockerPlugin(lambda *_, **__: None).check(
         Target("u", "docker:index/container:Container", "x"), {}, given
     )
@@ -135,7 +136,7 @@ def differs(given: Json, image: Json) -> tuple[list[str], Json, Json]:
 
 
 def whole(value: Any) -> Any:
-    """Return numbers as the plugin gets them."""
+    """Return all numbers as floats, as the plugin gets them."""
     if isinstance(value, dict):
         return {key: whole(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -157,7 +158,7 @@ def program() -> None:
 
 @pytest.fixture(scope="module")
 def declared() -> list[Registered]:
-    """All containers, with their jobs."""
+    """All containers of this test, with their jobs."""
     return declare(program, preview=False).of("container:Container")
 
 
@@ -183,7 +184,7 @@ def test_a_container_reads_back_as_it_was_written(declared: list[Registered], im
     ],
 )
 def test_an_input_that_does_not_read_back_shows(declared: list[Registered], other: Json, path: str) -> None:
-    """The difference that we once met, and others of its kind."""
+    """One of these differences happened in practice, and the others are similar."""
     found, _, _ = differs(whole(declared[0].inputs) | other, IMAGES["own"])
     assert path in found if path else not set(found) - {"healthcheck.startInterval"}
 

@@ -1,4 +1,4 @@
-"""Releases and the state of containers, as Pulumi's engine sees them."""
+"""Tests what the providers of releases and of containers' states tell Pulumi's engine."""
 
 from __future__ import annotations
 

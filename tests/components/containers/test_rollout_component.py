@@ -1,4 +1,4 @@
-"""Releases, jobs and what nginx waits for: the declared resources, their order and their names."""
+"""Tests the resources of releases and jobs: their order, their names, and what nginx waits for."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_arguments_that_docker_changes_in_place_make_no_new_release(deploy: Depl
 
 
 def test_every_property_of_the_container_is_in_its_release_or_changes_in_place(deploy: Deploy) -> None:
-    """A property in neither would replace the container under its own name, which is taken."""
+    """A change of any other property would replace the container under its present name, which is taken."""
     engine = deploy(lambda: rollout(command=("x",), refresh={"a": "b"}))
     snake = {"".join(part.capitalize() if n else part for n, part in enumerate(key.split("_"))): key
              for key in engine.one(":Release").inputs["defined_by"]}  # fmt: skip

@@ -9,7 +9,7 @@ from portcullis.components.containers.render import spell_cpus
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    # Printed by nanoInt64ToDecimalString of kreuzwerker/terraform-provider-docker 4.5.0.
+    # nanoInt64ToDecimalString of kreuzwerker/terraform-provider-docker 4.5.0 printed these texts.
     [
         ("1", "1.0"),
         ("1.0", "1.0"),

@@ -1,4 +1,7 @@
-"""An engine that we do not manage: its version, and whether we can use it."""
+"""Portcullis may use an engine that it does not manage.
+
+It reads the version, and says whether it can use the engine.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ def test_every_release_since_the_oldest_supported_one_is_accepted(
         refusal = kind.obstacle(DESIRED, found)
         assert refusal is not None
         assert "which-versions-will-do" in refusal.hint
-        # If we write no daemon.json, only the API has to fit.
+        # If the stack writes no daemon.json, only the API has to fit.
         assert facts(kind, dataclasses.replace(DESIRED, engine=versions.ANY)).unusable == ""
     else:
         assert (kind.plan(DESIRED, found), kind.obstacle(DESIRED, found)) == ([], None)
@@ -95,7 +98,7 @@ def test_an_engine_whose_api_the_client_does_not_speak_is_refused(
         return
     words = (
         "the docker plugin 5.x of Pulumi cannot talk to Docker 31.0.0 on the host: the plugin speaks "
-        f"Docker's API from 1.40 to 1.49, the host from {oldest} to {newest}"
+        f"the versions 1.40 to 1.49 of Docker's API, and the host speaks {oldest} to {newest}"
     )
     with pytest.raises(AgentError, match=re.escape(words)) as caught:
         facts(kind)

@@ -1,4 +1,4 @@
-"""Reading what a host exposes, from a fake /proc, a fake Docker socket, and the firewalls' own output."""
+"""Tests how the agent finds the open ports of a host. /proc, Docker and the firewalls' output are fakes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ table inet portcullis {
 """
 
 
-# The only commands that may run: nft without elements and counters, and none that waits for a pager.
+# The only commands that may run. nft lists no elements and no counters, and no command waits for a pager.
 COMMANDS = (
     ["nft", "-t", "-s", "list", "ruleset"],
     ["iptables-save"],
@@ -59,7 +59,7 @@ COMMANDS = (
 
 
 class World:
-    """A host of which a test can change every answer."""
+    """A fake host. A test can change everything that the host answers."""
 
     def __init__(self, machine: Machine, root: Path, docker: Engine) -> None:
         self.docker, self.root = docker, root
@@ -88,7 +88,7 @@ class World:
         del timeout, env
         assert list(argv) in COMMANDS, argv
         if argv[0] == "nft":
-            # Each reading runs nft once. Then the change happens that the test planned for the next reading.
+            # Each reading runs nft once. Then comes the change that the test planned for the next reading.
             said = self.ruleset
             if self.next:
                 self.next.pop(0)()
@@ -109,7 +109,7 @@ class World:
         name: str = "",
         uid: int = 0,
     ) -> None:
-        """Add a listening socket. Without `pid` the kernel itself holds it."""
+        """Add a listening socket. Without `pid`, the socket belongs to the kernel itself."""
         self.inode += 1
         inode = self.inode
         state = state or ("0A" if table.startswith("tcp") else "07")
@@ -437,7 +437,7 @@ def test_a_missing_program_lists_nothing_and_a_failing_one_is_an_error(world: Wo
     assert asked(late) is late
     failed = asked(Done(1, "", "Operation not permitted"))
     assert (failed.code, failed.prop, failed.detail) == ("unreadable", "passes", "Operation not permitted")
-    assert failed.message == "nft cannot list the firewall rules"
+    assert failed.message == "nft cannot list the firewall rules of the host"
 
 
 def test_undeclared_networks_show_with_their_containers(world: World) -> None:
@@ -538,7 +538,7 @@ def test_a_host_without_docker_publishes_nothing_and_a_broken_docker_is_an_error
 
 @pytest.mark.parametrize("state", ["running", "restarting"])
 def test_a_container_may_disappear_between_the_list_and_its_details(world: World, state: str) -> None:
-    """Docker lists the container, and no longer knows it when the agent asks for details."""
+    """Docker lists the container, but has removed it when the agent asks for details."""
     made = world.docker.run("gone", "0.0.0.0:3306/tcp", state=state)
     answer = world.docker.answer
     world.docker.answer = lambda target: (  # type: ignore[method-assign]
@@ -571,7 +571,7 @@ def test_dockers_answer_about_a_service_may_lack_any_field(world: World) -> None
 
 
 def test_a_release_of_an_app_beside_a_port_that_the_filter_opens(world: World) -> None:
-    """The key that its releases share names a range, no single port."""
+    """The releases of an app share a key that names a range of ports and no single port."""
     world.docker.run("api-7", f"{BIND}:28003/tcp")
     accepted = {f"tcp4 {BIND}:1-28000 for api": "x"}
     usual = {"published tcp 28003 by *": "x"}
@@ -589,7 +589,7 @@ def test_a_declared_port_shows_whether_or_not_the_filter_opens_it(world: World) 
 
 
 OFF, NONE = "everything: ufw is off", "everything: ufw is not installed"
-LOOSE = "everything: ufw lets in what no rule refuses"
+LOOSE = "everything: ufw lets in packets that no rule refuses"
 
 
 @pytest.mark.parametrize(
@@ -621,7 +621,7 @@ def test_what_ufw_lets_in(
 
 
 def test_a_rule_of_iptables_past_the_filter_shows_for_its_family(world: World) -> None:
-    """A folder in /sys marks an interface as a bridge of containers. Any other interface is outside."""
+    """A folder in /sys marks an interface as a bridge of containers. Any other interface leads outside."""
     rule = "*filter\n-A FORWARD -i {0} -o {0} -j ACCEPT\nCOMMIT\n"
     (world.root / "net/shop0/bridge").mkdir(parents=True)
     (world.root / "net/eth0").mkdir()

@@ -1,4 +1,4 @@
-"""What a whole host declares as its exposure, and what settings and arguments refuse."""
+"""Tests which open ports a whole host declares, and which settings and arguments are refused."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_all_faults_of_accept_are_reported_at_once() -> None:
         load(full(exposure={"accept": accept}))
     said = str(caught.value)
     assert "hosts.web1.exposure.accept" in said
-    assert '"3306/tcp" is not something that a host exposes; copy it from the preview\'s line' in said
+    assert '"3306/tcp" is not something that a host exposes; copy the key from the preview' in said
     assert "is not a reason; write on one line why you accept it" in said
     assert "3307" not in said
 

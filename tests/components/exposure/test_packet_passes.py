@@ -1,4 +1,4 @@
-"""What ufw and the forward filter let through, from the output of ufw, nft and iptables-save."""
+"""Open ports and rules, from the output of ufw, nft and iptables-save."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_recorded_host() -> None:
     assert packet_passes.by_iptables(saved, "iptables", (), ()) == {}
 
 
-# The rules that Docker 26 writes on Debian 13, with those of ufw and fail2ban.
+# The rules that Docker 26 writes on Debian 13, together with the rules of ufw and fail2ban.
 DOCKER = """\
 *filter
 :INPUT DROP [0:0]
@@ -299,7 +299,7 @@ def test_the_filter_lets_public_ports_through() -> None:
     chains["forward"].insert(0, "tcp dport 3306 accept")
     assert packet_passes.by_filter(chains) == {
         **wanted,
-        "nft inet portcullis forward: tcp dport 3306 accept": "a rule besides ours",
+        "nft inet portcullis forward: tcp dport 3306 accept": "a rule that is not ours",
     }
 
 

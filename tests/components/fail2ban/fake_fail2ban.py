@@ -36,7 +36,7 @@ logpath = /var/log/nothing.log
 
 
 class UnknownJailError(Exception):
-    """Stands for the class in fail2ban.exceptions, which the agent's side does not have."""
+    """A stand-in for the class in fail2ban.exceptions, which the agent does not have."""
 
 
 def listing(banned: Mapping[str, Sequence[str]]) -> str:
@@ -53,7 +53,10 @@ def listing(banned: Mapping[str, Sequence[str]]) -> str:
 
 @dataclass
 class FakeFail2ban:
-    """A fake server. `jails` has the running jails with their values, `calls` the commands that were run."""
+    """A fake server of fail2ban.
+
+    `jails` has the running jails with their values, and `calls` has the commands that were run.
+    """
 
     folder: Path
     socket_path: Path
@@ -64,7 +67,7 @@ class FakeFail2ban:
     rules: str = ""
     failed: list[int] = field(default_factory=list)
     ignored_by_reload: bool = False
-    silent: bool = False  # does not log that a jail has read the whole journal
+    silent: bool = False  # like a version that does not log when a jail has read the whole journal
     logtarget: str = ""
     loglevel: str = "INFO"
     lets_go: list[tuple[str, str]] = field(default_factory=list)  # bans that end when nft is called
@@ -177,7 +180,7 @@ class FakeFail2ban:
                 connection.sendall(pickle.dumps(reply) + END)
 
     def answer(self, words: list[str]) -> Any:  # noqa: C901, PLR0911 - a case for each question
-        """Answer like the server of 1.1.0, with the same types."""
+        """Answer like the server of fail2ban 1.1.0, with the same types."""
         if words == ["status"]:
             return [("Number of jail", len(self.jails)), ("Jail list", ", ".join(sorted(self.jails)))]
         if words[0] == "status":
@@ -210,7 +213,7 @@ class FakeFail2ban:
 
 
 class Address:
-    """Pickles like fail2ban's IPAddr: as a call of `str`."""
+    """An address. Like fail2ban's IPAddr, it becomes a plain string when it is pickled."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -1,4 +1,4 @@
-"""The jails of fail2ban: which options are refused, and which resources the component declares."""
+"""Tests which options of fail2ban's jails are refused, and which resources the component declares."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ URN = "urn:pulumi:lab::web::portcullis:index:Fail2banJail::jail"
         ("maxretries", 3, "maxretries is not an option of a jail: did you mean maxretry?"),
         ("bantime.max", "8w", "did you mean bantime.maxtime?"),
         ("ignoreip", "192.0.2.1", "use the argument ignoreip="),
-        ("dbpurgeage", "8w", "belongs in fail2ban.local"),
+        ("dbpurgeage", "8w", "write it into fail2ban.local"),
         ("action", "%(action_mwl)s", "choose how to ban with banaction"),
         ("maxretry", 0, "0 is not a number"),
         ("maxretry", True, "True is not a number"),

@@ -17,7 +17,7 @@ __all__ = ["jail", "machine"]
 
 
 class Whole:
-    """A jail that reports on the folder, with the files that the package ships."""
+    """A client for the jail sshd that reports undeclared files in fail2ban's folder."""
 
     def __init__(self, jail: Jail) -> None:
         self.jail = jail

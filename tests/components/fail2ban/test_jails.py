@@ -194,7 +194,7 @@ def test_drift_is_shown_by_property_and_repaired(
         listing({"sshd": ["192.0.2.7", "192.0.2.8"]}),
         # fail2ban created its table again for the last ban.
         listing({"sshd": ["192.0.2.8", "2001:db8::7"]}),
-        # The sets have the addresses, but no rule uses the sets.
+        # The sets of nftables have the addresses, but no rule uses the sets.
         listing({"sshd": ["192.0.2.7", "192.0.2.8", "2001:db8::7"]}).replace("@addr", "@other"),
     ],
 )
@@ -294,7 +294,7 @@ def test_without_a_server_the_error_says_what_to_declare(jail: Jail) -> None:
     jail.server.stop()
     error = jail.refused()
     assert error.message == "fail2ban does not run on the host"
-    assert "Service fail2ban.service" in error.hint
+    assert "`Service` fail2ban.service" in error.hint
     assert not jail.path.exists()
 
 
@@ -393,7 +393,7 @@ def test_a_jail_that_bans_us_for_older_failures_is_rolled_back(jail: Jail) -> No
     error = jail.refused(maxretry="4")
     assert error.code == "lock-out"
     assert (
-        "bans 192.0.2.9, the address of this session, for failures that were logged before" in error.message
+        "bans 192.0.2.9, the address of this session, because of older failures in the log" in error.message
     )
     assert jail.path.read_bytes() == before
 

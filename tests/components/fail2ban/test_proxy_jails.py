@@ -1,4 +1,4 @@
-"""The jails of nginx: which requests count, who is never banned, and what the component declares."""
+"""Tests nginx's jails: which requests count, which addresses are never banned, and the declared resources."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_filter_is_tested_and_comes_before_its_jail(deploy: Deploy) -> None:
 
 
 def test_passwords_need_a_log() -> None:
-    with pytest.raises(ValueError, match="name them under error_logs"):
+    with pytest.raises(ValueError, match="name the logs under error_logs"):
         ProxyJailsArgs(auth=True)
 
 
@@ -94,7 +94,7 @@ def test_one_error_names_every_invalid_argument() -> None:
 
 
 def counted(line: str) -> str:
-    """The address that the filter counts for a line, after fail2ban has removed the time from it."""
+    """Return the address that the filter finds in a line. fail2ban removes the time of the line before."""
     pattern = render.FAILURES.replace("<ADDR>", "(?P<address>[0-9a-f.:]+)")
     found = re.search(pattern, re.sub(r"\[[^]]*\+0000\]", "[]", line, count=1))
     return found["address"] if found else ""

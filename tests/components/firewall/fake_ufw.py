@@ -1,4 +1,7 @@
-"""A fake ufw in a folder. It keeps tuples like the real one, and a kernel with the rules loaded last."""
+"""A fake ufw in a folder.
+
+The fake writes tuples like the real ufw, and its kernel has the rules that were loaded last.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ PREFIX = {"4": "ufw", "6": "ufw6"}
 
 @dataclass
 class FakeUfw:
-    """A fake ufw. The agent under test gets its folders `etc`, `shipped` and `proc_sys`."""
+    """The fake of ufw with its files and its kernel.
+
+    The agent under test gets the folders `etc`, `shipped` and `proc_sys` of this fake.
+    """
 
     root: Path
     calls: list[str] = field(default_factory=list)
@@ -75,7 +81,7 @@ class FakeUfw:
             self._ufw(list(argv[2:] if argv[1] == "--force" else argv[1:]))
         return Done(0, "", "")
 
-    # Tests also use these as changes by hand
+    # Tests also call these methods to make changes by hand
 
     def run(self, line: str) -> None:
         for command in line.split(";"):
@@ -99,7 +105,7 @@ class FakeUfw:
             ]
             names = [f"{prefix}-{name}-{hook}" for hook in HOOKS.values() for name in (*PRIMARY, "user")]
             lines += [f":{name} - [0:0]" for name in names]
-            # ufw-init does the same: it adds jumps to its chains once, and keeps the rules of others.
+            # Like ufw-init, this adds jumps to ufw's chains once, and keeps the rules of other programs.
             old = self.kernel[family]
             if f":{prefix}-before-input" in old:
                 lines += [

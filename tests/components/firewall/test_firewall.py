@@ -1,4 +1,4 @@
-"""The firewall's component and provider: which inputs the engine gets, in which order and spelling."""
+"""Tests which inputs the firewall's component and provider give to the engine, their order and spelling."""
 
 from __future__ import annotations
 

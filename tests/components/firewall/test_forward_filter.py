@@ -71,7 +71,7 @@ def test_the_subject_of_an_error_is_no_text_of_a_file() -> None:
 def test_a_unit_that_flushes_the_table_shows_by_name(canned: Callable[..., CannedChannel]) -> None:
     found = read(canned, {**FACTS, "conflict": "nftables.service is enabled"})
     assert found == {**PROPS, "conflict": "nftables.service is enabled"}
-    # check removes the undeclared input again. That makes an update, and the agent says what to do.
+    # Check removes the undeclared input again, so the engine updates. Then the agent says what to do.
     assert ForwardFilterProvider().check(found, PROPS).inputs == PROPS
 
 

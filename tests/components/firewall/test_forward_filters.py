@@ -25,7 +25,10 @@ ITEM = "inet portcullis"
 
 @dataclass
 class FakeHost:
-    """One table, and two units that may be enabled. nft lists the table that was loaded last."""
+    """A fake kernel with one table, and a fake systemd with two units.
+
+    The fake nft lists the table that was loaded last.
+    """
 
     file: Path
     units: Path

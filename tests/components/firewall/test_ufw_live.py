@@ -1,4 +1,4 @@
-"""Compares the kernel's rules with ufw's files. Both are as Debian 12 and 13 write them (they agree)."""
+"""Compares the kernel's rules with ufw's files, both as Debian 12 and 13 write them."""
 
 from __future__ import annotations
 

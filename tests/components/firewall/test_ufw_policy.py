@@ -37,7 +37,7 @@ def policy(rules: dict[str, str] | None = None, **more: Any) -> Json:
 
 @dataclass
 class Firewall:
-    """A client for the policy of a host whose SSH server already has its rule."""
+    """A client for the firewall policy of a host whose SSH server already has its rule in ufw."""
 
     client: Client
     ufw: FakeUfw
@@ -303,13 +303,13 @@ def test_a_refusing_rule_that_comes_too_late_is_moved(firewall: Firewall) -> Non
     firewall.ufw.run("ufw delete deny in from 203.0.113.9 to any; ufw deny in from 203.0.113.9 to any")
     (step,) = firewall.client.on("plan", "firewall.ufw", "ufw", policy(rules))["steps"]
     assert (step["property"], step["want"], step["action"]) == ("order", "ok", "move")
-    assert step["have"] == "in any from 203.0.113.9 (deny) stands after in 22/tcp (allow)"
+    assert step["have"] == "in any from 203.0.113.9 (deny) comes after in 22/tcp (allow)"
     assert firewall.put(policy(rules)) == ["order"]
 
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_settings_that_ufw_reads_only_at_its_start_need_one_reload(firewall: Firewall, enabled: bool) -> None:  # noqa: FBT001
-    """A setting and an .init file do not show in the kernel, so no other step reloads ufw for them."""
+    """Settings and .init files do not show in the kernel, so no other step reloads ufw for them."""
     reload = ["ufw reload"] if enabled else []
     init = firewall.ufw.etc / "before.init"
     init.write_text("#!/bin/sh\nexit 1\n")
@@ -412,7 +412,7 @@ def test_a_host_without_ipv6_has_rules_for_ipv4_only(firewall: Firewall) -> None
 def test_a_failed_command_is_shown_with_its_output(firewall: Firewall) -> None:
     firewall.ufw.fails = "ufw --force enable"
     error = firewall.refused(policy())
-    assert (error.code, error.message) == ("ufw", "`ufw --force enable` failed")
+    assert (error.code, error.message) == ("ufw", "the command `ufw --force enable` failed")
     assert error.detail == "ERROR: problem running iptables"
 
 
@@ -520,7 +520,7 @@ def test_closing_a_host_whose_ssh_rule_is_missing_is_refused(bare: Firewall) -> 
 
 
 def test_after_the_ssh_server_moved_its_new_port_counts(bare: Firewall) -> None:
-    """In the first `up` with another SSH port, the session came in on port 22, and sshd has moved since."""
+    """In the first `up` with another SSH port, the session began on port 22, and sshd has moved since."""
     bare.ufw.install()
     bare.ufw.run("ufw allow in proto tcp from any to any port 2222 comment portcullis ssh")
     assert preflight(bare, policy()) is None
@@ -661,7 +661,7 @@ def test_the_undo_leaves_the_host_open_if_its_files_would_refuse_the_deploying_m
 
 
 def test_a_flushed_kernel_stays_open_even_if_the_files_let_us_in(firewall: Firewall) -> None:
-    """ufw's reload would close INPUT without adding the jumps to its chains, so nobody would get in."""
+    """A reload of ufw would close INPUT without adding the jumps to ufw's chains, so nobody could log in."""
     firewall.put(policy())
     lines = firewall.ufw.kernel["4"].splitlines()
     firewall.ufw.kernel["4"] = "\n".join(line for line in lines if not line.startswith("-A")).replace(

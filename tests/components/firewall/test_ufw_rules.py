@@ -114,7 +114,9 @@ def test_two_rules_overlap_if_they_share_addresses() -> None:
 
     assert meet("203.0.113.77/24", "203.0.113.5")  # ufw reads such addresses in a file edited by hand
     assert not meet("203.0.113.77/24", "198.51.100.5")
-    assert meet("10.0.0.1/255.0.255.0", "203.0.113.5")  # no prefix expresses this mask: it may match any
+    assert meet(
+        "10.0.0.1/255.0.255.0", "203.0.113.5"
+    )  # no prefix expresses this mask, so it may match any address
     assert not meet("10.0.0.1/255.0.255.0", "2001:db8::5")
     assert not meet("203.0.113.5", "2001:db8::5")
     assert meet("::/0", "2001:db8::5")
@@ -178,32 +180,32 @@ def test_every_spelling_is_normalised_into_one(normal: str) -> None:
 
 
 FAULTY = {
-    "in": "names no port and no address",
-    "in on docker0": "names no port and no address",
+    "in": "has no port and no address",
+    "in on docker0": "has no port and no address",
     "in ssh2/tcp": "'ssh2' is not a port",
     "in 0/tcp": "not between 1 and 65535",
     "in 70000": "not between 1 and 65535",
     "in 90:80/tcp": "ends before it begins",
-    "in 80,81": "several ports need a protocol",
-    "in 80/esp": "esp has no ports",
-    "in 80/icmp": "'icmp' is not one of",
+    "in 80,81": "several ports, which need a protocol",
+    "in 80/esp": "protocol esp has no ports",
+    "in 80/icmp": "has the protocol 'icmp'; write one of",
     "in 80/tcp proto udp": "has two protocols",
     "in 80/tcp to any port 81": "has two ports",
-    "in 80/tcp from 203.0.113.0/33": "is not an address or network",
-    "in 80/tcp from example.com": "is not an address or network",
-    "in 80/tcp from fe80::1%eth0;id": "is not an address or network",
-    "in 80/tcp from 203.0.113.1 to 2001:db8::1": "mixes IPv4 and IPv6",
+    "in 80/tcp from 203.0.113.0/33": "is not an IP address or network",
+    "in 80/tcp from example.com": "is not an IP address or network",
+    "in 80/tcp from fe80::1%eth0;id": "is not an IP address or network",
+    "in 80/tcp from 203.0.113.1 to 2001:db8::1": "mixes addresses of IPv4 and IPv6",
     "in any/igmp from 2001:db8::1": "IPv4 only",
-    "in any/igmp (v6)": "the other family",
-    "in 80/tcp from 203.0.113.1 (v6)": "the other family",
+    "in any/igmp (v6)": "its address or protocol does not belong to IPv6",
+    "in 80/tcp from 203.0.113.1 (v6)": "its address or protocol does not belong to IPv6",
     "in 80/tcp from": "needs a value after it",
     "in 80/tcp on": "needs a value after it",
     "in 80/tcp 81/tcp": "occurs twice",
     "in out 80/tcp": "occurs twice",
     "in 80/tcp on eth0;reboot": "is not the name of a network interface",
     "in 80/tcp on a-name-that-is-too-long": "is not the name of a network interface",
-    "in 1,2,3,4,5,6,7,8,9,10,11,12,13,14:15,16/tcp": "may have at most 15 ports",
-    "in 80/tcp from $(reboot)": "is not an address",
+    "in 1,2,3,4,5,6,7,8,9,10,11,12,13,14:15,16/tcp": "more than 15 ports",
+    "in 80/tcp from $(reboot)": "is not an IP address",
 }
 
 
@@ -262,7 +264,10 @@ VALUES = ["allow", "deny", "reject log", "limit", "allow # web", "deny # no"]
 
 @pytest.mark.parametrize("seed", range(60))
 def test_any_rules_become_the_declared_rules(seed: int, tmp_path: Path) -> None:
-    """From any rules in any order, the commands make the declared rules, with refusing rules first."""
+    """The commands turn any rules in any order into the declared rules.
+
+    Rules that refuse traffic come first.
+    """
     chance = random.Random(seed)  # noqa: S311 - random test data
     ufw = FakeUfw(tmp_path).install()
     ssh = "ufw allow in proto tcp from any to any port 2222 comment portcullis ssh"

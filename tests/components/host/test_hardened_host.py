@@ -1,4 +1,4 @@
-"""The whole host: the order of its parts, and the parts that each setting reaches."""
+"""Tests the order of a whole host's parts, and which parts each setting reaches."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_order_is_users_ssh_server_firewall_containers(deploy: Deploy) -> No
         # If the log file of a jail is missing, fail2ban does not start. nginx creates these files.
         ("web1-nginx-jails-filter", "web1-fail2ban-service"),
         ("web1-nginx-jails-nginx-limit-req", "web1-nginx-served"),
-        # The authority connects to port 80, which the firewall opens.
+        # The certificate authority connects to port 80, which the firewall opens.
         ("web1-nginx-api.example.com-certificate", "web1-firewall-policy"),
         # No local user may bind a container's port while the container does not run.
         ("web1-docker-service", "web1-kernel-sysctl"),
@@ -169,7 +169,7 @@ def test_every_part_is_on_this_host_and_adopts_on_request() -> None:
     config = deployed_by(adopt=True)
     found = [r for r in up(config).declared if r.is_on_host]
     assert {r.inputs["host"] for r in found} == {"web1"}
-    # These resources only report on things that other resources create in the same deploy.
+    # These resources only report on the work of other resources in the same deploy.
     theirs = (":Packages", ":ContainerState", ":Release", ":Drain", ":ServedSites", ":Exposure", ":Inventory")
     late = [r.name for r in found if not r.inputs.get("adopt") and not r.type.endswith(theirs)]
     assert not late

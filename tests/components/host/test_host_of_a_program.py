@@ -1,4 +1,4 @@
-"""A host in a user's own program: `HardenedHost` does for itself what `__main__` does for a stack."""
+"""A host in a user's own program. `HardenedHost` takes the steps that `__main__` takes for a stack."""
 
 from __future__ import annotations
 

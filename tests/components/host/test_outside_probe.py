@@ -1,4 +1,4 @@
-"""The scan from outside at the end of `up`: when it runs, its dependencies, and its values in the state."""
+"""Tests the scan at the end of `up`: when it runs, what it waits for, and its values in the state."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def probe(**host: Any) -> Registered:
 
 @pytest.fixture(scope="module")
 def plain(project: Path) -> Registered:  # noqa: ARG001
-    """Return the scan of the smallest stack, for tests that compare with it."""
+    """Return the scan of the smallest stack, with which tests compare another scan."""
     return probe()
 
 

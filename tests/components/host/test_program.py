@@ -1,4 +1,4 @@
-"""The program itself: the resources that it registers, and its error messages."""
+"""Tests which resources the program registers, and its error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores, the apps that use them, and the people who tunnel to them: the resources for the settings."""
+"""Tests which resources the settings of stores declare, for the apps and for the people that use them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def host(config: dict[str, Any], *encrypted: str) -> HardenedHost:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    """Declare the shop once, for all tests that do not change it."""
+    """Declare the whole shop once, for all tests that do not change its settings."""
     return declare(lambda: host(shop()), preview=False)
 
 

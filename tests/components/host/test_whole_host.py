@@ -1,4 +1,4 @@
-"""A host with every feature: no secret is unencrypted, and the parts wait for each other."""
+"""On a host with every feature, no secret is unencrypted, and the parts wait for each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fake Debian in a folder: files, and dpkg's records of them."""
+"""A fake Debian in a folder: files, and dpkg's records of these files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUP = "root:x:0:\ndeploy:x:1000:\n"
 
 @dataclass
 class Debian:
-    """A host in the folder `root`. All paths are those on the host."""
+    """A host in the folder `root`. All paths in the arguments are paths on this host."""
 
     root: Path
 

@@ -1,4 +1,4 @@
-"""A fake host in a temporary folder, and a `Look` at it for the readers of the inventory."""
+"""A fake host in a temporary folder, and the object `Look` with which the inventory reads this host."""
 
 from __future__ import annotations
 

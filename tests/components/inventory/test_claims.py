@@ -1,4 +1,7 @@
-"""What each kind claims on a host. The inventory leaves claimed things out."""
+"""The items on a host that the resources of each kind claim as declared.
+
+The inventory leaves claimed items out.
+"""
 
 from __future__ import annotations
 

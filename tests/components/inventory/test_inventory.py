@@ -1,4 +1,4 @@
-"""The kind `inventory` reports what is neither declared, nor came with the machine, nor is accepted."""
+"""The kind `inventory` reports undeclared items that came later and are not accepted."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ DAY = 86400
 
 @pytest.fixture(autouse=True)
 def only_the_files_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use only the readers of files, programs and packages. The others have tests of their own."""
+    """Use only the readers of files, programs and packages. The other readers have tests of their own."""
     monkeypatch.setattr(on_host, "READERS", (files, programs, packages))
     monkeypatch.setattr(who, "logins", lambda _look, _since: [])
 
 
 def record_here(machine: Machine) -> None:
-    """Record the baseline in this process, where the readers are the patched ones."""
+    """Record the baseline in this process, because only this process has the patched readers."""
     Inventories(machine, Store(machine.state)).before_first_change()
 
 
 class Host(Client):
-    """A client whose deploys record a baseline, as those of the real agent do."""
+    """A client whose deploys record a baseline, like deploys of the real agent."""
 
     def __post_init__(self) -> None:
         self.close()
@@ -66,7 +66,7 @@ class Host(Client):
         return self.on("put", "inventory", "host", {**NOTHING, **changes})
 
     def told(self, **changes: Any) -> dict[str, str]:
-        """Return everything that is reported, by the key for accepting it."""
+        """Return every reported entry, by the key that accepts it."""
         facts = self.look("inventory", "host", {**NOTHING, **changes})
         return {acceptance(name, key): text for name in MAPS for key, text in facts[name].items()}
 

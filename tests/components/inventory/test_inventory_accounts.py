@@ -150,7 +150,7 @@ def test_a_declared_account_with_another_shell_number_or_group(debian: Host) -> 
 
 
 def test_root_shows_although_its_keys_are_declared(debian: Host) -> None:
-    """Only root's keys are declared. Everything else about root is compared."""
+    """Only root's keys are declared. All other facts about root are compared."""
     debian.claims.append(Claims(users=("root",)))
     debian.records.append(
         dataclasses.replace(
@@ -174,7 +174,7 @@ def test_members_of_groups_with_special_rights(debian: Host) -> None:
     assert told["group adm: www-data"] == "member, reads the system's logs"
     assert told["group sudo: bob"] == "member, becomes root by sudo"
     assert told["group shadow: eve"] == "member by its primary group, reads the hashes of all passwords"
-    # If administrators are declared, their resource reports the groups that make root.
+    # If administrators are declared, their resource reports the groups with rights of root.
     debian.records.append(record("users.administrators", "users.administrators"))
     assert set(texts(debian)) == {"root", "group adm: www-data", "group shadow: eve"}
 
@@ -241,7 +241,7 @@ def _blob(*parts: bytes) -> str:
 
 @pytest.mark.parametrize("application", [b"ssh:", b"ssh:work", b""])
 def test_the_shown_characters_of_a_key_identify_it(application: bytes) -> None:
-    """The remedy deletes the line that contains them."""
+    """The command in the report deletes the line that contains these characters."""
     kinds = {
         b"ssh-ed25519": (32, ()),
         b"ssh-rsa": (257, ()),

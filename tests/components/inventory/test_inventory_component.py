@@ -1,4 +1,4 @@
-"""What a whole host declares for its inventory, what the provider checks, and how an `up` warns."""
+"""The inventory of a whole host, the checks of the provider, and the warnings of an `up`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_walk_and_its_timer() -> None:
 @pytest.mark.parametrize(
     ("accept", "fault"),
     [
-        ({"/etc/foo": "x"}, "copy it from the preview's line"),
+        ({"/etc/foo": "x"}, "copy the key from the preview's line"),
         ({"file /etc/foo": ""}, "reason"),
         ({"file /etc/foo": 3}, "accept"),
     ],

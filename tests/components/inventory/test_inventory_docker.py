@@ -33,7 +33,7 @@ _WORKER = (
 
 @dataclass
 class Engine:
-    """A fake Docker. `answers` has the document of each target, by the whole path of the request."""
+    """A fake Docker. `answers` has the document for each request, by its whole path."""
 
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
     listed: list[dict[str, Any]] = field(default_factory=list)
@@ -187,7 +187,7 @@ def test_a_declared_container_in_an_undeclared_network(host: Host, engine: Engin
 
 @pytest.fixture
 def rollout(host: Host, engine: Engine) -> Host:
-    """A host with an app whose present release is the third."""
+    """A host with an app whose present release has the number 3."""
     made = record("containers.releases", "api", app="api", published=True, cpus="1.0")
     made.extra["number"] = 3
     host.records.append(made)
@@ -347,7 +347,7 @@ def test_one_list_that_cannot_be_read_hides_no_other(host: Host, engine: Engine)
     engine.answers["/volumes"] = (500, {"message": "on fire"})
     assert told(host) == {
         "container leak": "mysql:8",
-        "reading Docker's volumes": "cannot be read: Docker does not answer /volumes: on fire",
+        "reading Docker's volumes": "cannot be read: Docker refuses the request /volumes: on fire",
     }
 
 

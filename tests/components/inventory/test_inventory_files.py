@@ -1,4 +1,4 @@
-"""What the reader of files reports and what it explains: each proof, and a change that breaks it."""
+"""Tests what the inventory reports about files, and which files of no package it can explain."""
 
 from __future__ import annotations
 
@@ -226,7 +226,8 @@ def test_a_diverted_path_belongs_to_the_package_that_diverted_it(debian: Debian)
     assert known.diversions == {"/usr/bin/sh": ("/usr/bin/sh.distrib", "dash")}
 
 
-# The proofs. Functions that return a path prepare the host. The others change it, which breaks the proof.
+# The proofs. Functions that return a path prepare the host. All other functions change the host, which breaks
+# the proof.
 Change = Callable[["Debian", str], object]
 
 
@@ -308,7 +309,7 @@ def _enabled(debian: Debian) -> str:
 def _without_marker(debian: Debian, path: str) -> None:
     del path
     debian.at("/var/lib/systemd/deb-systemd-helper-enabled/multi-user.target.wants/cron.service").unlink()
-    # A rule for everything would also excuse `systemctl enable nftables`.
+    # A preset for all units would also excuse `systemctl enable nftables`.
     debian.file("/var/lib/systemd/deb-systemd-helper-enabled/cron.service.dsh-also")
 
 

@@ -337,7 +337,7 @@ def test_a_rule_that_chooses_another_table(debian: Host) -> None:
 
 def test_an_invalid_answer_hides_no_other(debian: Host) -> None:
     debian.says["ip -j -d address show"] = "Segmentation fault"
-    assert told(debian)["reading links"] == "cannot be read: ip -d address show prints no JSON"
+    assert told(debian)["reading links"] == "cannot be read: the command `ip -d address show` prints no JSON"
     assert "route default via 192.0.2.1 dev eth0" in told(debian)
 
 

@@ -1,4 +1,4 @@
-"""Units that somebody enabled, masked, changed or made by hand. What packages do is quiet."""
+"""Units that somebody enabled, masked, changed or made by hand. Units of packages show no difference."""
 
 from __future__ import annotations
 
@@ -277,8 +277,8 @@ def test_a_disabled_unit_that_runs(debian: Host) -> None:
 @pytest.mark.parametrize(
     "running",
     [
-        "uuidd.service loaded active running x\nuuidd.socket loaded active listening x\n",  # by its socket
-        "fstrim.service loaded activating start x\n",  # without [Install]: its timer starts it
+        "uuidd.service loaded active running x\nuuidd.socket loaded active listening x\n",  # its socket runs
+        "fstrim.service loaded activating start x\n",  # without [Install], started by its timer
         "getty@tty3.service loaded active running x\n",
         "systemd-tmpfiles-clean.timer loaded active waiting x\n",
         "session.service not-found active running x\n",

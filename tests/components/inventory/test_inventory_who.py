@@ -1,4 +1,4 @@
-"""Who was logged in, from sshd's lines of Debian 12 and 13. Forged lines do not count."""
+"""Logins that are read from the log lines of sshd on Debian 12 and 13. Forged lines do not count."""
 
 from __future__ import annotations
 
@@ -114,13 +114,13 @@ def test_the_end_of_a_login_counts_although_the_journal_lost_its_program(logged:
         logged,
         line(ACCEPTED, -60),
         line(CLOSED, -50, **lost),
-        line(ACCEPTED, -40, pid=800, **lost),  # without its program, a line is no login
+        line(ACCEPTED, -40, pid=800, **lost),  # a line whose program is unknown is no login
     )
     assert told(logged) == [("deploy", "laptop", "203.0.113.77", -60, -49)]
 
 
 def test_a_login_without_a_known_end_ends_at_its_start(logged: Host) -> None:
-    (logged.root / "proc/700/comm").write_text("bash\n")  # another process has its id now
+    (logged.root / "proc/700/comm").write_text("bash\n")  # another process has the id of the session now
     say(logged, line(ACCEPTED, -60))
     assert told(logged) == [("deploy", "laptop", "203.0.113.77", -60, -59)]
     (logged.root / "proc/700/comm").unlink()

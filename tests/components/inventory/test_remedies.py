@@ -1,4 +1,4 @@
-"""The command for each kind of entry, ready to paste, and its effect."""
+"""The report has a command for each kind of entry. The tests run the command and check its effect."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def extract(package: str, path: str) -> str:
 ACCOUNTS = {
     ("mallory", "uid 1001, shell /bin/bash, a password"): "userdel -r mallory",
     ("mallory", "uid 1001, of root's group, shell /bin/sh, no password"): "userdel -r mallory",
-    # Without `-r`, because another account may use that folder.
+    # The command has no `-r`, because another account may use that folder.
     ("mallory", "uid 1001, shell /bin/sh, no password, home /srv"): "userdel mallory",
     ("toor", "is root by its number, uid 0, shell /bin/sh, no password"): "userdel -f toor",
     ("twin", "uid 33, the same as www-data, shell /bin/sh, no password"): "userdel -f twin",
@@ -118,7 +118,7 @@ FILES = {
     ("/etc/l/x", "file 0644 root:root, diverted by hand to /etc/l/x.distrib"): (
         f"rm /etc/l/x && {DIVERT} /etc/l/x"
     ),
-    # The diverted file is the package's own.
+    # The diverted file belongs to the package.
     ("/etc/l/x", "file 0644 root:root, diverted by hand to /etc/l/x.distrib, where nothing is"): (
         "dpkg-divert --local --no-rename --remove /etc/l/x"
     ),
@@ -375,7 +375,7 @@ def paste(debian: Debian, line: str) -> None:
 
 
 def undone(debian: Debian, path: str) -> dict[str, str]:
-    """Run the remedy for a path, and return what is reported after it."""
+    """Run the command for a path, and return the report after the command."""
     text = files.read(debian.look())["files"][path].text
     shown = path.replace("\n", "?")
     paste(debian, command("files", shown, text))

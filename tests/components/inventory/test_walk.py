@@ -1,4 +1,7 @@
-"""The nightly walk: special rights, code without a package, changed files, undeclared sources."""
+"""Tests the walk that searches the host's files each night.
+
+It finds special rights, programs of no package, changed files and undeclared package sources.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def test_a_packaged_program_that_others_can_write(debian: Debian) -> None:
 
 
 def test_capabilities(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Real capabilities need a file system that keeps them.
+    # Real capabilities need a file system that stores capabilities.
     def getxattr(path: str, name: str, *, follow_symlinks: bool) -> bytes:
         assert (name, follow_symlinks) == ("security.capability", False)
         if path.endswith(("/python3", "/ping")):
@@ -173,7 +176,7 @@ def test_where_packages_come_from() -> None:
     assert walk.distribution(POLICY) == {"http://deb.debian.org/debian"}
     assert walk.sources(PACKAGES) == {
         "bash": ["http://deb.debian.org/debian"],
-        # Before each upgrade, the lists have a newer version than the installed one.
+        # Before each upgrade, the lists have a newer version than the installed version.
         "curl": ["http://deb.debian.org/debian"],
         "evil": ["http://evil.example/apt"],
         "gone": [],
@@ -218,7 +221,7 @@ def test_a_held_lock_of_dpkg_is_seen(debian: Debian) -> None:
         assert other.stdout is not None
         other.stdout.readline()
         assert dpkg._is_locked(lock)
-        dpkg.wait_until_idle(debian.machine)  # it returns although the lock stays held
+        dpkg.wait_until_idle(debian.machine)  # the call returns although the lock is still taken
         other.communicate(b"\n")
     assert not dpkg._is_locked(lock)
     with lock.open("r+") as file:

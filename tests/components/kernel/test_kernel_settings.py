@@ -1,4 +1,4 @@
-"""Kernel settings: what the component declares, what a change affects, and what would break Docker."""
+"""Tests kernel settings: the declared resources, what a change does, and values that would break Docker."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def test_local_users_cannot_take_any_port_that_a_container_may_use() -> None:
     assert PORT_START == "net.ipv4.ip_unprivileged_port_start"
     assert DEFAULTS[PORT_START] == str(FIRST_USER_PORT)
     assert max(PORTS) < FIRST_USER_PORT
-    # ip(7): a program that asks for any free port gets one from here on. The kernel refuses a greater value.
+    # ip(7): a program that asks for any free port gets this port or a higher one. The kernel refuses a
+    # greater value.
     assert FIRST_USER_PORT == 32768
     assert PORT_START not in settings({PORT_START: None})
 

@@ -1,7 +1,8 @@
-"""A fake MongoDB server with what the agent needs: OP_MSG, SCRAM-SHA-256, users with roles, a replica set.
+"""A fake MongoDB server with OP_MSG, SCRAM-SHA-256, users with roles, and replica sets.
 
-It treats users and logins like the official server, which no package registry has. With `ferret` it lacks
-what the lab's FerretDB lacks. pymongo talks to it too, as a second opinion.
+The fake treats users and logins like the official server, which no package registry has. With `ferret`, the
+fake lacks the commands that the lab's FerretDB lacks. pymongo also talks to this fake, which shows that the
+fake follows the protocol.
 """
 
 # ruff: noqa: TRY301 - every command is refused where it is read
@@ -48,7 +49,7 @@ class No(Exception):
 
 @dataclass
 class User:
-    """A user. Its number changes when it is dropped and created again."""
+    """A user of the fake server. `number` tells a user from an earlier user with the same name."""
 
     password: str
     roles: list[Json]
@@ -203,7 +204,7 @@ class Connection:
                 return no.answer
 
     def logged_in(self) -> bool:
-        """Return whether the user of the login still exists, and is not a new one of the same name."""
+        """Return whether the user of the login still exists, and is not a new user of the same name."""
         if self.me is None:
             return False
         user = self.fake.users.get(self.me[:2])

@@ -1,4 +1,4 @@
-"""The administrator and the users of a MongoDB store, against a server that behaves like the official one."""
+"""The administrator and the users of a MongoDB store, against a fake of the official server."""
 
 from __future__ import annotations
 
@@ -222,7 +222,8 @@ def test_after_an_interrupted_change_the_next_run_ends_the_sessions(
 
 def test_after_a_failed_rotation_the_next_run_logs_in_with_the_password_in_the_state(store: Store) -> None:
     store.put_root()
-    # The second rotation. The first one never reached the server, so `previous` was never its password.
+    # The second rotation. The first rotation never reached the server, so `previous` was never the server's
+    # password.
     store.put_root(NEXT, previous="never-arrived", before=ROOT)
     assert store.mongo.users["admin", "root"].password == NEXT
 
@@ -307,7 +308,7 @@ def test_a_server_that_is_down_is_drift_and_up_waits_for_it(
 
 
 def test_a_program_in_place_of_a_stopped_container_is_named_and_gets_no_login(store: Store) -> None:
-    """We must not ask it: SCRAM proves the server only after the client has sent the user's name."""
+    """The agent must not log in: with SCRAM a client sends its user name before the server proves itself."""
     store.put_root()
     store.put_user()
     store.runs = False
@@ -325,7 +326,10 @@ def test_a_program_in_place_of_a_stopped_container_is_named_and_gets_no_login(st
         assert f"listens at {store.mongo.address} in place of the container mongo" in error.message
         assert f"(uid 0, pid {os.getpid()})" in error.message
     store.mongo.stop()
-    assert store.root_facts() == {"exists": True, "server": "does not answer: its container does not run"}
+    assert store.root_facts() == {
+        "exists": True,
+        "server": "does not answer: the store's container does not run",
+    }
 
 
 def test_the_agent_connects_only_from_the_hosts_address_in_the_network(store: Store) -> None:
@@ -359,7 +363,7 @@ def test_destroy_works_if_the_volume_is_gone(store: Store, volume: Path) -> None
 def test_destroy_keeps_the_password_if_docker_does_not_answer(store: Store, volume: Path) -> None:
     store.put_root()
     store.docker_is_down = True
-    with pytest.raises(AgentError, match="does not say where the volume mongo-data is"):
+    with pytest.raises(AgentError, match="does not say where the files of the volume mongo-data are"):
         store.remove_root()
     store.docker_is_down = False
     assert store.remove_root() == "kept"
@@ -492,7 +496,10 @@ def test_a_server_that_refuses_to_drop_a_user_is_an_error(store: Store) -> None:
     store.put_root()
     store.put_user()
     store.mongo.mute = True
-    with pytest.raises(AgentError, match="MongoDB mongo: the server refuses dropUser: Unauthorized"):
+    with pytest.raises(
+        AgentError,
+        match="the MongoDB server mongo refuses a command: the server refuses dropUser: Unauthorized",
+    ):
         store.on_user("remove", store.user())
 
 

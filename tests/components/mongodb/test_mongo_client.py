@@ -1,4 +1,4 @@
-"""The agent's MongoDB client, against our fake server, and with pymongo's BSON as a second opinion."""
+"""The agent's MongoDB client, against our fake server, and its BSON in comparison with pymongo's."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_the_proof_equals_the_one_in_the_rfc() -> None:
     "challenge",
     [
         b"r=somebody-elses,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
-        b"r=mine,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",  # the server adds nothing of its own
+        b"r=mine,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",  # the server adds nothing to the client's nonce
         b"r=mine-and-more,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=1",
         b"r=mine-and-more,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=99999999",
         b"r=mine-and-more,s=???,i=4096",
@@ -181,7 +181,7 @@ def test_pymongo_works_with_our_fake_server(mongo: FakeMongo) -> None:
 
 @pytest.fixture
 def listen() -> Iterator[Callable[[bytes | None], str]]:
-    """Start listeners that give every client the same answer; None is no answer."""
+    """Start listeners that give every client the same answer. With None, a listener does not answer."""
     opened: list[socket.socket] = []
 
     def start(says: bytes | None) -> str:
@@ -213,7 +213,10 @@ def listen() -> Iterator[Callable[[bytes | None], str]]:
         (b"", "closed the connection"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "not a MongoDB server"),
         (b"\xff\xff\xff\x7f" + b"\1\0\0\0" * 2 + b"\xdd\7\0\0", "not a MongoDB server"),
-        (b"\x1a\0\0\0\7\0\0\0\1\0\0\0\xdd\7\0\0" + b"\0\0\0\0\0" + b"\5\0\0\0\7", "its answer is not valid"),
+        (
+            b"\x1a\0\0\0\7\0\0\0\1\0\0\0\xdd\7\0\0" + b"\0\0\0\0\0" + b"\5\0\0\0\7",
+            "the MongoDB server's answer is not valid",
+        ),
         (None, "no answer in time"),
     ],
 )
@@ -253,7 +256,7 @@ def test_tls_needs_a_certificate_of_the_right_name_and_authority(tmp_path: Path)
             client.log_in("root", PASSWORD, "admin")
         for authority_, name in ((other, "mongo"), (ca, "elsewhere")):
             with (
-                pytest.raises(Unanswered, match="its certificate is not valid"),
+                pytest.raises(Unanswered, match="the MongoDB server's certificate is not valid"),
                 Client(fake.address, str(authority_), name),
             ):
                 pass

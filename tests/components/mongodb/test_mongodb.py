@@ -1,4 +1,4 @@
-"""The component MongoDB: its resources, its settings, and the providers of its host resources."""
+"""Tests the component MongoDB, its settings, and the providers of its host resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real nginx on unprivileged ports. A systemd in memory starts and reloads it."""
+"""A real nginx on unprivileged ports. A systemd in memory starts and reloads this nginx."""
 
 from __future__ import annotations
 
@@ -95,7 +95,10 @@ class Nginx(FakeSystemd):
                 time.sleep(0.02)
 
     def site(self, name: str, certificate: Path | None = None, more: str = "") -> None:
-        """Write a site's file, as a `File` would. Then wait until the kernel's coarse file clock moves on."""
+        """Write a site's file like the resource `File`.
+
+        Afterwards wait until the kernel's coarse file clock moves on.
+        """
         answer = "location / { return 200; }"
         text = f"server {{ listen 127.0.0.1:{self.http}; server_name {name}; {more} {answer} }}\n"
         if certificate:
@@ -113,7 +116,7 @@ def _key() -> ec.EllipticCurvePrivateKey:
 
 
 def pair(path: Path, *names: str, begins: int = 0) -> Path:
-    """Write a key, and then a certificate for these names. `begins` moves its start by days."""
+    """Write a key, and a certificate for these names whose validity begins in `begins` days."""
     begin = dt.datetime.now(dt.UTC) + dt.timedelta(days=begins - 1)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
     made = (

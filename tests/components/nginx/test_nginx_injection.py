@@ -1,4 +1,4 @@
-"""No text in a setting changes the structure of a site's file: it is quoted, or rendering is refused."""
+"""No text in a setting changes the structure of a site's file: the renderer quotes or refuses the text."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ SEED = 20261125
 
 
 def unchecked(kind: type[S], **values: Any) -> S:
-    """Build arguments without their checks: these tests ask what the renderer makes of them."""
+    """Build arguments without their checks, because these tests are about the renderer."""
     return kind.model_construct(**values)
 
 
-# Each puts a text into a place where a setting can stand.
+# Each function puts a text into the place of one setting.
 PLACES: dict[str, Callable[[str], nginx.Site]] = {
     "name": lambda text: changed(SITE, name=text),
     "alias": lambda text: changed(SITE, aliases=(text,)),
@@ -104,7 +104,8 @@ PLACES: dict[str, Callable[[str], nginx.Site]] = {
     "size": lambda text: changed(SITE, limits=unchecked(LimitsArgs, body=text)),
     "access log": lambda text: changed(SITE, access_log=text),
 }
-# Texts that the settings allow, for comparison: another text in the same place may change nothing but itself.
+# Texts that the settings allow, for comparison. Another text in the same place may change only the words
+# there.
 HARMLESS = {
     "name": "a.example",
     "alias": "c.example",
@@ -122,7 +123,7 @@ HARMLESS = {
 
 
 def shape(text: str, folder: Path) -> list[Any]:
-    """Return the structure that nginx would read: each directive and its number of words, not the words."""
+    """Return the structure that nginx would read: each directive with the number of its words."""
     path = folder / "site.conf"
     path.write_bytes(text.encode())
     found = crossplane.parse(str(path), single=True, check_ctx=False, check_args=False, comments=False)
@@ -153,7 +154,7 @@ def test_no_text_adds_a_directive(place: str, tmp_path: Path) -> None:
         except ValueError:
             continue
         found = shape(rendered, tmp_path)
-        # An empty header is left out, and an access log may be off.
+        # The file has no empty header, and an access log may be off.
         assert found == harmless or (len(found) == len(harmless) and text.strip() in ("", "off")), text
         assert "evil on" not in [name for name, *_ in flat(found)]
 
@@ -185,7 +186,7 @@ def test_a_quoted_text_is_read_back_unchanged(tmp_path: Path) -> None:
 
 def test_only_an_expression_of_ours_may_hold_a_dollar() -> None:
     assert quoted(Expression("$uri")) == "$uri"
-    with pytest.raises(ValueError, match="would name a variable"):
+    with pytest.raises(ValueError, match="would begin the name of a variable"):
         quoted("$uri")
 
 
@@ -204,7 +205,7 @@ def test_shared_files_refuse_texts_that_would_break_out(text: str) -> None:
 
 
 def test_a_snippet_comes_last_so_that_it_hides_no_line_of_ours() -> None:
-    # nginx tests the snippet itself. Nothing of ours comes after it.
+    # nginx tests the snippet itself. No directive of ours comes after the snippet.
     snippet = "location /a {\n    return 204;\n}\n# evil"
     rendered = nginx.site("a", changed(SITE, snippet=snippet), NEW)
     assert rendered.endswith("    location /a {\n        return 204;\n    }\n    # evil\n}\n")

@@ -37,7 +37,7 @@ EVIL = "server { listen 80; listen [::]:80; server_name evil.com *.evil.com; }\n
 
 
 class Etc:
-    """A host with nginx as its package leaves it, and with one site of ours."""
+    """A host with nginx's files as the package leaves them, and with one site of ours."""
 
     def __init__(self, machine: Machine, root: Path) -> None:
         self.root = root / "etc"

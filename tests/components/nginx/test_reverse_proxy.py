@@ -1,4 +1,4 @@
-"""The resources of the proxy and their order: shared files, certificates, sites, and the check at the end."""
+"""Tests the resources of the proxy and their order: shared files, certificates, sites, and the last check."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_an_internal_certificate_and_its_key_are_one_file(deploy: Deploy) -> Non
     assert not engine.of(":Certificate")
     pem = file(engine, f"{nginx.PRIVATE}/{SITE}.pem")
     assert (pem.inputs["mode"], pem.inputs["test"]) == ("0600", ["nginx", "-t"])
-    # A file that is written while the service is updated would leave the service stale for ever.
+    # A file that changes while the agent updates the service would leave the service stale.
     assert "nginx-service" in engine.before(pem.name)
     assert "content" in pem.secret
     text = file(engine, f"/etc/nginx/conf.d/{SITE}.conf").inputs["content"]
@@ -174,7 +174,7 @@ def test_passwords_reach_the_host_as_hashes(deploy: Deploy) -> None:
     assert (made.inputs["group"], made.inputs["mode"]) == ("www-data", "0640")
     assert "content" in made.secret
     text = made.inputs["content"]
-    # The text is the same every time: a random salt would show as a change in each preview.
+    # The hash is the same every time, because a random salt would show as a change in each preview.
     assert text == file(again, made.inputs["path"]).inputs["content"]
     lines = dict(line.split(":", 1) for line in text.splitlines())
     assert bcrypt.checkpw(b"correct horse", lines["alice"].encode())

@@ -1,4 +1,4 @@
-"""The check of what nginx serves, with a real nginx."""
+"""The check that nginx serves its sites, with a real nginx."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ BEGIN, END = "-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n"
 
 
 class Edge:
-    """A client of the check for one nginx. `sites` maps names to the file of their certificate, or None."""
+    """A client for the check that one nginx serves its sites.
+
+    `sites` maps each name to the file of its certificate, or to None.
+    """
 
     def __init__(self, machine: Machine, nginx: Nginx) -> None:
         self.nginx = nginx
@@ -92,7 +95,7 @@ def running(edge: Edge, tmp_path: Path) -> Edge:
 
 
 @pytest.fixture
-def impatient(running: Edge, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - it comes first, with the usual patience
+def impatient(running: Edge, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - `running` comes first
     """Wait only a short time for a reload that fails."""
     monkeypatch.setattr(served_sites, "_WAIT", 3.0)
 
@@ -138,7 +141,8 @@ def test_a_new_site_shows_as_stale_and_is_loaded_without_a_restart(running: Edge
     running.serve(B, pair(tmp_path / "b.pem", B))
     assert running.facts()["stale"] is True
     assert (
-        running.said(B) == "nginx does not know the name on port 80; nginx does not know the name on port 443"
+        running.said(B)
+        == "nginx does not know the site's name on port 80; nginx does not know the site's name on port 443"
     )
     done = running.put()
     assert [step["property"] for step in done["steps"]] == ["stale", f"sites.{B}"]
@@ -157,7 +161,7 @@ def test_a_site_without_tls_is_checked_on_port_80_only(running: Edge) -> None:
 
 
 def test_after_the_put_only_the_present_configuration_answers(running: Edge) -> None:
-    """nginx confirms a reload before it happens."""
+    """nginx confirms a reload before it loads the files."""
     for number in range(10):
         running.serve(A, running.sites[A], f"location = /n {{ return 200 '{number}.'; }}")
         running.put()
@@ -202,7 +206,7 @@ def test_a_taken_port_passes_the_test_and_is_reported_from_the_log(running: Edge
         running.nginx.site("taken", more=f"listen 127.0.0.1:{port};")
         error = running.refused()
     assert (error.code, error.prop) == ("not-converged", "stale")
-    assert "serves the former one" in error.message
+    assert "still serves its former configuration" in error.message
     assert f"bind() to 127.0.0.1:{port} failed (98: " in error.detail
     assert running.said() == "served"
 
@@ -216,8 +220,8 @@ def test_every_site_that_nginx_does_not_serve_is_named_with_the_reason(running: 
     assert error.message == (
         "nginx does not serve 2 of 3 sites after the reload: gone.example.com, lost.example.com"
     )
-    assert "gone.example.com: nginx does not know the name on port" in error.detail
-    assert "lost.example.com: nginx does not know the name on port" in error.detail
+    assert "gone.example.com: nginx does not know the site's name on port" in error.detail
+    assert "lost.example.com: nginx does not know the site's name on port" in error.detail
     assert A not in error.detail
 
 
@@ -238,7 +242,7 @@ def test_no_line_about_visitors_is_in_an_error(running: Edge) -> None:
 
 def test_a_renewed_certificate_that_is_not_loaded_yet_is_drift(running: Edge, tmp_path: Path) -> None:
     pair(tmp_path / "a.pem", A, begins=1)
-    assert running.said() == "nginx shows an older certificate on port 443"
+    assert running.said() == "nginx shows the wrong certificate on port 443: an older certificate"
     assert [step["property"] for step in running.put()["steps"]] == [f"sites.{A}"]
     assert running.said() == "served"
 
@@ -246,9 +250,12 @@ def test_a_renewed_certificate_that_is_not_loaded_yet_is_drift(running: Edge, tm
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ((B,), f"nginx shows a certificate for {B} on port 443"),
-        ((A, B, "c.t", "d.t", "e.t"), f"nginx shows a certificate for {A}, {B}, c.t and 2 more on port 443"),
-        ((A,), "nginx shows another certificate for the same names on port 443"),
+        ((B,), f"nginx shows the wrong certificate on port 443: a certificate for {B}"),
+        (
+            (A, B, "c.t", "d.t", "e.t"),
+            f"nginx shows the wrong certificate on port 443: a certificate for {A}, {B}, c.t and 2 more",
+        ),
+        ((A,), "nginx shows the wrong certificate on port 443: another certificate for the same names"),
     ],
 )  # fmt: skip
 def test_a_wrong_certificate_is_described_by_its_names(
@@ -264,11 +271,11 @@ def test_a_wrong_certificate_is_described_by_its_names(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "its certificate {path} does not exist"),
-        ("", "{path} holds no valid certificate"),
-        (f"{BEGIN}%%%\n{END}", "{path} holds no valid certificate"),
-        (f"{BEGIN}AAAA\n{END}", "{path} holds no valid certificate"),
-        ("-----BEGIN PRIVATE KEY-----\nMIGHAg\n", "{path} holds no valid certificate"),
+        (None, "the site's certificate {path} does not exist"),
+        ("", "the file {path} contains no valid certificate"),
+        (f"{BEGIN}%%%\n{END}", "the file {path} contains no valid certificate"),
+        (f"{BEGIN}AAAA\n{END}", "the file {path} contains no valid certificate"),
+        ("-----BEGIN PRIVATE KEY-----\nMIGHAg\n", "the file {path} contains no valid certificate"),
     ],
 )  # fmt: skip
 def test_an_invalid_certificate_file_is_a_fault_of_its_site(
@@ -345,8 +352,8 @@ def odd(edge: Edge) -> Iterator[Callable[[str], Edge]]:
     ("how", "said"),
     [
         ("hangs", "nginx does not answer on port 80; nginx does not answer on port 443"),
-        ("closes", "nginx does not know the name on port 80; no TLS on port 443: "),
-        ("other", "the program on port 80 does not speak HTTP; no TLS on port 443: "),
+        ("closes", "nginx does not know the site's name on port 80; the TLS handshake on port 443 failed: "),
+        ("other", "the program on port 80 does not speak HTTP; the TLS handshake on port 443 failed: "),
     ],
 )
 def test_another_program_on_nginxs_ports_is_recognised(

@@ -1,4 +1,4 @@
-"""The components of the preview key: the account, the commands that it may run, and logins with the key."""
+"""Tests the account of the preview key, the commands that it may run, and logins with the key."""
 
 from __future__ import annotations
 
@@ -165,7 +165,9 @@ def test_the_environment_chooses_the_preview_login() -> None:
     assert read({}) is read({"PORTCULLIS_ACCESS": "deploy", "PORTCULLIS_PREVIEW_KEY_FILE": "/a"}) is None
     assert read({"PORTCULLIS_ACCESS": "preview"}) == PreviewLogin(None)
     assert read({"PORTCULLIS_ACCESS": "preview", "PORTCULLIS_PREVIEW_KEY_FILE": "/a"}) == PreviewLogin("/a")
-    with pytest.raises(ValueError, match="PORTCULLIS_ACCESS: 'prewiew' is neither preview nor deploy"):
+    with pytest.raises(
+        ValueError, match="PORTCULLIS_ACCESS has the value 'prewiew'; write preview or deploy"
+    ):
         read({"PORTCULLIS_ACCESS": "prewiew"})
 
 
@@ -184,7 +186,7 @@ def test_the_sudo_file_counts_as_declared(deploy: Deploy) -> None:
 
 
 def test_an_invalid_stack_name_is_not_rendered() -> None:
-    with pytest.raises(ValueError, match="is not PROJECT/STACK"):
+    with pytest.raises(ValueError, match="is not in the form PROJECT/STACK"):
         preview.as_root("x", 'a/b"; import os')
 
 
@@ -256,7 +258,7 @@ def test_the_program_for_root_accepts_one_of_two_words(tmp_path: Path, words: li
         env={"PATH": os.environ["PATH"]},
     )
     assert done.returncode == 1
-    assert done.stderr == "portcullis: give agent or docker\n"
+    assert done.stderr == "portcullis: the argument must be agent or docker\n"
 
 
 def test_the_settings_restrict_the_addresses_of_the_key(deploy: Deploy) -> None:

@@ -36,7 +36,7 @@ def read_only(machine: Machine, stack: str = STACK) -> ReadOnly:
 
 
 def seen(machine: Machine, path: Path, **more: Any) -> Json:
-    """Return the answer to the preview key about one file."""
+    """Return the agent's answer to the preview key about one file."""
     item = {"kind": "file", "id": str(path), "spec": {"path": str(path)}}
     answer = read_only(machine).do({"op": "survey", "stack": STACK, "items": [item], **more})
     found: Json
@@ -53,7 +53,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, float, bytes]]:
 
 @pytest.fixture
 def etc() -> Iterator[Path]:
-    """Return a folder that everybody may enter. Only the owner may enter the temporary folders of pytest."""
+    """Return a folder that everybody may enter, unlike the temporary folders of pytest."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -91,7 +91,7 @@ def test_every_operation_except_two_is_refused(
     with pytest.raises(AgentError) as caught:
         read_only(machine).do(request)
     assert caught.value.code == "read-only"
-    assert "changes nothing" in caught.value.message
+    assert "may only read" in caught.value.message
     assert "deploy key" in caught.value.hint
     assert snapshot(tmp_path) | snapshot(motd.path.parent) == before
 
@@ -149,7 +149,7 @@ def test_an_unrecorded_path_is_not_read(
 def test_a_recorded_resource_is_read_only_at_its_recorded_path(
     machine: Machine, motd: FileClient, tmp_path: Path
 ) -> None:
-    """With the client's spec the agent would read any file under the name of a managed one."""
+    """With the client's own spec, the agent would read any file under the name of a managed file."""
     motd.put("hello\n")
     private = tmp_path / "shadow"
     private.write_text("root:$y$secret")
@@ -161,7 +161,7 @@ def test_a_recorded_resource_is_read_only_at_its_recorded_path(
 @pytest.mark.parametrize("stack", ["web/dev", "", None])
 def test_another_stack_is_not_shown(machine: Machine, motd: FileClient, stack: Any) -> None:
     motd.put()
-    with pytest.raises(AgentError, match=r"shows web/prod and no other"):
+    with pytest.raises(AgentError, match=r"access to the stack web/prod only"):
         read_only(machine).do({"op": "survey", "stack": stack})
     other = read_only(machine, "web/dev")
     assert other.do({"op": "survey", "stack": "web/dev"})["items"] == []
@@ -198,7 +198,7 @@ def test_a_public_file_shows_an_edit_by_hand(machine: Machine, motd: FileClient)
 
 
 def test_an_edit_of_a_private_file_is_not_shown(machine: Machine, motd: FileClient) -> None:
-    """The file is not marked secret, but a line that somebody added by hand may be a secret."""
+    """The content is not marked as a secret, but a line that somebody added by hand may be a secret."""
     motd.put("user = backup\n", mode="0600")
     assert seen(machine, motd.path)["facts"]["content"] == "user = backup\n"
     motd.path.write_text("user = backup\npassword = hunter2\n")
@@ -262,7 +262,7 @@ def test_a_file_without_a_recorded_hash_is_not_shown(machine: Machine, motd: Fil
     assert record is not None
     record.extra.clear()
     store.save(record)
-    assert "no note of what was written" in seen(machine, motd.path)["error"]["message"]
+    assert "did not record the content that `up` wrote" in seen(machine, motd.path)["error"]["message"]
     motd.again().put("another secret\n", secret=True, mode="0400")
     assert seen(machine, motd.path)["facts"]["redacted"] == {"content": "unchanged"}
 
@@ -280,7 +280,7 @@ def test_the_protocol_is_the_same_as_for_a_deploy(machine: Machine, motd: FileCl
 
 
 class Flood(io.RawIOBase):
-    """A client that sends lines as fast as they are read, and counts them."""
+    """A client that sends lines as fast as the agent reads them, and counts the lines."""
 
     def __init__(self, line: bytes, lines: int) -> None:
         self.line, self.left, self.sizes = line, lines, []
@@ -336,7 +336,7 @@ def test_a_deploy_may_send_lines_of_any_length(machine: Machine, tmp_path: Path)
 
 
 def test_an_ended_session_leaves_no_idle_watch_behind(machine: Machine, tmp_path: Path) -> None:
-    """A thread that is left behind would end the whole process after half an hour, here the test process."""
+    """A thread that remains would end the test process after half an hour."""
     before = set(threading.enumerate())
     with (tmp_path / "said").open("wb") as out:
         Agent(machine, out.fileno()).serve([], io.BytesIO(b'{"id": 1, "op": "hello"}\n'))
@@ -352,5 +352,5 @@ def test_a_kind_cannot_change_records(machine: Machine, motd: FileClient, change
     record = store.load("file", str(motd.path))
     assert record is not None
     method: Callable[..., Any] = getattr(store, change)
-    with pytest.raises(AgentError, match="changes nothing"):
+    with pytest.raises(AgentError, match="may only read"):
         method(*(("file", "x") if change == "make_folder" else (record,)))

@@ -1,4 +1,4 @@
-"""The view of Docker for the preview key: a few requests are answered, and all others are refused."""
+"""The view of Docker for the preview key answers a few requests, and refuses all others."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CONTAINER = {
 
 
 class FakeDocker(http.server.BaseHTTPRequestHandler):
-    """Records every request line, and answers with the test's answers."""
+    """Records every request line, and sends the answers that the test has prepared."""
 
     protocol_version = "HTTP/1.1"
     asked: list[str]
@@ -168,7 +168,7 @@ GET = b"GET /v1.47/containers/json HTTP/1.1\r\nHost: d\r\n"
 
 
 def asked_with(filters: str, what: str = "containers/json?", name: str = "filters") -> bytes:
-    """Return a request with filters, escaped as by a client."""
+    """Return a Docker request with filters, escaped as a Docker client escapes them."""
     query = f"{what}{name}={quote(filters, safe='&=;')}"
     return GET.replace(b"containers/json", query.encode()) + b"\r\n"
 
@@ -249,7 +249,7 @@ REFUSED = {
 def test_a_forbidden_request_is_refused_and_does_not_reach_docker(view: View, sent: bytes) -> None:
     said = view.say(sent)
     assert said.startswith(b"HTTP/1.1 403 Forbidden\r\n")
-    assert b"the preview key reads and changes nothing" in said
+    assert b"the preview key may only read" in said
     assert view.asked == []
 
 
@@ -289,7 +289,7 @@ def test_an_answer_over_the_limit_is_not_passed_on(view: View, monkeypatch: pyte
     view.answers["/_ping"] = (200, b"0123456789a")
     said = view.say(asked)
     assert said.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
-    assert b"Docker's answer cannot be passed on" in said
+    assert b"the host cannot pass on Docker's answer" in said
     assert b"0123456789" not in said
 
 
@@ -297,7 +297,7 @@ def test_an_error_of_docker_is_passed_on_unchanged_and_without_a_body_for_head(v
     view.answers["/containers/gone/json"] = (404, b"no JSON")
     assert view.say(b"GET /containers/gone/json HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\nno JSON")
     view.answers["/version"] = (200, b"no JSON")
-    assert b"cannot be read" in view.say(b"GET /version HTTP/1.1\r\n\r\n")
+    assert b"the host cannot read Docker's answer" in view.say(b"GET /version HTTP/1.1\r\n\r\n")
     assert view.say(b"HEAD /version HTTP/1.1\r\n\r\n").endswith(b"\r\nContent-Length: 0\r\n\r\n")
 
 
@@ -488,7 +488,10 @@ print(os.getuid(), os.getgid(), os.getgroups(), oct(os.umask(0)))
 
 
 def ran(tmp_path: Path, what: str, sent: bytes) -> list[bytes]:
-    """Return the output of the forced command's program. The last line tells as which user it ended."""
+    """Return the output of the forced command's program.
+
+    The last line of the output has the user and group ids that the program had at its end.
+    """
     done = subprocess.run(
         [sys.executable, "-c", MAIN, str(tmp_path), what],
         input=sent, capture_output=True, timeout=60, check=True,

@@ -1,4 +1,4 @@
-"""The program that sudo starts for the preview key, run as root: it starts the agent of the last deploy."""
+"""For the preview key, sudo starts a program as root. This program starts the agent of the last deploy."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Host:
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """Return a host in a folder that `nobody` may enter, to reach the socket. pytest makes private ones."""
+    """Return a host in a folder that `nobody` may enter to reach the socket, unlike pytest's own folders."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Host(Path(name))
@@ -145,7 +145,7 @@ class Answering(http.server.BaseHTTPRequestHandler):
 
 
 def test_the_user_nobody_in_dockers_group_asks_docker(host: Host) -> None:
-    """After it gives up root it cannot read the agent's file, so it must load all modules before."""
+    """After it gives up root, the program cannot read the agent's file, so it loads all modules before."""
     host.install()
     place = host.folder / "docker.sock"
     with socketserver.ThreadingUnixStreamServer(str(place), Answering) as server:

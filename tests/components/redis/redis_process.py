@@ -18,7 +18,7 @@ from tests.agent.ports import free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The package has one binary for several programs. The binary chooses by the name that it was started with.
+# The package has one binary for several programs. Its name at the start chooses the program.
 BINARY = shutil.which("redis-server") or shutil.which("redis-check-rdb")
 
 
@@ -67,12 +67,12 @@ class RedisProcess:
             self.process = None
 
     def enter(self, user: str, password: str) -> resp.Redis:
-        """Return a session after a login. `stop` closes it."""
+        """Return a session after a login. `stop` closes the session."""
         self.sessions.append(resp.Redis(self.address).log_in(user, password))
         return self.sessions[-1]
 
     def enter_bare(self) -> resp.Redis:
-        """Return a session without a login. `stop` closes it."""
+        """Return a session without a login. `stop` closes the session."""
         self.sessions.append(resp.Redis(self.address))
         return self.sessions[-1]
 
@@ -87,7 +87,7 @@ class RedisProcess:
 class StrangeServer:
     """A program that sends the same answer to every connection, or nothing if the answer is empty.
 
-    `heard` holds what clients sent to it.
+    `heard` holds all bytes that clients sent.
     """
 
     def __init__(self, answer: bytes) -> None:

@@ -21,7 +21,7 @@ ACL = "/etc/portcullis/redis/redis/users.acl"
 
 
 class Ca:
-    """An authority that signs every certificate that is requested."""
+    """An authority that signs every requested certificate."""
 
     def __init__(self, asked: list[tuple[Any, ...]]) -> None:
         self.asked = asked

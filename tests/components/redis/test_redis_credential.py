@@ -1,4 +1,4 @@
-"""The ops user's password reaches redis-cli through no command line and no environment."""
+"""redis-cli gets the password of the user ops, and no command line or environment contains it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def server(tmp_path: Path) -> Iterator[RedisProcess]:
 def test_redis_cli_reads_a_password_from_its_input(server: RedisProcess, tmp_path: Path) -> None:
     (tmp_path / "ops").write_text(f"_ops-1 {PASSWORD}\n")
     seen = tmp_path / "seen"
-    # The real redis-cli, behind a script that notes its arguments and environment.
+    # The real redis-cli, behind a script that writes down its arguments and environment.
     fake = tmp_path / "bin" / "redis-cli"
     fake.parent.mkdir()
     note = f"tr '\\0' '\\n' </proc/$$/environ >>{seen}; echo \"$@\" >>{seen}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from portcullis.components.redis.on_host.resp import Redis
 
-# These say where the server runs. A test runs it elsewhere.
+# These directives say where the server runs. A test runs the server elsewhere.
 _PLACES = ("port", "bind", "aclfile", "dir", "protected-mode")
 _PIECE = "x" * (1 << 20)
 
@@ -46,7 +46,7 @@ def test_with_data_to_keep_a_full_memory_refuses_writes_and_loses_nothing(
         try:
             session.call("SET", f"key:{written}", _PIECE)
         except Refused as refused:
-            assert "OOM" in str(refused)  # noqa: PT017 - the server's own memory decides which write fails
+            assert "OOM" in str(refused)  # noqa: PT017 - the use of memory decides which write fails
             break
     assert isinstance(written, int)
     assert 0 < written < render.maxmemory(32)

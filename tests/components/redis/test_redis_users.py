@@ -131,7 +131,7 @@ class Users:
         return self
 
     def by_hand(self, *words: str) -> resp.Reply:
-        """Run a command by hand with the keeper's credential."""
+        """Run a Redis command by hand, with the password of the ops user."""
         return self.redis.enter(OPS, PASSWORDS[OPS]).call(*words)
 
 
@@ -149,7 +149,7 @@ def users(machine: Machine, tmp_path: Path) -> Iterator[Users]:
 
 @pytest.fixture
 def stranger() -> Iterator[Callable[[bytes], int]]:
-    """Start a program that is not Redis; returns its port."""
+    """Start a program that is not Redis, and return its port."""
     opened: list[StrangeServer] = []
 
     def start(answer: bytes) -> int:
@@ -163,7 +163,7 @@ def stranger() -> Iterator[Callable[[bytes], int]]:
 
 @pytest.fixture
 def impostor() -> Iterator[StrangeServer]:
-    """A foreign program on the container's port. It answers +OK to everything."""
+    """A foreign program on the container's port, which answers +OK to every request."""
     server = StrangeServer(b"+OK\r\n")
     yield server
     server.close()
@@ -380,7 +380,8 @@ def test_a_keeper_with_a_new_password_can_log_in_before_its_credential_is_writte
     up.put("app-2")
     up.client = up.client.again()
     assert "refuses the login" in up.drift(APP)["running"]
-    up.put(OPS)  # interrupted before the credential was written: its own password still works
+    # The last deployment ended before it wrote the credential. The keeper's own password still works.
+    up.put(OPS)
     up.write_credential()
     up.client = up.client.again()
     assert up.drift(OPS) == up.drift("app-2") == {}
@@ -462,7 +463,7 @@ def test_a_program_in_place_of_a_stopped_container_is_named_and_gets_no_password
 
 
 def test_an_address_outside_the_hosts_networks_gets_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Docker's network, its addresses may lead to another machine by the default route."""
+    """Without Docker's network, packets to its addresses may leave for another machine."""
     asked = []
 
     def connect(one: socket.socket, _: Any) -> None:
@@ -520,7 +521,7 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_tls(users: Users, folder: Path) -> None:
-    """Declare everything for TLS, on the same port."""
+    """Declare the server with TLS on the same port."""
     users.ca = str(folder / "ca.crt")
     users.redis.lines = (
         f"tls-port {users.redis.port}", "port 0", f"tls-cert-file {folder / 'server.crt'}",
@@ -568,7 +569,10 @@ def test_an_expired_certificate_shows_and_does_not_stop_its_renewal(users: Users
 def test_while_a_server_changes_to_tls_the_agent_writes_its_file_only(
     up: Users, certified: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Users come before the certificate, and both come before the server that has it."""
+    """A deployment changes the users first and the certificate file second.
+
+    The server gets the certificate last.
+    """
     monkeypatch.setattr(resp, "TIMEOUT", 0.5)  # a server without TLS waits for more of the handshake
     plain = up.redis.lines
     with_tls(up, certified)

@@ -1,4 +1,4 @@
-"""Secrets that are generated, and secrets as files for containers."""
+"""Generated secrets, and secrets as files for containers."""
 
 from __future__ import annotations
 

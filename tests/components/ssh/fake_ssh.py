@@ -1,7 +1,8 @@
 """A host with an sshd, systemd and ufw in memory, on files in a temporary folder.
 
-Its sshd follows sshd_config(5) as far as the tests need it: the first line wins, some options are cumulative,
-and a Match block for a user wins over both. tests/e2e/access proves that the real sshd does the same.
+This sshd follows sshd_config(5) as far as the tests need. The first line of an option wins, but some options
+are cumulative. A Match block for a user wins over both. tests/e2e/access proves that the real sshd does the
+same.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ class FakeSsh:
     listening: set[str] = field(default_factory=lambda: {"22"})
     others: dict[str, str] = field(default_factory=dict)
     main_pid: int = 88
-    executed: int = 0  # how often sshd has executed itself again, each time with new sockets
-    slow: int = 0  # how many reads after a reload still see the old sockets
-    said_by_ss: str = ""  # output of ss; "" makes it from `listening` and `others`
+    executed: int = 0  # the number of times that sshd has executed itself again, each time with new sockets
+    slow: int = 0  # the number of reads after a reload that still see the old sockets
+    said_by_ss: str = ""  # the output of ss; "" stands for `listening` and `others`
     changed: int = field(default_factory=now)
     invocation: str = "first"
     calls: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The component for SSH access: the order of its resources, and the arguments that it refuses."""
+"""Tests the order of the resources of SSH access, and which arguments are refused."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_text_has_every_declared_option(deploy: Deploy) -> None:
 
 
 def test_keys_come_from_the_users_files_only(deploy: Deploy) -> None:
-    """The text sets the options explicitly, and repeats them after all Match blocks."""
+    """The drop-in sets the options explicitly, and repeats them after all Match blocks."""
     inputs = deploy(access()).one(":SshServer").inputs
     _, _, again = inputs["content"].partition("\nMatch all\n")
     for name, value in {
@@ -104,7 +104,7 @@ def test_keys_come_from_the_users_files_only(deploy: Deploy) -> None:
     ],
 )
 def test_faults_of_the_settings(args: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - its text is what is tested
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the test is about the text
         SshArgs(**args)
     assert said in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""The deploying machine's half of the SSH server: a port moves in two commits, each confirmed by a login."""
+"""The provider of the SSH server changes the port in two confirmed commits: each stays only after a login."""
 
 from __future__ import annotations
 
@@ -193,5 +193,5 @@ def test_a_port_that_is_not_a_number_does_not_come_from_our_agent(
     canned: Callable[..., CannedChannel],
 ) -> None:
     canned(answering(ports_before=["/x"]))
-    with pytest.raises(HostError, match="a port is not a number"):
+    with pytest.raises(HostError, match="the port of the SSH server in the agent's answer is not a number"):
         SshServerProvider().delete("id", props())

@@ -235,12 +235,18 @@ def test_without_the_include_line_sshd_does_not_read_our_file(server: Server) ->
 def test_a_line_that_cannot_become_a_comment_is_an_error_and_changes_nothing(
     server: Server, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its file disappeared between two reads, or it is our own file: trying again would never end."""
+    """The file of the line disappeared between two reads, or is our own file.
+
+    A retry would never end.
+    """
     before = server.host.main.read_text()
     line = Line(str(server.host.drop_in(file)), 1, "maxauthtries", ("9",))
     monkeypatch.setattr(SshServers, "_overriding_lines", lambda *_: [line])
     error = server.refused(adopt=True)
-    assert (error.code, error.message) == ("not-converged", f"{line.file} changed during the deploy")
+    assert (error.code, error.message) == (
+        "not-converged",
+        f"the file {line.file} changed during the deployment",
+    )
     assert server.host.main.read_text() == before
     assert not server.host.drop_in().exists()
 
@@ -355,7 +361,7 @@ def test_a_stopped_sshd_is_shown_and_started(server: Server) -> None:
 def test_a_file_is_recorded_before_its_lines_become_comments(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the agent is killed right after that, a removal still restores the lines."""
+    """If somebody kills the agent right after the record, a removal still restores the lines."""
     evil = server.host.drop_in("00-evil.conf")
     evil.write_text("MaxAuthTries 9\n")
     rewrite, noted = Files.rewrite, []
@@ -552,7 +558,8 @@ def test_a_new_port_is_open_in_the_filter_before_sshd_listens_on_it(
     assert server.host.passes == ["tcp dport 22 accept"]
     server.put("2222")
     assert server.host.calls[0] == "nft insert rule inet portcullis input tcp dport 2222 accept"
-    # The rule of the old port goes when the filter is deployed next: it declares the new port only.
+    # The next deployment of the filter removes the rule of the old port, because it declares only the new
+    # port.
     assert server.host.passes == ["tcp dport 2222 accept", "tcp dport 22 accept"]
     server.host.passes = ["tcp dport 2222 accept"]
     server.remove("2222")
@@ -691,7 +698,7 @@ def test_the_undo_names_every_file_that_may_change(make_server: Callable[..., Se
 
 
 def test_the_undo_reloads_ufw_only_if_the_kernel_had_its_rules(server: Server, tmp_path: Path) -> None:
-    """If somebody flushed ufw, a reload could close the host: its files may allow no login."""
+    """If somebody flushed ufw, a reload could close the host, because ufw's files may allow no login."""
     ufw = FakeUfw(tmp_path).install()
 
     def both(argv: Sequence[str], **how: Any) -> Done:

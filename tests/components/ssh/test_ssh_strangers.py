@@ -1,4 +1,4 @@
-"""Undeclared files that sshd reads."""
+"""The report of undeclared files that sshd reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["make_server", "server"]
 
 @pytest.fixture(autouse=True)
 def _shipped(server: Server) -> None:
-    """Let ucf know the main file: it is as the package ships it."""
+    """Tell ucf the hash of the main file, so that the file counts as shipped."""
     ship(server, server.host.main)
 
 
@@ -63,7 +63,7 @@ def test_an_undeclared_drop_in_is_shown_with_the_options_that_take_effect(
 ) -> None:
     write(deployed, "99-evil.conf", text)
     assert told(deployed) == {"99-evil.conf": f"nobody declared it; {said}"}
-    deployed.put()  # sshd has not read the file yet, so this reloads it
+    deployed.put()  # sshd has not read the file yet, so this step reloads sshd
     done = deployed.put()
     assert [step["action"] for step in done["steps"]] == ["warn"]
     assert deployed.host.calls == [], "nothing is written, and sshd is not reloaded"

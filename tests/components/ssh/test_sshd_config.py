@@ -1,4 +1,4 @@
-"""The files that sshd reads, as sshd_config(5) describes them. Pure text."""
+"""Pure functions for the files that sshd reads, as sshd_config(5) describes them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_an_include_is_read_in_place_and_its_match_block_ends_with_its_file() ->
 
 
 def test_includes_are_followed_to_the_same_depth_as_by_sshd() -> None:
-    """SERVCONF_MAX_DEPTH in sshd's servconf.c: the main file, and sixteen levels below it."""
+    """By SERVCONF_MAX_DEPTH in servconf.c, sshd reads the main file and sixteen levels of included files."""
     texts = {f"/etc/ssh/{n}": f"Include {n + 1}\nBanner {n}\n" for n in range(20)}
     banners = [line for line in read(texts, Path("/etc/ssh/0")) if " banner " in line]
     assert len(banners) == 17

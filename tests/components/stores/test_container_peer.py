@@ -1,4 +1,4 @@
-"""Where the agent logs in to a store, and where it does not; with files for a kernel and a fake Docker."""
+"""Tests at which address the agent logs in to a store. Docker and the kernel's files are fakes."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_an_impostor_is_named(world: World, table: str, address: str) -> None:
         "process docker-proxy of 40000 (uid 40000, pid 311) listens at 172.17.0.1:6380 in place of the "
         "container redis, which does not run; Portcullis sent nothing to it, and no password"
     )
-    assert error.hint.startswith("`ps -fp 311` shows what it is; stop it, then `docker start redis`")
+    assert error.hint.startswith("`ps -fp 311` shows the program; stop it, then `docker start redis`")
     world.group(311, "0::/system.slice/backdoor.service\n")
     assert "of 40000 in backdoor.service (uid 40000, pid 311) listens" in refused(world).message
 

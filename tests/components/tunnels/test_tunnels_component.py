@@ -1,4 +1,7 @@
-"""Tunnels: accounts and keys, sshd's blocks, the settings and their faults, and the lines for people."""
+"""Tests what tunnels declare: accounts, keys and blocks of sshd.
+
+Also tests their settings, and the lines that people read.
+"""
 
 from __future__ import annotations
 
@@ -155,7 +158,7 @@ def test_without_tunnels_sshds_configuration_does_not_mention_them(deploy: Deplo
     ],
 )
 def test_faults_of_the_component(declare: Callable[[], object], said: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - its text is what is tested
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the test is about the text
         declare()
     assert said in str(caught.value)
 
@@ -260,7 +263,7 @@ def test_options_that_refuse_an_account_are_faults_of_their_host_only() -> None:
         store["host"] = "web1"
     config["apps"]["api"]["host"] = "web1"
     said = "portcullis:hosts.web2.ssh.options.DenyGroups: refuses portcullis-preview, which is declared to"
-    assert faults(config) == [f"{said} preview; leave it out"]
+    assert faults(config) == [f"{said} preview; remove the pattern"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""SystemUpdates and Upkeep: the resources that they register."""
+"""Tests which resources the components SystemUpdates and Upkeep declare."""
 
 from __future__ import annotations
 

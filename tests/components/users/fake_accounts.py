@@ -22,7 +22,7 @@ root\tALL=(ALL:ALL) ALL
 %sudo\tALL=(ALL:ALL) ALL
 @includedir /etc/sudoers.d
 """
-# The options that we may pass to each program. The real programs fail with an unknown option.
+# The options that the agent may pass to each program. The real programs fail with an unknown option.
 OPTIONS = {
     "useradd": {
         "--uid", "--gid", "--home-dir", "--shell", "--password", "--create-home", "--no-create-home",
@@ -39,7 +39,7 @@ OPTIONS = {
 
 @dataclass
 class FakeAccounts:
-    """`fail` maps a program to its message. A program in it fails with that message."""
+    """`fail` maps a program to its message. A program in `fail` fails with that message."""
 
     etc: Path
     keys_file: str = ".ssh/authorized_keys .ssh/authorized_keys2"

@@ -1,4 +1,7 @@
-"""Undeclared ways to become root: each is a line and is removed. Those from before us come back on delete."""
+"""`up` removes each undeclared way to become root.
+
+A delete of the resource restores each way that existed before the first `up`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ EVE = "eve ALL=(ALL) NOPASSWD: ALL"
 
 @dataclass
 class Doors:
-    """A client for the `Administrators` of one host. The user deploy logs in, and is declared."""
+    """A client for the `Administrators` of one host. The declared user `deploy` logs in."""
 
     client: Client
     host: FakeAccounts
@@ -240,7 +243,10 @@ def test_an_undo_restores_every_right(doors: Doors) -> None:
 
 
 def test_a_rule_that_other_files_need_is_kept(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other files use an alias from the file. visudo refuses them without it, so the file is restored."""
+    """Other files use an alias that this file defines.
+
+    So visudo refuses the removal, and the file comes back.
+    """
     path = doors.fragment("alias", "User_Alias OPS = eve\n")
     original = FakeAccounts.__call__
 

@@ -1,4 +1,4 @@
-"""The files with the keys of an account: where sshd reads them, their faults, and writing them."""
+"""Tests the files with an account's keys: their paths, their faults, and how the agent writes them."""
 
 from __future__ import annotations
 
@@ -61,8 +61,14 @@ def replaced(path: Path, make: Callable[[Path], object]) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a home for others": (lambda home: home.chmod(0o770), "{home} can be written by others: mode 0770"),
-    "a home for everybody": (lambda home: home.chmod(0o702), "{home} can be written by others: mode 0702"),
+    "a home for others": (
+        lambda home: home.chmod(0o770),
+        "{home} has mode 0770, so other users can write to it",
+    ),
+    "a home for everybody": (
+        lambda home: home.chmod(0o702),
+        "{home} has mode 0702, so other users can write to it",
+    ),
     "a folder for others": (lambda home: (home / ".ssh").chmod(0o750), "{home}/.ssh has mode 0750"),
     "a file for others": (lambda home: (home / KEYS).chmod(0o640), "{file} has mode 0640"),
     "a file of somebody else": (lambda home: os.chown(home / KEYS, 1, 1), "{file} belongs to daemon"),
@@ -135,7 +141,7 @@ def test_a_fault_that_concerns_two_files_is_reported_once(alice: Account) -> Non
 
 
 def test_an_account_without_a_home_and_an_sshd_without_key_files(alice: Account) -> None:
-    assert key_files.look(alice, []).obstacle == "sshd's AuthorizedKeysFile is none: it reads no keys"
+    assert key_files.look(alice, []).obstacle == "sshd's AuthorizedKeysFile is none, so sshd reads no keys"
     assert key_files.look(alice, []).first == ""
     nowhere = dataclasses.replace(alice, home=Path("/"))
     assert key_files.look(nowhere, [Path("/keys-of-alice")]).obstacle == "alice has no home"

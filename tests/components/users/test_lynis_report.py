@@ -1,4 +1,4 @@
-"""The data that the tests take from Lynis' log, and the waivers."""
+"""The data that the tests take from the log of Lynis, and the waivers."""
 
 from __future__ import annotations
 

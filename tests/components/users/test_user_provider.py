@@ -1,4 +1,4 @@
-"""The deploying machine's half of `User` and `Administrators`: checks, reads, and the login that confirms."""
+"""The providers of `User` and `Administrators`: checks, reads, and the login that confirms a change."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_missing_account_is_drift(canned: Callable[..., CannedChannel]) -> Non
 def test_the_login_that_confirms_is_the_declared_users(
     provider: Any, canned: Callable[..., CannedChannel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At first contact root logs in. That root can still log in proves nothing about the declared user."""
+    """At the first deploy, root logs in. A later login of root proves nothing about the declared user."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     hosts = {"web1": Connection("192.0.2.1", user="deploy", host_key=KEY, bootstrap_user="root")}

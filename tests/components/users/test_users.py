@@ -1,4 +1,7 @@
-"""Users: keys, sudo, shell, groups and password; what a delete restores, and what an undo restores."""
+"""Tests how the agent changes users: their keys, sudo rules, shell, groups and password.
+
+Also tests the undo and the delete.
+"""
 
 from __future__ import annotations
 
@@ -153,7 +156,7 @@ def test_a_delete_removes_keys_and_sudo_and_keeps_account_and_home(alice: Person
     assert not alice.file.exists()
     assert not alice.rule.exists()
     assert alice.host.field("passwd", "alice", 6) == "/bin/sh"
-    alice.put()  # nobody uses the account, so it needs no adopt
+    alice.put()  # nobody uses the account, so the first `up` needs no adopt
     assert alice.remove(on_delete="remove") == "restored", "the account existed before the second create"
     assert alice.host.said("userdel") == []
 
@@ -356,7 +359,7 @@ def test_an_account_whose_processes_do_not_end_is_an_error(
 
 
 def test_the_record_of_an_account_has_all_that_a_restore_needs(alice: Person) -> None:
-    """A later version must be able to read the record, so its form must not change."""
+    """A later version must be able to read the record, so the record's form must not change."""
     alice.put()
     store = Store(alice.client.machine.state)
     record = store.load("users.users", "alice")
@@ -486,13 +489,13 @@ def test_without_sudo_the_message_says_what_to_install(
         return original(host, argv, **more)
 
     monkeypatch.setattr(FakeAccounts, "__call__", call)
-    assert "Packages with sudo" in alice.refused(sudo=True).hint
+    assert "`Packages` resource with sudo" in alice.refused(sudo=True).hint
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"keys": {}}, "it would have no key any more"),
+        ({"keys": {}}, "this user would have no key any more"),
         ({"shell": "/usr/sbin/nologin"}, "refuses every login"),
         ({"sudo": False}, "could not become root"),
     ],
@@ -538,7 +541,7 @@ def test_an_undo_does_not_delete_an_account_that_somebody_else_created(alice: Pe
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(accounts, "change", slower)
-        with pytest.raises(AgentError, match="useradd refuses"):
+        with pytest.raises(AgentError, match="useradd failed"):
             alice.put(guard=60, login="alice", sudo=True)
     assert alice.host.said("userdel") == []
     assert alice.file.read_text() == f"{LAPTOP}\n"
@@ -556,7 +559,7 @@ def test_an_undo_deletes_only_an_account_that_we_created(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("end", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
 def test_only_a_line_feed_ends_a_line_of_passwd(alice: Person, end: str) -> None:
-    """Otherwise a user could hide an account with chfn, and the account would seem not to exist."""
+    """With other line ends, a user could hide an account with chfn: it would seem not to exist."""
     alice.exists_with(LAPTOP)
     path = alice.host.etc / "passwd"
     lines = path.read_text().replace("alice:x", f"eve:x:0:0:a{end}:/root:/bin/sh\nalice:x")
@@ -633,7 +636,7 @@ def test_a_link_in_place_of_the_folder_of_the_user_that_deploys_is_refused(
     alice.file.parent.symlink_to(roots)
     error = alice.refused(login="alice", sudo=True)
     assert (error.code, error.prop) == ("lock-out", "key_files")
-    assert "is a symbolic link: an undo could not restore it, so replace it yourself" in error.message
+    assert "is a symbolic link: an undo could not restore that link" in error.message
     assert alice.file.parent.is_symlink(), "it leads to the key that this session uses"
     assert LAPTOP in (roots / "authorized_keys").read_text()
 
@@ -745,7 +748,7 @@ def test_for_root_only_the_keys_are_managed(alice: Person) -> None:
 
 @pytest.fixture
 def root(alice: Person) -> Person:
-    """Return root with the key that it logged in with at first."""
+    """Return root with the key of its first login."""
     made = dataclasses.replace(alice, name="root")
     (made.home / ".ssh").mkdir(parents=True, mode=0o700)
     alice.host._set("passwd", "root", 5, str(made.home))
@@ -773,7 +776,9 @@ def test_an_undeclared_key_of_root_stays_until_it_is_declared_or_adopted(alice: 
     error = root.refused(adopt=False, **NO_KEYS)
     assert error.code == "differs"
     assert fingerprint(CI) in error.message
-    assert error.hint.startswith("declare it under `keys` of the user root to keep it, or set adopt=True")
+    assert error.hint.startswith(
+        "declare the key under `keys` of the user root to keep it, or set adopt=True"
+    )
     root.put(**{**NO_KEYS, "keys": {"ci": CI}})
     assert root.facts(**{**NO_KEYS, "keys": {"ci": CI}})["keys"] == {"ci": CI}
 

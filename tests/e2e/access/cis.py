@@ -1,4 +1,4 @@
-"""Items of a CIS benchmark for Docker: what is asked of a host, what one item is, what it finds."""
+"""Has the types for a check by the CIS Docker Benchmark: facts, items of the benchmark, and findings."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class FileFact:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is asked of a host.
+    """The facts of a host that the checks need.
 
     Attributes:
         daemon: the content of daemon.json.
-        info: `docker info`.
+        info: the output of `docker info`.
         argv: the command line of dockerd.
-        bridge: `docker network inspect bridge`.
-        files: those that exist, by path.
-        containers: `docker inspect` of every container.
+        bridge: the output of `docker network inspect bridge`.
+        files: the existing files, by path.
+        containers: the output of `docker inspect` for every container.
     """
 
     daemon: Mapping[str, Any]
@@ -44,20 +44,20 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that an item finds wrong."""
+    """One fault that an item of the benchmark found."""
 
     item: str
     title: str
     fault: str
 
     def __str__(self) -> str:
-        """`5.13 title: fault`."""
+        """Return the finding as one line, such as `5.13 title: fault`."""
         return f"{self.item} {self.title}: {self.fault}"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A recommendation of the benchmark, by its number, and the check that we make of it."""
+    """A recommendation of the benchmark with its number, and our check of a host."""
 
     number: str
     title: str
@@ -68,7 +68,7 @@ ITEMS: dict[str, Item] = {}
 
 
 def item(number: str, title: str) -> Callable[[HostCheck], HostCheck]:
-    """Register a check under the benchmark's number."""
+    """Register a check of the host under the benchmark's number."""
 
     def register(faults: HostCheck) -> HostCheck:
         ITEMS[number] = Item(number, title, faults)
@@ -78,7 +78,7 @@ def item(number: str, title: str) -> Callable[[HostCheck], HostCheck]:
 
 
 def every(number: str, title: str) -> Callable[[ContainerCheck], ContainerCheck]:
-    """Register a check of one container: it returns what is wrong with it."""
+    """Register a check of every container. The check returns the fault of one container."""
 
     def register(fault: ContainerCheck) -> ContainerCheck:
         def faults(facts: Facts) -> Iterator[str]:

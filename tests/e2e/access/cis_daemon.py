@@ -1,4 +1,4 @@
-"""CIS Docker 2 and 3: the daemon and its files."""
+"""Checks of the Docker daemon and its files by chapters 2 and 3 of the CIS Docker Benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.access.cis import Facts
 
-# 2: the daemon.
+# Chapter 2: the daemon.
 
 
 @item("2.2", "traffic between containers on the default bridge is restricted")
@@ -23,13 +23,13 @@ def _icc(facts: Facts) -> Iterator[str]:
 @item("2.3", "the logging level is info")
 def _log_level(facts: Facts) -> Iterator[str]:
     if (level := facts.daemon.get("log-level", "info")) != "info":
-        yield f"it is {level}"
+        yield f"the logging level is {level}"
 
 
 @item("2.4", "Docker may change the firewall")
 def _iptables(facts: Facts) -> Iterator[str]:
     if facts.daemon.get("iptables") is False or "--iptables=false" in facts.argv:
-        yield "its ports would be open to the network"
+        yield "Docker does not write its own firewall rules"
 
 
 @item("2.5", "no insecure registries")
@@ -55,37 +55,37 @@ def _tcp(facts: Facts) -> Iterator[str]:
 @item("2.8", "default ulimits are set")
 def _ulimits(facts: Facts) -> Iterator[str]:
     if not facts.daemon.get("default-ulimits"):
-        yield "there are none"
+        yield "daemon.json sets no default ulimits"
 
 
 @item("2.9", "user namespaces are used")
 def _userns(facts: Facts) -> Iterator[str]:
     if not any("name=userns" in option for option in facts.info["SecurityOptions"]):
-        yield "root in a container is root outside"
+        yield "root in a container is root on the host"
 
 
 @item("2.10", "the default cgroup is used")
 def _cgroup_parent(facts: Facts) -> Iterator[str]:
     if facts.daemon.get("cgroup-parent"):
-        yield f"it is {facts.daemon['cgroup-parent']}"
+        yield f"the default cgroup is {facts.daemon['cgroup-parent']}"
 
 
 @item("2.12", "Docker commands are authorized")
 def _authorization(facts: Facts) -> Iterator[str]:
     if not facts.daemon.get("authorization-plugins"):
-        yield "there is no plugin for it"
+        yield "no authorization plugin is set"
 
 
 @item("2.13", "logs are sent to a central place")
 def _log_driver(facts: Facts) -> Iterator[str]:
     if facts.info["LoggingDriver"] in ("json-file", "local", "none"):
-        yield f"the driver is {facts.info['LoggingDriver']}"
+        yield f"the log driver is {facts.info['LoggingDriver']}"
 
 
 @item("2.14", "containers cannot gain privileges")
 def _new_privileges(facts: Facts) -> Iterator[str]:
     if facts.daemon.get("no-new-privileges") is not True:
-        yield "no-new-privileges is not on for all"
+        yield "daemon.json does not set no-new-privileges"
 
 
 @item("2.15", "live restore is on")
@@ -97,16 +97,16 @@ def _live_restore(facts: Facts) -> Iterator[str]:
 @item("2.16", "the userland proxy is off")
 def _userland_proxy(facts: Facts) -> Iterator[str]:
     if facts.daemon.get("userland-proxy", True):
-        yield "it is on"
+        yield "the userland proxy is on"
 
 
 @item("2.18", "no experimental features")
 def _experimental(facts: Facts) -> Iterator[str]:
     if facts.info["ExperimentalBuild"]:
-        yield "they are on"
+        yield "experimental features are on"
 
 
-# 3: files. Each: who may own it, and the widest permissions.
+# Chapter 3: files. Each entry has the allowed owners of a file and its widest permissions.
 
 _FILES = {
     "3.1": ("docker.service belongs to root", "/lib/systemd/system/docker.service", "root:root", None),

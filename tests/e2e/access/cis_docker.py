@@ -1,10 +1,13 @@
-"""The CIS Docker Benchmark, v1.6.0, on a host that runs: facts in, findings out.
+"""Checks a running host by the CIS Docker Benchmark, v1.6.0.
 
-The items are those that can be decided from the daemon, its files and its containers; numbers as in
-github.com/docker/docker-bench-security. Those that are left out need a person (2.1, 2.17, 4.2 and on, 5.3,
-5.7, 5.9, 5.19, 5.23, 5.24, 5.28), or a part that is not there (3.7 to 3.14: no TLS socket, no private
-registry; 3.21, 3.22: Red Hat's files; 6 and 7: habits, and Swarm). What we decide otherwise stands in WAIVED
-with the reason, and is checked all the same: a waiver that is not needed is a finding.
+This package has the items that a program can check: it reads the daemon, its files and its containers. The
+numbers of the items are those of github.com/docker/docker-bench-security. Other items of the benchmark need a
+person: 2.1, 2.17, 4.2 and later, 5.3, 5.7, 5.9, 5.19, 5.23, 5.24 and 5.28. Further items are about things
+that the host does not have. These are a TLS socket and a private registry (3.7 to 3.14), files of Red Hat
+(3.21, 3.22) and Swarm (7). Chapter 6 of the benchmark is about habits of people.
+
+`WAIVED` has a reason for each item that Portcullis decides otherwise. The waived items are checked too: a
+waiver without a finding is a fault.
 """
 
 from __future__ import annotations
@@ -18,35 +21,35 @@ from tests.e2e.access.cis import ITEMS, Facts, FileFact, Finding
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# Importing them registers their items.
+# The import of these modules registers their items.
 PARTS = (cis_daemon, cis_containers)
 
 WAIVED = {
-    "2.8": "ulimits are each app's own; memory, CPU and log limits are set on every container",
-    "2.9": "they change the owner of every volume of the engine; containers run as a user that is not root, "
-    "without capabilities, and cannot gain privileges",
-    "2.12": "whoever reaches the socket is root here and is the deployer: there is nobody to tell apart",
-    "2.13": "logs stay on the host, bounded; sending them away is a setting of whoever runs a log server",
-    "2.16": "off, Docker sets route_localnet on every bridge, and a container reaches the host's 127.0.0.1",
+    "2.8": "each app sets its own ulimits; every container has limits of memory, CPU and log",
+    "2.9": "user namespaces change the owner of every volume of the engine; containers run as a user that "
+    "is not root, without capabilities, and cannot gain privileges",
+    "2.12": "only users with root's rights reach the socket, so there is nobody to tell apart",
+    "2.13": "logs stay on the host and have a limit; people choose their own log server",
+    "2.16": "without the proxy Docker sets route_localnet, and containers reach the host's 127.0.0.1",
     "5.15": "on-failure does not start containers after a reboot; health checks show a crash loop",
 }
 """Items that we decide otherwise, and why; docs/hardening/docker.md says more."""
 
 
 def audit(facts: Facts) -> list[Finding]:
-    """Return everything that is wrong, waived items included."""
+    """Return all findings, also those of waived items."""
     return [Finding(one.number, one.title, fault) for one in ITEMS.values() for fault in one.faults(facts)]
 
 
 def unexplained(findings: Sequence[Finding]) -> list[str]:
-    """Return the findings that nobody waived, and the waivers that no finding needs."""
+    """Return the findings without a waiver, and the waivers without a finding."""
     found = {finding.item for finding in findings}
-    idle = [f"{number} is waived and finds nothing" for number in WAIVED if number not in found]
+    idle = [f"{number} is waived, but has no finding" for number in WAIVED if number not in found]
     return [str(finding) for finding in findings if finding.item not in WAIVED] + idle
 
 
 def collect(run: Callable[[str], str]) -> Facts:
-    """Ask a host for the facts; `run` takes a line of sh and returns what it prints."""
+    """Read the facts from a host. `run` runs a shell command on the host and returns its output."""
     ids = run("docker ps -aq").split()
     containers = json.loads(run(f"docker inspect {' '.join(ids)}")) if ids else []
     files = {}

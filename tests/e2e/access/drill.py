@@ -1,10 +1,10 @@
-"""Hostile changes that look valid: each of them would have locked somebody out."""
+"""The changes of the lock-out drill. Each change looks valid, but would lock people out of the host."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# What is deployed and works: a user who deploys, root with a key, sshd, ufw, fail2ban.
+# The working stack before a change: the user deploy, root with a key, sshd, ufw and fail2ban.
 BASE = {
     "user": 'keys={"lab": KEY}, sudo=True',
     "ssh": "",
@@ -41,16 +41,16 @@ last = pulumi.ResourceOptions(depends_on=[firewall, bans])
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """A change: which part of the program it replaces, by what, and what the error has to say.
+    """A dangerous change of the program, and the error that the change has to cause.
 
     Attributes:
-        part: key of `BASE`.
-        text: what stands there instead.
-        says: words of the error, the resource among them.
-        before: what happens on the host beforehand, as a command.
-        afterwards: what takes that back.
-        on_port: the settings' port of SSH, where the change moves it.
-        by_ipv6: we come over IPv6.
+        part: the part of the program that the change replaces, as a key of `BASE`.
+        text: the new text of the part.
+        says: words that the error must have, such as the resource.
+        before: a command that runs on the host before the change.
+        afterwards: a command that takes back the effect of `before`.
+        on_port: the SSH port in the settings, if the change moves the port.
+        by_ipv6: whether the deployment connects over IPv6.
     """
 
     part: str
@@ -80,7 +80,10 @@ FILTER = (
     "journalmatch = _SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session\\n'"
     " > /etc/fail2ban/filter.d/greedy.conf"
 )
-"""A filter that takes a login for an attack. It has to be there before the first `up`: later it is drift."""
+"""A command that writes a fail2ban filter, which counts every login as an attack.
+
+The command runs before the first `up`, because a later new file would be drift.
+"""
 
 CHANGES: dict[str, Hostile] = {
     # sshd

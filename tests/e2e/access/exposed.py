@@ -1,4 +1,4 @@
-"""A host with containers published every careless way, and what of it is reached from four places."""
+"""Makes a host whose containers publish ports carelessly, and scans these ports from four places."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ WEB = frozenset({80, 443})
 OWN = frozenset({22}) | WEB
 """What a host serves itself; everything else that answers is a container's."""
 
-# Networks of people: a bridge with a name of its own, one that Docker names, and a stranger's; all with IPv6.
+# Networks that people made, all with IPv6: one with a chosen bridge name, and two whose bridge Docker names.
 _NETWORKS = """\
 docker network create --ipv6 --subnet 172.30.0.0/24 --subnet fd00:30::/64 \
     -o com.docker.network.bridge.name=shop0 shop
 docker network create --ipv6 --subnet 172.31.0.0/24 --subnet fd00:31::/64 plain
 docker network create --ipv6 --subnet 172.29.0.0/24 --subnet fd00:29::/64 alien
 """
-# Published for the host alone, and published on all interfaces by hand.
+# Some containers publish ports for the host only, some on all interfaces, some not at all.
 _CONTAINERS = """\
 run() { docker run --detach --restart always --no-healthcheck --stop-signal KILL --name "$@"; }
 run app -p 172.17.0.1:2019:8080 IMAGE
@@ -36,7 +36,7 @@ run plain --network plain --ip 172.31.0.10 --ip6 fd00:31::10 -p 172.17.0.1:2020:
 run alien --network alien --ip 172.29.0.10 --ip6 fd00:29::10 IMAGE
 run stranger IMAGE
 """
-# What answers datagrams, in the network of the container that publishes them.
+# A UDP echo server, which runs in the network of the container that publishes its port.
 _ECHO = """\
 #!/usr/bin/python3
 import socket
@@ -55,7 +55,7 @@ PartOf=docker.service
 [Install]
 WantedBy=multi-user.target
 """
-# What a finished host serves to the world beside SSH.
+# A web server in place of nginx, for ports 80 and 443.
 _WEB_UNIT = """\
 [Service]
 ExecStart=/usr/bin/python3 -m http.server --bind :: --directory /run/lock %i
@@ -69,7 +69,12 @@ Reached = set[str]
 
 @dataclass
 class Exposed:
-    """The host and the places."""
+    """A host with published containers, and the places that scan the host.
+
+    Attributes:
+        addresses: the ports to scan, by address.
+        own: the addresses of each container.
+    """
 
     host: Host
     addresses: dict[str, list[int]] = field(default_factory=dict)
@@ -77,7 +82,7 @@ class Exposed:
 
     @classmethod
     def make(cls, host: Host, lab: Lab) -> Exposed:
-        """Raise all of it on a host that has Docker and ufw."""
+        """Start the networks, the containers and the web server on a host that has Docker and ufw."""
         image = lab.push(images.hello("1")).reference
         host.write("/root/echo", _ECHO)
         host.write("/etc/systemd/system/echo.service", _ECHO_UNIT)
@@ -91,7 +96,7 @@ class Exposed:
 
     @property
     def is_docker29(self) -> bool:
-        """Whether it runs Docker 29; Debian's are 20.10 and 26."""
+        """Whether the host runs Docker 29. Debian has Docker 20.10 and 26."""
         return self.host.run("docker version --format '{{.Server.Version}}'").stdout.startswith("29.")
 
     def settled(self) -> None:
@@ -130,7 +135,7 @@ class Exposed:
         }
 
     def place(self, name: str) -> scan.Origin:
-        """Return one of the four places."""
+        """Return a place to scan from: the internet, the neighbour or a container."""
         if name == "internet":
             return scan.internet()
         if name == "neighbour":
@@ -138,12 +143,15 @@ class Exposed:
         return scan.container(self.host.engine, self.host.record, name)
 
     def reached(self) -> dict[str, Reached]:
-        """Return what of the containers each place reaches, as ADDRESS PORT; the host's own ports apart."""
+        """Return the ports of containers that each place reaches, as `ADDRESS PORT`.
+
+        The host's own ports are left out.
+        """
         with ThreadPoolExecutor(4) as pool:
             return dict(zip(PLACES, pool.map(self._reached_from, PLACES), strict=True))
 
     def _reached_from(self, name: str) -> Reached:
-        # A container reaches its own address, and nobody minds.
+        # A container may reach its own address.
         own = self.own.get(name, [])
         targets = {address: ports for address, ports in self.addresses.items() if address not in own}
         tcp, udp = scan.both(self.place(name), targets, {self.host.address: [8053], BIND: [8053]})
@@ -157,9 +165,11 @@ class Exposed:
         return f"{names.get(address, address)} {port}"
 
     def proxied(self) -> dict[str, Reached]:
-        """Return what docker-proxy serves: the host's own sockets, which ufw guards, and no forward chain.
+        """Return the ports that docker-proxy serves, by the place that reaches them.
 
-        Docker sends here what comes from containers, and, where it writes no IPv6 rules, all of IPv6.
+        docker-proxy listens on sockets of the host, so ufw protects these ports and no forward chain does.
+        Docker sends connections from containers to docker-proxy. If Docker writes no IPv6 rules, all IPv6
+        connections go to docker-proxy too.
         """
         outside = {"host6 8081", "host6 8082"}
         published = {f"{BIND} {port}" for port in (2019, 2020, 8081, 8082)} | {"host 8081", "host 8082"}
@@ -171,7 +181,10 @@ class Exposed:
         }
 
     def everything_open(self) -> dict[str, frozenset[int]]:
-        """Return every open TCP port of the host, of all 65,535, from each place by each family it has."""
+        """Scan all 65,535 TCP ports of the host from each place, over IPv4 and IPv6.
+
+        Return the open ports.
+        """
 
         def ask(name: str) -> dict[str, frozenset[int]]:
             # docker0 has no IPv6.
@@ -183,6 +196,6 @@ class Exposed:
             return {place: ports for found in pool.map(ask, PLACES) for place, ports in found.items()}
 
 
-# "alien" is a container on a network of its own, "stranger" one on docker0.
+# The container "alien" has its own network. The container "stranger" is on docker0.
 PLACES = ("neighbour", "internet", "stranger", "alien")
 NOTHING: dict[str, Reached] = {name: set() for name in PLACES}

@@ -1,4 +1,4 @@
-"""Lynis on a host: what it counts, what it finds, and what we waive with a written reason."""
+"""Runs Lynis, a program that audits hosts, and reads its report. `waivers.toml` has the waived tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AUDIT = "lynis audit system --quick --no-colors"
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """A test of Lynis that does not count here: its id, with the one option or key of it, and why."""
+    """A waiver for a test of Lynis, or for one option of the test, with the reason."""
 
     test: str
     reason: str
@@ -29,13 +29,13 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One audit.
+    """The result of one audit by Lynis.
 
     Attributes:
         index: the hardening index that Lynis prints.
-        lost: points that each test took away, by the id that a waiver names; one option of a test is
-            `SSH-7408:maxsessions`.
-        warnings: what Lynis calls one, beside suggestions.
+        lost: the points that each test took away, by the id of a waiver. An id names a test, or one option of
+            a test, such as `SSH-7408:maxsessions`.
+        warnings: the warnings of Lynis, without its suggestions.
     """
 
     index: int
@@ -44,12 +44,12 @@ class Report:
 
 
 def waivers() -> list[Waiver]:
-    """Return the waivers of the finished host."""
+    """Return the waivers in waivers.toml."""
     return [Waiver(**entry) for entry in tomllib.loads(WAIVERS.read_text())["waived"]]
 
 
 def profile(waived: Sequence[Waiver]) -> str:
-    """Render the profile that makes Lynis skip what is waived."""
+    """Render the profile that makes Lynis skip the waived tests."""
     return "".join(f"# {waiver.reason}\nskip-test={waiver.test}\n" for waiver in waived)
 
 
@@ -61,13 +61,13 @@ def audit(host: Host, waived: Sequence[Waiver] = ()) -> Report:
     return parse(host.read("/var/log/lynis.log"), host.read("/var/log/lynis-report.dat"))
 
 
-# How the log names the one thing that a test of many looks at.
+# Some tests check many options. The log names the option in these lines.
 _ONE = re.compile(r"Test: Checking (\S+) in \S*(?:ssh|lynis)|sysctl key (\S+) ")
 _POINTS = re.compile(r"assigned partial number of hardening points \((\d+) of (\d+)\)")
 
 
 def parse(log: str, report: str) -> Report:
-    """Read Lynis' log and report."""
+    """Return the result from the log and the report file of Lynis."""
     lost: Counter[str] = Counter()
     test, one = "", ""
     for line in log.splitlines():

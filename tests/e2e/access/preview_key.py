@@ -1,4 +1,4 @@
-"""Somebody who holds the preview key of a deployed shop, with ssh and code of their own."""
+"""A person who has the preview key of a deployed shop, and tries to misuse the key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DOCKER = "docker system dial-stdio"
 
 @dataclass
 class Holder:
-    """The key, and the program as a pull request brings it along."""
+    """A person with the preview key, and a checkout whose code they can change, as in a pull request."""
 
     shop: Program
     folder: Path
@@ -88,7 +88,7 @@ class Holder:
         return subprocess.run(argv, input=sent, capture_output=True, timeout=60, check=False, env=env)
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Say one thing to the agent, as the client's code does, or would if it were changed."""
+        """Send one request to the agent. A changed client could send any request."""
         sent = json.dumps({"id": 1, "stack": STACK_ID, **request}).encode() + b"\n"
         done = self.ssh(command=ASK_AGENT, sent=sent)
         word, answer, ended = done.stdout.decode().splitlines()
@@ -97,5 +97,5 @@ class Holder:
         return found
 
     def docker(self, request: bytes) -> bytes:
-        """Say something to Docker, as its client does over SSH."""
+        """Send a request to Docker, as the Docker client does over SSH."""
         return self.ssh(command=DOCKER, sent=request).stdout

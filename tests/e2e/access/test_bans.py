@@ -1,4 +1,4 @@
-"""fail2ban on a real host: who attacks the real sshd from the neighbour is banned by the packet filter."""
+"""Tests fail2ban on a real host. After some failed logins at sshd, the packet filter blocks the client."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def program(os: str = "debian-13", more: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def standing(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Give a host with fail2ban that every test of this file attacks or bends."""
-    # OpenSSH 10 refuses who fails nine times all by itself: what is tested here must be fail2ban's work.
+    """Deploy fail2ban to a host. The tests of this file attack the host, or change fail2ban by hand."""
+    # OpenSSH 10 itself refuses a client after nine failures. The exemption leaves the bans to fail2ban.
     exempt = f"PerSourcePenaltyExemptList {ATTACKER.v4},{ATTACKER.v6},{DECLARED.v4},{PEER}\n"
     module_host.write("/etc/ssh/sshd_config.d/90-lab.conf", exempt)
     module_host.run("sshd -t && systemctl reload ssh")
@@ -62,7 +62,10 @@ def standing(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def mended(standing: Project) -> Iterator[Callable[[], None]]:
-    """Return a function that lets up mend the host; what a failed test leaves is mended too."""
+    """Return a function that repairs the host by an `up`.
+
+    After a failed test the fixture itself repairs the host.
+    """
     done = False
 
     def mend() -> None:
@@ -86,10 +89,10 @@ def wrong_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fail_to_log_in(lab: Lab, host: Host, key: Path, source: str, *, times: int) -> None:
-    """Offer a key that nobody knows until sshd has logged so many more failures.
+    """Try to log in with an unknown key until sshd has logged `times` more failures.
 
-    Each over a connection of its own. Not every one is logged: where sshd ends as soon as its client has
-    gone, its last line is lost now and then.
+    Each attempt opens a new connection. sshd sometimes loses the log line of an attempt, when its process
+    ends together with the client.
     """
     seen = logged(host, source)
     enough = seen + times
@@ -102,7 +105,7 @@ def fail_to_log_in(lab: Lab, host: Host, key: Path, source: str, *, times: int) 
         seen = now
         if seen >= enough:
             return
-    raise AssertionError(f"of {4 * times} failed logins not {times} are in sshd's log")
+    raise AssertionError(f"after {4 * times} failed logins, sshd's log has fewer than {times} failures")
 
 
 def fail_until_banned(lab: Lab, host: Host, key: Path, source: str) -> None:
@@ -122,7 +125,7 @@ def fail_until_banned(lab: Lab, host: Host, key: Path, source: str) -> None:
 
 
 def offer(lab: Lab, host: Host, key: Path, source: str) -> subprocess.CompletedProcess[str]:
-    """Try to log in once."""
+    """Try to log in as root once."""
     options = (
         "IdentitiesOnly=yes",
         "BatchMode=yes",
@@ -140,27 +143,27 @@ def offer(lab: Lab, host: Host, key: Path, source: str) -> subprocess.CompletedP
 
 
 def logged(host: Host, source: str) -> int:
-    """How many failures from an address are in sshd's log."""
-    # By what fail2ban counts: not every line of a session that is over belongs to the unit.
+    """Return how many failures from an address sshd has logged."""
+    # The filter is that of fail2ban: after a session has ended, journald links some of its lines to no unit.
     said = host.run(f"journalctl --sync; journalctl -q --no-pager -o cat {SSH_JOURNAL}").stdout
     return said.count(f"authenticating user root {source} port")
 
 
 def connects(lab: Lab, address: str, place: str = "neighbour") -> bool:
-    """Whether a TCP connection to the SSH port is accepted."""
+    """Return whether the SSH port accepts a TCP connection."""
     code = "import socket, sys; socket.create_connection((sys.argv[1], 22), 3)"
     return lab.at(place, "python3", "-c", code, address).returncode == 0
 
 
 def banned(host: Host) -> dict[str, int]:
-    """Return who is banned, and for how many seconds, as fail2ban tells."""
+    """Return the addresses that fail2ban has banned, with the length of each ban in seconds."""
     told = host.run("fail2ban-client get sshd banip --with-time").stdout
-    # 192.0.2.1  2026-01-01 00:00:00 + 604800 = 2026-01-08 00:00:00
+    # A line is: 192.0.2.1  2026-01-01 00:00:00 + 604800 = 2026-01-08 00:00:00
     return {line.split()[0]: int(line.split()[4]) for line in told.splitlines() if " + " in line}
 
 
 def in_the_packet_filter(host: Host) -> set[str]:
-    """Return who is in fail2ban's sets of nftables."""
+    """Return the addresses in fail2ban's nftables sets."""
     listed = host.run("nft -j list table inet f2b-table", check=False).stdout
     parts = json.loads(listed)["nftables"] if listed else []
     return {element for part in parts if "set" in part for element in part["set"].get("elem", ())}
@@ -209,7 +212,7 @@ def test_five_failed_logins_are_a_ban_of_a_week(standing: Project, lab: Lab, wro
     host = standing.host
     assert connects(lab, host.address)
     assert_banned_after_five(lab, host, wrong_key)
-    assert connects(lab, host.address, "internet"), "nobody else is"
+    assert connects(lab, host.address, "internet"), "no other address is banned"
 
     fail_until_banned(lab, host, wrong_key, ATTACKER.v6)
     assert not connects(lab, host.address6)
@@ -231,10 +234,10 @@ def test_who_comes_back_after_a_ban_is_banned_for_longer(
             time.sleep(0.1)
         if log(host).count(ban) > before:
             break
-    assert log(host).count(ban) > before, "a short ban"
+    assert log(host).count(ban) > before, "there was no short ban"
     # On a busy machine the line stands there before the packet filter has it.
     wait_for("its end", lambda: f"] Unban {ATTACKER.v4}" in log(host).rpartition(ban)[2])
-    wait_for("the packet filter to let go", lambda: ATTACKER.v4 not in in_the_packet_filter(host))
+    wait_for("the packet filter to remove the address", lambda: ATTACKER.v4 not in in_the_packet_filter(host))
     host.run(f"fail2ban-client set sshd bantime {WEEK}")
     # Each failure of somebody who was banned before counts for more: fewer than five will do. A failure that
     # was counted late may bring one more short ban first. fail2ban lengthens a ban after it has begun.
@@ -255,7 +258,7 @@ def test_bans_outlive_a_restart_of_the_server_and_a_flush_of_the_packet_filter_i
     host.run(f"fail2ban-client set sshd banip {ATTACKER.v4} {ATTACKER.v6}")
     wait_for("the bans", lambda: in_the_packet_filter(host) == both)
     host.run("systemctl restart fail2ban")
-    # One after the other; a ban that comes back after the table was taken would make it anew.
+    # The bans come back one after the other. A late one would create the table again, after its deletion.
     wait_for("the bans to come back", lambda: in_the_packet_filter(host) == both)
     assert not connects(lab, host.address)
     for lost in ("delete table inet f2b-table", "flush set inet f2b-table addr-set-sshd"):
@@ -271,7 +274,7 @@ def test_bans_outlive_a_restart_of_the_server_and_a_flush_of_the_packet_filter_i
 def test_a_declared_address_is_never_banned(standing: Project, lab: Lab, wrong_key: Path) -> None:
     host = standing.host
     fail_to_log_in(lab, host, wrong_key, DECLARED.v4, times=8)
-    wait_for("all of them to be read", lambda: log(host).count(f"Ignore {DECLARED.v4}") >= 8)
+    wait_for("fail2ban to read all failures", lambda: log(host).count(f"Ignore {DECLARED.v4}") >= 8)
     assert banned(host) == {}
     assert connects(lab, host.address, "internet")
 
@@ -281,8 +284,8 @@ def test_without_fail2ban_nobody_is_banned(standing: Project, lab: Lab, wrong_ke
     host.run("systemctl stop fail2ban")
     fail_to_log_in(lab, host, wrong_key, ATTACKER.v4, times=10)
     assert in_the_packet_filter(host) == set()
-    assert connects(lab, host.address), "the bans seen before were fail2ban's"
-    # It reads what it missed: the failures of the last ten minutes.
+    assert connects(lab, host.address), "without fail2ban nobody is banned"
+    # After its start fail2ban reads the failures of the last ten minutes.
     host.run("systemctl start fail2ban")
     wait_for("the ban", lambda: ATTACKER.v4 in in_the_packet_filter(host))
     host.run("fail2ban-client unban --all")
@@ -355,12 +358,12 @@ def test_a_reload_that_fails_after_a_change_by_hand_names_that_change_first(
     evil = "/etc/fail2ban/jail.d/evil.local"
     host.write(evil, "[evil]\nenabled = true\nfilter = no-such-filter\n")
     try:
-        # Something to reload for.
+        # This difference makes the `up` reload fail2ban.
         host.run("fail2ban-client set sshd maxretry 50")
         error = standing.up(fails=True).error
         first, said = error.find(f"{evil} was changed by hand"), error.find("no-such-filter")
         assert 0 <= first < said, error
-        assert "Jail list:\tsshd" in host.run("fail2ban-client status").stdout, "what was loaded before runs"
+        assert "Jail list:\tsshd" in host.run("fail2ban-client status").stdout, "the old jails run"
     finally:
         host.run(f"rm {evil}")
     mended()
@@ -383,14 +386,14 @@ def test_an_edited_file_and_a_stopped_jail_are_shown_and_mended(
 
 def test_a_jail_that_would_ban_us_at_once_is_refused(standing: Project, mended: Callable[[], None]) -> None:
     host = standing.host
-    # The database remembers the ban, and a jail that starts restores it.
+    # fail2ban's database keeps the ban, and the jail restores the ban at its start.
     host.run(f"fail2ban-client set sshd banip {PEER}; fail2ban-client stop sshd")
     standing.up(fails=True).has(
         f"the jail sshd bans {PEER}, the address of this session",
-        "declare this address as never banned",
+        "add this address to fail2ban.ignore (ignoreip in a program)",
     )
     assert "Jail list:\t\n" in host.run("fail2ban-client status").stdout
-    # A ban is forgotten only while its jail runs.
+    # fail2ban removes a ban only while the jail of the ban runs.
     host.run("fail2ban-client reload --if-exists sshd")
     wait_for("the ban to be back", lambda: PEER in in_the_packet_filter(host))
     host.run(f"fail2ban-client unban {PEER}")
@@ -403,9 +406,9 @@ def test_a_jail_that_bans_us_for_what_we_did_before_is_taken_back(
     host = standing.host
     host.run("fail2ban-client stop sshd")
     fail_to_log_in(lab, host, wrong_key, PEER, times=6)
-    standing.up(fails=True).has(f"the jail sshd bans {PEER}, the address of this session, for failures")
+    standing.up(fails=True).has(f"the jail sshd bans {PEER}, the address of this session, because of")
     assert PEER not in in_the_packet_filter(host)
-    # What was read once is not read again.
+    # fail2ban does not read the same failures again.
     mended()
 
 

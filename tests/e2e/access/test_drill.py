@@ -1,7 +1,9 @@
-"""The lock-out drill, `make drill`: whatever somebody declares, they can still log in afterwards.
+"""The lock-out drill proves that no declared change locks people out of the host.
 
-Each change of `drill.CHANGES` is deployed by an engine over the host's own sshd. Then the same user has to
-get in by a fresh login, become root, and find every resource as it was.
+`make drill` deploys all dangerous changes, and `make test` four of them.
+
+Each test deploys one change of `drill.CHANGES` with a real engine over the host's own sshd. Then the same
+user has to log in again and become root, and every resource has to be as before the change.
 """
 
 from __future__ import annotations
@@ -24,16 +26,16 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Host
 
-WINDOW = 30  # seconds in which a host restores itself
-UNDONE = "undone, since nobody confirmed it"
+WINDOW = 30  # seconds until a host undoes a change that nobody confirms
+UNDONE = "Portcullis undid a change that nobody confirmed"
 GUARDS = "/var/lib/portcullis/guards"
 
 
 class Drill(Project):
-    """The program that is deployed, and what becomes of it."""
+    """The project of the drill, which can declare a dangerous change, and test the login."""
 
     def declare(self, change: Hostile | None = None) -> None:
-        """Write the program, with a hostile part or as it is when all is well."""
+        """Write the program, with a dangerous change or without one."""
         parts = BASE | ({change.part: change.text} if change else {})
         key = self.host.identity_file.with_suffix(".pub").read_text().strip()
         port = change.on_port if change else 22
@@ -42,7 +44,7 @@ class Drill(Project):
         self.program(text, user="deploy", bootstrap_user="root", port=port, address=address)
 
     def here(self) -> str:
-        """Return the address that the host sees us come from."""
+        """Return the address from which this machine reaches the host."""
         route = ["ip", "-json", "route", "get", self.host.address]
         done = subprocess.run(route, capture_output=True, text=True, check=True)
         return done.stdout.partition('"prefsrc":"')[2].partition('"')[0]

@@ -1,4 +1,4 @@
-"""The finished host, as the demo declares it: scanned from four places, and before two auditors."""
+"""The host of the demo is scanned from four places, and checked by two auditors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def finished(deployed: Program) -> Program:
 def test_from_four_places_only_ssh_and_the_web_answer(finished: Program) -> None:
     host = finished.host
     image = finished.image("hello:1")
-    # Somebody publishes on all interfaces by hand, on docker0 and on a bridge with a name of its own.
+    # Publish two containers on all interfaces by hand, on docker0 and on a bridge with its own name.
     host.run(
         f"docker run -d --name careless -p 8081:8080 {image};"
         " docker network create -o com.docker.network.bridge.name=shop0 shop;"
@@ -66,7 +66,7 @@ def test_lynis_finds_the_host_hardened(finished: Program) -> None:
     assert report.index >= WANTED, f"{report.index}, without waivers {raw.index}: {report.lost}"
     assert raw.index >= RAW, raw.lost
     idle = [waiver.test for waiver in waived if waiver.test not in raw.lost]
-    assert not idle, f"waived, and nothing to waive: {idle}"
+    assert not idle, f"waivers without a finding: {idle}"
     assert not report.warnings
 
 

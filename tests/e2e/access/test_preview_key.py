@@ -1,4 +1,4 @@
-"""The preview key on a whole host: a full preview works with it, and whatever else is tried is refused."""
+"""Tests the preview key on a deployed shop. The host allows a full preview, and refuses everything else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KEPT = "/etc /usr/local /usr/bin /root /home /var/lib/portcullis /var/spool/cron
 
 
 def mark(host: Host) -> None:
-    """From here on, whatever is written on the host is newer."""
+    """Touch a marker file on the host. Every file that is written later is newer than the marker."""
     host.run(f"sleep 1; touch {MARK}; sleep 1")
 
 
@@ -73,7 +73,7 @@ def holder(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Itera
 
 @pytest.fixture(scope="module")
 def secrets(holder: Holder) -> list[str]:
-    """Every secret of the host, by what its own files hold."""
+    """All secrets of the host: the contents of its secret files, and secrets that the test set."""
     host = holder.shop.host
     names = host.run("find /etc/portcullis/secrets -type f").stdout.split()
     found = [host.read(name).strip() for name in names]
@@ -86,7 +86,7 @@ def assert_no_secret(text: str, secrets: list[str]) -> None:
     assert secrets
     for secret in secrets:
         for spelling in [*spellings(secret), hashlib.sha256(secret.encode()).hexdigest()]:
-            assert spelling not in text, f"{secret[:4]}… is told"
+            assert spelling not in text, f"{secret[:4]}… is shown"
 
 
 # These lines say nothing about the host. At its end the engine has 5 s for all its plugins, one by one. On a
@@ -98,7 +98,7 @@ BESIDE = (
 
 
 def lines(output: str) -> list[str]:
-    """What a preview shows, in whatever order the host's things were read."""
+    """Return the lines of a preview about the host, sorted, because their order varies."""
     found = map(str.strip, output.splitlines())
     return sorted(line for line in found if line and not line.startswith(BESIDE))
 
@@ -150,7 +150,7 @@ def test_an_up_is_refused_and_says_what_to_do(holder: Holder) -> None:
         said = holder.verb("up", "--yes", "--skip-preview", fails=True)
     finally:
         holder.shop.set("hosts.web1", firewall=None)
-    said.has("the preview key reads and changes nothing", "deploy key")
+    said.has("the preview key may only read", "deploy key")
     assert "8443" not in holder.shop.host.run("ufw status").stdout
 
 
@@ -166,7 +166,7 @@ def test_the_pull_requests_own_agent_does_not_run_on_the_host(holder: Holder) ->
 
 
 def test_the_deploy_key_goes_on_as_ever(holder: Holder) -> None:
-    """Also in the same folder, right after a preview."""
+    """The deploy key works in the same folder, directly after a preview with the preview key."""
     holder.preview("--expect-no-changes")
     holder.shop.up()
     holder.shop.preview("--expect-no-changes")

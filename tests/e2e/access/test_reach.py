@@ -1,7 +1,10 @@
-"""What is reachable of a host's containers, from four places: nothing, whatever Docker and ufw do.
+"""Tests the forward filter on a real host.
 
-Each test that says so is shown to fail without the filter: the table is deleted, the same scan finds what
-it found nothing of, and the table is loaded again.
+No container is reachable from four places, whatever Docker and ufw do.
+
+The tests also prove that the filter is the reason why nobody reaches the containers. The tests delete the
+filter's nftables table, and the same scan then reaches the containers. After the scan the tests load the
+table again.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ config = File("config", host="web1", path=daemon_json.PATH, adopt=True,
 docker = Service("docker", host="web1", unit="docker.service", reads=[config], on_change="restart",
                  opts=pulumi.ResourceOptions(depends_on=[config, forward]))
 """
-# One of everything that a table can hold, for two versions of nft to list it as it is written.
+# One example of everything that the table can have. Two versions of nft have to list it as it is written.
 FULL = """
     bind_address="172.17.0.1",
     public={"9000-9010/udp": ["2001:db8::/32", "203.0.113.0/24"], "8443/tcp": []},
@@ -51,7 +54,7 @@ FULL = """
     },
     outside=["vmbr0", "br-ext"],
 """
-# The addresses of eth0 go to a bridge that it is a port of.
+# Make eth0 a port of a new bridge, and move the addresses of eth0 to the bridge.
 BRIDGED = """\
 set -e
 v4=$(ip -4 -o address show eth0 scope global | awk '{print $4}')
@@ -67,7 +70,8 @@ ip address add "$v6" dev vmbr0 nodad
 ip -4 route replace default via "$gateway4"
 ip -6 route replace default via "$gateway6"
 """
-# Docker 28 and later drops what is sent to a container's own address from beyond its bridge.
+# A neighbour reaches these ports by the container's own address. Docker 28 and later drops such packets
+# itself.
 DIRECT = {"172.30.0.10 8080", "172.31.0.10 8080"}
 REGISTRY = REGISTRY_ADDRESS.v4
 WITHOUT = "nft delete table inet portcullis"
@@ -84,7 +88,7 @@ def deployed(host: Host, lab: Lab, folder: pytest.TempPathFactory, os: str) -> t
 def standing(
     module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Project, Exposed]]:
-    """Give a host with Docker, ufw, the filter, and containers."""
+    """Deploy Docker, ufw and the forward filter to a host, and start containers."""
     project, exposed = deployed(module_host, lab, tmp_path_factory, "debian-13")
     yield project, exposed
     project.close()
@@ -101,7 +105,7 @@ def exposed(standing: tuple[Project, Exposed]) -> Exposed:
 
 
 def shut(exposed: Exposed, *, ufw: bool = True) -> None:
-    """Assert that no container is reached, and that the same scan finds them where the table is missing."""
+    """Assert that a scan reaches containers only while the filter's nftables table is deleted."""
     assert exposed.reached() == NOTHING
     exposed.host.run(WITHOUT)
     try:
@@ -110,21 +114,23 @@ def shut(exposed: Exposed, *, ufw: bool = True) -> None:
         exposed.host.run(WITH)
     by_hand = {"host 8081", "host 8082", "host 8053/udp"}
     assert found["internet"] >= by_hand
-    # Not only what was published by hand: what was published for the host alone, and a container's own port.
+    # The scan also reaches ports that are published for the host only, and ports on a container's own
+    # address.
     for_host = {f"{BIND} 2019", f"{BIND} 2020"} | (set() if exposed.is_docker29 else DIRECT)
     assert found["neighbour"] >= by_hand | for_host
     if not ufw:
         if not exposed.is_docker29:
-            # Docker 20 and 26 separate their networks in IPv4 only; with ufw on, ufw drops the rest.
+            # Docker 20 and 26 separate networks over IPv4 only. Over IPv6 ufw drops the packets, if ufw is
+            # on.
             assert found["neighbour"] >= {"fd00:30::10 8080", "fd00:30::11 8080", "172.30.0.11 8080"}
             assert found["alien"] >= {"fd00:30::10 8080", "fd00:30::11 8080", "fd00:31::10 8080"}
-        # And what docker-proxy serves, which no forward chain sees.
+        # The scan reaches the ports of docker-proxy too, because no forward chain sees them.
         for place, proxied in exposed.proxied().items():
             assert found[place] >= proxied
 
 
 def public_8082(exposed: Exposed) -> set[str]:
-    """Return how the port is reached: with Docker 29 by IPv6 too, since it redirects that as well."""
+    """Return how a scan reaches port 8082. Docker 29 also redirects IPv6 connections to the container."""
     return {"host 8082", "host6 8082"} if exposed.is_docker29 else {"host 8082"}
 
 
@@ -198,7 +204,8 @@ def test_containers_do_not_reach_the_clouds_metadata(project: Project, exposed: 
     host = exposed.host
     project.program(PROGRAM.format(os="debian-13", policy="")).up()
     addresses = list(dict.fromkeys(service.address.partition("/")[0] for service in metadata.SERVICES))
-    # A provider's services, where there are none: behind an interface that is no bridge.
+    # A network namespace plays the metadata services of a cloud provider, behind an interface that is no
+    # bridge.
     host.run(
         "set -e; ip netns add cloud; ip link add cloud0 type veth peer name eth0 netns cloud;"
         "ip address add 192.0.2.1/24 dev cloud0; ip address add fe80::1/64 dev cloud0 nodad;"
@@ -222,9 +229,9 @@ def test_containers_do_not_reach_the_clouds_metadata(project: Project, exposed: 
         found = scan.tcp(exposed.place("alien"), dict.fromkeys(addresses, sorted(every)))
         return {address: set(found[address].open) for address in addresses}
 
-    host.run("ufw disable")  # it drops IPv6 that is forwarded
+    host.run("ufw disable")  # ufw would drop forwarded IPv6
     try:
-        # On Google's machines it is the resolver, too.
+        # The allowed port is DNS: on Google's machines the metadata server is also the resolver.
         assert reached() == dict.fromkeys(addresses, allowed)
         host.run(WITHOUT)
         assert reached() == dict.fromkeys(addresses, every)
@@ -246,7 +253,7 @@ def test_drift_is_shown_by_line_and_mended(project: Project, exposed: Exposed) -
         '~ permissions: "root root 0666" => "root root 0644"', "~ 1 to update",
         'conflict: "nftables.service is enabled"',
     )  # fmt: skip
-    # A unit that would flush all of it is for people to decide about.
+    # `up` does not disable nftables.service, which would flush all rules. People have to decide about it.
     failed = project.up(fails=True)
     failed.has("web1: ", "it flushes the whole ruleset", "systemctl disable nftables.service")
     host.run("systemctl disable nftables.service")

@@ -1,6 +1,6 @@
-"""The SSH server on a real host: what sshd says, what attackers get, moving ports, rival lines.
+"""Tests the SSH server on a real host: its settings, refused logins, a new port, and conflicting files.
 
-Each test leaves the server declared on port 22 and mended.
+Each test leaves the server on port 22, as declared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from portcullis.host import Host
 SshAccess("ssh", SshArgs({args}), host=Host("web1", {os!r}, {adopt}), port={port}, {more})
 """
 DROP_IN = "/etc/ssh/sshd_config.d/10-portcullis.conf"
-# Sorts before ours. A line for everybody that opens another way in loses to what we say in a Match block.
+# This file sorts before 10-portcullis.conf, so most of its lines win. KbdInteractiveAuthentication loses to
+# the Match block in our file.
 FOREIGN = """\
 # mine
 KbdInteractiveAuthentication yes
@@ -37,7 +38,7 @@ Match User mallory
   PasswordAuthentication yes
 """
 EVIL = "/etc/ssh/sshd_config.d/00-evil.conf"
-# The machine of the lab: sshd would make it wait after the refused logins and connections here.
+# Addresses of this machine. Without the exemption sshd would make it wait after the refused logins.
 EXEMPT = 'exempt=("198.18.0.0/15", "2001:db8:100::/64")'
 
 
@@ -63,7 +64,7 @@ def ports(host: Host) -> set[str]:
 
 
 def rules(host: Host) -> dict[str, str]:
-    """ufw's rules for a port, with their comments."""
+    """Return ufw's rules that allow a port, with their comments."""
     said = host.run("ufw show added").stdout
     return dict(re.findall(r"^ufw allow (\d+)/tcp(?: comment '(.*)')?$", said, re.MULTILINE))
 
@@ -83,7 +84,7 @@ def offered(host: Host, user: str, *options: str) -> str:
 
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Project]:
-    """The server declared on a fresh Debian 13 that lets a user in by password."""
+    """A project on a fresh Debian 13, where the user mallory can still log in by password."""
     module_host.run("useradd -m mallory && echo mallory:guess | chpasswd")
     project = Project(tmp_path_factory.mktemp("ssh") / "ssh", module_host, name="ssh")
     yield project
@@ -160,7 +161,7 @@ def test_ssh_audit_finds_no_failure(standing: Project) -> None:
 
 def test_a_port_moves_there_and_back_under_a_firewall(standing: Project) -> None:
     host = standing.host
-    # With a firewall in force that lets in what it has a rule for, and nothing else.
+    # ufw is on, and lets in only connections that have a rule.
     host.run("ufw --force enable")
     declare(standing, port=2222).up()
     assert ports(host) == {"2222"}
@@ -175,7 +176,7 @@ def test_a_port_moves_there_and_back_under_a_firewall(standing: Project) -> None
 def test_edits_by_hand_are_shown_by_line_option_and_rule_and_mended(standing: Project) -> None:
     host = standing.host
     host.run("ufw delete allow 22/tcp; ufw allow 2022/tcp comment 'portcullis ssh'")
-    # A running sshd on another port than its files'.
+    # Let sshd also listen on a port that its files do not have.
     host.run(
         f"cp -p {DROP_IN} /root/kept; sed -i 's/^Port 22/Port 22\\nPort 2022/' {DROP_IN};"
         f"systemctl reload ssh; sleep 1; cp -p /root/kept {DROP_IN}"
@@ -239,12 +240,12 @@ def test_a_reload_that_fails_after_a_change_by_hand_names_that_change_first(stan
     path = "/etc/ssh/sshd_config.d/99-broken.conf"
     host.write(path, "Broken yes\n")
     try:
-        # Something to reload for.
+        # This change makes the `up` reload sshd.
         error = declare(standing, args='options={"MaxAuthTries": "2"}').up(fails=True).error
         first = error.find(f"{path} was changed by hand")
         said = error.find("Bad configuration option: Broken")
         assert 0 <= first < said, error
-        assert host.ssh("true").returncode == 0, "the server that runs still lets us in"
+        assert host.ssh("true").returncode == 0, "the running sshd still lets us in"
     finally:
         host.run(f"rm {path}")
     declare(standing).up()
@@ -262,7 +263,7 @@ def test_destroy_from_another_port_gives_the_host_back(standing: Project) -> Non
     assert "publickey,password" in offered(host, "mallory")
     assert host.run("command -v ufw", check=False).stdout == ""
     assert host.run("ls /var/lib/portcullis", check=False).stdout == ""
-    # The settings still say 2222: the host is found, and moves again.
+    # The settings still have port 2222. `up` finds the host on port 22, and moves sshd again.
     host.run(f"rm {EVIL}")
     declare(standing, port=2222, more=f"ufw=False, {EXEMPT}").up()
     assert ports(host) == {"2222"}

@@ -1,4 +1,7 @@
-"""Tunnels on a real sshd: what is named is reached, and nothing else is, by whatever way ssh knows."""
+"""Tests tunnels on a real sshd.
+
+A person tries every way that ssh offers, and reaches only declared stores.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ EVIL = "/etc/ssh/sshd_config.d/00-evil.conf"
 
 @dataclass
 class Standing:
-    """A deployed stack, everybody's keys, and ssh as a stranger to this checkout would call it."""
+    """A deployed stack with tunnels, the keys of its people, and ssh without the checkout's configuration."""
 
     host: Host
     project: Project
@@ -76,7 +79,7 @@ class Standing:
         subprocess.run(argv, check=True, timeout=30)
 
     def declare(self, people: dict[str, list[str]]) -> Project:
-        """Alice has a key of her own."""
+        """Declare the tunnels of these people. Alice has her own key, the others get a generated key."""
         own = {"alice": {"laptop": (self.folder / "alice.pub").read_text().strip()}}
         given = {person: (to, own.get(person, {})) for person, to in people.items()}
         return self.project.program(PROGRAM.format(people=given))
@@ -122,7 +125,7 @@ class Standing:
         return done.stdout.strip() or done.stderr.strip()
 
     def opened(self, argv: list[str], *ports: int) -> subprocess.Popen[str]:
-        """Start ssh and wait until it listens here."""
+        """Start ssh, and wait until it listens on these local ports."""
         process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
         self.running.append(process)
         for port in ports:
@@ -169,7 +172,10 @@ def _ask(port: int, text: bytes = b"hello\n", *, through: tuple[str, int] | None
 
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Standing]:
-    """Two stores on docker0's address, alice who may reach both, and bob who has no key of his own."""
+    """Two stores on docker0's address.
+
+    Alice may reach both stores, bob only one store. Bob has a generated key.
+    """
     module_host.run("ip link add docker0 type bridge && ip addr add 172.17.0.1/16 dev docker0")
     module_host.run("ip link set docker0 up")
     module_host.write("/srv/echo.py", ECHO)

@@ -1,4 +1,4 @@
-"""The firewall on a real host: from bare to closed, every way to bend it shown and mended, and back."""
+"""The firewall closes a bare real host. A preview shows every change of it by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Host, Lab
 
-# The SSH server's rule is another resource's: here it is written by hand, once ufw is installed.
+# Another resource declares the rule for SSH. Here the test writes the rule by hand, after ufw is installed.
 BEFORE = """
 packages = Packages("ssh-packages", host="web1", names=["ufw"], on_delete="purge")
 """
@@ -40,7 +40,7 @@ SERVER = (
 
 
 def deployed(host: Host, project: Project, system: str) -> Project:
-    """Bring a bare host to a closed one."""
+    """Deploy the firewall to a bare host."""
     project.program(BEFORE).up()
     host.run(SSH_RULE)
     project.program(PROGRAM.replace("SYSTEM", system)).up()
@@ -60,7 +60,7 @@ def listen(host: Host, *ports: int) -> None:
 
 
 def reached(lab: Lab, host: Host, port: int) -> tuple[bool, bool]:
-    """Tell whether the neighbour gets an answer, by IPv4 and by IPv6."""
+    """Return whether the neighbour gets an answer over IPv4, and over IPv6."""
     answers = [
         lab.at(
             "neighbour", "curl", "-s", "-o", "/dev/null", "-m", "2", f"http://{address}:{port}/"
@@ -72,9 +72,9 @@ def reached(lab: Lab, host: Host, port: int) -> tuple[bool, bool]:
 
 @pytest.fixture(scope="module")
 def standing(module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Give a host with the firewall on, that the tests bend and mend."""
+    """Deploy the firewall to a host. The tests change and repair the firewall."""
     listen(module_host, 80, 3306)
-    assert reached(lab, module_host, 3306) == (True, True)  # or what follows would prove nothing
+    assert reached(lab, module_host, 3306) == (True, True)  # otherwise the closed port would prove nothing
     project = Project(tmp_path_factory.mktemp("ufw") / "ufw", module_host, name="ufw")
     with contextlib.closing(project):
         yield deployed(module_host, project, "debian-13")
@@ -82,7 +82,7 @@ def standing(module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def mended(standing: Project, lab: Lab) -> Iterator[Callable[[], None]]:
-    """Return a function that lets up mend the host, and checks that it is closed and nothing differs."""
+    """Return a function that repairs the host by an `up`. The function checks that the host is closed."""
     host, done = standing.host, False
 
     def mend() -> None:
@@ -94,7 +94,7 @@ def mended(standing: Project, lab: Lab) -> Iterator[Callable[[], None]]:
         assert reached(lab, host, 3306) == (False, False)
 
     yield mend
-    if not done:  # the test failed: the next one starts from a mended host all the same
+    if not done:  # after a failed test, the next test also starts with a repaired host
         standing.up()
 
 
@@ -130,8 +130,8 @@ def test_rules_that_were_added_changed_or_deleted_are_shown_one_line_each(
         '- in 80/tcp (v4) : "allow # HTTP and certificates"',
         '+ in 80/tcp : "allow # HTTP and certificates"',
         '- in 22/tcp app OpenSSH: "allow"',
-        # It stands too late to count, although it is there.
-        "in any from 203.0.113.66 (deny) stands after in 22/tcp (allow)",
+        # The rule exists, but comes too late to have an effect.
+        "in any from 203.0.113.66 (deny) comes after in 22/tcp (allow)",
         "~ 1 to update",
     ).lacks("portcullis ssh", "live", "- in any")
     mended()
@@ -155,9 +155,9 @@ def test_changed_settings_and_an_edited_rule_file_of_the_package_are_shown(
     assert rule not in host.read("/etc/ufw/before6.rules")
 
 
-# Command → what the preview says, and whether port 3306 is open meanwhile, by IPv4 and IPv6.
+# For each command: the lines of the preview, and whether port 3306 is open over IPv4, and over IPv6.
 BEHIND = {
-    # SSH's rule is put back: the preview has to come in.
+    # The command adds the SSH rule again, so that the preview can log in.
     "iptables -F ufw-user-input; iptables -A ufw-user-input -p tcp --dport 22 -j ACCEPT;"
     "ip6tables -P INPUT ACCEPT; ip6tables -I ufw6-user-input -p tcp --dport 3306 -j ACCEPT": (
         [
@@ -167,7 +167,7 @@ BEHIND = {
         ],
         (False, True),
     ),
-    # A reload of ufw mends neither.
+    # A reload of ufw repairs neither of the two chains.
     "iptables -P INPUT ACCEPT; iptables -F INPUT; ip6tables -I INPUT -p tcp --dport 3306 -j ACCEPT": (
         ["INPUT lacks -j ufw-before-logging-input and more", "a rule in INPUT bypasses ufw: -p tcp"],
         (True, True),
@@ -200,7 +200,7 @@ def test_a_firewall_that_was_switched_off_is_shown_and_comes_back(
 
 
 def test_a_rule_that_shuts_us_out_is_taken_back(standing: Project, lab: Lab) -> None:
-    # For one interface: beforehand it cannot be told whether that is ours.
+    # A rule for one interface: the agent cannot know beforehand whether our connection uses the interface.
     text = PROGRAM.replace("SYSTEM", "debian-13").replace('"any from 203.0.113.66"', '"any on eth0"')
     outcome = standing.program(text).up(fails=True)
     outcome.has('web1: UfwPolicy "web1-firewall-policy"', "a fresh login failed", "the change was taken back")

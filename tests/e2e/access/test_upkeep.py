@@ -1,6 +1,9 @@
-"""Kernel settings, security upgrades and upkeep on a real host: what holds, what drifts, what is done.
+"""Tests kernel settings, security upgrades and upkeep on a real host.
 
-Of the kernel settings only those of the network are proven here: the host shares its kernel, and its clock.
+A preview shows drift of them, and `up` repairs it.
+
+The tests cover only kernel settings of the network, because a lab host shares its kernel and clock with the
+machine.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ MARTIANS = "net.ipv4.conf.all.log_martians"
 
 @pytest.fixture(scope="module")
 def bare(module_host: Host) -> dict[str, str]:
-    """What the host was before, some boots after it was installed."""
+    """The facts of the host before the deployment, after one more boot."""
     module_host.reboot()
     return snapshot.take(module_host)
 
@@ -119,8 +122,8 @@ def test_a_neighbour_that_claims_to_be_a_router_is_not_heard(standing: Project, 
     hears = "net.ipv6.conf.eth0.accept_ra"
     assert live(host, hears, "net.ipv6.conf.eth0.accept_ra_rtr_pref") == ["0", "0"]
     assert not heard()
-    host.run(["sysctl", "-qw", f"{hears}=2"])  # as a host hears that forwards
-    assert heard(), "the same frame, where the setting is missing"
+    host.run(["sysctl", "-qw", f"{hears}=2"])  # 2: accept advertisements, even if the host forwards packets
+    assert heard(), "without the setting the host accepts the same frame"
     standing.preview().has('net.ipv6.conf.<static>.accept_ra: "2" => "0"', "~ 1 to update")
     standing.up()
     host.run("ip -6 route flush proto ra")
@@ -129,7 +132,7 @@ def test_a_neighbour_that_claims_to_be_a_router_is_not_heard(standing: Project, 
 
 
 def journal_limit(host: Host) -> str:
-    """What journald says of its own room when it starts."""
+    """Return journald's message about its size limit, from its last start."""
     said = host.run("journalctl -q --no-pager -o cat -u systemd-journald | grep 'System Journal' | tail -1")
     return re.sub(r"\.0M", "M", said.stdout)
 
@@ -172,8 +175,8 @@ def upgrades_of_security_only(host: Host, codename: str) -> None:
     assert timer.count("OnCalendar") == 1, timer
 
 
-# Two versions of a package with a configuration file: the older one installed and its file edited by hand,
-# the newer one, with another such file, in a repository of that origin.
+# Makes two versions of a package with a configuration file. The older version is installed, and its file
+# edited by hand. The newer version, with a changed file, is in a repository of the given origin.
 _REPOSITORY = r"""
 set -e
 repo=/srv/repo/$1; mkdir -p $repo/build/DEBIAN $repo/build/etc; cd $repo
@@ -200,7 +203,7 @@ def test_a_service_that_fails_is_told_of_once_and_a_teller_that_fails_is_not(sta
 
 
 def test_the_unit_of_a_swap_file_is_one_that_systemd_understands(standing: Project) -> None:
-    # Only read, never started: the swap would be the machine's.
+    # systemd only reads the unit. A start would change the swap of the machine.
     host = standing.host
     host.write("/run/portcullis-swap.service", units.swap_service("upkeep-swap", "1G"))
     assert host.run(["systemd-analyze", "verify", "/run/portcullis-swap.service"]).stderr == ""
@@ -252,7 +255,7 @@ def images(host: Host) -> set[str]:
 
 
 def _image(name: str, created: str) -> str:
-    """An image of one empty folder, as `docker save` writes it, in base64."""
+    """Return an image with one small file, in the format of `docker save`, as base64."""
     layer = _tar({"nothing": name.encode()})
     digest = hashlib.sha256(layer).hexdigest()
     config = {

@@ -1,6 +1,6 @@
-"""Users on a real host: logins by key, drift of keys and of those who become root, and what is left.
+"""Tests users on a real host: their logins by key, changes of their keys and rights by hand, and a destroy.
 
-The host is a new VPS: root's key is there, a person from before becomes root, and nobody is called deploy.
+The host is like a new VPS: root has a key, an old user can become root, and no user deploy exists.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OLD_RULE = "/etc/sudoers.d/90-from-before"
 
 @dataclass
 class Standing:
-    """A deployed stack, and the keys of everybody."""
+    """A deployed stack, and the keys of all users."""
 
     host: Host
     project: Project
@@ -70,7 +70,7 @@ class Standing:
             deploy={"lab": self.lab_key} if deploy is None else deploy,
             alice={"laptop": self.key(alice)},
             ops={"ops": self.key("ops")},
-            # Another comment than the provider wrote: it is the same key.
+            # The key of the VPS provider, with another comment: it counts as the same key.
             lab=self.lab_key.rsplit(" ", 1)[0] + " owner@laptop",
             adopt=adopt,
         )
@@ -101,9 +101,9 @@ class Standing:
 def standing(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Standing]:
     folder = tmp_path_factory.mktemp("users")
     project = Project(folder / "users", module_host, name="users")
-    # Refused logins are the point here, and each one would make this machine wait longer.
+    # These tests cause many refused logins. With penalties each one would make this machine wait longer.
     module_host.write("/etc/ssh/sshd_config.d/50-test.conf", "PerSourcePenalties no\n")
-    module_host.run("sshd -t || rm /etc/ssh/sshd_config.d/50-test.conf")  # Debian 12's knows none
+    module_host.run("sshd -t || rm /etc/ssh/sshd_config.d/50-test.conf")  # Debian 12 has no such option
     module_host.run("systemctl reload ssh && groupadd docker && useradd -m older && gpasswd -a older docker")
     module_host.write(OLD_RULE, "older ALL=(ALL) NOPASSWD: ALL\n")
     module_host.run(f"chmod 440 {OLD_RULE} && cp -a /root/.ssh/authorized_keys /root/kept")
@@ -199,7 +199,7 @@ def test_our_own_way_in_cannot_be_closed(standing: Standing) -> None:
     host = standing.host
     before = host.read("/home/deploy/.ssh/authorized_keys")
     said = standing.declare(alice="alice-new", deploy={}).up(fails=True)
-    said.has("keys: the deploy logs in as deploy, and it would have no key any more")
+    said.has("keys: the deploy logs in as deploy, and this user would have no key any more")
     said = standing.declare(alice="alice-new", deploy={"wrong": standing.key("wrong")}).up(fails=True)
     said.has("after the change, a fresh login failed", "the change was taken back")
     assert host.read("/home/deploy/.ssh/authorized_keys") == before

@@ -1,8 +1,9 @@
-"""An app that writes to Redis all the time; it runs on the host, and stops when its folder says so.
+"""An app that writes to Redis all the time. The app runs on the host until its folder has a file `stop`.
 
-It reads its connection string from a file and moves to a new one when the file changes, as a replaced
-container would. Now and then it opens another connection by the string that it goes by, as a pool does.
-Every request that fails is counted; what was acknowledged is written down.
+The app reads its connection string from a file. If the file changes, the app connects with the new string, as
+a replaced container does. From time to time the app opens one more connection with the present string, as a
+connection pool does. At its end the app writes down the failed requests and the number of acknowledged
+writes.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Session:
 
 
 def main(file: str, folder: str, address: str, *, stops: bool) -> None:
-    """Write until `folder` has a file `stop`, or with `stops` until a request fails."""
+    """Write until the folder has a file `stop`. With `stops`, a failed request also ends the app."""
     url, host = Path(file), address.rpartition(":")
     peer = host[0], int(host[2])
     place = Path(folder)

@@ -1,6 +1,6 @@
-"""Backups on a real host with real stores: taken by the timer's unit, brought back after the data is gone.
+"""Tests backups on a real host. The unit of a timer makes them, and a restore brings lost data back.
 
-MongoDB's server is FerretDB here, and its tools are the lab's (docs/lab-images.md).
+In place of MongoDB's server and tools the lab has FerretDB and stand-ins: see docs/lab-images.md.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def standing(program: str, module_host: Host, tmp_path_factory: pytest.TempPathF
 
 @dataclass(frozen=True)
 class App:
-    """A client of Redis, as the user of an app."""
+    """A client of Redis that logs in as the user of an app."""
 
     host: Host
     user: str
@@ -105,7 +105,7 @@ def secrets(standing: Project) -> dict[str, str]:
 
 
 def outputs(project: Project) -> dict[str, str]:
-    """What the stack says to whoever asks for it."""
+    """Return the outputs of the stack, with secrets."""
     said = project.run("stack", "output", "--show-secrets", "--json").output
     found: dict[str, str] = json.loads(said[said.index("{") :])
     return found
@@ -123,7 +123,7 @@ def app(host: Host, url: str) -> App:
 
 @pytest.fixture(scope="module")
 def mongo(standing: Project, secrets: dict[str, str]) -> Iterator[pymongo.MongoClient[dict[str, object]]]:
-    """MongoDB's administrator, through a tunnel."""
+    """Return a client that is logged in as MongoDB's administrator, through a tunnel."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -155,7 +155,7 @@ def restore(project: Project, *arguments: str, fails: bool = False) -> str:
 
 
 def unchanged(project: Project) -> None:
-    """Nothing to do, and no backup that is not fresh; Docker's first refresh fills empty lists in."""
+    """Assert that a preview finds no difference, and that all backups are fresh."""
     project.preview("--expect-no-changes").lacks("BackupStatus")
 
 
@@ -165,12 +165,12 @@ def status(host: Host) -> dict[str, Any]:
 
 
 def dumps(host: Host, store: str) -> list[str]:
-    """Names of a store's dumps, the newest last."""
+    """Return the names of a store's dumps, with the newest at the end."""
     return host.run(f"ls {FOLDER}/{store}").stdout.split()
 
 
 def back_up(host: Host, *, fails: bool = False) -> str:
-    """Run the timer's unit; return what it said."""
+    """Run the unit of the backup timer. Return the unit's log."""
     done = host.run(["systemctl", "start", UNIT], check=False)
     said = host.run(f"journalctl --sync; journalctl -q -o cat -n 12 -u {UNIT}").stdout
     assert (done.returncode != 0) == fails, said
@@ -264,7 +264,7 @@ def test_a_backup_that_fails_is_told_of_and_an_old_one_is_a_difference(standing:
         f"mount --bind {read_only} {read_only} && mount -o remount,ro,bind {read_only}; rm -f /var/log/told"
     )
     said = back_up(host, fails=True)
-    assert f"mongo: FAILED: cannot write to {read_only}: Read-only file system" in said
+    assert f"mongo: FAILED: the backup cannot be written to {read_only}: Read-only file system" in said
     wait_for("the failure to be told of", lambda: host.run("cat /var/log/told", check=False).stdout)
     assert host.read("/var/log/told") == f"{UNIT}\n", "once"
     assert re.search("^redis: [0-9]+ keys", said, re.MULTILINE), "the other store had its turn"
@@ -329,8 +329,8 @@ def test_without_the_component_the_job_goes_and_the_dumps_stay(standing: Project
 def test_on_a_new_vps_the_copies_come_back(
     standing: Project, program: str, make_module_host: Callable[..., Host]
 ) -> None:
-    """The steps of docs/backups.md: another address and host key, `up`, and a restore."""
-    # The repository and the app's user of before have passwords that went with the component.
+    """Follow docs/backups.md: set another address and host key, run `up`, and restore."""
+    # The passwords of the old repository and the old user went with the component. So begin a new repository.
     standing.host.run("rm -rf /srv/restic")
     standing.program(program).up()
     url = outputs(standing)["url"]

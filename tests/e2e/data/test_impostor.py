@@ -1,6 +1,8 @@
-"""A local user on the port of a store that is down: the kernel refuses it, and the agent tells nothing.
+"""A local user tries to listen on the port of a stopped store.
 
-Root takes the kernel's rule away for what is about the agent alone.
+The kernel refuses this. The agent would send this user no secret.
+
+To test the agent alone, root switches off the kernel's rule.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ first = pulumi.ResourceOptions(depends_on=[kernel])
 engine = DockerEngine("docker", DockerEngineArgs(), host=host, opts=first)
 Redis("redis", RedisArgs(image="{image}", memory=64), engine=engine, overcommit=False)
 """
-# Tries every port on every address, and prints those that it gets.
+# Tries to bind every port on every address, and prints the ports that it gets.
 PROBE = """\
 import itertools, socket
 addresses = {socket.AF_INET: ("172.17.0.1", "0.0.0.0"), socket.AF_INET6: ("::",)}
@@ -41,7 +43,7 @@ for family, kind, port in itertools.product(addresses, kinds, (6379, 28000, 2899
         except PermissionError:
             pass
 """
-# Writes down all that it is told, and says yes to it.
+# Records everything that a client sends, and always answers OK.
 LISTENER = """\
 import socket
 made = socket.create_server(("172.17.0.1", 6379))
@@ -78,7 +80,7 @@ def test_with_the_rule_in_force_no_local_user_gets_the_port_of_a_container(stand
 def test_a_container_keeps_its_own_rule(standing: Project) -> None:
     host = standing.host
     assert host.run(f"docker exec redis cat /proc/sys/{RULE.replace('.', '/')}").stdout.strip() == "0"
-    # Without root and without a capability, on a low port, in a network of its own.
+    # A user that is not root, without capabilities, listens on a low port in the container's own network.
     serve = "redis-server --port 80 --bind 127.0.0.1 --save '' & sleep 1; redis-cli -p 80 ping; kill $!"
     said = host.run(["docker", "exec", "-u", "1002:1002", "-w", "/data", "redis", "sh", "-c", serve])
     assert "PONG" in said.stdout

@@ -1,7 +1,8 @@
-"""The component MongoDB on a real host: who gets in, what drifts, what rotates, what survives.
+"""Tests the component MongoDB on a real host: its logins, drift, a rotation, and kept data.
 
-The server is the lab's stand-in (docs/lab-images.md): FerretDB on SQLite, with roles. What only the official
-server has is in tests/components/mongodb/test_mongo.py.
+The server is the lab's stand-in: FerretDB on SQLite, with roles. docs/lab-images.md describes
+this stand-in. The tests of features that only the official server has are in
+tests/components/mongodb/test_mongo.py.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def standing(
 
 @pytest.fixture(scope="module", autouse=True)
 def tunnel(standing: Project) -> Iterator[None]:
-    """The store's port on this machine, as a person reaches it."""
+    """Open a tunnel to the port of the store, as a person does."""
     host = standing.host
     known = keys.known_hosts(host.name, host.address)
     argv = [*machine.ssh_argv(host.record, known, keys.client_key()), "-N", "-L", f"{LOCAL}:172.17.0.1:27017"]
@@ -98,12 +99,12 @@ def _connects(port: int) -> bool:
 
 
 def unchanged(project: Project) -> None:
-    """Nothing to do; the first refresh of a container fills in empty lists, which is no change."""
+    """Assert that a preview finds no difference."""
     project.preview("--expect-no-changes")
 
 
 def url(host: Host) -> str:
-    """The app's connection string, over the tunnel."""
+    """Return the connection string of the app, changed so that it goes through the tunnel."""
     return host.read(f"{SECRETS}/mongo-app/mongo_shop_url").replace("@mongo:27017/", f"@127.0.0.1:{LOCAL}/")
 
 
@@ -235,7 +236,9 @@ def test_acknowledged_writes_are_there_after_kill_9_and_a_stopped_server_is_star
     assert not set(acknowledged) - found
 
     host.run("docker kill mongo")
-    standing.preview().has('server: "does not answer: its container does not run" => "answers"', "mustRun")
+    standing.preview().has(
+        'server: "does not answer: the store\'s container does not run" => "answers"', "mustRun"
+    )
     standing.up()
 
 

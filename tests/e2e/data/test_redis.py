@@ -1,4 +1,4 @@
-"""Redis in a private container on a real host: who gets in, rotation under load, and what is kept."""
+"""Tests Redis in a private container on a real host: its logins, a rotation under load, and kept data."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ APP = Path(__file__).with_name("redis_app.py")
 
 @dataclass
 class Standing:
-    """The project with its Redis, and what people do on the host."""
+    """A project with Redis, and helpers that run commands on its host."""
 
     project: Project
     image: str
@@ -64,11 +64,11 @@ class Standing:
         return self.project.program(PROGRAM + text)
 
     def same(self) -> None:
-        """Nothing to do; a first refresh fills in what the docker provider leaves out, which is no change."""
+        """Assert that a preview finds no difference."""
         self.project.preview("--expect-no-changes")
 
     def credential(self, of: str) -> tuple[str, str]:
-        """A user and its password, out of the files."""
+        """Return the name and password of a user, from the secret files."""
         if of == "ops":
             user, password = self.host.read(f"{SECRETS}/redis-secrets/ops").split()
             return user, password
@@ -79,7 +79,10 @@ class Standing:
         return found[1], found[2]
 
     def ask(self, *words: str, user: str = "", password: str = "") -> str:
-        """Ask as somebody, by the container's own redis-cli; the password goes in by standard input."""
+        """Send a command as a user, with redis-cli in the container.
+
+        redis-cli reads the password from its input.
+        """
         login = ["--user", user] if user else []
         login += ["-h", "redis", "--tls", "--cacert", "/run/secrets/ca.crt"] if self.tls else []
         done = self.host.run(
@@ -94,7 +97,7 @@ class Standing:
         return self.ask(*words, user=user, password=password)
 
     def load(self, folder: str, how: str = "goes on") -> None:
-        """Start the app that writes all the time."""
+        """Start the app that writes to Redis all the time."""
         self.host.run(["mkdir", "-p", folder])
         self.host.write(f"{folder}/app.py", APP.read_text())
         argv = ["python3", f"{folder}/app.py", f"{SECRETS}/api-secrets/redis_url", folder, ADDRESS, how]
@@ -102,7 +105,7 @@ class Standing:
         wait_for("the app writes", lambda: self.exists(f"{folder}/going"))
 
     def loaded(self, folder: str) -> dict[str, Any]:
-        """What the app has to tell at its end."""
+        """Wait for the end of the app. Return the report of the app."""
         wait_for("the app ends", lambda: self.exists(f"{folder}/done"))
         told: dict[str, Any] = json.loads(self.host.read(f"{folder}/done"))
         return told

@@ -1,4 +1,4 @@
-"""Replacing an app without losing a request, on a real host behind a real nginx, under load."""
+"""Releases of an app behind a real nginx lose no request under load."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SITE = "app.example.com"
 HEALTH = ("/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
-# A program in bin/ is executable in the lab's images; busybox httpd runs what is in cgi-bin.
+# A file in bin/ is executable in the lab's images. The httpd of busybox runs the programs in cgi-bin.
 SLOW = "#!/bin/sh\nsleep $QUERY_STRING\nprintf 'Content-Type: text/plain\\n\\nslow version {}\\n'\n"
 SOCKET = """#!/bin/sh
 printf 'HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n'
@@ -106,7 +106,7 @@ class Load:
 
 @dataclass
 class App:
-    """A project with one app, and the images of its versions."""
+    """A project with one app, and the image of each version."""
 
     project: Project
     images: dict[str, str]
@@ -127,7 +127,7 @@ class App:
         return self.host.run(["curl", "-sf", "-H", f"Host: {SITE}", "http://127.0.0.1/"]).stdout.strip()
 
     def containers(self) -> dict[str, str]:
-        """Name to port of all that are there, but for the store."""
+        """Return the port of every container except the store, by the container's name."""
         listed = self.host.run("docker ps -a --format '{{.Names}} {{.Ports}}'").stdout.splitlines()
         found = dict(line.partition(" ")[::2] for line in listed)
         return {name: port.partition("->")[0] for name, port in found.items() if name != "mongo"}

@@ -1,6 +1,6 @@
-"""The shop of examples/app as the demo deploys it: visitors, neighbours, other containers, crashes.
+"""Tests the shop of examples/app on a real host: visitors, forbidden access, secrets, crashes, a rotation.
 
-The settings are those that the lab writes for `make demo`, on a host of this test's own.
+The settings are those of `make demo`. The host belongs to this test file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STRIPE = "sk_live_planted-0123456789"
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Program]:
     made = Program(tmp_path_factory.mktemp("shop") / "program", module_host, stack.TEMPLATE.read_text())
-    # Somebody else's app on the same host, which uses no store.
+    # Another app on the same host, which uses no store.
     made.set(
         "apps.stranger", image=made.image("hello:1"), port=8080, hostPort=8099, health="/healthz", memory=32
     )
@@ -52,7 +52,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterato
 
 
 class Visit(http.client.HTTPSConnection):
-    """A connection to the shop by its host's address, whose certificate has to be right."""
+    """An HTTPS connection to the shop at the host's address, which checks the certificate of the shop."""
 
     def __init__(self, shop: Program) -> None:
         self._trust = ssl.create_default_context(cadata=roots(shop.host.record))
@@ -66,15 +66,16 @@ class Visit(http.client.HTTPSConnection):
 
 @functools.cache
 def roots(host: HostRecord) -> str:
-    """What certificates of the lab's authority for a host end in.
+    """Return the root certificates of a host's certificate authority in the lab.
 
-    By the host and not by its name: the next host of that name has an authority with roots of its own.
+    The cache has the whole record of the host as its key, because a later host with the same name has other
+    roots.
     """
     return acme.of(host).roots()
 
 
 def ask(shop: Program, path: str, body: object = None) -> tuple[int, object]:
-    """Ask the API through nginx; a new connection each time, as of many visitors."""
+    """Send a request to the API through nginx. Each request opens a new connection."""
     connection = Visit(shop)
     try:
         text = None if body is None else json.dumps(body)
@@ -105,12 +106,12 @@ def wait_until_well(shop: Program, timeout: float = 300) -> None:
         except (OSError, http.client.HTTPException) as fault:
             last = repr(fault)
         if time.monotonic() > deadline:
-            pytest.fail(f"the shop did not come back; last: {last}\n{why_not_well(shop)}")
+            pytest.fail(f"the shop did not come back; the last answer: {last}\n{why_not_well(shop)}")
         time.sleep(0.5)
 
 
 def why_not_well(shop: Program) -> str:
-    """What the host says of its containers and units; for a failure that nobody can ask again."""
+    """Return the state of the host's containers and units, for the message of a failed test."""
     look = (
         "uptime; docker ps -a; systemctl is-active nginx docker;"
         " systemctl --failed --no-pager; systemctl list-jobs --no-pager;"
@@ -121,7 +122,7 @@ def why_not_well(shop: Program) -> str:
 
 
 class Writers:
-    """Visitors who add items all the time; `kept` are those that the shop said it has."""
+    """Visitors who add items all the time. `kept` has the items that the shop acknowledged."""
 
     def __init__(self, shop: Program, prefix: str, pause: float) -> None:
         self._shop, self._prefix, self._pause = shop, prefix, pause

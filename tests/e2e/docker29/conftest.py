@@ -1,4 +1,7 @@
-"""What Debian's Docker cannot do: these tests are of hosts with Docker 29, of `make e2e-docker29`."""
+"""Tests on hosts with Docker 29, for features that Debian's Docker does not have.
+
+`make e2e-docker29` runs these tests.
+"""
 
 from __future__ import annotations
 

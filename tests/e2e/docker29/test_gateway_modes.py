@@ -1,6 +1,8 @@
-"""Networks of Docker 28 and later choose their way out: in each mode nothing passes that is not declared.
+"""Docker 28 and later have several gateway modes for a network.
 
-Each test shows what the same scan finds where our table is missing.
+In none of them, an undeclared port is reachable.
+
+Without the table of the forward filter, the same scan reaches the ports.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ PUBLISHED = {"nat": (9000,), "nat-unprotected": (9001,), "routed": (), "isolated
 BACKEND = docker29.VARIANTS[docker29.asked_for()]
 REGISTRY = REGISTRY_ADDRESS.v4
 _OPTION = "com.docker.network.bridge"
-# What people write by hand: each mode for both families, ports open to the world.
+# Networks and containers as people start them: one for each mode, over IPv4 and IPv6, with published ports.
 _NETWORK = """\
 docker network create --ipv6 {internal} --subnet 172.28.{n}.0/24 --subnet fd00:28:{n}::/64 \
     -o {option}.name=gw{n} -o {option}.gateway_mode_ipv4={mode} -o {option}.gateway_mode_ipv6={mode} {mode}
@@ -39,7 +41,7 @@ _UFW = "ufw allow 22/tcp; ufw --force enable"
 
 @dataclass(frozen=True)
 class Modes:
-    """A host with a container in a network of each mode."""
+    """A host with one network for each gateway mode, and a container in each network."""
 
     project: Project
     host: Host
@@ -56,7 +58,7 @@ class Modes:
         return scan.container(self.host.engine, self.host.record, name)
 
     def reached(self) -> dict[str, set[str]]:
-        """Return what each place reaches: modes whose container it reaches, and ports that are published."""
+        """Return what each place reaches: containers, by the mode of their network, and published ports."""
 
         def ask(name: str) -> set[str]:
             targets = {address: [8080] for mode in MODES if mode != name for address in self.inside(mode)}
@@ -100,8 +102,8 @@ NOTHING: dict[str, set[str]] = {name: set() for name in ("neighbour", "internet"
 
 @pytest.fixture(scope="module")
 def modes(module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modes]:
-    """Give a host with the filter and the containers, without ufw."""
-    # With the nftables backend Docker does not do it, and does not start without it:
+    """Deploy the forward filter to a host without ufw, and start the containers."""
+    # With the nftables backend Docker does not switch on IP forwarding itself, but needs it to start:
     # https://docs.docker.com/engine/network/firewall-nftables/
     module_host.run("sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
     project = Project(tmp_path_factory.mktemp("gateways") / "gateways", module_host, name="gateways")

@@ -1,4 +1,4 @@
-"""`dockerEngine: {source: present}`: somebody else's Docker stays, and runs on our daemon.json."""
+"""`dockerEngine: {source: present}`: an installed Docker stays, and gets our daemon.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A minimal site with a certificate of the lab's authority, and what its visitors see."""
+"""A program with one site and a certificate of the lab's authority, and helpers for its tests."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ pulumi.export("issuer", certificate.issuer)
 
 @dataclass
 class Edge:
-    """The site on a host, and its authority."""
+    """A site on a host, with the certificate authority that issues its certificate."""
 
     project: Project
     acme: AcmeServer
@@ -93,7 +93,7 @@ class Edge:
         return self.project.host
 
     def declare(self, *names: str, server: str = "", precheck: bool = True) -> Project:
-        """Set the program: a certificate for `names`, of the file's authority unless another is named."""
+        """Write a program with a certificate for `names`, from `server` or the authority of the test file."""
         self.names = list(names or self.names)
         return self.project.program(
             _PROGRAM
@@ -114,7 +114,10 @@ class Edge:
         return self.host.run("ls /etc/letsencrypt/renewal 2>/dev/null || true").stdout.split()
 
     def serial(self, name: str = NAME, acme: AcmeServer | None = None) -> str:
-        """Handshake as a visitor who trusts the authority's root; return the certificate's serial number."""
+        """Return the serial number of the served certificate.
+
+        The connection trusts only the authority's root.
+        """
         context = ssl.create_default_context(cadata=(acme or self.acme).roots())
         with (
             socket.create_connection((self.host.address, 443), timeout=10) as line,
@@ -123,13 +126,14 @@ class Edge:
             return str((secure.getpeercert() or {})["serialNumber"])
 
     def serves_anew(self, before: str) -> None:
-        """Wait until another certificate than `before` is served."""
+        """Wait until the site serves a certificate with another serial number than `before`."""
         wait_for("nginx to serve another certificate", lambda: self.serial() != before)
 
     def make_due(self) -> None:
-        """Let the lineage be one that the timer renews."""
+        """Change the renewal settings of the lineage, so that the timer renews it at once."""
         conf = f"/etc/letsencrypt/renewal/{self.lineage}.conf"
-        # Two runs: certbot's own comment about it is the first line, and a deleted line takes no insertion.
+        # Two runs of sed: certbot's comment on this setting is the first line, and sed inserts nothing before
+        # a line that it deletes.
         self.not_due()
         self.host.run(f"sed -i '1i renew_before_expiry = 100 days' {conf}")
 

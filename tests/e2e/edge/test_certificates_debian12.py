@@ -1,4 +1,4 @@
-"""The same with Debian 12's certbot, which has neither profiles nor a lifetime to go by."""
+"""Certificates with the certbot of Debian 12, which has no profiles and no renewal by lifetime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def edge(make_module_host: Callable[..., Host], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """Give one deployed site on Debian 12."""
+    """Deploy a site to a host with Debian 12."""
     host = make_module_host("bookworm")
     project = Project(tmp_path_factory.mktemp("edge12") / "edge12", host, name="edge12")
     made = Edge(project, acme.of(host.record))
@@ -62,6 +62,6 @@ def test_debian_12s_certbot_hides_what_the_authority_says_and_it_is_told(edge: E
 def test_debian_12_says_that_its_certbot_knows_no_profiles(edge: Edge) -> None:
     program = edge.project.folder / "__main__.py"
     program.write_text(program.read_text().replace('email="ops', 'profile="tlsserver", email="ops'))
-    edge.project.up(fails=True).has("this host's certbot 2.1 has no certificate profiles")
+    edge.project.up(fails=True).has("this host's certbot 2.1 does not support certificate profiles")
     edge.declare(*edge.names).up()
     edge.project.unchanged()

@@ -1,6 +1,6 @@
-"""Fifty changes of sites, certificates and apps while visitors ask all the time: none of them may notice.
+"""Fifty changes of sites, certificates and apps while visitors send requests: no visitor may notice a change.
 
-They are made by three deployments and a renewal, as people would make them.
+Three deployments and a renewal make the changes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MORE = [f"site-{number}.example.com" for number in range(16)]
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Somebody who reaches the host by its address and trusts its authority."""
+    """A client that connects to the host by its address, and trusts the host's certificate authority."""
 
     host: Host
     trust: ssl.SSLContext
@@ -52,7 +52,7 @@ def busy(deployed: Program, acme: AcmeServer) -> Program:
     files.mkdir()
     (files / "index.html").write_text("a file")
     deployed.set("acme", email="ops@example.com", server=acme.directory, caBundle=str(acme.bundle))
-    # All visitors of this test come from one address.
+    # All visitors of this test have the same address, so the limits for one address must be off.
     deployed.site(SITE, tls=None, limits={"requests": 0, "connections": 0})
     deployed.set("apps.hello", hostPort=None)
     deployed.up()
@@ -91,7 +91,7 @@ def test_fifty_changes_in_three_deployments_and_a_renewal_lose_no_request(
         busy.up()
         time.sleep(1)
         assert "version 1" in visitor.page()
-    assert len({first, second, third}) == 3, "three certificates"
+    assert len({first, second, third}) == 3, "there have to be three certificates"
     assert load.failed == []
     assert load.answered > 1000
     assert load.again < load.answered / 50

@@ -1,4 +1,7 @@
-"""Certificates of a real authority, by a real certbot: issued, changed, renewed, and what goes wrong."""
+"""A real certbot gets certificates from a real authority.
+
+The tests issue, change and renew certificates, and cause errors.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ API = "api.example.com"
 
 @pytest.fixture(scope="module")
 def standing(module_host: Host, acme: AcmeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """Give one deployed site that every test of this file changes; the first issue is its `up`."""
+    """Deploy a site, whose first `up` issues its certificate. The tests of this file change the site."""
     project = Project(tmp_path_factory.mktemp("edge") / "edge", module_host, name="edge")
     edge = Edge(project, acme)
     edge.declare(NAME).up()
@@ -32,7 +35,7 @@ def standing(module_host: Host, acme: AcmeServer, tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def edge(standing: Edge) -> Iterator[Edge]:
-    """Give the site as declared; a test that failed leaves it to be mended."""
+    """Return the deployed site. After the test restore the site, also if the test failed."""
     yield standing
     standing.acme.start()
     standing.declare(NAME).up()
@@ -150,7 +153,7 @@ def test_names_that_lead_elsewhere_are_told_all_at_once_before_the_authority_is_
         host.write("/etc/resolv.conf", resolver)
         host.run(f"systemctl stop e2e-dns; rm {site}; systemctl reload nginx")
     failed.has(
-        "the authority was not asked, because requests for 4 names do not reach this host",
+        "no certificate was requested: requests for 4 names do not reach this host",
         f"{elsewhere}: 198.51.100.66: nothing answers on port 80",
         f"{nowhere}: DNS has no address for it",
         f"{half}: 2001:db8:100::66: nothing answers on port 80",
@@ -240,7 +243,10 @@ def test_destroy_takes_the_lineage_along(standing: Edge) -> None:
 
 
 def grow_old(edge: Edge, begins: str = "-80days", ends: str = "+10days") -> None:
-    """Put a certificate of the same names in the lineage's place that has ten days left, or none."""
+    """Replace the lineage's certificate by an older one with the same name.
+
+    By default the older certificate ends in ten days.
+    """
     live = f"/etc/letsencrypt/live/{edge.lineage}"
     edge.host.run(
         f"cd {live} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "

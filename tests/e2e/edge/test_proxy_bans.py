@@ -1,4 +1,4 @@
-"""fail2ban's jails for nginx on a real host: who attacks the sites from the internet is banned from them."""
+"""Tests fail2ban's jails for nginx on a real host. They ban an attacker of the sites from the sites."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ fail2ban = Fail2ban("fail2ban", Fail2banArgs(ignore=[{v4!r}, {v6!r}]), host=web1
 ProxyJails("jails", ProxyJailsArgs(error_logs=["/var/log/nginx/a.example.com.error.log"], auth=True,
                                    ignore=[{v4!r}, {v6!r}]), host=web1, opts=after(service, fail2ban))
 """
-# Sends requests one after the other, each over a connection of its own, until one is not answered to.
+# Sends requests one after the other, each over a new connection, until a request gets no answer.
 CLIENT = """
 import base64, socket, sys
 address, name, path, password, count = sys.argv[1:]
@@ -81,7 +81,15 @@ print(sent)
 
 @dataclass(frozen=True)
 class Attack:
-    """What an attacker asks for, how often until the ban, and the jail that counts it."""
+    """An attack on a site, and the jail that counts it.
+
+    Attributes:
+        jail: the name of the jail.
+        failures: how many counted requests cause a ban.
+        name: the host name in the requests.
+        path: the path in the requests.
+        requests: how many requests the attacker has to send for the ban.
+    """
 
     jail: str
     failures: int
@@ -99,7 +107,7 @@ class Attack:
 
 ATTACKS = [
     Attack("nginx-http-auth", 5, SITE, "/private", 5),
-    # One passes every second; the others run into the limit.
+    # nginx lets one request a second pass, and refuses the others.
     Attack("nginx-limit-req", 100, SITE, "/limited", 120),
     Attack("nginx-unknown-host", 30, UNKNOWN, "/.env", 30),
 ]
@@ -108,7 +116,7 @@ EACH = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.jail
 
 @pytest.fixture(scope="module")
 def standing(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Give a host with nginx and its jails."""
+    """Deploy nginx and its jails to a host."""
     project = Project(tmp_path_factory.mktemp("standing") / "bans", module_host, name="proxy-bans")
     project.program(PROGRAM.format(nginx=NGINX, v4=DECLARED.v4, v6=DECLARED.v6))
     project.up()
@@ -137,7 +145,7 @@ def connects(lab: Lab, address: str, port: int, place: str = "internet") -> bool
 
 
 def banned(host: Host, jail: str) -> dict[str, int]:
-    """Return whom a jail bans, and for how many seconds."""
+    """Return the addresses that a jail bans, with the length of each ban in seconds."""
     told = host.run(f"fail2ban-client get {jail} banip --with-time").stdout
     return {line.split()[0]: int(line.split()[4]) for line in told.splitlines() if " + " in line}
 
@@ -195,7 +203,7 @@ def test_a_declared_address_is_never_banned(host: Host, lab: Lab, attack: Attack
     assert send(lab, host, attack, place="neighbour", count=count) == count
     read = f"[{attack.jail}] Ignore {DECLARED.v4}"
     log = "/var/log/fail2ban.log"
-    wait_for("all of them to be read", lambda: host.read(log).count(read) >= attack.failures, PATIENCE)
+    wait_for("fail2ban to read the failures", lambda: host.read(log).count(read) >= attack.failures, PATIENCE)
     assert banned(host, attack.jail) == {}
     assert connects(lab, host.address, 80, "neighbour")
 
@@ -205,15 +213,16 @@ def test_a_visitor_who_does_nothing_wrong_is_not_counted(host: Host, lab: Lab) -
     before = [failed(host, jail) for jail in jails]
     url = f"http://{host.address}/private"
     for _ in range(12):
-        # Without a password, as a browser asks first; with the right one; and a certificate authority.
+        # A request without a password, as a browser sends it first, one with the right password, and one of a
+        # certificate authority.
         lab.fetch("internet", "-H", f"Host: {SITE}", url)
         lab.fetch("internet", "-H", f"Host: {SITE}", "-u", "alice:right", url)
         lab.fetch("internet", "-H", f"Host: {UNKNOWN}", f"http://{host.address}/.well-known/acme-challenge/x")
-    # Something that does count comes after it in each log, and so is read after it.
+    # The next requests count. They come later in each log, so fail2ban reads them after the harmless ones.
     for attack in ATTACKS:
         send(lab, host, attack, count=3)
-    wait_for("the logs to be read", lambda: failed(host, jails[2]) >= before[2] + 3, PATIENCE)
-    wait_for("the logs to be read", lambda: failed(host, jails[0]) >= before[0] + 3, PATIENCE)
+    wait_for("fail2ban to read the logs", lambda: failed(host, jails[2]) >= before[2] + 3, PATIENCE)
+    wait_for("fail2ban to read the logs", lambda: failed(host, jails[0]) >= before[0] + 3, PATIENCE)
     assert failed(host, jails[0]) == before[0] + 3
     assert failed(host, jails[2]) == before[2] + 3
     assert all(banned(host, jail) == {} for jail in jails)
@@ -238,7 +247,7 @@ def test_without_fail2ban_nobody_is_banned(standing: Project, lab: Lab) -> None:
     standing.host.run("systemctl stop fail2ban")
     for attack in ATTACKS:
         send(lab, standing.host, attack, count=attack.requests)
-    assert connects(lab, standing.host.address, 80), "the bans seen before were fail2ban's"
+    assert connects(lab, standing.host.address, 80), "without fail2ban nobody is banned"
     standing.host.run("systemctl start fail2ban")
     wait_for("the ban", lambda: ATTACKER.v4 in in_the_packet_filter(standing.host), PATIENCE)
     standing.host.run("fail2ban-client unban --all")

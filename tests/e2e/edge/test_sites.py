@@ -1,6 +1,7 @@
-"""Sites on a real host: certificates from a real authority, what is served, and what goes wrong.
+"""Tests sites on a real host: their certificates, the served pages, drift and errors.
 
-The settings are those of one small app, with pebble as the authority; visitors come from the internet.
+The settings are those of one small app. The certificate authority is pebble, and the requests come from the
+lab's internet.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ PAGE = "Hello from a container"
 
 
 class Edge(Program):
-    """The program with the authority that its host's certificates come from."""
+    """The deployed program, with the certificate authority of its host."""
 
     acme: AcmeServer
     roots: Path
 
     def ask(self, url: str, *argv: str, roots: Path | None = None) -> tuple[int, str, str]:
-        """Ask from the internet; return status (0: none), headers and body, or curl's words."""
+        """Request a URL, as a visitor on the lab's internet.
+
+        Return status, headers and body, or 0 and curl's error.
+        """
         self.roots.write_text(self.acme.roots())
         where = ["--connect-to", f"::{self.host.address}:", "--cacert", str(roots or self.roots)]
         code, said = machine.fetch("internet", ["--include", *where, *argv, url])
@@ -98,7 +102,9 @@ def test_a_second_site_does_not_touch_the_first(edge: Edge, tmp_path: Path) -> N
     ca = tmp_path / "ca.pem"
     ca.write_text(said["sitesCa-web1"])
     assert PAGE in edge.ask(f"https://{INTERNAL}/", roots=ca)[2]
-    assert "certificate" in edge.ask(f"https://{INTERNAL}/")[2], "no public client trusts it"
+    assert "certificate" in edge.ask(f"https://{INTERNAL}/")[2], (
+        "a client that does not know the stack's authority must refuse the site"
+    )
     edge.preview("--expect-no-changes")
 
 

@@ -1,4 +1,7 @@
-"""A wildcard, proven by a record that certbot's plugin makes in a real zone: bind9, on the host itself."""
+"""The tests issue a wildcard certificate.
+
+certbot's DNS plugin writes a record into a zone of bind9 on the same host.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Host
 
-# The key is of this test's zone, which is gone with its host.
+# The key for updates of the zone. Only this test has the zone.
 SECRET = "bm90IGEgc2VjcmV0IG9mIGFueWJvZHkgaW4gdGhlIHdvcmxkLCBqdXN0IGEgdGVzdA=="
 ZONE = """\
 key "certbot" { algorithm hmac-sha512; secret "%s"; };

@@ -1,4 +1,7 @@
-"""What people open by hand on a finished host: each shows in the next preview, by its owner's name."""
+"""A person opens ports by hand on a finished host.
+
+The next preview shows each port, and which program has it.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ if TYPE_CHECKING:
     from tests.e2e.stack.program import Program
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - what people bind to
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - people bind to it
 
-# Listens as somebody's own program does, outside of any service: FAMILY TYPE ADDRESS PORT.
+# A program that listens on a port, outside of any service. Its arguments are FAMILY TYPE ADDRESS PORT.
 _LISTENER = """\
 #!/usr/bin/python3
 import os, socket, sys, time
@@ -36,7 +39,7 @@ def listen(family: str, kind: str, address: str, port: int) -> str:
 
 @dataclass(frozen=True)
 class Deed:
-    """What somebody does, what the preview says of it, and how it is undone."""
+    """A change by hand: its command, the words that the preview shows, and the command that undoes it."""
 
     does: str
     shown: tuple[str, ...]
@@ -44,7 +47,7 @@ class Deed:
 
 
 def container(name: str, options: str, port: int = 8080) -> str:
-    """A container that serves on a port, started as people do."""
+    """Return the command that starts a web server in a container."""
     return f"docker run -d --name {name} {options} IMAGE /bin/busybox httpd -f -p {port} -h /www"
 
 
@@ -138,13 +141,13 @@ DEEDS = {
 
 
 def quiet(program: Program) -> None:
-    """Assert that a preview finds nothing; what Docker's provider fills in at first is no change."""
+    """Assert that a preview finds no difference and no undeclared port."""
     program.preview("--expect-no-changes").lacks("Exposure: (refresh)")
 
 
 @pytest.fixture(scope="module")
 def finished(deployed: Program) -> Program:
-    """A finished host, with an app, a site and a program that somebody brought."""
+    """A finished host with an app and a site, and a program that can listen on any port."""
     deployed.host.write("/srv/byhand", _LISTENER)
     deployed.host.run("chmod 0755 /srv/byhand")
     quiet(deployed)

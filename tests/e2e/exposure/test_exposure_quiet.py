@@ -1,4 +1,4 @@
-"""No false alarm: a full stack is previewed over and over, through restarts and a reboot."""
+"""A host restarts programs and reboots, and twenty previews report no undeclared port."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Program]:
-    """The demo: both stores, an API, a site with TLS."""
+    """Deploy the demo: both stores, an API and a site with TLS."""
     made = Program(tmp_path_factory.mktemp("quiet") / "program", module_host, stack.TEMPLATE.read_text())
     made.up()
     yield made
@@ -34,7 +34,7 @@ def test_twenty_previews_through_restarts_and_a_reboot_find_nothing(whole: Progr
     def quiet(times: int) -> None:
         nonlocal done
         for _ in range(times):
-            # Docker's provider fills in what it lacked at its first refresh, which is no change.
+            # The first refresh adds values that Docker sets by itself, which are no differences.
             whole.preview("--expect-no-changes").lacks("Exposure: (refresh)")
             done += 1
 

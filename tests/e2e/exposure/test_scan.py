@@ -1,4 +1,4 @@
-"""The gate on a real host: green as deployed, red for what is done by hand, and at the end of `up`."""
+"""The scan of a real host passes after a deployment, and fails for a port that somebody opens by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host
     from tests.e2e.stack.program import Program
 
-# On every address, on IPv6 alone, a second sshd, another port of nginx, and two containers.
+# Starts programs that listen: on every address, on IPv6 only, a second sshd, nginx on another port, and two
+# containers.
 BY_HAND = """\
 systemd-run --quiet --unit=high python3 -m http.server --bind :: --directory /run/lock 31337
 systemd-run --quiet --unit=six python3 -c 'import socket as k, time
@@ -49,7 +50,7 @@ systemctl stop high six second; rm /etc/nginx/conf.d/byhand.conf; nginx -s reloa
 
 @pytest.fixture(scope="module")
 def gated(deployed: Program) -> Program:
-    # The second sshd is undeclared and so asked what it is, which fail2ban counts.
+    # The scan reads the version of the undeclared second sshd, which fail2ban would count as a failed login.
     outside = [network.INTERNET_ADDRESS.v4, network.INTERNET_ADDRESS.v6]
     deployed.set("hosts.web1", addressV6=deployed.host.address6, fail2ban={"ignore": outside})
     deployed.up()
@@ -69,7 +70,7 @@ def scan(program: Program, *arguments: str, reached: bool = True) -> tuple[int, 
 
 
 def undeclared(said: str) -> set[tuple[int, int]]:
-    """Return family and port of each fault that names an open port."""
+    """Return the IP version and the number of each port that the scan reports as undeclared."""
     found = re.findall(
         r"^FAIL: web1 (\S+): port (\d+)/tcp is open and nobody declared it", said, re.MULTILINE
     )
@@ -83,9 +84,9 @@ def test_the_host_as_deployed_is_green_and_says_so_in_json(gated: Program, tmp_p
     host: dict[str, Any] = json.loads((tmp_path / "scan.json").read_text())["hosts"]["web1"]
     assert set(host["addresses"]) == {gated.host.address, gated.host.address6}
     for rows in host["addresses"].values():
-        # nginx refuses handshakes for names that it has no site of, and listens for that.
+        # Port 443 is open, because nginx refuses TLS handshakes for unknown names there.
         assert [row["what"] for row in rows] == ["22/tcp", "80/tcp", "443/tcp"]
-    # As root it asks no more of SSH than whether it answers: each login begun counts as one that failed.
+    # As root the scan checks only whether SSH answers, because sshd counts each begun login as a failure.
     assert re.search(r"^    ok  22/tcp +open +SSH$", said, re.MULTILINE), said
 
 
@@ -174,4 +175,4 @@ def test_at_the_end_of_up_a_declared_port_has_to_answer(gated: Program) -> None:
         if resource["type"] == "command:local:Command"
     ]
     assert command["outputs"]["stdout"] == "open ports and certificates are as declared"
-    assert gated.host.address not in json.dumps(command), "no state holds the address of a host"
+    assert gated.host.address not in json.dumps(command), "the state must not have the address of a host"

@@ -1,4 +1,4 @@
-"""A private container and a Redis on a Docker that somebody else installed: all of theirs stays as it is."""
+"""A private container and a Redis on a Docker that Portcullis did not install, and does not change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ args = PrivateContainerArgs(
 )
 app = PrivateContainer("app", args, engine=engine, uses=[redis.uses("app")])
 """
-# What a person sees of their Docker; a restart of it changes the process, a restart of theirs when it began.
+# The facts of the existing Docker and of the container `theirs`. A restart would change a process or a start
+# time.
 THEIRS = """
 stat -c '%n %U:%G %a %Y' /etc/docker /etc/docker/* && cat /etc/docker/daemon.json
 systemctl show -p MainPID -p ActiveEnterTimestamp -p UnitFileState docker.service
@@ -73,7 +74,7 @@ def test_what_runs_on_a_docker_of_somebody_else_changes_nothing_of_theirs(
 
 
 def counted(outcome: Outcome, how_many: str) -> int:
-    """Return the number that a verb says at its end."""
+    """Return the number that the pattern `how_many` finds in the output of a command."""
     found = re.search(how_many, outcome.output)
     assert found, outcome.output
     return int(found[1])

@@ -1,4 +1,4 @@
-"""What stood on the host before us: never overwritten unasked, and given back."""
+"""No deployment overwrites existing files without `adopt`, and destroy restores the originals."""
 
 from __future__ import annotations
 
@@ -113,7 +113,9 @@ def test_a_file_of_another_stack_is_refused_by_its_name_until_adopted(
     second.program(declared.format("second", "of the second", ", adopt=True")).up()
     assert module_host.read("/etc/shared") == "of the second\n"
     first.destroy()
-    assert module_host.read("/etc/shared") == "of the second\n", "delete acts only while it is the owner"
+    assert module_host.read("/etc/shared") == "of the second\n", (
+        "only the owner of the file may delete the file"
+    )
     second.destroy()
     assert module_host.run("ls /etc/shared", check=False).returncode != 0
 

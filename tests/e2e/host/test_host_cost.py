@@ -1,4 +1,4 @@
-"""What a look at a host costs: one connection and the same few round trips for 10 files and for 500."""
+"""To read a host takes one connection, and as few round trips for 500 files as for 10 files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MEMORY = 30 * 1024 * 1024  # bytes
 # and says goodbye in one piece or in several. A question for each file would be 490 turns and 50 000 bytes.
 WINDOWS = 1000
 LOGIN = 9
-TURNS = 20  # six were seen on a busy machine
+TURNS = 20  # a busy machine had six
 
 
 def test_ten_files_and_five_hundred_cost_one_connection_and_the_same_round_trips(
@@ -64,7 +64,7 @@ def test_ten_files_and_five_hundred_cost_one_connection_and_the_same_round_trips
 
 
 def test_a_changed_address_is_no_difference(make_project: Callable[..., Project], module_host: Host) -> None:
-    """Both words at once: `refresh: always` of the project and PULUMI_RUN_PROGRAM of the environment."""
+    """Every command runs the program first, so the refresh uses the present address of the host."""
     host = module_host
     project = make_project()
     declared = """
@@ -74,7 +74,7 @@ def test_a_changed_address_is_no_difference(make_project: Callable[..., Project]
     with Relay((host.address, host.ssh_port)) as first:
         project.program(declared, address=first.address[0], port=first.address[1]).up()
         project.unchanged()
-    # The old address is gone: whoever still used it would fail.
+    # Nothing listens at the old address any more, so a connection to it would fail.
     with Relay((host.address, host.ssh_port)) as second:
         project.program(declared, address=second.address[0], port=second.address[1])
         project.unchanged()
@@ -86,5 +86,5 @@ def test_a_changed_address_is_no_difference(make_project: Callable[..., Project]
     assert host.read("/etc/motd") == "here\n"
     stored = project.run("stack", "export").output
     for fact in (host.address, host.address6, "127.0.0.1", host.host_key.split()[1], str(host.identity_file)):
-        assert fact not in stored, "a fact of the connection stands in the state"
+        assert fact not in stored, "the state must not have facts of the connection"
     project.program(declared).destroy()

@@ -1,4 +1,4 @@
-"""Drift of every kind: shown by preview with property and line, mended by up, and taken up by the service."""
+"""A preview shows each change by hand with its property and line. `up` repairs it and reloads the service."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CONF = "/etc/nginx/conf.d/e2e.conf"
 
 @pytest.fixture(scope="module")
 def standing(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Give one deployed stack that every test of this file bends and mends."""
+    """Deploy a stack to a host. The tests of this file change and repair the host."""
     project = Project(tmp_path_factory.mktemp("drift") / "drift", module_host, name="drift")
     (project.folder / "pages").mkdir()
     (project.folder / "pages" / "index.html").write_text("declared\n")
@@ -47,7 +47,7 @@ def standing(module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def mended(standing: Project) -> Iterator[Callable[[], None]]:
-    """Return a function that lets up mend the host and checks that all of it is as declared."""
+    """Return a function that repairs the host by an `up`, and checks that everything is as declared."""
     host = standing.host
     done = False
 
@@ -56,8 +56,8 @@ def mended(standing: Project) -> Iterator[Callable[[], None]]:
         standing.up()
         done = True
         standing.unchanged()
-        # nginx answers a reload before its new workers have taken over.
-        wait_for("nginx to serve what is declared", lambda: served(host) == "hello")
+        # The reload of nginx returns before the new workers serve.
+        wait_for("nginx to serve the declared page", lambda: served(host) == "hello")
         assert host.run("curl -sS http://127.0.0.1:8088/").stdout == "declared\n"
         assert host.run(f"stat -c '%F %a %U %G' {CONF} /srv/data").stdout == (
             "regular file 644 root root\ndirectory 750 root www-data\n"
@@ -67,7 +67,7 @@ def mended(standing: Project) -> Iterator[Callable[[], None]]:
         assert host.run("command -v tree && command -v nginx").stdout == "/usr/bin/tree\n/usr/sbin/nginx\n"
 
     yield mend
-    if not done:  # the test failed: the next one starts from a mended host all the same
+    if not done:  # after a failed test, the next test also starts with a repaired host
         standing.up()
 
 
@@ -147,7 +147,7 @@ def test_a_deleted_file_is_shown_with_its_lines_and_the_service_follows(
 ) -> None:
     host = standing.host
     host.run(f"rm {CONF} && systemctl reload nginx")
-    wait_for("nginx to leave the port", lambda: served(host) == "")
+    wait_for("nginx to close the port", lambda: served(host) == "")
     standing.preview().has("File: (update)", "- <absent>", "+ listen 8088;", "~ 2 to update")
     mended()
 
@@ -199,7 +199,7 @@ def test_a_service_that_somebody_stopped_disabled_or_masked_is_shown_and_runs_ag
 def test_a_service_that_fails_is_shown_and_runs_again(standing: Project, mended: Callable[[], None]) -> None:
     standing.host.run("systemctl kill -s KILL --kill-whom=all nginx")
     state = "systemctl is-active nginx"
-    wait_for("it to have failed", lambda: standing.host.run(state, check=False).stdout == "failed\n")
+    wait_for("nginx to fail", lambda: standing.host.run(state, check=False).stdout == "failed\n")
     standing.preview().has('active : "failed" => "active"')
     mended()
 

@@ -1,4 +1,7 @@
-"""Each failure is one clear message that names host, resource and cause, and a later up finishes."""
+"""Each failure is one clear message with host, resource and cause.
+
+After the repair the next `up` succeeds.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ def told_once(outcome: Outcome, *parts: str) -> None:
 
 @pytest.fixture
 def login(module_host: Host) -> Iterator[Callable[[str], str]]:
-    """Return a function that makes a login user with these sudoers lines; all go after the test."""
+    """Return a function that makes a user with these sudoers lines.
+
+    These users are removed after the test.
+    """
     made: list[str] = []
 
     def make(sudoers: str) -> str:
@@ -157,7 +163,7 @@ def test_a_login_without_sudo_is_refused_and_one_with_nopasswd_works(
     assert module_host.read("/etc/motd") == "by deploy\n"
     project.unchanged()
     project.destroy()
-    wait_for("the agent to go", lambda: not agents(module_host))
+    wait_for("the agent to end", lambda: not agents(module_host))
 
 
 def test_content_of_every_size_and_byte_survives_sudo(
@@ -237,7 +243,9 @@ def test_an_unknown_package_is_named(project: Project, module_host: Host) -> Non
     told_once(
         project.up(fails=True), 'web1: Packages "tools"', "the host's package sources have no no-such-package"
     )
-    assert module_host.run("command -v tree", check=False).stdout == "", "half of a set was installed"
+    assert module_host.run("command -v tree", check=False).stdout == "", (
+        "no package of the set may be installed"
+    )
     project.program('Packages("tools", host="web1", names=["tree"])').up()
     project.destroy()
 
@@ -274,7 +282,7 @@ def test_a_second_deployment_at_the_same_time_is_refused_with_the_owners_name(
     second.program(MOTD.format("second"))
     begun = time.monotonic()
     under_way = first.start("up", "--yes", "--skip-preview")
-    wait_for("the first to be at work", lambda: on_host(module_host, "e2e-go"))
+    wait_for("the first deployment to be at work", lambda: on_host(module_host, "e2e-go"))
     refused = second.up(fails=True)
     told_once(refused, 'web1: File "motd" (/etc/motd)', "is deploying to this host", "→ wait until")
     refused.has(f"(stack {first.name}/e2e, since 20", "(pid ")
@@ -296,7 +304,9 @@ def test_a_unit_that_does_not_stay_up_is_told_with_its_journal(project: Project,
         Service("e2e", host="web1", unit="e2e.service", reads=[unit])
     """
     project.program(unit.format("echo the reason >&2; sleep 0.2; exit 3"))
-    told_once(project.up(fails=True), 'web1: Service "e2e" (e2e.service)', "does not stay up", "the reason")
+    told_once(
+        project.up(fails=True), 'web1: Service "e2e" (e2e.service)', "does not keep running", "the reason"
+    )
     project.program(unit.format("exec sleep infinity")).up()
     assert module_host.run("systemctl is-active e2e").stdout == "active\n"
     project.unchanged()

@@ -1,4 +1,4 @@
-"""Generated secrets, as files for a container: made, rotated, and nowhere in clear but in their file."""
+"""A container gets generated secrets as files. They can be rotated, and are readable only in these files."""
 
 from __future__ import annotations
 

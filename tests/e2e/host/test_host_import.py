@@ -1,4 +1,4 @@
-"""What stands on a host comes under Pulumi by `pulumi import`, and nothing on the host changes by it."""
+"""`pulumi import` takes existing things of a host into a stack, and changes nothing on the host."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ THINGS = {
 }
 
 
-# The language host that `make setup` builds writes no code; tests/provider/test_import.py proves what an
-# official one would write.
+# The language host that `make setup` builds writes no code, so the import generates none.
+# tests/provider/test_import.py checks the code that an official language host writes.
 def taken_in(project: Project, name: str, kind: str, thing: str, *, fails: bool = False) -> Outcome:
     return project.run(
         "import", "--yes", "--skip-preview", "--protect=false", "--generate-code=false",

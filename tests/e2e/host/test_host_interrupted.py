@@ -1,4 +1,4 @@
-"""A deployment that is cut off, at any end: the documented steps finish it, and nothing of it runs on."""
+"""The documented steps complete an interrupted deployment. None of its processes keeps running."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HOLD = f"for i in $(seq 1500); do [ -e {GO} ] && break; sleep 0.2; done"
 
 def gone(project: Project, host: Host) -> None:
     """Wait until nothing of the deployment runs on the host or on this machine."""
-    wait_for("the agent to finish and go", lambda: not agents(host))
+    wait_for("the agent to finish and end", lambda: not agents(host))
     deadline = time.monotonic() + 60
     while left := of_folder(host, project.folder):
         assert time.monotonic() < deadline, f"still running: {left}"

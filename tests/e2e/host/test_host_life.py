@@ -1,4 +1,4 @@
-"""The life of host resources on a real engine and a real host: made, changed, renamed, moved, given back."""
+"""Host resources on a real host: the engine creates, updates, renames, moves and deletes them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ motd = File("motd", host="web1", path="/etc/motd", content="managed\\n", mode="0
 service = Service("nginx", host="web1", unit="nginx.service", reads=[site, web])
 """
 
-# All that acts on a host. Left out is apt's and dpkg's memory of what they fetched and did, and the journal.
+# Everything on a host that has an effect. It leaves out the caches and logs of apt and dpkg, and the journal.
 SNAPSHOT = r"""
 cd /
 find etc -xdev \( -type f -o -type l -o -type d \) -printf '%M %u %g %p %l\n' | sort
@@ -42,17 +42,17 @@ ss -Htuln | awk '{print $1, $5}' | sort
 nft list ruleset
 """
 
-# What a destroyed stack leaves, and why.
+# What may stay after a destroy, with the reason.
 EXCEPTIONS = (
-    "run/portcullis",  # an empty lock file: who removes it could take it from under the next deployment
-    "var/www",  # nginx's own installation makes that page, and its purge leaves it
-    "user@0.service",  # systemd's session for the login that the deployment was
-    "user-runtime-dir@0.service",  # as above
+    "run/portcullis",  # an empty lock file: its removal could break the lock of another deployment
+    "var/www",  # the package nginx makes a page, and leaves it when it is purged
+    "user@0.service",  # systemd's unit for the login of the deployment
+    "user-runtime-dir@0.service",  # the same
 )
 
 
 def snapshot(host: Host) -> list[str]:
-    """Return the state of the host, line by line, but for the exceptions."""
+    """Return the state of the host as lines, without the lines that contain one of `EXCEPTIONS`."""
     lines = host.run(SNAPSHOT).stdout.splitlines()
     return [line for line in lines if not any(exception in line for exception in EXCEPTIONS)]
 
@@ -195,5 +195,5 @@ def test_delete_restores_removes_or_keeps_as_declared(
     ).stdout.startswith("sl ii ,")
     assert host.run("command -v tree", check=False).returncode != 0
     project.destroy()
-    assert host.read("/srv/full/data") == "not ours\n", "data was deleted"
+    assert host.read("/srv/full/data") == "not ours\n", "undeclared data must stay"
     assert host.run("ls /var/lib/portcullis", check=False).stdout == ""

@@ -1,4 +1,7 @@
-"""An image by tag, from a registry that wants a login: resolved, pulled, run, and the login left nowhere."""
+"""An image by tag from a registry with a login.
+
+The container of the image runs, and the login is found nowhere on the host.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ PrivateContainer("app", args, engine=engine, login=login)
 
 
 def moving(content: str) -> images.Image:
-    """An image under a tag that moves."""
+    """Return an image with this content. All images of this function have the same tag."""
     return images.Image("moving", ("sleep", "600"), tag="1", files={"etc/version": content.encode()})
 
 
@@ -109,5 +112,5 @@ def test_a_secret_in_any_kind_of_place_is_found_by_the_search_of_the_secrets_dri
 
 
 def version(host: Host) -> str:
-    # Not by `docker exec`, which on a busy machine may answer nothing.
+    # `docker exec` can return nothing on a busy machine, so read the file through /proc.
     return host.run("cat /proc/$(docker inspect -f '{{.State.Pid}}' app)/root/etc/version").stdout

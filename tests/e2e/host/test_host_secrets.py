@@ -1,4 +1,4 @@
-"""A secret is nowhere in clear but in the one file that it is for."""
+"""A secret is readable only in its own file on the host, and nowhere else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REFUSING = PROGRAM.replace("sleep 0.2; test -s /etc/app/password", "cat /etc/app
 
 
 def spellings(secret: str) -> list[str]:
-    """Return the forms in which a secret may hide: clear, JSON, URL, base64 at each of the three offsets."""
+    """Return the spellings of a secret: plain, in JSON, in a URL, and in base64 at all three offsets."""
     found = [secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe="")]
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + secret.encode()).decode()

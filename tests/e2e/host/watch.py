@@ -1,4 +1,7 @@
-"""What runs, on the host and on the deploying machine, seen from the machine, whose /proc shows both."""
+"""Watches the processes of a lab host and of the deploying machine.
+
+/proc of the machine shows the processes of both.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process as /proc has it; ids are the machine's, also of one that runs on a host."""
+    """A process in the machine's /proc.
+
+    `pid` is the process id on the machine, also for a process on a host.
+    """
 
     pid: int
     on_host: bool
@@ -32,11 +38,11 @@ class Process:
 
     @property
     def is_agent(self) -> bool:
-        """Whether it is our agent (and not the sudo or the shell that started it)."""
+        """Whether the process is the agent. The sudo and the shell that start the agent do not count."""
         return self.command.startswith("python3 -I -c ") and agent_bundle().digest in self.command
 
     def environment(self) -> str:
-        """Return its environment, empty when it has ended."""
+        """Return the environment of the process. The text is empty if the process has ended."""
         with contextlib.suppress(*_GONE):
             return (
                 Path(f"/proc/{self.pid}/environ").read_bytes().replace(b"\0", b"\n").decode(errors="replace")
@@ -44,7 +50,7 @@ class Process:
         return ""
 
     def peak_memory(self) -> int:
-        """Return the most memory it has had resident, in bytes; 0 when it has ended."""
+        """Return the peak of the resident memory in bytes. The peak is 0 if the process has ended."""
         with contextlib.suppress(*_GONE):
             for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
@@ -66,7 +72,7 @@ def processes(host: Host) -> Iterator[Process]:
 
 
 def on_host(host: Host, word: str) -> list[Process]:
-    """Return the processes of the host with a word in their command line."""
+    """Return the processes of the host whose command line has a word."""
     return [process for process in processes(host) if process.on_host and word in process.command]
 
 
@@ -76,9 +82,10 @@ def agents(host: Host) -> list[Process]:
 
 
 def of_folder(host: Host, folder: Path) -> list[Process]:
-    """Return the machine's processes that were started for a project folder, by their environment.
+    """Return the processes of the machine whose environment names a project folder.
 
-    But for Pulumi's language host: it holds nothing, and looks every five minutes whether its engine lives.
+    Pulumi's language host is left out: it keeps no lock, and ends by itself within five minutes after its
+    engine.
     """
     return [
         process
@@ -100,7 +107,7 @@ def wait_for(what: str, met: Callable[[], object], timeout: float = 120) -> None
 
 @dataclass(slots=True)
 class Sampler:
-    """Looks at every process again and again, in a thread, while the block runs."""
+    """A thread that looks at every process again and again while the `with` block runs."""
 
     host: Host
     commands: set[str] = field(default_factory=set)
@@ -131,7 +138,7 @@ class Sampler:
                     if process.is_agent:
                         self.peak = max(self.peak, process.peak_memory())
             self.rounds += 1
-            time.sleep(0.02)  # enough to see each command; more would slow down what it watches
+            time.sleep(0.02)  # often enough to see each command, but not so often that it slows them down
 
 
 def _namespace(pid: int) -> str:

@@ -1,4 +1,4 @@
-"""A finished host for each file of tests, with an app, a site and a store."""
+"""The fixture for a host of the inventory tests, with an app, a site and a store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def finished(deployed: Program) -> Program:
-    """A host that differs in nothing."""
+    """Deploy an app, a site and a store to a host, and check that a preview finds no difference."""
     deployed.set("stores", redis={"image": deployed.image("redis:7")})
     deployed.up()
     report.walk(deployed)

@@ -1,4 +1,4 @@
-"""The report of a stack as `portcullis preview` gives it to people and to programs."""
+"""Runs `portcullis preview`, and compares its report with changes that the test made by hand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SAME, _DIFFERENT = 0, 2  # exit codes
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the report: one difference."""
+    """One difference in the report of a preview."""
 
     subject: str
     what: str
@@ -40,13 +40,13 @@ class Line:
 
     @property
     def command(self) -> str:
-        """What a person may paste to take it back, "" where the line has none."""
+        """The command in the line that undoes the change. The text is empty if the line has no command."""
         found = _YOURSELF.fullmatch(self.remedy)
         return found[1] if found else ""
 
 
 def lines(program: Program) -> list[Line]:
-    """Return all lines of a preview, none grouped."""
+    """Run a preview as JSON. Return all differences, without grouping."""
     said = read(program, "--json")
     found: Mapping[str, Any] = json.loads(said.stdout)
     assert not found["errors"], found["errors"]
@@ -56,7 +56,7 @@ def lines(program: Program) -> list[Line]:
 
 
 def text(program: Program, *arguments: str) -> list[str]:
-    """Return what people read, without a terminal, line by line."""
+    """Run a preview without a terminal. Return the lines of the preview as people read them."""
     said = read(program, *arguments)
     assert said.returncode in (_SAME, _DIFFERENT), said.stdout + said.stderr
     assert "Traceback" not in said.stdout + said.stderr, said.stderr
@@ -64,7 +64,7 @@ def text(program: Program, *arguments: str) -> list[str]:
 
 
 def quiet(program: Program, after: str = "") -> None:
-    """Assert that a preview tells of nothing."""
+    """Assert that a preview finds no difference."""
     told = [line.text for line in lines(program)]
     assert not told, f"{after}: {told}" if after else told
 
@@ -86,7 +86,7 @@ def read(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @dataclass
 class Verdict:
-    """How the lines of a report fit the changes that were made."""
+    """The result of a comparison between a report and the changes that the test made."""
 
     faults: list[str] = field(default_factory=list)
     shown: dict[str, Line] = field(default_factory=dict)
@@ -96,25 +96,25 @@ class Verdict:
 
 
 def judge(changes: Mapping[str, Change], told: list[Line]) -> Verdict:
-    """Hold lines against changes: each change is told once, and no line tells of anything else."""
+    """Compare a report with changes: it has to show each change once, and nothing else."""
     verdict = Verdict()
     claimed: dict[int, str] = {}
     for name, change in changes.items():
         for words in (change.shown, *change.also):
             at = [number for number, line in enumerate(told) if tells(line.subject, line.text, words)]
             if len(at) != 1:
-                times = f"{len(at)} times" if at else "not told"
+                times = f"{len(at)} times" if at else "not shown"
                 verdict.faults.append(f"{name}: {' '.join(words)}: {times}" + _listed(told, at))
             elif words is change.shown:
                 verdict.shown[name] = told[at[0]]
                 verdict.faults += _wrong_remedy(name, change, told[at[0]])
             for number in at:
                 if (other := claimed.setdefault(number, name)) != name:
-                    verdict.faults.append(f"{name}: its line is that of {other}: {told[number].text}")
+                    verdict.faults.append(f"{name}: {other} has the same line: {told[number].text}")
     follows = [words for change in changes.values() for words in change.may]
     for number, line in enumerate(told):
         if number not in claimed and not any(holds(line.text, words) for words in follows):
-            verdict.faults.append(f"of none of the changes: {line.text}")
+            verdict.faults.append(f"a line without a change: {line.text}")
     return verdict
 
 
@@ -123,7 +123,7 @@ def _wrong_remedy(name: str, change: Change, line: Line) -> list[str]:
     if line.remedy.startswith("stays") != change.stays:
         found.append(f"{name}: wrong remedy: {line.text}")
     if change.paste and not line.command:
-        found.append(f"{name}: nothing to paste: {line.text}")
+        found.append(f"{name}: no command to paste: {line.text}")
     return found
 
 

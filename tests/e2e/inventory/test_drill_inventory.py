@@ -1,4 +1,7 @@
-"""Root changes a finished host by hand, in every way that we know: the report has one line for each."""
+"""Runs the inventory drill.
+
+Root changes a host in every known way, and the report has a line for each change.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ PASTED = {name: change for name, change in TOGETHER.items() if change.paste and 
 
 @contextlib.contextmanager
 def made(program: Program, changes: Mapping[str, Change]) -> Iterator[None]:
-    """Change the host, and take it back in the end; what cannot be taken back fails the test."""
+    """Make the changes on the host.
+
+    At the end of the block undo the changes: a failed undo fails the test.
+    """
     done: list[Change] = []
     try:
         for name, change in changes.items():
@@ -57,7 +63,7 @@ def _make(program: Program, name: str, change: Change) -> None:
         if heard:
             heard.terminate()
             heard.wait(10)
-    assert done.returncode == 0, f"{name} cannot be done: {done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"{name}: the command failed: {done.stdout}{done.stderr}"
 
 
 def _hardware_address(program: Program) -> str:

@@ -1,4 +1,4 @@
-"""What people change by hand on a finished host: files, programs and packages, each told by its name."""
+"""A preview shows files, programs and packages that people change by hand on a finished host, by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 WALK = "systemctl start portcullis-inventory.service"
 
-# What is done, what of the preview's text names it, and how it is undone.
+# For each change: its command, the words in the preview, and the command that undoes it.
 DEEDS = {
     "cron": ("echo '* * * * * root true' > /etc/cron.d/evil", "/etc/cron.d/evil", "rm /etc/cron.d/evil"),
     "crontab": (
@@ -117,12 +117,12 @@ DEEDS = {
 
 @pytest.fixture(scope="module")
 def finished(deployed: Program) -> Program:
-    """A finished host with an app and a site."""
+    """Return a finished host with an app and a site."""
     return deployed
 
 
 def quiet(program: Program) -> None:
-    """Assert that a preview finds nothing."""
+    """Assert that a preview finds no difference."""
     program.preview("--expect-no-changes").lacks("Inventory: (refresh)")
 
 

@@ -1,4 +1,4 @@
-"""What somebody changes by hand about accounts, units, the kernel's network and Docker shows by its name."""
+"""A preview shows changes by hand of accounts, units, the kernel's network and Docker, by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PREVIEWS = 8
 
 @dataclass(frozen=True)
 class Deed:
-    """What somebody does, what the preview says of it, and how it is undone."""
+    """A change by hand: its command, the words in the preview, and the command that undoes it."""
 
     does: str
     shown: tuple[str, ...]
@@ -42,7 +42,7 @@ DEEDS = {
     ),
     "key-of-root": Deed(
         f"echo '{KEY} evil@root' >> /root/.ssh/authorized_keys",
-        ("web1-users-root", "evil@root"),  # root's keys are declared too: none
+        ("web1-users-root", "evil@root"),  # the stack declares that root has no key
         "sed -i /evil@root/d /root/.ssh/authorized_keys",
     ),
     "key-without-a-shell": Deed(
@@ -147,13 +147,13 @@ DEEDS = {
 
 
 def quiet(program: Program) -> None:
-    """Assert that a preview finds nothing."""
+    """Assert that a preview finds no difference."""
     program.preview("--expect-no-changes").lacks("Inventory: (refresh)")
 
 
 @pytest.fixture(scope="module")
 def finished(deployed: Program) -> Program:
-    """A finished host with an app and a site."""
+    """Return a finished host with an app and a site, after a preview without a difference."""
     quiet(deployed)
     return deployed
 

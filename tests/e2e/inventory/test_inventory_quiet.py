@@ -1,4 +1,4 @@
-"""No false alarm: a host lives on for a while, as hosts do, and no preview tells of anything."""
+"""Reboots, updates, backups and bans happen on a host, and no preview shows a difference."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 OS = {"trixie": "debian-13", "bookworm": "debian-12"}
 ATTACKER = "203.0.113.66"
-# What a VPS has, and the lab's bare host has not.
+# A package that a VPS has, but not the bare host of the lab.
 USUAL = "logrotate"
-# The pockets with newer packages are there from the start; what is in them waits until it is asked for.
+# The host has the package sources with updates from the start. The pin holds the updates back until the test
+# installs them.
 _PIN = """\
 Package: *
 Pin: release n={codename}-security
@@ -55,7 +56,7 @@ def offer_newer_packages(host: Host, codename: str) -> None:
 
 @dataclass
 class Life:
-    """A host that lives on; `previews` counts the looks that found nothing."""
+    """The ordinary events of a host. `previews` counts the previews without a difference."""
 
     program: Program
     previews: int = 0
@@ -137,7 +138,7 @@ class Life:
 
 
 def one_week(life: Life) -> None:
-    """The short one: what happens on most days."""
+    """The short run: a reboot, rotated logs, a ban, an upgrade and a backup."""
     life.reboots()
     life("a reboot")
     life.rotates_logs()
@@ -147,7 +148,7 @@ def one_week(life: Life) -> None:
     if offered:
         assert life.upgrades(min(offered)) >= 1
     else:
-        life.reinstalls()  # right after a point release nothing is newer
+        life.reinstalls()  # directly after a point release of Debian there are no newer packages
     life("an upgrade")
     life.backs_up()
     life("a backup")
@@ -155,7 +156,7 @@ def one_week(life: Life) -> None:
 
 
 def half_a_year(life: Life) -> None:
-    """All of it."""
+    """The long run: every event, some of them twice."""
     wait_until_well(life.program)
     life("the first up", 2)
     for name in sorted(life.program.docker("ps", "--format", "{{.Names}}").split()):

@@ -1,6 +1,9 @@
-"""The secrets drill: a canary in every secret input, and everything that can happen; then a search.
+"""Runs the secrets drill.
 
-`make drill-secrets` runs it. Its tests are one story, in their order.
+Each secret input has a canary, which is a text that a search can find. Many things fail, and a search shows
+whether a canary leaked.
+
+`make drill-secrets` runs this file. The tests build on each other, so the order of the tests matters.
 """
 
 from __future__ import annotations
@@ -76,7 +79,7 @@ def test_rotation_and_releases(audited: Audited) -> None:
 
 
 def change(audited: Audited) -> None:
-    """Give a secret that the next `up` has to bring to the host."""
+    """Change a secret, so that the next `up` has to write it to the host."""
     audited.encrypt("secrets.app", audited.renew("secrets.app").text)
 
 
@@ -145,7 +148,7 @@ def test_a_policy_refuses_and_settings_and_program_are_wrong(audited: Audited) -
         audited.fails("preview", "--policy-pack", "policy/portcullis-policy")
         audited.site("plain.example.com", tls=None, nonsense=1)
         audited.fails("preview")
-        # Whoever writes the secret where its name belongs.
+        # A person can write the secret itself where the settings expect its name.
         audited.encrypt('sites["plain.example.com"].basicAuth.vera', audited.given["secrets.visitor"].text)
         audited.fails("preview")
         audited.no_site("plain.example.com")

@@ -1,4 +1,7 @@
-"""The whole program on a host with a canary in every secret input; all that is said and done is recorded."""
+"""A deployed shop with a canary in every secret input.
+
+Outputs, processes and packets are recorded and searched for canaries.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +44,11 @@ _MADE = {"value", "previous", "privateKeyPem", "privateKeyOpenssh", "privateKeyP
 
 
 class Audited(Program):
-    """The shop, with everything that takes a secret."""
+    """The shop, with every setting that can have a secret."""
 
     def __init__(self, folder: Path, host: Host) -> None:
         self.given = {name: canaries.made(name) for name in GIVEN}
-        # These have a form of their own; the registry's password is the lab's.
+        # These secrets need a special form. The lab has set the registry's password.
         self.given["registry"] = Canary("registry", registry.PASSWORD)
         self.given["secrets.dns"] = canaries.made("secrets.dns", awkward=False)
         self.given["restic.repository"] = canaries.made("restic.repository", awkward=False)
@@ -72,7 +75,7 @@ class Audited(Program):
         self.recorded: list[Recorders] = []
 
     def declare(self) -> None:
-        """Write the settings."""
+        """Write settings that use every canary."""
         given = {name: canary.text for name, canary in self.given.items()}
         self.set("hosts.web1", preview={}, fail2ban={"ignore": ["198.18.0.0/15", "198.51.100.0/24"]})
         for secret in ("app", "visitor", "key"):
@@ -96,21 +99,21 @@ class Audited(Program):
 
     @property
     def root(self) -> Path:
-        """The host's root folder, from the machine."""
+        """The root folder of the host, as a path on this machine."""
         return Path(f"/proc/{hosts.first_process(self.host.engine, self.host.record)}/root")
 
     @property
     def restic(self) -> dict[str, Any]:
-        """The settings of restic as they are written, encrypted."""
+        """The settings of restic from the settings file, with encrypted values."""
         written: dict[str, Any] = self.config()["config"]["portcullis:backups"]["restic"]
         return written
 
     def private(self, tag: str) -> str:
-        """Return the image of `hello` in the registry with a login."""
+        """Return the image `hello` of the registry that needs a login."""
         return f"{registry.PRIVATE}/hello@{registry.digest('hello', tag)}"
 
     def processes(self, part: str) -> list[Process]:
-        """Return the processes of a deployment that are its agent, plugin, program, ssh or engine."""
+        """Return the processes of one part of a deployment: agent, plugin, program, ssh or engine."""
         if part == "agent":
             return agents(self.host)
         words = {
@@ -122,17 +125,17 @@ class Audited(Program):
         return [one for one in of_folder(self.host, self.folder) if words[part] in one.command]
 
     def no_site(self, name: str) -> None:
-        """Take a site out."""
+        """Remove a site from the settings."""
         config = self.config()
         del config["config"]["portcullis:sites"][name]
         self.write(config)
 
     def login(self, password: str) -> None:
-        """Set the registry's password."""
+        """Set the password of the registry in the settings."""
         self.encrypt(f'registries["{registry.PRIVATE}"].password', password)
 
     def renew(self, name: str) -> Canary:
-        """Return another canary for an input, which is looked for from now on."""
+        """Return a new canary for an input. From now on the search looks for the old and the new canary."""
         self._count += 1
         canary = canaries.made(
             f"{name} {self._count}", awkward=self.given[name].text.endswith(canaries.AWKWARD)
@@ -142,7 +145,10 @@ class Audited(Program):
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Record processes, packets and a local listener."""
+        """During the block, record processes, packets and the input of a local listener.
+
+        Then search the records.
+        """
         recorders = Recorders(self.host, self.folder.parent / f"recorded-{len(self.recorded)}", PORTS)
         self.recorded.append(recorders)
         with recorders:
@@ -215,7 +221,7 @@ class Audited(Program):
             self.search.canaries.append(Canary("login", login))
 
     def look(self, moment: str) -> None:
-        """Look through every place of both sides, as they are now."""
+        """Search the host and this machine in their present state."""
         self.learn()
         self.search.text("output", f"stack export {moment}", self.run("stack", "export").output)
         self.search.text("output", f"stack output {moment}", self.run("stack", "output", "--json").output)

@@ -1,6 +1,8 @@
-"""Texts that stand for secrets, and the forms in which one may turn up elsewhere.
+"""Makes canaries, which are random texts in the place of secrets.
 
-A canary is looked for by pieces: a place that holds half of one, cut or wrapped, has it too.
+A place may have another spelling of a canary, such as base64.
+
+A search looks for pieces of a canary, so that it also finds a canary that is cut or wrapped.
 """
 
 from __future__ import annotations
@@ -21,28 +23,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LETTERS = string.ascii_letters + string.digits
-_LEAST = 12  # bytes of a piece: 71 bits of a canary
+_LEAST = 12  # least bytes of a piece, which have 71 random bits
 AWKWARD = '/&<"é'
-"""What makes URL, JSON and shell spell a text otherwise."""
+"""Characters that URLs, JSON and shells escape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A secret by the name of where it was given, such as `secrets.stripeKey`."""
+    """A text in the place of a secret.
+
+    The name of a canary is that of its input, such as `secrets.stripeKey`.
+    """
 
     name: str
     text: str
 
     @property
     def pieces(self) -> list[bytes]:
-        """What it is looked for by: the halves of a word, and of a private key its number."""
+        """The pieces to search for: both halves of the text, or of the secret number in a private key."""
         if "PRIVATE KEY-----" in self.text:
             return _halves(_private_number(self.text.encode()))
         longest = max(self.text.split(), key=len).encode()
         return _halves(longest.removesuffix(AWKWARD.encode()))
 
     def forms(self) -> Iterator[tuple[bytes, str]]:
-        """Yield every spelling of every piece, with what the spelling is called; digests of the whole."""
+        """Yield every spelling of every piece with its name, and the digests of the whole text."""
         for piece in self.pieces:
             yield from spellings(piece)
         whole = self.text.encode()
@@ -55,13 +60,13 @@ class Canary:
 
 
 def made(name: str, *, awkward: bool = True) -> Canary:
-    """Return a new one; without `awkward` it is letters and digits alone."""
+    """Return a new random canary. Without `awkward` the canary has only letters and digits."""
     word = "".join(secrets.choice(_LETTERS) for _ in range(32))
     return Canary(name, word + (AWKWARD if awkward else ""))
 
 
 def spellings(piece: bytes, *, fragments: bool = True) -> Iterator[tuple[bytes, str]]:
-    """Yield the ways to write some bytes; those of base64 and hex only for `fragments`."""
+    """Yield the spellings of some bytes with their names. Without `fragments` base64 and hex are left out."""
     yield piece, "clear"
     text = piece.decode(errors="replace")
     if text.encode() == piece:
@@ -74,7 +79,8 @@ def spellings(piece: bytes, *, fragments: bool = True) -> Iterator[tuple[bytes, 
         yield piece.hex().encode(), "hex"
         yield piece.hex().upper().encode(), "hex"
         for offset in range(3):
-            # Without the ends, which what stands beside it has a part in; so without padding, too.
+            # Without the first and the last characters, which depend on the bytes beside the piece, and
+            # without padding.
             first = (0, 2, 3)[offset]
             last = (offset + len(piece)) * 8 // 6
             for encode in (base64.b64encode, base64.urlsafe_b64encode):
@@ -96,4 +102,4 @@ def _private_number(pem: bytes) -> bytes:
     if isinstance(key, rsa.RSAPrivateKey):
         number = key.private_numbers().p
         return number.to_bytes(number.bit_length() // 8, "big")[:64]
-    raise TypeError(f"no such key: {type(key).__name__}")
+    raise TypeError(f"unknown type of private key: {type(key).__name__}")

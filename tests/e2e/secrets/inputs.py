@@ -1,4 +1,4 @@
-"""Every place where a secret comes in, and the canary that the drill gives there."""
+"""Every input that can have a secret, and the canary that the drill sets there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Somebody without rights on a host, who listens on every port that can be had, and notes what is said there.
+"""Listens on every given port that is free, as a user without rights, and records what it receives.
 
-It runs in the host's network namespace as nobody, until its input ends. Arguments: a file that is there, and
-the ports.
+The program runs in the host's network namespace as the user nobody, until its input ends. Its arguments are
+an existing file for the records, and the ports.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import socket
 import sys
 from pathlib import Path
 
-_ADDRESSES = ("127.0.0.1", "172.17.0.1", "0.0.0.0", "::")  # noqa: S104 - that is what it is for
+_ADDRESSES = ("127.0.0.1", "172.17.0.1", "0.0.0.0", "::")  # noqa: S104 - it listens everywhere on purpose
 
 
 def main(file: str, *ports: str) -> None:
-    """Listen."""
+    """Listen until the input ends."""
     held: dict[tuple[str, int], socket.socket] = {}
     heard: list[socket.socket] = []
     tries = caught = 0

@@ -1,4 +1,4 @@
-"""Where a secret could be left: a host's files, journal and Docker's answers, and files of the deployer."""
+"""Searches the places that could have a secret: a host's files, journal and Docker, and this machine."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 _OF_THE_KERNEL = ("proc", "sys", "dev/pts", "dev/mqueue")
 ALL_BUT_ETC = (*_OF_THE_KERNEL, "usr", "home", "root", "srv", "opt", "boot", "var/lib/docker")
-# What a container sees of itself beside its image: its memory, and whatever it wrote. Its mounts are searched
-# where they come from.
+# The folders of a container that it can write. The search of the host covers the mounts of the container.
 _OF_A_CONTAINER = ("tmp", "dev/shm", "run", "var")
 _DOCKER = {
     "containers": "docker inspect $(docker ps -aq)",
@@ -59,12 +58,12 @@ def of_docker(search: Search, host: Host) -> None:
 
 
 def of_deployer(search: Search, since: Path, *folders: Path) -> None:
-    """Look through these folders, and what was written elsewhere on the deploying machine since then."""
+    """Search these folders, and the other files on the deploying machine that were written after `since`."""
     for folder in folders:
         search.tree("deployer file", folder)
     runtime = os.environ.get("XDG_RUNTIME_DIR", "/run/user/0")
     for place, skip in (
-        (Path("/tmp"), ("pytest-of-root", "bash_jobs.0")),  # noqa: S108 - that is where things are left
+        (Path("/tmp"), ("pytest-of-root", "bash_jobs.0")),  # noqa: S108 - programs leave files there
         (Path("/var/tmp"), ()),  # noqa: S108
         (Path("/dev/shm"), ()),  # noqa: S108
         (Path("/var/log"), ()),

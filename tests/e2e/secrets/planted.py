@@ -1,6 +1,7 @@
-"""Plants a canary in each kind of place of a host with Docker, as somebody careless would leave it there.
+"""Leaves a canary (a text in the place of a secret) in each kind of place, on a host and on this machine.
 
-The search that is to find nothing has to find these: what the drill says of a place counts only with that.
+The search of the drill has to find all these canaries. If the search finds them all, it covers each kind of
+place.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _TELL = (
 _CORE = "cd /var/tmp; ulimit -c unlimited; SECRET=$(cat) sh -c 'kill -ABRT $$'; true"
 _CORES = "/var/tmp/core"  # noqa: S108
 FILES = {
-    "a temporary file": "/tmp/left",  # noqa: S108 - that is what is planted
+    "a temporary file": "/tmp/left",  # noqa: S108 - the canary goes there
     "a shell's history": "/root/.bash_history",
     "a log": "/var/log/left.log",
     "a file of a memory file system": "/dev/shm/left",  # noqa: S108
@@ -42,15 +43,16 @@ FILES = {
 
 
 def plant_and_look(host: Host, image: str, folder: Path) -> tuple[Search, dict[str, tuple[str, str]]]:
-    """Plant a canary in every kind of place, and search.
+    """Leave a canary in every kind of place, and search for all canaries.
 
     Args:
         host: a host with Docker.
-        image: one that is there, with a busybox.
-        folder: where things are recorded.
+        image: an image on the host, with busybox.
+        folder: a folder for the records.
 
     Returns:
-        The search; and for each kind the place and the beginning of where the canary has to be found.
+        The search, and two values of the expected find for each kind of place: `place`, and the beginning of
+        `where`.
     """
     since = folder / "since"
     since.touch()
@@ -64,7 +66,7 @@ def plant_and_look(host: Host, image: str, folder: Path) -> tuple[Search, dict[s
         do(canary.text)
 
     def run(*argv: str) -> Callable[[str], object]:
-        """As the input of a program, so that it is in no command line."""
+        """Return a function that gives the canary to a program as input, so no command line has it."""
         return lambda text: host.run(list(argv), text=text)
 
     with Recorders(host, folder / "recorded", (_PORT,)) as recorded, tempfile.TemporaryDirectory() as left:

@@ -1,7 +1,8 @@
-"""Notes what goes over every interface of a host, in clear or not, until its input ends.
+"""Records the content of all packets on every interface of a host, until its input ends.
 
-It runs in the host's network namespace. The argument is a folder: what is said goes to a file that is named
-`INTERFACE PORT`, by the smaller port of the two, in the order of the packets.
+The program runs in the host's network namespace. The argument of the program is a folder. The contents go
+into a file `INTERFACE PORT` in this folder, in the order of the packets. PORT is the smaller one of a
+packet's two ports.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from pathlib import Path
 
 _EVERYTHING = 3  # ETH_P_ALL, linux/if_ether.h
 _STATISTICS = 6  # PACKET_STATISTICS, linux/if_packet.h
-_V4, _V6 = 0x0800, 0x86DD  # ETH_P_IP and ETH_P_IPV6, there too
+_V4, _V6 = 0x0800, 0x86DD  # ETH_P_IP and ETH_P_IPV6, linux/if_ether.h
 _PACKET = 263  # SOL_PACKET, linux/socket.h
 _OUTGOING = 4  # PACKET_OUTGOING
 _BUFFER = 33  # SO_RCVBUFFORCE, asm-generic/socket.h
 
 
 def main(folder: str) -> None:
-    """Listen."""
+    """Record packets until the input ends."""
     taps = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_EVERYTHING))
     taps.setsockopt(socket.SOL_SOCKET, _BUFFER, 256 << 20)
     packets = 0
@@ -36,7 +37,7 @@ def main(folder: str) -> None:
                 continue
             data, (interface, protocol, kind, *_) = taps.recvfrom(1 << 17)
             if interface == "lo" and kind == _OUTGOING:
-                continue  # lo shows each packet twice
+                continue  # an outgoing packet on lo comes again as an incoming one
             packets += 1
             port, said = _parts(protocol, data)
             name = f"{interface} {port}"
@@ -49,7 +50,10 @@ def main(folder: str) -> None:
 
 
 def _parts(protocol: int, data: bytes) -> tuple[str, bytes]:
-    """Return the port and the content of a packet; all of it, where it is of no known kind."""
+    """Return the port and the content of a packet.
+
+    If a packet is not an IP packet, its content is the whole packet.
+    """
     if protocol not in (_V4, _V6):
         return "other", data
     if protocol == _V4:

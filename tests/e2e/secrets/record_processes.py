@@ -1,8 +1,8 @@
-"""Notes every command line and environment of the machine, again and again, until its input ends.
+"""Records every command line and environment on the machine, again and again, until its input ends.
 
-A program of its own: what it watches must not wait for it, nor it for the test. The argument is a folder.
-What is new goes to a file there that is named `SIDE WHAT PROGRAM`: SIDE is "host" or "deployer", by the
-namespace.
+The recorder is a separate program, so that the test does not slow the recorder down. The argument of the
+program is a folder. New texts go into a file `SIDE WHAT PROGRAM` in this folder. SIDE is "host" for processes
+of a lab host, and "deployer" for all others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def main(folder: str) -> None:
-    """Watch."""
+    """Record processes until the input ends."""
     ours = Path("/proc/self/ns/pid").readlink()
     known: set[int] = set()
     sides: dict[str, str] = {}

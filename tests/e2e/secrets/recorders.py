@@ -1,4 +1,4 @@
-"""What is recorded of a host and of the deploying machine while something happens there, to be searched."""
+"""Runs the programs that record a host and the deploying machine, and searches their records for canaries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HERE = Path(__file__).parent
 
 
 class Recorders:
-    """Processes of both sides, packets of the host, and what a local user hears, while the block runs."""
+    """Records processes, the packets of the host, and the input of a local listener, during a block."""
 
     def __init__(self, host: Host, folder: Path, ports: tuple[int, ...] = ()) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class Recorders:
         if self._ports:
             self.heard.touch()
             self.heard.chmod(0o666)
-            # The folders above are root's: the file is opened for whoever has no rights.
+            # The user nobody cannot enter the folder of root, so the program gets the open file.
             nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
             with self.heard.open("r+b") as out:
                 argv = [f"/dev/fd/{out.fileno()}", *map(str, self._ports)]
@@ -52,7 +52,7 @@ class Recorders:
             assert process.returncode == 0, said.decode()
 
     def _start(self, enter: list[str], program: str, *arguments: str, keep: int | None = None) -> None:
-        # Its text, not its path: nobody may not read the checkout.
+        # The program is passed as text, because the user nobody cannot read the checkout.
         text = (_HERE / f"{program}.py").read_text()
         argv = [*enter, "/usr/bin/python3", "-IS", "-c", text, *arguments]
         self._running.append(
@@ -63,19 +63,19 @@ class Recorders:
         )  # fmt: skip
 
     def search(self, search: Search) -> None:
-        """Look through all that was recorded."""
+        """Search all records."""
         for file in sorted((self.folder / "processes").glob("* *")):
             side, what, program = file.name.split(" ", 2)
             place = {"cmdline": "command line", "environ": "environment"}[what]
             search.text(place, f"{side} {program}", file.read_bytes())
         for file in sorted((self.folder / "packets").glob("* *")):
             search.text("packet", file.name, file.read_bytes())
-            file.unlink()  # hundreds of megabytes of images
+            file.unlink()  # the packets of images have hundreds of megabytes
         if self._ports:
             search.text("heard", "by nobody", self.heard.read_bytes())
 
     def numbers(self) -> str:
-        """Return how much was recorded."""
+        """Return the numbers of recorded processes and packets as a line."""
         rounds, texts = (self.folder / "processes/rounds").read_text().split()
         packets, dropped = (self.folder / "packets/packets").read_text().split()
         said = f"{rounds} looks at all processes, {texts} texts; {packets} packets, {dropped} missed"

@@ -1,6 +1,7 @@
-"""Looks for canaries in texts, in files and in the file system of a host; what is allowed is a list.
+"""Searches texts, files and the file system of a host for canaries. allowed.toml lists the allowed places.
 
-Files are searched by grep, with the patterns in a file for root alone: no canary stands in a command line.
+grep does the search. grep reads the patterns from a file that only root can read, so that no command line has
+a canary.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ ALLOWED = Path(__file__).parent / "allowed.toml"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Find:
-    """A canary where it was found: the kind of place, the place, and how it is spelt there.
+    """A place where the search found a canary.
 
     Attributes:
-        place: "host file", "environment", "packet" and their like.
-        where: which one, such as a path.
-        canary: its name.
-        form: its spelling.
-        owner: owner and mode of a file, as "root 600".
+        place: the kind of place, such as "host file", "environment" or "packet".
+        where: the exact place, such as a path.
+        canary: the name of the canary.
+        form: the name of the spelling.
+        owner: the number of the file's owner and its mode, such as "0 600". The mode leaves out permissions
+            that have no effect because of the folders above the file.
     """
 
     place: str
@@ -45,7 +47,7 @@ class Find:
 
 @dataclass(slots=True)
 class Allowance:
-    """What may hold a secret, and why."""
+    """A place that may have a secret, with the reason."""
 
     place: str
     where: str
@@ -55,7 +57,7 @@ class Allowance:
     used: bool = False
 
     def covers(self, find: Find) -> bool:
-        """Return whether a find is what it lets pass."""
+        """Return whether this allowance permits a find."""
         return (
             self.place == find.place
             and re.fullmatch(self.where, find.where) is not None
@@ -65,7 +67,7 @@ class Allowance:
 
 
 def allowances(path: Path = ALLOWED) -> list[Allowance]:
-    """Return the list."""
+    """Return all allowances of the list."""
     read = tomllib.loads(path.read_text())["allowed"]
     return [
         Allowance(one["place"], one["where"], one["canaries"], one.get("owner", ".*"), one["why"])
@@ -75,7 +77,7 @@ def allowances(path: Path = ALLOWED) -> list[Allowance]:
 
 @dataclass
 class Search:
-    """A search for some canaries, which counts where it looked."""
+    """A search for canaries, which counts the searched places."""
 
     canaries: list[Canary]
     looked: Counter[str] = field(default_factory=Counter)
@@ -83,7 +85,7 @@ class Search:
     _known: tuple[int, dict[bytes, tuple[str, str]]] = field(default=(0, {}))
 
     def text(self, place: str, where: str, text: str | bytes, owner: str = "") -> None:
-        """Look through a text."""
+        """Search a text."""
         self.looked[place] += 1
         data = text.encode(errors="replace") if isinstance(text, str) else text
         for spelt in self._grep(["-aohF"], data):
@@ -139,7 +141,7 @@ class Search:
         return self._known[1]
 
     def not_allowed(self, allowed: list[Allowance]) -> list[Find]:
-        """Return the finds that no allowance covers; the allowances remember that they were needed."""
+        """Return the finds that no allowance covers. Mark the allowances that cover a find as used."""
         left = []
         for find in sorted(self.finds):
             covering = [one for one in allowed if one.covers(find)]
@@ -150,7 +152,7 @@ class Search:
         return left
 
     def summary(self, left: Iterable[Find]) -> str:
-        """Return one line with the numbers."""
+        """Return one line with the numbers of canaries, places and finds."""
         places = ", ".join(f"{count} {place}" for place, count in sorted(self.looked.items()))
         return (
             f"{len(self.canaries)} canaries in {len(self._patterns)} spellings, looked for in "
@@ -160,8 +162,8 @@ class Search:
 
 
 def say(line: str) -> None:
-    """Tell whoever runs the drill how far it is."""
-    print(line, flush=True)  # noqa: T201 - that is what a drill is for
+    """Print the progress of the drill."""
+    print(line, flush=True)  # noqa: T201 - people watch the drill
 
 
 def _owner(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""The search finds a canary in whatever spelling, and an allowance lets pass no more than it says."""
+"""The search finds a canary in every spelling, and an allowance permits only the finds that it describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bare host for each file of tests, and the program with settings for it."""
+"""The fixture for a program that is not yet deployed to its bare host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Program]:
-    """Return the program with the demo's settings, not deployed yet."""
+    """Return the program with the usual settings, not yet deployed."""
     made = Program(tmp_path_factory.mktemp("stack") / "program", module_host)
     yield made
     made.close()

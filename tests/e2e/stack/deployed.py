@@ -1,4 +1,7 @@
-"""A host with the usual settings deployed: the first test of a session deploys, the others copy its host."""
+"""Hosts to which the program with the usual settings is deployed.
+
+The first test file of a session deploys a host, and the other files copy this host.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def copy(folder: Path, shared: Path, lease: Process) -> Program:
-    """Return a program for `folder` whose host has booted from the copied disk, and serves its page.
+    """Return a deployed program in `folder`. Its host has booted from a copied disk, and serves its page.
 
-    `shared` is a folder of the session, the same for all its workers.
+    `shared` is a folder that all workers of the session use.
     """
     with _alone(shared):
         note = shared / "deployed"
         snapshot = note.read_text() if note.exists() else ""
-        if snapshot not in state.load().hosts:  # none yet, or the worker that deployed has ended
+        if snapshot not in state.load().hosts:  # there is no snapshot, or the worker that made it has ended
             snapshot = _deploy(shared, lease)
             note.write_text(snapshot)
         record = snapshots.copy(snapshot, lease=lease)

@@ -1,6 +1,7 @@
-"""The whole program, as people run it, on a lab host: its settings file, its own state, and its page.
+"""The whole program on a lab host, with its own settings file and state, and helpers for its tests.
 
-The settings start as those beside this file, with the facts of the test's own host; the host is `web1`.
+The settings begin as a copy of `Pulumi.hello.yaml`, with the facts of the test's host. The host's name is
+`web1`.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ _NO_CACHES = shutil.ignore_patterns("__pycache__", ".*_cache")
 
 
 class Program(Project):
-    """A copy of the project's program, with settings and state of its own."""
+    """A copy of the repository's program, with its own settings and state."""
 
     def __init__(self, folder: Path, host: Host, settings: str = "", **changes: Any) -> None:
-        """Lay it out in a folder. `settings` are others than the usual; `changes` are of the host's."""
+        """Copy the program into a folder.
+
+        `settings` replaces the usual settings, `changes` changes settings of the host.
+        """
         super().__init__(folder, host, name="portcullis")
         manifest = (CHECKOUT / "Pulumi.yaml").read_text()
         (folder / "Pulumi.yaml").write_text(manifest.replace(".venv", str(CHECKOUT / ".venv")))
@@ -47,7 +51,7 @@ class Program(Project):
 
     @classmethod
     def copied(cls, folder: Path, host: Host, original: Path) -> Self:
-        """Lay it out for a copy of a host, with the state of the program that deployed to the original."""
+        """Return a program for a copied host, with the state of the program on the original host."""
         made = cls(folder, host)
         shutil.copytree(original / "state", folder / "state", dirs_exist_ok=True)
         salt = yaml.safe_load((original / made.settings.name).read_text())["encryptionsalt"]
@@ -59,27 +63,30 @@ class Program(Project):
         return stack.fact(name.replace("web1", self.host.name))
 
     def image(self, tagged: str) -> str:
-        """Return an image of the lab's registry, by digest."""
+        """Return an image of the lab's registry with its digest."""
         return stack.fact(f"image {tagged}")
 
     def config(self) -> dict[str, Any]:
-        """Return the settings as they are written."""
+        """Return the content of the settings file."""
         read: dict[str, Any] = yaml.safe_load(self.settings.read_text())
         return read
 
     def write(self, config: dict[str, Any]) -> None:
-        """Write the settings anew."""
+        """Write the settings file."""
         self.settings.write_text(yaml.safe_dump(config, sort_keys=False))
 
     def site(self, name: str, **values: Any) -> None:
-        """Set keys of a site, whose name has dots; None takes a key out."""
+        """Set keys of a site.
+
+        None removes a key. `set` does not work for sites, because their names have dots.
+        """
         config = self.config()
         entry = config["config"].setdefault("portcullis:sites", {}).setdefault(name, {}) | values
         config["config"]["portcullis:sites"][name] = {k: v for k, v in entry.items() if v is not None}
         self.write(config)
 
     def set(self, place: str, **values: Any) -> None:
-        """Set keys of an entry, such as `apps.hello`, made if needed; None takes a key out."""
+        """Set keys of an entry, such as `apps.hello`, and create the entry if needed. None removes a key."""
         config = self.config()
         section, *names = place.split(".", 1)
         entry = config["config"].setdefault(f"portcullis:{section}", {})
@@ -102,7 +109,7 @@ class Program(Project):
         )  # fmt: skip
 
     def page(self, path: str = "/", *, site: str = SITE, address: str = "") -> str:
-        """Fetch a page as a browser on the internet does; return the body, or curl's complaint."""
+        """Fetch a page from the internet. Return the body, or curl's error."""
         address = address or self.host.address
         at = f"[{address}]" if ":" in address else address
         argv = ["--fail", "--resolve", f"{site}:80:{at}", f"http://{site}{path}"]
@@ -117,10 +124,10 @@ class Program(Project):
             time.sleep(0.3)
 
     def docker(self, *argv: str, check: bool = True) -> str:
-        """Run docker on the host."""
+        """Run a docker command on the host. Return its output."""
         return self.host.run(["docker", *argv], check=check).stdout
 
     def inspect(self, name: str = "hello") -> dict[str, Any]:
-        """Return what Docker says of a container."""
+        """Return the output of `docker inspect` for a container."""
         found: list[dict[str, Any]] = json.loads(self.docker("container", "inspect", name))
         return found[0]

@@ -1,7 +1,7 @@
-"""Record in states/VERSION what this version's code makes of a stack, on a host: `make record-state`.
+"""`make record-state` deploys a stack to a lab host, and records its state in states/VERSION.
 
-A later change that would replace something of a stack that is deployed shows against it
-(test_recorded_states.py).
+test_recorded_states.py compares later code with these states, and finds a change that would replace resources
+of a deployed stack.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from tests.e2e.stack.program import Program
 STATES = Path(__file__).parent / "states"
 SETTINGS = Path(__file__).parent / "Pulumi.recorded.yaml"
 STATE_FILE, SETTINGS_FILE, BUNDLE = "state.json", "settings.yaml", "ca.pem"
-_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBZR3YwMARMndYt76G09uRhEf3IUq4cur64KMzXlUV5w"  # an example
+_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBZR3YwMARMndYt76G09uRhEf3IUq4cur64KMzXlUV5w"  # a made-up key
 _PLANTED = "recorded-and-nobodys"
 _TIME, _NEVER = "2026-01-01T00:00:00Z", "2126-01-01T00:00:00Z"
 
 
 def program(folder: Path, host: Host, settings: str, bundle: str) -> Program:
-    """Lay the recorded stack out: its settings, its authority and the files of its site."""
+    """Return the program of the recorded stack, with settings, an authority and the files of its site."""
     made = Program(folder, host, settings)
     (folder / BUNDLE).write_text(bundle)
     (folder / "site").mkdir()
@@ -43,14 +43,14 @@ def program(folder: Path, host: Host, settings: str, bundle: str) -> Program:
 
 
 def recorded(folder: Path, release: str) -> Program:
-    """Return the stack as a release left it, its state imported, with the lab's plugins. There is no host."""
+    """Return the stack with the imported state of a release, and the lab's plugins. No host is needed."""
     nobody = SimpleNamespace(
         name="web1", address="203.0.113.10", ssh_port=22, host_key=_KEY, identity_file=folder / "no-key"
     )
     kept = STATES / release
     texts = [(kept / file).read_text() for file in (SETTINGS_FILE, BUNDLE)]
     made = program(folder, cast("Host", nobody), *texts)
-    # Docker's official plugin asks the engine that it leads to, also where nothing is read.
+    # Docker's official plugin connects to its engine even without a refresh, so use the lab's plugin.
     made.env["PATH"] = os.pathsep.join([str(CHECKOUT / "lab/plugins/bin"), made.env["PATH"]])
     made.run("stack", "import", "--file", str(kept / STATE_FILE))
     return made
@@ -79,7 +79,7 @@ def record(release: str = __version__) -> Path:
     text = _line_by_line(_anywhere(json.loads(state)))
     for place in (scratch, str(CHECKOUT), f"{Path.home()}/."):
         if place in text:
-            raise SystemExit(f"error: the state has a path of this machine in it, {place}")
+            raise SystemExit(f"error: the state has a path of this machine: {place}")
     folder = STATES / release
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -90,7 +90,7 @@ def record(release: str = __version__) -> Path:
 
 
 def _anywhere(state: dict[str, Any]) -> dict[str, Any]:
-    """Without times and places of who recorded it. No certificate of it is ever due."""
+    """Return the state without times and paths of this machine. In this state no certificate is ever due."""
     state["deployment"]["manifest"] |= {"time": _TIME}
     for resource in state["deployment"]["resources"]:
         for key in ("created", "modified", "sourcePosition", "stackTrace"):
@@ -101,7 +101,7 @@ def _anywhere(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _line_by_line(state: dict[str, Any]) -> str:
-    """Return it as JSON with a line for each resource."""
+    """Return the state as JSON with a line for each resource."""
     resources = ",\n".join(json.dumps(one) for one in state["deployment"].pop("resources"))
     head = json.dumps(state)
     return f'{head[:-2]}, "resources": [\n{resources}\n]}}}}\n'

@@ -1,7 +1,7 @@
-"""What a host is, as far as anybody would notice: files, packages, accounts, units, rules, listeners.
+"""Takes snapshots of a host: its files, packages, accounts, units, firewall rules and listening sockets.
 
-A snapshot maps a fact, such as `etc /etc/motd`, to its value. Two of them are compared; what docs/destroy.md
-lists may differ.
+A snapshot maps a fact, such as `file /etc/motd`, to its value. Tests compare two snapshots. Only the facts
+that docs/destroy.md lists may differ.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ PAGE = CHECKOUT / "docs" / "destroy.md"
 
 _PLACES = "/etc /usr/local /opt /srv /home /root /var/www /var/spool/cron /var/lib/portcullis /run/portcullis"
 
-# Not the units of who happens to be logged in: they go some seconds after the last session.
-# One shell command for each kind of fact; it prints lines of name, tab, value.
+# One shell command for each kind of fact. It prints a line with name, tab and value for each fact. Units of
+# login sessions are left out, because they end some seconds after the last session.
 _FACTS = {
     "file": rf"""find $(ls -d {_PLACES} 2>/dev/null) -xdev -printf '%p\t%M %u:%g %l\n'""",
     "content": r"""find /etc /usr/local -xdev -type f -exec sha256sum {} + | awk '{print $2 "\t" $1}'""",
@@ -47,19 +47,19 @@ _FACTS = {
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """A row of docs/destroy.md: a pattern of facts that may differ, for how long, and why."""
+    """A row of docs/destroy.md: the pattern of facts that may differ, for how long, and why."""
 
     pattern: str
     until: str
     why: str
 
     def covers(self, fact: str) -> bool:
-        """Whether a fact is one of these."""
+        """Return whether the row covers a fact."""
         return fnmatch.fnmatchcase(fact, self.pattern)
 
 
 def take(host: Host) -> dict[str, str]:
-    """Return every fact of the host."""
+    """Return a snapshot of the host."""
     facts = {}
     for kind, command in _FACTS.items():
         for line in host.run(command).stdout.splitlines():
@@ -69,7 +69,7 @@ def take(host: Host) -> dict[str, str]:
 
 
 def unlisted(left: dict[str, str], system: str = "debian-13") -> str:
-    """Return those differences that docs/destroy.md does not list, one a line."""
+    """Return the differences that docs/destroy.md does not list, one in each line."""
     rows = allowed(system)
     return "\n".join(
         f"{fact}: {how}" for fact, how in left.items() if not any(row.covers(fact) for row in rows)
@@ -77,7 +77,7 @@ def unlisted(left: dict[str, str], system: str = "debian-13") -> str:
 
 
 def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
-    """Return the facts that differ, each with how."""
+    """Return the facts that differ, each with its old and its new value."""
     return {
         fact: f"{before.get(fact, 'absent')} => {after.get(fact, 'absent')}"
         for fact in sorted({*before, *after})
@@ -86,6 +86,6 @@ def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, str]
 
 
 def allowed(system: str = "debian-13") -> list[Allowed]:
-    """Return what docs/destroy.md says may differ on an operating system."""
+    """Return the rows of docs/destroy.md for an operating system."""
     rows = re.findall(r"^\| `([^`]+)` \| (for good|next boot) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
     return [Allowed(*row) for row in rows if system == "debian-12" or not row[2].startswith("Debian 12")]

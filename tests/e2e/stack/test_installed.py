@@ -1,4 +1,4 @@
-"""The twelve lines of the README in an empty folder: the wheel, `portcullis init`, a host, its page."""
+"""Follows the own-program tutorial in an empty folder, from the installed wheel to a deployed host."""
 
 from __future__ import annotations
 
@@ -64,15 +64,15 @@ def shell(tmp_path: Path, archives: Archives) -> Shell:
 
 
 def fill_in(program: Path, host: Host) -> None:
-    """Write this lab's facts into the first program, as somebody does those of their VPS."""
+    """Write the facts of the lab host into the program, as a person does with the facts of a VPS."""
     authority = authorities.of(host.record)
     facts = {
         'address="203.0.113.10"': f'address="{host.address}"',
         "ssh-ed25519 AAAA…": host.host_key,
         "ghcr.io/acme/api@sha256:…": stack.fact("image hello:1"),
         "RedisArgs()": f'RedisArgs(image="{stack.fact("image redis:7")}")',
-        # The key is none of ssh's own, the authority is not Let's Encrypt, and a lab host is a container:
-        # neither kernel nor clock are its own.
+        # A lab host needs the path of its key and its own certificate authority. As a container it can set
+        # neither all kernel settings nor the clock.
         "        stores=": f"""\
         identity_file="{host.identity_file}",
         acme=AcmeArgs(server="{authority.directory}", ca_bundle="{authority.bundle}"),

@@ -1,4 +1,4 @@
-"""What releases left in states: today's code replaces nothing of it and forgets nothing. No host is asked."""
+"""The present code replaces and deletes no resource in the recorded states of releases. No host is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.e2e.stack.program import Program
 
 RELEASES = sorted(folder.name for folder in record_state.STATES.iterdir())
-# What may come of a thing that a release made. A key that goes, or that is made anew, is data or access lost.
+# The harmless operations on a resource of a release. A deleted or replaced key would lose data or access.
 HARMLESS = {"same", "update"}
 
 
@@ -52,6 +52,6 @@ def test_the_present_version_has_its_state_recorded() -> None:
 def test_a_state_has_no_code_no_address_and_no_secret_in_clear() -> None:
     for release in RELEASES:
         text = (record_state.STATES / release / record_state.STATE_FILE).read_text()
-        assert "pulumi-python" not in text, "a pickled dynamic provider"
+        assert "pulumi-python" not in text, "the state has a pickled dynamic provider"
         assert "BEGIN PRIVATE KEY" not in text
         assert "recorded-and-nobodys" not in text

@@ -1,4 +1,7 @@
-"""The report on a real host: one line when it is quiet, one for each thing that somebody did by hand."""
+"""Without differences, the report about a real host is one line.
+
+Otherwise it has one line for each change by hand.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBFoqvPPJ1wBwTgpQ0RyF2uXJgL0pTfPGOxnUTZ0Hq4y evil"
-# What somebody does, and the line that tells of it, its remedy included.
+# Commands that change the host by hand, and the line about each change, with its remedy.
 BY_HAND = [
     (
         "echo 'mallory ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/mallory",
-        r"  !! /etc/sudoers\.d/mallory: may make root: .* — up removes it",
+        r"  !! /etc/sudoers\.d/mallory: gives root rights: .* — up removes it",
     ),
     ("ufw allow 9200/tcp", r"  !! ufw: 9200/tcp allowed — up removes it"),
     (f"echo '# by hand' >>{SITE_FILE}", rf"   ! {re.escape(SITE_FILE)}: text differs — up fixes it"),
@@ -57,7 +60,7 @@ def portcullis(program: Program, *words: str, code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def told(program: Program) -> Program:
-    """The host, deployed with `portcullis up` and nothing else."""
+    """Deploy a host with `portcullis up` only."""
     program._ensure_stack()
     said = portcullis(program, "up", "--yes")
     assert f"  http://{SITE}" in said or f"  https://{SITE}" in said

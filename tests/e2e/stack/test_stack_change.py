@@ -1,4 +1,4 @@
-"""Changed settings: shown before, applied after, and nothing else is touched."""
+"""A preview shows a change of the settings, and `up` applies it. Nothing else changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER = "other.example.com"
 def test_a_changed_host_port_reaches_container_and_nginx(deployed: Program) -> None:
     deployed.set("apps.hello", hostPort=8090)
     deployed.preview().has("external: 8080 => 8090", "- server 172.17.0.1:8080;", "+ server 172.17.0.1:8090;")
-    assert "Hello" in deployed.page(), "the preview changed something"
+    assert "Hello" in deployed.page(), "the preview must not change the host"
     deployed.up()
     assert "Hello" in deployed.page()
     assert deployed.docker("port", "hello").split() == ["8080/tcp", "->", "172.17.0.1:8090"]

@@ -1,4 +1,4 @@
-"""The same job on Debian 12: an older Docker and nginx, and a daemon.json that they understand."""
+"""The usual stack on Debian 12, which has an older Docker and an older nginx."""
 
 from __future__ import annotations
 

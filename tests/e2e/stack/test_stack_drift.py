@@ -1,4 +1,4 @@
-"""Edits by hand on the host: each is shown with property and line, and the next up takes it back."""
+"""A person changes the host by hand. A preview shows each changed property and line, and `up` repairs it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from tests.e2e.stack.program import Program
 
 PAGE = "Hello from a container"
-# What each docker plugin says of an engine that is stopped.
+# The error of each docker plugin if the engine is stopped.
 NO_DOCKER = {
     "5.1.1": "unable to ping Docker server",
     "5.2.0 and the stand-in": "Error pinging Docker server, please make sure that ssh://web1 is reachable",
 }
 
-# what somebody does, then what the preview has to show: the resource, its property, the line.
+# Commands that change the host, and what the preview has to show: the resource, the property, the line.
 EDITS = {
     "edited-site": (
         f"sed -i 's|location / {{|location / {{ return 417;|' {SITE_FILE}; nginx -s reload",

@@ -1,4 +1,4 @@
-"""The main job: from a bare host to a page, unchanged after that, over a reboot, and back again."""
+"""Tests the life of a stack: the first `up` on a bare host, a second one, a reboot, and a destroy."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def bare(module_host: Host) -> dict[str, str]:
-    """What the host was before anything was deployed to it, some boots after it was installed."""
+    """The snapshot of the bare host, after one more boot."""
     module_host.reboot()
     return snapshot.take(module_host)
 
 
 @pytest.fixture(scope="module")
 def up(bare: dict[str, str], program: Program) -> Program:
-    """The program, deployed; `bare` was taken before."""
+    """Deploy the program. The snapshot of the bare host was taken before."""
     assert bare
     program.up().has(f"+ {RESOURCES} created")
     return program
@@ -64,7 +64,7 @@ def test_the_container_is_private(up: Program) -> None:
     assert config["User"] == "65534:65534"
     assert facts["State"]["Health"]["Status"] == "healthy"
 
-    # What it says of itself, and what the kernel says of its process.
+    # The container's process as the kernel shows it inside the container.
     status = up.docker("exec", "hello", "/bin/busybox", "cat", "/proc/1/status")
     assert "NoNewPrivs:\t1" in status
     assert "CapEff:\t0000000000000000" in status
@@ -89,14 +89,14 @@ def test_nobody_but_nginx_reaches_the_container_itself(up: Program, lab: Lab) ->
         ask = ["curl", "-s", "--max-time", "2", "-o", "/dev/null"]
         return [name for name in targets if lab.at(place, *ask, f"http://{name}/").returncode == 0]
 
-    # A neighbour need only send the host what is for its containers; on the internet routers drop it.
+    # A neighbour can send packets for the containers to the host. On the internet routers drop such packets.
     routes = [f"{target.partition(':')[0]}/32" for target in behind]
     for route in routes:
         assert lab.at("neighbour", "ip", "route", "add", route, "via", up.host.address).returncode == 0
     try:
         assert (reached("internet"), reached("neighbour")) == ([], [])
         up.host.run("nft delete table inet portcullis")
-        assert reached("neighbour") == behind, "what keeps it away is the filter"
+        assert reached("neighbour") == behind, "without the filter the neighbour reaches the container"
         up.host.run(f"systemctl reload {UNIT}")
         assert reached("neighbour") == []
     finally:
@@ -160,7 +160,7 @@ def test_a_second_up_changes_nothing(up: Program) -> None:
 
 
 def limit_of_processes(up: Program) -> str:
-    """Return what the kernel holds the container to."""
+    """Return the kernel's limit for the number of the container's processes."""
     found = f"find /sys/fs/cgroup -path '*{up.inspect()['Id']}*/pids.max' | head -n 1"
     return up.host.run(f'cat "$({found})"').stdout.strip()
 

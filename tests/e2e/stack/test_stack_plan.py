@@ -1,4 +1,4 @@
-"""`make plan`: what the first up would find. It shows, and changes nothing."""
+"""`portcullis plan` shows what the first `up` would change on a host, and changes nothing."""
 
 from __future__ import annotations
 

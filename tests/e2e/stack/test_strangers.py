@@ -1,4 +1,4 @@
-"""What nobody declared, in the folders of nginx, fail2ban and sshd; root's keys; a container's networks."""
+"""A preview reports undeclared files of nginx, fail2ban and sshd, keys of root, and networks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PAGE = "Hello from a container"
 NGINX_CONF = "/etc/nginx/nginx.conf"
 DROP_IN = "/etc/ssh/sshd_config.d/99-evil.conf"
-# What somebody does, and what the next preview has to show.
+# Commands that change the host by hand, and the line that the next preview has to show.
 STRANGERS = {
     "a-virtual-host": (
         "echo 'server { listen 80; server_name evil.example.com; }' > /etc/nginx/conf.d/evil.conf",
@@ -108,13 +108,13 @@ def test_a_stranger_is_told_and_stays_until_somebody_pastes_what_its_line_says(
 def test_a_reload_that_fails_after_a_change_by_hand_names_that_change_first(deployed: Program) -> None:
     deployed.host.run(f"sed -i 's/^events {{/evnts {{/' {NGINX_CONF}")
     said = f'unknown directive "evnts" in {NGINX_CONF}:'
-    # The engine shows a text with its quotes escaped.
+    # The engine escapes the quotes in a text.
     shown = said.replace('"', '\\"')
     deployed.preview("--expect-no-changes", fails=True).has(shown, "changed by hand")
     error = deployed.up(fails=True).error
     first, found = error.find(f"{NGINX_CONF} was changed by hand"), error.find(said)
     assert 0 <= first < found, error
-    assert PAGE in deployed.page(), "what was loaded before is still served"
+    assert PAGE in deployed.page(), "nginx still serves with its loaded configuration"
     deployed.host.run(f"sed -i 's/^evnts {{/events {{/' {NGINX_CONF}")
     deployed.up()
     deployed.preview("--expect-no-changes")

@@ -1,4 +1,4 @@
-"""The pipelines' own shell, against a real host and a forge of the test's own."""
+"""Runs the shell scripts of our CI pipelines, with a real host and a stand-in for GitHub and GitLab."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def forge() -> Iterator[ForgeServer]:
 
 @pytest.fixture(scope="module")
 def looking(deployed: Program) -> str:
-    """The key that previews log in with, as the state has it."""
+    """Return the preview key from the state."""
     deployed.set("hosts.web1", preview={})
-    # Without TLS no policy would let it pass.
+    # The policies refuse a site without TLS.
     deployed.site("hello.example.com", tls="internal")
     deployed.up()
-    # The key that the lab gave the deployment is not the runner's.
+    # The runner does not have the lab's key, so remove its path.
     deployed.set("hosts.web1", identityFile=None)
     argv = ["pulumi", "stack", "output", "previewKey-web1", "--stack", STACK, "--show-secrets"]
     asked = subprocess.run(
@@ -79,7 +79,7 @@ def runner(deployed: Program, forge: ForgeServer, looking: str, tmp_path: Path) 
 
 
 def comment(forge: ForgeServer) -> str:
-    """The one comment that there is."""
+    """Return the text of the only comment."""
     (only,) = forge.comments
     return str(only["body"])
 

@@ -1,7 +1,7 @@
-"""Runs the shell of a workflow's job as a runner does: each step's `run`, in order, with its environment.
+"""Runs the steps of a CI job as a runner does: the shell script of each step, in order, with its environment.
 
-What a runner brings itself (a checkout, Python, Pulumi, the packages) is there already, so steps with `uses`
-and the installation are left out.
+A runner has a checkout, Python, Pulumi and the packages already. So steps with `uses` and the steps that
+install are left out.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ LIMIT = 400.0
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """A runner with a checkout.
+    """A stand-in for a CI runner with a checkout.
 
     Attributes:
-        folder: the checkout.
-        environment: what a runner sets, such as ``GITHUB_API_URL``, and where Pulumi is.
-        context: values of expressions, such as ``secrets.PREVIEW_KEY``; what is not there is empty.
+        folder: the folder of the checkout.
+        environment: the variables that a runner sets, such as ``GITHUB_API_URL``, and a PATH with Pulumi.
+        context: the values of expressions, such as ``secrets.PREVIEW_KEY``. An expression that is not in
+            `context` is empty.
     """
 
     folder: Path
@@ -40,7 +41,7 @@ class Runner:
     context: Mapping[str, str] = field(default_factory=dict)
 
     def github(self, workflow: str, job: str) -> tuple[int, str]:
-        """Run a job of a GitHub workflow; return how it ended, and what it printed."""
+        """Run a job of a GitHub workflow. Return the exit code and the output of the job."""
         read = yaml.safe_load((CHECKOUT / f".github/workflows/{workflow}.yml").read_text())
         steps = read["jobs"][job]["steps"]
         common = {**read.get("env", {}), **read["jobs"][job].get("env", {})}
@@ -55,7 +56,7 @@ class Runner:
         return code, printed
 
     def gitlab(self, job: str) -> tuple[int, str]:
-        """Run the script of a job of GitLab's file."""
+        """Run a job of .gitlab-ci.yml. Return the exit code and the output of the job."""
         read = yaml.safe_load((CHECKOUT / ".gitlab-ci.yml").read_text())
         given: dict[str, Any] = {**read["variables"], **read[job].get("variables", {})}
         known = {**given, **self.context}
@@ -78,7 +79,7 @@ class Runner:
         return _EXPRESSION.sub(lambda found: self._value(found[1]), text)
 
     def _value(self, expression: str) -> str:
-        """The first of `a || 'b'` that is something."""
+        """Return the first value of an expression such as `a || 'b'` that is not empty."""
         for part in expression.split("||"):
             name = part.strip()
             value = name[1:-1] if name.startswith("'") else self.context.get(name, "")

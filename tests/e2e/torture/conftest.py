@@ -1,4 +1,4 @@
-"""Leaves the long drill to `make torture`."""
+"""Excludes the long torture drill from all runs except `make torture`."""
 
 from tests.e2e.torture import draw
 

@@ -1,4 +1,4 @@
-"""The stack that is tortured, and what is done to it."""
+"""Makes the stack of the torture drill, and starts its deeds. A deed is a deployment that is interrupted."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ SECONDS = {"update": 9, "release": 14, "rotate": 16, "add": 12, "restore": 4, "u
 
 
 class Tortured(Program):
-    """A host with an app on a store with backups, a site of it and a static one; reached through a relay."""
+    """A host with an app, a store with backups, the app's site and a static site, reached through a relay."""
 
     def __init__(self, folder: Path, host: Host) -> None:
-        # On the port of the host's sshd: what is deployed is told of one port alone.
+        # The relay has the same port as the host's sshd, because the settings have only one SSH port.
         near = f"127.0.0.{host.record.number}"
         self.relay = Relay((host.address, host.ssh_port), (near, host.ssh_port))
         super().__init__(folder, host, address=near)
@@ -37,7 +37,8 @@ class Tortured(Program):
         (folder / "static" / "index.html").write_text(PAGE)
         self.set("stores", redis={"image": self.image("redis:7")})
         self.set("apps.hello", hostPort=None, uses=["redis"])
-        # The visitor comes from the deployer's address, and asks for the sites while they are gone, too.
+        # The visitor has the deployer's address, and also requests sites that are removed. Do not ban this
+        # address.
         self.set("hosts.web1", fail2ban=self._fail2ban(5))
         limits = {"requests": 0, "connections": 0}
         self.site(SITE, limits=limits)
@@ -49,7 +50,7 @@ class Tortured(Program):
         self.relay.close()
 
     def cancel(self) -> Outcome:
-        """Do what docs/troubleshooting.md says of a stack whose engine was killed."""
+        """Follow docs/troubleshooting.md for a stack whose engine was killed."""
         for attributes in (self.folder / "state").glob(".pulumi/stacks/*/*.attrs"):
             if not attributes.stat().st_size:
                 attributes.unlink()
@@ -73,7 +74,7 @@ class Tortured(Program):
         return {"maxRetry": tries, "ignore": [network.MACHINE_ADDRESS.v4]}
 
     def _up(self) -> None:
-        """Nothing more than what is declared already."""
+        """Change no setting: the deed `up` deploys the present settings."""
 
     def _update(self) -> None:
         self.site(STATIC, headers={"X-Round": str(self._count)})
@@ -88,7 +89,7 @@ class Tortured(Program):
         self.set("stores.redis", rotate=f"round-{self._count}")
 
     def _add(self) -> None:
-        """An app with its site comes, or goes."""
+        """Add a second app with its site, or remove it."""
         config = self.config()["config"]
         there = "more" in config["portcullis:apps"]
         app = {"image": self.image("hello:1"), "port": 8080, "health": "/healthz", "uses": ["redis"]}
@@ -104,7 +105,7 @@ class Tortured(Program):
         begun = time.monotonic()
         process = self._portcullis("up", "--stack", STACK, "--yes", "--skip-preview")
         ended = self.finish(process, "portcullis up", begun, timeout)
-        assert ended.code == 0, f"the up after it ended with {ended.code}:\n{ended.output}"
+        assert ended.code == 0, f"the `up` after the deed ended with {ended.code}:\n{ended.output}"
         ended.lacks("Traceback")
 
     def _restore(self) -> subprocess.Popen[str]:

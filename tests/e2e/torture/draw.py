@@ -1,4 +1,7 @@
-"""Which deed is cut off, by what and when: drawn from the seed and the number of the round."""
+"""Chooses what happens in each round, by the seed and the number of the round.
+
+A deed is the operation that runs, such as a restore. A victim is what the round kills or breaks meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from tests import drill
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# In a run of all tests it is the fixed seed of the other drill.
+# A run of all tests uses the seed of the inventory drill. Workers inherit it, so that all choose the same
+# rounds.
 SEED = os.environ.get("SEED") or os.environ[drill.VARIABLE]
 FIRST = int(os.environ.get("FROM") or 1)
 KILLS = int(os.environ.get("KILLS") or 0)
@@ -27,7 +31,10 @@ EACH = 5
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round. `moment` says when the victim is struck, from 0 (the deed's begin) to 1 (its usual end)."""
+    """One round of the drill.
+
+    `moment` says when the test kills or breaks the victim: 0 is the start of the deed, 1 its usual end.
+    """
 
     number: int
     what: str
@@ -39,16 +46,16 @@ class Round:
         return f"{self.what}-{self.number}-{self.victim}-during-{self.deed}-at-{self.moment:.2f}"
 
     def dice(self) -> random.Random:
-        """Return dice for what else is drawn in this round, always the same."""
+        """Return the random generator for further choices in this round, always in the same state."""
         return random.Random(f"{SEED}/{self}")  # noqa: S311 - nothing is secret
 
 
 def drawn(what: str, number: int, victims: Mapping[str, int], deeds: Mapping[str, int] = DEEDS) -> Round:
-    """Return a round of a kind, such as `kill`, by its number."""
+    """Choose the round with a number. `what` is the kind of the round, such as `kill`."""
     dice = random.Random(f"{SEED}/{what}/{number}")  # noqa: S311 - nothing is secret
     deed, victim = (dice.choices(list(of), list(of.values()))[0] for of in (deeds, victims))
     if (deed, victim) == ("restore", "plugin"):
-        victim = "agent"  # a restore has none
+        victim = "agent"  # a restore runs no plugin
     return Round(number, what, victim, deed, dice.random())
 
 

@@ -1,4 +1,4 @@
-"""What a deployment may have left on the host or on the deploying machine."""
+"""Lists the files, containers and processes that a deployment could leave on the host or on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Host
 
-_PATIENCE = 30.0  # seconds in which what is under way may still end
+_PATIENCE = 30.0  # seconds that running processes have to end
 _LOOK = r"""
 docker ps -a --format 'container {{.Names}}' | sed -E 's/-[0-9]+$//' | sort | uniq -c
 docker network ls --format 'network {{.Name}}'
@@ -41,12 +41,18 @@ true
 
 
 def of_host(host: Host) -> set[str]:
-    """Return a line for each thing that a deployment could leave; some of them belong there."""
+    """Return a line for each thing on the host that could be left over.
+
+    Some of these things are there on purpose.
+    """
     return {line.strip() for line in host.run(_LOOK).stdout.splitlines()}
 
 
 def new(host: Host, before: set[str], folder: Path) -> list[str]:
-    """Return what there is more than before, and what still runs for the folder; things under way may end."""
+    """Return the lines about the host that `before` does not have, and the processes of the project folder.
+
+    Wait some time for processes that are still running.
+    """
     until = time.monotonic() + _PATIENCE
     while True:
         found = sorted(line for line in of_host(host) - before if "more" not in line)

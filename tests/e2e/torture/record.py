@@ -1,4 +1,4 @@
-"""What the rounds found, a line of JSON each, and the summary: `python -m tests.e2e.torture.record SEED`."""
+"""Records each round as a line of JSON. `python -m tests.e2e.torture.record SEED` prints a summary."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def file(seed: str) -> Path:
-    """Return where the rounds of a seed are noted."""
+    """Return the file with the records of a seed."""
     return CHECKOUT / ".portcullis" / f"torture-{seed}.jsonl"
 
 
 def note(seed: str, what: str, name: str, **found: Any) -> None:
-    """Note how one ended; a later run of the same one replaces it."""
+    """Record the result of a round. A later record of the same round replaces the earlier record."""
     path = file(seed)
     path.parent.mkdir(exist_ok=True)
     with path.open("a") as lines:
@@ -32,9 +32,9 @@ def note(seed: str, what: str, name: str, **found: Any) -> None:
 
 @contextlib.contextmanager
 def noted(seed: str, what: str, name: str) -> Iterator[dict[str, Any]]:
-    """Note how the block ended, with what it puts into the map; a fault is noted and raised.
+    """Record the result of the block, with the values that the block puts into the yielded map.
 
-    A round that Ctrl-C ends is not noted.
+    An error is recorded and raised again. A round that Ctrl-C ends is not recorded.
     """
     found: dict[str, Any] = {}
     try:
@@ -46,7 +46,7 @@ def noted(seed: str, what: str, name: str) -> Iterator[dict[str, Any]]:
 
 
 def summary(seed: str) -> str:
-    """Return the numbers of all rounds of a seed, in a few lines."""
+    """Return a summary of all rounds of a seed."""
     path = file(seed)
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     latest = {(line["what"], line["name"]): line for line in lines}.values()

@@ -1,4 +1,4 @@
-"""Kills of a small stack: two in `make test-all`, and half as many as of a whole host in `make torture`."""
+"""Kills during deployments of a small stack. `make test` has two rounds, `make torture` has many."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROUNDS = [
 
 
 class Small(Project):
-    """A folder of files, reached through a relay."""
+    """A small stack of files on a host that is reached through a relay."""
 
     def __init__(self, folder: Path, host: Host) -> None:
         super().__init__(folder, host, name="few")
@@ -67,7 +67,7 @@ def test_a_kill_is_mended_by_the_next_up(small: Small, module_host: Host, drawn:
 
 
 def carry_out(small: Small, host: Host, drawn: draw.Round) -> None:
-    """Kill something, and let the next `up` mend it."""
+    """Kill or break the victim of a round during an `up`. The next `up` has to repair everything."""
     content = str(drawn)
     small.declare(content)
     victims = Victims(small, drawn.dice())
@@ -77,8 +77,8 @@ def carry_out(small: Small, host: Host, drawn: draw.Round) -> None:
     time.sleep(drawn.moment * SECONDS)
     victims.strike(drawn.victim, deed)
     small.finish(deed, "up", time.monotonic()).lacks("Traceback")
-    wait_for("the agent to finish and go", lambda: not agents(host))
-    wait_for("all of it to end here", lambda: not of_folder(host, small.folder))
+    wait_for("the agent to finish and end", lambda: not agents(host))
+    wait_for("all processes on this machine to end", lambda: not of_folder(host, small.folder))
     if drawn.victim == "engine":
         small.cancel()
     small.up()

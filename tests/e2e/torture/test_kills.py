@@ -1,4 +1,7 @@
-"""Deployments that are cut off at random: the next `up` makes all of it whole. See the package."""
+"""Each round of the torture drill interrupts a deployment, and the next `up` repairs everything.
+
+tests/e2e/torture/__init__.py has the details.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ if TYPE_CHECKING:
 
 LIMIT = 900.0  # seconds of a deed or of the `up` after it
 WELCOME = "Welcome to nginx!"
-SAMPLE = 500  # older writes that are asked for after each round
+SAMPLE = 500  # how many older writes are checked after each round
 DARK = ("host", "up", "destroy")
 """Victims and deeds with which nginx may be away for a while."""
 
 
 @dataclass
 class Scene:
-    """The host of all rounds, and what is known of it."""
+    """The stack, the writer and the visitor of all rounds, and the state of the drill."""
 
     stack: Tortured
     writer: Writer
@@ -46,7 +49,7 @@ class Scene:
         return self.stack.host
 
     def since_last(self) -> dict[str, int]:
-        """What the visitor saw since this was last asked."""
+        """Return how many answers of each kind the visitor got since the last call."""
         now = {
             "answered": self.visitor.answered,
             "wrong": len(self.visitor.wrong),
@@ -102,7 +105,7 @@ def carry_out(scene: Scene, drawn: Round, found: dict[str, Any]) -> None:
         if victims.hit:
             break
     found["hit"] = victims.hit
-    assert victims.hit, f"the {drawn.deed} ended before its {drawn.victim} could be struck"
+    assert victims.hit, f"the deed {drawn.deed} ended before the victim {drawn.victim} could be struck"
     found["how"] = f"ended with {ended.code} after {ended.seconds:.1f} s"
     ended.lacks("a fault in Portcullis itself")
     if drawn.victim == "engine":
@@ -141,14 +144,14 @@ def strike(scene: Scene, drawn: Round, victims: Victims, moment: float) -> Outco
     host.run("command -v nginx >/dev/null || exit 0; nginx -t")
     ended = stack.finish(deed, drawn.deed, begun, LIMIT)
     victims.mend()
-    wait_for("the agent to finish and go", lambda: not agents(host), 60)
+    wait_for("the agent to finish and end", lambda: not agents(host), 60)
     wait_for("a backup or restore to end", lambda: not on_host(host, "sbin/portcullis-backup"), 60)
-    wait_for("all of it to end here", lambda: not of_folder(host, stack.folder), 30)
+    wait_for("all processes on this machine to end", lambda: not of_folder(host, stack.folder), 30)
     return ended
 
 
 def sample(scene: Scene) -> list[int]:
-    """The writes of this round, and some older ones."""
+    """Return the writes of this round, and a random choice of older writes."""
     kept = list(scene.writer.kept)
     older, scene.checked = kept[: scene.checked], len(kept)
     return random.sample(older, min(SAMPLE, len(older))) + kept[len(older) :]

@@ -1,7 +1,8 @@
-"""Two deployments at once to one host: one wins, the other says who holds the lock; a dead owner holds none.
+"""Two deployments to one host run at the same time.
 
-RACES=50 in `make torture`: both start at once. In `make test-all`, once, the second starts when the first
-holds the lock: two engines of a busy machine may start so far apart that both win.
+One succeeds. The error of the other says who has the lock.
+
+The lock of a killed deployment becomes free. `make test` runs one race, `make torture` runs fifty (RACES=50).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 RACES = int(os.environ.get("RACES") or 1)
 VANISHES = 10
 """One of so many owners loses its line before it is killed, so that the host does not hear it hang up."""
-FREE = 30.0  # seconds
+FREE = 30.0  # most seconds until the lock of a killed deployment is free
 LOCK = "/run/portcullis/deploy.lock"
 GO = "/run/race-go"
 """A deployment goes on when this file is there; in a race of `make torture` also after two seconds."""
@@ -41,7 +42,7 @@ HOLDS = re.compile(r"\S+@\S+ \(pid \d+\) \(stack (\S+), since [^)]+\) is deployi
 
 
 class Racer(Project):
-    """One of the two, with a checkout, a state and a line of its own."""
+    """One of the two deployments, with its own project, state and connection."""
 
     def __init__(self, folder: Path, host: Host, name: str) -> None:
         super().__init__(folder, host, name=name)
@@ -119,7 +120,7 @@ def race(racers: tuple[Racer, Racer], host: Host, number: int) -> float:
     other.declare(f"after {number}")
     other.up()
     owner.up()
-    wait_for("every agent to go", lambda: not agents(host))
+    wait_for("every agent to end", lambda: not agents(host))
     assert host.run(f"cat /etc/race-*; ls {LOCK}", check=False).stdout == (
         "".join(f"{'after' if racer is other else 'round'} {number}\n" for racer in racers)
     )
@@ -127,5 +128,5 @@ def race(racers: tuple[Racer, Racer], host: Host, number: int) -> float:
 
 
 def is_free(host: Host) -> bool:
-    """Whether nobody holds the host's lock, whether its file is there or not."""
+    """Return whether the host's lock is free. The lock file may be missing."""
     return host.run(f"[ ! -e {LOCK} ] || flock -n {LOCK} true", check=False).returncode == 0

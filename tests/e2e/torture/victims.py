@@ -1,4 +1,7 @@
-"""What a deployment can lose while it runs, each by its name in `draw.VICTIMS`."""
+"""Strikes the victims of the torture drill.
+
+To strike means to kill a process or a host, to fill a disk, or to break a connection.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,10 @@ if TYPE_CHECKING:
     from lab.relay import Relay
     from tests.e2e.host.watch import Process
 
-STALL = 12.0  # seconds that a line loses everything before it is cut
-SLOW = 0.4  # seconds of round trip of a slow line
+STALL = 12.0  # seconds during which the connection loses everything before it is cut
+SLOW = 0.4  # seconds of a round trip on a slow connection
 DISKS = {"full": ("/etc/nginx", "/var/lib/portcullis"), "read-only": ("/etc", "/var/lib/portcullis")}
-# What is there moves to a file system of its own with little room; and back, with what was done to it.
+# `_SMALL` moves a folder to a small file system of its own. `_BACK` moves the folder back, with all changes.
 _SMALL = """
 set -e
 size=$(du -sk $1 | cut -f1)
@@ -60,7 +63,7 @@ class Reached(Protocol):
 
 @dataclass
 class Victims:
-    """Strikes one victim of a deed under way, and mends what does not mend by itself."""
+    """Strikes the victim of a running deed, and repairs the damage that does not end by itself."""
 
     stack: Reached
     dice: random.Random
@@ -71,21 +74,25 @@ class Victims:
     _timers: list[threading.Timer] = field(default_factory=list)
 
     def before(self, victim: str) -> None:
-        """Prepare the host, so that its disk can be full in an instant."""
+        """Choose the disk of a round, and prepare it so that it can become full at once."""
         self.disk = self.dice.choice(DISKS.get(victim, ("",)))
         if victim == "full":
             self._sh(_SMALL)
             self._small = True
 
     def strike(self, victim: str, deed: subprocess.Popen[str]) -> None:
-        """Strike as soon as the victim is there. `hit` says what was hit; empty if the deed ended first."""
+        """Strike the victim as soon as it exists.
+
+        The attribute `hit` then describes the struck victim. `hit` is empty if the deed ended before the
+        victim existed.
+        """
         self.hit, strike = "", getattr(self, "on_" + victim.replace("-", "_"))
         while not self.hit and deed.poll() is None:
             self.hit = strike(deed)
             time.sleep(0.02)
 
     def mend(self) -> None:
-        """Let the host be as it was, apart from what the deed did to it."""
+        """Undo the damage to disks and connection, and keep the changes of the deed."""
         for timer in self._timers:
             timer.join()
         self._timers.clear()
@@ -101,7 +108,7 @@ class Victims:
         return "engine"
 
     def on_plugin(self, _: subprocess.Popen[str]) -> str:
-        # Ours, a stand-in of the lab, or an official one.
+        # Our own plugin, a stand-in of the lab, or an official plugin.
         words = ("portcullis.provider ", "lab/plugins ", "pulumi-resource-")
         return self._kill([one for one in self._ours() if any(word in one.command for word in words)])
 
@@ -119,7 +126,8 @@ class Victims:
         host = self.stack.host
         os.kill(hosts.first_process(host.engine, host.record), signal.SIGKILL)
         wait_for(
-            "Docker to see the host end", lambda: " running " not in hosts.summary(host.engine, host.record)
+            "Docker to notice the end of the host",
+            lambda: " running " not in hosts.summary(host.engine, host.record),
         )
         hosts.boot(host.engine, host.record)
         hosts.wait(host.engine, host.record)
@@ -143,7 +151,7 @@ class Victims:
         timer = threading.Timer(STALL, self.stack.relay.cut)
         timer.start()
         self._timers.append(timer)
-        return f"{STALL:.0f} s of everything"
+        return f"everything for {STALL:.0f} s"
 
     def on_cut(self, _: subprocess.Popen[str]) -> str:
         return f"{self.stack.relay.cut()} connections"

@@ -1,4 +1,7 @@
-"""Who sees what a kill does to data and pages: a writer on the host, and a visitor outside."""
+"""Observes a host while the drill kills processes.
+
+A writer sets keys in Redis, and a visitor requests a page.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ for number in sys.stdin.read().split():
 
 
 class Writer:
-    """Sets one key after the other; `kept` are those that Redis said it has."""
+    """Sets one key in Redis after the other. `kept` has the acknowledged keys."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -75,7 +78,7 @@ class Writer:
         self.kept: list[int] = []
 
     def start(self) -> None:
-        """Write from now on; what a killed host ended is started again."""
+        """Start the writer, or start it again after the host was killed."""
         self.stop()
         argv = [*hosts.console_argv(self._host.engine, self._host.record), "python3", "-c", _CLIENT + _WRITE]
         first = str(self.kept[-1] + 1000 if self.kept else 0)
@@ -85,9 +88,10 @@ class Writer:
         self._threads = [thread]
 
     def stop(self) -> None:
-        """Write no more, and have read every answer."""
+        """Stop the writer, and wait until every answer is read."""
         if self._process:
-            # What enters the host's namespaces has a child there, which holds the pipe.
+            # The writer on the host is a child of the started process, and keeps the pipe open. So kill the
+            # child too.
             for writer in on_host(self._host, _WRITE):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(writer.pid, signal.SIGKILL)
@@ -105,13 +109,16 @@ class Writer:
                     self.kept.append(int(line))
 
     def lost(self, numbers: list[int]) -> list[str]:
-        """Ask for keys that were acknowledged; return those that are not there."""
+        """Return the keys of `numbers` that Redis does not have."""
         asked = " ".join(map(str, numbers))
         return self._host.run(["python3", "-c", _CLIENT + _LOST], text=asked).stdout.split()
 
 
 class Visitor:
-    """Asks nginx for the static page all the time. That nobody listens is noted, and is no wrong answer."""
+    """Requests the static page from nginx all the time.
+
+    Failed connections are listed in `silent`, and wrong answers in `wrong`.
+    """
 
     def __init__(self, host: Host) -> None:
         self._host = host

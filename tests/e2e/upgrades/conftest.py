@@ -1,4 +1,4 @@
-"""What takes long: `make upgrade` runs it, and no other run of the tests does."""
+"""Excludes these long tests from all runs except `make upgrade`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Security updates that a test makes: the same packages under a higher version, offered on the host."""
+"""Makes security updates for a test.
+
+It puts installed packages into a local repository with a higher version.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ FOLDER = "/srv/newer"
 SOURCE = "/etc/apt/sources.list.d/newer.list"
 SUFFIX = "+deb99u1"
 
-# Packages of one source ask for each other at the same version, so all of them are repacked.
+# Packages from the same source depend on each other's exact version, so the dependencies change too.
 _REPACK = r"""
 set -e
 mkdir -p {folder}; cd {folder}; chmod 755 .

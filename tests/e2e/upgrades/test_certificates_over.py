@@ -1,6 +1,6 @@
-"""Certificates of the stack's own authority: due, and over because nobody ran `up`, by a real clock.
+"""Tests certificates of the stack's own authority that are due for renewal, or that have already ended.
 
-Those of a public authority: tests/e2e/edge/test_issued_certificates.py.
+tests/e2e/edge/test_issued_certificates.py has the tests for a public authority.
 """
 
 from __future__ import annotations
@@ -88,14 +88,14 @@ def test_when_they_are_over_a_preview_says_so_and_up_mends_it(shop: Program) -> 
 
 
 def served(shop: Program) -> x509.Certificate:
-    """Return what the site inside is served with."""
+    """Return the certificate that the site `inside.example.com` serves."""
     said = shop.host.run(f"openssl s_client -connect 127.0.0.1:443 -servername {INSIDE} </dev/null").stdout
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----\n"
     return x509.load_pem_x509_certificate((begin + said.partition(begin)[2].partition(end)[0] + end).encode())
 
 
 def due(shop: Program) -> list[str]:
-    """Return what a preview says of certificates, without the day."""
+    """Return the lines of a preview about certificates, without the date."""
     told = [line.text for line in report.lines(shop)]
     sys.stdout.write("".join(f"{text}\n" for text in told))
     return [text.partition(", on ")[0] for text in told if text.startswith("certificate ")]
@@ -106,7 +106,7 @@ def spelt(days: float) -> str:
 
 
 def change(shop: Program, how: Any) -> None:
-    """Change in the state what the certificates of the servers are, as time does; no clock is touched."""
+    """Change the certificates of the servers in the state, as if time had passed."""
     state = json.loads(shop.run("stack", "export").output)
     for server in SERVERS:
         how(server, outputs_of(state, f"{server}-certificate"))
@@ -126,7 +126,10 @@ def outputs_of(state: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def run_out_soon(shop: Program) -> datetime:
-    """Put certificates with the same names and keys into the state that end in minutes; return when."""
+    """Put certificates that end in minutes into the state, with the same names and keys.
+
+    Return the time of their end.
+    """
     clear = json.loads(shop.run("stack", "export", "--show-secrets").output)
     keys = {}
     for server in SERVERS:

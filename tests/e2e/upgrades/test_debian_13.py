@@ -1,4 +1,4 @@
-"""A host goes from Debian 12 to 13 under a deployed shop, by the lines of docs/runbooks.md."""
+"""The commands of docs/runbooks.md upgrade a host with a deployed shop from Debian 12 to 13."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Host
 
-# The kernel is that of the machine underneath the lab: a file of Debian 13 that sets something of it has no
-# effect there.
+# A lab host has the kernel of the machine. So files of Debian 13 cannot change these settings there, and a
+# preview shows them.
 OF_THE_LAB = re.compile(r"sysctl (fs|kernel|vm)\.")
 
 
 def run(program: Program, block: list[str]) -> str:
-    """Run a block of the runbooks as a person does in the project's folder."""
+    """Run a code block of the runbooks in the project's folder, as a person does.
+
+    Return the output of the block.
+    """
     lines = [*blocks(RUNBOOKS)[0], *(line.replace("prod", STACK) for line in block)]
     done = subprocess.run(
         ["bash", "-c", "\n".join(["set -ex", *lines])],

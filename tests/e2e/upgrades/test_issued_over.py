@@ -1,4 +1,4 @@
-"""A certificate of a public authority that has ended: nobody renewed it for a month."""
+"""The renewals of a certificate failed for a month, so it has ended. A public authority had issued it."""
 
 from __future__ import annotations
 

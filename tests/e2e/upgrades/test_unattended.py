@@ -1,4 +1,4 @@
-"""Docker, nginx and OpenSSH get security updates at night, with nobody there: everything goes on."""
+"""Unattended security updates of Docker, nginx and OpenSSH end no container and lose no data."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_security_updates_of_engine_proxy_and_ssh(
         assert versions.count(newer.SUFFIX) == len(PACKAGES), f"{versions}{told}"
         sys.stdout.write(f"{suite}: {len(writers.kept)} requests answered, failed: {writers.failed}\n")
 
-        assert processes(shop) == containers, "an upgrade of the engine ended a container"
+        assert processes(shop) == containers, "the upgrade of Docker must not end a container"
         assert sshd(host) == listeners
         assert host.run("systemctl is-system-running", check=False).stdout.strip() == "running"
         wait_until_well(shop)
@@ -66,18 +66,18 @@ def test_security_updates_of_engine_proxy_and_ssh(
         host.reboot()
         wait_until_well(shop)
         assert writers.kept <= names(shop)
-        report.quiet(shop, "a reboot after them")
+        report.quiet(shop, "a reboot after the updates")
     finally:
         shop.close()
 
 
 def processes(shop: Program) -> dict[str, int]:
-    """Return the first process of each container."""
+    """Return the process id of each container's first process."""
     listed = shop.docker("ps", "--format", "{{.Names}}").split()
     return {name: shop.inspect(name)["State"]["Pid"] for name in sorted(listed)}
 
 
 def sshd(host: Host) -> set[str]:
-    """Return where sshd listens."""
+    """Return the addresses and ports of sshd."""
     lines = host.run("ss -Htlnp").stdout.splitlines()
     return {line.split()[3] for line in lines if '"sshd"' in line}

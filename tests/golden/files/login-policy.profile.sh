@@ -1,9 +1,10 @@
-# Settings for the login shells of all users.
-# Declared by the Portcullis resource web1-login-profile. An edit by hand shows as a difference
-# in the next preview, and the next `pulumi up` takes it back.
+# These settings are for the login shells of all users.
+# Pulumi manages this file with the Portcullis resource web1-login-profile.
+# The next `pulumi preview` shows an edit by hand, and the next `pulumi up` undoes the edit.
 
-# A shell that waits this many seconds for a command ends (CIS 5.4.3.2). It never ends while a
-# command runs. The variable is not readonly: `unset TMOUT` keeps a shell open.
+# A shell ends after it has waited this number of seconds for a command (CIS 5.4.3.2).
+# A shell never ends while a command runs. A user can keep a shell open with `unset TMOUT`.
 export TMOUT=1800
-# The soft limit for core dumps. The hard limit is in limits.d.
+# This line forbids core dumps in login shells. A file in /etc/security/limits.d forbids them in
+# all sessions.
 ulimit -c 0

@@ -1,11 +1,11 @@
 #!/bin/sh
-# sshd runs this program for each login with the preview key.
-# Declared by the Portcullis resource web1-preview-command. An edit by hand shows as a difference
-# in the next preview, and the next `pulumi up` takes it back.
+# sshd runs this program for each login with the preview key, which may only read the host.
+# Pulumi manages this file with the Portcullis resource web1-preview-command.
+# The next `pulumi preview` shows an edit by hand, and the next `pulumi up` undoes the edit.
 #
-# It compares the client's command, but never runs it. sudo allows exactly the two commands
+# The program compares the client's command with two fixed texts, but never runs the client's
 # below: see /etc/sudoers.d/portcullis_preview. `echo ended` tells the client that the agent has
-# ended, because the connection may stay open.
+# `echo ended` tells the client that the agent has ended, because the connection may stay open.
 unset IFS
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH

@@ -37,7 +37,7 @@ def test_every_write_has_a_revision_of_its_own_even_back_to_the_same_content(mot
 
 
 def test_an_interrupted_change_gets_one_new_revision_even_if_it_was_complete(motd: FileClient) -> None:
-    """The services of the file follow its revision, and have not loaded the file yet."""
+    """A service reloads a file if its revision changes, and no service has loaded the complete file yet."""
     first = motd.put("hello\n")["facts"]["revision"]
     store = Store(motd.client.machine.state)
     record = store.load("file", str(motd.path))
@@ -179,7 +179,7 @@ def test_a_bad_file_does_not_fail_the_tests_of_its_good_neighbours(client: Clien
 
 
 def test_no_file_is_removed_while_a_test_reads_its_folder(client: Client, etc: Path) -> None:
-    """The test reads like nginx: it lists the folder first, and then fails for a missing file."""
+    """The test command reads like nginx: it lists the folder first, and then fails for a missing file."""
     others = [FileClient(client, etc / f"other{n}") for n in range(4)]
     for other in others:
         other.put("good\n")

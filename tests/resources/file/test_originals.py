@@ -148,7 +148,7 @@ def test_unknown_fields_in_a_record_of_a_newer_agent_are_ignored(motd: FileClien
 
 
 def ship(machine: Machine, path: Path, *, conffile: bool = True) -> None:
-    """Enter the file as it is now into the package database."""
+    """Record the present content of the file in the package database."""
     digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
     fields = f"Conffiles:\n {path} {digest}\n" if conffile else ""
     (machine.dpkg / "status").write_text(

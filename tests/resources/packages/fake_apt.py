@@ -1,4 +1,4 @@
-"""A package manager in memory that prints what apt and dpkg print."""
+"""A package manager in memory with the output of apt and dpkg."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ LOCKED = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by proce
 
 @dataclass
 class FakeApt:
-    """`archive` maps a package to its dependencies. `installed` maps it to whether it is marked automatic.
+    """A package manager in memory: `archive` maps a package to its dependencies.
 
-    `units` maps a package to its unit files, which the installation enables.
+    `installed` maps an installed package to its mark `automatic`. `units` maps a package to its unit files,
+    which the installation enables.
     """
 
     archive: dict[str, list[str]]
     installed: dict[str, bool] = field(default_factory=dict)
     configured_only: set[str] = field(default_factory=set)
     conflicts: dict[str, str] = field(default_factory=dict)
-    known: bool = True  # whether the lists were fetched
-    trouble: list[str] = field(default_factory=list)  # errors of the next calls that write
+    known: bool = True  # whether the package lists were fetched
+    trouble: list[str] = field(default_factory=list)  # the errors of the next calls that write
     calls: list[str] = field(default_factory=list)
     recommends: dict[str, list[str]] = field(default_factory=dict)
     units: dict[str, list[str]] = field(default_factory=dict)
     early: set[str] = field(default_factory=set)  # units of early boot
     enabled: set[str] = field(default_factory=set)
-    interrupted: set[str] = field(default_factory=set)  # while they were unpacked
+    interrupted: set[str] = field(default_factory=set)  # packages whose unpacking was interrupted
     on_install: Callable[[], None] = lambda: None
 
     def __call__(  # noqa: PLR0911 - one for each program
@@ -109,7 +110,7 @@ class FakeApt:
 
     def dependents(self, names: list[str]) -> list[str]:
         going = [n for n in names if n in self.installed or n in self.configured_only]
-        for name in going:  # grows while it is walked
+        for name in going:  # the list grows during the loop
             going += [n for n in self.installed if name in self.archive[n] and n not in going]
         return going
 

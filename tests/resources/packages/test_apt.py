@@ -1,4 +1,4 @@
-"""The parsers of what apt and dpkg print."""
+"""The parsers of the output of apt and dpkg."""
 
 from __future__ import annotations
 

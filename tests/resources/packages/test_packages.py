@@ -36,7 +36,7 @@ ARCHIVE: dict[str, list[str]] = {
 
 
 class Packages:
-    """A client for one set of packages."""
+    """A test client for one set of packages."""
 
     def __init__(self, client: Client, apt: FakeApt, name: str = "web") -> None:
         self.client, self.apt, self.urn = client, apt, URN.replace("motd", name)
@@ -207,7 +207,7 @@ def test_a_package_that_is_never_purged_keeps_its_data_when_the_rest_is_purged(w
 def test_debian_forgets_the_enabled_units_of_a_package_that_is_not_purged(
     web: Packages, on_delete: str
 ) -> None:
-    # With its notes, the next installation left the units disabled, as if a person had disabled them.
+    # With Debian's notes, the next installation left the units disabled, as if a person had disabled them.
     web.apt.units = {"nginx": ["/usr/lib/systemd/system/nginx.service"]}
     web.put("nginx", on_delete)
     desired = {**web._desired("nginx", on_delete), "never_purge": ["nginx"]}
@@ -260,7 +260,7 @@ def test_a_name_that_no_source_has_is_an_error_for_people(web: Packages) -> None
     error = web.refused("ngnix")
     assert error.code == "apt"
     assert "no ngnix" in error.message
-    assert "spelling" in error.hint
+    assert "the name of the package" in error.hint
 
 
 def test_lists_that_name_a_replaced_version_are_fetched_again(web: Packages) -> None:
@@ -344,7 +344,7 @@ def test_a_failed_removal_is_finished_by_the_next_one(web: Packages, tmp_path: P
 
 
 class AptOnDisk(FakeApt):
-    """Keeps its packages in a file, so that they survive the killed process."""
+    """A package manager that keeps its packages in a file, so that they survive the killed process."""
 
     disk: Path
 
@@ -444,7 +444,7 @@ def test_a_unit_that_somebody_enables_afterwards_stays_enabled(make: Make) -> No
 
 
 def noted_as_disabled(machine: Machine) -> list[str]:
-    """Return the units that the records name as left disabled by an installation."""
+    """Return the units that an installation left disabled, as the agent's records list them."""
     return [unit for record in Store(machine.state).all() for unit in record.extra.get("disabled", ())]
 
 
@@ -464,7 +464,7 @@ def test_the_note_about_disabled_units_outlives_the_set_that_brought_them(
 
 
 def cut_off(web: Packages, systemctl: Callable[[list[str]], Done]) -> None:
-    """Put nginx with another systemctl, which kills the agent. Start a new agent."""
+    """Deploy a set of packages with nginx, while a fake systemctl kills the agent. Then start a new agent."""
     usual, web.apt.systemctl = web.apt.systemctl, systemctl  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         web.put("nginx")
@@ -484,7 +484,8 @@ def test_the_next_put_disables_the_services_of_a_killed_installation(make: Make)
 
 
 def test_an_agent_that_is_killed_while_it_disables_units_has_noted_them(make: Make, machine: Machine) -> None:
-    # Otherwise the inventory reports for ever that somebody disabled them by hand (found by make torture).
+    # Otherwise the inventory reports forever that somebody disabled the units by hand (found by make
+    # torture).
     web = make(units=UNITS)
     systemctl = web.apt.systemctl
 

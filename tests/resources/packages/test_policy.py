@@ -1,4 +1,7 @@
-"""policy-rc.d: real scripts, called as invoke-rc.d calls them, with a stand-in for systemctl."""
+"""Tests policy-rc.d, the script by which Debian asks whether a service may start.
+
+The tests call the real script in the way of invoke-rc.d. A stand-in replaces systemctl.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(policy: Path, unit: str, action: str, *, ours: bool = True) -> int:
-    """Ask as a maintainer script does, in our run of apt or in a run of somebody else."""
+    """Ask policy-rc.d as a maintainer script does, in our run of apt or in a run of somebody else."""
     environment = {**os.environ, **({VARIABLE: "1"} if ours else {})}
     return subprocess.run([str(policy), unit, action], check=False, env=environment).returncode
 
@@ -72,7 +75,8 @@ def test_a_policy_of_a_killed_agent_applies_only_to_its_apt_and_is_removed(
         os._exit(0)
     os.waitpid(child, 0)
     assert "portcullis" in policy.read_text()
-    # The agent's apt still runs. A web server that it installs must not show the distribution's page.
+    # The apt of a killed agent still runs. A web server that this apt installs must not show the
+    # distribution's page.
     assert ask(policy, "nginx.service", "start") == 101
     assert ask(policy, "nginx.service", "start", ours=False) == 0
     with held_back(policy):

@@ -20,7 +20,10 @@ def now() -> int:
 
 @dataclass
 class FakeSystemd:
-    """`on` maps a verb to a function that is called first. If it raises, the job fails."""
+    """`on` maps a verb of systemctl to a function that is called first.
+
+    If the function raises an error, the verb fails.
+    """
 
     unit: str = "app.service"
     load: str = "loaded"

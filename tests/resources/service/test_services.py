@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class App:
-    """A client for one service that reads one folder."""
+    """A test client for one service that reads one folder."""
 
     client: Client
     systemd: FakeSystemd
@@ -52,7 +52,10 @@ class App:
         return self.client.look("service", "app.service", {"unit": "app.service", "reads": [str(self.reads)]})
 
     def write(self, name: str = "app.conf", text: str = "x") -> None:
-        """Write a file as an editor on the host would, and wait for the kernel's coarse file clock."""
+        """Write a file as an editor on the host does.
+
+        Then wait until the kernel's coarse clock for files has advanced.
+        """
         (self.reads / name).write_text(text)
         time.sleep(0.02)
 
@@ -177,7 +180,7 @@ def test_a_service_is_restarted_where_a_reload_is_not_enough(app: App, why: str)
 def test_after_a_reboot_nothing_looks_stale(app: App) -> None:
     app.put()
     app.systemd.stop()
-    app.systemd.start()  # with a new InvocationID, as after a boot
+    app.systemd.start()  # the unit has a new InvocationID, as after a boot
     assert app.facts()["stale"] is False
     assert app.put()["steps"] == []
 
@@ -298,18 +301,18 @@ def test_a_unit_that_fails_after_a_good_start_is_an_error_with_its_journal(app: 
                 app.systemd.sub = end
 
     app.systemd.on["show"] = fall
-    # Long enough for the fourth look even on a busy machine. The failure ends the wait.
+    # The time is long enough for the fourth look even on a busy machine. The failure ends the wait.
     app.client = app.client.again(machine=dataclasses.replace(app.client.machine, settle=2.0))
     error = app.refused()
     assert error.code == "systemd"
-    assert "does not stay up" in error.message
+    assert "does not keep running" in error.message
     assert "cannot bind" in error.detail
 
 
 def test_a_failing_start_raises_with_the_journal(app: App) -> None:
     app.systemd.on["start"] = lambda: (_ for _ in ()).throw(RuntimeError("no"))
     error = app.refused()
-    assert "systemctl start app.service failed" in error.message
+    assert "the command `systemctl start app.service` failed" in error.message
     assert "cannot bind" in error.detail
 
 
@@ -384,6 +387,6 @@ def test_the_removal_of_a_file_reloads_no_other_service(app: App, tmp_path: Path
         store.save(record)
     app.systemd.calls.clear()
     if why == "elsewhere":
-        app.write(text="edited")  # it is stale, but not because of the removed file
+        app.write(text="edited")  # the service is stale, but not because of the removed file
     assert app.client.on("remove", "file", site, desired)["done"] == "removed"
     assert app.systemd.calls == []

@@ -45,7 +45,7 @@ def network(root: Path, *routes: str, address: str = "80", scope: str = "00", na
         ([default("eth0", CONFIGURED), default("eth0", LEARNED)], {}, ["eth0"]),
         ([default("eth0", LEARNED)], {}, []),
         ([default("tun0", "00000001", ZERO)], {}, ["tun0"]),
-        # Its address expires unless the router announces it again.
+        # The interface's address expires unless the router announces it again.
         ([default("eth0", CONFIGURED)], {"address": "00"}, []),
         ([default("eth0", CONFIGURED)], {"address": "00", "scope": "20"}, ["eth0"]),
         ([], {}, []),

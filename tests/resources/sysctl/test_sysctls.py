@@ -32,7 +32,10 @@ PTRACE = "kernel.yama.ptrace_scope"
 
 @dataclass
 class Kernel:
-    """A client for one file of settings, with files in place of the kernel's /proc/sys."""
+    """Calls the agent for one file of kernel settings.
+
+    A folder of the test stands in for the kernel's /proc/sys.
+    """
 
     client: Client
     root: Path
@@ -71,13 +74,13 @@ class Kernel:
         return (self.root / "proc" / normal(key)).read_text().strip()
 
     def set(self, key: str, value: str) -> None:
-        """Set a value as the kernel does, or as somebody with sysctl -w."""
+        """Set a live value, as the kernel or a person with sysctl -w does."""
         path = self.root / "proc" / normal(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{value}\n")
 
     def write(self, path: str, text: str) -> Path:
-        """Write a file as somebody with an editor would."""
+        """Write a file as a person with an editor does."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)

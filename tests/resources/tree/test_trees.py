@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 @dataclass
 class TreeClient:
-    """A client for one tree."""
+    """A test client for one tree."""
 
     client: Client
     path: Path
@@ -223,7 +223,7 @@ def test_staged_bytes_that_a_crash_damaged_are_sent_again(site: TreeClient, tmp_
     data = base64.b64encode(b"good").decode()
     site.client.ask("blob", path=str(site.path), sha=digest, data=data, last=True)
     (staged,) = tmp_path.rglob(digest)
-    staged.write_bytes(b"")  # as after a power cut
+    staged.write_bytes(b"")  # the state is as after a power cut
     with pytest.raises(Exception, match="changed while"):
         site.put({"a": b"good"})
     site.put({"a": b"good"})

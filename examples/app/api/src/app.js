@@ -1,4 +1,4 @@
-// The routes. They know the stores by what they do, so that tests can give them others.
+// The routes. They take the stores as functions, so that tests can pass other functions.
 import express from 'express';
 
 import { log, said } from './log.js';
@@ -7,15 +7,15 @@ const LONGEST = 200;
 
 /**
  * Returns the Express app.
- * `items` lists and adds, `visits` counts, `health` says which stores answer; `stopping` says whether the
- * process is about to end.
+ * `items` lists and adds items. `visits` counts requests. `health` tells which stores answer. `stopping` tells
+ * whether the process is about to end.
  */
 export function createApp({ items, visits, health, stopping = () => false }) {
   const app = express();
   app.disable('x-powered-by');
   app.set('trust proxy', ['loopback', 'uniquelocal']); // nginx, on docker0's address
   app.use((_request, response, next) => {
-    if (stopping()) response.set('Connection', 'close'); // the proxy must not reuse it
+    if (stopping()) response.set('Connection', 'close'); // the proxy must not reuse the connection
     next();
   });
 
@@ -34,7 +34,7 @@ export function createApp({ items, visits, health, stopping = () => false }) {
   api.post('/items', async (request, response) => {
     const name = typeof request.body?.name === 'string' ? request.body.name.trim() : '';
     if (!name || name.length > LONGEST) {
-      response.status(400).json({ error: `name: a text of 1 to ${LONGEST} characters is needed` });
+      response.status(400).json({ error: `name: must be a text of 1 to ${LONGEST} characters` });
       return;
     }
     response.status(201).json(await items.add(name));
@@ -42,12 +42,12 @@ export function createApp({ items, visits, health, stopping = () => false }) {
   app.use('/api', api);
 
   app.use((_request, response) => {
-    response.status(404).json({ error: 'there is nothing here' });
+    response.status(404).json({ error: 'not found' });
   });
-  // Express takes a function of four arguments for one that handles errors.
+  // Express treats a function with four arguments as an error handler.
   app.use((error, request, response, _next) => {
     if (error.expose && error.status) {
-      response.status(error.status).json({ error: 'the request is not understood' });
+      response.status(error.status).json({ error: 'the request is invalid' });
       return;
     }
     log('error', `${request.method} ${request.path}`, said(error));

@@ -1,14 +1,14 @@
-// What the app is told: a port by the environment, every secret by a file. Nothing secret is in the environment,
-// where `docker inspect` and every child process could read it.
+// The app's settings. Ports come from the environment, secrets come from files. No secret is in the environment,
+// because `docker inspect` and every child process can read it there.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A setting that is wrong; its message is for the person who deploys. */
+/** A wrong setting. The message is for the person who deploys. */
 export class ConfigError extends Error {}
 
 /**
  * Returns the settings: port, host, stopSeconds, redisUrl, mongoUrl, redisCa and mongoCa (paths, or undefined).
- * Throws ConfigError naming every file that is missing, all at once.
+ * Throws one ConfigError that names every fault.
  */
 export function readConfig(env = process.env) {
   const folder = env.SECRETS_DIR ?? '/run/secrets';
@@ -22,8 +22,8 @@ export function readConfig(env = process.env) {
       faults.push(`${path}: cannot be read (${error.code})`);
       return undefined;
     }
-    // The content never goes into the message.
-    if (!scheme.test(text) || !URL.canParse(text)) faults.push(`${path}: holds no ${scheme.source} address`);
+    // The message never contains the content of the file.
+    if (!scheme.test(text) || !URL.canParse(text)) faults.push(`${path}: contains no ${scheme.source} address`);
     return text;
   };
   const redisUrl = secret('redis_url', /^rediss?:\/\//);
@@ -36,7 +36,7 @@ export function readConfig(env = process.env) {
   const port = number('PORT', 8080);
   const stopSeconds = number('STOP_SECONDS', 20);
   if (faults.length > 0) throw new ConfigError(faults.join('\n'));
-  // With TLS inside, the authority of each store's certificate is a file beside the rest.
+  // With TLS to a store, the certificate of its authority is a file in the same folder.
   const there = (path) => (existsSync(path) ? path : undefined);
   return {
     port,

@@ -1,8 +1,8 @@
-// One JSON object a line on standard output, where the container engine takes it. Passwords that came in by
-// files are cut out of whatever a driver says.
+// Logs one JSON object on each line of standard output, which the container engine collects. Known passwords are
+// removed from every line, because a driver's message may contain one.
 const secrets = new Set();
 
-/** Remembers the password in an address, so that it can never be printed. */
+/** Remembers the password of an address, so that no line ever contains it. */
 export function hide(url) {
   const { password } = new URL(url);
   if (password) {
@@ -22,7 +22,7 @@ export function log(level, message, facts = {}) {
   process.stdout.write(`${scrub(line)}\n`);
 }
 
-/** Returns what is worth saying of an error: its kind and its message, never the options it carries. */
+/** Returns the kind and the message of an error, but not its options, which may contain secrets. */
 export function said(error) {
   return { error: `${error.name}: ${error.message}` };
 }

@@ -1,5 +1,5 @@
-// The two stores. Both connect on their own and again after a failure: the app starts before them, says so at
-// /healthz, and serves when they are there.
+// The two stores. Both connect by themselves, and again after a failure. The app may start before them: then
+// /healthz reports them, and the app serves as soon as they answer.
 import { readFileSync } from 'node:fs';
 
 import { MongoClient, ObjectId } from 'mongodb';
@@ -7,14 +7,14 @@ import { createClient } from 'redis';
 
 import { hide, log, said } from './log.js';
 
-const LIST = 'shop:items:'; // and a generation: the cached list, as JSON
-const GENERATION = 'shop:generation'; // of the list: counts what was added
+const LIST = 'shop:items:'; // with a generation at the end: the cached list, as JSON
+const GENERATION = 'shop:generation'; // of the list: the number of items that were added
 const VISITS = 'shop:visits';
 const CACHE_SECONDS = 5;
 const MOST = 500;
 const PROBE_MS = 2000;
 
-/** Returns the stores of a config; `close` ends their connections. */
+/** Returns the stores of a configuration. `close` ends their connections. */
 export function openStores({ redisUrl, mongoUrl, redisCa, mongoCa }) {
   hide(redisUrl);
   hide(mongoUrl);
@@ -27,7 +27,7 @@ export function openStores({ redisUrl, mongoUrl, redisCa, mongoCa }) {
   const redis = createClient({
     url: redisUrl,
     name: 'shop-api',
-    disableOfflineQueue: true, // without Redis a request is answered without its cache, not kept waiting
+    disableOfflineQueue: true, // without Redis a request gets its answer without the cache, and does not wait
     socket: {
       connectTimeout: 3000,
       reconnectStrategy: (tries) => Math.min(100 * 2 ** tries, 2000),
@@ -42,7 +42,7 @@ export function openStores({ redisUrl, mongoUrl, redisCa, mongoCa }) {
   const connect = () => {
     if (closed) return;
     redis.connect().catch((error) => {
-      // A refused login is not tried again by the client itself.
+      // The client itself does not try a refused login again.
       if (closed) return;
       log('warn', 'redis', said(error));
       setTimeout(connect, 2000).unref();
@@ -52,7 +52,7 @@ export function openStores({ redisUrl, mongoUrl, redisCa, mongoCa }) {
   const find = () => {
     if (closed) return;
     mongo.connect().catch((error) => {
-      // A first connection that failed leaves a client that connects no more, but when it is asked to.
+      // If its first connection fails, the client does not connect again by itself.
       if (closed) return;
       log('warn', 'mongo', said(error));
       setTimeout(find, 2000).unref();
@@ -66,7 +66,7 @@ export function openStores({ redisUrl, mongoUrl, redisCa, mongoCa }) {
     visits: new Visits(redis),
     async health() {
       const [mongoAnswers, redisAnswers] = await Promise.all([
-        // What a login is needed for: a ping answers everybody, also a user that was dropped.
+        // These commands need a login. A ping is answered for everybody, also for a user that was dropped.
         answers(() => items.findOne({}, { projection: { _id: 1 } })),
         answers(() => redis.get(VISITS)),
       ]);
@@ -74,7 +74,7 @@ export function openStores({ redisUrl, mongoUrl, redisCa, mongoCa }) {
     },
     async close() {
       closed = true;
-      // One that is between two tries has nothing to finish, and waiting for it would never end.
+      // A client between two tries has nothing to finish, and `close` would wait for it for ever.
       if (redis.isOpen && !redis.isReady) redis.destroy();
       await Promise.allSettled([mongo.close(), redis.isOpen ? redis.close() : undefined]);
     },
@@ -97,7 +97,7 @@ async function answers(ask) {
   }
 }
 
-/** The items of the shop, newest first; MongoDB holds them and the cache may answer for it. */
+/** The items of the shop, newest first. MongoDB has them, and the cache may answer instead. */
 export class Items {
   constructor(collection, cache) {
     this.collection = collection;
@@ -113,7 +113,7 @@ export class Items {
     return items;
   }
 
-  /** Stores an item; acknowledged means that it is there after a crash. */
+  /** Stores an item. It resolves only when the item would survive a crash. */
   async add(name) {
     const item = { _id: new ObjectId(), name, createdAt: new Date() };
     await this.collection.insertOne(item, { writeConcern: { w: 'majority', journal: true } });
@@ -127,8 +127,8 @@ function shown({ _id, name, createdAt }) {
 }
 
 /**
- * A list that may be some seconds old while Redis does not answer, and never else: it is kept by a generation,
- * so that one that was read before something was added is not found afterwards.
+ * A cached list. Its key has a generation, which changes with each new item. So a list from before a new item is
+ * not found afterwards. Only while Redis does not answer, the list may be some seconds old.
  */
 export class Cache {
   constructor(redis) {
@@ -150,7 +150,7 @@ export class Cache {
   }
 }
 
-/** Counts in Redis how often the list was asked for. */
+/** Counts in Redis how often the list was requested. */
 export class Visits {
   constructor(redis) {
     this.redis = redis;

@@ -1,10 +1,10 @@
-// One WebSocket route: it ticks once a second, so that a page can show that it is connected.
+// One WebSocket route. It sends a tick each second, so that a page can show that it is connected.
 import { WebSocketServer } from 'ws';
 
 const GOING_AWAY = 1001;
 const ALIVE_MS = 30_000;
 
-/** Serves `path` on the server; returns `close`, which says goodbye to every client. */
+/** Serves `path` on the server. Returns `close`, which ends every connection properly, and `terminate`. */
 export function serveTicks(server, { path = '/ws', every = 1000 } = {}) {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: 1024 });
   server.on('upgrade', (request, socket, head) => {
@@ -38,7 +38,7 @@ export function serveTicks(server, { path = '/ws', every = 1000 } = {}) {
     close() {
       clearInterval(timer);
       clearInterval(pings);
-      for (const client of sockets.clients) client.close(GOING_AWAY, 'the server stops');
+      for (const client of sockets.clients) client.close(GOING_AWAY, 'the server is stopping');
       sockets.close();
     },
     terminate() {

@@ -145,7 +145,7 @@ test('all that is missing is said at once, and no secret with it', () => {
     () => readConfig({ SECRETS_DIR: folder, PORT: 'x' }),
     (error) =>
       error instanceof ConfigError &&
-      /redis_url: holds no/.test(error.message) &&
+      /redis_url: contains no/.test(error.message) &&
       /mongo_shop_url: cannot be read \(ENOENT\)/.test(error.message) &&
       /PORT: is not a number/.test(error.message) &&
       !error.message.includes('hidden-word'),

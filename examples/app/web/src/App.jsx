@@ -34,7 +34,7 @@ export function App() {
       {items === null ? (
         <p>Loading …</p>
       ) : items.length === 0 ? (
-        <p id="empty">Nothing yet.</p>
+        <p id="empty">No items yet.</p>
       ) : (
         <ul id="items">
           {items.map((item) => (
@@ -45,7 +45,7 @@ export function App() {
           ))}
         </ul>
       )}
-      {visits !== null && <p id="visits">The list was asked for {visits} times.</p>}
+      {visits !== null && <p id="visits">The list was requested {visits} times.</p>}
     </main>
   );
 }

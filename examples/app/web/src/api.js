@@ -1,5 +1,5 @@
-// Where the API is: on the page's own origin, unless the build was told otherwise (VITE_API_BASE, for example
-// "https://api.example.com"). The same origin needs no CORS, and a Content-Security-Policy of 'self'.
+// The address of the API: the page's own origin, unless the build sets VITE_API_BASE, for example to
+// "https://api.example.com". The same origin needs no CORS, and a Content-Security-Policy of 'self' is enough.
 const base = new URL(import.meta.env.VITE_API_BASE || '/', window.location.href);
 
 /** Returns {items, visits}. */
@@ -25,8 +25,8 @@ async function answer(response) {
 }
 
 /**
- * Calls `onTick` for every tick and `onState` with true or false as the WebSocket opens and closes; connects
- * again after a pause that grows. Returns a function that ends it.
+ * Calls `onTick` for every tick, and `onState` with true or false when the WebSocket opens or closes. After a
+ * close it connects again, with growing pauses. Returns a function that ends it.
  */
 export function watchTicks(onTick, onState) {
   const url = new URL('/ws', base);

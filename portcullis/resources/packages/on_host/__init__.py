@@ -1,8 +1,8 @@
 """Packages: sets of installed packages. Several sets may share a package.
 
-Each package has a record of its own. It lists the owners that want the package, and tells whether the package
-was there before us. A package that came as a dependency has a record without owners. We remove only packages
-that we installed.
+Each package has a record of its own. The record lists the owners that declare the package, and tells whether
+the package came with the machine. A package that came as a dependency has a record without owners. We remove
+only packages that we installed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ _ONE = "package"  # the kind of a single package's record; clients cannot use th
 
 @dataclass(eq=False)
 class _Wish:
-    """What a waiting set still lacks. Another set's run of apt may install it, too."""
+    """The missing packages of a set that waits for apt.
+
+    Another set's run of apt may install these packages, too.
+    """
 
     owner: str
     missing: set[str]
@@ -55,7 +58,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
     facts_type = PackagesFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Keep records of single packages in `store`."""
+        """Store the host, and `store` for the records of single packages."""
         super().__init__(machine, store)
         self._apt = Apt(machine)
         self._lock = threading.Lock()
@@ -93,15 +96,18 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         return None
 
     def is_unmodified_default(self, item: str, facts: PackagesFacts) -> bool:
-        """Return True: to install a missing package overwrites nothing."""
+        """Return True, because the installation of a missing package overwrites nothing."""
         return True
 
     def original(self, item: str, facts: PackagesFacts, folder: Path) -> Json:
-        """Return nothing of interest: each package's own record has its original state."""
+        """Return an empty original, because each package's own record has its original state."""
         return {"type": "packages"}
 
     def apply(self, desired: PackagesDesired, steps: list[Step], work: Work) -> None:
-        """Install the missing packages. Give up names that left the set, as `on_delete` says."""
+        """Install the missing packages.
+
+        Give up the packages that are no longer in the set: remove, purge or keep them, as `on_delete` says.
+        """
         names, owner = set(desired.packages), work.record.owner
         ours = _Wish(owner, {step.prop.partition(".")[2] for step in steps}, desired.recommends)
         missing = set(ours.missing)
@@ -119,7 +125,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
             self._give_up(given_up, owner, desired.on_delete, desired.never_purge)
 
     def _install(self, ours: _Wish, work: Work) -> None:
-        """Install what a set lacks and, in the same run, what the waiting sets lack."""
+        """Install the missing packages of a set and, in the same run, those of the waiting sets."""
         self._apt.prepare(ours.missing)
         will = self._apt.would_install(ours.missing, recommends=ours.recommends)
         if will.takes and not work.adopt:
@@ -127,7 +133,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
                 "differs",
                 f"installing {_list(ours.missing)} would remove {_list(will.takes)}",
                 prop="packages",
-                hint="set adopt=True (in the settings: adopt: true) to allow that",
+                hint="set adopt=True (in the settings: adopt: true) to allow the removal of these packages",
             )
         others, with_others = ([], will) if will.takes else self._joined(ours, will)
         try:
@@ -140,7 +146,8 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
     def _joined(self, ours: _Wish, alone: Changes) -> tuple[list[_Wish], Changes]:
         """Return the waiting sets that can join our run of apt, and all changes of that run.
 
-        A run takes seconds. If one of the sets has a fault, none joins. That set reports it in its own turn.
+        A run of apt takes seconds, so sets share a run. If one of the sets has a fault, no set joins. The
+        faulty set reports its fault when apt runs for it alone.
         """
         others = [wish for wish in self._waiting if wish.recommends == ours.recommends and wish.missing]
         if not others:
@@ -154,14 +161,18 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         return ([], alone) if will.takes else (others, will)
 
     def _bring(self, wishes: list[_Wish], will: Changes, work: Work) -> None:
-        """Run apt once for all of `wishes`. Raises `AgentError`; then missing packages have no owner."""
+        """Run apt once for all of `wishes`.
+
+        If this method raises `AgentError`, the packages that were not installed do not have the new owner in
+        their records.
+        """
         everything = {name for wish in wishes for name in wish.missing}
         self._remember(will.brings - everything, "", brought=will.brings)
         for wish in wishes:
             self._remember(wish.missing, wish.owner, brought=wish.missing)
         before = work.record.extra.get("brought", ())
         work.record.extra["brought"] = sorted({*before, *will.brings, *everything})
-        work.save()  # first: after a kill, the next run still has to disable the new services
+        work.save()  # This note comes first: after a kill, the next run still has to disable the new services
         try:
             self._apt.install(everything, recommends=wishes[0].recommends)
         except AgentError:
@@ -191,13 +202,16 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
             self._store.save(heir)
 
     def _leave_stopped(self, work: Work) -> None:
-        """Disable the units of new packages at boot, too, unless a ``service`` declares them."""
+        """Disable the units of new packages, unless a ``service`` declares them.
+
+        So these units do not start at boot either.
+        """
         brought = set(work.record.extra.get("brought", ()))
         if brought:
             declared = {record.id for record in self._store.all() if record.kind == "service"}
             installed = self._installed(brought)
             units = not_early(self._machine, installed, declared)
-            # All these units, also disabled ones: a killed agent or Debian's notes may have disabled them.
+            # Note also the disabled units: a killed agent or Debian's notes may have disabled them.
             work.record.extra[DISABLED] = sorted({*work.record.extra.get(DISABLED, ()), *units})
             disable(self._machine, sorted(unit for unit, starts in units.items() if starts))
             # The apt of a killed agent may still be installing the other packages.
@@ -218,7 +232,10 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
                 self._store.save(record)
 
     def _remember(self, names: Collection[str], owner: str, *, brought: Collection[str]) -> None:
-        """Note before the change who wants each package, and whether it was there. The first note stays."""
+        """Before the change, record the owners of each package, and whether the package is installed.
+
+        If a package already has a record, the record keeps its original state.
+        """
         present = set(names) - set(brought)
         first = [name for name in sorted(names) if self._store.load(_ONE, name) is None]
         automatic = self._apt.automatic(present & set(first)) if present & set(first) else set()
@@ -242,15 +259,16 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
     def _give_up(
         self, names: Collection[str], owner: str, on_delete: str, never_purge: Collection[str] = ()
     ) -> str:
-        """Withdraw `owner`. Remove the packages that we installed and that nobody wants or needs any more.
+        """Remove `owner` from the owners of packages.
 
-        The owner is withdrawn last. So after a failure or a kill, the next run finds all remaining work.
+        Remove the packages that we installed and that no owner and no other package needs any more. The owner
+        is removed from the records last. So after a failure or a kill, the next run finds all remaining work.
         """
         held = [record for record in self._singles() if record.id in names]
         idle = [record for record in held if set(record.extra["owners"]) <= {owner}]
         ours = {record.id for record in idle if record.original["type"] == "absent"}
         before = {record.id for record in idle if record.original.get("automatic")}
-        # Somebody removed these packages before us without a purge. The files that are left are theirs.
+        # Somebody removed these packages before us without a purge. The remaining files are not ours.
         theirs = {record.id for record in idle if record.original.get("configured")}
         spared = frozenset(never_purge) | theirs
         done = "kept"
@@ -274,12 +292,12 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         states = self._apt.states(may_go)
         there = {name for name in names if is_there(states.get(name))}
         if purge:
-            # Dependencies included: an interrupted run may have removed them already.
+            # These names include dependencies, because an interrupted run may have removed them already.
             there |= {name for name in may_go if states.get(name, "")[1:] == "c"} - spared
         going = self._harmless(there, may_go)
         self._apt.mark("auto", {name for name in there - going if is_installed(states[name])})
         self._away(going, purge=purge, spared=spared)
-        # Also if nothing else is removed: an interrupted run may have come this far.
+        # Purge also if no other package is removed, because an interrupted run may have stopped here.
         unneeded = self._harmless(self._apt.unneeded() & may_go, may_go)
         self._away(unneeded, purge=purge, spared=spared)
         return set(going | unneeded)
@@ -287,7 +305,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
     def _away(self, names: frozenset[str], *, purge: bool, spared: frozenset[str]) -> None:
         kept = names & spared if purge else names
         if kept:
-            # These come first: a purge of a package that they need would purge them, too.
+            # Remove these packages first: a purge of a package that they need would purge them, too.
             singles = {record.id: record for record in self._singles()}
             fresh = {name for name in kept if not singles[name].original.get("configured")}
             forget_units(self._machine, self._installed(fresh))
@@ -296,7 +314,7 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
             self._apt.take_away(names - kept, purge=True)
 
     def _harmless(self, names: Collection[str], may_go: Collection[str]) -> frozenset[str]:
-        """Return the `names` whose removal takes no package outside `may_go`, and installs no other one."""
+        """Return those of `names` that apt can remove without a change to packages outside `may_go`."""
 
         def harmless(group: Collection[str]) -> bool:
             will = self._apt.would("remove", sorted(group))
@@ -308,7 +326,10 @@ class Packages(Kind[PackagesSpec, PackagesDesired, PackagesFacts]):
         return alone if alone and harmless(alone) else frozenset()
 
     def _forget_dependencies(self) -> None:
-        """Drop records of removed dependencies. After the last set, drop all: apt looks after the rest."""
+        """Drop records of removed dependencies.
+
+        After the last set, drop all records: apt removes the remaining dependencies.
+        """
         singles = self._singles()
         gone = {record.id for record in singles} - self._installed([record.id for record in singles])
         wanted = any(record.extra["owners"] for record in singles)

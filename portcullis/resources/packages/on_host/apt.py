@@ -22,7 +22,7 @@ _QUERY_TIMEOUT = 30.0
 _APT_TIMEOUT = 900.0
 _CONFOLD = ("--force-confdef", "--force-confold")
 _OPTIONS = ("-q", "-y", *(word for force in _CONFOLD for word in ("-o", f"Dpkg::Options::={force}")))
-# No program may ask a question, and none (such as Ubuntu's needrestart) may restart services of others.
+# No program may ask a question, and no program (such as Ubuntu's needrestart) may restart other services.
 _ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "APT_LISTCHANGES_FRONTEND": "none",
@@ -36,7 +36,7 @@ _HELD = re.compile(
 _DPKG_HELD = re.compile(r"(\S+) was locked by another process with pid (\d+)()")
 
 
-# Always given, so that the host's own setting does not decide which packages a stack gets.
+# This option is always given, so that the host's own setting does not decide which packages a stack gets.
 _RECOMMENDS = {True: ("--install-recommends",), False: ("--no-install-recommends",)}
 
 # By default, autoremove keeps a package that an installed package only suggests. So perl would stay, because
@@ -49,33 +49,36 @@ _NEEDED = (
 
 @dataclass(frozen=True)
 class Changes:
-    """What apt would do: the packages that it would install, and those that it would remove."""
+    """The result of a simulation: the packages that apt would install, and those that it would remove."""
 
     brings: frozenset[str]
     takes: frozenset[str]
 
 
 class Apt:
-    """The host's package manager. Callers make sure that only one thread uses it at a time."""
+    """The host's package manager.
+
+    Callers make sure that only one thread uses the package manager at a time.
+    """
 
     def __init__(self, machine: Machine) -> None:
-        """Take the machine, to run programs and for its folders."""
+        """Store the host, to run programs and for its folders."""
         self._machine = machine
 
     def states(self, names: Collection[str]) -> dict[str, str]:
-        """Return dpkg's two letters (``ii``, ``rc``, …) for each known name. Raises `AgentError`."""
+        """Return dpkg's two letters (such as ``ii`` or ``rc``) for each known name. Raises `AgentError`."""
         if not names:
             return {}
         done = self._machine.run(
             ["dpkg-query", "-W", "-f", "${Package}\t${db:Status-Abbrev}\n", "--", *sorted(names)],
             timeout=_QUERY_TIMEOUT,
         )
-        if done.code not in (0, 1):  # 1: some are unknown
+        if done.code not in (0, 1):  # exit code 1: some names are unknown
             raise AgentError("unreadable", "dpkg's database cannot be read on the host", detail=done.text)
         return package_states(done.out)
 
     def would(self, verb: str, names: Iterable[str] = (), options: Iterable[str] = ()) -> Changes:
-        """Return what ``apt-get VERB NAMES`` would do. Raises `AgentError` (``apt``)."""
+        """Return the changes that ``apt-get VERB NAMES`` would make. Raises `AgentError` (``apt``)."""
         argv = ["apt-get", *_OPTIONS, *options, "-s", verb, *names]
         done = self._machine.run(argv, timeout=_QUERY_TIMEOUT * 4, env=_ENVIRONMENT)
         if done.code:
@@ -83,7 +86,7 @@ class Apt:
         return changes(done.out)
 
     def would_install(self, names: Collection[str], *, recommends: bool) -> Changes:
-        """Return what `install` would do. Raises `AgentError` (``apt``)."""
+        """Return the changes that `install` would make. Raises `AgentError` (``apt``)."""
         return self.would("install", sorted(names), _RECOMMENDS[recommends])
 
     def unneeded(self) -> frozenset[str]:
@@ -100,7 +103,8 @@ class Apt:
                     "apt",
                     f"the host's package sources have no {', '.join(sorted(unknown))}",
                     prop="packages",
-                    hint="check the spelling and the release, or add the source first",
+                    hint="check the name of the package and the release of the system, or declare the "
+                    "package source first",
                 )
 
     def install(self, names: Collection[str], *, recommends: bool) -> None:
@@ -121,7 +125,7 @@ class Apt:
         self._run("purge" if purge else "remove", *sorted(names))
 
     def automatic(self, names: Collection[str]) -> set[str]:
-        """Return the `names` that apt would remove when no package needs them."""
+        """Return those of `names` that apt removes as soon as no package needs them."""
         done = self._machine.run(["apt-mark", "showauto", *sorted(names)], timeout=_QUERY_TIMEOUT)
         return set(done.out.split())
 
@@ -174,7 +178,7 @@ class Apt:
                 raise AgentError(
                     "apt-lock",
                     f"{holder} did not release apt's lock within {self._machine.apt_lock_wait:.0f} s",
-                    hint="wait until it has finished, then run again",
+                    hint=f"wait until {holder} has finished, then run the command again",
                     detail=said(done),
                 )
             time.sleep(min(1.0, self._machine.apt_lock_wait / 4))
@@ -186,7 +190,10 @@ def _rows(output: str) -> list[tuple[str, str, str]]:
 
 
 def package_states(output: str) -> dict[str, str]:
-    """Return name to state from lines of ``name<TAB>ii ``. An installed architecture wins over others."""
+    """Return each package's state from lines of ``name<TAB>ii ``.
+
+    If a package has several architectures, the state of an installed one counts.
+    """
     states: dict[str, str] = {}
     for name, _, state in _rows(output):
         if not states.get(name, "").endswith("i"):
@@ -195,12 +202,18 @@ def package_states(output: str) -> dict[str, str]:
 
 
 def is_installed(state: str | None) -> bool:
-    """Return whether dpkg's two letters mean installed. The first may be ``h`` for a package on hold."""
+    """Return whether dpkg's two letters mean installed.
+
+    The first letter may be ``h`` for a package on hold.
+    """
     return state is not None and state[1:2] == "i"
 
 
 def is_there(state: str | None) -> bool:
-    """Return whether a package is at least partly unpacked: not for ``n`` (nothing) and ``c`` (conffiles)."""
+    """Return whether a package is at least partly unpacked.
+
+    The letters ``n`` (nothing) and ``c`` (only conffiles) mean no.
+    """
     return state is not None and state[1:2] not in ("", "n", "c")
 
 
@@ -231,7 +244,7 @@ def with_candidate(output: str) -> set[str]:
 
 
 def lock_holder(errors: str) -> str | None:
-    """Return who holds a lock that apt or dpkg could not get, for people; None for another failure."""
+    """Return who holds a lock that apt or dpkg could not get, for people. Return None for another failure."""
     found = _HELD.search(errors) or _DPKG_HELD.search(errors)
     if found is None:
         return "another process" if "Unable to lock" in errors else None
@@ -245,7 +258,7 @@ def lock_holder(errors: str) -> str | None:
 
 
 def said(done: Done) -> str:
-    """Return the last lines that apt or dpkg printed. Errors come at the end."""
+    """Return the last lines that apt or dpkg printed. The last lines contain the errors."""
     return "\n".join(done.text.splitlines()[-20:])
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MARK = "# portcullis: "
 DISABLED = "disabled"
-"""Note in a set's record: the units that its installation left disabled. The inventory reads it."""
+"""Note in a set's record: the units that its installation left disabled. The inventory reads this note."""
 
 _TIMEOUT = 60.0
 _UNITS = ("/lib/systemd/system", "/usr/lib/systemd/system")
@@ -25,11 +25,14 @@ _UNITS = ("/lib/systemd/system", "/usr/lib/systemd/system")
 _SUFFIXES = (".service", ".socket", ".path")
 
 VARIABLE = "PORTCULLIS_INSTALLS"
-"""Set for our runs of apt. Their maintainer scripts inherit it, and the policy applies only to these."""
+"""The environment variable that is set for our runs of apt.
+
+Maintainer scripts inherit the variable, and the policy applies only to scripts with the variable.
+"""
 
 # invoke-rc.d and deb-systemd-invoke ask /usr/sbin/policy-rc.d NAME ACTION. Exit code 101 forbids the action.
-# Our run of apt outlives a killed agent, and must still start nothing. The script that such an agent leaves
-# behind forbids nothing to other programs.
+# Our run of apt outlives a killed agent, and must still start no service. The script that a killed agent
+# leaves behind forbids nothing to other programs.
 _SCRIPT = """#!/bin/sh
 {mark}no new service starts while Portcullis installs packages
 if [ "${variable}" ]; then
@@ -44,14 +47,17 @@ exit 0
 
 @contextlib.contextmanager
 def held_back(policy: Path) -> Iterator[None]:
-    """Inside the block, our apt starts no service that did not run. The host's own policy is still asked."""
+    """Inside the block, our runs of apt start no service that did not run before.
+
+    Our script also asks the host's own policy-rc.d.
+    """
     saved = policy.with_name(policy.name + ".portcullis")
     if not is_ours(policy):
         recover(policy, saved)
         with contextlib.suppress(FileNotFoundError):
-            # Not a rename, which would leave a moment without a policy.
+            # We do not rename the policy, because a rename would leave a moment without a policy.
             os.link(policy, saved, follow_symlinks=False)
-    # This may replace the script of a killed agent, whose apt may still run.
+    # This write may replace the script of a killed agent, whose apt may still run.
     disk.write(policy, _SCRIPT.format(mark=MARK, variable=VARIABLE, saved=saved).encode(), mode=0o755)
     try:
         yield
@@ -60,7 +66,7 @@ def held_back(policy: Path) -> Iterator[None]:
 
 
 def recover(policy: Path, saved: Path) -> None:
-    """Put the host's own policy back, also after a killed run."""
+    """Put the host's own policy-rc.d back, also after a run that was killed."""
     if is_ours(policy):
         if saved.is_symlink() or saved.exists():
             saved.replace(policy)
@@ -68,7 +74,7 @@ def recover(policy: Path, saved: Path) -> None:
             policy.unlink()
     elif saved.is_symlink() or saved.exists():
         if policy.is_symlink() or policy.exists():
-            saved.unlink()  # a run was killed before it wrote ours, or somebody wrote a newer one
+            saved.unlink()  # a run was killed before it wrote our policy, or somebody wrote a newer policy
         else:
             saved.replace(policy)
 
@@ -108,7 +114,7 @@ def disable(machine: Machine, units: Collection[str]) -> None:
 def forget_units(machine: Machine, packages: Collection[str]) -> None:
     """Make Debian forget which units of `packages` are enabled, before the packages are removed.
 
-    deb-systemd-helper(1p) keeps its notes until the purge. Without this, units that our installation disabled
+    deb-systemd-helper(1p) keeps its notes until the purge. Otherwise, units that our installation disabled
     would stay disabled in the next installation. The inventory would then report them as disabled by hand.
     """
     units = _units_of(machine, packages) if packages else set()
@@ -131,7 +137,7 @@ def units_among(listed: str) -> set[str]:
 def starting(shown: str) -> dict[str, bool]:
     """Return the units in the output of ``systemctl show``, without those of early boot.
 
-    Each has True if it starts at boot.
+    The value of a unit is True if the unit starts at boot.
     """
     found = {}
     for block in shown.strip().split("\n\n"):

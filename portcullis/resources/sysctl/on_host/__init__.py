@@ -1,4 +1,4 @@
-"""Kernel settings: live values under /proc/sys, the file for the boot, and lines that would win over it."""
+"""Kernel settings: live values under /proc/sys, the file for the boot, and other files that win over it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record, Store
 
 _SHOWN = 5  # interfaces that a text names
-_PORT_START = "net/ipv4/ip_unprivileged_port_start"  # the kernel's own port range must begin above it
-# From a path below /proc/sys to its value.
+_PORT_START = "net/ipv4/ip_unprivileged_port_start"  # the kernel's own port range must begin above this value
+# Maps a path below /proc/sys to its value.
 Live = Dict[str, str]
 
 
@@ -45,7 +45,7 @@ class _Found(SysctlFacts):
     Attributes:
         file: the facts of the file.
         live: live values of all keys, by path below /proc/sys.
-        theirs: by key, where an administrator's file sets one of our keys to something else.
+        theirs: the administrator's files that set our keys to other values, each under its key.
         static: the interfaces that `STATIC` stands for.
         ipv6: a global IPv6 address of each interface that has one; empty if no setting is about IPv6.
     """
@@ -58,14 +58,17 @@ class _Found(SysctlFacts):
 
 
 class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _Found]):
-    """The kind `sysctl`: one file of settings, and their live values. `*` in a key stands for interfaces."""
+    """The kind `sysctl`: one file of settings, and their live values.
+
+    In a key, `*` means every interface that no other key names.
+    """
 
     spec_type = SysctlSpec
     desired_type = SysctlDesired
     facts_type = SysctlFacts
 
     def __init__(self, machine: Machine, store: Store) -> None:
-        """Take the machine, for /proc/sys, the other files of settings, and ufw's file."""
+        """Store the host, for /proc/sys, the other files of settings, and ufw's file."""
         super().__init__(machine, store)
         self._files = Files(machine, store)
 
@@ -120,7 +123,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             for key, want in sorted(desired.values.items())
             if facts.values.get(key) != want
         ]
-        # A refusal names the first step: it should be a value that somebody set on purpose.
+        # A refusal names the first step, so the first step should be a value that somebody set on purpose.
         steps.sort(key=lambda step: not step.detail)
         return steps + self._files.plan(_file(desired, facts.static), facts.file)
 
@@ -131,7 +134,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 "invalid",
                 f"the host's kernel has no {', '.join(unknown)}",
                 prop="values",
-                hint="leave the key out; in KernelSettings, give it the value None",
+                hint="leave the key out; in KernelSettings, set the key to None",
             )
         if facts.overridden:
             key, said = min(facts.overridden.items())
@@ -150,13 +153,13 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         return _lasting_loss(desired, facts) or self._files.obstacle(file, facts.file)
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
-        """Return whether no administrator chose the values: they are the kernel's or a package's."""
+        """Return whether the values come from the kernel or a package, and not from an administrator."""
         if facts.theirs:
             return False
         return not facts.file.exists or self._files.is_unmodified_default(item, facts.file)
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        """Describe the original file. `apply` keeps the live values key by key."""
+        """Describe the original file of the settings. `apply` records the original live values key by key."""
         return self._files.original(item, facts.file, folder)
 
     def apply(self, desired: SysctlDesired, steps: list[Step], work: Work) -> None:
@@ -165,7 +168,8 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         kept: Live = work.record.extra.setdefault("live", {})
         done: Live = {}
         try:
-            # Twice, for an interface that appears meanwhile, such as docker0 in the same deployment.
+            # Set the values twice, for an interface that appears meanwhile, such as docker0 in the same
+            # deployment.
             for _ in range(2):
                 live = {
                     path: (value, wanted[key])
@@ -191,7 +195,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             self._restore(path, kept.pop(path))
 
     def remove(self, desired: SysctlDesired, record: Record, folder: Path) -> str:
-        """Restore live values and the file. Some kernel settings cannot go back before the next boot."""
+        """Restore live values and the file. Some kernel settings cannot be restored before the next boot."""
         for path, value in record.extra.get("live", {}).items():
             self._restore(path, value)
         return self._files.remove(_file(desired, ()), record, folder)
@@ -201,7 +205,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
     ) -> AgentError | None:
         """Refuse to disable IPv6 in a session over IPv6.
 
-        Only the login after the change can tell whether a reverse-path filter is right for this host.
+        Only the login after the change can show whether a reverse-path filter is right for this host.
         """
         off = [key for key, value in desired.values.items() if key.endswith(".disable_ipv6") and value == "1"]
         if peer is None or peer.address.version != 6 or not off:  # noqa: PLR2004 - IPv6
@@ -230,13 +234,16 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
         live = {path: value for path, value in facts.live.items() if path.startswith("net/")}
         if not live:
             return None
-        # By sh, because the package of sysctl(8) may be missing.
+        # The undo uses sh, because the package of sysctl(8) may be missing.
         write = ("sh", "-c", 'printf "%s\\n" "$1" >"$2"', "sh")
         commands = tuple((*write, value, str(self._machine.proc_sys / path)) for path, value in live.items())
         return Undo((desired.path,), commands)
 
     def _read(self, key: str, wanted: Mapping[str, str]) -> Live:
-        """Return the live values of a key by path below /proc/sys; for ``*``, without those of other keys."""
+        """Return the live values of a key, each under its path below /proc/sys.
+
+        ``*`` does not match paths that other keys name.
+        """
         normal, root, static = sysctl_files.normal(key), self._machine.proc_sys, self._static()
         if "*" not in normal:
             values = {path: self._value(path) for path in _paths(key, static)}
@@ -257,10 +264,12 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
             return None
         except (OSError, ValueError) as error:
             why = os.strerror(getattr(error, "errno", 0) or errno.EINVAL)
-            raise AgentError("unreadable", f"{_dotted(path)}: {why}", prop="values") from None
+            raise AgentError(
+                "unreadable", f"the kernel setting {_dotted(path)} cannot be read: {why}", prop="values"
+            ) from None
 
     def _shown(self, key: str, spec: SysctlSpec, live: Live) -> str:
-        """Return one text for a key: its value; for several interfaces the usual value, then the others."""
+        """Return one text for a key's values: the most frequent value, then the interfaces that differ."""
         is_many = "*" in key or STATIC in key
         if is_many and live:
             counts = collections.Counter(live.values())
@@ -289,7 +298,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 "invalid",
                 f"the kernel refuses {value!r} for {_dotted(path)}: {os.strerror(error.errno or 0)}",
                 prop=f"values.{_dotted(path)}",
-                hint='a container can set net.* only; give KernelSettings only=("net.",)'
+                hint='a container can set no other keys than net.*: declare KernelSettings(only=("net.",))'
                 if read_only
                 else hint,
             ) from None
@@ -300,7 +309,7 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
                 self._write(path, value)
 
     def _theirs(self, own: str, wanted: Mapping[str, str]) -> dict[str, str]:
-        """Return, by key, where an administrator's file sets one of our keys to something else."""
+        """Return the administrator's files that set our keys to other values, each under its key."""
         keys = {path: key for key in wanted for path in _paths(key, self._static())}
         found = {}
         for entry in sysctl_files.assignments(self._machine.sysctl_d):
@@ -331,7 +340,7 @@ def _dotted(path: str) -> str:
 
 
 def _lasting_loss(desired: SysctlDesired, facts: _Found) -> AgentError | None:
-    """Return why IPv6 cannot be switched off: the kernel forgets addresses, and no undo brings them back."""
+    """Return an error if IPv6 would be switched off and an undo could not restore the lost addresses."""
     for key, value in desired.values.items():
         name = sysctl_files.normal(key).split("/")[-2]
         lost = {k: v for k, v in facts.ipv6.items() if name in ("all", "*", k)}
@@ -347,7 +356,7 @@ def _lasting_loss(desired: SysctlDesired, facts: _Found) -> AgentError | None:
 
 
 def _paths(key: str, static: Sequence[str]) -> list[str]:
-    """Return the paths below /proc/sys that a key stands for; with ``*`` a pattern."""
+    """Return the paths below /proc/sys that a key means. A key with ``*`` gives a pattern."""
     return [sysctl_files.normal(one) for one in static_routes.keys(key, static)]
 
 
@@ -356,6 +365,6 @@ def _declared(path: str, wanted: Mapping[str, str], static: Sequence[str]) -> bo
 
 
 def _file(desired: SysctlDesired, static: Sequence[str]) -> FileDesired:
-    """Return the file of settings as a declared file."""
+    """Return the file of the settings as a declared `File`."""
     content = static_routes.written(desired.content, static)
     return FileDesired(desired.path, content, desired.owner, desired.group, desired.mode)

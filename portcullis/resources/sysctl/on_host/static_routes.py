@@ -1,7 +1,7 @@
 """Settings for interfaces whose IPv6 is configured on the host, and not learned from a router.
 
-Only the host knows these interfaces. So a key has `STATIC` in the place of their names. The file for the boot
-has a line for each of them.
+Only the host knows these interfaces. So a key has `STATIC` instead of the names of these interfaces. The file
+for the boot has a line for each of these interfaces.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 # linux/ipv6_route.h and linux/route.h.
 _REJECT, _ADDRCONF = 0x0200, 0x00040000
-# linux/if_addr.h: IFA_F_PERMANENT. An address without it came from a router and expires unless renewed.
+# linux/if_addr.h: IFA_F_PERMANENT. An address without this flag came from a router and expires unless
+# renewed.
 _PERMANENT = 0x80
 _GLOBAL = "00"
 _NOTE = "# for each interface with a default route of its own: "
@@ -41,7 +42,7 @@ def interfaces(net: Path) -> List[str]:
 
 
 def keys(key: str, names: Iterable[str]) -> List[str]:
-    """Return a key for each interface; a key without `STATIC` as it is."""
+    """Return a key for each interface; a key without `STATIC` stays unchanged."""
     # A dot in the name of an interface is written as a slash: sysctl.d(5).
     return [key.replace(STATIC, name.replace(".", "/")) for name in names] if STATIC in key else [key]
 
@@ -55,7 +56,10 @@ def written(content: str, names: Sequence[str]) -> str:
 
 
 def read(content: str, names: Sequence[str]) -> str:
-    """Return the declared text from the text of a file. Lines that differ from it stay."""
+    """Turn the text of a file back into the declared text.
+
+    Lines that differ from the declared text are kept.
+    """
     lines = content.splitlines(keepends=True)
     found = []
     while lines:

@@ -22,7 +22,11 @@ class Entry:
 
 
 def normal(key: str) -> str:
-    """Return a key as a path. The first dot or slash is the separator; the other sign belongs to a name."""
+    """Return a key as a path.
+
+    The first dot or slash in the key tells which character separates names. If the first one is a dot, dots
+    separate names and a slash is part of a name. If the first one is a slash, slashes separate names.
+    """
     first = next((sign for sign in key if sign in "./"), "/")
     return key.translate(str.maketrans("./", "/.")) if first == "." else key
 
@@ -36,7 +40,7 @@ def parse(text: str) -> Iterator[Entry]:
 
 
 def read(path: Path) -> list[Entry]:
-    """Return the assignments of a file; none if it is missing. Raises `AgentError` (``unreadable``)."""
+    """Return the assignments of a file, or none for a missing file. Raises `AgentError` (``unreadable``)."""
     try:
         text = path.read_text("utf-8", "replace")
     except (FileNotFoundError, NotADirectoryError):
@@ -53,7 +57,7 @@ def assignments(folders: Sequence[Path]) -> Iterator[Entry]:
 
 
 def after(folders: Sequence[Path], own: str) -> Iterator[Entry]:
-    """Yield the assignments that systemd makes after those of the file `own`, and that win over them.
+    """Yield the assignments that systemd makes after the file `own`, and that therefore win.
 
     Patterns are left out: a line with the whole key wins over a pattern in any file.
     """
@@ -63,7 +67,7 @@ def after(folders: Sequence[Path], own: str) -> Iterator[Entry]:
 
 
 def left_out(folders: Sequence[Path]) -> Iterator[str]:
-    """Yield the keys that no pattern sets: lines without value, such as ``-net.ipv4.conf.all.rp_filter``."""
+    """Yield the keys that patterns skip: lines without value, such as ``-net.ipv4.conf.all.rp_filter``."""
     for path in _files(folders):
         try:
             lines = path.read_text("utf-8", "replace").splitlines()
@@ -73,7 +77,7 @@ def left_out(folders: Sequence[Path]) -> Iterator[str]:
 
 
 def by_ufw(etc: Path) -> Iterator[Entry]:
-    """Yield what ufw sets at each start and reload, after systemd, while ufw is enabled."""
+    """Yield the assignments that an enabled ufw makes at each start and reload, after systemd."""
     enabled = dict(shell_values(etc / "ufw/ufw.conf")).get("ENABLED", "no")
     path = ufw_file(etc)
     if enabled.lower() == "yes" and path.startswith("/"):
@@ -98,7 +102,10 @@ def shell_values(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _files(folders: Sequence[Path]) -> list[Path]:
-    """Return the files in effect, sorted by name. A file hides files of the same name in later folders."""
+    """Return the files that systemd reads, sorted by name.
+
+    A file hides files of the same name in later folders.
+    """
     found: dict[str, Path] = {}
     for folder in folders:
         for path in folder.glob("*.conf"):

@@ -1,4 +1,4 @@
-"""Changes by root on a finished host, by name: what somebody does, and the line that tells of it."""
+"""All changes by hand of the inventory drill, by name, from the modules of this package."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _ALL = (
 )
 _TWICE = [name for name, count in Counter(name for each in _ALL for name in each).items() if count > 1]
 if _TWICE:
-    raise ValueError(f"two changes of one name: {', '.join(_TWICE)}")
+    raise ValueError(f"two changes have the same name: {', '.join(_TWICE)}")
 CHANGES: Mapping[str, Change] = {name: change for each in _ALL for name, change in each.items()}
-"""All of them, by name."""
+"""All changes by hand, by name."""
 
 REVIEWED = """\
 F2: --network container:redis
@@ -94,7 +94,9 @@ F7: macvlan passes all firewalls
 U1: chmod 777 /etc/nginx/nginx.conf
 U1: worker_connections 5; in nginx.conf
 """.splitlines()
-"""What two reviews found missing in previews, by chapter and in their words; U is the one of a new user.
+"""Changes by hand that two reviews tried, and that no preview showed at that time.
 
-What both found is here once, under F4.
+Each has the chapter and the words of its review.
+
+A new user wrote the chapter U1. A change that both reviews found is listed once, in chapter F4.
 """

@@ -1,4 +1,4 @@
-"""Who gets in, and who becomes root."""
+"""Changes by hand of accounts, keys, sudo and sshd."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _RELOAD = "systemctl reload ssh"
 
 
 def _password(account: str, word: str = PASSWORD) -> tuple[str, str]:
-    """Return the command that sets the password field of an account, and the one that sets it back."""
+    """Return a command that sets the password field of an account, and a command that restores it."""
     saved = f"{KEPT}/password-{account}"
     keeps = f"mkdir -p {KEPT}; getent shadow {account} | cut -d: -f2 > {saved}"
     return f"{keeps}; usermod -p '{word}' {account}", f'usermod -p "$(cat {saved})" {account}'
 
 
 def _key(account: str, group: str, home: str, comment: str, name: str = "authorized_keys") -> tuple[str, str]:
-    """Return the command that adds a key to an account, and the one that takes it out."""
+    """Return a command that adds a key to an account, and a command that removes the key."""
     file = f"{home}/.ssh/{name}"
     folder = f"install -d -m 700 -o {account} -g {group} {home}/.ssh"
     does = f"{folder}; echo '{key(comment)}' >> {file}; chown {account}:{group} {file}; chmod 600 {file}"
@@ -66,7 +66,7 @@ CHANGES = {
         f"useradd -m -s /bin/bash eve; {_EVE_KEY[0]}",
         ("eve", "/bin/bash"),
         "userdel -r eve 2>/dev/null",
-        also=(("eve", "eve@laptop"),),  # somebody may give the account another key: two ways in
+        also=(("eve", "eve@laptop"),),  # two lines, because the account and its key are two ways to log in
         review="F4: a new user with a key",
     ),
     "account-with-a-password": Change(
@@ -151,7 +151,7 @@ CHANGES = {
         stays=False,
         review="F4: sudoers",
     ),
-    # sudo passes over a name with a dot, until somebody renames it.
+    # sudo ignores a file whose name has a dot, until somebody renames the file.
     "sudoers-asleep": adds(
         "/etc/sudoers.d/later.off",
         "games ALL=(ALL) NOPASSWD: ALL",

@@ -1,4 +1,4 @@
-"""What somebody with root does to a host, and the line of the report that tells of it."""
+"""Describes a change by hand: the command that root runs, and the lines that the report shows about it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ import struct
 from dataclasses import dataclass, replace
 
 KEPT = "/run/drill"
-"""On the host: what was there before a change, until it is undone."""
+"""The folder on the host that keeps the original files until a change is undone."""
 IMAGE = "IMAGE"
-"""In a command: an image that the host has."""
+"""The word in a command that stands for an image on the host."""
 PASSWORD = "$6$drill$mZBKVMdJTrzsPhpIs0uTt0XkbIWkPHYhTnqMzYvUuuaMsgVBB0TyoZTMNvV5BzUGOMu9rmYlbXXGfIk4VLXMu0"
-"""A hash as crypt(5) writes it; nobody knows the password."""
+"""A password hash in the format of crypt(5). Nobody knows the password of this hash."""
 
 _WORD = r"[\w/-]|\.\w"
 
 
 @dataclass(frozen=True)
 class Change:
-    """One deed.
+    """One change by hand.
 
     Attributes:
-        row: the row of the table in docs/inventory.md that says it is covered.
-        does: a line of sh that root runs.
-        shown: words that exactly one line of the report has. The first is in its subject; other lines may
-            mention it.
-        undone: a line of sh that takes it back.
-        also: words of each further line: other things that the same deed made, each told once.
-        may: words of lines that may come with it, since they follow from it.
-        stays: `up` leaves it alone, and the line says so. Else it says what `up` does.
-        paste: the line ends in a command that takes it back.
-        walk: only the nightly walk sees it.
-        apart: why it is left out where all changes are made together.
-        review: who found it missing, in their words; "" for what was thought of here.
-        neighbour: a program in Python that the neighbour on the same segment runs besides.
+        row: the row about this change in the table of docs/inventory.md.
+        does: the shell command that root runs.
+        shown: words that exactly one line of the report has. The first word is in the subject of the line.
+            Other lines may have the first word too.
+        undone: the shell command that undoes the change.
+        also: for each further line about the same command, the words that the line has. Each line occurs
+            once.
+        may: the words of lines that may also occur, because the change can cause them.
+        stays: whether the line says that `up` leaves the change alone. Otherwise it says what `up` does.
+        paste: whether the line ends with a command that undoes the change.
+        walk: whether only the nightly walk finds the change.
+        apart: why the test of all changes together leaves this change out.
+        review: the words of the review in which no preview showed the change, or an empty text.
+        neighbour: a Python program that the neighbour on the same network segment runs at the same time.
     """
 
     row: str
@@ -53,17 +54,20 @@ class Change:
 
 
 def tells(subject: str, text: str, words: tuple[str, ...]) -> bool:
-    """Return whether a line is about the first of these words and has the others."""
+    """Return whether the subject of a line has the first word, and the line has all words."""
     return holds(subject, words[:1]) and holds(text, words)
 
 
 def holds(line: str, words: tuple[str, ...]) -> bool:
-    """Return whether a line has all these words, each as a whole: /etc/hosts is not in /etc/hosts.deny."""
+    """Return whether a line has all these words.
+
+    Only whole words count: /etc/hosts is not in /etc/hosts.deny.
+    """
     return all(re.search(rf"(?<![\w/.-]){re.escape(word)}(?!{_WORD})", line) for word in words)
 
 
 def kept(path: str) -> str:
-    """Return where the file at a path is kept meanwhile."""
+    """Return the path of the kept original of a file."""
     return f"{KEPT}/{path.strip('/').replace('/', '_')}"
 
 
@@ -77,9 +81,9 @@ def adds(
     review: str = "",
     **more: object,
 ) -> Change:
-    """Return the change that a new file is, whose line is its path and whose remedy is to remove it.
+    """Return a change that adds a file. The report shows the path, and a command that removes the file.
 
-    `after` is run when the file is there, and again when it is gone.
+    The command `after` runs after the file is written, and again after it is removed.
     """
     then = f"; {after}" if after else ""
     made = Change(
@@ -94,7 +98,7 @@ def adds(
 
 
 def edits(path: str, line: str, *, row: str, review: str = "", after: str = "", **more: object) -> Change:
-    """Return the change that one more line in a file is. It is written in place, as an editor may do."""
+    """Return a change that appends a line to a file. The file keeps its inode, as with some editors."""
     then = f"; {after}" if after else ""
     made = Change(
         row=row,
@@ -107,7 +111,7 @@ def edits(path: str, line: str, *, row: str, review: str = "", after: str = "", 
 
 
 def moves_away(path: str, *, row: str, **more: object) -> Change:
-    """Return the change that a file that is gone is."""
+    """Return a change that removes a file."""
     made = Change(
         row=row,
         does=f"mkdir -p {KEPT}; cp -p {path} {kept(path)}; rm {path}",
@@ -118,13 +122,16 @@ def moves_away(path: str, *, row: str, **more: object) -> Change:
 
 
 def changes_mode(path: str, new: str, old: str, *, row: str, **more: object) -> Change:
-    """Return the change that another mode of a file or folder is."""
+    """Return a change of the mode of a file or folder."""
     made = Change(row=row, does=f"chmod {new} {path}", shown=(path, new), undone=f"chmod {old} {path}")
     return replace(made, **more)  # type: ignore[arg-type]
 
 
 def key(comment: str) -> str:
-    """Return a line of authorized_keys, another key for each comment. Nobody has the private half."""
+    """Return a line of authorized_keys, with a made-up key that depends on the comment.
+
+    Nobody has the private key.
+    """
     kind, point = b"ssh-ed25519", hashlib.sha256(comment.encode()).digest()
     blob = b"".join(struct.pack(">I", len(part)) + part for part in (kind, point))
     return f"ssh-ed25519 {base64.b64encode(blob).decode()} {comment}"

@@ -1,4 +1,4 @@
-"""Containers, networks, volumes and images that nobody declared."""
+"""Changes by hand that add undeclared containers, networks, volumes and images, or change declared ones."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ CHANGES = {
         ("network", "drill-six"),
         "docker network rm drill-six >/dev/null; sysctl -qw net.ipv6.conf.all.forwarding=0",
         also=(("net.ipv6.conf.all.forwarding",),),
-        apart="the kernel forgets the router that advertised itself",
+        apart="with forwarding the kernel forgets the router of another change",
         review="F3: docker network create --ipv6",
     ),
     "volume": Change(
@@ -133,7 +133,7 @@ CHANGES = {
         paste=True,
         review="F4: a tag",
     ),
-    # The engine refuses it with live-restore, which ours has.
+    # Docker refuses Swarm mode with live-restore, which our daemon.json sets.
     "swarm": Change(
         SWARM,
         f"mkdir -p {KEPT}; cp -p /etc/docker/daemon.json {KEPT}/daemon.json;"
@@ -145,7 +145,7 @@ CHANGES = {
         " docker start redis hello >/dev/null 2>&1 || true",
         also=(("/etc/docker/daemon.json",),),
         may=(("2377",), ("7946",), ("4789",), ("docker.service",), ("redis",), ("hello",)),
-        apart="the engine ends all containers that it does not restore",
+        apart="without live-restore the restart of Docker ends all containers",
         review="F7: Swarm",
     ),
 }

@@ -1,4 +1,4 @@
-"""Files that nobody declared, and files of packages that were changed."""
+"""Changes by hand of files: undeclared files, and changed files of packages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CRON = "* * * * * root true"
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----\nZHJpbGw=\n-----END CERTIFICATE-----"
 
 CHANGES = {
-    # What cron and at run.
+    # Jobs of cron and at.
     "cron.d": adds("/etc/cron.d/evil", _CRON, row=CRON, review="F4: cron.d"),
     "cron-under-a-package's-name": adds("/etc/cron.d/anacron", _CRON, row=CRON),
     "cron.daily": adds("/etc/cron.daily/evil", "#!/bin/sh", mode="0755", row=CRON, review="F4: cron.daily"),
@@ -38,7 +38,7 @@ CHANGES = {
     ),
     "at": adds("/var/spool/cron/atjobs/a0000102030405", "#!/bin/sh", mode="0700", row=CRON, review="F4: at"),
     "anacrontab": adds("/etc/anacrontab", "1 5 drill true", row=CRON),
-    # What runs in every process, at every login or at boot.
+    # Files that run in every process, at every login or at boot.
     "ld.so.preload": Change(
         FILES,
         "ldconfig -p | awk '/libm.so.6/ {print $NF; exit}' > /etc/ld.so.preload",
@@ -66,7 +66,7 @@ CHANGES = {
     "skeleton": edits("/etc/skel/.profile", "true", row=CONFFILES),
     "docker-client": adds("/root/.docker/config.json", "{}", row=HOMES),
     "tool-in-root's-home": adds("/root/bin/drill", "#!/bin/sh", mode="0755", row=HOMES),
-    # Names, resolver and network.
+    # Files for host names, the resolver and the network.
     "hosts": edits("/etc/hosts", "192.0.2.1 updates.example.com", row=FILES, review="F4: hosts"),
     "resolv.conf": edits("/etc/resolv.conf", "options timeout:2", row=FILES, review="F4: resolv.conf"),
     "nsswitch.conf": edits("/etc/nsswitch.conf", "# by hand", row=FILES),
@@ -74,7 +74,7 @@ CHANGES = {
     "hosts.allow": edits("/etc/hosts.allow", "ALL: ALL", row=FILES),
     "networkd": adds("/etc/systemd/network/10-drill.network", "[Match]", row=FILES),
     "interfaces.d": adds("/etc/network/interfaces.d/drill", "# by hand", row=FILES),
-    # Kernel and devices.
+    # Files for the kernel and devices.
     "modprobe.d": adds(
         "/etc/modprobe.d/drill.conf", "install drill /bin/true", row=FILES, review="F4: modprobe.d"
     ),
@@ -93,7 +93,7 @@ CHANGES = {
     "sysusers.d": adds("/etc/sysusers.d/drill.conf", "# drill", row=FILES),
     "environment.d": adds("/etc/environment.d/drill.conf", "DRILL=1", row=FILES),
     "settings-of-systemd": adds("/etc/systemd/system.conf.d/drill.conf", "[Manager]", row=FILES),
-    # What other programs read.
+    # Files that other programs read.
     "logrotate.d": adds("/etc/logrotate.d/drill", "# drill", row=FILES),
     "certbot-hook": adds(
         "/etc/letsencrypt/renewal-hooks/deploy/50-drill", "#!/bin/sh", mode="0755", row=FILES
@@ -104,7 +104,8 @@ CHANGES = {
         _CERTIFICATE,
         row=FILES,
         review="F4: a CA file",
-        may=(("/etc/ssl/certs/ca-certificates.crt",),),  # the bundle has to have it by then
+        # A further line can say that the bundle lacks this certificate.
+        may=(("/etc/ssl/certs/ca-certificates.crt",),),
     ),
     "ca-in-certs": adds("/etc/ssl/certs/drill.pem", _CERTIFICATE, row=FILES),
     "ca-in-the-bundle": edits("/etc/ssl/certs/ca-certificates.crt", "# by hand", row=FILES),
@@ -130,7 +131,7 @@ CHANGES = {
         ("/etc/alternatives/awk",),
         "update-alternatives --auto awk >/dev/null",
     ),
-    # It wins by its priority, and nobody has to choose it.
+    # The new alternative has the highest priority, so it is used without a choice.
     "alternative-installed": Change(
         FILES,
         "install -m 755 /bin/true /var/lib/drill-pager;"
@@ -138,7 +139,7 @@ CHANGES = {
         ("/etc/alternatives/pager", "/var/lib/drill-pager"),
         "update-alternatives --remove pager /var/lib/drill-pager >/dev/null; rm /var/lib/drill-pager",
     ),
-    # What a file is, and where.
+    # Unusual kinds and places of files.
     "file-in-etc": adds("/etc/drill.conf", "x", row=FILES),
     "hidden-file": adds("/etc/.drill", "x", row=FILES),
     "copy-of-a-packaged-file": Change(
@@ -190,16 +191,16 @@ CHANGES = {
         stays=False,
         may=(("systemd-journald.service",),),
     ),
-    # Files of packages that are gone.
+    # Removed files of packages.
     "conffile-gone": moves_away("/etc/logrotate.d/apt", row=GONE),
     "file-of-the-machine-gone": moves_away("/etc/hosts.deny", row=GONE),
-    # What packages' programs made.
+    # Files that programs of packages made.
     "copy-gone": moves_away(
         "/etc/profile",
         row=GONE,
         shown=("/etc/profile", "is missing", "cp -p /usr/share/base-files/profile /etc/profile"),
         paste=True,
-        apart="another change edits it",
+        apart="another change edits the same file",
     ),
     "message-of-the-day-gone": moves_away(
         "/etc/motd", row=GONE, shown=("/etc/motd", "is missing", "/usr/share/base-files/motd"), paste=True
@@ -212,7 +213,7 @@ CHANGES = {
         "update-alternatives --auto rmt >/dev/null 2>&1",
         paste=True,
     ),
-    # Who may write and read.
+    # Owners and modes of files.
     "mode-of-passwd": changes_mode("/etc/passwd", "0666", "0644", row=MODES),
     "mode-of-shadow": changes_mode("/etc/shadow", "0644", "0640", row=MODES),
     "mode-of-a-folder": changes_mode("/etc/cron.weekly", "0777", "0755", row=MODES),

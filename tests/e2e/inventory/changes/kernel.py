@@ -1,4 +1,4 @@
-"""Kernel settings, routes, addresses and interfaces."""
+"""Changes by hand of kernel settings, routes, addresses and interfaces."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from tests.e2e.inventory.changes.change import Change
 
 KERNEL, NETWORK = "kernel settings", "routes, addresses and interfaces"
 
-# One router advertisement (RFC 4861, 4.2): a router of high preference (RFC 4191) for half an hour. It has an
-# address of its own: the neighbour would answer for its own that it is no router, and the host forget it.
-# The frame goes to HOST, the hardware address: the lab's other hosts hear what is said to all.
+# Sends one router advertisement (RFC 4861, 4.2) of a router with high preference (RFC 4191), for half an
+# hour. Its source is an unused address: for its own address the neighbour would tell the host that it is no
+# router. The frame goes to the hardware address HOST, because the other hosts of the lab would receive a
+# multicast.
 ADVERTISES = """\
 import socket, struct
 source, everybody = (socket.inet_pton(socket.AF_INET6, name) for name in ("fe80::d711", "ff02::1"))
@@ -69,7 +70,7 @@ CHANGES = {
         "sysctl -qw net.ipv6.conf.all.forwarding=1",
         ("net.ipv6.conf.all.forwarding",),
         "sysctl -qw net.ipv6.conf.all.forwarding=0",
-        apart="the kernel forgets the router that advertised itself",
+        apart="with forwarding the kernel forgets the router of another change",
         review="F3: net.ipv6.conf.all.forwarding at 1 unseen",
     ),
     "address": Change(

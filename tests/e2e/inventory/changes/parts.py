@@ -1,4 +1,4 @@
-"""What lies in the folder of a part, and what is open."""
+"""Changes by hand of nginx, fail2ban and the firewall, opened ports, and files of Portcullis."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ CHANGES = {
         row=NGINX,
         shown=("/etc/nginx/conf.d/broken.conf",),
         undone=f"rm /etc/nginx/conf.d/broken.conf; {_RELOAD}",
-        also=(("nginx", "unknown directive"),),  # what nginx says is another matter than whose the file is
-        apart="nginx takes no other change with it",
+        # nginx's error is a line of its own, beside the line of the undeclared file.
+        also=(("nginx", "unknown directive"),),
+        apart="with it nginx accepts no other change",
         review="F7: a vhost that breaks nginx -t",
     ),
     "site-of-ours-edited": edits(
@@ -68,7 +69,7 @@ CHANGES = {
         (_NGINX_CONF,),
         f"cat {KEPT}/nginx.conf > {_NGINX_CONF}; {_RELOAD}",
         may=(("worker_connections",),),
-        apart="the same file as the one whose mode is changed",
+        apart="another change sets the mode of the same file",
         review="U1: worker_connections 5; in nginx.conf",
     ),
     "module-of-nginx": adds("/etc/nginx/modules-enabled/99-drill.conf", "# drill", row=NGINX),
@@ -89,7 +90,7 @@ CHANGES = {
         ("ufw", "before.rules"),
         f"cat {KEPT}/before.rules > /etc/ufw/before.rules",
         stays=False,
-        may=(("ufw", "lacks", "31337"),),  # until somebody loads it
+        may=(("ufw", "lacks", "31337"),),  # this line shows until ufw loads the file
         review="F4: ufw's before.rules",
     ),
     "rule-of-ufw": Change(

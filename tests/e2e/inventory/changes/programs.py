@@ -1,4 +1,4 @@
-"""Programs with rights of their own, changed programs, and packages."""
+"""Changes by hand of programs and packages: setuid, capabilities, changed programs and apt's settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ RIGHTS, CHANGED, PACKAGES, APT = (
     "packages",
     "apt and dpkg",
 )
-# Version 2 of the attribute, effective, with cap_setuid: capabilities(7), include/uapi/linux/capability.h.
+# Sets the capability cap_setuid, effective, in version 2 of the attribute: see capabilities(7) and
+# include/uapi/linux/capability.h.
 _CAPABLE = (
     "python3 -c \"import os, struct, sys; os.setxattr(sys.argv[1], 'security.capability',"
     " struct.pack('<5I', 0x02000001, 1 << 7, 0, 0, 0))\""
@@ -24,7 +25,7 @@ dpkg-deb -b $b /run/drill.deb >/dev/null; dpkg -i /run/drill.deb >/dev/null; rm 
 
 
 def _program(name: str, mode: str, then: str = "") -> Change:
-    """A copy of the shell outside of all folders that are read at each survey."""
+    """Return a change that adds a copy of bash, in a folder that only the nightly walk reads."""
     path = f"/var/lib/{name}"
     return Change(RIGHTS, f"cp /bin/bash {path}; chmod {mode} {path}{then}", (path,), f"rm {path}", walk=True)
 

@@ -1,4 +1,4 @@
-"""What systemd starts."""
+"""Changes by hand of systemd units: new units, timers, drop-ins, and enabled or masked units."""
 
 from __future__ import annotations
 
