@@ -1,9 +1,12 @@
-"""Fixtures that every part of the suite may use, and how its files share a machine."""
+"""Fixtures for all tests, and how the test files are divided among several workers."""
 
 from __future__ import annotations
 
 import gc
 import signal
+
+# The whole SDK, before lab/plugins/protocol.py puts empty packages in its place.
+import pulumi  # noqa: F401
 
 from tests import drill, official
 
@@ -11,7 +14,7 @@ pytest_plugins = ["lab.pytest_browser", "lab.pytest_lab", "tests.stories"]
 
 
 def pytest_report_header() -> list[str]:
-    """Say by which seed the changes by hand were drawn, and which plugins serve the tests with an engine."""
+    """Return the seed that chooses the changes by hand, and the Pulumi plugins that the tests use."""
     return [drill.header(), *official.header()]
 
 
@@ -25,6 +28,6 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the collector pass over what is imported for good."""
+    """Exclude all imported modules from garbage collection: they stay until the end."""
     gc.collect()
     gc.freeze()
