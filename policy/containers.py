@@ -222,7 +222,7 @@ POLICIES = (
     Policy(
         "no-host-network",
         "No container uses the host's network.",
-        "A container in the host's network listens on the host's own addresses, and can reach services on "
+        "A container in the host's network listens on the host's own addresses. It can reach services on "
         "localhost.",
         "Give the container its own network, and publish a port on docker0's address.",
         _host_network,
@@ -251,7 +251,7 @@ POLICIES = (
     Policy(
         "read-only-root",
         "A container's root file system is read-only.",
-        "In a read-only file system, an intruder can change no program and leave no file behind.",
+        "An intruder cannot change programs or leave files behind in a read-only file system.",
         "Write readOnly: true, with a volume or tmpfs for each folder that the container writes to. If that "
         "is impossible, write an exemption with the reason.",
         _read_only,

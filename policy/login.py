@@ -142,8 +142,8 @@ POLICIES = (
     Policy(
         "tunnels-are-limited",
         "A key for tunnels reaches the named ports only.",
-        "Without named ports, a key reaches every service on the host, and other machines in the host's "
-        "network.",
+        "Without named ports, a key reaches every service on the host. It also reaches other machines in "
+        "the host's network.",
         "Declare the key under portcullis:tunnels, or write the options "
         'restrict,permitopen="ADDRESS:PORT" before the key.',
         _tunnels,

@@ -99,9 +99,8 @@ POLICIES = (
     Policy(
         "no-secret-in-plain-sight",
         "No secret is in a container's command, environment or labels, or in a command line.",
-        "`docker inspect` and `ps` show such a secret, crash reports contain it, and child processes inherit "
-        "it.",
-        "Put the secret under portcullis:secrets, and name it in the app's `secrets`. The secret becomes a "
+        "`docker inspect` and `ps` show such a secret. Crash reports and child processes contain it, too.",
+        "Put the secret under portcullis:secrets. Name it in the app's `secrets`. The secret becomes a "
         "file in /run/secrets that only this container can read.",
         _plain_sight,
     ),

@@ -308,7 +308,7 @@ def _range(ports: tuple[int, int]) -> str:
 
 def _network(text: str) -> Network:
     try:
-        if "%" in text:  # because Python accepts any text after a % as the name of an interface
+        if "%" in text:  # Python takes any text after a % as the name of an interface
             raise ValueError  # noqa: TRY301 - the error of a library call is handled in the same way
         network = ipaddress.ip_network(text)
     except ValueError:

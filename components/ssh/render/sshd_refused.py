@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Options that have a setting of their own or that we do not support, each with a hint.
 _ELSEWHERE = {
-    "port": "set the port of the host: the firewall and the connection use that port, too",
+    "port": "set the port of the host, which the firewall and the connection also use",
     "permitrootlogin": "set rootLogin beside options",
     "include": "remove this option: our file cannot include other files",
     "match": "remove this option: a Match would change the meaning of every line after it",

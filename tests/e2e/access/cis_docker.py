@@ -1,9 +1,9 @@
 """Checks a running host by the CIS Docker Benchmark, v1.6.0.
 
 This package has the items that a program can check: it reads the daemon, its files and its containers. The
-numbers of the items are those of github.com/docker/docker-bench-security. Other items of the benchmark need a
-person: 2.1, 2.17, 4.2 and later, 5.3, 5.7, 5.9, 5.19, 5.23, 5.24 and 5.28. Further items are about things
-that the host does not have. These are a TLS socket and a private registry (3.7 to 3.14), files of Red Hat
+numbers of the items are those of github.com/docker/docker-bench-security. A person has to check these items:
+2.1, 2.17, 4.2 and later, 5.3, 5.7, 5.9, 5.19, 5.23, 5.24 and 5.28. Further items are about things that the
+host does not have. These are a TLS socket and a private registry (3.7 to 3.14), files of Red Hat
 (3.21, 3.22) and Swarm (7). Chapter 6 of the benchmark is about habits of people.
 
 `WAIVED` has a reason for each item that Portcullis decides otherwise. The waived items are checked too: a
@@ -26,9 +26,9 @@ PARTS = (cis_daemon, cis_containers)
 
 WAIVED = {
     "2.8": "each app sets its own ulimits; every container has limits of memory, CPU and log",
-    "2.9": "user namespaces change the owner of every volume of the engine; containers run as a user that "
-    "is not root, without capabilities, and cannot gain privileges",
-    "2.12": "only users with root's rights reach the socket, so there is nobody to tell apart",
+    "2.9": "user namespaces change the owner of every volume of the engine. Containers do not run as root. "
+    "They have no capabilities and cannot gain privileges",
+    "2.12": "only users with root's rights can reach the socket",
     "2.13": "logs stay on the host and have a limit; people choose their own log server",
     "2.16": "without the proxy Docker sets route_localnet, and containers reach the host's 127.0.0.1",
     "5.15": "on-failure does not start containers after a reboot; health checks show a crash loop",

@@ -44,8 +44,8 @@ nft list ruleset
 
 # What may stay after a destroy, with the reason.
 EXCEPTIONS = (
-    "run/portcullis",  # an empty lock file: its removal could break the lock of another deployment
-    "var/www",  # the package nginx makes a page, and leaves it when it is purged
+    "run/portcullis",  # an empty lock file, which another deployment may hold
+    "var/www",  # a purge of the package nginx leaves its page
     "user@0.service",  # systemd's unit for the login of the deployment
     "user-runtime-dir@0.service",  # the same
 )
