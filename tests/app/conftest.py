@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -148,30 +148,42 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Api:
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     port: int
     secrets: Path
+    log: Path
 
     def ask(self, path: str, body: Any = None) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json"})
         try:
-            with urlopen(request, timeout=10) as answer:  # noqa: S310
+            with urlopen(request, timeout=120) as answer:  # noqa: S310
                 return answer.status, json.load(answer)
         except HTTPError as error:
             with error:
                 return error.code, json.load(error)
 
     def wait_until_well(self) -> None:
-        end = time.monotonic() + 60
-        while self.ask("/healthz")[0] != 200:
-            assert time.monotonic() < end, (self.ask("/healthz"), self.stop())
+        self.wait_for_stores(mongo=True, redis=True)
+
+    def wait_for_stores(self, *, mongo: bool, redis: bool) -> None:
+        """Waits until just these stores answer. The API listens before it has connected to any."""
+        wanted = {"ok": mongo and redis, "mongo": mongo, "redis": redis}
+        end = time.monotonic() + 120
+        while (health := self.ask("/healthz")) != (200 if wanted["ok"] else 503, wanted):
+            assert time.monotonic() < end, (health, self.stop())
+            time.sleep(0.05)
+
+    def wait_for_log(self, words: str) -> None:
+        end = time.monotonic() + 120
+        while words not in (text := self.log.read_text()):
+            assert time.monotonic() < end, text
             time.sleep(0.05)
 
     def stop(self) -> str:
         self.process.send_signal(signal.SIGTERM)
-        output, _ = self.process.communicate(timeout=30)
-        return output
+        self.process.wait(timeout=120)
+        return self.log.read_text()
 
 
 class Start:
@@ -179,23 +191,24 @@ class Start:
 
     def __init__(self, app: Path, secrets: Path) -> None:
         self.app, self.secrets = app, secrets
-        self.started: list[subprocess.Popen[str]] = []
+        self.started: list[subprocess.Popen[bytes]] = []
 
     def __call__(self, redis_url: str, mongo_url: str) -> Api:
         (self.secrets / "redis_url").write_text(f"{redis_url}\n")
         (self.secrets / "mongo_shop_url").write_text(f"{mongo_url}\n")
         port = free_port()
-        process = subprocess.Popen(
-            [shop.node(), "src/main.js"],
-            cwd=self.app,
-            env={"SECRETS_DIR": str(self.secrets), "PORT": str(port), "HOST": "127.0.0.1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        log = self.secrets / f"api-{port}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [shop.node(), "src/main.js"],
+                cwd=self.app,
+                env={"SECRETS_DIR": str(self.secrets), "PORT": str(port), "HOST": "127.0.0.1"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         self.started.append(process)
         wait_for_port(port, process)
-        return Api(process, port, self.secrets)
+        return Api(process, port, self.secrets, log)
 
 
 @pytest.fixture
@@ -204,7 +217,7 @@ def start_at(app: Path, tmp_path: Path) -> Iterator[Start]:
     yield start
     for process in start.started:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 @pytest.fixture
