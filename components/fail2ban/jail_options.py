@@ -68,7 +68,7 @@ def ignored(addresses: Iterable[str]) -> list[str]:
     spelt = []
     for text in addresses:
         try:
-            if "%" in text:  # because Python accepts any text after a % as the name of an interface
+            if "%" in text:  # Python takes any text after a % as the name of an interface
                 raise ValueError  # noqa: TRY301 - the error of a library call is handled in the same way
             network = ipaddress.ip_network(text, strict=False)
         except ValueError:

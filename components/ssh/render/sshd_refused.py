@@ -20,16 +20,17 @@ _ELSEWHERE = {
     "include": "remove this option: our file cannot include other files",
     "match": "remove this option: a Match would change the meaning of every line after it",
 }
+_ASKS = "with PAM, this option also asks for a password"
 # Ways to log in without a key. The last three options are older or related names that sshd still accepts
 # (servconf.c).
 _NEVER = {
     "passwordauthentication": "attackers guess passwords all day long",
-    "kbdinteractiveauthentication": "with PAM, this option also asks for a password",
+    "kbdinteractiveauthentication": _ASKS,
     "permitemptypasswords": "sshd would let in users whose password is empty",
     "hostbasedauthentication": "another machine would vouch for its users",
     "gssapiauthentication": "a Kerberos ticket would be enough",
-    "challengeresponseauthentication": "with PAM, this option also asks for a password",
-    "skeyauthentication": "with PAM, this option also asks for a password",
+    "challengeresponseauthentication": _ASKS,
+    "skeyauthentication": _ASKS,
     "kerberosauthentication": "a Kerberos password would be enough",
 }
 

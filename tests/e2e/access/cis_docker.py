@@ -1,10 +1,10 @@
 """Checks a running host by the CIS Docker Benchmark, v1.6.0.
 
 This package has the items that a program can check: it reads the daemon, its files and its containers. The
-numbers of the items are those of github.com/docker/docker-bench-security. A person has to check these items:
-2.1, 2.17, 4.2 and later, 5.3, 5.7, 5.9, 5.19, 5.23, 5.24 and 5.28. Further items are about things that the
-host does not have. These are a TLS socket and a private registry (3.7 to 3.14), files of Red Hat
-(3.21, 3.22) and Swarm (7). Chapter 6 of the benchmark is about habits of people.
+numbers of the items are those of github.com/docker/docker-bench-security. A person has to check the others:
+2.1 and 2.17, chapter 4 from 4.2 on, and 5.3, 5.7, 5.9, 5.19, 5.23, 5.24 and 5.28. The host does not have
+what the rest is about: a TLS socket and a private registry (3.7 to 3.14), files of Red Hat (3.21, 3.22) and
+Swarm (7). Chapter 6 of the benchmark is about habits of people.
 
 `WAIVED` has a reason for each item that Portcullis decides otherwise. The waived items are checked too: a
 waiver without a finding is a fault.
