@@ -18,7 +18,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from xdist.workermanage import WorkerController
 
@@ -27,12 +27,18 @@ LAB = "lab"
 HOSTED = "hosted"
 """The mark that such a test gets here. A test in tests/e2e has it too, as it needs the engine."""
 TABLE = Path(__file__).with_name("stories.toml")
+FILES = pytest.StashKey[set[str]]()
+"""Where the files with such a test are noted, for tests about the tables."""
 
 
-def known_seconds() -> dict[str, float]:
-    """Return how long a file takes, for those that take long."""
+def known_seconds(in_part: Collection[str] = ()) -> dict[str, float]:
+    """Return how long a file takes, for those that take long. Those `in_part` run only their story."""
     table = tomllib.loads(TABLE.read_text())
-    return table["quick"] | {file: story["seconds"] for file, story in table["stories"].items()}
+    stories = {
+        file: story["seconds"] if file in in_part else story.get("whole", story["seconds"])
+        for file, story in table["stories"].items()
+    }
+    return table["quick"] | table["others"] | stories
 
 
 def is_hosted(item: pytest.Item) -> bool:
@@ -172,6 +178,7 @@ class Record:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the gate."""
     parser.addoption("--stories", metavar="TABLE", help="of the files in this table, run only their stories")
+    parser.addoption("--whole", metavar="FILE", action="append", default=[], help="but run all of this file")
     parser.addoption("--record", metavar="FILE", help="write down failures and counts in this file")
 
 
@@ -194,8 +201,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark the tests with a host, leave out what belongs to no story, and sort files for the workers."""
     for item in filter(is_hosted, items):
         item.add_marker(HOSTED)
+    config.stash[FILES] = {file_of(item.nodeid) for item in filter(is_hosted, items)}
+    stories: dict[str, Any] = {}
     if table := config.getoption("--stories"):
         stories = tomllib.loads(Path(table).read_text())["stories"]
-        items[:] = [item for file, tests in by_file(items).items() for item in chosen(tests, stories[file])]
+        for file in config.getoption("--whole"):
+            stories.pop(file, None)
+        items[:] = [
+            item for file, tests in by_file(items).items() for item in chosen(tests, stories.get(file, {}))
+        ]
     if hasattr(config, "workerinput"):
-        items[:] = arranged(items, known_seconds())
+        items[:] = arranged(items, known_seconds(stories))

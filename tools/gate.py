@@ -22,12 +22,16 @@ from os import getloadavg
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tools import impact
 from tools.steps import ROOT, cache
 
 MINUTES = 60
 """When a run is given up. CI allows 90 with all preparations, and the run has to say what failed."""
 AGAIN = 3
 """How many files may be tried again. One more is no chance any more."""
+WORKERS = 3
+BUDGET = 300 * WORKERS
+"""So many seconds of the workers are for what the change touches besides the stories: five minutes in all."""
 
 
 @dataclass(slots=True)
@@ -70,6 +74,8 @@ class Gate:
         self._deadline = time.monotonic() + 60 * minutes
         self._table = root / "tests" / "stories.toml"
         self._settings = tomllib.loads(self._table.read_text())
+        self._whole: list[str] = []
+        self._why_not: dict[str, str] = {}
         self._passed = 0
         self._flaky: list[str] = []
         self._times: list[str] = []
@@ -84,16 +90,18 @@ class Gate:
         if quick.code != 0 or quick.failures:
             print("NOT RUN  no test with a host, because the quick tests failed")
             self._red(f"pytest ended with {quick.code}", quick)
-        stories = self._pytest("stories", *self._settings["stories"], *self._only(), "--numprocesses=3")
+        self._choose()
+        files = list(dict.fromkeys([*self._settings["stories"], *self._whole]))
+        stories = self._pytest("stories", *files, *self._only(), f"--numprocesses={WORKERS}")
         self._passed = quick.passed + stories.passed
         for file, tests in sorted(quick.left_out.items()):
             if not_run := tests - stories.ran[file]:
-                print(f"NOT RUN  {file}: {not_run} of {tests} tests")
+                print(f"NOT RUN  {file}: {not_run} of {tests} tests{self._why_not.get(file, '')}")
         if verdict := stories.verdict():
             self._red(verdict, stories)
-        for file in self._settings["stories"]:
+        for file in files:
             if not stories.ran[file]:
-                self._red(f"{file}: it is a story, and none of its tests ran")
+                self._red(f"{file}: none of its tests with a host ran")
         for file in stories.files():
             again = self._pytest("again", file, *self._only(), "--numprocesses=0")
             if again.code != 0 or again.passed < stories.ran[file]:
@@ -105,8 +113,35 @@ class Gate:
             self._red(f"{self._passed} tests passed, and at least {floor} have to (tests/{self._table.name})")
         self._close(0)
 
-    def _only(self) -> tuple[str, ...]:
-        return "--stories", str(self._table)
+    def _choose(self) -> None:
+        """Choose which files run as a whole because the change touches them: the short ones first."""
+        seconds = dict(self._settings.get("others", {}))
+        for file, story in self._settings["stories"].items():
+            if "whole" in story:
+                seconds[file] = story["whole"] - story["seconds"]
+        try:
+            paths = impact.changed(self._root)
+            table = tomllib.loads((self._root / "tests" / "impact.toml").read_text())
+            touched = {
+                file: f"{path} changed" for file, path in impact.touched(paths, table, seconds).items()
+            }
+            print(f"{len(paths)} paths changed since the last landing")
+        except impact.NoBaseError as error:
+            print(f"{error}. So every file with hosts counts as touched.")
+            touched = dict.fromkeys(seconds, "no usable base")
+        left = BUDGET
+        for file in sorted(touched, key=lambda file: (seconds[file], file)):
+            if file in self._settings.get("nightly", ()):
+                self._why_not[file] = f" ({touched[file]}; it depends on the mirrors of the day)"
+            elif seconds[file] > left:
+                self._why_not[file] = f" ({touched[file]}; its {seconds[file]} s do not fit)"
+            else:
+                left -= seconds[file]
+                self._whole.append(file)
+                print(f"TOUCHED  {file} runs as a whole ({touched[file]})")
+
+    def _only(self) -> list[str]:
+        return ["-m", "hosted", "--stories", str(self._table), *(f"--whole={file}" for file in self._whole)]
 
     def _pytest(self, phase: str, *arguments: str) -> Run:
         began = time.monotonic()

@@ -56,14 +56,18 @@ def gate(
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(
-        stories: Files, quick: str = PASSES, floor: int = 1, minutes: float = 10, **keys: Any
-    ) -> tuple[int, list[str]]:
+        stories: Files, quick: str = PASSES, floor: int = 1, minutes: float = 10,
+        others: dict[str, int] | None = None, **keys: Any,
+    ) -> tuple[int, list[str]]:  # fmt: skip
         (tmp_path / "tests" / "e2e").mkdir(parents=True)
         (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
         (tmp_path / "conftest.py").write_text('pytest_plugins = ["tests.stories"]\n')
         (tmp_path / "tests" / "test_quick.py").write_text(quick)
         (tmp_path / "tests" / "e2e" / "test_left_out.py").write_text(FAILS)
-        table = [f"floor = {floor}"]
+        table = [f"floor = {floor}", 'nightly = ["tests/e2e/test_mirror.py"]', "[others]"]
+        for name, seconds in (others or {}).items():
+            (tmp_path / "tests" / "e2e" / f"test_{name}.py").write_text(PASSES)
+            table += [f'"tests/e2e/test_{name}.py" = {seconds}']
         for name, text in stories.items():
             (tmp_path / "tests" / "e2e" / f"test_{name}.py").write_text(text)
             table += [f'[stories."tests/e2e/test_{name}.py"]', "seconds = 1"]
@@ -111,7 +115,7 @@ def test_a_host_that_did_not_boot_is_tried_again_for_a_test_that_is_marked_once(
         ({"passes": PASSES}, {"floor": 3}, "2 tests passed, and at least 3 have to"),
         ({"passes": PASSES}, {"through": "test_that_went"}, "test_passes.py has no test test_that_went"),
         ({"passes": ""}, {}, "pytest ended with 5"),
-        ({"passes": PASSES, "empty": ""}, {}, "test_empty.py: it is a story, and none of its tests ran"),
+        ({"passes": PASSES, "empty": ""}, {}, "test_empty.py: none of its tests with a host ran"),
         ({"skips": SKIPS_THEN}, {}, "test_skips.py failed twice"),
     ],
     ids=[
@@ -151,3 +155,21 @@ def test_a_part_of_a_file_is_a_story(gate: Any) -> None:
     code, said = gate({"part": story}, only=["_13"], through="test_two_13")
     assert (code, said[-1]) == (0, "3 passed, 0 failed")
     assert "NOT RUN  tests/e2e/test_part.py: 3 of 5 tests" in said
+
+
+def test_what_the_change_touches_runs_as_a_whole_as_far_as_the_time_goes(gate: Any) -> None:
+    """Without .ci/base, each file counts as touched."""
+    parts = "def test_one(): pass\ndef test_two(): pass"
+    code, said = gate({"part": parts}, through="test_one", whole=801.5, others={"fits": 100, "mirror": 1})
+    assert (code, said[-1]) == (0, "3 passed, 0 failed")
+    assert ".ci/base is missing or empty. So every file with hosts counts as touched." in said
+    assert "TOUCHED  tests/e2e/test_fits.py runs as a whole (no usable base)" in said
+    assert "NOT RUN  tests/e2e/test_part.py: 1 of 2 tests (no usable base; its 800.5 s do not fit)" in said
+    why = "no usable base; it depends on the mirrors of the day"
+    assert f"NOT RUN  tests/e2e/test_mirror.py: 1 of 1 tests ({why})" in said
+
+
+def test_a_touched_story_runs_beyond_its_part(gate: Any) -> None:
+    code, said = gate({"part": f"def test_one(): pass\n{FAILS}"}, through="test_one", whole=3)
+    assert code == 1
+    assert "error: tests/e2e/test_part.py failed twice" in said

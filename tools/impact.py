@@ -1,0 +1,75 @@
+"""Which tests with a host a change touches: what changed since the last landing, by tests/impact.toml."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from tools.steps import ask
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+BASE = ".ci/base"
+"""The file with the id of the commit that landed last."""
+
+
+class NoBaseError(Exception):
+    """It cannot be known what changed. The text says why."""
+
+
+def changed(root: Path) -> list[str]:
+    """Return the paths that differ from the commit in `BASE`, with those that are not committed.
+
+    Raises:
+        NoBaseError: there is no such commit, as in a shallow clone, or it is no ancestor of this one.
+    """
+    file = root / BASE
+    base = file.read_text().strip() if file.is_file() else ""
+    if not base:
+        raise NoBaseError(f"{BASE} is missing or empty")
+    known = ask(["git", "merge-base", "--is-ancestor", base, "HEAD"], cwd=root)
+    if known.returncode == 1:
+        raise NoBaseError(f"{base} of {BASE} is no ancestor of this commit")
+    paths = ""
+    for asked in (
+        known,
+        # Without --no-renames, the former path of a file is not listed.
+        ask(["git", "diff", "-z", "--name-only", "--no-renames", base, "--"], cwd=root),
+        ask(["git", "ls-files", "-z", "--others", "--exclude-standard"], cwd=root),
+    ):
+        if asked.returncode:
+            raise NoBaseError(f"git does not know {base} of {BASE}: {asked.stderr.strip()}")
+        paths += asked.stdout
+    return sorted(filter(None, paths.split("\0")))
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Return whether a pattern of the table matches. `/**` at its end stands for all of a folder."""
+    if pattern.endswith("/**"):
+        return path.startswith(pattern[:-2])
+    return path.count("/") == pattern.count("/") and fnmatchcase(path, pattern)
+
+
+def touched(
+    paths: Iterable[str], table: Mapping[str, Sequence[str]], hosted: Collection[str]
+) -> dict[str, str]:
+    """Return which of the files with a host the paths touch, each with the first path that does."""
+    found: dict[str, str] = {}
+    for path in paths:
+        entries = [entry for pattern in table if matches(path, pattern) for entry in table[pattern]]
+        entries += _of_test(path)
+        for file in hosted:
+            if any(matches(file, entry) for entry in entries):
+                found.setdefault(file, path)
+    return found
+
+
+def _of_test(path: str) -> list[str]:
+    """Return what a path below tests/ touches: itself, or the tests of a helper's folder."""
+    folder, name = PurePosixPath(path).parent, PurePosixPath(path).name
+    if folder.parts[:1] != ("tests",) or len(folder.parts) == 1:
+        return []
+    return [path if name.startswith("test_") else f"{folder}/**"]
