@@ -174,8 +174,8 @@ test: ready-to-test lint types ## lint, types, quick tests, and the stories on h
 	@$(ENV) python -m tools.gate $(PYTEST)
 
 # An hour on two cores. Nothing is tried again, and every warning is an error.
-test-all: ready-to-test lint types ## the same with all tests: every story, on every system
-	@$(ENV) python -m pytest -W error --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
+test-all: ready-to-test lint types ## the same with all tests: every story, on every system; SEED=N repeats a run
+	@$(ENV) python -m tools.gate --all $(PYTEST)
 
 # Only for some modules: make mutants MUTANTS='policy/ --most 30 --seed 1'
 mutants: tools-only ## make small changes to the code: the quick tests must notice 95 % of them; takes an hour

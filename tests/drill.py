@@ -1,4 +1,4 @@
-"""Which of the many changes by hand one run of all tests tries one by one: some, drawn by a fixed seed.
+"""Which of the many changes by hand one run tries one by one: some, drawn by a seed.
 
 `DRILL=N` draws others; `make drill-inventory` tries them all.
 """
@@ -17,10 +17,9 @@ ALL = "all"
 SOME = 6
 
 SEED = "21"
-"""`make test-all` tries the same ones each time. So it is not red for a fault that is older than the change.
+"""`make test` tries the same ones each time. So it is not red for a fault that is older than the change.
 
-By this seed test_few_kills.py kills a plugin and an agent. A killed engine may lose its state's attributes
-(docs/tests.md), at a moment that no seed decides.
+`make test-all` draws others each night, and prints its seed (tools/gate.py).
 """
 
 # Workers inherit it, so that all draw the same ones.

@@ -1,14 +1,17 @@
 """The gate, `make test`: quick tests, then the stories of tests/stories.toml on hosts. Docs: docs/tests.md.
 
-It is red only if the product or a test is wrong. So a file with a host that failed runs once more, alone and
-on a fresh host. If it passes then, the gate prints it as FLAKY. What did not run is printed as NOT RUN.
+`make test` is red only if the product or a test is wrong. So a file with a host that failed runs once more,
+alone and on a fresh host. If it passes then, the gate prints it as FLAKY. It prints NOT RUN for what did not.
+`make test-all` runs all tests once.
 
-    python -m tools.gate [options for pytest]
+    python -m tools.gate [--all] [options for pytest]
 """
 
 from __future__ import annotations
 
 import json
+import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,20 +21,21 @@ import tomllib
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from os import getloadavg
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tools import impact
-from tools.steps import ROOT, cache
+from tools import impact, quarantine
+from tools.steps import ROOT, ask, cache
 
 MINUTES = 60
 """When a run is given up. CI allows 90 with all preparations, and the run has to say what failed."""
+MINUTES_OF_ALL = 240
 AGAIN = 3
 """How many files may be tried again. One more is no chance any more."""
 WORKERS = 3
 BUDGET = 300 * WORKERS
 """So many seconds of the workers are for what the change touches besides the stories: five minutes in all."""
+_LAST = "# The last green `make test-all`, which writes this file. `make test` prints it."
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class Run:
     passed: int = 0
     ran: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    quarantined: dict[str, str] = field(default_factory=dict)
 
     def files(self) -> list[str]:
         """Return the files with a failure."""
@@ -65,12 +70,15 @@ class Run:
 class Gate:
     """One run of the gate over the tests of a checkout."""
 
-    def __init__(self, root: Path, options: list[str], *, kept: Path, minutes: float = MINUTES) -> None:
+    def __init__(
+        self, root: Path, options: list[str], *, kept: Path, minutes: float = MINUTES, workers: int = WORKERS
+    ) -> None:
         """`options` go to pytest, and `kept` is the file that remembers flaky tests."""
         self._root = root
         self._options = options
         self._kept = kept
         self._minutes = minutes
+        self._workers = workers
         self._deadline = time.monotonic() + 60 * minutes
         self._table = root / "tests" / "stories.toml"
         self._settings = tomllib.loads(self._table.read_text())
@@ -78,21 +86,30 @@ class Gate:
         self._why_not: dict[str, str] = {}
         self._passed = 0
         self._flaky: list[str] = []
+        self._last = root / "tests" / "last_whole_run.toml"
+        self._today = datetime.now(UTC).date()
+        self._quarantine: list[quarantine.Entry] = []
+        self._quarantined: dict[str, str] = {}
+        self._environment = dict(os.environ)
         self._times: list[str] = []
 
     def run(self) -> None:
-        """Run everything; return only if it is green.
+        """Run what `make test` runs, and exit.
 
         Raises:
-            SystemExit: it is red. The last lines say why.
+            SystemExit: with 0 if it is green. The last lines say why it is red.
         """
-        quick = self._pytest("quick", "tests", "-m", "not hosted", "--numprocesses=2", "--maxfail=5")
+        self._read_quarantine()
+        self._environment.pop("SEED", None)
+        quick = self._pytest(
+            "quick", "tests", "-m", "not hosted", f"--numprocesses={min(2, self._workers)}", "--maxfail=5"
+        )
         if quick.code != 0 or quick.failures:
             print("NOT RUN  no test with a host, because the quick tests failed")
             self._red(f"pytest ended with {quick.code}", quick)
         self._choose()
         files = list(dict.fromkeys([*self._settings["stories"], *self._whole]))
-        stories = self._pytest("stories", *files, *self._only(), f"--numprocesses={WORKERS}")
+        stories = self._pytest("stories", *files, *self._only(), f"--numprocesses={self._workers}")
         self._passed = quick.passed + stories.passed
         for file, tests in sorted(quick.left_out.items()):
             if not_run := tests - stories.ran[file]:
@@ -104,14 +121,56 @@ class Gate:
                 self._red(f"{file}: none of its tests with a host ran")
         for file in stories.files():
             again = self._pytest("again", file, *self._only(), "--numprocesses=0")
-            if again.code != 0 or again.passed < stories.ran[file]:
+            if again.code != 0 or again.passed + len(again.quarantined) < stories.ran[file]:
                 self._red(f"{file} failed twice", again)
             mended = [failure for failure in stories.failures if failure["test"].startswith(f"{file}::")]
             self._passed += len({failure["test"] for failure in mended if failure["phase"] != "teardown"})
             self._remember(mended[0])
+        self._check_floor()
+        self._close(0)
+
+    def run_all(self) -> None:
+        """Run what `make test-all` runs, nothing of it twice, and exit. `SEED` repeats what a run has drawn.
+
+        Raises:
+            SystemExit: with 0 if it is green. The last lines say why it is red.
+        """
+        self._read_quarantine()
+        seed = os.environ.get("SEED") or str(random.randrange(10**6))  # noqa: S311 - nothing is secret
+        print(f"to repeat: make test-all SEED={seed}", flush=True)
+        # It draws the changes by hand, the rounds of tests/e2e/torture, and the examples of tests/fuzz.
+        self._environment |= {"DRILL": os.environ.get("DRILL") or seed, "SEED": seed}
+        differs = self._git("status", "--porcelain")
+        drawn = f"--hypothesis-seed={seed}"
+        run = self._pytest("all", "tests", "-W", "error", f"--numprocesses={self._workers}", drawn)
+        self._passed = run.passed
+        if run.code or run.failures:
+            self._red(f"pytest ended with {run.code}", run)
+        self._check_floor()
+        for entry in self._quarantine:
+            if entry.ends < self._today:
+                self._red(f"{entry.test} is in {quarantine.FILE}, which it had to leave on {entry.ends}")
+        if run.left_out or differs:
+            print(f"{self._last.name} stays, because not all tests of a commit ran")
+        else:
+            commit = self._git("rev-parse", "HEAD")
+            self._last.write_text(f'{_LAST}\ndate = {self._today}\ncommit = "{commit}"\nseed = "{seed}"\n')
+            print(f"all is green: commit tests/{self._last.name}")
+        self._close(0)
+
+    def _git(self, *words: str) -> str:
+        answer = ask(["git", *words], cwd=self._root)
+        return answer.stdout.strip() or answer.stderr.strip()
+
+    def _read_quarantine(self) -> None:
+        try:
+            self._quarantine = quarantine.load(self._root, self._today)
+        except ValueError as error:
+            self._red(str(error))
+
+    def _check_floor(self) -> None:
         if self._passed < (floor := self._settings["floor"]):
             self._red(f"{self._passed} tests passed, and at least {floor} have to (tests/{self._table.name})")
-        self._close(0)
 
     def _choose(self) -> None:
         """Choose which files run as a whole because the change touches them: the short ones first."""
@@ -148,8 +207,9 @@ class Gate:
         with tempfile.TemporaryDirectory() as folder:
             record = Path(folder) / "record"
             argv = [sys.executable, "-m", "pytest", *arguments, "--dist=loadfile", "--no-loadscope-reorder"]
+            argv += [f"--quarantined={entry.test}" for entry in self._quarantine]
             argv += ["--record", str(record), *self._options]
-            run = Run(self._waited(subprocess.Popen(argv, cwd=self._root)))
+            run = Run(self._waited(subprocess.Popen(argv, cwd=self._root, env=self._environment)))
             for line in map(json.loads, record.read_text().splitlines() if record.exists() else ()):
                 if "test" in line:
                     run.failures.append(line)
@@ -157,6 +217,8 @@ class Gate:
                     run.passed = line["passed"]
                     run.ran.update(line["ran"])
                     run.left_out.update(line["left_out"])
+                    run.quarantined = line["quarantined"]
+        self._quarantined |= run.quarantined
         self._times.append(f"{phase} {time.monotonic() - began:.0f} s")
         return run
 
@@ -195,10 +257,27 @@ class Gate:
     def _close(self, failed: int) -> NoReturn:
         for line in self._flaky:
             print(line)
-        print(f"{', '.join(self._times)}, load {' '.join(f'{load:.1f}' for load in getloadavg())}")
+        for entry in self._quarantine:
+            found = Counter(result for test, result in self._quarantined.items() if entry.holds(test))
+            told = ", ".join(f"{count} {result}" for result, count in sorted(found.items())) or "did not run"
+            print(f"QUARANTINE  {entry.test}: {told}; until {entry.ends} ({entry.reason}; {entry.issue})")
+            if entry.ends < self._today:
+                print(f"QUARANTINE ENDED  {entry.test}: `make test-all` is red until it leaves the list")
+        last = tomllib.loads(self._last.read_text()) if self._last.exists() else {}
+        told = f"{last['date']}, {last['commit']}, SEED={last['seed']}" if last else "there was none yet"
+        print(f"last green `make test-all`: {told}")
+        print(f"{', '.join(self._times)}, load {' '.join(f'{load:.1f}' for load in os.getloadavg())}")
         print(f"{self._passed} passed, {failed} failed", flush=True)
         raise SystemExit(1 if failed else 0)
 
 
+def main(options: list[str]) -> None:
+    """Run the command line."""
+    kept = cache() / "flaky.jsonl"
+    if options[:1] == ["--all"]:
+        Gate(ROOT, options[1:], kept=kept, minutes=MINUTES_OF_ALL).run_all()
+    Gate(ROOT, options, kept=kept).run()
+
+
 if __name__ == "__main__":
-    Gate(ROOT, sys.argv[1:], kept=cache() / "flaky.jsonl").run()
+    main(sys.argv[1:])

@@ -64,7 +64,10 @@ def test_the_readme_names_the_two_commands_first() -> None:
 def test_ci_runs_what_the_readme_calls_the_test() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert re.search(r"^exec make test( |$)", script, re.MULTILINE)
-    for verb, runs in (("test", "python -m tools.gate $(PYTEST)"), ("test-all", "python -m pytest")):
+    for verb, runs in (
+        ("test", "python -m tools.gate $(PYTEST)"),
+        ("test-all", "python -m tools.gate --all $(PYTEST)"),
+    ):
         recipe = MAKEFILE[MAKEFILE.index(f"\n{verb}:") :].split("\n\n")[0]
         assert "lint types" in recipe
         assert runs in recipe

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, Phase, settings
 # No deadlines: the machine is shared and sometimes slow, which is not a fault of the code under test.
 _UNHURRIED = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
-settings.register_profile("quick", max_examples=20, derandomize=True, **_UNHURRIED)
+# `make test-all` sets SEED, and draws other examples each time.
+settings.register_profile("quick", max_examples=20, derandomize="SEED" not in os.environ, **_UNHURRIED)
 settings.register_profile(
     "fuzz",
     max_examples=int(os.environ.get("FUZZ", "10000")),

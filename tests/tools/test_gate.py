@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.tools.test_impact import git
 from tests.tools.test_workers import TESTS
 from tools.gate import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 PASSES = "def test_it(): pass"
@@ -42,6 +46,7 @@ SKIPS_THEN = FLAKES.replace(
     "if not again", "if again.exists(): __import__('pytest').skip('')\n    if not again"
 )
 CRASHES = "import os\ndef test_it(): os._exit(1)"
+ENDS_THEN = FLAKES.replace("if not again", "if again.exists(): __import__('os')._exit(0)\n    if not again")
 HANGS = "import time\ndef test_it(): time.sleep(600)"
 
 Files = dict[str, str]
@@ -56,26 +61,43 @@ def gate(
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(
-        stories: Files, quick: str = PASSES, floor: int = 1, minutes: float = 10,
-        others: dict[str, int] | None = None, **keys: Any,
-    ) -> tuple[int, list[str]]:  # fmt: skip
+        stories: Files,
+        *,
+        quick: str = PASSES,
+        floor: int = 1,
+        minutes: float = 10,
+        others: Mapping[str, int] = MappingProxyType({}),
+        quarantine: str = "",
+        whole_run: bool = False,
+        files: Mapping[str, str] = MappingProxyType({}),
+        **keys: Any,
+    ) -> tuple[int, list[str]]:
         (tmp_path / "tests" / "e2e").mkdir(parents=True)
         (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
         (tmp_path / "conftest.py").write_text('pytest_plugins = ["tests.stories"]\n')
         (tmp_path / "tests" / "test_quick.py").write_text(quick)
-        (tmp_path / "tests" / "e2e" / "test_left_out.py").write_text(FAILS)
+        (tmp_path / "tests" / "e2e" / "test_left_out.py").write_text(PASSES if whole_run else FAILS)
+        (tmp_path / "tests" / "quarantine.toml").write_text(quarantine)
         table = [f"floor = {floor}", 'nightly = ["tests/e2e/test_mirror.py"]', "[others]"]
-        for name, seconds in (others or {}).items():
+        for name, seconds in others.items():
             (tmp_path / "tests" / "e2e" / f"test_{name}.py").write_text(PASSES)
             table += [f'"tests/e2e/test_{name}.py" = {seconds}']
+        for path, text in files.items():
+            (tmp_path / path).write_text(text)
         for name, text in stories.items():
             (tmp_path / "tests" / "e2e" / f"test_{name}.py").write_text(text)
             table += [f'[stories."tests/e2e/test_{name}.py"]', "seconds = 1"]
             table += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
         (tmp_path / "tests" / "stories.toml").write_text("\n".join(table))
         options = ["-p", "xdist", "-p", "no:cacheprovider", "-q"]
+        if whole_run:
+            options += ["-p", "_hypothesis_pytestplugin"]
+            git(tmp_path, "init", "--quiet")
+            git(tmp_path, "add", "--all")
+            git(tmp_path, "commit", "--quiet", "--message", "a change")
+        of_it = Gate(tmp_path, options, kept=tmp_path / "flaky.jsonl", minutes=minutes, workers=2)
         with pytest.raises(SystemExit) as ended:
-            Gate(tmp_path, options, kept=tmp_path / "flaky.jsonl", minutes=minutes).run()
+            (of_it.run_all if whole_run else of_it.run)()
         code = ended.value.code
         assert isinstance(code, int)
         said = capfd.readouterr()
@@ -117,6 +139,7 @@ def test_a_host_that_did_not_boot_is_tried_again_for_a_test_that_is_marked_once(
         ({"passes": ""}, {}, "pytest ended with 5"),
         ({"passes": PASSES, "empty": ""}, {}, "test_empty.py: none of its tests with a host ran"),
         ({"skips": SKIPS_THEN}, {}, "test_skips.py failed twice"),
+        ({"ends": ENDS_THEN}, {}, "test_ends.py failed twice"),
     ],
     ids=[
         "a quick test fails",
@@ -133,6 +156,7 @@ def test_a_host_that_did_not_boot_is_tried_again_for_a_test_that_is_marked_once(
         "empty stories",
         "one empty story",
         "a second try that skips",
+        "a second try that ends pytest with 0",
     ],
 )
 def test_red(gate: Any, stories: Files, settings: dict[str, Any], why: str) -> None:
@@ -173,3 +197,138 @@ def test_a_touched_story_runs_beyond_its_part(gate: Any) -> None:
     code, said = gate({"part": f"def test_one(): pass\n{FAILS}"}, through="test_one", whole=3)
     assert code == 1
     assert "error: tests/e2e/test_part.py failed twice" in said
+
+
+TODAY = datetime.now(UTC).date()
+STORY = "tests/e2e/test_fails.py"
+
+
+def entry(test: str, entered: date = TODAY, days: int = 14, more: str = "") -> str:
+    return (
+        f'[[entry]]\ntest = "{test}"\nreason = "it is slow"\nissue = "issue 5"\n'
+        f"entered = {entered}\nends = {entered + timedelta(days=days)}\n{more}"
+    )
+
+
+def test_what_is_in_quarantine_runs_and_decides_nothing(gate: Any) -> None:
+    """The file has a flaky test beside it, whose second try fails the same test."""
+    story = f"{FLAKES.replace('test_it', 'test_flakes')}\n{FAILS}"
+    listed = entry("tests/test_quick.py") + entry(f"{STORY}::test_it")
+    code, said = gate({"fails": story}, quick=FAILS, quarantine=listed)
+    assert (code, said[-1]) == (0, "2 passed, 0 failed")
+    until = f"until {TODAY + timedelta(days=14)} (it is slow; issue 5)"
+    assert f"QUARANTINE  tests/test_quick.py: 1 failed; {until}" in said
+    assert f"QUARANTINE  {STORY}::test_it: 1 failed; {until}" in said
+    assert not any(line.startswith(("QUARANTINE ENDED", "FAILED  ")) for line in said)
+
+
+def test_all_of_a_story_may_be_in_quarantine_and_a_fixture_may_fail(gate: Any) -> None:
+    story = (
+        "import pytest\n@pytest.fixture\ndef host(): raise OSError\n"
+        f"def test_boots(host): pass\n{PASSES}\n"
+        "@pytest.mark.parametrize('n', [1, 2])\ndef test_n(n): assert n == 1"
+    )
+    code, said = gate({"fails": story}, quarantine=entry(STORY))
+    assert (code, said[-1]) == (0, "1 passed, 0 failed")
+    assert any(f"QUARANTINE  {STORY}: 2 failed, 2 passed;" in line for line in said)
+
+
+def test_what_does_not_count_does_not_reach_the_floor(gate: Any) -> None:
+    code, said = gate({"fails": PASSES}, floor=2, quarantine=entry(STORY))
+    assert code == 1
+    assert "error: 1 tests passed, and at least 2 have to (tests/stories.toml)" in said
+
+
+def test_a_quarantine_that_has_ended_is_told_loudly(gate: Any) -> None:
+    code, said = gate({"fails": FAILS}, quarantine=entry(STORY, TODAY - timedelta(days=15)))
+    assert code == 0
+    ended = f"QUARANTINE ENDED  {STORY}: `make test-all` is red until it leaves the list"
+    assert ended in said
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[[entry]", "Expected"),
+        ("[entry]\n", "entry: Input should be a valid list"),
+        (entry(STORY).replace("reason", "cause"), "entry.0.reason: Field required; entry.0.cause: Extra"),
+        (entry(STORY).replace("it is slow", ""), "entry.0.reason: String should have at least 5 characters"),
+        (
+            entry(STORY).replace("entered = ", "entered = 1 #"),
+            "entry.0.entered: Input should be a valid date",
+        ),
+        (entry("tests/e2e"), "entry.0.test: String should match pattern"),
+        (entry(STORY) * 6, "entry: List should have at most 5 items"),
+        (entry(STORY, days=15), f"{STORY} ends more than 14 days after it was entered"),
+        (entry(STORY, TODAY + timedelta(days=1)), f"{STORY} ends more than 14 days after it was entered"),
+        (entry("tests/e2e/test_went.py"), "tests/e2e/test_went.py is not there"),
+        (entry(f"{STORY}::test_went"), f"there is no test {STORY}::test_went"),
+        (entry("tests/e2e/test_once.py"), "test_once.py::test_first is marked `once`"),
+    ],
+    ids=map(str, range(12)),
+)
+def test_a_quarantine_that_breaks_a_rule_is_red_at_once(
+    gate: Any, tmp_path: Path, text: str, why: str
+) -> None:
+    code, said = gate({"fails": FAILS, "once": ONCE}, quarantine=text)
+    assert code == 1
+    assert any("quarantine.toml" in line and why in line for line in said), said
+    assert not (tmp_path / "again").exists()
+
+
+class TestAll:
+    """`make test-all`: everything, once."""
+
+    def test_green_is_written_down_for_the_gate_to_print(
+        self, gate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SEED", "5")
+        seeds = "import os\ndef test_it(): assert os.environ['SEED'] == os.environ['DRILL'] == '5'"
+        monkeypatch.delenv("DRILL", raising=False)
+        code, said = gate({"passes": PASSES}, quick=seeds, whole_run=True)
+        assert (code, said[-1]) == (0, "3 passed, 0 failed")
+        assert "to repeat: make test-all SEED=5" in said
+        last = tomllib.loads((tmp_path / "tests" / "last_whole_run.toml").read_text())
+        assert last == {"date": TODAY, "commit": git(tmp_path, "rev-parse", "HEAD"), "seed": "5"}
+        assert f"last green `make test-all`: {TODAY}, {last['commit']}, SEED=5" in said
+
+    def test_each_run_draws_a_seed(self, gate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("SEED", raising=False)
+        seeds = "import os\ndef test_it(): int(os.environ['SEED'])"
+        code, said = gate({"passes": PASSES}, quick=seeds, whole_run=True)
+        assert code == 0
+        assert any(line.startswith("to repeat: make test-all SEED=") for line in said)
+
+    @pytest.mark.parametrize(
+        ("story", "settings", "why"),
+        [
+            (FLAKES, {}, "FAILED  tests/e2e/test_fails.py::test_it (call)"),
+            ("import warnings\ndef test_it(): warnings.warn('old', stacklevel=1)", {}, "UserWarning: old"),
+            (CRASHES, {"minutes": 2}, "FAILED  tests/e2e/test_fails.py::test_it (???)"),
+            (PASSES, {"floor": 4}, "3 tests passed, and at least 4 have to"),
+            (
+                PASSES,
+                {"quarantine": entry(STORY, TODAY - timedelta(days=15))},
+                f"error: {STORY} is in tests/quarantine.toml, which it had to leave on ",
+            ),
+        ],
+        ids=["a flake", "a warning", "a crash", "the floor", "an ended quarantine"],
+    )
+    def test_red(self, gate: Any, tmp_path: Path, story: str, settings: dict[str, Any], why: str) -> None:
+        code, said = gate({"fails": story}, whole_run=True, **settings)
+        assert code == 1
+        assert any(why in line for line in said), said
+        assert not (tmp_path / "tests" / "last_whole_run.toml").exists()
+        assert "last green `make test-all`: there was none yet" in said
+
+    def test_a_quarantine_that_has_not_ended_does_not_decide(self, gate: Any) -> None:
+        code, said = gate({"fails": FAILS}, whole_run=True, quarantine=entry(STORY))
+        assert (code, said[-1]) == (0, "2 passed, 0 failed")
+
+    def test_a_part_is_no_whole_run(self, gate: Any, tmp_path: Path) -> None:
+        left_out = "import pytest\ndef pytest_collection_modifyitems(config, items):\n"
+        left_out += "    config.hook.pytest_deselected(items=[items.pop()])\n"
+        code, said = gate({"passes": PASSES}, whole_run=True, files={"tests/conftest.py": left_out})
+        assert code == 0
+        assert "last_whole_run.toml stays, because not all tests of a commit ran" in said
+        assert not (tmp_path / "tests" / "last_whole_run.toml").exists()

@@ -15,8 +15,7 @@ from tests import drill
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# A run of all tests uses the seed of the inventory drill. Workers inherit it, so that all choose the same
-# rounds.
+# Without SEED it is the seed of the inventory drill. Workers inherit it, so that all choose the same rounds.
 SEED = os.environ.get("SEED") or os.environ[drill.VARIABLE]
 FIRST = int(os.environ.get("FROM") or 1)
 KILLS = int(os.environ.get("KILLS") or 0)

@@ -1,4 +1,4 @@
-"""Kills during deployments of a small stack. `make test` has two rounds, `make torture` has many."""
+"""Kills during deployments of a small stack: two in `make test-all`, and many in `make torture`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ for number in range(8):
     File(f"file-{{number}}", host="web1", path=f"/etc/torture/{{number}}", content="{content}\\n",
          test=["sleep", "0.5"], opts=pulumi.ResourceOptions(depends_on=[folder]))
 """
-VICTIMS = dict.fromkeys(("engine", "plugin", "agent", "ssh", "cut"), 1)
+VICTIMS = dict.fromkeys(("plugin", "agent", "ssh", "cut"), 1)
+if draw.KILLS:
+    # A killed engine may lose its state's attributes (docs/tests.md), at a moment that no seed decides.
+    # So only `make torture` kills it.
+    VICTIMS["engine"] = 1
 SECONDS = 1.5
 """That the files take; within it the victim is struck."""
 
