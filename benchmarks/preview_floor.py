@@ -33,7 +33,7 @@ _HOST = "bench2"
 _STACK = "lab"
 _LINKED = (
     ".venv", "Pulumi.yaml", "__main__.py", "bin", "components", "lab", "plugin", "policy",
-    "portcullis", "requirements.txt",
+    "portcullis", "requirements.in", "requirements.txt",
 )  # fmt: skip
 _PACKAGES = ("docker", "portcullis", "tls")
 _QUIET = ("--non-interactive", "--color", "never")
@@ -87,12 +87,17 @@ def measured(folder: Path, rounds: int) -> list[tuple[float, float]]:
     return found[1:]  # caches were filled in round 0
 
 
-def _ours(folder: Path) -> _Stack:
-    """Deploy stack lab as `make demo` does, from a folder that has the checkout's files."""
+def checkout(folder: Path) -> None:
+    """Make a folder that has the checkout's files."""
     folder.mkdir()
     for name in _LINKED:
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "tools", folder / "tools")  # they work where they lie
+
+
+def _ours(folder: Path) -> _Stack:
+    """Deploy stack lab as `make demo` does, from a folder that has the checkout's files."""
+    checkout(folder)
     (folder / f"Pulumi.{_STACK}.yaml").write_text(stack.renew(stack.template(_HOST), stack.fact)[0])
     ours = _Stack(folder, ".pulumi-state", "tools/stack.sh")
     _say("stack lab: first deployment")
