@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+PROJECT = [workflow for workflow in WORKFLOWS if workflow.name.startswith("project-")]
 GITLAB = ROOT / ".gitlab-ci.yml"
 
 
@@ -73,6 +74,22 @@ def test_the_file_for_gitlab_matches_its_schema(linters: Path, tmp_path: Path) -
     broken = tmp_path / "broken.yml"
     broken.write_text(GITLAB.read_text().replace("when: manual", "when: by-hand"))
     assert said([*argv, str(broken)])
+
+
+@pytest.mark.parametrize("workflow", PROJECT, ids=lambda path: path.stem)
+def test_the_workflows_of_the_project_run_in_no_copy_of_it(workflow: Path) -> None:
+    text = workflow.read_text()
+    read = yaml.safe_load(text)
+    assert read["name"].startswith("Project ")
+    for name, job in read["jobs"].items():
+        condition = "contains(github.event.repository.topics, 'portcullis-project')"
+        assert "needs" in job or job["if"] == condition, name
+    # GitHub gives neither a secret nor a writable token to the pull request of a fork.
+    assert not re.search(r"\b(vars|secrets)\.", text)
+
+
+def test_the_other_workflows_are_those_of_stacks() -> None:
+    assert [file.stem for file in WORKFLOWS if file not in PROJECT] == ["deploy", "drift", "preview"]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
