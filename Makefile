@@ -170,7 +170,7 @@ e2e-docker29: ready-to-test ## run the tests about containers on Docker 29, with
 lock: tools-only ## lock the Python packages with hashes: requirements*.in to requirements*.txt
 	@$(BIN)/python tools/lock.py $(LOCK)
 
-test: ready-to-test lint types ## lint, types, quick tests, and the stories on hosts of tests/stories.toml
+test: ready-to-test lint types ## lint, types, quick tests, the stories on hosts, and those that the change touches (docs/tests.md)
 	@$(ENV) python -m tools.gate $(PYTEST)
 
 # An hour on two cores. Nothing is tried again, and every warning is an error.
