@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from lab import debian, shop
+from tests.ports import free_port
 from tools import mongo
 
 if TYPE_CHECKING:
@@ -29,11 +30,6 @@ PASSWORD = "hidden-word-42"
 class Store:
     port: int
     process: subprocess.Popen[bytes]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -17,10 +17,10 @@ from tests.app.conftest import (
     Start,
     Store,
     certificate,
-    free_port,
     serve_mongo,
     serve_redis,
 )
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

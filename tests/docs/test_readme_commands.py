@@ -17,6 +17,7 @@ import yaml
 from lab import acme, keys, machine, network, stack
 from lab.state import load
 from tests.docs.pages import GUIDE, PAGES, README, ROOT, RUNBOOKS, blocks
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,9 +96,7 @@ def test_the_lines_of_make_tunnels_lead_to_a_store(clone: Clone, tmp_path: Path)
     assert re.fullmatch(r"redis://api-\d+@localhost:6379", printed["redis-api"])
     user = printed["redis-api"].partition("://")[2].partition("@")[0]
     # Its own ports may be taken on this machine, and ssh asks the password file where home is.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = (
         printed["the tunnel"].replace("-L 27017:172.17.0.1:27017 ", "").replace("-L 6379:", f"-L {port}:")
     )

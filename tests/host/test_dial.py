@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest  # noqa: TC002
 
 from portcullis.host import dial
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,11 +29,6 @@ def serve(greeting: bytes) -> int:
     return int(server.getsockname()[1])
 
 
-def closed() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def run(*ports: int) -> subprocess.CompletedProcess[bytes]:
     words = [sys.executable, "-I", dial.__file__, "127.0.0.1", *map(str, ports)]
     # The input stays open, because its end would mean that ssh has closed the connection.
@@ -48,19 +44,19 @@ def run(*ports: int) -> subprocess.CompletedProcess[bytes]:
 
 
 def test_the_declared_port_is_used_if_it_answers() -> None:
-    done = run(serve(b"SSH-2.0-declared\r\n"), closed())
+    done = run(serve(b"SSH-2.0-declared\r\n"), free_port())
     assert (done.returncode, done.stdout, done.stderr) == (0, b"SSH-2.0-declared\r\nhello\n", b"")
 
 
 def test_the_next_port_is_tried_and_named() -> None:
-    first, second = closed(), serve(b"SSH-2.0-old\r\n")
+    first, second = free_port(), serve(b"SSH-2.0-old\r\n")
     done = run(first, second)
     assert done.stdout == b"SSH-2.0-old\r\nhello\n"
     assert f"{dial.ELSEWHERE} {second} instead of {first}" in done.stderr.decode()
 
 
 def test_the_error_without_any_open_port_uses_the_words_of_ssh() -> None:
-    done = run(port := closed())
+    done = run(port := free_port())
     assert done.returncode == 1
     assert f"ssh: connect to host 127.0.0.1 port {port}: Connection refused" in done.stderr.decode()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.relay import Counts, Relay
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,9 +100,10 @@ def test_it_counts_connections_bytes_and_round_trips() -> None:
 
 
 def test_a_target_that_refuses_hangs_up_on_the_client() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        closed = taken.getsockname()
-    with Relay(closed) as relay, socket.create_connection(relay.address, timeout=HANG) as client:
+    with (
+        Relay(("127.0.0.1", free_port())) as relay,
+        socket.create_connection(relay.address, timeout=HANG) as client,
+    ):
         assert client.recv(1) == b""
 
 

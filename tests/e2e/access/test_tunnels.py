@@ -19,6 +19,7 @@ import pytest
 from portcullis.cli.tunnels import lines
 from portcullis.components import HostArgs
 from tests.e2e.project import STACK, Project
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,13 +147,6 @@ def _until(done: object, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _ask(port: int, text: bytes = b"hello\n", *, through: tuple[str, int] | None = None) -> bytes:
     """Return the line that is answered on a local port, or behind the proxy there (RFC 1928)."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
@@ -210,7 +204,7 @@ def test_what_the_stack_prints_opens_the_tunnel(standing: Standing) -> None:
     assert f"tunnelKey-bob-web1 --stack {STACK} --show-secrets > ~/.ssh/tunnel-bob-web1)" in text
     (alices, _) = [line.partition("ssh -N ")[2] for line in said if "ssh -N " in line]
     # The same on this machine, where other things may have those ports.
-    local = {port: _free_port() for port in STORES.values()}
+    local = {port: free_port() for port in STORES.values()}
     words = shlex.split(alices)
     for port, other in local.items():
         words[words.index(f"{port}:172.17.0.1:{port}")] = f"{other}:172.17.0.1:{port}"
@@ -229,7 +223,7 @@ def test_only_what_is_named_is_reached_by_whatever_name(standing: Standing, pers
     refused += [("127.0.0.1", 22), ("172.17.0.1", 22), (standing.host.address, 22), ("::1", 22)]
     refused += [("localhost", 6379), ("127.0.0.1", 6379), ("172.17.1", 6379), ("172.17.0.2", 6379)]
     refused += [("169.254.169.254", 80), ("169.254.169.254", 6379)]
-    proxy, direct = _free_port(), _free_port()
+    proxy, direct = free_port(), free_port()
     forwards = ["-D", f"127.0.0.1:{proxy}", "-L", f"{direct}:/run/dbus/system_bus_socket"]
     process = standing.opened(standing.argv(person, "-N", *forwards), proxy)
     for name, port in reached.items():
@@ -320,7 +314,7 @@ def test_a_line_that_opens_more_for_one_of_them_is_a_difference(standing: Standi
 
 
 def test_who_may_reach_less_or_is_taken_out_loses_the_open_tunnel_too(standing: Standing) -> None:
-    ports = [_free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(3)]
     alice = standing.opened(
         standing.argv(
             "alice", "-N", "-L", f"{ports[0]}:172.17.0.1:6379", "-L", f"{ports[1]}:172.17.0.1:27017"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import STACK, Project
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,9 +124,7 @@ def app(host: Host, url: str) -> App:
 @pytest.fixture(scope="module")
 def mongo(standing: Project, secrets: dict[str, str]) -> Iterator[pymongo.MongoClient[dict[str, object]]]:
     """Return a client that is logged in as MongoDB's administrator, through a tunnel."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     ssh = ["ssh", "-F", str(config(standing)), "-S", "none", "-o", "ExitOnForwardFailure=yes", "-N"]
     tunnel = subprocess.Popen([*ssh, "-L", f"127.0.0.1:{port}:172.17.0.1:27017", "web1"])
     try:

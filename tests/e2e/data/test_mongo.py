@@ -8,6 +8,7 @@ tests/components/mongodb/test_mongo.py.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 from lab import keys, machine
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +46,7 @@ moves = pulumi.ResourceOptions(depends_on=use.depends_on)
 SecretFiles("{name}-app", use.files, owner="999:999", host=host, opts=moves)
 """
 SECRETS = "/etc/portcullis/secrets"
-LOCAL = 31017
+local = functools.cache(free_port)  # the tunnel's end on this machine
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +84,15 @@ def tunnel(standing: Project) -> Iterator[None]:
     """Open a tunnel to the port of the store, as a person does."""
     host = standing.host
     known = keys.known_hosts(host.name, host.address)
-    argv = [*machine.ssh_argv(host.record, known, keys.client_key()), "-N", "-L", f"{LOCAL}:172.17.0.1:27017"]
+    argv = [
+        *machine.ssh_argv(host.record, known, keys.client_key()),
+        "-N",
+        "-L",
+        f"{local()}:172.17.0.1:27017",
+    ]
     process = subprocess.Popen(argv)
     try:
-        wait_for("the tunnel", lambda: _connects(LOCAL))
+        wait_for("the tunnel", lambda: _connects(local()))
         yield
     finally:
         process.terminate()
@@ -105,7 +112,7 @@ def unchanged(project: Project) -> None:
 
 def url(host: Host) -> str:
     """Return the connection string of the app, changed so that it goes through the tunnel."""
-    return host.read(f"{SECRETS}/mongo-app/mongo_shop_url").replace("@mongo:27017/", f"@127.0.0.1:{LOCAL}/")
+    return host.read(f"{SECRETS}/mongo-app/mongo_shop_url").replace("@mongo:27017/", f"@127.0.0.1:{local()}/")
 
 
 def client(address: str) -> MongoClient[dict[str, Any]]:
@@ -114,7 +121,7 @@ def client(address: str) -> MongoClient[dict[str, Any]]:
 
 def as_root(host: Host, password: str | None = None) -> MongoClient[dict[str, Any]]:
     password = password or host.read(f"{SECRETS}/mongo/root-password").strip()
-    return client(f"mongodb://root:{password}@127.0.0.1:{LOCAL}/?directConnection=true&authSource=admin")
+    return client(f"mongodb://root:{password}@127.0.0.1:{local()}/?directConnection=true&authSource=admin")
 
 
 def refused(address: str) -> bool:
@@ -142,8 +149,8 @@ def test_an_app_reads_and_writes_its_own_database_and_nothing_more(standing: Pro
             app.shop.command("usersInfo", 1)
     password = url(host).split(":")[2].split("@")[0]
     assert refused(url(host).replace(password, "wrong"))
-    assert refused(f"mongodb://127.0.0.1:{LOCAL}/?directConnection=true")
-    nobody = client(f"mongodb://127.0.0.1:{LOCAL}/?directConnection=true")
+    assert refused(f"mongodb://127.0.0.1:{local()}/?directConnection=true")
+    nobody = client(f"mongodb://127.0.0.1:{local()}/?directConnection=true")
     with nobody, pytest.raises(OperationFailure):
         nobody.list_database_names()
     assert users(host) == {"root@admin", "shop-1@shop", "crm-1@crm"}
@@ -258,7 +265,7 @@ def test_rotation_moves_users_and_root_and_refuses_what_was_before(
         assert app.shop.items.count_documents({}) == 1
     assert refused(old)
     assert users(host) == {"root@admin", "shop-2@shop", "crm-1@crm"}
-    assert refused(f"mongodb://root:{old_root}@127.0.0.1:{LOCAL}/?directConnection=true&authSource=admin")
+    assert refused(f"mongodb://root:{old_root}@127.0.0.1:{local()}/?directConnection=true&authSource=admin")
     unchanged(standing)
 
 
