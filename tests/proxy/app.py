@@ -1,7 +1,7 @@
 """An app that reports each request, and answers as the request tells it to.
 
 The query of a request chooses the answer: ``status``, ``type``, ``body``, ``size``, ``wait`` (seconds), and
-any number of ``header`` as ``Name:value``. With ``crash``, the app closes the connection instead. Without
+any number of ``header`` as ``Name:value``. With ``hold``, the app answers when the test sets ``go``. Without
 ``body``, the answer is the request itself as JSON. The app accepts WebSockets and echoes their bytes.
 """
 
@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.load import HANG
 from tests.proxy import namespace
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class App(ThreadingHTTPServer):
         self.socket = listener
         self.connections = 0
         self.asked: list[str] = []
+        self.go = threading.Event()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         self.connections += 1
@@ -70,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         wanted = parse_qs(urlsplit(self.path).query)
         time.sleep(float(wanted.get("wait", ["0"])[0]))
+        if "hold" in wanted:
+            self.server.go.wait(HANG)
         told = {
             "method": self.command,
             "target": self.path,

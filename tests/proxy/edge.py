@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.load import HANG
 from tests.proxy import namespace
 from tests.proxy.app import App, answering
 from tests.proxy.nginx_process import APPS, VISITOR, Files, prepare, running
@@ -112,7 +113,7 @@ class Edge:
 
         nginx writes access logs a second late.
         """
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + HANG
         while True:
             text = self.files.path(f"var/log/nginx/{name}").read_text(errors="surrogateescape")
             if holds in text or time.monotonic() > deadline:

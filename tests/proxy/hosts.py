@@ -38,7 +38,7 @@ _HTTPS = (
     ),
     a_site("static.example.com", root="/var/www/static.example.com"),
     a_site("empty.example.com", root="/var/www/empty.example.com", spa=True),
-    a_site("slow.example.com", {"/": API}, timeout=1, websocket_timeout=3),
+    a_site("slow.example.com", {"/": API}, timeout=1, websocket_timeout=60),
     a_site("deaf.example.com", {"/": API}, websockets=False),
     a_site(
         "limited.example.com", {"/": API}, limits=LimitsArgs(requests=1, burst=2, connections=50, body="1K")

@@ -14,6 +14,7 @@ import pytest
 
 from portcullis.components.nginx import render as nginx
 from portcullis.components.nginx.args import LimitsArgs
+from tests.canned import until
 from tests.golden.nginx_sites import API, LIVE, a_site, changed, lets_encrypt
 from tests.load import HANG, Load
 from tests.proxy import catalogue, nginx_process, roots
@@ -95,14 +96,6 @@ def changes(tmp_path: Path) -> Iterator[Changes]:
     texts = {**catalogue.files(root, sites), f"/var/www/{FILES}/index.html": _PAGE}
     with serving(root, tmp_path, texts) as edge:
         yield Changes(edge, root)
-
-
-def until(met: Callable[[], object]) -> None:
-    """Wait for what nginx does some time after the signal."""
-    end = time.monotonic() + HANG
-    while not met():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.05)
 
 
 def visitors(edge: Edge) -> Load:
