@@ -48,10 +48,7 @@ from portcullis.agent.machine import Machine
 root = Path({root!r})
 main.Machine = lambda peer: Machine(root=root, dpkg=root / "dpkg", state=root / "state", lock=root / "lock")
 main.main({pending!r})
-sys.stderr.write(open("/proc/self/status").read())
 """
-
-BARE = "print(open('/proc/self/status').read())"  # what Python itself needs differs between its builds
 
 
 class Agent:
@@ -92,11 +89,10 @@ class Agent:
         desired = {"path": str(path), "content": content, **more}
         return self.send("put", kind="file", item=str(path), desired=desired, owner=owner, adopt=False)
 
-    def end(self) -> str:
-        """Close its input, and return the status of its process that it prints at its end."""
-        _, errors = self.process.communicate(timeout=HANG)
+    def end(self) -> None:
+        """Close its input, and wait for its end."""
+        assert self.process.communicate(timeout=HANG)[1] == ""
         assert self.process.returncode == 0
-        return str(errors)
 
 
 @pytest.fixture
@@ -116,14 +112,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Agent]]:
                 stream.close()  # type: ignore[union-attr]
 
 
-def peak(status: str) -> int:
-    """Return the largest memory of a process, in kB."""
-    return int(status.split("VmHWM:")[1].split(maxsplit=1)[0])
-
-
-def test_it_answers_ends_with_its_input_and_needs_little_memory(
-    start: Callable[..., Agent], etc: Path
-) -> None:
+def test_it_answers_and_ends_with_its_input(start: Callable[..., Agent], etc: Path) -> None:
     agent = start(json.dumps({"id": 90, "op": "hello"}))
     hello = agent.read()
     assert (hello["id"], hello["ok"], set(hello["result"])) == (
@@ -134,9 +123,7 @@ def test_it_answers_ends_with_its_input_and_needs_little_memory(
     sent = base64.b64encode(os.urandom(1 << 18)).decode()
     digest = hashlib.sha256(base64.b64decode(sent)).hexdigest()
     assert agent.ask("blob", path=str(etc / "site"), sha=digest, data=sent, last=True)["ok"]
-    status = agent.end()
-    bare = subprocess.run([sys.executable, "-I", "-c", BARE], capture_output=True, text=True, check=True)
-    assert peak(status) < 4 * peak(bare.stdout)
+    agent.end()
 
 
 def test_it_leaves_no_core_dump_which_could_hold_secrets(start: Callable[..., Agent]) -> None:
@@ -212,12 +199,12 @@ def test_a_client_that_only_sends_signs_of_life_keeps_its_session(
     start: Callable[..., Agent], etc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        sys.modules[__name__], "BOOT", BOOT.replace("main.main(", "main.IDLE_LIMIT = 1; main.main(")
+        sys.modules[__name__], "BOOT", BOOT.replace("main.main(", "main.IDLE_LIMIT = 3; main.main(")
     )
     agent = start()
     agent.put(etc / "a", "x")
     assert agent.read()["ok"]
-    for _ in range(20):
+    for _ in range(35):
         time.sleep(0.1)
         agent.write("")
     agent.put(etc / "b", "x")

@@ -7,18 +7,19 @@ import dataclasses
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from portcullis.components.nginx.on_host import served_sites, site_probe
 from tests.agent.removal import Removal
+from tests.canned import until
 from tests.components.nginx.nginx_process import Nginx, pair
 from tests.on_host import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from portcullis.agent.errors import AgentError
     from portcullis.agent.machine import Machine
@@ -174,12 +175,19 @@ def test_after_the_put_only_the_present_configuration_answers(running: Edge) -> 
 
 def test_a_long_connection_does_not_delay_the_reload(running: Edge) -> None:
     with socket.create_connection(("127.0.0.1", running.nginx.http), 5) as line:
-        line.sendall(b"GET / HTTP/1.1\r\n")  # the worker waits for the rest
-        time.sleep(0.2)
+        line.sendall(b"GET / HTTP/1.1\r\n")
+        until(lambda: is_read(line))  # the worker waits for the rest
         running.nginx.site(A, running.sites[A], "location = /new { return 204; }")
         running.put()
         line.sendall(f"Host: {A}\r\nConnection: close\r\n\r\n".encode())
         assert line.recv(12) == b"HTTP/1.1 200"
+
+
+def is_read(line: socket.socket) -> bool:
+    """Return whether the server has accepted a connection and read all that was sent."""
+    ports = [f"{line.getpeername()[1]:04X}", f"{line.getsockname()[1]:04X}"]
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()]
+    return any([row[1][-4:], row[2][-4:]] == ports and row[4].endswith(":00000000") for row in rows)
 
 
 def test_a_configuration_that_nginx_refuses_is_not_loaded_and_the_sites_stay(running: Edge) -> None:
@@ -317,8 +325,8 @@ def test_a_name_that_cannot_be_checked_is_a_fault_of_its_own_site(running: Edge,
 def answer(line: socket.socket, how: str) -> None:
     with line, contextlib.suppress(OSError):
         if how == "hangs":
-            line.recv(1)
-            time.sleep(1)
+            while line.recv(4096):
+                pass
         elif how == "other":
             line.sendall(b"220 mail.example.com\r\n")
             line.recv(100)
@@ -359,7 +367,7 @@ def odd(edge: Edge) -> Iterator[Callable[[str], Edge]]:
 def test_another_program_on_nginxs_ports_is_recognised(
     odd: Callable[[str], Edge], monkeypatch: pytest.MonkeyPatch, how: str, said: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(site_probe, "_EACH", 0.3)
+    monkeypatch.setattr(site_probe, "_EACH", 0.3 if how == "hangs" else 60)
     edge = odd(how)
     edge.sites = {A: pair(tmp_path / "a.pem", A)}
     assert edge.said().startswith(said)
