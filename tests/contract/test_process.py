@@ -281,7 +281,7 @@ def test_its_commands_end_with_it(start: Start, tmp_path: Path) -> None:
     child = int((tmp_path / "pid").read_text())
     assert runs(child)
     command.call("Cancel", {})
-    thread.join(10)
+    thread.join(60)
     wait_until(lambda: not runs(child))
     # The engine may call a plugin that ends before its SIGINT one that "exited prematurely".
     assert command.process.poll() is None

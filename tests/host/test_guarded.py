@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -140,9 +141,13 @@ class Host:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guarded, "_MARGIN", 0.2)
-    monkeypatch.setattr(guarded, "WINDOW", 0.4)
-    monkeypatch.setattr(guarded.time, "sleep", lambda _: None)
+    """Let time pass only while somebody sleeps, and then at once."""
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(guarded, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
 
 
 def test_a_change_stays_after_a_fresh_login(canned: Callable[..., CannedChannel]) -> None:

@@ -231,7 +231,7 @@ def test_the_commands_of_the_package(installed: Installed, tmp_path: Path) -> No
         assert process.stdout is not None
         assert int(process.stdout.readline()) > 0, "the port that it listens on"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("name", ["shop", "shop/below"])

@@ -28,8 +28,8 @@ def test_progress_is_shown_while_it_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(steps, "_PROGRESS_SECONDS", 0.1)
-    steps.step("making", ["sh", "-c", "echo one; echo two; sleep 0.25"], counted="packages")
-    steps.step("looking", ["sh", "-c", "echo one; echo two; sleep 0.25"])
+    steps.step("making", ["sh", "-c", "echo one; echo two; sleep 0.8"], counted="packages")
+    steps.step("looking", ["sh", "-c", "echo one; echo two; sleep 0.8"])
 
     told = capsys.readouterr().err
     assert "0 s  2 packages" in told

@@ -302,7 +302,7 @@ def test_a_server_that_is_down_is_drift_and_up_waits_for_it(
     assert "does not answer: Connection refused" in error.message
     assert "docker start mongo" in error.hint
     monkeypatch.setattr(mongo_store, "_PAUSE", 0.01)
-    monkeypatch.setattr(mongo_store, "WAIT", 5)
+    monkeypatch.setattr(mongo_store, "WAIT", 60)
     store.mongo.start()
     assert steps(store.put_root()) == []
 

@@ -63,7 +63,7 @@ class RedisProcess:
             self.sessions.pop().close()
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
     def enter(self, user: str, password: str) -> resp.Redis:
@@ -107,7 +107,7 @@ class StrangeServer:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._serving.join(5)
+        self._serving.join(60)
         for connection in self._taken:
             connection.close()
 

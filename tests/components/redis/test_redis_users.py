@@ -573,13 +573,14 @@ def test_while_a_server_changes_to_tls_the_agent_writes_its_file_only(
 
     The server gets the certificate last.
     """
-    monkeypatch.setattr(resp, "TIMEOUT", 0.5)  # a server without TLS waits for more of the handshake
     plain = up.redis.lines
     with_tls(up, certified)
     up.ca = str(certified / "not-yet.crt")
     up.put(OPS)
     up.ca = str(certified / "ca.crt")
-    up.put("app-2")
+    with monkeypatch.context() as patch:
+        patch.setattr(resp, "TIMEOUT", 0.5)  # a server without TLS waits for more of the handshake
+        up.put("app-2")
     up.redis.stop()
     up.redis.start()
     assert up.drift(OPS) == up.drift("app-2") == {}
