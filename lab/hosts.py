@@ -87,7 +87,9 @@ def register(
         LabError: no address is free.
     """
     taken = {record.number for record in state.hosts.values()}
-    free = [number for number in range(network.FIRST_HOST, network.LAST_HOST) if number not in taken]
+    numbers = range(network.FIRST_HOST, network.LAST_HOST)
+    begin = state.named % len(numbers)  # the addresses of a removed host come back as late as possible
+    free = [number for number in (*numbers[begin:], *numbers[:begin]) if number not in taken]
     if not free:
         raise LabError("the lab has no free address for another host", "run `lab.py down --all`")
     # A container of that name that is not in the state was left when the machine went down.

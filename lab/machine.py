@@ -6,7 +6,6 @@ The network and its servers start before the first host, and end after the last 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 from pathlib import Path
@@ -46,7 +45,7 @@ def up(
     with locked() as state:
         docker = _infrastructure(state, progress)
         if name is None:
-            name = free_name(state, "test")
+            name = new_name(state, "test")
         record = state.hosts.get(name)
         if record is not None:
             _refuse_stranger(record)
@@ -69,9 +68,12 @@ def up(
     return record
 
 
-def free_name(state: State, prefix: str) -> str:
-    """Return a free host name with the lowest number, so that few host keys are made."""
-    return next(name for n in itertools.count(1) if (name := f"{prefix}-{n}") not in state.hosts)
+def new_name(state: State, prefix: str) -> str:
+    """Return a host name that nobody got before, as long as the lab is up: logs and caches go by name."""
+    while True:
+        state.named += 1
+        if (name := f"{prefix}-{state.named}") not in state.hosts:
+            return name
 
 
 def join(lease: Process, progress: Progress | None = None) -> None:

@@ -39,15 +39,16 @@ def copy(snapshot: str, *, lease: Process, progress: Progress | None = None) -> 
         image = f"{engine.SNAPSHOTS}:{snapshot}"
         if original is None or not docker.has_image(image):
             raise LabError(f"the lab has no snapshot {snapshot}", "keep one first")
-        name = machine.free_name(state, "copy")
+        name = machine.new_name(state, "copy")
         progress.say(f"creating {name} from {snapshot}")
         keys.copy_host_keys(snapshot, name)
         record = hosts.register(
             state, docker, image, name=name, suite=original.suite, lease=lease, called=snapshot
         )
-        for path, folder in hosts.volumes(docker, record).items():
-            run(["cp", "-a", f"{hosts.volumes(docker, original)[path]}/.", str(folder)], timeout=120)
-        hosts.boot(docker, record)
+    # Without the lock, because the disk of a Docker with images is large.
+    for path, folder in hosts.volumes(docker, record).items():
+        run(["cp", "-a", f"{hosts.volumes(docker, original)[path]}/.", str(folder)], timeout=600)
+    hosts.boot(docker, record)
     hosts.wait(docker, record)
     # The addresses are in the record of what came with the machine; others would be drift.
     old, new = (network.on_segment(one.number) for one in (original, record))

@@ -52,6 +52,7 @@ class State:
     acme: dict[str, list[Process]] = field(default_factory=dict)  # an authority and its DNS server, by name
     hosts: dict[str, HostRecord] = field(default_factory=dict)
     leases: list[Process] = field(default_factory=list)
+    named: int = 0  # how many hosts got their name from the lab
 
     def empty(self) -> bool:
         """Tell whether the lab has nothing left on this machine."""
@@ -86,6 +87,7 @@ def load() -> State:
         acme={name: [Process(**one) for one in both] for name, both in data.get("acme", {}).items()},
         hosts=hosts,
         leases=[Process(**lease) for lease in data["leases"]],
+        named=data.get("named", 0),
     )
 
 
