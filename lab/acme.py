@@ -84,18 +84,16 @@ class AcmeServer:
             raise LabError(f"the lab's ACME server {self.name} does not answer: {error}") from error
         return text
 
-    def start(self, *, reject_nonces: int = 0, resolver: str = "") -> None:
+    def start(self, *, refuse_nonces: bool = False, resolver: str = "") -> None:
         """Start the authority unless it runs.
 
         Args:
-            reject_nonces: percent of good nonces that the authority refuses, as Let's Encrypt may do. By
-                default, no nonce is refused. If the authority refuses a nonce, certbot repeats the request
-                only once. With pebble's own default of five percent, one run in fifty would fail, and tests
-                that count orders would fail.
+            refuse_nonces: refuse every nonce. Let's Encrypt may refuse any, and so does pebble by default,
+                one in twenty by chance. Here it is all or none.
             resolver: address and port of a DNS server that the authority uses instead of its own.
         """
         with locked() as state:
-            ensure(state, self.record, self.index, reject_nonces=reject_nonces, resolver=resolver)
+            ensure(state, self.record, self.index, refuse_nonces=refuse_nonces, resolver=resolver)
 
     def stop(self) -> None:
         """Stop the authority."""
@@ -132,7 +130,7 @@ class AcmeServer:
 
 
 def ensure(
-    state: State, record: HostRecord, index: int = 0, *, reject_nonces: int = 0, resolver: str = ""
+    state: State, record: HostRecord, index: int = 0, *, refuse_nonces: bool = False, resolver: str = ""
 ) -> AcmeServer:
     """Start an authority of a host unless it runs."""
     server = AcmeServer(record, index)
@@ -141,7 +139,7 @@ def ensure(
         return server
     for process in running:
         process.stop()
-    state.acme[server.name] = _start(server, reject_nonces, resolver)
+    state.acme[server.name] = _start(server, resolver, refuse_nonces=refuse_nonces)
     save(state)
     wait_for(server.name, state.acme[server.name][0], server._answers, 60)  # noqa: SLF001 - of this module
     return server
@@ -169,7 +167,7 @@ def _read(what: str | Request, trust: ssl.SSLContext | None = None) -> bytes:
     return body
 
 
-def _start(server: AcmeServer, reject_nonces: int, resolver: str) -> list[Process]:
+def _start(server: AcmeServer, resolver: str, *, refuse_nonces: bool) -> list[Process]:
     address, port = network.on_segment(server.record.number), server._port  # noqa: SLF001 - of this module
     certificate, key = keys.registry_certificate()
     settings = LIVE / f"{server.name}.json"
@@ -210,7 +208,7 @@ def _start(server: AcmeServer, reject_nonces: int, resolver: str) -> list[Proces
         {
             # pebble validates at once. The real authority waits, and validates from several places.
             "PEBBLE_VA_NOSLEEP": "1",
-            "PEBBLE_WFE_NONCEREJECT": str(reject_nonces),
+            "PEBBLE_WFE_NONCEREJECT": "100" if refuse_nonces else "0",
             "PEBBLE_AUTHZREUSE": "0",
         },
     )

@@ -18,7 +18,7 @@ from lab import stack
 from portcullis.components.previews import render as preview
 from tests.e2e.access.preview_key import DOCKER, STACK_ID, Holder
 from tests.e2e.host.test_host_secrets import spellings
-from tests.e2e.host.watch import wait_for
+from tests.e2e.host.watch import cursor, journal, wait_for
 from tests.e2e.stack.program import Program
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def test_no_forwarding_goes_through(holder: Holder, target: str) -> None:
 
 def test_dockers_socket_is_not_forwarded(holder: Holder) -> None:
     near = holder.folder / "docker.sock"
-    argv = holder.argv("-N", "-L", f"{near}:/run/docker.sock")
+    argv, since = holder.argv("-N", "-L", f"{near}:/run/docker.sock"), cursor(holder.shop.host)
     with subprocess.Popen(argv, stderr=subprocess.PIPE) as process:
         try:
             wait_for("ssh to listen", near.exists)
@@ -240,8 +240,7 @@ def test_dockers_socket_is_not_forwarded(holder: Holder) -> None:
             assert process.poll() is None, "the connection lives: it is the socket that was refused"
         finally:
             process.kill()
-    journal = holder.shop.host.run("journalctl --sync; journalctl -o cat -n 50").stdout
-    assert "refused streamlocal port forward" in journal
+    assert "refused streamlocal port forward" in journal(holder.shop.host, since)
 
 
 @pytest.mark.parametrize(

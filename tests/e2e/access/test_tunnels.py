@@ -18,6 +18,7 @@ import pytest
 
 from portcullis.cli.tunnels import lines
 from portcullis.components import HostArgs
+from tests.e2e.host.watch import cursor, journal
 from tests.e2e.project import STACK, Project
 from tests.ports import free_port
 
@@ -223,7 +224,7 @@ def test_only_what_is_named_is_reached_by_whatever_name(standing: Standing, pers
     refused += [("127.0.0.1", 22), ("172.17.0.1", 22), (standing.host.address, 22), ("::1", 22)]
     refused += [("localhost", 6379), ("127.0.0.1", 6379), ("172.17.1", 6379), ("172.17.0.2", 6379)]
     refused += [("169.254.169.254", 80), ("169.254.169.254", 6379)]
-    proxy, direct = free_port(), free_port()
+    proxy, direct, since = free_port(), free_port(), cursor(standing.host)
     forwards = ["-D", f"127.0.0.1:{proxy}", "-L", f"{direct}:/run/dbus/system_bus_socket"]
     process = standing.opened(standing.argv(person, "-N", *forwards), proxy)
     for name, port in reached.items():
@@ -235,10 +236,7 @@ def test_only_what_is_named_is_reached_by_whatever_name(standing: Standing, pers
     process.kill()
     said = process.communicate()[1]
     assert said.count("administratively prohibited") == len(refused), said
-    assert (
-        "refused streamlocal port forward"
-        in standing.host.run("journalctl --sync; journalctl -o cat -n 50").stdout
-    )
+    assert "refused streamlocal port forward" in journal(standing.host, since)
 
 
 def test_nothing_but_forwarding(standing: Standing) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pymongo
 import pytest
 
-from tests.e2e.host.watch import wait_for
+from tests.e2e.host.watch import cursor, journal, wait_for
 from tests.e2e.project import STACK, Project
 from tests.ports import free_port
 
@@ -169,8 +169,9 @@ def dumps(host: Host, store: str) -> list[str]:
 
 def back_up(host: Host, *, fails: bool = False) -> str:
     """Run the unit of the backup timer. Return the unit's log."""
+    since = cursor(host)
     done = host.run(["systemctl", "start", UNIT], check=False)
-    said = host.run(f"journalctl --sync; journalctl -q -o cat -n 12 -u {UNIT}").stdout
+    said = journal(host, since, "-u", UNIT)
     assert (done.returncode != 0) == fails, said
     return said
 

@@ -51,7 +51,7 @@ def test_debian_12_issues_a_name_more_in_place(edge: Edge) -> None:
 
 def test_debian_12s_certbot_hides_what_the_authority_says_and_it_is_told(edge: Edge) -> None:
     edge.acme.stop()
-    edge.acme.start(reject_nonces=100)
+    edge.acme.start(refuse_nonces=True)
     edge.declare(NAME, "api.example.com", "shop.example.com").up(fails=True).has("anti-replay nonce")
     edge.acme.stop()
     edge.acme.start()

@@ -105,6 +105,18 @@ def wait_for(what: str, met: Callable[[], object], timeout: float = 120) -> None
         time.sleep(0.1)  # each look asks Docker, or starts a process on the host
 
 
+def cursor(host: Host) -> str:
+    """Return the place in the host's journal after its last line."""
+    said = host.run("journalctl --sync; journalctl -q -n 1 -o cat --show-cursor").stdout
+    return said.rpartition("-- cursor: ")[2].strip()
+
+
+def journal(host: Host, since: str, *options: str) -> str:
+    """Return the lines of the host's journal after a place in it."""
+    host.run(["journalctl", "--sync"])
+    return host.run(["journalctl", "-q", "-o", "cat", f"--after-cursor={since}", *options]).stdout
+
+
 @dataclass(slots=True)
 class Sampler:
     """A thread that looks at every process again and again while the `with` block runs."""

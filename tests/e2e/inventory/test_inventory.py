@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.host.watch import cursor, journal
+
 if TYPE_CHECKING:
     from tests.e2e.stack.program import Program
 
@@ -170,7 +172,7 @@ def test_a_walk_that_is_too_old_is_told(finished: Program) -> None:
     result = "/var/lib/portcullis/inventory/walk.json"
     finished.host.run(f'sed -i \'s/"time": [0-9.]*/"time": 1/\' {result}')
     finished.preview("--expect-no-changes", fails=True).has("nightly walk", "days ago")
+    since = cursor(finished.host)
     finished.host.run(WALK)
-    said = finished.host.run("journalctl -u portcullis-inventory.service -o cat -n 20").stdout
-    assert "walked in " in said
+    assert "walked in " in journal(finished.host, since, "-u", "portcullis-inventory.service")
     quiet(finished)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import machine
+from lab import machine, scan
 from portcullis.components.firewall.facts import UNIT
 from tests.e2e.stack import snapshot
 from tests.e2e.stack.program import RESOURCES
 
 if TYPE_CHECKING:
-    from lab.pytest_lab import Host, Lab
+    from lab.pytest_lab import Host
     from tests.e2e.stack.program import Program
 
 
@@ -80,29 +80,24 @@ def test_the_container_is_private(up: Program) -> None:
     assert "Read-only file system" in write.stderr
 
 
-def test_nobody_but_nginx_reaches_the_container_itself(up: Program, lab: Lab) -> None:
+def test_nobody_but_nginx_reaches_the_container_itself(up: Program) -> None:
     address = next(iter(up.inspect()["NetworkSettings"]["Networks"].values()))["IPAddress"]
-    behind = ["172.17.0.1:8080", f"{address}:8080"]
-    targets = [*behind, f"{up.host.address}:8080", f"[{up.host.address6}]:8080"]
+    behind = {"172.17.0.1", address}
+    targets = dict.fromkeys([*behind, up.host.address, up.host.address6], (8080,))
 
-    def reached(place: str) -> list[str]:
-        ask = ["curl", "-s", "--max-time", "2", "-o", "/dev/null"]
-        return [name for name in targets if lab.at(place, *ask, f"http://{name}/").returncode == 0]
+    def reached(place: scan.Origin) -> set[str]:
+        return {target for target, found in scan.tcp(place, targets).items() if found.open}
 
     # A neighbour can send packets for the containers to the host. On the internet routers drop such packets.
-    routes = [f"{target.partition(':')[0]}/32" for target in behind]
-    for route in routes:
-        assert lab.at("neighbour", "ip", "route", "add", route, "via", up.host.address).returncode == 0
+    internet, neighbour = scan.internet(), scan.neighbour(up.host.record)
     try:
-        assert (reached("internet"), reached("neighbour")) == ([], [])
+        assert reached(internet) == reached(neighbour) == set()
         up.host.run("nft delete table inet portcullis")
-        assert reached("neighbour") == behind, "without the filter the neighbour reaches the container"
+        assert reached(neighbour) == behind, "without the filter the neighbour reaches the container"
         up.host.run(f"systemctl reload {UNIT}")
-        assert reached("neighbour") == []
+        assert reached(neighbour) == set()
     finally:
         up.host.run(f"systemctl reload {UNIT}")
-        for route in routes:
-            lab.at("neighbour", "ip", "route", "del", route)
     listeners = up.host.run("ss -Htlnp '( sport = 8080 )'").stdout.split()
     assert "172.17.0.1:8080" in listeners
     assert not {"0.0.0.0:8080", "[::]:8080", "*:8080"} & set(listeners)
