@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,10 +40,8 @@ def test_open_refused_and_silent_ports_are_told_apart(module_host: Host) -> None
         for found in scan.udp(place, {address: [5353, 5354] for address in addresses}).values():
             assert found == scan.Answers(frozenset({5353}), refused=1, silent=0)
     host.run(["nft", "-f", "-"], text=RULES)
-    begun = time.monotonic()
     for found in scan.tcp(scan.neighbour(host.record), dict.fromkeys(addresses, scan.ALL)).values():
         assert found == scan.Answers(frozenset({22}), refused=998, silent=64536)
-    assert time.monotonic() - begun < 40
     for found in scan.udp(scan.internet(), {address: [5353, 5354] for address in addresses}).values():
         assert found == scan.Answers(frozenset({5353}), refused=0, silent=1)
     # No connection was ever made, so sshd has nothing to tell.

@@ -96,15 +96,10 @@ def test_a_host_that_is_down_is_named_and_up_finishes_when_it_is_back(
     assert module_host.read("/etc/motd") == "two\n"
 
 
-def test_an_address_where_nothing_is_fails_soon_and_once_for_many_resources(
-    project: Project, module_host: Host
-) -> None:
+def test_an_address_where_nothing_is_is_told_for_many_resources(project: Project, module_host: Host) -> None:
     many = 'for n in range(12): File(f"f{n}", host="web1", path=f"/etc/many-{n}", content="x\\n")'
     project.program(many, address="198.51.100.199")
-    begun = time.monotonic()
-    refused = project.up(fails=True)
-    refused.has("not reachable: 198.51.100.199 port 22: No route to host")
-    assert time.monotonic() - begun < 60
+    project.up(fails=True).has("not reachable: 198.51.100.199 port 22: No route to host")
     project.program(many).up()
     assert module_host.run("ls /etc | grep -c ^many-").stdout == "12\n"
     project.destroy()

@@ -94,7 +94,6 @@ def test_a_generated_secret_is_made_rotated_and_found_nowhere_in_clear(
         "the host's journal": host.run("journalctl --sync; journalctl -q --no-pager -o export").stdout,
         "records on the host": host.run("grep -ra '' /var/lib/portcullis").stdout,
     }
-    assert seen.rounds > 50
     assert f"{FOLDER}/redis_url" in places["records on the host"]
     for where, text in places.items():
         for secret in (first, second):

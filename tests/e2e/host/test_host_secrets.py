@@ -80,7 +80,6 @@ def test_a_secret_is_found_nowhere_in_clear(project: Project, module_host: Host)
     assert host.read("/etc/app/password") == SECOND + "\n"
     assert host.read("/etc/app/config").startswith("password = ")
 
-    assert seen.rounds > 100
     assert any("/etc/app/password" in command for command in seen.commands), "nothing was sampled"
     assert_nowhere("a command line", "\n".join(seen.commands))
     assert_nowhere("an environment on the host", "\n".join(seen.environments))

@@ -49,14 +49,6 @@ class Process:
             )
         return ""
 
-    def peak_memory(self) -> int:
-        """Return the peak of the resident memory in bytes. The peak is 0 if the process has ended."""
-        with contextlib.suppress(*_GONE):
-            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        return 0
-
 
 def processes(host: Host) -> Iterator[Process]:
     """Yield every process of the host and of the machine."""
@@ -124,8 +116,6 @@ class Sampler:
     host: Host
     commands: set[str] = field(default_factory=set)
     environments: set[str] = field(default_factory=set)
-    peak: int = 0
-    rounds: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -137,9 +127,13 @@ class Sampler:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
         assert self._thread is not None
-        self._thread.join(10)
+        looked_to_the_end = self._thread.is_alive()
+        self._stop.set()
+        self._thread.join()
+        if error is None:
+            assert looked_to_the_end
+            assert any("python3 -I -c" in command for command in self.commands), "the agent was not seen"
 
     def _sample(self) -> None:
         while not self._stop.is_set():
@@ -147,9 +141,6 @@ class Sampler:
                 self.commands.add(process.command)
                 if process.on_host:
                     self.environments.add(process.environment())
-                    if process.is_agent:
-                        self.peak = max(self.peak, process.peak_memory())
-            self.rounds += 1
             time.sleep(0.02)  # often enough to see each command, but not so often that it slows them down
 
 

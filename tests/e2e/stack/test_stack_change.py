@@ -105,7 +105,6 @@ def test_an_encrypted_setting_shows_nowhere_but_where_the_docs_say(deployed: Pro
     host = deployed.host
     with Sampler(host) as seen:
         said = [deployed.preview(), deployed.up("--diff"), deployed.preview(), deployed.refresh()]
-    assert seen.rounds > 10
     assert not [command for command in seen.commands if secret in command], "in a command line"
     assert not [outcome.output for outcome in said if secret in outcome.output], "printed"
     said[0].has("[secret]")
