@@ -102,7 +102,7 @@ class Exposed:
     def settled(self) -> None:
         """Wait until every container serves again, and note where."""
         names = ("app", "byhand", "shop", "peer", "plain", "alien", "stranger")
-        wait_for("the containers", lambda: len(self._running()) == len(names), 60)
+        wait_for("the containers", lambda: len(self._running()) == len(names))
         self.addresses = {
             self.host.address: [*OWN, 23, 2019, 2020, 8080, 8081, 8082],
             self.host.address6: [*OWN, 23, 2019, 2020, 8080, 8081, 8082],
@@ -110,8 +110,8 @@ class Exposed:
         }
         self.own = {name: self._of(name) for name in names}
         self.addresses |= {address: [8080] for name in names for address in self.own[name]}
-        wait_for("they serve", lambda: all(self._serves(name) for name in ("app", "shop", "plain")), 60)
-        wait_for("the web serves", lambda: self._listens() >= OWN, 60)
+        wait_for("they serve", lambda: all(self._serves(name) for name in ("app", "shop", "plain")))
+        wait_for("the web serves", lambda: self._listens() >= OWN)
 
     def _running(self) -> list[str]:
         return self.host.run("docker ps --quiet --filter status=running", check=False).stdout.split()

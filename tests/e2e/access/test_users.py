@@ -211,7 +211,7 @@ def test_our_own_way_in_cannot_be_closed(standing: Standing) -> None:
 ATTACK = """\
 import os, time
 os.chdir("/home/alice")
-end = time.monotonic() + 60
+end = time.monotonic() + 1200
 while time.monotonic() < end and not os.path.exists("/srv/enough"):
     try:
         os.rename(".ssh", "real")

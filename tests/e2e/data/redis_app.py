@@ -50,7 +50,7 @@ def main(file: str, folder: str, address: str, *, stops: bool) -> None:
     place = Path(folder)
     current = url.read_text()
     session = Session(current, peer)
-    count, failed, users, times = 0, [], [session.user], []
+    count, failed, users = 0, [], [session.user]
     while not (place / "stop").exists():
         try:
             text = url.read_text()
@@ -65,7 +65,6 @@ def main(file: str, folder: str, address: str, *, stops: bool) -> None:
                 other.close()
             session.ask("SET", "count", str(count + 1))
             count += 1
-            times.append(time.monotonic())
         except OSError as error:
             failed.append(repr(error))
             if stops:
@@ -74,7 +73,7 @@ def main(file: str, folder: str, address: str, *, stops: bool) -> None:
         if count == 1:
             (place / "going").touch()
         time.sleep(0.002)
-    told = {"count": count, "failed": failed[:5], "users": users, "times": times}
+    told = {"count": count, "failed": failed[:5], "users": users}
     (place / "done.new").write_text(json.dumps(told))
     (place / "done.new").rename(place / "done")
 

@@ -141,6 +141,11 @@ class Writers:
         for thread in self._threads:
             thread.join()
 
+    def wait(self) -> None:
+        """Wait until three more attempts have ended."""
+        wanted = len(self.kept) + len(self.failed) + 3
+        wait_for("the writers", lambda: len(self.kept) + len(self.failed) >= wanted)
+
     def _write(self, number: int) -> None:
         count = 0
         while not self._over.wait(self._pause):
@@ -263,17 +268,16 @@ def test_what_was_acknowledged_survives_kills_of_stores_engine_and_host(shop: Pr
     host = shop.host
     with Writers(shop, "crash", pause=0.6) as writers:
         for process in ("redis-server", "ferretdb", "dockerd"):
-            time.sleep(2)
+            writers.wait()
             host.run(f"pkill -9 -x {process} || pkill -9 -f {process}")
-            time.sleep(2)
+            writers.wait()
             wait_until_well(shop)
-        time.sleep(1)
+        writers.wait()
         os.kill(hosts.first_process(host.engine, host.record), signal.SIGKILL)
         wait_for(
             "Docker to have seen the host end",
             lambda: " running " not in hosts.summary(host.engine, host.record),
         )
-        time.sleep(2)
         hosts.boot(host.engine, host.record)
         hosts.wait(host.engine, host.record)
         wait_until_well(shop)
@@ -288,9 +292,9 @@ def test_rotation_loses_no_request(shop: Program) -> None:
     shop.set("stores.redis", rotate="2026-12")
     shop.set("stores.mongo", databases={"shop": {"rotate": "2026-12"}})
     with Writers(shop, "rotate", pause=1.5) as writers:
-        time.sleep(2)
+        writers.wait()
         shop.up()
-        time.sleep(2)
+        writers.wait()
     assert writers.failed == []
     assert writers.kept
     after = shop.host.read(url)

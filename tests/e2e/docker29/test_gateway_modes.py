@@ -87,7 +87,7 @@ class Modes:
             ]
             for url in urls:
                 curl = ["curl", "-s", "--max-time", "1", url]
-                wait_for(url, lambda curl=curl: self.host.run(curl, check=False).stdout == "ok\n", 30)
+                wait_for(url, lambda curl=curl: self.host.run(curl, check=False).stdout == "ok\n")
 
     def without_our_table(self) -> dict[str, set[str]]:
         self.host.run(WITHOUT)

@@ -52,7 +52,7 @@ def _make(program: Program, name: str, change: Change) -> None:
     if change.neighbour:
         # It speaks while the host waits for what it says.
         says = change.neighbour.replace("HOST", _hardware_address(program))
-        code = f"import time\nfor _ in range(20):\n    exec({says!r})\n    time.sleep(0.25)"
+        code = f"import time\nwhile True:\n    exec({says!r})\n    time.sleep(0.25)"
         heard = subprocess.Popen(
             ["ip", "netns", "exec", machine.namespace("neighbour"), "python3", "-c", code],
             stdin=subprocess.DEVNULL,
@@ -62,7 +62,7 @@ def _make(program: Program, name: str, change: Change) -> None:
     finally:
         if heard:
             heard.terminate()
-            heard.wait(10)
+            heard.wait(60)
     assert done.returncode == 0, f"{name}: the command failed: {done.stdout}{done.stderr}"
 
 

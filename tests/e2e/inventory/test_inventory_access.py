@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import keys, machine
+from tests.e2e.host.watch import on_host, wait_for
 
 if TYPE_CHECKING:
     from tests.e2e.stack.program import Program
@@ -201,7 +202,8 @@ def test_a_change_names_who_was_logged_in(finished: Program) -> None:
     try:
         said = finished.preview("--expect-no-changes", fails=True)
         said.has(f"unit file {timer}", "while deploy, key lab, ", ", was logged in")
-        time.sleep(3)  # until the preview's own session is over
+        wait_for("the preview's own session to end", lambda: not on_host(host, "sshd-session: deploy"))
+        time.sleep(2)  # logins are known by the second
         host.run(f"touch {timer}")  # from a console
         time.sleep(2)
         finished.preview("--expect-no-changes", fails=True).has("who: unknown")

@@ -76,7 +76,7 @@ class Life:
 
     def wait(self) -> None:
         """Until all containers are well."""
-        wait_for("the containers", lambda: "starting" not in self.program.docker("ps"), 90)
+        wait_for("the containers", lambda: "starting" not in self.program.docker("ps"))
 
     def rotates_logs(self) -> None:
         self.host.run("logrotate -f /etc/logrotate.conf", timeout=60)

@@ -68,7 +68,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterat
         stack.preview("--expect-no-changes")
         writer = Writer(module_host)
         writer.start()
-        wait_for("the first write", lambda: writer.kept, 30)
+        wait_for("the first write", lambda: writer.kept)
         with Visitor(module_host) as visitor:
             yield Scene(stack, writer, visitor, leftovers.of_host(module_host))
         writer.stop()
@@ -116,7 +116,7 @@ def carry_out(scene: Scene, drawn: Round, found: dict[str, Any]) -> None:
     stack.preview("--expect-no-changes")
     kept = len(scene.writer.kept)
     scene.writer.start()
-    wait_for("a write", lambda: len(scene.writer.kept) > kept, 30)
+    wait_for("a write", lambda: len(scene.writer.kept) > kept)
     scene.host.run("nginx -t")
     lost = scene.writer.lost(sample(scene))
     found["lost"] = len(lost)
@@ -144,9 +144,9 @@ def strike(scene: Scene, drawn: Round, victims: Victims, moment: float) -> Outco
     host.run("command -v nginx >/dev/null || exit 0; nginx -t")
     ended = stack.finish(deed, drawn.deed, begun, LIMIT)
     victims.mend()
-    wait_for("the agent to finish and end", lambda: not agents(host), 60)
-    wait_for("a backup or restore to end", lambda: not on_host(host, "sbin/portcullis-backup"), 60)
-    wait_for("all processes on this machine to end", lambda: not of_folder(host, stack.folder), 30)
+    wait_for("the agent to finish and end", lambda: not agents(host))
+    wait_for("a backup or restore to end", lambda: not on_host(host, "sbin/portcullis-backup"))
+    wait_for("all processes on this machine to end", lambda: not of_folder(host, stack.folder))
     return ended
 
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 RACES = int(os.environ.get("RACES") or 1)
 VANISHES = 10
 """One of so many owners loses its line before it is killed, so that the host does not hear it hang up."""
-FREE = 30.0  # most seconds until the lock of a killed deployment is free
 LOCK = "/run/portcullis/deploy.lock"
 GO = "/run/race-go"
 """A deployment goes on when this file is there; in a race of `make torture` also after two seconds."""
@@ -113,7 +112,7 @@ def race(racers: tuple[Racer, Racer], host: Host, number: int) -> float:
     killed = time.monotonic()
     host.run(["touch", GO])
     owner.finish(process, "up", killed)
-    wait_for("the lock to be free", lambda: is_free(host), FREE)
+    wait_for("the lock to be free", lambda: is_free(host))
     free = time.monotonic() - killed
     owner.relay.cut()
     owner.cancel()

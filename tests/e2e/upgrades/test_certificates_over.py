@@ -77,7 +77,7 @@ def test_when_they_are_over_a_preview_says_so_and_up_mends_it(shop: Program) -> 
 
     (api,) = [name for name in shop.docker("ps", "--format", "{{.Names}}").split() if name.startswith("api-")]
     shop.docker("restart", "-t", "5", api)
-    wait_for("the app to miss its stores", lambda: ask(shop, "/api/items")[0] >= 500, 90)
+    wait_for("the app to miss its stores", lambda: ask(shop, "/api/items")[0] >= 500)
     assert sorted(due(shop)) == sorted(f"certificate {server}-certificate: has ended" for server in SERVERS)
 
     shop.up(timeout=400)

@@ -48,7 +48,7 @@ def run(program: Program, block: list[str]) -> str:
 
 def starts_again(host: Host) -> None:
     """A host of the lab that reboots by itself is only down: it is a container."""
-    wait_for("the host to go down", lambda: " running " not in hosts.summary(host.engine, host.record), 120)
+    wait_for("the host to go down", lambda: " running " not in hosts.summary(host.engine, host.record))
     hosts.boot(host.engine, host.record)
     hosts.wait(host.engine, host.record)
 
