@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -34,10 +35,15 @@ HOLD = f"for i in $(seq 1500); do [ -e {GO} ] && break; sleep 0.2; done"
 def gone(project: Project, host: Host) -> None:
     """Wait until nothing of the deployment runs on the host or on this machine."""
     wait_for("the agent to finish and end", lambda: not agents(host))
-    deadline = time.monotonic() + 60
-    while left := of_folder(host, project.folder):
-        assert time.monotonic() < deadline, f"still running: {left}"
-        time.sleep(0.1)
+    wait_for("its processes on this machine to end", lambda: not of_folder(host, project.folder))
+
+
+def has_written_its_state(project: Project) -> bool:
+    """Return whether the engine has not changed its state for two seconds: it writes it in place."""
+    with contextlib.suppress(FileNotFoundError):
+        files = [path for path in (project.folder / "state").rglob("*") if path.is_file()]
+        return time.time() - max(path.stat().st_mtime for path in files) > 2
+    return False
 
 
 def test_an_engine_that_is_killed_while_apt_runs_is_followed_by_cancel_and_up(
@@ -72,8 +78,9 @@ def test_everything_of_a_deployment_killed_at_once_while_a_test_runs_is_followed
     project.program(SLOW.format(content="two", test=HOLD))
     process = project.start("up", "--yes", "--skip-preview")
     wait_for("the test to run", lambda: on_host(host, GO))
-    # The engine writes its state in place: killed in that moment it would lose it by itself.
-    time.sleep(2)
+    wait_for("the other file", lambda: host.read("/etc/other") == "two\n")
+    # Killed while it writes, the engine would lose its state by itself.
+    wait_for("the engine to rest", lambda: has_written_its_state(project))
     for ours in of_folder(host, project.folder):
         os.kill(ours.pid, signal.SIGKILL)
     host.run(["touch", GO])

@@ -138,20 +138,20 @@ def plant_and_look(host: Host, image: str, folder: Path) -> tuple[Search, dict[s
             "a command line on the host",
             "command line",
             "host ",
-            lambda t: host.run(["sh", "-c", "sleep 1; true", t]),
+            lambda t: host.run(["sh", "-c", "sleep 3; true", t]),
         )
-        plant("a variable on the host", "environment", "host ", run("sh", "-c", "SECRET=$(cat) sleep 1"))
+        plant("a variable on the host", "environment", "host ", run("sh", "-c", "SECRET=$(cat) sleep 3"))
         plant(
             "a command line here",
             "command line",
             "deployer ",
-            lambda t: subprocess.run(["sh", "-c", "sleep 1; true", t], check=True),
+            lambda t: subprocess.run(["sh", "-c", "sleep 3; true", t], check=True),
         )
         plant(
             "a variable here",
             "environment",
             "deployer ",
-            lambda t: subprocess.run(["sleep", "1"], env={"SECRET": t}, check=True),
+            lambda t: subprocess.run(["sleep", "3"], env={"SECRET": t}, check=True),
         )
         plant(
             "a temporary file here",

@@ -18,7 +18,7 @@ def main(folder: str) -> None:
     known: set[int] = set()
     sides: dict[str, str] = {}
     rounds = 0
-    while not select.select([sys.stdin], [], [], 0.001)[0]:
+    while not select.select([sys.stdin], [], [], 0.02)[0]:
         rounds += 1
         pids = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         for pid in pids:
