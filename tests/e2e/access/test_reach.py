@@ -142,7 +142,7 @@ def test_all_that_answers_is_ssh_http_and_https(exposed: Exposed) -> None:
     assert [found.silent for found in peer.values()] == [0, 0]
     host = exposed.host
     for address in (f"{BIND}:2019", "172.30.0.10:8080", "[fd00:31::10]:8080"):
-        assert host.run(["curl", "-s", "--max-time", "3", f"http://{address}/healthz"]).stdout == "ok\n"
+        assert host.run(["curl", "-s", "--max-time", "60", f"http://{address}/healthz"]).stdout == "ok\n"
 
 
 def test_the_same_after_ufw_reload(exposed: Exposed) -> None:

@@ -179,7 +179,8 @@ def test_edits_by_hand_are_shown_by_line_option_and_rule_and_mended(standing: Pr
     # Let sshd also listen on a port that its files do not have.
     host.run(
         f"cp -p {DROP_IN} /root/kept; sed -i 's/^Port 22/Port 22\\nPort 2022/' {DROP_IN};"
-        f"systemctl reload ssh; sleep 1; cp -p /root/kept {DROP_IN}"
+        "systemctl reload ssh; until ss -Hltn 'sport = 2022' | grep -q .; do sleep 0.1; done;"
+        f"cp -p /root/kept {DROP_IN}"
     )
     host.run(f"sed -i 's/^MaxAuthTries 3/MaxAuthTries 6/' {DROP_IN}; chmod 0644 {DROP_IN}")
     standing.preview().has(

@@ -81,7 +81,8 @@ def test_a_container_keeps_its_own_rule(standing: Project) -> None:
     host = standing.host
     assert host.run(f"docker exec redis cat /proc/sys/{RULE.replace('.', '/')}").stdout.strip() == "0"
     # A user that is not root, without capabilities, listens on a low port in the container's own network.
-    serve = "redis-server --port 80 --bind 127.0.0.1 --save '' & sleep 1; redis-cli -p 80 ping; kill $!"
+    until_it_answers = "until redis-cli -p 80 ping; do sleep 0.1; done"
+    serve = f"redis-server --port 80 --bind 127.0.0.1 --save '' & {until_it_answers}; kill $!"
     said = host.run(["docker", "exec", "-u", "1002:1002", "-w", "/data", "redis", "sh", "-c", serve])
     assert "PONG" in said.stdout
 

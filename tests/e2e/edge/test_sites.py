@@ -148,7 +148,8 @@ def test_a_file_of_somebody_else_that_takes_a_name_is_drift(edge: Edge) -> None:
 
 
 def test_nginx_that_was_killed_is_drift_and_comes_back(edge: Edge) -> None:
-    edge.host.run("systemctl kill --signal=KILL nginx; sleep 0.5; systemctl reset-failed nginx; true")
+    ended = "while systemctl -q is-active nginx; do sleep 0.1; done"
+    edge.host.run(f"systemctl kill --signal=KILL nginx; {ended}; systemctl reset-failed nginx; true")
     said = edge.preview()
     said.has("web1-nginx-service", '=> "active"')
     edge.up()

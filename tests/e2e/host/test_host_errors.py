@@ -272,7 +272,7 @@ def test_a_second_deployment_at_the_same_time_is_refused_with_the_owners_name(
     make_project: Callable[..., Project], module_host: Host
 ) -> None:
     first, second = make_project(), make_project()
-    told = ["sh", "-c", "for i in $(seq 300); do [ -e /run/e2e-go ] && exit; sleep 0.2; done"]
+    told = ["sh", "-c", "for i in $(seq 1500); do [ -e /run/e2e-go ] && exit; sleep 0.2; done"]
     first.program(f'File("slow", host="web1", path="/etc/slow", content="x\\n", test={told})')
     second.program(MOTD.format("second"))
     begun = time.monotonic()

@@ -92,13 +92,13 @@ def plant_and_look(host: Host, image: str, folder: Path) -> tuple[Search, dict[s
             "a variable of a container",
             "docker",
             "containers",
-            lambda t: host.run([*docker, "left", "-e", f"SECRET={t}", image, "sleep", "60"]),
+            lambda t: host.run([*docker, "left", "-e", f"SECRET={t}", image, "sleep", "600"]),
         )
         plant(
             "a label of a container",
             "docker",
             "containers",
-            lambda t: host.run([*docker, "label", "--label", f"secret={t}", image, "sleep", "60"]),
+            lambda t: host.run([*docker, "label", "--label", f"secret={t}", image, "sleep", "600"]),
         )
         plant(
             "the log of a container",
@@ -113,7 +113,7 @@ def plant_and_look(host: Host, image: str, folder: Path) -> tuple[Search, dict[s
             run(
                 "sh",
                 "-c",
-                f"docker run -d --name memory --tmpfs /tmp {image} sleep 60 >/dev/null; "
+                f"docker run -d --name memory --tmpfs /tmp {image} sleep 600 >/dev/null; "
                 "docker exec -i memory /bin/busybox tee /tmp/left >/dev/null",
             ),
         )

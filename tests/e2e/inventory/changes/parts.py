@@ -124,7 +124,7 @@ CHANGES = {
     "listener": Change(
         OPEN,
         f"mkdir -p {KEPT}; cd {KEPT}; setsid -f python3 -m http.server 47000 >/dev/null 2>&1 </dev/null;"
-        " for n in $(seq 50); do ss -ltn | grep -q :47000 && break; sleep 0.1; done",
+        " for n in $(seq 600); do ss -ltn | grep -q :47000 && break; sleep 0.1; done",
         ("0.0.0.0:47000",),
         "kill $(ss -ltnpH 'sport = 47000' | sed 's/.*pid=//; s/,.*//')",
     ),
