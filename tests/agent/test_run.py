@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 
 from portcullis.agent.errors import AgentError
 from portcullis.agent.run import run
+from tests.canned import until
 
 
 def test_output_code_and_locale() -> None:
@@ -25,10 +25,7 @@ def test_a_program_that_hangs_is_stopped_with_its_children() -> None:
     with pytest.raises(AgentError, match="did not end within") as caught:
         run(["sh", "-c", "sleep 300 & echo $! ; wait"], timeout=0.3)
     assert caught.value.code == "timeout"
-    end = time.monotonic() + 60
-    while is_running(caught.value.detail.strip()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(lambda: not is_running(caught.value.detail.strip()))
 
 
 def is_running(pid: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.plugins import notice
+from tests.canned import until
 from tests.contract.plugin_process import LAUNCHERS, PluginProcess, Refusal
 
 if TYPE_CHECKING:
@@ -60,14 +61,6 @@ def refusal(answer: dict[str, Any] | Refusal) -> str:
     return answer.message
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for something that happens in another process."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def runs(pid: int) -> bool:
     """Return whether a process exists and is no zombie."""
     try:
@@ -81,7 +74,7 @@ def test_it_is_said_once_per_engine_that_stand_ins_are_at_work(start: Start) -> 
     plugins = [start(package) for package in ("docker", "tls", "command")]
     for plugin in plugins:
         plugin.call("GetPluginInfo", {})
-    wait_until(lambda: any("stand-ins" in plugin.stderr for plugin in plugins))
+    until(lambda: any("stand-ins" in plugin.stderr for plugin in plugins))
     time.sleep(0.3)
     said = "".join(plugin.stderr for plugin in plugins)
     assert said.count("docs/plugin-stand-ins.md") == 1
@@ -276,13 +269,13 @@ def test_its_commands_end_with_it(start: Start, tmp_path: Path) -> None:
         target=command.call, args=("Create", about(LOCAL, properties={"create": create}))
     )
     thread.start()
-    wait_until((tmp_path / "pid").exists)
-    wait_until(lambda: (tmp_path / "pid").read_text() != "")
+    until((tmp_path / "pid").exists)
+    until(lambda: (tmp_path / "pid").read_text() != "")
     child = int((tmp_path / "pid").read_text())
     assert runs(child)
     command.call("Cancel", {})
     thread.join(60)
-    wait_until(lambda: not runs(child))
+    until(lambda: not runs(child))
     # The engine may call a plugin that ends before its SIGINT one that "exited prematurely".
     assert command.process.poll() is None
     assert command.call("Create", about(LOCAL, properties={"create": "true"})) == CANCELLED
@@ -345,7 +338,7 @@ def test_what_docker_does_when_the_engine_cancels_ends_in_the_state(
     volume = about("docker:index/volume:Volume", properties={"name": "x", "driver": "local"})
     with ThreadPoolExecutor(1) as pool:
         making = pool.submit(docker.call, "Create", volume)
-        wait_until((tmp_path / "asked").exists, 60)
+        until((tmp_path / "asked").exists)
         docker.call("Cancel", {})
         assert docker.call("Create", volume) == CANCELLED
         if number:
@@ -389,4 +382,4 @@ def test_it_ends_when_the_engine_is_killed(tmp_path: Path) -> None:
     engine.kill()
     engine.wait()
     engine.stdout.close()
-    wait_until(lambda: not runs(plugin))
+    until(lambda: not runs(plugin))

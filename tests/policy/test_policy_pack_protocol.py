@@ -124,7 +124,7 @@ def started(*argv: str) -> Iterator[Pack]:
             pack.close()
             # We do not send SIGINT, because processes that a shell starts in the background ignore it.
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=120)
 
 
 @pytest.fixture(scope="module")

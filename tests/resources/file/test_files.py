@@ -3,13 +3,13 @@ from __future__ import annotations
 import os
 import stat
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from portcullis.agent.errors import AgentError
 from portcullis.agent.store import Store
+from tests.canned import until
 from tests.on_host import FileClient
 
 if TYPE_CHECKING:
@@ -195,8 +195,7 @@ def test_no_file_is_removed_while_a_test_reads_its_folder(client: Client, etc: P
 
     thread = threading.Thread(target=put)
     thread.start()
-    while not begun.exists() and thread.is_alive():
-        time.sleep(0.01)
+    until(lambda: begun.exists() or not thread.is_alive())
     removed = [other.remove() for other in others]
     thread.join()
     assert removed == ["removed"] * 4

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from portcullis.agent.errors import AgentError
 from portcullis.agent.store import Store
 from tests.agent.test_crash import rounds
+from tests.canned import until
 from tests.on_host import URN, Client
 from tests.resources.packages.fake_apt import LOCKED, FakeApt
 
@@ -538,9 +538,7 @@ def side_by_side(web: Packages, *others: tuple[str, str]) -> dict[str, Any]:
         for thread in threads if simulate else ():
             if thread.ident is None:
                 thread.start()
-        deadline = time.monotonic() + 60
-        while len(kind._waiting) + len(ended) < len(threads) and time.monotonic() < deadline:  # type: ignore[attr-defined]
-            time.sleep(0.01)
+        until(lambda: len(kind._waiting) + len(ended) >= len(threads))  # type: ignore[attr-defined]
         return run(verb, names, also, simulate=simulate)
 
     web.apt.apt_get = apt_get  # type: ignore[method-assign]
