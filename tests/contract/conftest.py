@@ -39,7 +39,7 @@ def digest(content: bytes) -> str:
 @pytest.fixture(scope="module")
 def docker_host(module_host: Host) -> Host:
     """Return a fresh host with Docker."""
-    module_host.run(INSTALL, timeout=300)
+    module_host.run(INSTALL)
     return module_host
 
 

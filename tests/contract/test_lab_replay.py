@@ -72,7 +72,7 @@ def docker_host(module_host: Host) -> Host:
     """Return a host with Docker, like the host of stack lab."""
     module_host.run(["mkdir", "-p", "/etc/docker"])
     module_host.write("/etc/docker/daemon.json", daemon_json(DIALECTS["debian-13"], "172.17.0.1/16"))
-    module_host.run(INSTALL, timeout=300)
+    module_host.run(INSTALL)
     mounted = {
         mount["source"]
         for call in calls("lab-0-create")

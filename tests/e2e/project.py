@@ -191,14 +191,14 @@ class Project:
         subprocess.run(
             ["pulumi", "config", "set", "--secret", "--stack", STACK, key],
             cwd=self.folder, env=self.env, input=value, text=True, capture_output=True, check=True,
-            timeout=60,
+            timeout=TIMEOUT,
         )  # fmt: skip
 
     def _ensure_stack(self) -> None:
         if not self._made:
             subprocess.run(
                 ["pulumi", "stack", "init", STACK, "--non-interactive"],
-                cwd=self.folder, env=self.env, capture_output=True, text=True, check=True, timeout=60,
+                cwd=self.folder, env=self.env, capture_output=True, text=True, check=True, timeout=TIMEOUT,
             )  # fmt: skip
             self._made = True
 
@@ -216,7 +216,7 @@ def engine_environment() -> dict[str, str]:
     """Return what tools/engine.py says a command needs: the engine, its home with caches, and PATH."""
     done = subprocess.run(
         [sys.executable, str(CHECKOUT / "tools" / "engine.py"), "env", "--json"],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=TIMEOUT,
     )  # fmt: skip
     variables: dict[str, str] = json.loads(done.stdout)
     return variables

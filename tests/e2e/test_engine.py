@@ -59,7 +59,7 @@ class Pulumi:
     def __init__(self, folder: Path, manifest: str = PROJECT + PLUGIN) -> None:
         asked = subprocess.run(
             [sys.executable, ROOT / "tools" / "engine.py", "env", "--json"],
-            capture_output=True, text=True, check=True, timeout=60,
+            capture_output=True, text=True, check=True, timeout=600,
         )  # fmt: skip
         state = folder / "state"
         state.mkdir()
@@ -72,7 +72,7 @@ class Pulumi:
     def __call__(self, *argv: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["pulumi", *argv, "--non-interactive", "--color=never"],
-            cwd=self._folder, env=self._env, capture_output=True, text=True, check=False, timeout=120,
+            cwd=self._folder, env=self._env, capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
 
     def program(self, text: str) -> None:

@@ -34,7 +34,7 @@ class Stack:
             (self.folder / part).symlink_to(ROOT / part)
         (self.folder / "state").mkdir()
         asked = [sys.executable, str(ROOT / "tools/engine.py"), "env", "--json"]
-        told = json.loads(subprocess.run(asked, capture_output=True, check=True, timeout=60).stdout)
+        told = json.loads(subprocess.run(asked, capture_output=True, check=True, timeout=600).stdout)
         self.env = {**os.environ, **told}
         self.env |= {"PULUMI_BACKEND_URL": (self.folder / "state").as_uri(), "XDG_RUNTIME_DIR": str(folder)}
         self.env.pop("PYTHONPATH", None)

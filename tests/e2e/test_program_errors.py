@@ -49,7 +49,7 @@ class Stack:
             (folder / part).symlink_to(CHECKOUT / part)
         (folder / "state").mkdir()
         asked = [sys.executable, str(CHECKOUT / "tools/engine.py"), "env", "--json"]
-        done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=600)
         self.env = {
             **os.environ,
             **json.loads(done.stdout),
@@ -151,7 +151,7 @@ def test_an_interrupt_while_a_host_hangs_leaves_no_traceback(stack: Stack, silen
                 break
         time.sleep(1)
         os.killpg(running.pid, signal.SIGINT)
-        rest, _ = running.communicate(timeout=60)
+        rest, _ = running.communicate(timeout=600)
     finally:
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)

@@ -29,10 +29,9 @@ def test_a_host_begins_in_the_afternoon(hour: int) -> None:
 @pytest.fixture(scope="module")
 def web(module_host: Host) -> Host:
     """Return a host with Docker and nginx. The packages come through the lab's cache."""
-    module_host.run("apt-get update -q", timeout=120)
+    module_host.run("apt-get update -q")
     module_host.run(
         "DEBIAN_FRONTEND=noninteractive apt-get install -qy docker.io nginx",
-        timeout=300,
     )
     return module_host
 

@@ -81,7 +81,7 @@ class Stack:
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["pulumi", *arguments, "--non-interactive", "--color", "never"],
-            cwd=self.folder, env=self.environment, text=True, timeout=120, check=False,
+            cwd=self.folder, env=self.environment, text=True, timeout=600, check=False,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -89,7 +89,7 @@ class Stack:
 @pytest.fixture(params=["folder", "s3"])
 def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Stack:
     asked = [sys.executable, str(ROOT / "tools/engine.py"), "env", "--json"]
-    found = json.loads(subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout)
+    found = json.loads(subprocess.run(asked, capture_output=True, text=True, check=True, timeout=600).stdout)
     if request.param == "folder":
         state = tmp_path / "state"
         state.mkdir()
@@ -106,7 +106,7 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Stack:
             python = programs.installed(_SERVER) / "python"
             argv = [str(python), "-c", _READ, f"http://{host}", name]
             done = subprocess.run(
-                argv, env=environment, capture_output=True, text=True, timeout=60, check=True
+                argv, env=environment, capture_output=True, text=True, timeout=600, check=True
             )
             return done.stdout
 

@@ -45,7 +45,7 @@ class Holder:
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=600,
         )
         found: dict[str, Any] = json.loads(done.stdout)
         return found
@@ -60,7 +60,7 @@ class Holder:
             "HOME": str(self.folder),
         }
         process = self.shop.start(verb, *arguments, env=env)
-        outcome = self.shop.finish(process, verb, begun, 300)
+        outcome = self.shop.finish(process, verb, begun)
         assert (outcome.code != 0) == fails, outcome.output
         assert "Traceback" not in outcome.output, outcome.output
         return outcome

@@ -40,7 +40,7 @@ JAIL_FILE = "/etc/fail2ban/jail.d/zz-portcullis-sshd.local"
 def deployed(host: Host, folder: Path, os: str) -> Project:
     project = Project(folder / "fail2ban", host, name=f"fail2ban-{os}")
     project.program(program(os))
-    project.up(timeout=300)
+    project.up()
     return project
 
 

@@ -532,7 +532,7 @@ def test_a_key_that_is_replaced_is_gone_with_its_connections(holder: Holder) -> 
 def test_taken_out_it_is_gone_with_its_connections(holder: Holder) -> None:
     process = opened(holder)
     holder.shop.set("hosts.web1", preview=None)
-    holder.shop.up(timeout=300)
+    holder.shop.up()
     assert process.wait(timeout=60) != 0
     process.communicate()
     host = holder.shop.host

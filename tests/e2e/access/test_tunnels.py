@@ -90,7 +90,7 @@ class Standing:
         argv = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", STACK]
         done = subprocess.run(
             argv, cwd=self.project.folder, env=self.project.env, capture_output=True, text=True, check=True,
-            timeout=60,
+            timeout=600,
         )  # fmt: skip
         found: dict[str, object] = json.loads(done.stdout)
         return found

@@ -159,9 +159,9 @@ def upgrades_of_security_only(host: Host, codename: str) -> None:
             ("tell-security", f"{codename}-security", "Debian-Security"),
             ("tell-stable", codename, "Debian"),
         ):
-            host.run(["sh", "-c", _REPOSITORY, "sh", name, suite, label], timeout=60)
-        host.run("apt-get update -q -o Dir::Etc::sourcelist=/dev/null", timeout=60)
-        said = host.run(["unattended-upgrade", "--dry-run", "--verbose"], timeout=180).stdout
+            host.run(["sh", "-c", _REPOSITORY, "sh", name, suite, label])
+        host.run("apt-get update -q -o Dir::Etc::sourcelist=/dev/null")
+        said = host.run(["unattended-upgrade", "--dry-run", "--verbose"]).stdout
         (line,) = (line for line in said.splitlines() if "will be upgraded:" in line)
         assert line.rpartition(":")[2].split() == ["tell-security"], said
     finally:
@@ -240,7 +240,7 @@ def test_the_timer_removes_old_images_that_nothing_uses_and_no_volume(standing: 
 
     # Docker is upgraded with the rest: its restart, and containerd's, end no container.
     pid = host.run("docker inspect -f '{{.State.Pid}}' on").stdout
-    host.run("systemctl restart containerd docker", timeout=60)
+    host.run("systemctl restart containerd docker")
     assert host.run("docker inspect -f '{{.State.Pid}}' on").stdout == pid != "0\n"
 
     # Without the engine there is nothing to do, and nothing to tell of.

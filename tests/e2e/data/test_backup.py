@@ -146,7 +146,7 @@ def restore(project: Project, *arguments: str, fails: bool = False) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "portcullis", "restore", "--stack", STACK, "--host", "web1", *arguments],
         cwd=project.folder, env=project.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False, timeout=120,
+        check=False, timeout=600,
     )  # fmt: skip
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -288,7 +288,7 @@ def test_old_dumps_go_after_a_new_one_and_never_before(standing: Project) -> Non
         for days in (1, 2, 4, 9)
     }
     host.run(["sh", "-c", f'cd {FOLDER}/redis && touch mine.txt "$@"', "sh", *names.values()])
-    host.run("docker stop -t 5 redis", timeout=60)
+    host.run("docker stop -t 5 redis")
     back_up(host, fails=True)
     assert set(names.values()) <= set(dumps(host, "redis"))
     host.run("docker start redis")

@@ -229,7 +229,7 @@ def test_a_websocket_of_the_former_release_speaks_until_the_drain_is_over_and_is
             while line.recv(4096):
                 pages.append(app.page())
 
-    with socket.create_connection((app.host.address, 80), timeout=30) as line:
+    with socket.create_connection((app.host.address, 80), timeout=120) as line:
         asked = ("GET /cgi-bin/socket HTTP/1.1", f"Host: {SITE}", "Connection: Upgrade", "Upgrade: websocket")
         line.sendall("\r\n".join([*asked, "", ""]).encode())
         assert line.recv(12) == b"HTTP/1.1 101"

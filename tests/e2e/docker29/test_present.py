@@ -38,7 +38,7 @@ def test_an_engine_that_is_there_keeps_its_packages_and_gets_our_settings(
     failed = project.up(fails=True)
     failed.has("web1: ", "no Docker runs on the host", "which-versions-will-do").lacks("daemon.json creating")
 
-    host.run(INSTALLED, timeout=200)
+    host.run(INSTALLED)
     before = host.run(PACKAGES).stdout
     project.up()
     daemon = json.loads(host.read("/etc/docker/daemon.json"))

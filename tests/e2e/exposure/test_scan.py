@@ -64,7 +64,7 @@ def scan(program: Program, *arguments: str, reached: bool = True) -> tuple[int, 
     argv = [sys.executable, "-m", "portcullis", "scan", "--stack", STACK, "--rate", "50000", *arguments]
     done = subprocess.run(
         ["ip", "netns", "exec", network.INTERNET, *argv],
-        cwd=program.folder, env=program.env, capture_output=True, text=True, check=False, timeout=300,
+        cwd=program.folder, env=program.env, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 

@@ -50,7 +50,7 @@ def test_what_runs_on_a_docker_of_somebody_else_changes_nothing_of_theirs(
     image = lab.push(Image("existing", serve, tag="1", files=page, port=8080)).reference
     host.run("mkdir -p /etc/docker")
     host.write("/etc/docker/daemon.json", DAEMON)
-    host.run(INSTALLED, timeout=200)
+    host.run(INSTALLED)
     host.run(["docker", "run", "-d", "--name", "theirs", "--restart", "always", image])
     before = host.run(THEIRS).stdout
     assert f"{BIND}/24" in before

@@ -315,7 +315,7 @@ def test_a_host_without_python_gets_it_by_up_and_preview_says_what_is_missing(
     host = make_host()
     project = make_project(host).program(MOTD.format("one"))
     project.up()
-    host.run("apt-get -qy purge 'python3*' 'libpython3*'; ! command -v python3", timeout=120)
+    host.run("apt-get -qy purge 'python3*' 'libpython3*'; ! command -v python3")
     told_once(project.preview(fails=True), 'web1: File "motd" (/etc/motd): python3 is missing', "pulumi up")
     # Its state is on the host: a stack with no refresh before it, as at first contact, finishes.
     project.program(MOTD.format("two"))

@@ -124,7 +124,7 @@ def test_a_package_that_was_cut_off_while_it_was_unpacked_is_unpacked_anew(
     make_project: Callable[..., Project], make_host: Callable[[], Host]
 ) -> None:
     host = make_host()
-    host.run("apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy nginx", timeout=300)
+    host.run("apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy nginx")
     # As dpkg leaves it where the power goes in that moment.
     cut_off = "/^Package: nginx$/,/^$/ s/^Status: .*/Status: install reinstreq half-installed/"
     host.run(["sed", "-i", cut_off, "/var/lib/dpkg/status"])
@@ -162,7 +162,7 @@ def test_ctrl_c_during_a_change_leaves_no_traceback_and_no_lock(project: Project
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(1)
     host.run(["touch", GO])
-    ended = project.finish(process, "up", time.monotonic(), 60)
+    ended = project.finish(process, "up", time.monotonic())
     assert ended.code != 0
     ended.lacks("Traceback", "KeyboardInterrupt")
     gone(project, host)
@@ -178,6 +178,6 @@ def test_ctrl_c_while_the_program_runs_leaves_no_traceback(project: Project, mod
     process = project.start("up", "--yes", "--skip-preview")
     wait_for("the program to be at work", at_work.exists)
     os.killpg(process.pid, signal.SIGINT)
-    ended = project.finish(process, "up", time.monotonic(), 60)
+    ended = project.finish(process, "up", time.monotonic())
     ended.has("at work").lacks("Traceback", "KeyboardInterrupt")
     gone(project, module_host)

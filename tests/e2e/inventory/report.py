@@ -72,7 +72,7 @@ def quiet(program: Program, after: str = "") -> None:
 def walk(program: Program) -> float:
     """Do what the timer does every night; return the seconds that it took."""
     begun = time.monotonic()
-    program.host.run(["systemctl", "start", f"{WALK}.service"], timeout=300)
+    program.host.run(["systemctl", "start", f"{WALK}.service"])
     return time.monotonic() - begun
 
 
@@ -80,7 +80,7 @@ def read(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "portcullis", "preview", "--stack", STACK, *arguments],
         cwd=program.folder, env=program.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False, timeout=240,
+        check=False, timeout=600,
     )  # fmt: skip
 
 

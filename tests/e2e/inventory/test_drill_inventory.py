@@ -58,7 +58,7 @@ def _make(program: Program, name: str, change: Change) -> None:
             stdin=subprocess.DEVNULL,
         )
     try:
-        done = program.host.run("set -e; " + _command(program, change.does), check=False, timeout=240)
+        done = program.host.run("set -e; " + _command(program, change.does), check=False)
     finally:
         if heard:
             heard.terminate()
@@ -71,7 +71,7 @@ def _hardware_address(program: Program) -> str:
 
 
 def _undo(program: Program, change: Change) -> str:
-    done = program.host.run(_command(program, change.undone), check=False, timeout=240)
+    done = program.host.run(_command(program, change.undone), check=False)
     return "" if done.returncode == 0 else f"{change.undone}: {done.stdout}{done.stderr}"
 
 
@@ -121,7 +121,7 @@ def test_what_the_lines_say_to_paste_takes_it_back(finished: Program) -> None:
         assert not verdict.faults, verdict
         for name, line in verdict.shown.items():
             said[name] = line.command
-            ran = finished.host.run(line.command, check=False, timeout=120)
+            ran = finished.host.run(line.command, check=False)
             assert ran.returncode == 0, f"{name}: {line.command}: {ran.stdout}{ran.stderr}"
             done.remove(name)
         report.walk(finished)

@@ -49,8 +49,8 @@ def offer_newer_packages(host: Host, codename: str) -> None:
         f"deb {mirror} {codename}-updates main\ndeb {mirror}-security {codename}-security main\n",
     )
     host.write("/etc/apt/preferences.d/later", _PIN.format(codename=codename))
-    host.run("apt-get -qq update", timeout=120)
-    host.run(f"DEBIAN_FRONTEND=noninteractive apt-get -qq -y install {USUAL} >/dev/null", timeout=200)
+    host.run("apt-get -qq update")
+    host.run(f"DEBIAN_FRONTEND=noninteractive apt-get -qq -y install {USUAL} >/dev/null")
     host.reboot()  # as a machine that is rented has booted before
 
 
@@ -79,7 +79,7 @@ class Life:
         wait_for("the containers", lambda: "starting" not in self.program.docker("ps"))
 
     def rotates_logs(self) -> None:
-        self.host.run("logrotate -f /etc/logrotate.conf", timeout=60)
+        self.host.run("logrotate -f /etc/logrotate.conf")
 
     def bans(self) -> None:
         said = self.host.run(["fail2ban-client", "set", "sshd", "banip", ATTACKER]).stdout
@@ -89,12 +89,12 @@ class Life:
         self.host.run(["fail2ban-client", "set", "sshd", "unbanip", ATTACKER])
 
     def backs_up(self) -> None:
-        self.host.run(["systemctl", "start", "portcullis-backup.service"], timeout=120)
+        self.host.run(["systemctl", "start", "portcullis-backup.service"])
 
     def does_what_timers_do(self) -> None:
         units = "apt-daily dpkg-db-backup systemd-tmpfiles-clean portcullis-image-prune logrotate"
         for unit in units.split():
-            self.host.run(["systemctl", "start", f"{unit}.service"], timeout=300)
+            self.host.run(["systemctl", "start", f"{unit}.service"])
         report.walk(self.program)
 
     def renews(self) -> None:
@@ -103,7 +103,7 @@ class Life:
         authority = acme.of(self.host.record)
         before = authority.orders
         self.host.run(f"sed -i '1i renew_before_expiry = 100 days' {confs}")
-        self.host.run("systemctl start certbot.service", timeout=300)
+        self.host.run("systemctl start certbot.service")
         self.host.run(f"sed -i '/renew_before_expiry/d' {confs}")
         assert authority.orders > before
 
@@ -114,7 +114,7 @@ class Life:
     def offered(self) -> set[str]:
         """Packages of which a pocket has a newer version."""
         self.host.write(_NO_PIN, 'Dir::Etc::PreferencesParts "/nonexistent";\n')
-        said = self.host.run(f"{_UNPINNED} apt-get -qq -s dist-upgrade", timeout=120).stdout
+        said = self.host.run(f"{_UNPINNED} apt-get -qq -s dist-upgrade").stdout
         return set(re.findall(r"^Inst (\S+) \[", said, re.MULTILINE))
 
     def upgrades(self, *packages: str) -> int:

@@ -56,7 +56,7 @@ def test_up_preview_refresh_and_every_verb_that_looks(audited: Audited) -> None:
         audited.preview()
         audited.env |= DEBUG
         audited.run("preview", "--diff", "--debug", "--show-reads", "--json")
-        audited.run("refresh", "--yes", "--skip-preview", "--diff", "--debug", timeout=300)
+        audited.run("refresh", "--yes", "--skip-preview", "--diff", "--debug")
         for key in DEBUG:
             del audited.env[key]
         for words in ("plan", "tunnels", "map", "policy", "report", "preview", "password redis"):
@@ -99,7 +99,7 @@ def test_everything_is_killed_and_may_dump_its_core(audited: Audited) -> None:
                 time.sleep(0 if part == "program" else 2)
                 for victim in audited.processes(part):
                     os.kill(victim.pid, number)
-                audited.finish(process, "up", begun, 300)
+                audited.finish(process, "up", begun)
                 wait_for("the agent to go", lambda: not agents(host))
                 if part == "engine":
                     audited.cancel()
@@ -136,7 +136,7 @@ def test_certbot_fails(audited: Audited) -> None:
         audited.set("acme", dns={"provider": "rfc2136", "credentials": "dns", "propagation": 1})
         audited.site("dns.example.com", app="private", challenge="dns")
         audited.fails("up")
-        audited.host.run("systemctl start certbot.service", check=False, timeout=120)
+        audited.host.run("systemctl start certbot.service", check=False)
         audited.no_site("dns.example.com")
         audited.set("acme", dns=None)
 
@@ -179,11 +179,11 @@ def test_backup_and_restore(audited: Audited) -> None:
         secret = audited.given["restic.repository"].text
         audited.encrypt("backups.restic.repository", f"rest:http://bot:{secret}@127.0.0.1:9/web1")
         audited.fails("up")
-        audited.host.run("systemctl start portcullis-backup.service", timeout=120, check=False)
+        audited.host.run("systemctl start portcullis-backup.service", check=False)
         audited.ours("restore", "--host", "web1", "--from", "latest", "redis")
         audited.set("backups", restic={**audited.restic, "repository": "/srv/restic"})
         audited.up("--diff")
-        audited.host.run("systemctl start portcullis-backup.service", timeout=120)
+        audited.host.run("systemctl start portcullis-backup.service")
         for store in ("redis", "mongo.shop"):
             said = audited.ours("restore", "--host", "web1", "--yes", "--from", "latest", store)
             assert "restored" in said or "keys now" in said, said

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from lab import hosts, registry, stack
 from tests.e2e.host.watch import Process, agents, of_folder
-from tests.e2e.project import STACK, engine_environment
+from tests.e2e.project import STACK, TIMEOUT, engine_environment
 from tests.e2e.secrets import canaries, places
 from tests.e2e.secrets.canaries import Canary
 from tests.e2e.secrets.inputs import GIVEN
@@ -157,7 +157,7 @@ class Audited(Program):
         recorders.search(self.search)
 
     def run(
-        self, verb: str, *arguments: str, fails: bool = False, timeout: float = 300, label: str = ""
+        self, verb: str, *arguments: str, fails: bool = False, timeout: float = TIMEOUT, label: str = ""
     ) -> Outcome:
         """Run a verb; `label` is what its output is called in the finds."""
         self._label = label
@@ -166,7 +166,7 @@ class Audited(Program):
     def fails(self, verb: str, *arguments: str) -> None:
         """Run a verb that has to fail, by a traceback or not; the story ends with what did not."""
         more = ["--yes", "--skip-preview"] if verb == "up" else []
-        outcome = self.finish(self.start(verb, "--diff", *more, *arguments), verb, time.monotonic(), 300)
+        outcome = self.finish(self.start(verb, "--diff", *more, *arguments), verb, time.monotonic())
         if outcome.code == 0:
             self.unexpected.append(f"{verb} {arguments} did not fail:\n{outcome.output}")
 
@@ -187,7 +187,7 @@ class Audited(Program):
         done = subprocess.run(
             [sys.executable, "-m", "portcullis", *words[:1], "--stack", STACK, *words[1:]],
             cwd=self.folder, env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, check=False, timeout=300,
+            text=True, check=False, timeout=600,
         )  # fmt: skip
         said = done.stdout + done.stderr
         self.search.text("output", f"portcullis {words[0]}", said)
@@ -198,7 +198,7 @@ class Audited(Program):
         known = {canary.text for canary in self.search.canaries}
         exported = subprocess.run(
             ["pulumi", "stack", "export", "--stack", STACK, "--show-secrets"],
-            cwd=self.folder, env=self.env, capture_output=True, text=True, check=True, timeout=120,
+            cwd=self.folder, env=self.env, capture_output=True, text=True, check=True, timeout=600,
         ).stdout  # fmt: skip
         for resource in json.loads(exported)["deployment"]["resources"]:
             name = resource["urn"].rpartition("::")[2]

@@ -34,7 +34,7 @@ def of_host(search: Search, host: Host, since: Path) -> None:
     first = hosts.first_process(host.engine, host.record)
     search.tree("host file", Path(f"/proc/{first}/root"), since=since, skip=_OF_THE_KERNEL)
     # In the journal's own files what is long is compressed.
-    journal = host.run("journalctl --sync; journalctl -q --no-pager -o export", timeout=300).stdout
+    journal = host.run("journalctl --sync; journalctl -q --no-pager -o export").stdout
     search.text("journal", "all of it", journal)
     dumped = host.run("coredumpctl --no-pager --quiet info", check=False)
     search.text("journal", "coredumpctl", dumped.stdout)
@@ -45,7 +45,7 @@ def of_host(search: Search, host: Host, since: Path) -> None:
 def of_docker(search: Search, host: Host) -> None:
     """Look through what Docker says, and through what its containers have written."""
     for what, script in _DOCKER.items():
-        search.text("docker", what, host.run(f"{{ {script}; }} 2>&1; true", timeout=300).stdout)
+        search.text("docker", what, host.run(f"{{ {script}; }} 2>&1; true").stdout)
     names = host.run("docker ps --format '{{.Names}}'", check=False).stdout.split()
     first = hosts.first_process(host.engine, host.record)
     for name in names:

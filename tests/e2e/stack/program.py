@@ -104,7 +104,7 @@ class Program(Project):
         section, _, path = place.partition(".")
         subprocess.run(
             [*argv, f"portcullis:{section}.{path}"],
-            cwd=self.folder, env=self.env, input=value, text=True, check=True, timeout=60,
+            cwd=self.folder, env=self.env, input=value, text=True, check=True, timeout=600,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 

@@ -30,7 +30,7 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Program]:
 
 def harm(stack: Program) -> dict[str, str]:
     """Return what an `up` of today would make anew or take away, by the name of the resource."""
-    said = stack.run("preview", "--refresh=false", "--json", timeout=240).output
+    said = stack.run("preview", "--refresh=false", "--json").output
     told = json.loads(said[said.index("{\n") : said.rindex("}") + 1])
     assert sum(told["changeSummary"].values()) >= 200
     return {

@@ -45,7 +45,7 @@ def portcullis(program: Program, *words: str, code: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "portcullis", *words, "--stack", STACK], cwd=program.folder, env=program.env,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        timeout=300,
+        timeout=600,
     )  # fmt: skip
     assert done.returncode == code, done.stdout
     for noise in (

@@ -69,7 +69,7 @@ def test_an_app_goes_back_to_its_image_before_and_forth_again(deployed: Program)
         had = image()
         done = subprocess.run(
             argv, cwd=deployed.folder, env=deployed.env, capture_output=True, text=True, check=False,
-            timeout=120,
+            timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"hello: {had}\n  -> {image()}\n" in done.stdout

@@ -17,7 +17,7 @@ def plan(program: Program) -> subprocess.CompletedProcess[str]:
     program._ensure_stack()
     return subprocess.run(
         [sys.executable, "-m", "portcullis", "plan", "--stack", STACK],
-        cwd=program.folder, env=program.env, capture_output=True, text=True, check=False, timeout=60,
+        cwd=program.folder, env=program.env, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def report(program: Program) -> dict[str, str]:
     said = subprocess.run(
         [sys.executable, "-m", "portcullis", "preview", "--stack", STACK, "--json"],
         cwd=program.folder, env=program.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False, timeout=240,
+        check=False, timeout=600,
     )  # fmt: skip
     found = json.loads(said.stdout)
     assert not found["errors"], found["errors"]

@@ -56,4 +56,4 @@ def offer(host: Host, codename: str, packages: Iterable[str]) -> None:
 
 def take_away(host: Host) -> None:
     """Take the repository away; what is installed stays."""
-    host.run(f"rm -rf {FOLDER} {SOURCE}; apt-get -qq update", timeout=120)
+    host.run(f"rm -rf {FOLDER} {SOURCE}; apt-get -qq update")

@@ -59,7 +59,7 @@ def test_a_preview_says_days_before_what_is_due_and_up_renews_it(shop: Program) 
     assert sorted(due(shop)) == sorted(
         f"certificate {server}-certificate: ends in {days - 2} days" for server, days in SERVERS.items()
     )
-    shop.up(timeout=400)
+    shop.up()
     wait_until_well(shop)
     assert served(shop) != before
     assert "kept" in names(shop)
@@ -69,7 +69,7 @@ def test_a_preview_says_days_before_what_is_due_and_up_renews_it(shop: Program) 
 def test_when_they_are_over_a_preview_says_so_and_up_mends_it(shop: Program) -> None:
     """In the state they look fine meanwhile: this `up` is the last one before nobody ran any for long."""
     ends = run_out_soon(shop)
-    shop.up(timeout=400)
+    shop.up()
     wait_until_well(shop)
     assert served(shop).not_valid_after_utc == ends
     time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds()) + 5)
@@ -80,7 +80,7 @@ def test_when_they_are_over_a_preview_says_so_and_up_mends_it(shop: Program) -> 
     wait_for("the app to miss its stores", lambda: ask(shop, "/api/items")[0] >= 500)
     assert sorted(due(shop)) == sorted(f"certificate {server}-certificate: has ended" for server in SERVERS)
 
-    shop.up(timeout=400)
+    shop.up()
     wait_until_well(shop)
     assert served(shop).not_valid_after_utc > ends + timedelta(days=80)
     assert "kept" in names(shop)

@@ -19,7 +19,7 @@ def test_it_shows_with_the_reason_and_up_renews_what_is_served(host: Host, tmp_p
     project = Project(tmp_path / "edge", host, name="edge")
     edge = Edge(project, acme.of(host.record))
     try:
-        edge.declare(NAME).up(timeout=300)
+        edge.declare(NAME).up()
         first = edge.serial()
         grow_old(edge, "-92days", "-2days")
         host.run("systemctl reload nginx")

@@ -40,7 +40,7 @@ def test_security_updates_of_engine_proxy_and_ssh(
         report.quiet(shop, "the first up")
         containers, listeners = processes(shop), sshd(host)
         newer.offer(host, suite, PACKAGES)
-        host.run("apt-get -qq update", timeout=120)
+        host.run("apt-get -qq update")
         # Slowly: the shop lists 500 items and no more.
         with Writers(shop, "night", pause=1.5) as writers:
             # What the timer starts at night.
