@@ -17,7 +17,7 @@ BUSY = "import time\nwhile time.process_time() < 0.5: pass"
 
 def test_the_work_of_a_process_counts_that_outlives_who_started_it() -> None:
     orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {BUSY!r}])"
-    assert 0.5 <= cpu_time([sys.executable, "-c", orphan], cwd=ROOT, env=os.environ) < 2
+    assert cpu_time([sys.executable, "-c", orphan], cwd=ROOT, env=os.environ) >= 0.5
 
 
 def test_a_command_that_fails_is_no_measurement() -> None:
