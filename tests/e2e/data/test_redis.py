@@ -212,8 +212,9 @@ def test_a_killed_server_has_what_had_reached_its_log(standing: Standing) -> Non
     standing.load(folder, "stops")
     known = int(standing.as_("api", "get", "count"))
     volume = standing.host.run("docker volume inspect -f '{{.Mountpoint}}' redis-data").stdout.strip()
-    logged = ["grep", "-rqax", f"{known}.", volume]
-    wait_for("the log to have it", lambda: standing.host.run(logged, check=False).returncode == 0)
+    standing.as_("api", "set", "after", "what-was-known")  # the log has it after that
+    logged = ["grep", "-rqax", "what-was-known.", volume]
+    wait_for("the log to have both", lambda: standing.host.run(logged, check=False).returncode == 0)
     pid = standing.pid()
     standing.host.run(["kill", "-9", pid])
     told = standing.loaded(folder)
