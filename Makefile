@@ -39,8 +39,13 @@ ready:
 	@python3 tools/prepare.py --quiet
 
 .PHONY: ready-to-test
-ready-to-test:
+ready-to-test: ready ready-for-quick-tests
+
+# Without the engine, which takes longest.
+.PHONY: ready-for-quick-tests
+ready-for-quick-tests:
 	@python3 tools/prepare.py --quiet --tests
+	@$(BIN)/python -m tests.prepare
 
 lab: ready ## start the disposable host and write Pulumi.lab.yaml
 	@tools/lab.sh $(HOST)
@@ -170,8 +175,8 @@ e2e-docker29: ready-to-test ## run the tests about containers on Docker 29, with
 lock: tools-only ## lock the Python packages with hashes: requirements*.in to requirements*.txt
 	@$(BIN)/python tools/lock.py $(LOCK)
 
-test: ready-to-test lint types ## lint, types, quick tests, the stories on hosts, and those that the change touches (docs/tests.md)
-	@$(ENV) python -m tools.gate $(PYTEST)
+test: ready-for-quick-tests lint types ## lint, types, quick tests, the stories on hosts, and those that the change touches (docs/tests.md)
+	@$(BIN)/python -m tools.gate $(PYTEST)
 
 # An hour on two cores. Nothing is tried again, and every warning is an error.
 test-all: ready-to-test lint types ## the same with all tests: every story, on every system; SEED=N repeats a run

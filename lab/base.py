@@ -6,6 +6,7 @@ layer. The variant `-cloud` also has Debian's cloud-init, as the images of cloud
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,51 +38,81 @@ _MASKED = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What a base is made of. Its tag is a hash of that."""
+
+    suite: str
+    name: str
+    mirror: str
+    certificate: str
+    packages: Path | None
+
+    @property
+    def tag(self) -> str:
+        hooks = _hooks(Path(), self.packages)
+        recipe = [self.suite, self.mirror, _PACKAGES, _MASKED, self.certificate, *hooks]
+        return sha256("\n".join(recipe).encode()).hexdigest()[:16]
+
+    @property
+    def tar(self) -> Path:
+        return made(cache() / "bases") / f"{self.name}-{self.tag}.tar"
+
+
 def ensure(engine: Engine, suite: str, progress: Progress) -> str:
     """Return the image of a host of that Debian suite, built if the engine has none of this recipe.
 
     Raises:
         LabError: an unknown suite, or Debian's mirror cannot be reached.
     """
-    if suite not in SUITES:
-        raise LabError(
-            f"the lab has no hosts with the Debian suite {suite!r}", f"choose one of {', '.join(SUITES)}"
-        )
-    certificate = keys.authority().certificate.read_text()
-    mirror = debian.mirror().replace("https://", "http://", 1)
-    # Its dependencies are in Debian 13; on 12 it stays Debian's own.
-    variant = docker29.asked_for() if suite == "trixie" else ""
-    packages = docker29.repository(variant, progress) if variant else None
-    name = f"{SUITES[suite]}-docker-{variant}" if variant else SUITES[suite]
-    recipe = "\n".join([suite, mirror, _PACKAGES, _MASKED, certificate, *_hooks(Path(), packages)])
-    tag = sha256(recipe.encode()).hexdigest()[:16]
-    repository = f"{REPOSITORY}/{name}"
-    image = f"{repository}:{tag}"
+    base = _base(suite, progress)
+    repository = f"{REPOSITORY}/{base.name}"
+    image = f"{repository}:{base.tag}"
     if not engine.has_image(image):
-        tar = made(cache() / "bases") / f"{name}-{tag}.tar"
-        if not tar.exists():
-            progress.say(f"building a bare {name} (about 30 s, once)")
-            _bootstrap(suite, mirror, certificate, packages, tar)
-        progress.say(f"importing the bare {name} into the engine")
-        engine.import_image(tar, repository, tag)
+        if not base.tar.exists():
+            progress.say(f"building a bare {base.name} (about 30 s, once)")
+            _bootstrap(base)
+        progress.say(f"importing the bare {base.name} into the engine")
+        engine.import_image(base.tar, repository, base.tag)
         engine.remove_images(repository, keep=image)
     return image
 
 
-def _bootstrap(suite: str, mirror: str, certificate: str, packages: Path | None, tar: Path) -> None:
+def missing(progress: Progress) -> list[str]:
+    """Return the suites whose base is not in the cache."""
+    return [suite for suite in SUITES if not _base(suite, progress).tar.exists()]
+
+
+def _base(suite: str, progress: Progress) -> _Base:
+    if suite not in SUITES:
+        raise LabError(
+            f"the lab has no hosts with the Debian suite {suite!r}", f"choose one of {', '.join(SUITES)}"
+        )
+    # Its dependencies are in Debian 13; on 12 it stays Debian's own.
+    variant = docker29.asked_for() if suite == "trixie" else ""
+    return _Base(
+        suite,
+        name=f"{SUITES[suite]}-docker-{variant}" if variant else SUITES[suite],
+        mirror=debian.mirror().replace("https://", "http://", 1),
+        certificate=keys.authority().certificate.read_text(),
+        packages=docker29.repository(variant, progress) if variant else None,
+    )
+
+
+def _bootstrap(base: _Base) -> None:
     with TemporaryDirectory() as folder:
         files = Path(folder)
-        (files / "portcullis-lab.crt").write_text(certificate)
+        (files / "portcullis-lab.crt").write_text(base.certificate)
         (files / "80proxy").write_text(
             f'// The lab\'s cache of packages.\nAcquire::http::Proxy "{gateway.PROXY}";\n'
         )
-        new = tar.with_suffix(".new")
+        new = base.tar.with_suffix(".new")
         options = ["--variant=minbase", "--format=tar", f"--include={_PACKAGES}"]
         proxy = f'--aptopt=Acquire::http::Proxy "{gateway.PROXY}"'
         # In a mount namespace of its own, a killed build leaves no /proc mounted.
-        build = ["unshare", "--mount", "mmdebstrap"]
-        run([*build, *options, proxy, *_hooks(files, packages), suite, str(new), mirror], timeout=900)
-        new.rename(tar)
+        build = ["unshare", "--mount", "mmdebstrap", *options, proxy, *_hooks(files, base.packages)]
+        run([*build, base.suite, str(new), base.mirror], timeout=900)
+        new.rename(base.tar)
 
 
 def _hooks(files: Path, packages: Path | None) -> list[str]:

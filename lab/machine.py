@@ -68,6 +68,21 @@ def up(
     return record
 
 
+def prepare() -> None:
+    """Build the bases that are not in the cache, so that no host waits for Debian's mirror.
+
+    Raises:
+        LabError: Debian's mirror cannot be reached, or something else that the lab needs is missing.
+    """
+    progress = Progress()
+    if base.missing(progress):
+        with locked() as state:
+            docker = _infrastructure(state, progress)
+            for suite in base.SUITES:
+                base.ensure(docker, suite, progress)
+            _last_one_out(state)
+
+
 def new_name(state: State, prefix: str) -> str:
     """Return a host name that nobody got before, as long as the lab is up: logs and caches go by name."""
     while True:

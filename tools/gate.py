@@ -20,12 +20,15 @@ import time
 import tomllib
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from tools import impact, quarantine
-from tools.steps import ROOT, ask, cache
+from tools import engine, impact, quarantine
+from tools.steps import ROOT, StepError, ask, cache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 MINUTES = 60
 """When a run is given up. CI allows 90 with all preparations, and the run has to say what failed."""
@@ -71,11 +74,24 @@ class Gate:
     """One run of the gate over the tests of a checkout."""
 
     def __init__(
-        self, root: Path, options: list[str], *, kept: Path, minutes: float = MINUTES, workers: int = WORKERS
+        self,
+        root: Path,
+        options: list[str],
+        *,
+        kept: Path,
+        minutes: float = MINUTES,
+        workers: int = WORKERS,
+        today: date | None = None,
+        engine: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """`options` go to pytest, and `kept` is the file that remembers flaky tests."""
+        """`options` go to pytest, and `kept` is the file that remembers flaky tests.
+
+        `engine` waits for Pulumi's engine and returns the variables of the tests with a host. It raises a
+        StepError.
+        """
         self._root = root
         self._options = options
+        self._engine = engine
         self._kept = kept
         self._minutes = minutes
         self._workers = workers
@@ -87,7 +103,7 @@ class Gate:
         self._passed = 0
         self._flaky: list[str] = []
         self._last = root / "tests" / "last_whole_run.toml"
-        self._today = datetime.now(UTC).date()
+        self._today = today or datetime.now(UTC).date()
         self._quarantine: list[quarantine.Entry] = []
         self._quarantined: dict[str, str] = {}
         self._environment = dict(os.environ)
@@ -107,6 +123,10 @@ class Gate:
         if quick.code != 0 or quick.failures:
             print("NOT RUN  no test with a host, because the quick tests failed")
             self._red(f"pytest ended with {quick.code}", quick)
+        try:
+            self._environment |= self._engine()
+        except StepError as error:
+            self._red(str(error))
         self._choose()
         files = list(dict.fromkeys([*self._settings["stories"], *self._whole]))
         stories = self._pytest("stories", *files, *self._only(), f"--numprocesses={self._workers}")
@@ -276,7 +296,23 @@ def main(options: list[str]) -> None:
     kept = cache() / "flaky.jsonl"
     if options[:1] == ["--all"]:
         Gate(ROOT, options[1:], kept=kept, minutes=MINUTES_OF_ALL).run_all()
-    Gate(ROOT, options, kept=kept).run()
+    # A cold machine builds the engine beside the quick tests, which need none.
+    with tempfile.TemporaryFile() as told:
+        argv = [sys.executable, str(ROOT / "tools" / "engine.py"), "ensure"]
+        with subprocess.Popen(argv, stdout=told, stderr=told) as building:
+
+            def built() -> dict[str, str]:
+                code = building.wait()
+                ready = engine.find()
+                if code or ready is None:
+                    told.seek(0)
+                    raise StepError(told.read().decode(errors="replace").removeprefix("error: ").strip())
+                return engine.environment(ready)
+
+            try:
+                Gate(ROOT, options, kept=kept, engine=built).run()
+            finally:
+                building.terminate()
 
 
 if __name__ == "__main__":

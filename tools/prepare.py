@@ -4,7 +4,7 @@ The script changes nothing that exists already. If everything exists, it takes l
 
 - `tools/prepare.py`: everything, and print which engine and plugins are used
 - `tools/prepare.py --no-engine`: everything except the engine: enough for lint, types and unit tests
-- `tools/prepare.py --tests`: everything, and what only the tests need
+- `tools/prepare.py --tests`: everything except the engine, and the packages that only the tests need
 - `tools/prepare.py --quiet`: everything, and print nothing if all of it exists
 """
 
@@ -25,21 +25,18 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="tools/prepare.py", description="Make this machine ready.")
     parser.add_argument("--no-engine", action="store_true", help="enough for lint, types and unit tests")
-    parser.add_argument("--tests", action="store_true", help="also what only the tests need: a browser")
+    parser.add_argument("--tests", action="store_true", help="packages for the tests, and no engine")
     parser.add_argument("--quiet", action="store_true", help="print nothing if everything exists")
     chosen = parser.parse_args()
     with reported():
         ready = None if chosen.no_engine else engine.find()
-        go = ready is None or not mongo.built()
+        go = chosen.tests or ready is None or not mongo.built()
         packages.ensure(lab=not chosen.no_engine, go=go and not chosen.no_engine)
         if chosen.tests:
             packages.ensure_for_tests()
         venv.ensure()
-        if not chosen.no_engine and not (chosen.quiet and ready):
+        if not (chosen.no_engine or chosen.tests) and not (chosen.quiet and ready):
             engine.report(engine.ensure())
-        if chosen.tests:  # now, and not while a test waits for them
-            mongo.server()
-            mongo.programs()
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def scan(name: str, address: str, authority: str, network: Path) -> Report:
         roots = folder / "roots.pem"
         roots.write_text(authority)
         # Not by the package's own command: that puts its own authorities in place of ours.
-        argv = [str(shop.node()), str(_installed() / _SCANNER / "src" / "scan.js"), name]
+        argv = [str(shop.node()), str(installed() / _SCANNER / "src" / "scan.js"), name]
         done = subprocess.run(
             resolved.command(network, {name: address}, folder, *argv),
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NODE_EXTRA_CA_CERTS": str(roots)},
@@ -90,7 +90,7 @@ def _report(said: str) -> Report:
     )
 
 
-def _installed() -> Path:
+def installed() -> Path:
     """Return the folder with the Observatory's packages. The first call makes the folder."""
     key = sha256(b"".join((_HERE / name).read_bytes() for name in _LISTS)).hexdigest()[:16]
     kept = made(cache() / "observatory") / key

@@ -88,14 +88,14 @@ def installed(archives: Archives, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def install(archives: Archives, venv: Path) -> Installed:
     """Make a virtual environment and install the wheel into the environment."""
-    shutil.copytree(_with_dependencies(), venv, symlinks=True, copy_function=_link)
+    shutil.copytree(with_dependencies(), venv, symlinks=True, copy_function=_link)
     # pip uses no index, because the environment already has the dependencies in their pinned versions.
     done = ask([*_pip(venv), "--no-index", str(archives.wheel)], limit=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return Installed(venv)
 
 
-def _with_dependencies() -> Path:
+def with_dependencies() -> Path:
     """Return an environment with the program's locked dependencies, cached under a hash of the lock.
 
     Pulumi's language host lists packages with the environment's own pip, so the lock contains pip too.

@@ -13,6 +13,7 @@ import pytest
 from tests.tools.test_impact import git
 from tests.tools.test_workers import TESTS
 from tools.gate import Gate
+from tools.steps import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,6 +64,7 @@ def gate(
     def run(
         stories: Files,
         *,
+        engine: Callable[[], Mapping[str, str]] = dict,
         quick: str = PASSES,
         floor: int = 1,
         minutes: float = 10,
@@ -95,7 +97,15 @@ def gate(
             git(tmp_path, "init", "--quiet")
             git(tmp_path, "add", "--all")
             git(tmp_path, "commit", "--quiet", "--message", "a change")
-        of_it = Gate(tmp_path, options, kept=tmp_path / "flaky.jsonl", minutes=minutes, workers=1)
+        of_it = Gate(
+            tmp_path,
+            options,
+            kept=tmp_path / "flaky.jsonl",
+            minutes=minutes,
+            workers=1,
+            today=TODAY,
+            engine=engine,
+        )
         with pytest.raises(SystemExit) as ended:
             (of_it.run_all if whole_run else of_it.run)()
         code = ended.value.code
@@ -197,6 +207,21 @@ def test_a_touched_story_runs_beyond_its_part(gate: Any) -> None:
     code, said = gate({"part": f"def test_one(): pass\n{FAILS}"}, through="test_one", whole=3)
     assert code == 1
     assert "error: tests/e2e/test_part.py failed twice" in said
+
+
+def test_the_stories_wait_for_the_engine_and_get_its_variables(gate: Any) -> None:
+    story = "import os\ndef test_it(): assert os.environ['OF_THE_ENGINE'] == 'x'"
+    code, said = gate({"it": story}, engine=lambda: {"OF_THE_ENGINE": "x"})
+    assert (code, said[-1]) == (0, "2 passed, 0 failed")
+
+
+def test_an_engine_that_cannot_be_built_is_red(gate: Any) -> None:
+    def broken() -> dict[str, str]:
+        raise StepError("Go is missing")
+
+    code, said = gate({"it": PASSES}, engine=broken)
+    assert code == 1
+    assert "error: Go is missing" in said
 
 
 TODAY = datetime.now(UTC).date()
