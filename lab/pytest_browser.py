@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from selenium.webdriver import Chrome
 
-_SECONDS = 20  # for a page to load and a script to end
+_SECONDS = 120  # for a page to load and a script to end
 _OPTIONS = (
     "--headless=new",
     "--no-sandbox",  # Chromium has no sandbox for root

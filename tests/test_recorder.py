@@ -25,7 +25,7 @@ def run(program: Callable[[], object]) -> list[str]:
     return [one.request.name for one in recorder.registered]
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(300)
 def test_a_run_does_not_wait_for_outputs_of_an_earlier_run() -> None:
     loop = asyncio.new_event_loop()
     pulumi.runtime.settings.SETTINGS.outputs.add(loop.create_future())

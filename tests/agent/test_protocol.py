@@ -187,10 +187,10 @@ def test_an_idle_session_ends_and_releases_the_lock(
     start: Callable[..., Agent], etc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        sys.modules[__name__], "BOOT", BOOT.replace("main.main(", "main.IDLE_LIMIT = 0.3; main.main(")
+        sys.modules[__name__], "BOOT", BOOT.replace("main.main(", "main.IDLE_LIMIT = 2; main.main(")
     )
     agent = start()
-    agent.put(etc / "a", "x", test=["sleep", "0.8"])
+    agent.put(etc / "a", "x", test=["sleep", "3"])
     assert agent.read()["ok"]  # work is not idleness
     assert agent.process.wait(HANG) == 0
 
@@ -199,13 +199,13 @@ def test_a_client_that_only_sends_signs_of_life_keeps_its_session(
     start: Callable[..., Agent], etc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        sys.modules[__name__], "BOOT", BOOT.replace("main.main(", "main.IDLE_LIMIT = 3; main.main(")
+        sys.modules[__name__], "BOOT", BOOT.replace("main.main(", "main.IDLE_LIMIT = 8; main.main(")
     )
     agent = start()
     agent.put(etc / "a", "x")
     assert agent.read()["ok"]
-    for _ in range(35):
-        time.sleep(0.1)
+    for _ in range(20):
+        time.sleep(0.5)
         agent.write("")
     agent.put(etc / "b", "x")
     assert agent.read()["ok"]

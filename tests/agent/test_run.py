@@ -11,9 +11,9 @@ from tests.canned import until
 
 
 def test_output_code_and_locale() -> None:
-    done = run(["sh", "-c", "echo out; echo err >&2; exit 3"], timeout=10)
+    done = run(["sh", "-c", "echo out; echo err >&2; exit 3"], timeout=60)
     assert (done.code, done.out, done.err, done.text) == (3, "out\n", "err\n", "out\nerr")
-    assert run(["sh", "-c", "echo $LC_ALL; cat"], timeout=10).out == "C\n"
+    assert run(["sh", "-c", "echo $LC_ALL; cat"], timeout=60).out == "C\n"
 
 
 def test_nothing_of_our_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,17 +39,17 @@ def is_running(pid: str) -> bool:
 
 def test_a_program_that_cannot_be_executed_is_named() -> None:
     with pytest.raises(AgentError, match="cannot be executed"):
-        run(["/etc/hostname"], timeout=10)
+        run(["/etc/hostname"], timeout=60)
 
 
 def test_five_megabytes_of_output_are_fine() -> None:
-    assert len(run(["sh", "-c", "head -c 5000000 /dev/zero"], timeout=10).out) == 4 * 1024 * 1024
+    assert len(run(["sh", "-c", "head -c 5000000 /dev/zero"], timeout=60).out) == 4 * 1024 * 1024
 
 
 def test_files_that_programs_make_are_not_for_root_alone(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        run(["touch", str(tmp_path / "access.log")], timeout=10)
+        run(["touch", str(tmp_path / "access.log")], timeout=60)
     finally:
         os.umask(before)
     assert (tmp_path / "access.log").stat().st_mode & 0o777 == 0o644

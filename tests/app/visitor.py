@@ -23,7 +23,7 @@ class Visitor:
         assert self.browser.title == "Shop", self.browser.page_source[:500]
 
     def _until(self, what: str, holds: Callable[[Chrome], bool | int]) -> None:
-        WebDriverWait(self.browser, 20, poll_frequency=0.1).until(holds, what)
+        WebDriverWait(self.browser, 120, poll_frequency=0.1).until(holds, what)
 
     def add(self, name: str) -> None:
         """Add an item through the form, and wait until the list shows it."""

@@ -74,7 +74,7 @@ def copy(tmp_path: Path) -> Path:
 
 def run(copy: Path, *command: str) -> str:
     done = subprocess.run(
-        [sys.executable, *command], cwd=copy, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, *command], cwd=copy, capture_output=True, text=True, check=False, timeout=1500
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

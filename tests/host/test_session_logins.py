@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.host import session as session_module
+from portcullis.host.agent_process import AgentProcess
 from portcullis.host.connections import Connection, write_ssh_config
 from portcullis.host.errors import (
     AgentRefused,
@@ -108,6 +109,8 @@ def test_a_silent_fresh_login_times_out(
     fake_ssh: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_module, "_LOGIN_TIMEOUT", 0.3)
+    ready = AgentProcess.wait_ready  # the start of the stand-in may take its time
+    monkeypatch.setattr(AgentProcess, "wait_ready", lambda self, _: ready(self, 120))
     session = fake_ssh('print("have", flush=True)\nsys.stdin.read()')
     with pytest.raises(TimedOut, match="a fresh login to the host gave no answer"):
         session.log_in_again("confirm", Login())

@@ -14,6 +14,7 @@ from portcullis.host.errors import AgentRefused
 from portcullis.provider.base import import_kinds, kinds
 from portcullis.provider.servicer import Servicer
 from portcullis.provider.values import from_struct, to_struct
+from tests.canned import until
 
 if TYPE_CHECKING:
     from tests.provider.conftest import Engine, Host
@@ -183,12 +184,7 @@ def test_no_change_begins_after_a_simultaneous_cancel() -> None:
 def test_calls_to_many_hosts_run_at_once(engine: Engine, host: Host) -> None:
     host.held = threading.Event()
     changes = [engine.creating("File", **{**FILE, "host": f"web{n}"}) for n in range(40)]
-    deadline = threading.Event()
-    for _ in range(100):
-        if len(host.sent) == len(changes):
-            break
-        deadline.wait(0.05)
-    assert len(host.sent) == len(changes)
+    until(lambda: len(host.sent) == len(changes))
     host.held.set()
     assert len({change.result().id for change in changes}) == len(changes)
 

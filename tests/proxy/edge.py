@@ -77,7 +77,7 @@ class Edge:
         sni: str | None = None,
         source: str = VISITOR,
         context: ssl.SSLContext | None = None,
-        seconds: float = 10,
+        seconds: float = HANG,
     ) -> socket.socket:
         """Open a connection to port 443, or without TLS to port 80."""
         port = 443 if tls else 80
@@ -123,7 +123,7 @@ class Edge:
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a program in nginx's network."""
         inside = ["nsenter", f"--net=/proc/{self.pid}/ns/net", *command]
-        return subprocess.run(inside, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(inside, capture_output=True, text=True, timeout=600, check=False)
 
 
 def send(

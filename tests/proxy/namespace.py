@@ -11,6 +11,8 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from tests.load import HANG
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,7 +36,7 @@ def inside(pid: int) -> Iterator[None]:
         os.close(other)
 
 
-def connected(pid: int, address: tuple[str, int], source: str, seconds: float = 10) -> socket.socket:
+def connected(pid: int, address: tuple[str, int], source: str, seconds: float = HANG) -> socket.socket:
     """Return a connection made in the network namespace of a process, from the address ``source``."""
     with inside(pid):
         return socket.create_connection(address, timeout=seconds, source_address=(source, 0))

@@ -259,7 +259,7 @@ def test_the_built_shop_runs_under_the_strict_policy(visit: Callable[[str], Chro
     rules = "return document.styleSheets.length && document.styleSheets[0].cssRules.length"
     assert browser.execute_script(rules) > 0, "its styles are in force"
     shown = "return document.querySelector('#root').innerText"
-    WebDriverWait(browser, 10).until(lambda _: browser.execute_script(shown), "its script has made the page")
+    WebDriverWait(browser, 120).until(lambda _: browser.execute_script(shown), "its script has made the page")
     assert browser.execute_async_script(_SOCKET, f"wss://{SHOP}/ws") == "hello"
     assert violations(browser) == []
 
@@ -267,7 +267,8 @@ def test_the_built_shop_runs_under_the_strict_policy(visit: Callable[[str], Chro
 def test_an_inline_script_does_not_run_under_the_strict_policy(visit: Callable[[str], Chrome]) -> None:
     browser = visit(f"https://{INLINE}/")
     assert browser.execute_script("return window.ran") is None
-    assert len(violations(browser)) == 1
+    told = WebDriverWait(browser, 120).until(violations, "the browser tells of the policy in its own time")
+    assert len(told) == 1
 
 
 def test_the_inline_script_runs_without_the_policy(visit: Callable[[str], Chrome]) -> None:

@@ -142,6 +142,7 @@ def test_fifty_changes_lose_nothing(changes: Changes, record_property: Callable[
 
 def test_the_load_notices_workers_that_do_not_finish_their_requests(changes: Changes) -> None:
     with patient(changes.edge) as load:
+        load.wait(1)
         # More than once: on a busy machine, no request may be running at that moment.
         deadline = time.monotonic() + HANG
         while not load.failed and time.monotonic() < deadline:

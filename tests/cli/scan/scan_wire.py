@@ -26,13 +26,14 @@ ROOT = Path(__file__).resolve().parents[3]
 V4, V6 = "203.0.113.10", "2001:db8:77::10"
 _ASKER = {V4: "203.0.113.9", V6: "2001:db8:77::9"}
 DROPPED = "20000:60000"
-# Both ends of the cable are on this machine. This machine answers at once unless it is busy, which `settling`
-# measures.
+# Both ends of the cable are on this machine. No port is asked for longer than it takes: each server that does
+# not speak first speaks when it is asked, or hangs up.
 _QUICK = """
 import runpy, sys
 from portcullis.cli.scan import greetings, syn
-syn.SETTLE = 0.2
-greetings.PATIENCE = greetings._FIRST_WORD = syn.settling(0.2)
+syn.SETTLE = 1.0
+greetings._FIRST_WORD = syn.settling(1.0)
+greetings.PATIENCE = 60
 module, *sys.argv[1:] = sys.argv[1:]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """

@@ -81,8 +81,7 @@ _REFUSED = b"\x02errmsg\0\x18\0\0\0requires authentication\0"
 
 
 def mute(line: socket.socket) -> None:
-    while line.recv(100):
-        pass
+    line.recv(100)
 
 
 def tls(name: str) -> Callable[[socket.socket], None]:
@@ -128,7 +127,7 @@ def listen(port: int, serve: Callable[[socket.socket], None], family: int, addre
 
     def one(line: socket.socket) -> None:
         with line:
-            line.settimeout(10)
+            line.settimeout(60)
             with suppress(OSError, struct.error):
                 serve(line)
 

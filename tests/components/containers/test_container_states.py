@@ -143,7 +143,7 @@ def test_a_changed_limit_is_drift(state: State) -> None:
 
 def test_it_waits_until_the_container_is_healthy(state: State) -> None:
     state.docker.add("api-1", health="starting", after=[{}, {}, {}, {"health": "healthy"}])
-    assert [step["property"] for step in state.put()["steps"]] == ["pids", "status"]
+    assert [step["property"] for step in state.put(within="60")["steps"]] == ["pids", "status"]
 
 
 def test_the_error_says_why_a_container_does_not_become_healthy(state: State) -> None:
@@ -222,7 +222,7 @@ def test_a_missing_container_is_a_fact_and_a_silent_docker_is_an_error(state: St
 
 def test_a_job_that_ended_well_needs_no_further_step(state: State) -> None:
     state.docker.add("job-1", health="", after=[{}, {}, {}, {"status": "exited"}])
-    done = state.put("job-1", **state.job())
+    done = state.put("job-1", **state.job(within="60"))
     assert [step["property"] for step in done["steps"]] == ["pids", "status"]
     assert done["facts"]["status"] == "exited 0"
     assert done["facts"]["pids"] == ""

@@ -165,7 +165,7 @@ def test_a_login_sends_no_password(mongo: FakeMongo) -> None:
 
 def test_pymongo_works_with_our_fake_server(mongo: FakeMongo) -> None:
     mongo.user("shop-1", "secret", "shop", "readWrite@shop")
-    options = {"directConnection": True, "serverSelectionTimeoutMS": 3000, "authMechanism": "SCRAM-SHA-256"}
+    options = {"directConnection": True, "serverSelectionTimeoutMS": 60_000, "authMechanism": "SCRAM-SHA-256"}
     url = f"mongodb://shop-1:{{}}@{mongo.address}/?authSource=shop"
     with MongoClient[dict[str, Any]](url.format("secret"), **options) as client:
         client.shop.items.insert_one({"_id": "1"})

@@ -85,6 +85,7 @@ class Nginx(FakeSystemd):
         super().start()
 
     def reload(self) -> None:
+        until(lambda: self.pid)  # 0 is this process's own group
         os.kill(self.pid, signal.SIGHUP)
         super().reload()
 

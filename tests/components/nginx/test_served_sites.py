@@ -97,8 +97,8 @@ def running(edge: Edge, tmp_path: Path) -> Edge:
 
 @pytest.fixture
 def impatient(running: Edge, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - `running` comes first
-    """Wait only a short time for a reload that fails."""
-    monkeypatch.setattr(served_sites, "_WAIT", 3.0)
+    """Wait only twelve seconds for a reload that fails."""
+    monkeypatch.setattr(served_sites, "_WAIT", 40.0)
 
 
 def test_no_file_is_removed_between_a_reload_and_the_check_of_the_sites(running: Edge) -> None:

@@ -50,7 +50,7 @@ class RedisProcess:
             self.process = subprocess.Popen(
                 ["redis-server", str(config)], executable=BINARY, stdout=log, stderr=log
             )
-        for _ in range(1000):
+        for _ in range(6000):
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return

@@ -579,7 +579,7 @@ def test_while_a_server_changes_to_tls_the_agent_writes_its_file_only(
     up.put(OPS)
     up.ca = str(certified / "ca.crt")
     with monkeypatch.context() as patch:
-        patch.setattr(resp, "TIMEOUT", 0.5)  # a server without TLS waits for more of the handshake
+        patch.setattr(resp, "TIMEOUT", 3)  # a server without TLS waits for more of the handshake
         up.put("app-2")
     up.redis.stop()
     up.redis.start()

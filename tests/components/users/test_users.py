@@ -799,7 +799,7 @@ NOBODY_ELSE = 47211
 @pytest.fixture
 def session() -> Iterator[subprocess.Popen[bytes]]:
     """Start a process of the user, as sshd does for each connection."""
-    made = subprocess.Popen(["sleep", "60"], user=NOBODY_ELSE)
+    made = subprocess.Popen(["sleep", "600"], user=NOBODY_ELSE)
     yield made
     made.kill()
     made.wait()

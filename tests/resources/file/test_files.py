@@ -206,6 +206,7 @@ def test_a_new_file_that_fails_its_test_is_removed_when_nobody_reads(client: Cli
     gone = threading.Thread(target=FileClient(client, etc / "bad").refused, kwargs={"test": ["false"]})
     with client.machine.readers.reading():
         gone.start()
+        until((etc / "bad").exists)
         gone.join(0.3)
         assert (etc / "bad").exists()
     gone.join()

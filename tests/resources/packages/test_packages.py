@@ -9,6 +9,7 @@ import pytest
 
 from portcullis.agent.errors import AgentError
 from portcullis.agent.store import Store
+from portcullis.resources.packages.on_host import apt
 from tests.agent.test_crash import rounds
 from tests.canned import until
 from tests.on_host import URN, Client
@@ -286,7 +287,9 @@ def test_a_package_whose_unpacking_was_interrupted_is_reinstalled_first(web: Pac
     assert calls == ["reinstall nginx-common", "apt-get install nginx"]
 
 
-def test_apt_waits_for_a_lock(web: Packages) -> None:
+def test_apt_waits_for_a_lock(web: Packages, monkeypatch: pytest.MonkeyPatch) -> None:
+    web.client = web.client.again(machine=dataclasses.replace(web.client.machine, apt_lock_wait=60))
+    monkeypatch.setattr(apt.time, "sleep", lambda _: None)
     web.apt.trouble = [LOCKED, LOCKED]
     web.put("nginx")
 

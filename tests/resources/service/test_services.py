@@ -302,7 +302,7 @@ def test_a_unit_that_fails_after_a_good_start_is_an_error_with_its_journal(app: 
 
     app.systemd.on["show"] = fall
     # The time is long enough for the fourth look even on a busy machine. The failure ends the wait.
-    app.client = app.client.again(machine=dataclasses.replace(app.client.machine, settle=2.0))
+    app.client = app.client.again(machine=dataclasses.replace(app.client.machine, settle=4.0))
     error = app.refused()
     assert error.code == "systemd"
     assert "does not keep running" in error.message
