@@ -262,21 +262,21 @@ def test_a_backup_that_fails_is_told_of_and_an_old_one_is_a_difference(standing:
     host.run(
         f"mount --bind {read_only} {read_only} && mount -o remount,ro,bind {read_only}; rm -f /var/log/told"
     )
-    said = back_up(host, fails=True)
-    assert f"mongo: FAILED: the backup cannot be written to {read_only}: Read-only file system" in said
-    wait_for("the failure to be told of", lambda: host.run("cat /var/log/told", check=False).stdout)
-    assert host.read("/var/log/told") == f"{UNIT}\n", "once"
-    assert re.search("^redis: [0-9]+ keys", said, re.MULTILINE), "the other store had its turn"
+    try:
+        said = back_up(host, fails=True)
+        reason = f"the backup cannot be written to {read_only}: Read-only file system"
+        assert f"mongo: FAILED: {reason}" in said
+        wait_for("the failure to be told of", lambda: host.run("cat /var/log/told", check=False).stdout)
+        assert host.read("/var/log/told") == f"{UNIT}\n", "once"
+        assert re.search("^redis: [0-9]+ keys", said, re.MULTILINE), "the other store had its turn"
 
-    known = status(host)
-    known["mongo"]["success"] -= 3 * 86400
-    host.write(f"{FOLDER}/status.json", json.dumps(known))
-    standing.preview().has(
-        f'mongo: "last success 3 days ago: cannot write to {read_only}: Read-only file system" => "fresh"',
-        "~ 1 to update",
-    )
-    standing.up(fails=True).has("the backup failed", f"mongo: FAILED: cannot write to {read_only}")
-    host.run(["umount", read_only])
+        known = status(host)
+        known["mongo"]["success"] -= 3 * 86400
+        host.write(f"{FOLDER}/status.json", json.dumps(known))
+        standing.preview().has(f'mongo: "last success 3 days ago: {reason}" => "fresh"', "~ 1 to update")
+        standing.up(fails=True).has("the backup of the stores failed", f"mongo: FAILED: {reason}")
+    finally:
+        host.run(["umount", read_only])
     standing.up().has("1 updated")
 
 
