@@ -175,11 +175,11 @@ e2e-docker29: ready-to-test ## run the tests about containers on Docker 29, with
 lock: tools-only ## lock the Python packages with hashes: requirements*.in to requirements*.txt
 	@$(BIN)/python tools/lock.py $(LOCK)
 
-test: ready-for-quick-tests lint types ## lint, types, quick tests, the stories on hosts, and those that the change touches (docs/tests.md)
+test: lint types ready-for-quick-tests ## lint, types, quick tests, the stories on hosts, and those that the change touches (docs/tests.md)
 	@$(BIN)/python -m tools.gate $(PYTEST)
 
 # An hour on two cores. Nothing is tried again, and every warning is an error.
-test-all: ready-to-test lint types ## the same with all tests: every story, on every system; SEED=N repeats a run
+test-all: lint types ready-to-test ## the same with all tests: every story, on every system; SEED=N repeats a run
 	@$(ENV) python -m tools.gate --all $(PYTEST)
 
 # Only for some modules: make mutants MUTANTS='policy/ --most 30 --seed 1'

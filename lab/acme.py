@@ -162,7 +162,7 @@ def stop(state: State, host: str | None = None) -> None:
 
 
 def _read(what: str | Request, trust: ssl.SSLContext | None = None) -> bytes:
-    with urlopen(what, timeout=5, context=trust) as answer:  # noqa: S310 - only the lab's own URLs
+    with urlopen(what, timeout=60, context=trust) as answer:  # noqa: S310 - only the lab's own URLs
         body: bytes = answer.read()
     return body
 

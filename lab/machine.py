@@ -75,16 +75,22 @@ def prepare() -> None:
         LabError: Debian's mirror cannot be reached, or something else that the lab needs is missing.
     """
     progress = Progress()
-    if base.missing(progress):
-        with locked() as state:
+    with locked() as state:
+        if not base.missing(progress):
+            return
+        try:
             docker = _infrastructure(state, progress)
             for suite in base.SUITES:
                 base.ensure(docker, suite, progress)
+        finally:
             _last_one_out(state)
 
 
 def new_name(state: State, prefix: str) -> str:
-    """Return a host name that nobody got before, as long as the lab is up: logs and caches go by name."""
+    """Return a host name that nobody got before while the lab is up.
+
+    Logs and caches have the name of their host.
+    """
     while True:
         state.named += 1
         if (name := f"{prefix}-{state.named}") not in state.hosts:
@@ -310,8 +316,8 @@ def namespace(place: str) -> str:
     return places[place]
 
 
-def fetch(place: str, argv: list[str], timeout: float = 30) -> tuple[int, str]:
+def fetch(place: str, argv: list[str], timeout: float = 120) -> tuple[int, str]:
     """Run curl in a namespace ("neighbour" or "internet"). Return curl's exit status and output."""
     enter = ["ip", "netns", "exec", namespace(place)]
-    done = run([*enter, "curl", "-sS", "--max-time", "15", *argv], timeout=timeout, check=False)
+    done = run([*enter, "curl", "-sS", "--max-time", "60", *argv], timeout=timeout, check=False)
     return done.returncode, done.stdout or done.stderr

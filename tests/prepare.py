@@ -1,12 +1,12 @@
-"""Fetches and builds what the tests need, so that no test waits for a network: `python -m tests.prepare`.
+"""Fetches and builds what the tests need, so that no test waits for it: `python -m tests.prepare`.
 
-What is in the cache takes no time. Pulumi's engine and MongoDB's stand-in are made by tools/prepare.py.
+What is in the cache takes no time. tools/engine.py builds Pulumi's engine.
 """
 
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,27 +24,40 @@ if TYPE_CHECKING:
 
 TRIES = 3
 _TOOLS = ROOT / "tools"
-# Slow ones first. All environments have one lock, so they are one step.
+
+
+def _packages() -> None:
+    """Fetch packages of Debian one by one, because apt has one lock."""
+    debian.program("pebble", "/usr/bin/pebble")
+    debian.program("pebble", "/usr/bin/pebble-challtestsrv")
+    debian.program("docker-registry", "/usr/bin/docker-registry")
+    debian.program("busybox-static", "/bin/busybox")
+    debian.tree("redis-server", "redis-tools")
+    debian.tree("libstdc++6", "libc6", "libgcc-s1")
+
+
+def _environments() -> None:
+    """Make the virtual environments one by one, because all of them have one lock."""
+    for name in ("sslyze", "s3", "workflows"):
+        programs.installed(_TOOLS / f"requirements-{name}.txt")
+    installed.with_dependencies()
+
+
 STEPS: tuple[Callable[[], object], ...] = (
     mongo.server,
     machine.prepare,
-    lambda: [
-        programs.installed(_TOOLS / f"requirements-{name}.txt") for name in ("sslyze", "s3", "workflows")
-    ],
+    _environments,
+    _packages,
     partial(roots.root, "debian-12"),
     partial(roots.root, "debian-13"),
     shop.site,
     shop.modules,
     scan.installed,
-    installed.with_dependencies,
     partial(golang.tool, _TOOLS / "go/actionlint", "github.com/rhysd/actionlint/cmd/actionlint"),
     mongo.programs,
-    partial(debian.program, "pebble", "/usr/bin/pebble"),
-    partial(debian.program, "pebble", "/usr/bin/pebble-challtestsrv"),
-    partial(debian.program, "docker-registry", "/usr/bin/docker-registry"),
-    partial(debian.program, "busybox-static", "/bin/busybox"),
-    partial(debian.tree, "redis-server", "redis-tools"),
 )
+"""Slow ones come first."""
+_interrupted = threading.Event()
 
 
 def tried(step: Callable[[], object], pause: float = 5) -> str:
@@ -56,7 +69,8 @@ def tried(step: Callable[[], object], pause: float = 5) -> str:
             why = str(error)
             if left:
                 say(f"note: {why}; it is tried again in {pause:.0f} s")
-                time.sleep(pause)
+                if _interrupted.wait(pause):
+                    break
         else:
             return ""
     return why
@@ -69,7 +83,12 @@ def main() -> None:
         SystemExit: a step failed three times.
     """
     with ThreadPoolExecutor(3) as pool:
-        failed = [why for why in pool.map(tried, STEPS) if why]
+        try:
+            failed = [why for why in pool.map(tried, STEPS) if why]
+        except KeyboardInterrupt:
+            _interrupted.set()
+            pool.shutdown(cancel_futures=True)
+            sys.exit(130)
     if failed:
         sys.exit("\n".join(f"error: {why}" for why in failed))
 

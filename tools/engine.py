@@ -22,6 +22,7 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -265,6 +266,8 @@ def main() -> None:
     env.add_argument("--json", action="store_true", help="as one JSON object instead of shell exports")
     verbs.add_parser("doctor", help="show what is used and where it is")
     chosen = parser.parse_args()
+    # The end of a test run ends the build too. This way, the build removes what is half done.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with reported():
         if chosen.verb == "ensure":
             report(ensure())

@@ -7,10 +7,13 @@ It writes files of the checkout (`make golden`, `make lock`), so run it in a clo
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 if not __package__:  # started by path, from any folder
@@ -50,11 +53,17 @@ def start(target: str, folder: Path) -> bool:
     argv = ["make", target, *ARGUMENTS.get(target, ())]
     say(f"==> {argv}")
     began = time.monotonic()
-    try:
-        done = subprocess.run(argv, cwd=folder, stdin=subprocess.DEVNULL, timeout=LIMIT, check=False)
-        code = done.returncode
-    except subprocess.TimeoutExpired:
-        code = 124
+    with subprocess.Popen(argv, cwd=folder, stdin=subprocess.DEVNULL, start_new_session=True) as running:
+        try:
+            code = running.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            code = 124
+            os.killpg(running.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(120)
+        finally:
+            with suppress(ProcessLookupError):  # also what an ended `make` has left
+                os.killpg(running.pid, signal.SIGKILL)
     say(f"    ended with {code} after {time.monotonic() - began:.0f} s")
     return code == 0
 

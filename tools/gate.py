@@ -19,16 +19,17 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tools import engine, impact, quarantine
-from tools.steps import ROOT, StepError, ask, cache
+from tools.steps import ROOT, StepError, ask, cache, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 MINUTES = 60
 """When a run is given up. CI allows 90 with all preparations, and the run has to say what failed."""
@@ -82,12 +83,11 @@ class Gate:
         minutes: float = MINUTES,
         workers: int = WORKERS,
         today: date | None = None,
-        engine: Callable[[], Mapping[str, str]] = dict,
+        engine: Callable[[float], Mapping[str, str]] = lambda _: {},
     ) -> None:
         """`options` go to pytest, and `kept` is the file that remembers flaky tests.
 
-        `engine` waits for Pulumi's engine and returns the variables of the tests with a host. It raises a
-        StepError.
+        `engine` is what `engine_beside` gives.
         """
         self._root = root
         self._options = options
@@ -124,7 +124,7 @@ class Gate:
             print("NOT RUN  no test with a host, because the quick tests failed")
             self._red(f"pytest ended with {quick.code}", quick)
         try:
-            self._environment |= self._engine()
+            self._environment |= self._engine(max(1, self._deadline - time.monotonic()))
         except StepError as error:
             self._red(str(error))
         self._choose()
@@ -160,7 +160,7 @@ class Gate:
         print(f"to repeat: make test-all SEED={seed}", flush=True)
         # It draws the changes by hand, the rounds of tests/e2e/torture, and the examples of tests/fuzz.
         self._environment |= {"DRILL": os.environ.get("DRILL") or seed, "SEED": seed}
-        differs = self._git("status", "--porcelain")
+        commit, differs = self._git("rev-parse", "HEAD"), self._git("status", "--porcelain")
         drawn = f"--hypothesis-seed={seed}"
         run = self._pytest("all", "tests", "-W", "error", f"--numprocesses={self._workers}", drawn)
         self._passed = run.passed
@@ -170,10 +170,9 @@ class Gate:
         for entry in self._quarantine:
             if entry.ends < self._today:
                 self._red(f"{entry.test} is in {quarantine.FILE}, which it had to leave on {entry.ends}")
-        if run.left_out or differs:
+        if run.left_out or differs or commit != self._git("rev-parse", "HEAD"):
             print(f"{self._last.name} stays, because not all tests of a commit ran")
         else:
-            commit = self._git("rev-parse", "HEAD")
             self._last.write_text(f'{_LAST}\ndate = {self._today}\ncommit = "{commit}"\nseed = "{seed}"\n')
             print(f"all is green: commit tests/{self._last.name}")
         self._close(0)
@@ -296,23 +295,44 @@ def main(options: list[str]) -> None:
     kept = cache() / "flaky.jsonl"
     if options[:1] == ["--all"]:
         Gate(ROOT, options[1:], kept=kept, minutes=MINUTES_OF_ALL).run_all()
-    # A cold machine builds the engine beside the quick tests, which need none.
-    with tempfile.TemporaryFile() as told:
-        argv = [sys.executable, str(ROOT / "tools" / "engine.py"), "ensure"]
-        with subprocess.Popen(argv, stdout=told, stderr=told) as building:
+    argv = [sys.executable, str(ROOT / "tools" / "engine.py"), "ensure"]
+    with engine_beside(argv) as wait:
+        Gate(ROOT, options, kept=kept, engine=wait).run()
 
-            def built() -> dict[str, str]:
-                code = building.wait()
-                ready = engine.find()
-                if code or ready is None:
-                    told.seek(0)
-                    raise StepError(told.read().decode(errors="replace").removeprefix("error: ").strip())
-                return engine.environment(ready)
 
+@contextmanager
+def engine_beside(argv: list[str]) -> Iterator[Callable[[float], Mapping[str, str]]]:
+    """Build Pulumi's engine with `argv`, beside the quick tests, if this machine has none.
+
+    The given function waits so many seconds for it and returns the variables of the tests with a host. It
+    raises a StepError.
+    """
+    ready = engine.find()
+    if ready is not None:
+        yield lambda _: engine.environment(ready)
+        return
+    with (
+        tempfile.TemporaryFile() as told,
+        subprocess.Popen(argv, stdout=told, stderr=told, start_new_session=True) as building,
+    ):
+
+        def wait(seconds: float) -> Mapping[str, str]:
+            say("==> waiting for Pulumi's engine, whose build began before the quick tests")
             try:
-                Gate(ROOT, options, kept=kept, engine=built).run()
-            finally:
-                building.terminate()
+                code = building.wait(seconds)
+            except subprocess.TimeoutExpired:
+                raise StepError("Pulumi's engine is not built yet, and the time of the gate is up") from None
+            built = engine.find()
+            if code or built is None:
+                told.seek(0)
+                raise StepError(told.read().decode(errors="replace").rpartition("\nerror: ")[2].strip())
+            return engine.environment(built)
+
+        try:
+            yield wait
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(building.pid, signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -60,16 +60,18 @@ def touched(
     found: dict[str, str] = {}
     for path in paths:
         entries = [entry for pattern in table if matches(path, pattern) for entry in table[pattern]]
-        entries += _of_test(path)
+        entries += _of_test(path, hosted)
         for file in hosted:
             if any(matches(file, entry) for entry in entries):
                 found.setdefault(file, path)
     return found
 
 
-def _of_test(path: str) -> list[str]:
-    """Return what a path below tests/ touches: itself, or the tests of a helper's folder."""
-    folder, name = PurePosixPath(path).parent, PurePosixPath(path).name
-    if folder.parts[:1] != ("tests",) or len(folder.parts) == 1:
+def _of_test(path: str, hosted: Collection[str]) -> list[str]:
+    """Return what a path below tests/ touches: itself, or the tests of the nearest folder that has some."""
+    if not path.startswith("tests/"):
         return []
-    return [path if name.startswith("test_") else f"{folder}/**"]
+    if PurePosixPath(path).name.startswith("test_"):
+        return [path]
+    folders = [f"{folder}/" for folder in PurePosixPath(path).parents[:-2]]
+    return [f"{folder}**" for folder in folders if any(file.startswith(folder) for file in hosted)][:1]

@@ -4,7 +4,7 @@ The script changes nothing that exists already. If everything exists, it takes l
 
 - `tools/prepare.py`: everything, and print which engine and plugins are used
 - `tools/prepare.py --no-engine`: everything except the engine: enough for lint, types and unit tests
-- `tools/prepare.py --tests`: everything except the engine, and the packages that only the tests need
+- `tools/prepare.py --tests`: everything except the engine, plus the packages that only the tests need
 - `tools/prepare.py --quiet`: everything, and print nothing if all of it exists
 """
 
@@ -30,7 +30,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with reported():
         ready = None if chosen.no_engine else engine.find()
-        go = chosen.tests or ready is None or not mongo.built()
+        go = ready is None or not mongo.built()
         packages.ensure(lab=not chosen.no_engine, go=go and not chosen.no_engine)
         if chosen.tests:
             packages.ensure_for_tests()

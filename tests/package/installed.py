@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tools.steps import ask, cache, locked, step
+from tools.steps import StepError, ask, cache, locked, step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,8 +106,9 @@ def with_dependencies() -> Path:
     with locked(venv.parent, "the environment of the wheel"):
         if not (venv / ".complete").exists():
             shutil.rmtree(venv, ignore_errors=True)
-            done = ask([sys.executable, "-m", "venv", "--without-pip", str(venv)], limit=120)
-            assert done.returncode == 0, done.stdout + done.stderr
+            done = ask([sys.executable, "-m", "venv", "--without-pip", str(venv)], limit=300)
+            if done.returncode:
+                raise StepError(f"the command `python -m venv` failed: {(done.stdout + done.stderr).strip()}")
             hashed = ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
             step("installing what the wheel needs", [*_pip(venv), *hashed], limit=900)
             (venv / ".complete").touch()

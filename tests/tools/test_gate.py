@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.canned import until
 from tests.tools.test_impact import git
 from tests.tools.test_workers import TESTS
-from tools.gate import Gate
+from tools import engine
+from tools.gate import Gate, engine_beside
 from tools.steps import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 PASSES = "def test_it(): pass"
 FAILS = "def test_it(): assert 'wrong' == 'right'"
@@ -64,7 +67,7 @@ def gate(
     def run(
         stories: Files,
         *,
-        engine: Callable[[], Mapping[str, str]] = dict,
+        engine: Callable[[float], Mapping[str, str]] = lambda _: {},
         quick: str = PASSES,
         floor: int = 1,
         minutes: float = 10,
@@ -211,17 +214,52 @@ def test_a_touched_story_runs_beyond_its_part(gate: Any) -> None:
 
 def test_the_stories_wait_for_the_engine_and_get_its_variables(gate: Any) -> None:
     story = "import os\ndef test_it(): assert os.environ['OF_THE_ENGINE'] == 'x'"
-    code, said = gate({"it": story}, engine=lambda: {"OF_THE_ENGINE": "x"})
+    code, said = gate({"it": story}, engine=lambda _: {"OF_THE_ENGINE": "x"})
     assert (code, said[-1]) == (0, "2 passed, 0 failed")
 
 
 def test_an_engine_that_cannot_be_built_is_red(gate: Any) -> None:
-    def broken() -> dict[str, str]:
+    def broken(_: float) -> dict[str, str]:
         raise StepError("Go is missing")
 
     code, said = gate({"it": PASSES}, engine=broken)
     assert code == 1
     assert "error: Go is missing" in said
+
+
+def test_a_build_of_the_engine_that_fails_or_takes_too_long_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "find", lambda: None)
+    fails = "import sys; sys.exit('==> building pulumi\\n\\nerror: Go is missing')"
+    with (
+        engine_beside([sys.executable, "-c", fails]) as wait,
+        pytest.raises(StepError, match=r"^Go is missing$"),
+    ):
+        wait(120)
+    with engine_beside(["sleep", "600"]) as wait, pytest.raises(StepError, match="not built yet"):
+        wait(0.1)
+
+
+def test_the_build_of_the_engine_ends_with_the_gate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(engine, "find", lambda: None)
+    child = tmp_path / "child"
+    with engine_beside(["sh", "-c", f"sleep 600 & echo $! >{child}; wait"]):
+        until(lambda: child.exists() and child.read_text().strip())
+        pid = int(child.read_text())
+    until(lambda: not runs(pid))
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_an_engine_that_is_there_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "find", lambda: "ready")
+    monkeypatch.setattr(engine, "environment", lambda ready: {"OF_THE_ENGINE": ready})
+    with engine_beside(["no-such-command"]) as wait:
+        assert wait(0) == {"OF_THE_ENGINE": "ready"}
 
 
 TODAY = datetime.now(UTC).date()

@@ -85,7 +85,8 @@ def test_a_path_touches_what_the_table_says_a_test_itself_and_a_helper_its_folde
     assert list(touched(["tests/e2e/edge/test_b.py"], table, hosted)) == ["tests/e2e/edge/test_b.py"]
     assert list(touched(["tests/e2e/edge/edge.py"], table, hosted)) == hosted[:2]
     assert list(touched(["tests/e2e/project.py"], table, hosted)) == hosted
-    assert touched(["tests/drill.py", "README.md"], table, hosted) == {}
+    assert list(touched(["tests/e2e/edge/pages/a.html"], table, hosted)) == hosted[:2]
+    assert touched(["tests/drill.py", "tests/components/nginx/pages.py", "README.md"], table, hosted) == {}
 
 
 class TestChanged:
