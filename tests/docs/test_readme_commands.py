@@ -36,7 +36,7 @@ class Clone:
         # Not web1: the developer's own demo may be up.
         taken = load().hosts
         self.host = next(name for n in itertools.count(1) if (name := f"readme-{n}") not in taken)
-        subprocess.run(["git", "clone", "-q", ROOT, folder], check=True, timeout=60)
+        subprocess.run(["git", "clone", "-q", ROOT, folder], check=True, timeout=600)
         # What the developer's own shell and `make test` set must not reach it.
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "MAKE"))}
         path = [entry for entry in kept["PATH"].split(os.pathsep) if not entry.startswith(str(ROOT))]
@@ -105,7 +105,7 @@ def test_the_lines_of_make_tunnels_lead_to_a_store(clone: Clone, tmp_path: Path)
     with subprocess.Popen(["bash", "-c", f"export HOME={tmp_path}; {command}"]) as tunnel:
         try:
             password = clone.run(printed["its password"].replace("mongo-shop", "redis-api")).strip()
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while (answer := asked(port, "PING")) == "" and time.monotonic() < deadline:
                 time.sleep(0.1)
             assert answer.startswith("-NOAUTH")
@@ -117,7 +117,7 @@ def test_the_lines_of_make_tunnels_lead_to_a_store(clone: Clone, tmp_path: Path)
 def asked(port: int, line: str) -> str:
     """Return the answer of Redis at a local port, or an empty text if nothing listens yet."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
             connection.sendall(f"{line}\r\n".encode())
             return connection.makefile().readline().strip()
     except ConnectionRefusedError:

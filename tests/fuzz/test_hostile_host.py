@@ -55,7 +55,7 @@ class Host:
         self._folder = folder
 
     def ask(self, said: bytes, then: str, errors: bytes = b"") -> None:
-        """Survey the hostile host. A survey without an end is a test without an end."""
+        """Survey the hostile host. If the survey never ends, pytest's time limit fails the test."""
         self._said.write_bytes(said)
         (self._folder / "errors").write_bytes(errors)
         place = shlex.quote(str(self._folder))

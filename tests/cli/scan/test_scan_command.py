@@ -205,6 +205,16 @@ def test_an_invalid_rate_is_refused(text: str, capsys: pytest.CaptureFixture[str
     assert "argument --rate" in capsys.readouterr().err
 
 
+def test_a_port_that_accepts_and_stays_silent_speaks_no_known_protocol(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(greetings, "_FIRST_WORD", 0.05)
+    monkeypatch.setattr(greetings, "PATIENCE", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert greetings.greet("127.0.0.1", port).said == "speaks no known protocol"
+
+
 def test_a_failed_write_of_the_result_is_reported_after_the_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -341,7 +341,7 @@ def test_an_ended_session_leaves_no_idle_watch_behind(machine: Machine, tmp_path
     with (tmp_path / "said").open("wb") as out:
         Agent(machine, out.fileno()).serve([], io.BytesIO(b'{"id": 1, "op": "hello"}\n'))
     for left in set(threading.enumerate()) - before:
-        left.join(5)
+        left.join(120)
         assert not left.is_alive()
 
 

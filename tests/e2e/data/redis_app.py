@@ -23,7 +23,7 @@ class Session:
         found = URL.match(url)
         assert found
         self.user = found[1]
-        self._socket = socket.create_connection(address, 5)
+        self._socket = socket.create_connection(address, 120)
         self.ask("AUTH", *found.groups())
 
     def ask(self, *words: str) -> str:

@@ -225,7 +225,7 @@ def test_a_websocket_of_the_former_release_speaks_until_the_drain_is_over_and_is
     pages: list[str] = []
 
     def listen(line: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(ConnectionResetError):
             while line.recv(4096):
                 pages.append(app.page())
 
@@ -238,5 +238,5 @@ def test_a_websocket_of_the_former_release_speaks_until_the_drain_is_over_and_is
         app.program("2").up()
         listener.join(timeout=120)
         assert not listener.is_alive(), "it is cut off"
-    assert "version 2" in pages, "it still spoke when others saw the new release"
+    assert pages.count("version 2") > 1, "it still spoke when others saw the new release"
     assert app.page() == "version 2"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HOUR, WEEK = 3600, 604800
 ATTACKER, DECLARED = network.INTERNET_ADDRESS, network.NEIGHBOUR_ADDRESS
 SITE, UNKNOWN = "a.example.com", "nobody.example.net"
-PATIENCE = 30.0  # seconds until fail2ban has read a log, at most
+PATIENCE = 120.0  # seconds until fail2ban has read a log, at most
 
 NGINX = r"""
 limit_req_zone $binary_remote_addr zone=requests_a:1m rate=1r/s;
@@ -69,7 +69,7 @@ for _ in range(int(count)):
     login = base64.b64encode(f"alice:{password}".encode()).decode()
     head = f"GET {path} HTTP/1.1\\r\\nHost: {name}\\r\\nAuthorization: Basic {login}\\r\\n"
     try:
-        with socket.create_connection((address, 80), 3) as line:
+        with socket.create_connection((address, 80), 10) as line:
             line.sendall((head + "Connection: close\\r\\n\\r\\n").encode())
             line.recv(100)
     except OSError:
@@ -136,11 +136,11 @@ def send(
     """Send requests with a wrong password; return how many were answered to or closed."""
     address = host.address6 if v6 else host.address
     argv = ("python3", "-c", CLIENT, address, attack.name, attack.path, "wrong", str(count))
-    return int(lab.at(place, *argv, timeout=120).stdout)
+    return int(lab.at(place, *argv, timeout=600).stdout)
 
 
 def connects(lab: Lab, address: str, port: int, place: str = "internet") -> bool:
-    code = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
+    code = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)"
     return lab.at(place, "python3", "-c", code, address, str(port)).returncode == 0
 
 

@@ -96,7 +96,7 @@ def test_a_host_that_is_down_is_named_and_up_finishes_when_it_is_back(
     assert module_host.read("/etc/motd") == "two\n"
 
 
-def test_an_address_where_nothing_is_is_told_for_many_resources(project: Project, module_host: Host) -> None:
+def test_a_host_that_does_not_answer_is_told_for_many_resources(project: Project, module_host: Host) -> None:
     many = 'for n in range(12): File(f"f{n}", host="web1", path=f"/etc/many-{n}", content="x\\n")'
     project.program(many, address="198.51.100.199")
     project.up(fails=True).has("not reachable: 198.51.100.199 port 22: No route to host")
@@ -268,12 +268,22 @@ def test_a_configuration_that_nginx_refuses_is_taken_back_with_its_message(
     project.program("").up()
 
 
+# The agent ends a file's test after 60 s. So the deployment has six files, each with a test of 50 s.
+AT_WORK = """
+waits = ["sh", "-c", "for i in $(seq 250); do [ -e /run/e2e-go ] && exit; sleep 0.2; done"]
+before = []
+for number in range(6):
+    opts = pulumi.ResourceOptions(depends_on=before)
+    path = f"/etc/slow-{number}"
+    before = [File(f"slow-{number}", host="web1", path=path, content="x\\n", test=waits, opts=opts)]
+"""
+
+
 def test_a_second_deployment_at_the_same_time_is_refused_with_the_owners_name(
     make_project: Callable[..., Project], module_host: Host
 ) -> None:
     first, second = make_project(), make_project()
-    told = ["sh", "-c", "for i in $(seq 1500); do [ -e /run/e2e-go ] && exit; sleep 0.2; done"]
-    first.program(f'File("slow", host="web1", path="/etc/slow", content="x\\n", test={told})')
+    first.program(AT_WORK)
     second.program(MOTD.format("second"))
     begun = time.monotonic()
     under_way = first.start("up", "--yes", "--skip-preview")

@@ -52,7 +52,8 @@ def _make(program: Program, name: str, change: Change) -> None:
     if change.neighbour:
         # It speaks while the host waits for what it says.
         says = change.neighbour.replace("HOST", _hardware_address(program))
-        code = f"import time\nwhile True:\n    exec({says!r})\n    time.sleep(0.25)"
+        code = "import time\nend = time.monotonic() + 1200\n"
+        code += f"while time.monotonic() < end:\n    exec({says!r})\n    time.sleep(0.25)"
         heard = subprocess.Popen(
             ["ip", "netns", "exec", machine.namespace("neighbour"), "python3", "-c", code],
             stdin=subprocess.DEVNULL,

@@ -32,10 +32,15 @@ VANISHES = 10
 LOCK = "/run/portcullis/deploy.lock"
 GO = "/run/race-go"
 """A deployment goes on when this file is there; in a race of `make torture` also after two seconds."""
-TRIES = 10 if RACES > 1 else 1500
+TRIES, FILES = (10, 1) if RACES > 1 else (250, 6)
+"""The agent ends a file's test after 60 s, so a long deployment has several files."""
 HOLD = f"for i in $(seq {TRIES}); do [ -e {GO} ] && exit; sleep 0.2; done"
 PROGRAM = """
-File("mine", host="web1", path="/etc/race-{name}", content="{content}\\n", test=["sh", "-c", "{hold}"])
+before = []
+for number in range({files}):
+    path, opts = f"/etc/race-{name}-{{number}}", pulumi.ResourceOptions(depends_on=before)
+    test = ["sh", "-c", "{hold}"]
+    before = [File(f"file-{{number}}", host="web1", path=path, content="{content}\\n", test=test, opts=opts)]
 """
 HOLDS = re.compile(r"\S+@\S+ \(pid \d+\) \(stack (\S+), since [^)]+\) is deploying to this host")
 
@@ -49,7 +54,11 @@ class Racer(Project):
 
     def declare(self, content: str) -> None:
         address, port = self.relay.address
-        self.program(PROGRAM.format(name=self.name, content=content, hold=HOLD), address=address, port=port)
+        self.program(
+            PROGRAM.format(name=self.name, content=content, hold=HOLD, files=FILES),
+            address=address,
+            port=port,
+        )
 
     def close(self) -> None:
         super().close()
@@ -121,7 +130,7 @@ def race(racers: tuple[Racer, Racer], host: Host, number: int) -> float:
     owner.up()
     wait_for("every agent to end", lambda: not agents(host))
     assert host.run(f"cat /etc/race-*; ls {LOCK}", check=False).stdout == (
-        "".join(f"{'after' if racer is other else 'round'} {number}\n" for racer in racers)
+        "".join(f"{'after' if racer is other else 'round'} {number}\n" * FILES for racer in racers)
     )
     return free
 

@@ -9,6 +9,7 @@ import pytest
 
 from lab import stack
 from tests.e2e.data.test_shop import Writers, names, wait_until_well
+from tests.e2e.host.watch import wait_for
 from tests.e2e.inventory import report
 from tests.e2e.stack.program import Program
 from tests.e2e.upgrades import newer
@@ -45,6 +46,8 @@ def test_security_updates_of_engine_proxy_and_ssh(
         with Writers(shop, "night", pause=1.5) as writers:
             # What the timer starts at night.
             host.run("systemctl start apt-daily-upgrade.service", timeout=900)
+            kept = len(writers.kept)
+            wait_for("a visitor to be answered after the upgrade", lambda: len(writers.kept) > kept)
         told = host.read("/var/log/unattended-upgrades/unattended-upgrades.log")
         versions = host.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\\n", *PACKAGES]).stdout
         assert versions.count(newer.SUFFIX) == len(PACKAGES), f"{versions}{told}"
