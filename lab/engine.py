@@ -32,8 +32,6 @@ _PID_FILE = f"--pidfile={LIVE / 'docker.pid'}"
 # dockerd makes these folders outside of --exec-root. We remove them if they are empty.
 _DOCKER_FOLDERS = [Path("/run", name) for name in ("containerd/s", "containerd", "docker/plugins", "docker")]
 LABEL = "portcullis.lab"
-SNAPSHOTS = "portcullis-lab/snapshot"
-"""The repository of the images that snapshots are; they go with the last host."""
 
 _HTTP_NOT_FOUND = 404
 _HTTP_CONFLICT = 409
@@ -96,9 +94,9 @@ class Engine:
         """Start a container."""
         self._call("POST", f"/containers/{container}/start", timeout=60)
 
-    def stop(self, container: str) -> None:
-        """Shut a container down. If it still runs after 30 s, stop it by force."""
-        self._call("POST", f"/containers/{container}/stop?t=30", timeout=90)
+    def stop(self, container: str, patience: int = 30) -> None:
+        """Shut a container down. If it still runs after `patience` seconds, stop it by force."""
+        self._call("POST", f"/containers/{container}/stop?t={patience}", timeout=patience + 60)
 
     def commit(self, container: str, repository: str, tag: str) -> None:
         """Make an image of a container's disk, without its volumes."""

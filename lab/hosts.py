@@ -36,6 +36,8 @@ _CAPABILITIES = [
 _CGROUPS = Path("/sys/fs/cgroup")
 _CGROUP_V1_WORDS = ["systemd.unified_cgroup_hierarchy=0", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
 BOOT_SECONDS = 180
+STAMPS = "/var/lib/systemd/timers"
+"""The folder on a host in which systemd notes when each timer last ran."""
 
 # A container that runs Docker itself needs an unmasked /proc. All files in /proc outside of the host's own
 # network namespace belong to the machine. So this script makes those files read-only again, before anything
@@ -261,10 +263,27 @@ def _identity(name: str) -> bytes:
         _add(tar, "root/.ssh/authorized_keys", public, 0o600)
         for path in sorted(keys.host_keys(name).iterdir()):
             _add(tar, f"etc/ssh/{path.name}", path.read_bytes(), 0o644 if path.suffix == ".pub" else 0o600)
-        link = tarfile.TarInfo("etc/localtime")
-        link.type, link.linkname = tarfile.SYMTYPE, f"/usr/share/zoneinfo/Etc/{zone(datetime.now(UTC).hour)}"
-        tar.addfile(link)
+        _set_clock(tar)
     return out.getvalue()
+
+
+def clock(stamps: Sequence[str]) -> bytes:
+    """Return a tar that sets the zone of a copied host, and marks the timers with these stamps as just run.
+
+    systemd runs a timer at once if the timer missed its time while the host was off.
+    """
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        _set_clock(tar)
+        for name in stamps:
+            _add(tar, f"{STAMPS}/{name}".removeprefix("/"), b"", 0o644)
+    return out.getvalue()
+
+
+def _set_clock(tar: tarfile.TarFile) -> None:
+    link = tarfile.TarInfo("etc/localtime")
+    link.type, link.linkname = tarfile.SYMTYPE, f"/usr/share/zoneinfo/Etc/{zone(datetime.now(UTC).hour)}"
+    tar.addfile(link)
 
 
 def zone(hour: int) -> str:

@@ -90,9 +90,9 @@ def host_keys(name: str) -> Path:
     return folder
 
 
-def copy_host_keys(original: str, name: str) -> None:
-    """Give the host `name` the keys of another host, because it gets a copy of that host's disk."""
-    source, folder = host_keys(original), cache() / "host-keys" / name
+def set_host_keys(name: str, source: Path) -> None:
+    """Give the host `name` the keys in the folder `source`, because its disk has them."""
+    folder = cache() / "host-keys" / name
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source, folder)
 

@@ -268,8 +268,8 @@ def _last_one_out(state: State) -> None:
     if docker.answers():
         for container in docker.labelled():  # a killed run may not have recorded its host
             docker.remove(container)
-        # We leave a person's own engine unchanged. Our engine keeps its other images in the cache.
-        docker.remove_images(engine.SNAPSHOTS if state.docker else f"{base.REPOSITORY}/*")
+        if not state.docker:  # We leave a person's own engine unchanged. Ours keeps its images in the cache.
+            docker.remove_images(f"{base.REPOSITORY}/*")
     acme.stop(state)
     registry.stop(state)
     gateway.stop(state)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import acme as authorities
-from lab import catalogue, hosts, images, keys, machine, network, registry, state
+from lab import catalogue, hosts, images, keys, machine, network, registry, snapshots, state
 from lab.processes import this_process
 from lab.relay import Relay
 from lab.shell import Progress, run
@@ -195,9 +195,26 @@ def module_host(make_module_host: Callable[[], Host]) -> Host:
 
 
 @pytest.fixture(scope="module")
+def docker_host(lab: Lab) -> Iterator[Host]:  # noqa: ARG001
+    """Return a host with Debian's Docker for a file of tests. It is a copy of a snapshot."""
+    record = snapshots.Snapshot("docker", (), _install_docker).copy(lease=this_process())
+    engine, _ = machine.find(record.name)
+    yield Host(engine, record)
+    machine.down([record.name], Progress(), lease=this_process())
+
+
+@pytest.fixture(scope="module")
 def acme(module_host: Host) -> AcmeServer:
     """Return the certificate authority of the file's host. The authority is removed with the host."""
     return authorities.of(module_host.record)
+
+
+def _install_docker(record: HostRecord, _: Path) -> None:
+    engine, record = machine.find(record.name)
+    install = (
+        "DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends docker.io docker-cli"
+    )
+    Host(engine, record).run(f"apt-get update -q && {install}")
 
 
 def _factory() -> Iterator[Callable[[], Host]]:

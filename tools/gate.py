@@ -140,6 +140,8 @@ class Gate:
             if not stories.ran[file]:
                 self._red(f"{file}: none of its tests with a host ran")
         for file in stories.files():
+            # It begins from a new snapshot, too: the last one may be the cause (lab/snapshots.py).
+            self._environment["LAB_SNAPSHOTS"] = f"{file} {os.getpid()}"
             again = self._pytest("again", file, *self._only(), "--numprocesses=0")
             if again.code != 0 or again.passed + len(again.quarantined) < stories.ran[file]:
                 self._red(f"{file} failed twice", again)

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 # A stand-in for Python in an image with only busybox, for the health check `python3 -c 1` and a server of
 # pages.
 _PYTHON = b'#!/bin/sh\n[ "$1" = -m ] || exit 0\nexec httpd -f -p "$4"\n'
-INSTALL = (
-    "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "
-    "docker.io docker-cli 2>&1"
-)
 
 
 def mini(tag: str) -> images.Image:
@@ -34,13 +30,6 @@ def mini(tag: str) -> images.Image:
 def digest(content: bytes) -> str:
     """Return the digest of bytes, in the form of registries and Docker."""
     return f"sha256:{sha256(content).hexdigest()}"
-
-
-@pytest.fixture(scope="module")
-def docker_host(module_host: Host) -> Host:
-    """Return a fresh host with Docker."""
-    module_host.run(INSTALL)
-    return module_host
 
 
 @pytest.fixture(scope="module")

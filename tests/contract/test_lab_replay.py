@@ -14,7 +14,7 @@ from lab.images import Image
 from portcullis.components.docker.render import daemon_json
 from portcullis.dialect import DIALECTS
 from tests.contract.compare import exact
-from tests.contract.conftest import INSTALL, digest
+from tests.contract.conftest import digest
 from tests.contract.recorded import LAB_FILES, LAB_TOTAL, Call, calls
 from tests.contract.world import World
 
@@ -68,19 +68,18 @@ def test_without_a_host(file: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def docker_host(module_host: Host) -> Host:
+def docker_host(docker_host: Host) -> Host:
     """Return a host with Docker, like the host of stack lab."""
-    module_host.run(["mkdir", "-p", "/etc/docker"])
-    module_host.write("/etc/docker/daemon.json", daemon_json(DIALECTS["debian-13"], "172.17.0.1/16"))
-    module_host.run(INSTALL)
+    docker_host.write("/etc/docker/daemon.json", daemon_json(DIALECTS["debian-13"], "172.17.0.1/16"))
+    docker_host.run(["systemctl", "restart", "docker"])
     mounted = {
         mount["source"]
         for call in calls("lab-0-create")
         for mount in call.request.get("properties", {}).get("mounts", [])
         if mount["type"] == "bind"
     }
-    module_host.run(["mkdir", "-p", *sorted(mounted)])
-    return module_host
+    docker_host.run(["mkdir", "-p", *sorted(mounted)])
+    return docker_host
 
 
 @pytest.fixture

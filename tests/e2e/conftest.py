@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -23,18 +22,30 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:  # noqa: ARG001
-    """Return the program with the usual settings, deployed to a host that no other test file uses.
+def make_deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Program]]:  # noqa: ARG001
+    """Return a function that returns a deployed program, "hello" or "shop", on a host of its own.
 
-    The host has booted since the deployment.
+    The host has booted since the deployment. It is removed after the file of tests.
     """
-    base = tmp_path_factory.getbasetemp()
-    # Each worker has its own folder. Their common parent is for all workers.
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    made = deployed_host.copy(tmp_path_factory.mktemp("deployed") / "program", shared, this_process())
-    yield made
-    made.close()
-    machine.down([made.host.name], Progress(), lease=this_process())
+    made: list[Program] = []
+
+    def make(kind: str) -> Program:
+        folder = tmp_path_factory.mktemp("deployed") / "program"
+        made.append(deployed_host.copy(kind, folder, lease=this_process()))
+        return made[-1]
+
+    yield make
+    try:
+        for program in made:
+            program.close()
+    finally:
+        machine.down([program.host.name for program in made], Progress(), lease=this_process())
+
+
+@pytest.fixture(scope="module")
+def deployed(make_deployed: Callable[[str], Program]) -> Program:
+    """Return the program with the usual settings, deployed to a host that no other test file uses."""
+    return make_deployed("hello")
 
 
 @pytest.fixture

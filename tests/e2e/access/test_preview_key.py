@@ -14,18 +14,17 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
-from lab import stack
 from portcullis.components.previews import render as preview
 from tests.e2e.access.preview_key import DOCKER, STACK_ID, Holder
 from tests.e2e.host.test_host_secrets import spellings
 from tests.e2e.host.watch import cursor, journal, wait_for
-from tests.e2e.stack.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from lab.pytest_lab import Host
+    from tests.e2e.stack.program import Program
 
 STRIPE = "sk_live_planted-0123456789"
 BY_HAND = "pw-by-hand-4711-0815"
@@ -41,16 +40,14 @@ def mark(host: Host) -> None:
 
 
 @pytest.fixture(scope="module")
-def holder(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Holder]:
+def holder(make_deployed: Callable[[str], Program], tmp_path_factory: pytest.TempPathFactory) -> Holder:
     """The shop with both stores and a secret, and beside it somebody else's container."""
-    folder = tmp_path_factory.mktemp("preview")
-    shop = Program(folder / "program", module_host, stack.TEMPLATE.read_text())
+    shop = make_deployed("shop")
     shop.encrypt("secrets.stripeKey", STRIPE)
     shop.set("apps.api", secrets=["stripeKey"])
     # Some attempts are failed logins: neither sshd nor fail2ban is to make this machine wait.
     own = ["198.18.0.0/15", "198.51.100.0/24"]
     shop.set("hosts.web1", preview={}, fail2ban={"ignore": own})
-    shop.site("shop.example.com", tls="internal")
     shop.up(timeout=600)
     # With a secret in each place where Docker shows one.
     run = ["run", "-d", "--name", "foreign", "-e", f"TOKEN={BY_HAND}", "--label", f"token={BY_HAND}"]
@@ -60,15 +57,14 @@ def holder(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Itera
     shop.docker("network", "create", *labelled, "--opt", f"secret={BY_HAND}", "foreign")
     share = ["--opt", "type=cifs", "--opt", "device=//192.0.2.1/x", "--opt", f"o=password={BY_HAND}"]
     shop.docker("volume", "create", *labelled, *share, "foreign")
-    mark(module_host)
+    mark(shop.host)
     accepted = {
         **dict.fromkeys(("container foreign", "network foreign", "volume foreign"), "somebody else's"),
         f"file {MARK}": "an attempt would leave another",
     }
     shop.set("hosts.web1", inventory={"accept": accepted})
     shop.up()
-    yield Holder(shop, folder / "holder")
-    shop.close()
+    return Holder(shop, tmp_path_factory.mktemp("preview") / "holder")
 
 
 @pytest.fixture(scope="module")

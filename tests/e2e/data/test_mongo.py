@@ -50,6 +50,11 @@ local = functools.cache(free_port)  # the tunnel's end on this machine
 
 
 @pytest.fixture(scope="module")
+def module_host(docker_host: Host) -> Host:
+    return docker_host
+
+
+@pytest.fixture(scope="module")
 def host(module_host: Host) -> Host:
     return module_host
 
@@ -70,9 +75,6 @@ def program(lab: Lab) -> Callable[..., str]:
 def standing(
     host: Host, program: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Project]:
-    host.run(
-        "apt-get update -q && apt-get install -qy --no-install-recommends docker.io docker-cli", timeout=200
-    )
     project = Project(tmp_path_factory.mktemp("mongo") / "mongo", host, name="mongo")
     project.program(program()).up()
     yield project

@@ -18,19 +18,18 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from lab import acme, hosts, scan, stack
+from lab import acme, hosts, scan
 from tests.app.visitor import Visitor
 from tests.e2e.host.test_host_secrets import everything_under, spellings
 from tests.e2e.host.watch import wait_for
-from tests.e2e.stack.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from selenium.webdriver import Chrome
 
-    from lab.pytest_lab import Host
     from lab.state import HostRecord
+    from tests.e2e.stack.program import Program
 
 SITE = "shop.example.com"
 STORES = (6379, 27017)
@@ -38,8 +37,9 @@ STRIPE = "sk_live_planted-0123456789"
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterator[Program]:
-    made = Program(tmp_path_factory.mktemp("shop") / "program", module_host, stack.TEMPLATE.read_text())
+def shop(make_deployed: Callable[[str], Program]) -> Program:
+    made = make_deployed("shop")
+    made.site(SITE, tls=None)
     # Another app on the same host, which uses no store.
     made.set(
         "apps.stranger", image=made.image("hello:1"), port=8080, hostPort=8099, health="/healthz", memory=32
@@ -47,8 +47,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Iterato
     made.encrypt("secrets.stripeKey", STRIPE)
     made.set("apps.api", secrets=["stripeKey"])
     made.up()
-    yield made
-    made.close()
+    return made
 
 
 class Visit(http.client.HTTPSConnection):

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING
 
 from lab.images import Image
-from tests.e2e.host.test_existing_docker import INSTALLED
 
 if TYPE_CHECKING:
     from lab.pytest_lab import Host, Lab
@@ -38,7 +37,7 @@ def test_an_engine_that_is_there_keeps_its_packages_and_gets_our_settings(
     failed = project.up(fails=True)
     failed.has("web1: ", "no Docker runs on the host", "which-versions-will-do").lacks("daemon.json creating")
 
-    host.run(INSTALLED)
+    host.run("apt-get update -q && apt-get install -qy --no-install-recommends docker.io docker-cli")
     before = host.run(PACKAGES).stdout
     project.up()
     daemon = json.loads(host.read("/etc/docker/daemon.json"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
 from lab.images import Image
 
 if TYPE_CHECKING:
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
 
 BIND = "10.77.0.1"
 DAEMON = f'{{"bip": "{BIND}/24", "log-driver": "local"}}\n'
-INSTALLED = "apt-get update -q && apt-get install -qy --no-install-recommends docker.io docker-cli"
 PROGRAM = """
 from portcullis.components import (
     ExistingDockerEngine,
@@ -41,6 +42,11 @@ apt-mark showmanual && apt-mark showhold && ls /etc/apt/apt.conf.d /etc/systemd/
 """
 
 
+@pytest.fixture(scope="module")
+def module_host(docker_host: Host) -> Host:
+    return docker_host
+
+
 def test_what_runs_on_a_docker_of_somebody_else_changes_nothing_of_theirs(
     project: Project, module_host: Host, lab: Lab
 ) -> None:
@@ -48,9 +54,8 @@ def test_what_runs_on_a_docker_of_somebody_else_changes_nothing_of_theirs(
     serve = ("/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/bin/www")
     page = {"bin/www/index.html": b"ours\n"}
     image = lab.push(Image("existing", serve, tag="1", files=page, port=8080)).reference
-    host.run("mkdir -p /etc/docker")
     host.write("/etc/docker/daemon.json", DAEMON)
-    host.run(INSTALLED)
+    host.run(["systemctl", "restart", "docker"])
     host.run(["docker", "run", "-d", "--name", "theirs", "--restart", "always", image])
     before = host.run(THEIRS).stdout
     assert f"{BIND}/24" in before

@@ -50,9 +50,9 @@ class Program(Project):
             self.set("hosts.web1", **changes)
 
     @classmethod
-    def copied(cls, folder: Path, host: Host, original: Path) -> Self:
+    def copied(cls, folder: Path, host: Host, original: Path, settings: str) -> Self:
         """Return a program for a copied host, with the state of the program on the original host."""
-        made = cls(folder, host)
+        made = cls(folder, host, settings)
         shutil.copytree(original / "state", folder / "state", dirs_exist_ok=True)
         salt = yaml.safe_load((original / made.settings.name).read_text())["encryptionsalt"]
         made.settings.write_text(f"{made.settings.read_text()}\nencryptionsalt: {salt}\n")
