@@ -166,7 +166,9 @@ drill-secrets: ready-to-test ## put canary values into all secret inputs, let ev
 	@$(ENV) python -m pytest -s tests/e2e/secrets/audit.py $(PYTEST)
 
 # The tests about containers, on Debian 13 with Docker 29: first with iptables, then with nftables.
-DOCKER29 := access/test_reach.py exposure/test_exposure_by_hand.py exposure/test_exposure_quiet.py \
+DOCKER29 := access/test_reach.py exposure/test_exposure_quiet.py \
+	inventory/test_drill_inventory.py::test_all_changes_together_are_told_and_none_twice \
+	inventory/test_drill_inventory.py::test_all_of_it_was_taken_back \
 	data/test_rollout.py data/test_redis.py data/test_mongo.py host/test_existing_docker.py
 e2e-docker29: ready-to-test ## run the tests about containers on Docker 29, with both firewall backends
 	@$(ENV) LAB_DOCKER=29 python -m pytest tests/e2e/docker29 $(addprefix tests/e2e/,$(DOCKER29)) $(PYTEST)

@@ -62,8 +62,11 @@ class Stack:
         self.file.write_text(self.text)
 
     def pulumi(self, *arguments: str, said: str | None = None) -> subprocess.CompletedProcess[str]:
+        return self.run("pulumi", *arguments, "--non-interactive", "--color", "never", said=said)
+
+    def run(self, *argv: str, said: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["pulumi", *arguments, "--non-interactive", "--color", "never"],
+            argv,
             cwd=self.folder,
             env=self.env,
             input=said,
@@ -121,6 +124,22 @@ def test_every_verb_tells_all_faults_and_nothing_else(verb: str, stack: Stack) -
     ]
     assert "Traceback" not in done.stdout
     assert "unhandled" not in done.stdout
+
+
+def test_the_report_has_faults_of_the_settings_alone(stack: Stack) -> None:
+    def report() -> list[str]:
+        done = stack.run(sys.executable, "-m", "portcullis", "preview", "--stack", "faulty")
+        assert done.returncode == 1, done.stdout
+        return done.stdout.splitlines()
+
+    stack.file.write_text(stack.text.replace("health:", "helth:"))
+    first, *lines = report()
+    assert first.startswith("error: The settings of this stack have a fault")
+    assert [line.startswith("  ") for line in lines] == [True]
+    stack.file.write_text(f"{stack.text}\n  broken: [\n")
+    said = "\n".join(report())
+    assert stack.file.name in said
+    assert "is not YAML" in said
 
 
 @pytest.mark.once

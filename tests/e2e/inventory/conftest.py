@@ -1,4 +1,4 @@
-"""The fixture for a host of the inventory tests, with an app, a site and a store."""
+"""The fixture for a host of the inventory tests, with an app, two sites and a store."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def finished(deployed: Program) -> Program:
-    """Deploy an app, a site and a store to a host, and check that a preview finds no difference."""
+    """Deploy an app, two sites and a store to a host, and check that a preview finds no difference."""
     deployed.set("stores", redis={"image": deployed.image("redis:7")})
+    deployed.site("second.example.com", app="hello", tls="none")
     deployed.up()
     report.walk(deployed)
     report.quiet(deployed, "after the first up")

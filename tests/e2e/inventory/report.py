@@ -1,4 +1,4 @@
-"""Runs `portcullis preview`, and compares its report with changes that the test made by hand."""
+"""Runs `portcullis` as people do, and compares its report with changes that the test made by hand."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from tests.e2e.inventory.changes import holds, tells
 from tests.e2e.project import STACK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.e2e.inventory.changes import Change
     from tests.e2e.stack.program import Program
 
 WALK = "portcullis-inventory"
 """The unit of the nightly walk, without its type."""
+NOTHING = re.compile(r"web1: no differences in \d+ resources \(\d+ s\)")
+"""All that a preview or an `up` says if there is no difference."""
 _YOURSELF = re.compile(r"stays; [^:]* yourself: (.*)", re.DOTALL)
 _SAME, _DIFFERENT = 0, 2  # exit codes
+_NOISE = ("Traceback", "KeyboardInterrupt", "from $PATH", "urn:pulumi")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,6 @@ class Line:
     subject: str
     what: str
     remedy: str
-    severity: str
 
     @property
     def text(self) -> str:
@@ -47,19 +49,26 @@ class Line:
 
 def lines(program: Program) -> list[Line]:
     """Run a preview as JSON. Return all differences, without grouping."""
+    return both(program)[0]
+
+
+def both(program: Program) -> tuple[list[Line], list[Line]]:
+    """Run a preview as JSON. Return all differences, and those that only follow from them."""
     said = read(program, "--json")
     found: Mapping[str, Any] = json.loads(said.stdout)
     assert not found["errors"], found["errors"]
-    told = [Line(*(str(one[name]) for name in Line.__dataclass_fields__)) for one in found["differences"]]
+    told, follows = (
+        [Line(*(str(one[name]) for name in Line.__dataclass_fields__)) for one in found[part]]
+        for part in ("differences", "follows")
+    )
     assert said.returncode == (_DIFFERENT if told else _SAME), said
-    return told
+    return told, follows
 
 
-def text(program: Program, *arguments: str) -> list[str]:
-    """Run a preview without a terminal. Return the lines of the preview as people read them."""
-    said = read(program, *arguments)
+def text(program: Program, *arguments: str, verb: str = "preview") -> list[str]:
+    """Run a verb without a terminal. Return the lines as people read them."""
+    said = read(program, *arguments, verb=verb)
     assert said.returncode in (_SAME, _DIFFERENT), said.stdout + said.stderr
-    assert "Traceback" not in said.stdout + said.stderr, said.stderr
     return said.stdout.splitlines()
 
 
@@ -76,12 +85,22 @@ def walk(program: Program) -> float:
     return time.monotonic() - begun
 
 
-def read(program: Program, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "portcullis", "preview", "--stack", STACK, *arguments],
+def run_of(program: Program, container: str) -> tuple[str, str]:
+    """Return what changes if a container is replaced or started again."""
+    found = program.inspect(container)
+    return found["Id"], found["State"]["StartedAt"]
+
+
+def read(program: Program, *arguments: str, verb: str = "preview") -> subprocess.CompletedProcess[str]:
+    """Run a verb without a terminal. What it prints is for people, or JSON."""
+    said = subprocess.run(
+        [sys.executable, "-m", "portcullis", verb, "--stack", STACK, *arguments],
         cwd=program.folder, env=program.env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         check=False, timeout=600,
     )  # fmt: skip
+    printed = said.stderr if "--json" in arguments else said.stdout + said.stderr
+    assert not [noise for noise in _NOISE if noise in printed], printed
+    return said
 
 
 @dataclass
@@ -95,8 +114,11 @@ class Verdict:
         return "\n".join(self.faults)
 
 
-def judge(changes: Mapping[str, Change], told: list[Line]) -> Verdict:
-    """Compare a report with changes: it has to show each change once, and nothing else."""
+def judge(changes: Mapping[str, Change], told: list[Line], following: Sequence[Line] = ()) -> Verdict:
+    """Compare a report with changes: it has to show each change once, and nothing else.
+
+    `following` are the differences that the report leaves out, because they follow from others.
+    """
     verdict = Verdict()
     claimed: dict[int, str] = {}
     for name, change in changes.items():
@@ -111,9 +133,14 @@ def judge(changes: Mapping[str, Change], told: list[Line]) -> Verdict:
             for number in at:
                 if (other := claimed.setdefault(number, name)) != name:
                     verdict.faults.append(f"{name}: {other} has the same line: {told[number].text}")
-    follows = [words for change in changes.values() for words in change.may]
+        verdict.faults += [
+            f"{name}: {' '.join(words)}: does not follow"
+            for words in change.follows
+            if not any(tells(line.subject, line.text, words) for line in following)
+        ]
+    may = [words for change in changes.values() for words in change.may]
     for number, line in enumerate(told):
-        if number not in claimed and not any(holds(line.text, words) for words in follows):
+        if number not in claimed and not any(holds(line.text, words) for words in may):
             verdict.faults.append(f"a line without a change: {line.text}")
     return verdict
 

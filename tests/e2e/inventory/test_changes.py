@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def test_a_word_of_a_line_is_whole() -> None:
 
 
 def told(*texts: str) -> list[Line]:
-    return [Line(text, "there", f"stays; remove it yourself: rm {text}", "!") for text in texts]
+    return [Line(text, "there", f"stays; remove it yourself: rm {text}") for text in texts]
 
 
 ONE = Change("files", "touch /etc/a", ("/etc/a",), "rm /etc/a", paste=True)
@@ -83,8 +84,11 @@ def test_the_judge_of_a_report_finds_what_is_missing_told_twice_and_too_much() -
     assert not judge(both, told("/etc/a", "/etc/b")).faults
     assert not judge(both, told("/etc/a", "/etc/b", "nginx")).faults
     assert "two: /etc/b: not shown" in str(judge(both, told("/etc/a")))
+    also = {"one": replace(ONE, follows=(("9999/tcp",),))}
+    assert not judge(also, told("/etc/a"), told("9999/tcp")).faults
+    assert "one: 9999/tcp: does not follow" in str(judge(also, told("/etc/a"), told("/etc/b")))
     assert "one: /etc/a: 2 times" in str(judge(both, told("/etc/a", "/etc/a", "/etc/b")))
     assert "a line without a change: /etc/c" in str(judge(both, told("/etc/a", "/etc/b", "/etc/c")))
-    (fault,) = judge({"one": ONE}, [Line("/etc/a", "there", "up removes it", "!")]).faults[:1]
+    (fault,) = judge({"one": ONE}, [Line("/etc/a", "there", "up removes it")]).faults[:1]
     assert "wrong remedy" in fault
-    assert "no command to paste" in str(judge({"one": ONE}, [Line("/etc/a", "there", "stays", "!")]))
+    assert "no command to paste" in str(judge({"one": ONE}, [Line("/etc/a", "there", "stays")]))

@@ -1,4 +1,7 @@
-"""A preview shows a change of the settings, and `up` applies it. Nothing else changes."""
+"""A preview shows a change of the settings, and `up` applies it. Nothing else changes.
+
+The last test stops Docker. This host has no store, so only the Docker plugin fails.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,11 @@ if TYPE_CHECKING:
 
 HELLO = "hello.example.com"
 OTHER = "other.example.com"
+# The error of each docker plugin if the engine is stopped.
+NO_DOCKER = {
+    "5.1.1": "unable to ping Docker server",
+    "5.2.0 and the stand-in": "Error pinging Docker server, please make sure that ssh://web1 is reachable",
+}
 
 
 def test_a_changed_host_port_reaches_container_and_nginx(deployed: Program) -> None:
@@ -128,3 +136,16 @@ def test_an_encrypted_setting_shows_nowhere_but_where_the_docs_say(deployed: Pro
 
     deployed.set("apps.hello", env=None)
     deployed.up()
+
+
+def test_a_stopped_docker_is_shown_and_mended_though_its_containers_cannot_be_asked(
+    deployed: Program,
+) -> None:
+    before = deployed.page()
+    deployed.host.run("systemctl stop docker.socket docker.service")
+    said = deployed.preview(fails=True)
+    said.has('active: "inactive" => "active"')
+    assert [plugin for plugin, words in NO_DOCKER.items() if words in said.output], said.output
+    deployed.up()
+    assert deployed.page() == before
+    deployed.preview("--expect-no-changes")

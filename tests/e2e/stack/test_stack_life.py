@@ -38,6 +38,10 @@ def test_the_page_is_served_to_the_internet_over_both_families(up: Program) -> N
         assert up.page("/healthz", address=address) == "ok\n"
 
 
+def test_root_has_no_key_once_the_deploy_user_has_logged_in(up: Program) -> None:
+    assert not up.host.run("grep -v '^#' /root/.ssh/authorized_keys; true").stdout.strip()
+
+
 def test_an_unknown_host_name_gets_no_answer(up: Program) -> None:
     for address in (up.host.address, f"[{up.host.address6}]"):
         for name in ("unknown.example.com", "www.hello.example.com", up.host.address):

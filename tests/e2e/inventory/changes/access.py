@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.inventory.changes.change import KEPT, PASSWORD, Change, adds, edits, key
+from tests.e2e.inventory.changes.change import KEPT, PASSWORD, Change, adds, edits, key, moves_away
 
 ACCOUNTS, KEYS, ADMINISTRATORS, SSH = "accounts", "keys", "administrators", "SSH server"
 _RELOAD = "systemctl reload ssh"
@@ -58,13 +58,13 @@ CHANGES = {
     "key-of-an-account-without-shell": Change(
         KEYS,
         _SERVICE_KEY[0],
-        ("www-data", "stranger@of-www-data"),
+        ("www-data SHA256", '"stranger@of-www-data", in /var/www/.ssh/authorized_keys'),
         _SERVICE_KEY[1],
     ),
     "account-with-a-key": Change(
         ACCOUNTS,
         f"useradd -m -s /bin/bash eve; {_EVE_KEY[0]}",
-        ("eve", "/bin/bash"),
+        ("eve", "shell /bin/bash, no password"),
         "userdel -r eve 2>/dev/null",
         also=(("eve", "eve@laptop"),),  # two lines, because the account and its key are two ways to log in
         review="F4: a new user with a key",
@@ -79,7 +79,7 @@ CHANGES = {
     "root-password": Change(
         ACCOUNTS,
         _ROOT_PASSWORD[0],
-        ("root", "uid 0", "a password"),
+        ("root", "a password, was: uid 0, shell /bin/bash, no password"),
         _ROOT_PASSWORD[1],
         review="F4: root's password set",
     ),
@@ -110,7 +110,7 @@ CHANGES = {
     "member-of-adm": Change(
         ACCOUNTS,
         "gpasswd -a backup adm >/dev/null",
-        ("adm", "backup"),
+        ("group adm: backup", "reads the system's logs"),
         "gpasswd -d backup adm >/dev/null",
         paste=True,
     ),
@@ -130,7 +130,7 @@ CHANGES = {
     "linger": Change(
         ACCOUNTS,
         "loginctl enable-linger deploy",
-        ("linger", "deploy"),
+        ("linger deploy",),
         "loginctl disable-linger deploy",
         paste=True,
         review="F4: linger",
@@ -146,7 +146,7 @@ CHANGES = {
     "sudoers": Change(
         ADMINISTRATORS,
         "echo 'mallory ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/mallory; chmod 440 /etc/sudoers.d/mallory",
-        ("/etc/sudoers.d/mallory",),
+        ("/etc/sudoers.d/mallory", "gives root rights", "up removes it"),
         "rm /etc/sudoers.d/mallory",
         stays=False,
         review="F4: sudoers",
@@ -175,12 +175,44 @@ CHANGES = {
     ),
     "sshd-block-after-ours": adds(
         "/etc/ssh/sshd_config.d/zz-drill.conf",
-        "Match Address 203.0.113.0/24\n    X11Forwarding yes",
+        "Match User games\n    X11Forwarding yes",
         row=SSH,
         after=_RELOAD,
+        shown=(
+            "/etc/ssh/sshd_config.d/zz-drill.conf",
+            "nobody declared it; sets x11forwarding yes for Match User games",
+        ),
         review="F4: an sshd Match after ours that enables X11",
     ),
-    "sshd-config-edited": edits("/etc/ssh/sshd_config", "# a line by hand", row=SSH),
+    "sshd-config-edited": edits(
+        "/etc/ssh/sshd_config",
+        "Match User games\n    X11Forwarding yes",
+        row=SSH,
+        shown=(
+            "/etc/ssh/sshd_config",
+            "changed by hand: not as its package brings it; sets x11forwarding yes",
+        ),
+        paste=True,
+    ),
+    "sshd-config-gone": moves_away(
+        "/etc/ssh/sshd_config",
+        row=SSH,
+        shown=("/etc/ssh/sshd_config", "gone; its package brings it; sshd does not start without it"),
+        may=(("sshd", "refused"),),
+        paste=True,
+        apart="another change edits the same file",
+    ),
+    "sshd-on-a-second-port": adds(
+        "/etc/ssh/sshd_config.d/05-drill.conf",
+        "Port 2222",
+        row=SSH,
+        after=_RELOAD,
+        shown=("tcp4 0.0.0.0:2222", "ssh.service listens"),
+        also=(("tcp6 [::]:2222", "ssh.service listens"),),
+        may=(("sshd",), ("/etc/ssh/sshd_config.d/05-drill.conf",)),
+        paste=False,
+        apart="another change of sshd shows in the same line",
+    ),
     "sshrc": adds("/etc/ssh/sshrc", "# runs at each login", row="files", review="F4: sshrc"),
     "ssh-rc-of-root": adds("/root/.ssh/rc", "# runs when root logs in", row="home folders"),
     "ssh-environment": adds("/home/deploy/.ssh/environment", "LD_PRELOAD=/tmp/x.so", row="home folders"),

@@ -31,6 +31,7 @@ class Change:
         also: for each further line about the same command, the words that the line has. Each line occurs
             once.
         may: the words of lines that may also occur, because the change can cause them.
+        follows: the words of lines that the report leaves out, because the line with `shown` says the same.
         stays: whether the line says that `up` leaves the change alone. Otherwise it says what `up` does.
         paste: whether the line ends with a command that undoes the change.
         walk: whether only the nightly walk finds the change.
@@ -45,6 +46,7 @@ class Change:
     undone: str
     also: tuple[tuple[str, ...], ...] = ()
     may: tuple[tuple[str, ...], ...] = ()
+    follows: tuple[tuple[str, ...], ...] = ()
     stays: bool = True
     paste: bool = False
     walk: bool = False

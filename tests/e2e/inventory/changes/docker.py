@@ -35,17 +35,32 @@ CHANGES = {
     "container-with-the-host's-disk": _container(
         "drill-deep",
         "--privileged --pid=host -v /:/hostfs",
-        "privileged",
+        "privileged, sees the host's processes, mounts / at /hostfs",
         review="F4: even --privileged --pid=host -v /:/hostfs",
     ),
     "container-with-docker's-socket": _container("drill-socket", "-v /var/run/docker.sock:/s", "socket"),
     "container-with-capabilities": _container("drill-capable", "--cap-add SYS_ADMIN", "capabilities"),
-    "container-on-a-port": _container("drill-open", "-p 3306:8080"),
+    "container-on-a-port": _container(
+        "drill-open",
+        "-p 3306:8080",
+        "publishes 172.17.0.1:3306",
+        follows=(("tcp4 172.17.0.1:3306", 'published by container "drill-open"'),),
+    ),
+    "container-on-a-port-of-every-address": _container(
+        "drill-everywhere",
+        "-p 0.0.0.0:3309:8080 -p '[::]:3309:8080'",
+        "publishes 0.0.0.0:3309, [::]:3309",
+        follows=(
+            ("tcp4 0.0.0.0:3309", 'published by container "drill-everywhere"'),
+            ("tcp6 [::]:3309", 'published by container "drill-everywhere"'),
+        ),
+    ),
     "container-on-the-host's-network": Change(
         CONTAINERS,
         container("drill-hostnet", "--network host", 8085),
         ("drill-hostnet", "host's network"),
         "docker rm -f drill-hostnet >/dev/null",
+        follows=(("8085", 'container "drill-hostnet"', "listens"),),
     ),
     "container-that-ended": Change(
         CONTAINERS,
@@ -63,15 +78,16 @@ CHANGES = {
     "container-in-a-declared-container's-namespace": Change(
         MEMBERS,
         container("drill-inside", "--network container:redis", 8086),
-        ("drill-inside", "redis"),
+        ("drill-inside", "in the network of redis"),
         "docker rm -f drill-inside >/dev/null",
         review="F2: --network container:redis",
     ),
     "declared-container-in-another-network": Change(
         MEMBERS,
         "docker network connect bridge redis",
-        ("redis", "bridge"),
+        ("redis", "is in the network bridge"),
         "docker network disconnect bridge redis",
+        follows=(("member bridge: redis", "was connected by hand"),),
         stays=False,
         review="F2: docker network connect bridge redis",
     ),
@@ -93,19 +109,24 @@ CHANGES = {
     ),
     "network-with-somebody-in-it": Change(
         NETWORKS,
-        f"docker network create drill-shop >/dev/null; {container('drill-shopper', '--network drill-shop')}",
+        "docker network create -o com.docker.network.bridge.name=drill0 drill-shop >/dev/null;"
+        f" {container('drill-shopper', '--network drill-shop')}",
         ("network", "drill-shop"),
         "docker rm -f drill-shopper >/dev/null; docker network rm drill-shop >/dev/null",
         also=(("container", "drill-shopper"),),
+        follows=(("network drill-shop", 'undeclared, with container "drill-shopper"'),),
     ),
     "network-beside-the-firewalls": Change(
         NETWORKS,
         "docker network create -d macvlan -o parent=eth0 --subnet 198.51.100.0/24 --gateway 198.51.100.1"
         " --ip-range 198.51.100.240/29 drill-lan >/dev/null;"
         f" {container('drill-guest', '--network drill-lan')}",
-        ("network", "drill-lan", "macvlan", "eth0"),
+        ("network drill-lan", "macvlan on eth0: passes all firewalls"),
         "docker rm -f drill-guest >/dev/null; docker network rm drill-lan >/dev/null",
         also=(("container", "drill-guest"),),
+        follows=(
+            ("network drill-lan", 'container "drill-guest"', "past every filter of the host (macvlan)"),
+        ),
         review="F7: macvlan passes all firewalls",
     ),
     "network-with-ipv6": Change(
@@ -114,13 +135,13 @@ CHANGES = {
         ("network", "drill-six"),
         "docker network rm drill-six >/dev/null; sysctl -qw net.ipv6.conf.all.forwarding=0",
         also=(("net.ipv6.conf.all.forwarding",),),
-        apart="with forwarding the kernel forgets the router of another change",
+        apart="when forwarding is on, the kernel drops the router of another change",
         review="F3: docker network create --ipv6",
     ),
     "volume": Change(
         VOLUMES,
         "docker volume create drill-volume >/dev/null",
-        ("volume", "drill-volume"),
+        ("volume drill-volume", "local"),
         "docker volume rm drill-volume >/dev/null",
         paste=True,
         review="F4: a volume",

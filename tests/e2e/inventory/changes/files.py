@@ -87,6 +87,7 @@ CHANGES = {
     "sysctl.d-at-run-time": adds("/run/sysctl.d/drill.conf", "# drill", row=FILES),
     "udev": adds("/etc/udev/rules.d/99-drill.rules", "# drill", row=FILES, review="F4: udev"),
     "udev-of-/usr/local": adds("/usr/local/lib/udev/rules.d/99-drill.rules", "# drill", row=FILES),
+    "udev-until-the-next-boot": adds("/run/udev/rules.d/99-drill.rules", "# drill", row=FILES),
     "fstab": edits("/etc/fstab", "tmpfs /mnt tmpfs noauto 0 0", row=FILES),
     "crypttab": adds("/etc/crypttab", "# drill", row=FILES),
     "tmpfiles.d": adds("/etc/tmpfiles.d/drill.conf", "# drill", row=FILES),

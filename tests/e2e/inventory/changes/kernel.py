@@ -59,7 +59,7 @@ CHANGES = {
         NETWORK,
         f"{_HEARS}; for n in $(seq 600); do {_ROUTER} | grep -q . && break; sleep 0.1; done;"
         f" {_ROUTER} | grep -q .",
-        ("route default", "ra"),
+        ("route default via fe80::d711 dev eth0", "sent by a router (ra)"),
         f"{_IS_DEAF}; ip -6 route flush proto ra",
         neighbour=ADVERTISES,
         may=(("route", "ra"), ("net.ipv6.conf.<static>.accept_ra",)),
@@ -68,18 +68,24 @@ CHANGES = {
     "ipv6-forwarding": Change(
         KERNEL,
         "sysctl -qw net.ipv6.conf.all.forwarding=1",
-        ("net.ipv6.conf.all.forwarding",),
+        ("net.ipv6.conf.all.forwarding", "1; the kernel has 0 by itself"),
         "sysctl -qw net.ipv6.conf.all.forwarding=0",
-        apart="with forwarding the kernel forgets the router of another change",
+        apart="when forwarding is on, the kernel drops the router of another change",
         review="F3: net.ipv6.conf.all.forwarding at 1 unseen",
     ),
     "address": Change(
         NETWORK,
         "ip address add 192.0.2.9/32 dev eth0",
-        ("192.0.2.9/32", "eth0"),
+        ("address 192.0.2.9/32 on eth0",),
         "ip address del 192.0.2.9/32 dev eth0",
         paste=True,
         review="F4: an extra address",
+    ),
+    "address-of-loopback": Change(
+        NETWORK,
+        "ip address add 203.0.113.66/32 dev lo",
+        ("address 203.0.113.66/32 on lo",),
+        "ip address del 203.0.113.66/32 dev lo",
     ),
     "ipv6-address": Change(
         NETWORK,
@@ -96,6 +102,12 @@ CHANGES = {
         paste=True,
         review="F4: an extra route",
     ),
+    "route-to-nowhere": Change(
+        NETWORK,
+        "ip route add blackhole 10.99.0.0/16",
+        ("route blackhole 10.99.0.0/16",),
+        "ip route del blackhole 10.99.0.0/16",
+    ),
     "second-default-route": Change(
         NETWORK,
         "ip route add default via 198.51.100.66 metric 4000",
@@ -104,15 +116,15 @@ CHANGES = {
     ),
     "rule-of-routing": Change(
         NETWORK,
-        "ip rule add from 192.0.2.128/25 table 99 pref 99",
-        ("rule", "192.0.2.128/25"),
+        "ip rule add from 192.0.2.128/25 fwmark 0x66 table 99 pref 99",
+        ("rule 99", "from 192.0.2.128/25 fwmark 0x66 lookup 99"),
         "ip rule del pref 99",
         paste=True,
     ),
     "bridge": Change(
         NETWORK,
         "ip link add drillbr0 type bridge",
-        ("drillbr0", "bridge"),
+        ("link drillbr0", "bridge"),
         "ip link del drillbr0",
         paste=True,
     ),

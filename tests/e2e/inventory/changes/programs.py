@@ -24,9 +24,8 @@ printf 'Maintainer: t <t@example.com>\\nDescription: t\\n' >> $b/DEBIAN/control
 dpkg-deb -b $b /run/drill.deb >/dev/null; dpkg -i /run/drill.deb >/dev/null; rm -r $b /run/drill.deb"""
 
 
-def _program(name: str, mode: str, then: str = "") -> Change:
+def _program(path: str, mode: str, then: str = "") -> Change:
     """Return a change that adds a copy of bash, in a folder that only the nightly walk reads."""
-    path = f"/var/lib/{name}"
     return Change(RIGHTS, f"cp /bin/bash {path}; chmod {mode} {path}{then}", (path,), f"rm {path}", walk=True)
 
 
@@ -61,9 +60,12 @@ CHANGES = {
         "chmod 0755 /usr/bin/find",
         walk=True,
     ),
-    "setgid-copy": _program("drill-group", "2755"),
+    "setuid-copy-in-a-home": _program("/home/deploy/drill-shell", "4755"),
+    "setgid-copy": _program("/var/lib/drill-group", "2755"),
     "setuid-of-another-account": _program(
-        "drill-nobody", "4755", "; chown nobody /var/lib/drill-nobody; chmod 4755 /var/lib/drill-nobody"
+        "/var/lib/drill-nobody",
+        "4755",
+        "; chown nobody /var/lib/drill-nobody; chmod 4755 /var/lib/drill-nobody",
     ),
     "capabilities": Change(
         RIGHTS,
@@ -125,9 +127,15 @@ CHANGES = {
     "package-held": Change(
         PACKAGES,
         "apt-mark -qq hold openssl",
-        ("openssl", "held"),
+        ("openssl", "held at its version"),
         "apt-mark -qq unhold openssl",
         paste=True,
+    ),
+    "dependency-marked-by-hand": Change(
+        PACKAGES,
+        "apt-mark -qq manual nginx-common",
+        ("nginx-common", "installed by hand"),
+        "apt-mark -qq auto nginx-common",
     ),
     "apt-source": adds(
         "/etc/apt/sources.list.d/drill.list",

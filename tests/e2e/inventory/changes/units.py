@@ -23,7 +23,12 @@ def _unit(path: str, text: str, **more: object) -> Change:
 
 
 CHANGES = {
-    "unit": _unit("/etc/systemd/system/drill-asleep.service", _SERVICE, review="F4: units"),
+    "unit": _unit(
+        "/etc/systemd/system/drill-asleep.service",
+        _SERVICE,
+        shown=("drill-asleep.service", "unit file /etc/systemd/system/drill-asleep.service"),
+        review="F4: units",
+    ),
     "unit-that-runs": Change(
         UNITS,
         f"cat > /etc/systemd/system/drill-awake.service <<'EOF'\n{_RUNS}\nEOF\n"
@@ -37,7 +42,7 @@ CHANGES = {
         UNITS,
         f"cat > /etc/systemd/system/drill-daily.timer <<'EOF'\n{_TIMER}\nEOF\n"
         f"{_RELOAD}; systemctl -q enable --now drill-daily.timer",
-        ("drill-daily.timer",),
+        ("drill-daily.timer", "unit file /etc/systemd/system/drill-daily.timer; enabled for timers.target"),
         f"systemctl -q disable --now drill-daily.timer; rm /etc/systemd/system/drill-daily.timer; {_RELOAD}",
         paste=True,
         review="F4: timers",
@@ -50,7 +55,7 @@ CHANGES = {
     "transient-timer": Change(
         UNITS,
         "systemd-run --quiet --unit=drill-later --on-active=1d /bin/true",
-        ("drill-later.timer",),
+        ("drill-later.timer", "made by a command, such as systemd-run"),
         "systemctl stop drill-later.timer",
         paste=True,
     ),
@@ -100,7 +105,7 @@ CHANGES = {
         _DROP_IN,
         row=DROP_INS,
         after=_RELOAD,
-        shown=("cron.service", "/etc/systemd/system/cron.service.d/drill.conf"),
+        shown=("cron.service", "drop-in /etc/systemd/system/cron.service.d/drill.conf"),
         review="F4: drop-ins for cron",
     ),
     "drop-in-for-all": adds(
@@ -128,21 +133,29 @@ CHANGES = {
     "packaged-timer-masked": Change(
         LINKS,
         "systemctl -q mask --now dpkg-db-backup.timer",
-        ("dpkg-db-backup.timer", "masked"),
+        ("dpkg-db-backup.timer", "masked: it cannot start"),
         "systemctl -q unmask dpkg-db-backup.timer; systemctl start dpkg-db-backup.timer",
         paste=True,
     ),
     "enabled-by-hand": Change(
         LINKS,
+        "systemctl -q enable debug-shell.service",
+        ("debug-shell.service", "enabled for sysinit.target"),
+        "systemctl -q disable debug-shell.service",
+        paste=True,
+    ),
+    "enabled-against-our-filter": Change(
+        LINKS,
         "systemctl -q enable nftables.service",
-        ("nftables.service", "enabled"),
+        ("nftables.service", "enabled for sysinit.target"),
         "systemctl -q disable nftables.service",
         paste=True,
+        apart="while it is enabled, `up` refuses to change the firewall",
     ),
     "disabled-by-hand": Change(
         LINKS,
         "systemctl -q disable fstrim.timer",
-        ("fstrim.timer", "disabled"),
+        ("fstrim.timer", "disabled by hand: its package enabled it for timers.target"),
         "systemctl -q enable fstrim.timer",
     ),
     "started-by-hand": Change(
@@ -156,6 +169,7 @@ CHANGES = {
         "#!/bin/sh",
         mode="0755",
         row=GENERATED,
+        shown=("generator /etc/systemd/system-generators/drill",),
         paste=True,
     ),
     "preset": adds("/etc/systemd/system-preset/00-drill.preset", "enable nftables.service", row=GENERATED),
