@@ -14,6 +14,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import base, engine, hosts, keys, machine, network
@@ -24,7 +25,6 @@ from lab.state import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from lab.engine import Engine
     from lab.processes import Process
@@ -125,7 +125,8 @@ class Snapshot:
 
     def _make(self, docker: Engine, key: str, lease: Process, progress: Progress) -> None:
         folder = self._folder(key)
-        kept = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+        # A file among the folders is none of ours, and stays.
+        kept = sorted(filter(Path.is_dir, folder.parent.iterdir()), key=lambda path: path.stat().st_mtime)
         for old in {key, *(path.name for path in kept[: 1 - _MOST])}:
             self._remove(docker, old)
         host = machine.up(None, lease=lease, progress=progress)

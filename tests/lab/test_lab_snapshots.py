@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import ast
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lab import hosts, machine, snapshots
 from lab.errors import LabError
-from lab.places import CHECKOUT
+from lab.places import CHECKOUT, cache
 from lab.processes import this_process
 from lab.shell import Progress
 from tests.e2e.stack import deployed, program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from lab.pytest_lab import Lab
     from lab.state import HostRecord
@@ -111,8 +112,16 @@ class TestCopies:
             (folder / "told").write_text("to each copy")
 
         kind = snapshots.Snapshot("tried", (), make)
+        folder = cache() / "snapshots" / "tried"
+        for name in ("old", "older", "oldest"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            os.utime(folder / name, (1, 1))
+        (folder / "file").touch()
+        os.utime(folder / "file", (0, 0))
         both = [copy(kind), copy(kind)]
         assert len(names) == 1
+        assert (folder / "file").exists()
+        assert len(list(filter(Path.is_dir, folder.iterdir()))) == 3
         read = "cat /etc/machine-id; hostname; stat -c %U /var/lib/docker/kept/file /etc/once"
         read += "; cat /etc/ssh/*.pub"
         engine, _ = machine.find(both[0].name)
