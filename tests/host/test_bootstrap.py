@@ -25,7 +25,8 @@ def agent(main: str = _MAIN) -> bytes:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as made:
         for name, text in {"__init__": "", "agent/__init__": "", "agent/main": main}.items():
-            made.writestr(f"portcullis/{name}.py", text)
+            # Without a ZipInfo, the file would hold the time of day, and two agents would differ.
+            made.writestr(zipfile.ZipInfo(f"portcullis/{name}.py"), text)
     return data.getvalue()
 
 
