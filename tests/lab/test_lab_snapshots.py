@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import hosts, machine, snapshots
+from lab import base, engine, hosts, machine, snapshots, state
 from lab.errors import LabError
-from lab.places import CHECKOUT, cache
+from lab.places import CHECKOUT
 from lab.processes import this_process
 from lab.shell import Progress
 from tests.e2e.stack import deployed, program
@@ -89,8 +89,9 @@ class TestCopies:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> Iterator[Callable[[snapshots.Snapshot], HostRecord]]:
-        """Return a function that raises a copy. The snapshots are new."""
+        """Return a function that raises a copy. The snapshots are new, and in a cache of their own."""
         monkeypatch.setenv("LAB_SNAPSHOTS", str(tmp_path))
+        monkeypatch.setattr(snapshots, "cache", lambda: tmp_path)
         made: list[str] = []
 
         def copy(kind: snapshots.Snapshot) -> HostRecord:
@@ -99,23 +100,27 @@ class TestCopies:
 
         yield copy
         machine.down(made, Progress(), lease=this_process())
+        with state.locked() as current:
+            docker = engine.current(current)
+        for folder in (tmp_path / "snapshots").glob("*/*/"):
+            docker.remove_images(f"{base.REPOSITORY}/snapshot-{folder.parent.name}:{folder.name}")
 
     def test_it_is_made_once(self, copy: Callable[[snapshots.Snapshot], HostRecord], tmp_path: Path) -> None:
         names = []
 
         def make(record: HostRecord, folder: Path) -> None:
             names.append(record.name)
-            engine, _ = machine.find(record.name)
+            docker, _ = machine.find(record.name)
             disk = "mkdir -p /var/lib/docker/kept; cd /var/lib/docker/kept; touch /etc/once file"
-            done = hosts.console(engine, record, ["sh", "-ec", f"{disk}; chown games file"])
+            done = hosts.console(docker, record, ["sh", "-ec", f"{disk}; chown games file"])
             assert done.returncode == 0, done.stderr
             (folder / "told").write_text("to each copy")
 
         kind = snapshots.Snapshot("tried", (), make)
-        folder = cache() / "snapshots" / "tried"
+        # The oldest folders make room for a new one. A file among them is none of ours.
+        folder = tmp_path / "snapshots" / "tried"
         for name in ("old", "older", "oldest"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-            os.utime(folder / name, (1, 1))
+            (folder / name).mkdir(parents=True)
         (folder / "file").touch()
         os.utime(folder / "file", (0, 0))
         both = [copy(kind), copy(kind)]
@@ -124,8 +129,8 @@ class TestCopies:
         assert len(list(filter(Path.is_dir, folder.iterdir()))) == 3
         read = "cat /etc/machine-id; hostname; stat -c %U /var/lib/docker/kept/file /etc/once"
         read += "; cat /etc/ssh/*.pub"
-        engine, _ = machine.find(both[0].name)
-        first, second = (hosts.console(engine, record, ["sh", "-c", read]).stdout for record in both)
+        docker, _ = machine.find(both[0].name)
+        first, second = (hosts.console(docker, record, ["sh", "-c", read]).stdout for record in both)
         assert first == second
         assert first.splitlines()[1:4] == [names[0], "games", "root"]
         assert both[0].number != both[1].number

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import machine
-from tests.e2e.stack.program import SITE, SITE_FILE, Program
+from tests.e2e.stack.program import PAGE, SITE, SITE_FILE, Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host
 
 WWW, INTERNAL, GO = "www.example.com", "internal.example.com", "go.example.com"
-PAGE = "Hello from a container"
 
 
 class Edge(Program):

@@ -15,13 +15,12 @@ from lab import machine
 from tests import drill
 from tests.e2e.inventory import report
 from tests.e2e.inventory.changes import CHANGES, Change
+from tests.e2e.stack.program import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from tests.e2e.stack.program import Program
-
-PAGE = "Hello from a container"
 
 TOGETHER = {name: change for name, change in CHANGES.items() if not change.apart}
 # userdel, which `up` runs here, resets the modes of these two files.

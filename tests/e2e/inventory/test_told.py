@@ -14,14 +14,13 @@ from tests.e2e.host.watch import cursor, journal, on_host, wait_for
 from tests.e2e.inventory import report
 from tests.e2e.inventory.changes import holds
 from tests.e2e.project import STACK
-from tests.e2e.stack.program import SITE_FILE
+from tests.e2e.stack.program import PAGE, SITE_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.e2e.stack.program import Program
 
-PAGE = "Hello from a container"
 NGINX_CONF = "/etc/nginx/nginx.conf"
 # What is stopped or removed: the commands, what Pulumi's own preview shows, and a line of the report.
 STOPPED = {
@@ -159,15 +158,15 @@ def test_a_change_of_the_settings_is_one_in_your_code(finished: Program) -> None
     assert [line for line in lines if re.match(r"     hello\S*: .*memory \d+, declared 300", line)], lines
 
 
-def test_a_host_that_does_not_answer_is_told_once(finished: Program, tmp_path: Path) -> None:
+def test_a_host_that_does_not_answer_is_told_once(
+    finished: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "ssh").write_text(
         "#!/bin/sh\necho 'ssh: connect to host x port 22: Connection refused' >&2\nexit 255\n"
     )
     (tmp_path / "ssh").chmod(0o755)
-    before = finished.env
-    finished.env = {**before, "PATH": f"{tmp_path}:{before['PATH']}"}
+    monkeypatch.setattr(finished, "env", {**finished.env, "PATH": f"{tmp_path}:{finished.env['PATH']}"})
     done = report.read(finished)
-    finished.env = before
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert said.count("error:") == 1, said

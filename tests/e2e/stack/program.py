@@ -26,6 +26,8 @@ RESOURCES = 79
 """How many resources they are, the stack included."""
 HELLO = Path(__file__).parent / "Pulumi.hello.yaml"
 SITE_FILE = f"/etc/nginx/conf.d/{SITE}.conf"
+PAGE = "Hello from a container"
+"""What the page of its app says."""
 
 _NO_CACHES = shutil.ignore_patterns("__pycache__", ".*_cache")
 
