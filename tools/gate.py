@@ -37,8 +37,8 @@ MINUTES_OF_ALL = 240
 AGAIN = 3
 """How many files may be tried again. One more is no chance any more."""
 WORKERS = 3
-BUDGET = 300 * WORKERS
-"""So many seconds of the workers are for what the change touches besides the stories: five minutes in all."""
+BUDGET = 160 * WORKERS
+"""What the change touches besides the stories may take so many seconds of the workers."""
 _LAST = "# The last green `make test-all`, which writes this file. `make test` prints it."
 
 
@@ -94,7 +94,7 @@ class Gate:
         self._engine = engine
         self._kept = kept
         self._minutes = minutes
-        self._workers = workers
+        self._beside = f"--numprocesses={workers}"
         self._deadline = time.monotonic() + 60 * minutes
         self._table = root / "tests" / "stories.toml"
         self._settings = tomllib.loads(self._table.read_text())
@@ -117,9 +117,7 @@ class Gate:
         """
         self._read_quarantine()
         self._environment.pop("SEED", None)
-        quick = self._pytest(
-            "quick", "tests", "-m", "not hosted", f"--numprocesses={min(2, self._workers)}", "--maxfail=5"
-        )
+        quick = self._pytest("quick", "tests", "-m", "not hosted", self._beside, "--maxfail=5")
         if quick.code != 0 or quick.failures:
             print("NOT RUN  no test with a host, because the quick tests failed")
             self._red(f"pytest ended with {quick.code}", quick)
@@ -129,7 +127,7 @@ class Gate:
             self._red(str(error))
         self._choose()
         files = list(dict.fromkeys([*self._settings["stories"], *self._whole]))
-        stories = self._pytest("stories", *files, *self._only(), f"--numprocesses={self._workers}")
+        stories = self._pytest("stories", *files, *self._only(), self._beside)
         self._passed = quick.passed + stories.passed
         for file, tests in sorted(quick.left_out.items()):
             if not_run := tests - stories.ran[file]:
@@ -164,7 +162,7 @@ class Gate:
         self._environment |= {"DRILL": os.environ.get("DRILL") or seed, "SEED": seed}
         commit, differs = self._git("rev-parse", "HEAD"), self._git("status", "--porcelain")
         drawn = f"--hypothesis-seed={seed}"
-        run = self._pytest("all", "tests", "-W", "error", f"--numprocesses={self._workers}", drawn)
+        run = self._pytest("all", "tests", "-W", "error", self._beside, drawn)
         self._passed = run.passed
         if run.code or run.failures:
             self._red(f"pytest ended with {run.code}", run)
