@@ -19,11 +19,11 @@ SITE_FILE = "/etc/nginx/conf.d/shop.example.com.conf"
 class Clone:
     """A clone of the repository, and a shell in the clone. The clone uses the cache of the machine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, called: str) -> None:
         self.folder = folder
-        # Not web1: the developer's own demo may be up.
+        # Not web1: the developer's own demo may be up. Files that run side by side differ in `called`.
         taken = load().hosts
-        self.host = next(name for n in itertools.count(1) if (name := f"readme-{n}") not in taken)
+        self.host = next(name for n in itertools.count(1) if (name := f"{called}-{n}") not in taken)
         subprocess.run(["git", "clone", "-q", ROOT, folder], check=True, timeout=600)
         # What the developer's own shell and `make test` set must not reach it.
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "MAKE"))}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Clone]:  # noqa: ARG001
-    made = Clone(tmp_path_factory.mktemp("pages") / "portcullis")
+    made = Clone(tmp_path_factory.mktemp("pages") / "portcullis", "pages")
     made.run("make demo")
     yield made
     made.run("make down")

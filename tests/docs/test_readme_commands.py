@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Clone]:  # noqa: ARG001
-    made = Clone(tmp_path_factory.mktemp("readme") / "portcullis")
+    made = Clone(tmp_path_factory.mktemp("readme") / "portcullis", "readme")
     yield made
     made.run("make down")
 
