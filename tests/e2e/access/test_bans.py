@@ -386,6 +386,7 @@ def test_an_edited_file_and_a_stopped_jail_are_shown_and_mended(
     mended()
 
 
+@pytest.mark.once
 def test_a_jail_that_would_ban_us_at_once_is_refused(standing: Project, mended: Callable[[], None]) -> None:
     host = standing.host
     # fail2ban's database keeps the ban, and the jail restores the ban at its start.
@@ -402,6 +403,7 @@ def test_a_jail_that_would_ban_us_at_once_is_refused(standing: Project, mended: 
     mended()
 
 
+@pytest.mark.once
 def test_a_jail_that_bans_us_for_what_we_did_before_is_taken_back(
     standing: Project, lab: Lab, wrong_key: Path, mended: Callable[[], None]
 ) -> None:

@@ -116,6 +116,7 @@ def deploy(drill: Drill, change: Hostile, *, window: int) -> subprocess.Popen[st
     return process
 
 
+@pytest.mark.once
 def test_a_deployer_that_is_killed_in_the_middle(drill: Drill, module_host: Host) -> None:
     # The deployer gives up after a third of the window: it is killed before that, on a busy machine too.
     process = deploy(drill, CHANGES["v6-only"], window=75)
@@ -132,6 +133,7 @@ def test_a_deployer_that_is_killed_in_the_middle(drill: Drill, module_host: Host
     drill.unchanged()
 
 
+@pytest.mark.once
 def test_a_reboot_in_the_window(drill: Drill, module_host: Host) -> None:
     process = deploy(drill, CHANGES["v6-only"], window=120)
     os.killpg(process.pid, signal.SIGKILL)

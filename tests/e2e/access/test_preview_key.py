@@ -314,6 +314,7 @@ def test_the_agent_refuses(holder: Holder, request_: dict[str, Any]) -> None:
     assert answer["error"]["code"] == "read-only", answer
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("asked", UNRECORDED.values(), ids=UNRECORDED)
 def test_the_agent_reads_nothing_that_was_not_declared(
     holder: Holder, secrets: list[str], asked: tuple[str, str, dict[str, Any]]
@@ -325,6 +326,7 @@ def test_the_agent_reads_nothing_that_was_not_declared(
     assert_no_secret(json.dumps(answer), secrets)
 
 
+@pytest.mark.once
 def test_a_declared_name_leads_to_no_other_file(holder: Holder, secrets: list[str]) -> None:
     items = [{"kind": "file", "id": SITE_FILE, "spec": {"path": "/etc/shadow"}}]
     answer = holder.ask(op="survey", items=items, index=False)

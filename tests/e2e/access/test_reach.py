@@ -134,6 +134,7 @@ def public_8082(exposed: Exposed) -> set[str]:
     return {"host 8082", "host6 8082"} if exposed.is_docker29 else {"host 8082"}
 
 
+@pytest.mark.once
 def test_all_that_answers_is_ssh_http_and_https(exposed: Exposed) -> None:
     assert set(exposed.everything_open().values()) == {OWN}
     shut(exposed)
@@ -145,17 +146,20 @@ def test_all_that_answers_is_ssh_http_and_https(exposed: Exposed) -> None:
         assert host.run(["curl", "-s", "--max-time", "60", f"http://{address}/healthz"]).stdout == "ok\n"
 
 
+@pytest.mark.once
 def test_the_same_after_ufw_reload(exposed: Exposed) -> None:
     exposed.host.run("ufw reload")
     shut(exposed)
 
 
+@pytest.mark.once
 def test_the_same_after_a_restart_of_docker(exposed: Exposed) -> None:
     exposed.host.run("systemctl restart docker")
     exposed.settled()
     shut(exposed)
 
 
+@pytest.mark.once
 def test_every_path_stays_shut_without_ufw(exposed: Exposed) -> None:
     exposed.host.run("ufw disable")
     try:
@@ -167,6 +171,7 @@ def test_every_path_stays_shut_without_ufw(exposed: Exposed) -> None:
         exposed.host.run("ufw --force enable")
 
 
+@pytest.mark.once
 def test_the_same_after_a_reboot_and_it_was_there_before_docker(exposed: Exposed) -> None:
     host = exposed.host
     # With live-restore they outlive Docker, and keep the shutdown waiting until it kills them.
@@ -200,6 +205,7 @@ def test_what_is_declared_public_is_reached_and_egress_is_a_list(project: Projec
     assert gets_out("plain") == {5000, 3142}
 
 
+@pytest.mark.once
 def test_containers_do_not_reach_the_clouds_metadata(project: Project, exposed: Exposed) -> None:
     host = exposed.host
     project.program(PROGRAM.format(os="debian-13", policy="")).up()
@@ -282,6 +288,7 @@ def test_removed_it_is_gone_and_every_other_rule_is_there(project: Project, expo
     assert "Status: active" in host.run("ufw status").stdout
 
 
+@pytest.mark.once
 def test_debian_12_is_shut_too(
     make_module_host: Callable[..., Host], lab: Lab, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

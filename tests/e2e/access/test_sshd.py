@@ -125,6 +125,7 @@ def test_every_option_holds_as_sshd_itself_says(standing: Project) -> None:
     assert host.ssh("true").returncode == 0
 
 
+@pytest.mark.once
 def test_passwords_are_refused_by_a_real_attempt(standing: Project) -> None:
     denied = offered(standing.host, "mallory")
     assert denied.endswith("Permission denied (publickey).")
@@ -225,6 +226,7 @@ def test_a_drop_in_that_wins_over_ours_is_named_and_put_out_of_force_only_when_t
     assert "#portcullis-off# MaxAuthTries 6\n" in host.read(EVIL)
 
 
+@pytest.mark.once
 def test_what_would_refuse_the_login_is_refused_before_anything_changes(standing: Project) -> None:
     before = standing.host.read(DROP_IN)
     for args, said in {

@@ -216,6 +216,7 @@ def test_what_the_stack_prints_opens_the_tunnel(standing: Standing) -> None:
     process.kill()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("person", ["alice", "bob"])
 def test_only_what_is_named_is_reached_by_whatever_name(standing: Standing, person: str) -> None:
     """One connection with a proxy (ssh -D): the client asks for each place that it is told."""
@@ -256,6 +257,7 @@ def test_nothing_but_forwarding(standing: Standing) -> None:
     assert not (standing.folder / "passwd").exists()
 
 
+@pytest.mark.once
 def test_no_password_and_no_key_of_somebody_else(standing: Standing) -> None:
     done = subprocess.run(
         standing.argv("alice", "-N", key="bob"), capture_output=True, text=True, timeout=60, check=False

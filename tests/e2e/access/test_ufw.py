@@ -98,6 +98,7 @@ def mended(standing: Project, lab: Lab) -> Iterator[Callable[[], None]]:
         standing.up()
 
 
+@pytest.mark.once
 def test_a_bare_host_is_closed_but_for_what_is_declared(standing: Project, lab: Lab) -> None:
     host = standing.host
     assert reached(lab, host, 80) == (True, True)
@@ -199,6 +200,7 @@ def test_a_firewall_that_was_switched_off_is_shown_and_comes_back(
     mended()
 
 
+@pytest.mark.once
 def test_a_rule_that_shuts_us_out_is_taken_back(standing: Project, lab: Lab) -> None:
     # A rule for one interface: the agent cannot know beforehand whether our connection uses the interface.
     text = PROGRAM.replace("SYSTEM", "debian-13").replace('"any from 203.0.113.66"', '"any on eth0"')
@@ -208,6 +210,7 @@ def test_a_rule_that_shuts_us_out_is_taken_back(standing: Project, lab: Lab) -> 
     assert reached(lab, standing.host, 80) == (True, True)
 
 
+@pytest.mark.once
 def test_a_rule_too_many_does_not_leave_the_host_open_when_a_change_is_taken_back(
     standing: Project, mended: Callable[[], None], lab: Lab
 ) -> None:
@@ -220,6 +223,7 @@ def test_a_rule_too_many_does_not_leave_the_host_open_when_a_change_is_taken_bac
     mended()
 
 
+@pytest.mark.once
 def test_it_stays_closed_over_a_reboot(standing: Project, lab: Lab) -> None:
     host = standing.host
     host.reboot()

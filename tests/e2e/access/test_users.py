@@ -112,6 +112,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory, module_host: Host) -> Ite
     project.close()
 
 
+@pytest.mark.once
 def test_root_is_not_narrowed_before_the_deploy_user_works(standing: Standing) -> None:
     """The session is root's own, by another key than the one that would be left: that must not count."""
     program = """
@@ -123,6 +124,7 @@ def test_root_is_not_narrowed_before_the_deploy_user_works(standing: Standing) -
     standing.host.run("cmp /root/kept /root/.ssh/authorized_keys")
 
 
+@pytest.mark.once
 def test_first_contact_makes_the_deploy_user_before_root_is_narrowed(standing: Standing) -> None:
     host = standing.host
     standing.declare(adopt=False).up(fails=True).has(
@@ -186,6 +188,7 @@ def test_whoever_may_become_root_is_one_line_and_taken_away(standing: Standing) 
     host.run("visudo -c && ! grep games /etc/sudoers && test -d /root")
 
 
+@pytest.mark.once
 def test_a_rotated_key_lets_in_and_the_old_one_does_not(standing: Standing) -> None:
     assert standing.lets_in("alice", "alice")
     standing.declare(alice="alice-new").up()

@@ -68,6 +68,7 @@ def standing(module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFacto
     project.close()
 
 
+@pytest.mark.once
 def test_with_the_rule_in_force_no_local_user_gets_the_port_of_a_container(standing: Project) -> None:
     host = standing.host
     assert host.run(["sysctl", "-n", RULE]).stdout.strip() == "32768"
@@ -87,6 +88,7 @@ def test_a_container_keeps_its_own_rule(standing: Project) -> None:
     assert "PONG" in said.stdout
 
 
+@pytest.mark.once
 def test_without_the_rule_the_agent_tells_an_impostor_nothing(standing: Project) -> None:
     host = standing.host
     host.run(["sysctl", "-qw", f"{RULE}=1024"])

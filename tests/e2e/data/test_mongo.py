@@ -138,6 +138,7 @@ def users(host: Host) -> set[str]:
     return {f"{user['user']}@{user['db']}" for user in found}
 
 
+@pytest.mark.once
 def test_an_app_reads_and_writes_its_own_database_and_nothing_more(standing: Project) -> None:
     unchanged(standing)
     host = standing.host

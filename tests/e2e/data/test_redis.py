@@ -127,6 +127,7 @@ def standing(module_host: Host, lab: Lab, tmp_path_factory: pytest.TempPathFacto
     project.close()
 
 
+@pytest.mark.once
 def test_only_who_has_a_password_gets_in_and_an_app_is_no_administrator(standing: Standing) -> None:
     standing.same()
     user, password = standing.credential("api")

@@ -172,6 +172,7 @@ def test_a_visitor_adds_an_item_and_sees_it_again_and_the_websocket_ticks(
     assert visitor.faults() == []
 
 
+@pytest.mark.once
 def test_the_stores_are_reached_by_their_app_and_by_nobody_else(shop: Program) -> None:
     engine, record = shop.host.engine, shop.host.record
     listed = shop.docker("ps", "--format", "{{.Names}}").split()
@@ -213,6 +214,7 @@ def test_the_stores_are_reached_by_their_app_and_by_nobody_else(shop: Program) -
         shop.docker("rm", "-f", "foreign")
 
 
+@pytest.mark.once
 def test_the_host_itself_gets_no_further_than_the_greeting(shop: Program) -> None:
     asking = "exec 3<>/dev/tcp/172.17.0.1/6379; printf 'PING\\r\\n' >&3; head -1 <&3"
     said = shop.host.run(["timeout", "5", "bash", "-c", asking])

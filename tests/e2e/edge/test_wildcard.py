@@ -104,6 +104,7 @@ def test_the_timer_renews_it_with_what_it_was_told(standing: tuple[Project, Acme
     project.unchanged()
 
 
+@pytest.mark.once
 def test_the_zones_key_is_nowhere_but_in_its_file(standing: tuple[Project, AcmeServer]) -> None:
     project, _ = standing
     found = project.host.run(
