@@ -180,7 +180,7 @@ lock: tools-only ## lock the Python packages with hashes: requirements*.in to re
 test: lint types ready-for-quick-tests ## lint, types, quick tests, the stories on hosts, and those that the change touches (docs/tests.md)
 	@$(BIN)/python -m tools.gate $(PYTEST)
 
-# An hour on two cores. Nothing is tried again, and every warning is an error.
+# An hour and a half on two cores. Nothing is tried again, and every warning is an error.
 test-all: lint types ready-to-test ## the same with all tests: every story, on every system; SEED=N repeats a run
 	@$(ENV) python -m tools.gate --all $(PYTEST)
 

@@ -22,7 +22,7 @@ if not __package__:  # started by path, from any folder
 from tools.steps import ROOT, say
 
 EXCLUDED = {
-    "test-all": "the night runs it beside this script, for an hour",
+    "test-all": "the night runs it beside this script",
     "rollback": "it needs an app that has had two images, as in tests/e2e/stack/test_stack_change.py",
 }
 """Targets that do not start here, each with its reason."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +40,8 @@ AGAIN = 3
 WORKERS = 3
 BUDGET = 160 * WORKERS
 """What the change touches besides the stories may take so many seconds of the workers."""
+_HUNG = re.compile(r"Timeout \(>|did not end within")
+"""What pytest-timeout says of a test, and tests/e2e/project.py of a command of the engine."""
 _LAST = "# The last green `make test-all`, which writes this file. `make test` prints it."
 
 
@@ -64,6 +67,8 @@ class Run:
         for failure in self.failures:
             if failure["phase"] not in {"setup", "call", "teardown"}:
                 return f"{failure['test']}: its process crashed, or its file cannot be loaded"
+            if _HUNG.search(failure["error"]):
+                return f"{failure['test']} hung: {failure['error']}"
             if failure["once"] and failure["phase"] == "call":
                 return f"{failure['test']} is marked `once`: what it found is never tried again"
         if len(self.files()) > AGAIN:
@@ -166,6 +171,9 @@ class Gate:
         self._passed = run.passed
         if run.code or run.failures:
             self._red(f"pytest ended with {run.code}", run)
+        for file in self._settings["stories"]:
+            if not run.ran[file]:
+                self._red(f"{file}: none of its tests ran")
         self._check_floor()
         for entry in self._quarantine:
             if entry.ends < self._today:
@@ -192,7 +200,7 @@ class Gate:
             self._red(f"{self._passed} tests passed, and at least {floor} have to (tests/{self._table.name})")
 
     def _choose(self) -> None:
-        """Choose which files run as a whole because the change touches them: the short ones first."""
+        """Choose which files run as a whole because the change touches them, in the order of `touched`."""
         seconds = dict(self._settings.get("others", {}))
         for file, story in self._settings["stories"].items():
             if "whole" in story:
@@ -206,9 +214,9 @@ class Gate:
             print(f"{len(paths)} paths changed since the last landing")
         except impact.NoBaseError as error:
             print(f"{error}. So every file with hosts counts as touched.")
-            touched = dict.fromkeys(seconds, "no usable base")
+            touched = dict.fromkeys(sorted(seconds, key=lambda file: seconds[file]), "no usable base")
         left = BUDGET
-        for file in sorted(touched, key=lambda file: (seconds[file], file)):
+        for file in touched:
             if file in self._settings.get("nightly", ()):
                 self._why_not[file] = f" ({touched[file]}; it depends on the mirrors of the day)"
             elif seconds[file] > left:

@@ -54,17 +54,28 @@ def matches(path: str, pattern: str) -> bool:
 
 
 def touched(
-    paths: Iterable[str], table: Mapping[str, Sequence[str]], hosted: Collection[str]
+    paths: Iterable[str], table: Mapping[str, Sequence[str]], seconds: Mapping[str, float]
 ) -> dict[str, str]:
-    """Return which of the files with a host the paths touch, each with the first path that does."""
-    found: dict[str, str] = {}
+    """Return which files with a host the paths touch, each with a path that does.
+
+    What stands first in a list of the table comes first, so that a folder with many short files does not keep
+    out the one that proves most. At the same place the short ones come first.
+
+    Args:
+        paths: the paths that changed.
+        table: tests/impact.toml.
+        seconds: the files with a host, and how long they take.
+    """
+    found: dict[str, tuple[int, str]] = {}
     for path in paths:
-        entries = [entry for pattern in table if matches(path, pattern) for entry in table[pattern]]
-        entries += _of_test(path, hosted)
-        for file in hosted:
-            if any(matches(file, entry) for entry in entries):
-                found.setdefault(file, path)
-    return found
+        lists = [table[pattern] for pattern in table if matches(path, pattern)]
+        for entries in [*lists, _of_test(path, seconds)]:
+            for place, entry in enumerate(entries):
+                for file in seconds:
+                    if matches(file, entry):
+                        found[file] = min(found.get(file, (place, path)), (place, path))
+    order = sorted(found, key=lambda file: (found[file][0], seconds[file], file))
+    return {file: found[file][1] for file in order}
 
 
 def _of_test(path: str, hosted: Collection[str]) -> list[str]:

@@ -51,6 +51,11 @@ SKIPS_THEN = FLAKES.replace(
 )
 CRASHES = "import os\ndef test_it(): os._exit(1)"
 ENDS_THEN = FLAKES.replace("if not again", "if again.exists(): __import__('os')._exit(0)\n    if not again")
+SLOW = 'assert "the host was slow" == ""'
+HANGS_ONCE = "import pytest\npytestmark = pytest.mark.timeout(1)" + FLAKES.replace(
+    SLOW, "__import__('time').sleep(600)"
+)
+ENGINE_HANGS = FLAKES.replace(SLOW, "raise AssertionError('pulumi up did not end within 600 s:')")
 HANGS = "import time\ndef test_it(): time.sleep(600)"
 
 Files = dict[str, str]
@@ -94,7 +99,7 @@ def gate(
             table += [f'[stories."tests/e2e/test_{name}.py"]', "seconds = 1"]
             table += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
         (tmp_path / "tests" / "stories.toml").write_text("\n".join(table))
-        options = ["-p", "xdist", "-p", "no:cacheprovider", "-q"]
+        options = ["-p", "xdist", "-p", "pytest_timeout", "-p", "no:cacheprovider", "-q"]
         if whole_run:
             options += ["-p", "_hypothesis_pytestplugin"]
             git(tmp_path, "init", "--quiet")
@@ -147,6 +152,8 @@ def test_a_host_that_did_not_boot_is_tried_again_for_a_test_that_is_marked_once(
         ({"broken": "import nothing_of_that_name"}, {}, "NOT RUN  no test with a host"),
         (dict.fromkeys("abcd", FAILS), {}, "more than 3 files failed"),
         ({"hangs": HANGS}, {"minutes": 0.1}, "longer than 0.1 minutes"),
+        ({"hangs": HANGS_ONCE}, {}, "test_hangs.py::test_it hung: Failed: Timeout (>1.0s)"),
+        ({"hangs": ENGINE_HANGS}, {}, "test_hangs.py::test_it hung: AssertionError: pulumi up did not end"),
         ({"passes": PASSES}, {"floor": 3}, "2 tests passed, and at least 3 have to"),
         ({"passes": PASSES}, {"through": "test_that_went"}, "test_passes.py has no test test_that_went"),
         ({"passes": ""}, {}, "pytest ended with 5"),
@@ -163,7 +170,9 @@ def test_a_host_that_did_not_boot_is_tried_again_for_a_test_that_is_marked_once(
         "a process crashes",
         "a file of a story is broken",
         "four files",
-        "a test hangs",
+        "a test hangs until the gate's time is up",
+        "a test hangs once",
+        "a command of the engine hangs once",
         "the floor",
         "a test of the table went",
         "empty stories",
@@ -367,6 +376,7 @@ class TestAll:
         [
             (FLAKES, {}, "FAILED  tests/e2e/test_fails.py::test_it (call)"),
             ("import warnings\ndef test_it(): warnings.warn('old', stacklevel=1)", {}, "UserWarning: old"),
+            ("", {}, "tests/e2e/test_fails.py: none of its tests ran"),
             (PASSES, {"floor": 4}, "3 tests passed, and at least 4 have to"),
             (
                 PASSES,
@@ -374,7 +384,7 @@ class TestAll:
                 f"error: {STORY} is in tests/quarantine.toml, which it had to leave on ",
             ),
         ],
-        ids=["a flake", "a warning", "the floor", "an ended quarantine"],
+        ids=["a flake", "a warning", "an empty story", "the floor", "an ended quarantine"],
     )
     def test_red(self, gate: Any, tmp_path: Path, story: str, settings: dict[str, Any], why: str) -> None:
         code, said = gate({"fails": story}, whole_run=True, **settings)

@@ -23,7 +23,9 @@ DRILLS = ("tests/e2e/docker29/", "tests/e2e/upgrades/", "tests/e2e/torture/test_
 
 
 def git(folder: Path, *words: str) -> str:
-    argv = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *words]
+    # The person who runs the tests may sign each commit, or have hooks.
+    options = ("user.name=a", "user.email=a@example.com", "commit.gpgsign=false", "core.hooksPath=/dev/null")
+    argv = ["git", *(word for option in options for word in ("-c", option)), *words]
     return subprocess.run(argv, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -76,17 +78,25 @@ def test_a_pattern_ends_at_a_folder_or_names_all_of_it(path: str, pattern: str, 
 
 
 def test_a_path_touches_what_the_table_says_a_test_itself_and_a_helper_its_folder() -> None:
-    hosted = ["tests/e2e/edge/test_a.py", "tests/e2e/edge/test_b.py", "tests/e2e/data/test_c.py"]
+    hosted = {"tests/e2e/edge/test_a.py": 1, "tests/e2e/edge/test_b.py": 2, "tests/e2e/data/test_c.py": 3}
     table = {"components/nginx/**": ["tests/e2e/edge/test_a.py"], "components/**": ["tests/e2e/data/**"]}
     assert touched(["components/nginx/render.py"], table, hosted) == {
         "tests/e2e/edge/test_a.py": "components/nginx/render.py",
         "tests/e2e/data/test_c.py": "components/nginx/render.py",
     }
     assert list(touched(["tests/e2e/edge/test_b.py"], table, hosted)) == ["tests/e2e/edge/test_b.py"]
-    assert list(touched(["tests/e2e/edge/edge.py"], table, hosted)) == hosted[:2]
-    assert list(touched(["tests/e2e/project.py"], table, hosted)) == hosted
-    assert list(touched(["tests/e2e/edge/pages/a.html"], table, hosted)) == hosted[:2]
+    assert list(touched(["tests/e2e/edge/edge.py"], table, hosted)) == list(hosted)[:2]
+    assert list(touched(["tests/e2e/project.py"], table, hosted)) == list(hosted)
+    assert list(touched(["tests/e2e/edge/pages/a.html"], table, hosted)) == list(hosted)[:2]
     assert touched(["tests/drill.py", "tests/components/nginx/pages.py", "README.md"], table, hosted) == {}
+
+
+def test_what_stands_first_in_the_table_comes_first_and_then_the_short_ones() -> None:
+    hosted = {"tests/e2e/edge/test_a.py": 9, "tests/e2e/edge/test_b.py": 2, "tests/e2e/edge/test_c.py": 1}
+    table = {"nginx/**": ["tests/e2e/edge/test_a.py", "tests/e2e/edge/**"], "x": ["tests/e2e/edge/**"]}
+    assert [path[-4] for path in touched(["nginx/a"], table, hosted)] == ["a", "c", "b"]
+    assert [path[-4] for path in touched(["x"], table, hosted)] == ["c", "b", "a"]
+    assert [path[-4] for path in touched(["nginx/a", "x"], table, hosted)] == ["c", "b", "a"]
 
 
 class TestChanged:
