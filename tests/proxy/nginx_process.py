@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.proxy import namespace
 from tests.proxy.roots import PLACES
 
 if TYPE_CHECKING:
@@ -106,10 +105,11 @@ def running(files: Files) -> Iterator[int]:
 
 
 def _wait(process: subprocess.Popen[bytes], files: Files) -> None:
+    """Wait until nginx has written its process id. It listens on all ports before that, one after another."""
+    written = files.path("run/nginx.pid")
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            namespace.connected(process.pid, ("127.0.0.1", 80), "127.0.0.1").close()
+        if written.exists() and written.read_text() == f"{process.pid}\n":
             return
         time.sleep(0.02)
     log = files.path("var/log/nginx/error.log")
