@@ -58,8 +58,8 @@ def touched(
 ) -> dict[str, str]:
     """Return which files with a host the paths touch, each with a path that does.
 
-    What stands first in a list of the table comes first, so that a folder with many short files does not keep
-    out the one that proves most. At the same place the short ones come first.
+    What stands first in a list of the table comes first. Among files at the same place, the short ones do. So
+    many short files of a folder do not take the time of the file that proves most.
 
     Args:
         paths: the paths that changed.
