@@ -14,6 +14,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 
 from portcullis.host.session import close_sessions
 from portcullis.provider.engine import end_with_engine
+from portcullis.provider.peers import OwnUser
 from portcullis.provider.servicer import Servicer
 
 WORKERS = 64
@@ -37,7 +38,7 @@ The launcher script of a checkout removes them as well.
 
 def serve(servicer: Servicer) -> tuple[grpc.Server, int]:
     """Start the server, and return the server and its port."""
-    server = grpc.server(ThreadPoolExecutor(WORKERS), options=_OPTIONS)
+    server = grpc.server(ThreadPoolExecutor(WORKERS), interceptors=(OwnUser(),), options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
