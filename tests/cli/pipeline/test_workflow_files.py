@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +16,6 @@ from tools.steps import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 PROJECT = [workflow for workflow in WORKFLOWS if workflow.name.startswith("project-")]
@@ -74,6 +75,20 @@ def test_the_file_for_gitlab_matches_its_schema(linters: Path, tmp_path: Path) -
     broken = tmp_path / "broken.yml"
     broken.write_text(GITLAB.read_text().replace("when: manual", "when: by-hand"))
     assert said([*argv, str(broken)])
+
+
+def test_gitlabs_jobs_share_no_path_with_other_jobs_of_the_machine(tmp_path: Path) -> None:
+    text = GITLAB.read_text()
+    assert "/tmp" not in text  # noqa: S108 - as the other jobs would have it
+    variable, shared = tmp_path / "variable", tmp_path / "shared"
+    variable.write_text("key")
+    shared.mkdir()
+    script = yaml.safe_load(text)["preview"]["script"][0] + 'stat -c "%a %n" "$PORTCULLIS_PREVIEW_KEY_FILE"'
+    given = {**os.environ, "PREVIEW_KEY": str(variable), "TMPDIR": str(shared)}
+    done = subprocess.run(["bash", "-ec", script], env=given, capture_output=True, text=True, check=True)
+    mode, path = done.stdout.split()
+    assert (mode, Path(path).parent) == ("600", shared)
+    assert not list(shared.iterdir())
 
 
 @pytest.mark.parametrize("workflow", PROJECT, ids=lambda path: path.stem)
