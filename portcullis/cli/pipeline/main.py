@@ -87,10 +87,9 @@ def _page(folder: Path) -> str | None:
     Raises:
         ForgeError: the file is not a comment as we write it.
     """
-    path = folder / COMMENT
-    here = Path.cwd()
-    for each in (path, *path.parents):
-        if here in each.absolute().parents and each.is_symlink():
+    path = (folder / COMMENT).absolute()
+    for each in _levels(path):
+        if each.is_symlink():
             raise forge.ForgeError(
                 f"the preview's path {each} is a symbolic link, which the command does not follow"
             )
@@ -114,6 +113,17 @@ def _page(folder: Path) -> str | None:
         limit = f"at most {_LONGEST_PAGE >> 10} KB, without control characters"
         raise forge.ForgeError(f"the preview's file {path} is not valid: it must be text of {limit}")
     return text
+
+
+def _levels(path: Path) -> list[Path]:
+    """Return the levels of a path that the code of a pull request can make.
+
+    These are the levels below the checkout. GitLab's job runs in another folder and names
+    the checkout in a variable. If the path is in neither folder, all levels count.
+    """
+    every = [path, *path.parents]
+    checkouts = {Path.cwd(), Path(os.environ.get("CI_PROJECT_DIR") or Path.cwd())}
+    return [each for each in every if checkouts & set(each.parents)] or every
 
 
 def watched(stack: str, folder: Path) -> int:

@@ -103,6 +103,25 @@ def test_a_comment_file_from_a_pull_requests_job_is_not_trusted(
     assert comments.bodies == []
 
 
+@pytest.mark.parametrize("is_named", [True, False], ids=["GitLab names the checkout", "in no checkout"])
+def test_a_link_in_another_checkout_is_not_followed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, *, is_named: bool
+) -> None:
+    comments = Comments(monkeypatch)
+    for name in ("base", "request", "runner"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "runner/pipeline").mkdir()
+    (tmp_path / "runner/pipeline/comment.md").write_text("hunter2")
+    (tmp_path / "request/.portcullis").symlink_to("../runner")
+    monkeypatch.chdir(tmp_path / "base")
+    if is_named:
+        monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path / "request"))
+    out = str(tmp_path / "request/.portcullis/pipeline")
+    assert run(["comment", "--stack", "prod", "--number", "7", "--out", out]) == verbs.FAILED
+    assert ".portcullis is a symbolic link" in capsys.readouterr().err
+    assert comments.bodies == []
+
+
 def test_the_file_of_the_preview_becomes_the_comment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     comments = Comments(monkeypatch)
     argv = ["comment", "--stack", "prod", "--number", "7", "--out", str(tmp_path)]
