@@ -88,6 +88,20 @@ def open_file(folder: int, name: str, path: Path) -> int:
     raise _changed(path)
 
 
+def open_behind_links(path: Path) -> int | None:
+    """Open a regular file for reading, and follow links to it. Return None for anything but a regular file.
+
+    Nothing else is opened, because the open itself can act: it starts a watchdog, which then restarts the
+    machine, or it waits for the writer of a pipe. Raises OSError.
+    """
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        is_file = stat.S_ISREG(os.fstat(place).st_mode)
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC) if is_file else None
+    finally:
+        os.close(place)
+
+
 def _changed(path: Path) -> AgentError:
     return AgentError(
         "unreadable",

@@ -264,3 +264,29 @@ def test_a_folder_is_removed_with_its_content_but_not_the_target_of_a_link(
         (here / "busy").rmdir()
     assert [path.name for path in here.iterdir()] == ["kept"]
     assert (here / "kept/file").exists()
+
+
+def test_only_a_regular_file_is_opened_behind_a_link(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "file").write_text("hello")
+    os.mkfifo(here / "pipe")
+    opened: list[str] = []
+    really_open = os.open
+
+    def note(path: Path | str, flags: int, *more: int) -> int:
+        if not flags & os.O_PATH:
+            opened.append(str(Path(path).resolve()))
+        return really_open(path, flags, *more)
+
+    for name in ("file", "pipe"):
+        (here / "link").symlink_to(name)
+        with monkeypatch.context() as noted:
+            noted.setattr(os, "open", note)
+            fd = safe_paths.open_behind_links(here / "link")
+        assert (fd is not None) == (name == "file")
+        if fd is not None:
+            assert os.read(fd, 9) == b"hello"
+            os.close(fd)
+        (here / "link").unlink()
+    assert opened == [str(here / "file")]
+    with pytest.raises(FileNotFoundError):
+        safe_paths.open_behind_links(here / "nothing")

@@ -13,6 +13,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, FrozenSet, List, Set, Tuple
 
+from portcullis.agent import safe_paths
+
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
@@ -387,12 +389,12 @@ def settings(text: str) -> Dict[str, List[str]]:
 def text_of(path: Path, limit: int = _LIMIT) -> str:
     """Return a file's text up to `limit` bytes; "" if the file is unreadable or no plain file."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = safe_paths.open_behind_links(path)
     except OSError:
         return ""
+    if fd is None:
+        return ""
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return ""
         return os.pread(fd, limit, 0).decode("utf-8", "replace")
     except OSError:
         return ""

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 from typing import TYPE_CHECKING
 
+from portcullis.agent import safe_paths
 from portcullis.agent.errors import AgentError
 from portcullis.agent.step import Step
 from portcullis.components.mongodb.facts import GRANTED, WORKS
@@ -150,8 +152,10 @@ def repair_steps(want: Mapping[str, str], facts: MongoRootFacts | MongoUserFacts
 def secret(path: str) -> str:
     """Return the secret in a file, or "" if there is no file. Raises `AgentError`."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, safe_paths.FILE)
         try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise ValueError(path)
             return os.read(fd, _LONGEST).decode().rstrip("\n")
         finally:
             os.close(fd)

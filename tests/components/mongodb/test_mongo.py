@@ -553,3 +553,13 @@ def test_facts_records_and_errors_hold_no_secret(store: Store) -> None:
     assert "updateUser: RoleNotFound" in error.message
     for secret in (ROOT, SHOP):
         assert secret not in asked + store.said() + json.dumps(error.as_json())
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_for_the_secret_file_does_not_hang(store: Store) -> None:
+    store.put_root()
+    path = store.folder / "secrets/root-password"
+    path.unlink()
+    os.mkfifo(path)
+    found = store.unreadable("mongodb.mongo_roots", "mongo", store.root_spec())
+    assert found.message == f"the agent cannot read the secret file {path}: Invalid argument"
