@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import re
-import stat
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Dict, List, Set
 
+from portcullis.agent import safe_paths
 from portcullis.components.inventory.on_host.key_places import places
 from portcullis.components.inventory.on_host.look import Entry, unreadable
 from portcullis.components.users.facts import NO_PASSWORD, SHELL
@@ -46,13 +46,11 @@ GROUPS = {
 """Groups with special rights, each with the rights of a member."""
 
 _USERS = "users.users"
-_LIMIT = 1 << 20  # the most bytes that are read of a file
 _DAY = 86400
 _TAIL = 16  # characters of a key that are shown: 96 bits
 # The values of all other options of a key may be secret or personal. Only the names of such options are
 # shown.
 _SHOWN_OPTIONS = ("from", "expiry-time", "permitopen", "permitlisten", "principals", "tunnel")
-_OPTION = re.compile(r'([A-Za-z-]+)(?:="((?:[^"\\]|\\.)*)")?(?:,|$)')
 _EXPIRES = 7  # the number of the field in shadow(5)
 
 
@@ -234,49 +232,53 @@ def _keys(look: Look, known: Directory) -> Entries:
     where = places(look.machine)
     managed = _managed(look)
     found: Entries = {}
+    names: Counter[str] = Counter()
     for account in known.accounts.values():
         if account.name in managed:
             continue  # the resource of the account reads back each key of the account
         for path in where.paths(account, _groups_of(known, account)):
             place = look.machine.root / path.lstrip("/")
-            _add(found, account.name, path, place)
+            _add(found, names, account.name, path, place)
     return found
 
 
-def _add(found: Entries, owner: str, path: str, place: Path) -> None:
+def _add(found: Entries, names: Counter[str], owner: str, path: str, place: Path) -> None:
     """Add an entry to `found` for each key in a key file.
 
     A file may contain a key twice, with different options.
     """
     try:
-        keys, changed = _read(place)
+        keys, changed, is_cut = _read(place)
     except OSError as error:
         found[f"{owner} {path}"] = unreadable(error)
         return
-    for key in keys:
-        name, number = f"{owner} {key.fingerprint}", 1
-        while name in found:
-            number += 1
-            name = f"{owner} {key.fingerprint} ({number})"
+    for key in keys[: authorized_keys.MOST]:
+        name = authorized_keys.numbered(f"{owner} {key.fingerprint}", names)
         found[name] = Entry(key_text(key, path), _digest(" ".join(key.identity)), changed)
+    left = len(keys) - authorized_keys.MOST
+    if is_cut or left > 0:
+        told = [f"{left} more keys are not shown"] * (left > 0)
+        told += [f"keys after the first {authorized_keys.LIMIT >> 10} KB are not read"] * is_cut
+        found[f"{owner} {path}"] = Entry(", ".join(told), changed=changed)
 
 
-def _read(path: Path) -> tuple[List[Key], float]:
-    """Return the keys in a file, and the time of its last change.
+def _read(path: Path) -> tuple[List[Key], float, bool]:
+    """Return the keys in a file, the time of its last change, and whether the file is longer than `LIMIT`.
 
     This function follows symbolic links, because sshd does too. Raises OSError. Only lines with keys are
     returned, so a link to a secret file reveals nothing.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = safe_paths.open_behind_links(path)
     except (FileNotFoundError, NotADirectoryError):
-        return [], 0.0
+        fd = None
+    if fd is None:
+        return [], 0.0, False
     try:
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            return [], 0.0
-        text = os.pread(fd, _LIMIT, 0).decode("utf-8", "surrogateescape")
-        return authorized_keys.parse_all(text), status.st_ctime
+        data = os.pread(fd, authorized_keys.LIMIT, 0)
+        is_cut = status.st_size > len(data)
+        return authorized_keys.parse_all(data.decode("utf-8", "surrogateescape")), status.st_ctime, is_cut
     finally:
         os.close(fd)
 
@@ -286,7 +288,7 @@ def key_text(key: Key, path: str) -> str:
     told = [" ".join([key.type, f"…{tail(key)}", *[f'"{key.comment}"'] * bool(key.comment)])]
     options = [
         name + (f'="{value}"' if name.lower() in _SHOWN_OPTIONS and value else "")
-        for name, value in _OPTION.findall(key.options)
+        for name, value in authorized_keys.named_options(key.options)
     ]
     if "cert-authority" in map(str.lower, options):
         told.insert(0, "lets in every key that it signs")

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HEADER = "# Managed by Portcullis, resource {resource}. The next `pulumi up` removes other keys.\n"
+LIMIT = 1 << 18
+"""At most this number of bytes of a file is read, because a user of the host can write any number."""
+MOST = 100
+"""At most this number of undeclared keys of one user is shown."""
 _TYPE = re.compile(r"[a-z0-9][a-z0-9@.-]{2,63}\Z")
 # sshd splits a line at spaces and tabs. Its base64 decoder ignores every other character that isspace(3)
 # accepts: a key with such a character in it is still valid.
 _BLANKS = re.compile(r"[ \t]+")
 _IGNORED = str.maketrans("", "", "\r\v\f")
+_OPTION = re.compile(r'([A-Za-z-]+)(?:="(.*)")?', re.DOTALL)
 _COMMENT = 80  # characters of a comment in a report
 
 
@@ -96,14 +102,32 @@ def _options(line: str) -> tuple[str, str]:
 
     The options end at the first space that is not in quotes.
     """
-    quoted, index = False, 0
-    while index < len(line) and (quoted or line[index] not in " \t"):
-        if line[index] == "\\" and line[index + 1 : index + 2] == '"':
+    end = _end(line, 0, " \t")
+    return line[:end], line[end:].strip()
+
+
+def _end(text: str, index: int, stops: str) -> int:
+    """The position of the first character in `stops` that is not in quotes; the length if there is none."""
+    quoted = False
+    while index < len(text) and (quoted or text[index] not in stops):
+        if text[index] == "\\" and text[index + 1 : index + 2] == '"':
             index += 1
-        elif line[index] == '"':
+        elif text[index] == '"':
             quoted = not quoted
         index += 1
-    return line[:index], line[index:].strip()
+    return min(index, len(text))
+
+
+def named_options(options: str) -> list[tuple[str, str]]:
+    """The names and values of a key's options. The time is linear in their length."""
+    found, start = [], 0
+    while start < len(options):
+        end = _end(options, start, ",")
+        match = _OPTION.fullmatch(options, start, end)
+        if match:
+            found.append((match[1], match[2] or ""))
+        start = end + 1
+    return found
 
 
 def read_back(declared: Mapping[str, str], files: Mapping[str, str], first: str) -> dict[str, str]:
@@ -117,7 +141,7 @@ def read_back(declared: Mapping[str, str], files: Mapping[str, str], first: str)
     Returns:
         The lines of all keys, by label or fingerprint. A declared key has its declared line, even if the file
         has another comment. The same key in a second file, or with other options, counts as an additional
-        key.
+        key. Of additional keys, at most `MOST` are returned, and the key "more" has the number of the others.
     """
     labels: dict[str, str] = {}
     for label, line in declared.items():
@@ -125,6 +149,8 @@ def read_back(declared: Mapping[str, str], files: Mapping[str, str], first: str)
         if key is not None:
             labels[key.blob] = label
     found: dict[str, str] = {}
+    names: Counter[str] = Counter()
+    others = 0
     for path, text in files.items():
         seen = set()
         for key in parse_all(text):
@@ -136,17 +162,20 @@ def read_back(declared: Mapping[str, str], files: Mapping[str, str], first: str)
             place = "" if path == first else f" (in {path})"
             if ours and ours.identity == key.identity and not place and label not in found:
                 found[label] = declared[label]
-            else:
-                _add(found, label if label and label not in found else key.fingerprint, key.text + place)
+                continue
+            others += 1
+            if others <= MOST:
+                name = label if label and label not in found else key.fingerprint
+                found[numbered(name, names)] = key.text + place
+    if others > MOST:
+        found["more"] = f"{others - MOST} more keys are not shown"
     return found
 
 
-def _add(found: dict[str, str], name: str, value: str) -> None:
-    number, free = 1, name
-    while free in found:
-        number += 1
-        free = f"{name} ({number})"
-    found[free] = value
+def numbered(name: str, names: Counter[str]) -> str:
+    """The name for one more key: `SHA256:…`, then `SHA256:… (2)`. `names` counts the keys of each name."""
+    names[name] += 1
+    return name if names[name] == 1 else f"{name} ({names[name]})"
 
 
 def render(keys: Mapping[str, str], resource: str) -> str:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, safe_paths
 from portcullis.agent.errors import AgentError
+from portcullis.components.users.on_host import authorized_keys
 
 if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.safe_paths import FolderEntry
     from portcullis.components.users.on_host.accounts import Account
 
-LIMIT = 1 << 20  # bytes that we read of a file
 _TIMEOUT = 30.0
 _DEFAULT = ".ssh/authorized_keys .ssh/authorized_keys2"  # sshd_config(5), AuthorizedKeysFile
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -150,7 +150,7 @@ def _look_file(account: Account, place: FolderEntry, faults: list[str]) -> str |
         return None
     try:
         status = os.fstat(fd)  # the status of the opened file: the path may have changed
-        data = os.pread(fd, LIMIT + 1, 0)
+        data = os.pread(fd, authorized_keys.LIMIT + 1, 0)
     finally:
         os.close(fd)
     at_home = account.home in place.path.parents
@@ -158,8 +158,8 @@ def _look_file(account: Account, place: FolderEntry, faults: list[str]) -> str |
         faults.append(f"{place.path} belongs to {paths.user_name(status.st_uid)}")
     elif status.st_mode & (_OTHERS if at_home else _OTHERS_WRITE):
         faults.append(f"{place.path} has mode {paths.mode_text(status.st_mode)}")
-    if len(data) > LIMIT:
-        faults.append(f"{place.path} has over {LIMIT} bytes")
+    if len(data) > authorized_keys.LIMIT:
+        faults.append(f"{place.path} has over {authorized_keys.LIMIT} bytes")
     return data.decode("utf-8", "replace")
 
 

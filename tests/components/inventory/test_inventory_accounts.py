@@ -274,6 +274,34 @@ def test_a_key_that_stands_twice_is_two_entries(debian: Host) -> None:
     assert [key.partition(" (")[2] for key in texts(debian, "keys")] == ["", "2)"]
 
 
+HOSTILE = {
+    "options without an end": f"{'a' * 250_000} {KEY}\n",
+    "quotes without an end": f'="""{"a-" * 100_000} {KEY}\n',
+    "the same key": f"{KEY}\n" * 3_000,
+    "short lines": "a\n" * 120_000 + f"{KEY}\n",
+    "a long comment": f"{KEY} {'x' * 250_000}\n",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.timeout(60)
+def test_no_key_file_stops_the_reader(debian: Host, text: str) -> None:
+    """With a quadratic pattern, 20 KB of options took 11 s, and the whole file over three minutes."""
+    debian.write(ROOT_KEYS, text)
+    assert len(texts(debian, "keys")) <= authorized_keys.MOST + 1
+
+
+def test_what_is_not_read_of_a_key_file_is_told(debian: Host) -> None:
+    debian.write(ROOT_KEYS, f"{KEY}\n" * (authorized_keys.MOST + 3))
+    found = texts(debian, "keys")
+    assert len(found) == authorized_keys.MOST + 1
+    assert found["root /root/.ssh/authorized_keys"] == "3 more keys are not shown"
+    debian.write(ROOT_KEYS, "#" * authorized_keys.LIMIT + f"\n{KEY}\n")
+    assert texts(debian, "keys") == {
+        "root /root/.ssh/authorized_keys": "keys after the first 256 KB are not read"
+    }
+
+
 def test_keys_of_declared_users_are_left_out(debian: Host) -> None:
     debian.write(ROOT_KEYS, f"{KEY}\n")
     debian.records.append(record("users.users", "root", keys={}, managed=[]))

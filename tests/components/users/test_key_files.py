@@ -158,11 +158,11 @@ def test_other_users_may_read_a_file_of_root_outside_the_home(alice: Account) ->
     assert key_files.look(alice, [elsewhere]).fault == f"{elsewhere} belongs to daemon"
 
 
-@pytest.mark.parametrize(("size", "fits"), [(1_048_576, True), (1_048_577, False)])
+@pytest.mark.parametrize(("size", "fits"), [(262_144, True), (262_145, False)])
 def test_a_file_over_the_limit_is_a_fault(alice: Account, size: int, fits: bool) -> None:  # noqa: FBT001
     (alice.home / KEYS).write_bytes(b"k" * size)
     found = seen(alice).fault
-    assert found == ("" if fits else f"{alice.home / KEYS} has over 1048576 bytes")
+    assert found == ("" if fits else f"{alice.home / KEYS} has over 262144 bytes")
 
 
 DEFAULT = ["/home/alice/.ssh/authorized_keys", "/home/alice/.ssh/authorized_keys2"]

@@ -244,6 +244,16 @@ def test_comments_and_invalid_lines_are_no_keys(alice: Person) -> None:
     assert alice.facts()["keys"] == {"laptop": LAPTOP}
 
 
+def test_of_many_keys_the_declared_ones_are_read_and_the_others_counted(alice: Person) -> None:
+    alice.exists_with(LAPTOP)
+    others = [f'from="{number}" {EVIL}' for number in range(authorized_keys.MOST + 7)]
+    alice.write(".ssh/authorized_keys", *others, LAPTOP)
+    keys = alice.facts()["keys"]
+    assert keys["laptop"] == LAPTOP
+    assert keys["more"] == "7 more keys are not shown"
+    assert len(keys) == authorized_keys.MOST + 2
+
+
 def test_existing_keys_need_adopt_and_come_back(alice: Person) -> None:
     alice.exists_with(CI, EVIL)
     before = alice.file.read_bytes()
