@@ -214,7 +214,8 @@ class HardenedHost(pulumi.ComponentResource):
     def _declare_maintenance(self) -> None:
         """Declare the maintenance of the host: login policy, updates, disk space."""
         name, args, host = self._name, self._args, self._host
-        LoginPolicy(f"{name}-login", LoginPolicyArgs(), host=host, opts=self._after())
+        login = LoginPolicyArgs(ipsec=args.kernel.ipsec)
+        LoginPolicy(f"{name}-login", login, host=host, opts=self._after())
         updates = SystemUpdates(
             f"{name}-updates",
             args.updates,

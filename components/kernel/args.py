@@ -39,6 +39,8 @@ class KernelArgs(Section):
     only: ListOf[Prefix] = ()
     """Manage only settings whose names begin like this: `[net.]`. For a host that is itself a container and
     shares its kernel."""
+    ipsec: bool = False
+    """Whether the kernel may load esp4 and esp6, which IPsec and encrypted networks of Docker Swarm need."""
 
     @classmethod
     def check(cls, written: Written) -> None:

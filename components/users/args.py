@@ -67,6 +67,8 @@ class LoginPolicyArgs(Section):
 
     idle: Idle = 1800
     """A shell ends after waiting this many seconds for a command."""
+    ipsec: bool = False
+    """Whether the kernel may load esp4 and esp6, which IPsec and encrypted networks of Docker Swarm need."""
 
 
 def check_root(users: Mapping[str, Written]) -> None:

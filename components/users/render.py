@@ -18,6 +18,9 @@ PROFILE_PATH = "/etc/profile.d/portcullis.sh"
 # disk), overlay (Docker).
 _MODULES = {
     "These network protocols are rarely used and had security holes (CIS 3.2).": "dccp rds sctp tipc",
+    "A socket of any user loads these modules, which had security holes (dev-sec's list).": (
+        "algif_aead rxrpc"
+    ),
     "A server needs no old file systems and no file systems of other operating systems (CIS 1.1.1).": (
         "cramfs freevxfs hfs hfsplus jffs2"
     ),
@@ -25,16 +28,19 @@ _MODULES = {
         "firewire-core firewire-ohci firewire-sbp2 usb-storage"
     ),
 }
+_IPSEC = {
+    "IPsec's had security holes, too (dev-sec's list). The setting kernel.ipsec allows them.": "esp4 esp6"
+}
 
 
-def modules(resource: str) -> str:
-    """Render the file that stops the kernel from loading modules.
+def modules(resource: str, *, ipsec: bool) -> str:
+    """Render the file that stops the kernel from loading modules. With `ipsec`, it may load those of IPsec.
 
     The directive `blacklist` stops the loading of a module by an alias. The directive `install` also stops
     the loading by name.
     """
     lines = [header(resource, "The kernel must not load these modules.")]
-    for why, names in _MODULES.items():
+    for why, names in {**_MODULES, **({} if ipsec else _IPSEC)}.items():
         lines += [f"\n# {why}\n"]
         lines += [f"blacklist {name}\ninstall {name} /bin/false\n" for name in names.split()]
     return "".join(lines)

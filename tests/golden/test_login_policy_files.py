@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def test_modules(golden: Golden) -> None:
-    text = login_policy.modules("web1-login-modules")
+    text = login_policy.modules("web1-login-modules", ipsec=False)
     golden("login-policy.modules.conf", text)
     named = set(re.findall(r"^(?:blacklist|install) (\S+)", text, re.MULTILINE))
     needed = {"vfat", "squashfs", "udf", "overlay", "bridge", "veth", "br_netfilter", "nf_tables"}

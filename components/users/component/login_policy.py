@@ -44,7 +44,10 @@ class LoginPolicy(pulumi.ComponentResource):
         """
         super().__init__("portcullis:index:LoginPolicy", name, None, opts)
         parts = {
-            f"{name}-modules": (login_policy.MODULES_PATH, login_policy.modules(f"{name}-modules")),
+            f"{name}-modules": (
+                login_policy.MODULES_PATH,
+                login_policy.modules(f"{name}-modules", ipsec=args.ipsec),
+            ),
             f"{name}-limits": (login_policy.LIMITS_PATH, login_policy.limits(f"{name}-limits")),
             f"{name}-profile": (
                 login_policy.PROFILE_PATH,

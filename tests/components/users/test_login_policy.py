@@ -26,6 +26,14 @@ def test_the_component_declares_three_files(deploy: Deploy) -> None:
     assert not any("adopt" in inputs for inputs in files.values())
 
 
+@pytest.mark.parametrize("ipsec", [True, False])
+def test_modules_of_ipsec_stay_out_unless_they_are_needed(deploy: Deploy, *, ipsec: bool) -> None:
+    engine = deploy(lambda: LoginPolicy("web1-login", LoginPolicyArgs(ipsec=ipsec), host=Host("web1")))
+    content = engine.one(":File", "web1-login-modules").inputs["content"]
+    assert ("install esp4 /bin/false\n" in content) != ipsec
+    assert "install algif_aead /bin/false\n" in content
+
+
 def test_with_adopt_the_files_are_taken_over(deploy: Deploy) -> None:
     engine = deploy(lambda: LoginPolicy("web1-login", LoginPolicyArgs(), host=Host("web1", adopt=True)))
     assert all(r.inputs["adopt"] is True for r in engine.of(":File"))
