@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from portcullis.components.containers.args import StoreUse
 from portcullis.components.host.app_names import check_names
+from portcullis.components.kernel.render import DEFAULTS, PORT_START
 from portcullis.components.nginx import site_checks
 from portcullis.components.previews.render import ACCOUNT
 from portcullis.components.ssh.render.sshd_refused import shuts_out
@@ -107,6 +108,7 @@ def of_host(written: Written) -> None:
         apps_of_sites,
         site_checks.sites,
         tunnels,
+        own_ports,
         shut_out,
     ):
         check(declared)
@@ -128,6 +130,7 @@ def of_stack(written: Written) -> None:
         site_checks.authorities,
         site_checks.sites,
         tunnels,
+        own_ports,
         shut_out,
         digests,
     ):
@@ -203,6 +206,22 @@ def ports(declared: Declared) -> None:
             entry.at.field("host_port").refuse(
                 port, f"is already used on {alias} by {owner}", "choose another"
             )
+
+
+def own_ports(declared: Declared) -> None:
+    """Check that no local user of a host can listen on a port of its containers."""
+    entries = [*declared.stores.values(), *declared.apps.values()]
+    used = [declared.named(entry) or declared.only for entry in entries]
+    used += [declared.host_of(site) or declared.only for site in declared.sites.values()]
+    for alias, host in declared.hosts.items():
+        kernel = host.section("kernel")
+        values = {key: (value, place) for key, value, place in kernel.items("values")}
+        only = tuple(str(prefix) for prefix, _ in kernel.elements("only")) or ("",)
+        value, place = values.get(PORT_START, ("", kernel.at.field("only")))
+        is_managed = PORT_START.startswith(only) or not any(key.startswith(only) for key in DEFAULTS)
+        if alias in used and (value is None or not is_managed):
+            why = f"leaves out {PORT_START}, so a local user could listen in the place of a container"
+            place.report(why, "manage it here, or declare no sites, stores and apps on this host")
 
 
 def names_of_apps(declared: Declared) -> None:

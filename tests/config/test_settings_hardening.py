@@ -158,6 +158,12 @@ def test_no_may_arrive_as_false(no: Any) -> None:
         ("kernel", {"values": {"net.netfilter.nf_conntrack_tcp_be_liberal": 0}}, "the firewall sets 1 at"),
         ("kernel", {"values": {"kernel.sysrq": 4}, "only": ["net."]}, "is not managed: only lists net."),
         ("kernel", {"only": ["net.x"]}, "matches none of our settings"),
+        ("kernel", {"only": ["kernel."]}, "a local user could listen in the place of a container"),
+        (
+            "kernel",
+            {"values": {"net.ipv4.ip_unprivileged_port_start": None}},
+            "a local user could listen in the place of a container",
+        ),
         ("firewall", {"public": {"8443": {}}}, "is not a port with its protocol"),
         ("firewall", {"outside": ["a b"]}, "is not the name of a network interface"),
         ("firewall", {"outside": ["docker0"]}, "is a bridge that Docker made"),
