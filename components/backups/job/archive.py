@@ -16,7 +16,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
-from .programs import Failed
+from .programs import Failed, share
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +93,7 @@ def _number(file: gzip.GzipFile) -> int:
 
 def _document(file: gzip.GzipFile) -> bytes | None:
     """Return the next BSON document of the archive, or None at a terminator."""
+    share.check()  # the container decides how much its archive unpacks to
     start = file.read(4)
     return None if struct.unpack("<I", start)[0] == _TERMINATOR else _rest(file, start)
 

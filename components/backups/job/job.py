@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from .programs import Failed
+from .programs import RUN, Failed, share
 from .shelf import Dump, Shelf, Status
 
 if TYPE_CHECKING:
@@ -20,7 +21,13 @@ def run(config: Config, say: Callable[[str], None], *, accept_empty: bool = Fals
     shelf, status = Shelf(config.folder), Status(config.status)
     taken: list[Dump] = []
     complete = True
-    for name, store in config.stores.items():
+    last = {name: next((dump.size for dump in shelf.dumps(name)), 0) for name in config.stores}
+    ends, share.stores = time.monotonic() + RUN, len(config.stores)
+    for done, (name, store) in enumerate(config.stores.items()):
+        now = time.monotonic()
+        share.ends = now + (ends - now) / (len(config.stores) - done)
+        # The next dump of each other store may be twice as large as its last one.
+        share.reserved = 2 * sum(size for other, size in last.items() if other != name)
         try:
             dump = _store(shelf, status, store, accept_empty=accept_empty)
         except Exception as failure:  # noqa: BLE001 - the container decides what it sends
@@ -34,6 +41,7 @@ def run(config: Config, say: Callable[[str], None], *, accept_empty: bool = Fals
         # Prune only after there is a new dump.
         for gone in shelf.prune(name, config.keep):
             say(f"{name}: removed {gone.name}, which is older than {config.keep} days")
+    share.ends, share.reserved, share.stores = float("inf"), 0, 1
     if config.repository is not None and taken:
         try:
             config.repository.keep(taken, config.keep, forget=complete)

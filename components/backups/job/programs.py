@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 LONGEST = 6 * 3600.0
 """The default time limit of a program, in seconds."""
+RUN = 6 * 3600.0
+"""The seconds in which one run of the job backs up all stores. Copies may take as long again."""
 _TAIL = 12
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -24,6 +27,33 @@ _ENVIRONMENT = {
 
 class Failed(Exception):
     """An error that the job reports to people. The text of the error says what failed."""
+
+
+@dataclass
+class _Share:
+    """What one store may use, so that a slow or growing store leaves time and space for the others.
+
+    Attributes:
+        ends: the time of `time.monotonic` at which its backup must be complete.
+        reserved: the bytes of the disk that the other stores need. An equal part of the free space is its own
+            in any case.
+        stores: the number of stores.
+    """
+
+    ends: float = float("inf")
+    reserved: int = 0
+    stores: int = 1
+
+    def check(self) -> float:
+        """Return the seconds that are left. Raises `Failed` if none is left."""
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise Failed("the backup took longer than this store's share of the time")
+        return left
+
+
+share = _Share()
+"""The share of the store that is backed up now. Without one, as in a restore, only `LONGEST` limits."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +85,7 @@ def run(
         argv: program and arguments. There is no shell, and no argument is a secret.
         stdin: the program's input, from the file's present position; no input by default.
         stdout: the file for the program's output, if the output is not text for `Done.out`. It may fill the
-            free space of its file system, except for a twentieth that others need.
+            free space of its file system, except for a twentieth and for what the other stores need.
         timeout: seconds after which the program is killed.
         env: variables in addition to a plain environment.
 
@@ -63,6 +93,7 @@ def run(
         Failed: the program does not exist, took too long, or wrote more than there is space for.
     """
     room = _room(stdout) if stdout else 0
+    timeout = min(timeout, share.check())
     # Files instead of pipes, so that nothing must read both at once. Error messages of dump tools are short.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
@@ -88,7 +119,8 @@ def run(
 
 def _room(file: IO[bytes]) -> int:
     disk = os.fstatvfs(file.fileno())
-    return max((disk.f_bavail - disk.f_blocks // 20) * disk.f_frsize, 0)
+    free = (disk.f_bavail - disk.f_blocks // 20) * disk.f_frsize
+    return max(free - share.reserved, free // share.stores, 0)
 
 
 def _bound(room: int) -> None:

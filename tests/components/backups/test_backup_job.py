@@ -209,6 +209,41 @@ def test_a_dump_leaves_space_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / "dump").stat().st_size == 100_000
 
 
+def test_each_store_has_a_share_of_the_time_and_of_the_space(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = (shelf.folder / "disk").open("wb")
+    (shelf.folder / "mongo").mkdir()
+    (shelf.folder / "mongo/2020-01-01T00-00-00Z_5.rdb").write_bytes(b"5" * 1000)
+    shares: list[tuple[float, int]] = []
+    monkeypatch.setattr(
+        programs.os, "fstatvfs", lambda _: os.statvfs_result((1, 1, 100_000, 0, 50_000, *[0] * 5))
+    )
+    monkeypatch.setattr(job.time, "monotonic", lambda: 0.0)
+
+    def dump(out: IO[bytes]) -> None:
+        shares.append((programs.share.ends, programs._room(free)))
+        out.write(b"3")
+
+    stores = [FakeStore("redis"), FakeStore("mongo")]
+    for store in stores:
+        monkeypatch.setattr(store, "dump", dump)
+    assert job.run(settings(shelf.folder, *stores), lambda _: None)
+    assert shares == [(programs.RUN / 2, 43_000), (programs.RUN, 45_000)]
+    # A store that has become large leaves the others half of the space.
+    (shelf.folder / "redis/2999-01-01T00-00-00Z_5.rdb").write_bytes(b"5" * 40_000)
+    assert job.run(settings(shelf.folder, *stores), lambda _: None)
+    assert shares[3] == (programs.RUN, 22_500)
+    free.close()
+
+
+def test_a_backup_ends_with_its_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs.share, "ends", 0.0)
+    for slow in (lambda: programs.run(["true"]), lambda: archive.documents(written(tmp_path, *WHOLE))):
+        with pytest.raises(Failed, match="took longer than this store's share of the time"):
+            slow()
+
+
 def test_a_failure_keeps_the_last_success_and_a_success_clears_the_reason(
     tmp_path: Path, clock: Clock
 ) -> None:
