@@ -32,6 +32,7 @@ NAMES = (
     "memory-limit",
     "no-secret-in-plain-sight",
     "store-must-authenticate",
+    "no-leaking-mongodb",
     "no-open-database-port",
     "data-volume-protected",
     "firewall-denies-by-default",

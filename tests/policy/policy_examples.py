@@ -293,6 +293,22 @@ EXAMPLES = {
             [of(IMAGE, name=f"ghcr.io/acme/api@{DIGEST}")],
         ),
     ),
+    "no-leaking-mongodb": Example(
+        bad=(
+            [container(image=f"mongo:8.0.16@{DIGEST}")],
+            [of(IMAGE, name=f"docker.io/library/mongo:7.0.9-jammy@{DIGEST}")],
+            [of(IMAGE, name="mongodb/mongodb-community-server:8.2.2-ubi9")],
+            [of(IMAGE, name="mongo:4.2.24")],
+        ),
+        good=(
+            [container(image="mongo:8.0.17")],
+            [of(IMAGE, name=f"mongo:8.2.10@{DIGEST}")],
+            [of(IMAGE, name=f"mongo:8@{DIGEST}")],
+            [of(IMAGE, name="mongo:9.0.0")],
+            [of(IMAGE, name="mongo-express:1.0.2")],
+            [container(image=UNKNOWN)],
+        ),
+    ),
     "memory-limit": Example(
         bad=([container(memory=None)], [container(memory=0.0)]),
         good=([container()], [container(memory=UNKNOWN)]),
