@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -163,9 +164,9 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
         what = f"published by {live}" if name == "published" else f"{live} listens"
         service = _SERVICE.match(live)
         away = (
-            f"docker rm -f {container[1]}"
+            f"docker rm -f {shlex.quote(container[1])}"
             if container
-            else f"docker service rm {service[1]}"
+            else f"docker service rm {shlex.quote(service[1])}"
             if service
             else ""
         )
@@ -174,7 +175,8 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
         return Line(_named(name, key), what, remedy, Severity.OPEN, at=at, topic=topic, echo=bool(topic))
     if name == "networks":
         # The inventory has a line for each undeclared network, even for one without containers.
-        subject, remedy = f"network {key}", f"{STAYS}; remove it yourself: docker network rm {key}"
+        subject = f"network {key}"
+        remedy = f"{STAYS}; remove it yourself: docker network rm {shlex.quote(key)}"
         severity = Severity.OPEN if PAST_FILTERS in live else Severity.WRONG
         return Line(subject, f"undeclared, with {live}", remedy, severity, at=at, topic=subject, echo=True)
     topic = "forward filter" if key == "any routed" else _port(key) or key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,7 @@ class ForwardFilterProvider(GuardedProvider):
             # The inventory also reports the enabled unit, under the same topic.
             unit = str(change.live.get("conflict")).partition(" ")[0]
             # The command has no --now, because a stop of this unit flushes all rules.
-            remedy = f"{STAYS}; remove it yourself: systemctl disable {unit}"
+            remedy = f"{STAYS}; remove it yourself: systemctl disable {shlex.quote(unit)}"
             what = f"{change.live.get('conflict')}, which flushes all rules"
             found.append(
                 Line(subject, what, remedy, Severity.OPEN, at=("conflict",), topic=f"unit {unit}", echo=True)
