@@ -94,6 +94,7 @@ class JailFacts(Facts):
         enforced: whether the packet filter contains every ban of the jail.
         broken: fail2ban's error line if fail2ban refuses its configuration; "" if the configuration is valid.
         strangers: undeclared files in fail2ban's folder, and changed files of packages, by path.
+        fixes: for each of `strangers` its severity, the action that repairs it, and the action's operands.
     """
 
     content: str = ""
@@ -104,3 +105,4 @@ class JailFacts(Facts):
     enforced: bool = True
     broken: str = ""
     strangers: Mapping[str, str] = field(default_factory=dict)
+    fixes: Mapping[str, Sequence[str]] = field(default_factory=dict)

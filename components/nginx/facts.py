@@ -94,12 +94,14 @@ class ServedSitesFacts(Facts):
         broken: the message with which nginx refuses its configuration; "" if nginx accepts or runs the
             present files.
         strangers: undeclared files in nginx's configuration, and changed files of its packages, by path.
+        fixes: for each of `strangers` its severity, the action that repairs it, and the action's operands.
     """
 
     sites: Mapping[str, str] = field(default_factory=dict)
     stale: bool = False
     broken: str = ""
     strangers: Mapping[str, str] = field(default_factory=dict)
+    fixes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,7 @@ class SshServerFacts(Facts):
         ports_before: ports on which clients could reach sshd before our first change.
         owner: the URN of the resource that declares the server; "" if no resource declares it.
         strangers: undeclared files that sshd reads: by path, the options that the file sets.
+        fixes: for each of `strangers` its severity, the action that repairs it, and the action's operands.
     """
 
     content: str = ""
@@ -134,3 +135,4 @@ class SshServerFacts(Facts):
     ports_before: Sequence[str] = ()
     owner: str = ""
     strangers: Mapping[str, str] = field(default_factory=dict)
+    fixes: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+import string
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING, Dict, Tuple
 
 from portcullis.agent import disk, packaged, paths, safe_paths
 from portcullis.agent.errors import AgentError
@@ -36,6 +37,15 @@ SOME_PACKAGE = "its package"
 """Stands for the package whose script installed the file with ucf(1), because its name is not known."""
 OTHER_NAME = "its name has other characters than are shown"
 """The description of a file begins with this text if its path has characters that cannot be shown."""
+OPEN, WRONG, COSMETIC = "open", "wrong", "cosmetic"
+"""How bad a stranger is. The report has the same severities."""
+REMOVE, EXTRACT, FROM_UCF = "remove", "extract", "from-ucf"
+EXTRACT_OVER_FOLDER, FROM_UCF_OVER_FOLDER = "extract-over-folder", "from-ucf-over-folder"
+CHOWN, CHMOD, CHOWN_AND_CHMOD = "chown", "chmod", "chown-and-chmod"
+UNACCEPT = "unaccept"
+"""The actions of fixes. The report has the command of each action."""
+BY_HAND = "by-hand"
+"""The action for a path that another account can redirect. It has no command."""
 OLD = "came with the machine"
 """The description begins with this text if the file was there before our first `up` and is changed or gone.
 """
@@ -48,6 +58,10 @@ _FIRST = 3  # files in one message
 _SHOWN = 200  # characters of a text
 _FILE, _FOLDER = 0o644, 0o755
 _MOST = 0o755
+_PLAIN = frozenset(string.ascii_letters + string.digits + "_./:,@*%=+[]~-")
+
+
+Fix = Tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,8 @@ class Stranger:
         changed: whether a package shipped the file and somebody changed or removed it. Otherwise the file is
             undeclared.
         quiet: whether the file has no effect or another check reports it.
+        severity: how bad the stranger is.
+        fix: an action, and its operands after the path. Without a fix, nobody knows how to repair the file.
     """
 
     text: str
@@ -68,6 +84,23 @@ class Stranger:
     open_to_all: bool = False
     changed: bool = False
     quiet: bool = False
+    severity: str = OPEN
+    fix: Fix = ()
+
+    def with_effect(self, words: str, *, has_effect: bool = True, is_named: bool = False) -> Stranger:
+        """Return the stranger with a text that also tells its effect.
+
+        Args:
+            words: the effect.
+            has_effect: whether the program reads the file, and the file sets something.
+            is_named: whether the words name what the file sets.
+        """
+        severity = self.severity
+        if not has_effect and not (self.changed and severity == OPEN):
+            severity = COSMETIC
+        elif is_named:
+            severity = OPEN
+        return replace(self, text=f"{self.text}; {words}", severity=severity)
 
 
 Strangers = Dict[str, Stranger]
@@ -110,12 +143,12 @@ def read(
         sums = {shipped[name].digest: shipped[name].package} if name in shipped else {}
         one = _entry(path, status, sums, explained)
         if one is None and name not in kept and (fault := _access(status)):
-            one = Stranger(fault, fault, changed=True)
+            one = _with_fault(fault, status)
         if one is not None:
             found[name] = one
     for name in sorted(set(shipped) - seen):
         if Path(name) not in ours and not is_declared(store, Path(name)):
-            found[name] = Stranger(f"gone; {shipped[name].package} brings it", _GONE, changed=True)
+            found[name] = _gone(shipped[name].package)
     return found
 
 
@@ -130,30 +163,44 @@ def look(path: Path, shipped: Collection[str]) -> Stranger | None:
     try:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return Stranger(f"gone; {SOME_PACKAGE} brings it", _GONE, changed=True) if shipped else None
+        return _gone(SOME_PACKAGE) if shipped else None
     except OSError as error:
         raise disk.unreadable(error, path) from None
     one, fault = _entry(path, status, dict.fromkeys(shipped, SOME_PACKAGE), None), _access(status)
-    return one or (Stranger(fault, fault, changed=True) if fault else None)
+    return one or (_with_fault(fault, status) if fault else None)
 
 
-def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> dict[str, str]:
-    """Return the strangers to report.
+def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> Strangers:
+    """Return the strangers to report, by a path that can be shown.
 
     Accepted strangers, and unchanged strangers from before our first `up`, are left out.
     """
     before: Mapping[str, str] = record.original.get(KEPT) or {} if record else {}
-    texts = {
-        name: f"{OLD}, and was changed; {one.text}" if name in before and not one.changed else one.text
+    telling = {
+        # An administrator chose the file that was there before, so no command removes it.
+        name: replace(one, text=f"{OLD}, and was changed; {one.text}", fix=())
+        if name in before and not one.changed
+        else one
         for name, one in found.items()
         if not one.quiet and before.get(name) != one.mark
     }
     gone = [name for name in before if name not in found and not os.path.lexists(name)]
-    texts.update({name: f"{OLD}, and is gone" for name in gone if before[name] != _GONE})
-    telling = dict(_shown(name, text) for name, text in sorted(texts.items()) if name not in accepted)
+    telling.update({name: Stranger(f"{OLD}, and is gone", "") for name in gone if before[name] != _GONE})
+    shown = dict(_shown(name, one) for name, one in sorted(telling.items()) if name not in accepted)
     # This acceptance is reported, because it would hide a file that appears later.
-    unused = [name for name in sorted(accepted) if name not in found and name not in texts]
-    return {**telling, **dict.fromkeys(unused, WITHOUT_EFFECT)}
+    unused = [name for name in sorted(accepted) if name not in found and name not in telling]
+    no_effect = Stranger(WITHOUT_EFFECT, "", severity=COSMETIC, fix=(UNACCEPT,))
+    return {**shown, **dict.fromkeys(unused, no_effect)}
+
+
+def texts(telling: Strangers) -> dict[str, str]:
+    """Return the text of each stranger for people."""
+    return {name: one.text for name, one in telling.items()}
+
+
+def fixes(telling: Strangers) -> dict[str, Fix]:
+    """Return the severity, the action and the operands of each stranger."""
+    return {name: (one.severity, *one.fix) for name, one in telling.items()}
 
 
 def marks(found: Strangers) -> dict[str, str]:
@@ -164,6 +211,20 @@ def marks(found: Strangers) -> dict[str, str]:
 def steps(found: Mapping[str, str]) -> list[Step]:
     """Return a step for each stranger. The step only reports the stranger."""
     return [Step(f'strangers["{name}"]', text, ABSENT, WARN) for name, text in found.items()]
+
+
+def quoted(text: str) -> str:
+    """Return a text that a user of the host may have chosen, in quotes.
+
+    Otherwise the text could look like our own words, such as a remedy.
+    """
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def plain(word: str) -> str:
+    """Return a word of a configuration, in quotes if it has unusual characters."""
+    return word if word and set(word) <= _PLAIN else quoted(word)
 
 
 def is_declared(store: Store, path: Path) -> bool:
@@ -256,7 +317,8 @@ def _entry(
     if not stat.S_ISREG(status.st_mode):
         kind = paths.type_name(status)
         text = f"{kind}, where {package} brings a file" if package else f"{UNKNOWN}; {kind}"
-        return Stranger(text, text, changed=bool(shipped))
+        fix = _restore(package, over_folder=stat.S_ISDIR(status.st_mode))
+        return Stranger(text, text, changed=bool(package), severity=_severity(package), fix=fix)
     try:
         have = digest(path)
     except AgentError as error:
@@ -266,8 +328,14 @@ def _entry(
     access = _access(status)
     text = f"changed by hand: not as {package} brings it" if shipped else UNKNOWN
     text += f"; {access}" if access else ""
-    is_open = bool(status.st_mode & stat.S_IROTH)
-    return Stranger(text, f"{have} {text}", open_to_all=is_open, changed=bool(shipped))
+    return Stranger(
+        text,
+        f"{have} {text}",
+        open_to_all=bool(status.st_mode & stat.S_IROTH),
+        changed=bool(shipped),
+        severity=_severity(package),
+        fix=_restore(package),
+    )
 
 
 def _link(path: Path, package: str, explained: Callable[[Path, str], bool] | None) -> Stranger | None:
@@ -277,8 +345,33 @@ def _link(path: Path, package: str, explained: Callable[[Path, str], bool] | Non
         raise disk.unreadable(error, path) from None
     if not package and explained is not None and explained(path, target):
         return None
-    text = f"a link, where {package} brings a file, to {target}" if package else f"{LINK}{target}"
-    return Stranger(text, text, open_to_all=_is_open_behind(path), changed=bool(package))
+    start = f"a link, where {package} brings a file, to " if package else LINK
+    return Stranger(
+        f"{start}{quoted(target)}",
+        f"{start}{target}",  # earlier versions wrote this mark into records
+        open_to_all=_is_open_behind(path),
+        changed=bool(package),
+        severity=_severity(package),
+        fix=_restore(package),
+    )
+
+
+def _gone(package: str) -> Stranger:
+    text = f"gone; {package} brings it"
+    return Stranger(text, _GONE, changed=True, severity=_severity(package), fix=_restore(package))
+
+
+def _severity(package: str) -> str:
+    return WRONG if package else OPEN
+
+
+def _restore(package: str, *, over_folder: bool = False) -> Fix:
+    """Return the fix that brings back a file of a package, or removes a file of no package."""
+    if not package:
+        return (REMOVE,)
+    if package == SOME_PACKAGE:
+        return (FROM_UCF_OVER_FOLDER if over_folder else FROM_UCF,)
+    return (EXTRACT_OVER_FOLDER if over_folder else EXTRACT, package)
 
 
 def _is_open_behind(link: Path) -> bool:
@@ -288,19 +381,40 @@ def _is_open_behind(link: Path) -> bool:
         return False
 
 
+def _with_fault(fault: str, status: os.stat_result) -> Stranger:
+    """Return a package's file that has another owner or mode than usual."""
+    usual = paths.mode_text(_usual(status))
+    if not _is_of_root(status):
+        fix: Fix = (CHOWN_AND_CHMOD, usual) if _is_too_open(status) else (CHOWN,)
+    else:
+        fix = (CHMOD, usual)
+    return Stranger(fault, fault, changed=True, fix=fix)
+
+
 def _access(status: os.stat_result) -> str:
     """Return what is unusual about owner and mode, or "" for a file that only root owns and can write."""
     if stat.S_ISLNK(status.st_mode):
         return ""
-    mode = stat.S_IMODE(status.st_mode)
     faults = []
-    if (status.st_uid, status.st_gid) != (0, 0):
+    if not _is_of_root(status):
         faults.append(f"belongs to {paths.user_name(status.st_uid)}:{paths.group_name(status.st_gid)}")
-    # Fewer permissions than usual do no harm, because root can always read the file.
-    if mode & ~_MOST:
-        usual = _FOLDER if stat.S_ISDIR(status.st_mode) else _FILE
-        faults.append(f"mode {paths.mode_text(mode)}, where {paths.mode_text(usual)} is usual")
+    if _is_too_open(status):
+        mode, usual = paths.mode_text(status.st_mode), paths.mode_text(_usual(status))
+        faults.append(f"mode {mode}, where {usual} is usual")
     return ", ".join(faults)
+
+
+def _is_of_root(status: os.stat_result) -> bool:
+    return (status.st_uid, status.st_gid) == (0, 0)
+
+
+def _is_too_open(status: os.stat_result) -> bool:
+    # Fewer permissions than usual do no harm, because root can always read the file.
+    return bool(stat.S_IMODE(status.st_mode) & ~_MOST)
+
+
+def _usual(status: os.stat_result) -> int:
+    return _FOLDER if stat.S_ISDIR(status.st_mode) else _FILE
 
 
 def _overrides(machine: Machine) -> set[str]:
@@ -312,9 +426,12 @@ def _overrides(machine: Machine) -> set[str]:
     return {line.split(" ", 3)[3] for line in lines if line.count(" ") > 2}  # noqa: PLR2004 - four fields
 
 
-def _shown(name: str, text: str) -> tuple[str, str]:
+def _shown(name: str, one: Stranger) -> tuple[str, Stranger]:
     path = _printable(name)
-    return path, _printable(text if path == name else f"{OTHER_NAME}; {text}")
+    if path != name:
+        return path, replace(one, text=_printable(f"{OTHER_NAME}; {one.text}"), fix=())
+    fix = one.fix if paths.is_roots_alone(name) or not one.fix else (BY_HAND,)
+    return path, replace(one, text=_printable(one.text), fix=fix)
 
 
 def _printable(text: str) -> str:

@@ -5,12 +5,12 @@ Portcullis only reports these files. Portcullis never removes undeclared files.
 
 from __future__ import annotations
 
-import re
 import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from portcullis.agent import strangers as agent
 from portcullis.agent.step import WARN
-from portcullis.agent.strangers import LINK, SOME_PACKAGE, UNKNOWN, WITHOUT_EFFECT
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.provider.changes import STAYS, Line, Severity
 from portcullis.provider.diagnostics import warn
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
     from portcullis.provider.changes import Change
 
-_STEP = re.compile(r'strangers\["(.*)"\]', re.DOTALL)
-# The beginnings of the texts of `portcullis.agent.strangers`. Names of packages follow Debian Policy, 5.6.7.
-_BRINGS = rf"(?P<package>[a-z0-9][a-z0-9+.-]+|{SOME_PACKAGE}) brings"
-_PACKAGED = re.compile(
-    rf"(?:changed by hand: not as|gone;|(?P<folder>a directory, where)|[a-z ]+, where) {_BRINGS}"
-)
-_ACCESS = re.compile(r"(?P<owner>belongs to [^\s,]+)?(?:, )?(?:mode \d{4}, where (?P<mode>\d{4}) is usual)?")
-_NO_EFFECT = re.compile(r"without effect|\w+ does not (?:load|read) it")
-_DOES = re.compile(r"\b(?:serves|sets) ")
 EXTRACT = (
     'cd "$(mktemp -d)" && apt-get download {package} && dpkg-deb --fsys-tarfile {package}_*.deb'
     " | tar -xC / .{path}"
@@ -45,6 +36,26 @@ FROM_UCF = "cp --remove-destination /var/lib/ucf/cache/{cached} {path}"
 
 `cached` is the quoted path with colons in place of slashes.
 """
+# The command for each action of `portcullis.agent.strangers`, and the names of its operands. The command's
+# words are constants and quoted operands.
+_FIXES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    agent.REMOVE: ("remove it yourself: rm {path} && {reload}", ()),
+    agent.EXTRACT: (f"restore it yourself: {EXTRACT} && {{reload}}", ("package",)),
+    agent.FROM_UCF: (f"restore it yourself: {FROM_UCF} && {{reload}}", ()),
+    agent.EXTRACT_OVER_FOLDER: (
+        f"restore it yourself: rm -r {{path}} && {EXTRACT} && {{reload}}",
+        ("package",),
+    ),
+    agent.FROM_UCF_OVER_FOLDER: (f"restore it yourself: rm -r {{path}} && {FROM_UCF} && {{reload}}", ()),
+    agent.CHOWN: ("repair it yourself: chown root:root {path} && {reload}", ()),
+    agent.CHMOD: ("repair it yourself: chmod {mode} {path} && {reload}", ("mode",)),
+    agent.CHOWN_AND_CHMOD: (
+        "repair it yourself: chown root:root {path} && chmod {mode} {path} && {reload}",
+        ("mode",),
+    ),
+    agent.UNACCEPT: ("remove it from the settings", ()),
+    agent.BY_HAND: ("other users can write to a folder above it, so no command is safe", ()),
+}
 
 
 class TellsStrangers(HostProvider):
@@ -53,8 +64,9 @@ class TellsStrangers(HostProvider):
     A report has a line for each undeclared file, and `up` shows a warning.
     """
 
-    # After a change, the state contains the undeclared files that exist on the host.
-    chosen = ("strangers",)
+    # After a change, the state contains the undeclared files that exist on the host. `fixes` is no input, so
+    # the engine never compares it.
+    chosen = ("strangers", "fixes")
     reload: ClassVar[str]
     """The command that makes the program read its configuration again."""
 
@@ -62,23 +74,19 @@ class TellsStrangers(HostProvider):
         """Make the declared change, and warn about undeclared files."""
         answer = super().put(channel, item, props, **more)
         for step in answer["steps"]:
-            if step["action"] != WARN:
-                continue
-            found, text = _STEP.fullmatch(step["property"]), step["have"]
-            stays = f"{found[1]}: {text} — {remedy(found[1], text, self.reload)}" if found else text
-            warn(props["managed_by"], stays)
+            if step["action"] == WARN and not step["property"].startswith("strangers["):
+                warn(props["managed_by"], step["have"])
+        found, fixes = (self._one(answer["facts"], name) for name in self.chosen)
+        for path, text in found.items():
+            way, _ = _fix(path, fixes, self.reload)
+            warn(props["managed_by"], f"{path}: {text} — {way}")
         return answer
 
     def strange(self, change: Change) -> list[Line]:
         """Return a line for each undeclared file, with a command that removes or repairs it."""
+        fixes = change.outputs.get("fixes")
         return [
-            Line(
-                path,
-                str(text),
-                remedy(path, str(text), self.reload),
-                severity(str(text)),
-                at=("strangers", path),
-            )
+            Line(path, str(text), *_fix(path, fixes, self.reload), at=("strangers", path))
             for path, text, _ in change.entries("strangers")
             if text is not None
         ]
@@ -92,43 +100,36 @@ class TellsStrangers(HostProvider):
         return [Line(program, said, stays_so, Severity.WRONG, at=("broken",))]
 
 
-def remedy(path: str, text: str, reload: str) -> str:
+def remedy(path: str, fix: Sequence[str], reload: str) -> str:
     """Return the remedy for an undeclared file, as a command to paste.
 
     Args:
         path: the path of the file.
-        text: the text of `portcullis.agent.strangers` about the file.
+        fix: an action of `portcullis.agent.strangers`, and its operands.
         reload: the command that makes the program read its configuration again.
     """
-    at = shlex.quote(path)
-    if text == WITHOUT_EFFECT:
-        return f"{STAYS}; remove it from the settings"
-    if text.startswith((UNKNOWN, LINK)):
-        return f"{STAYS}; remove it yourself: rm {at} && {reload}"
-    if packaged := _PACKAGED.match(text):
-        if packaged["package"] == SOME_PACKAGE:
-            back = FROM_UCF.format(cached=at.replace("/", ":"), path=at)
-        else:
-            back = EXTRACT.format(package=packaged["package"], path=at)
-        removed = f"rm -r {at} && " if packaged["folder"] else ""
-        return f"{STAYS}; restore it yourself: {removed}{back} && {reload}"
-    access = _ACCESS.match(text)
-    changes = []
-    if access and access["owner"]:
-        changes.append(f"chown root:root {at}")
-    if access and access["mode"]:
-        changes.append(f"chmod {access['mode']} {at}")
-    return f"{STAYS}; repair it yourself: {' && '.join([*changes, reload])}" if changes else STAYS
+    way, names = _FIXES.get(fix[0] if fix else "", ("", ()))
+    operands = fix[1:]
+    # A program would take an operand that starts with a dash for an option.
+    if not way or len(names) != len(operands) or path[:1] != "/" or any(each[:1] == "-" for each in operands):
+        return STAYS
+    at, quoted = shlex.quote(path), map(shlex.quote, operands)
+    words = {
+        "path": at,
+        "cached": at.replace("/", ":"),
+        "reload": reload,
+        **dict(zip(names, quoted, strict=True)),
+    }
+    return f"{STAYS}; {way.format_map(words)}"
 
 
-def severity(text: str) -> Severity:
-    """Return the severity of an undeclared file, as its text in the facts tells."""
-    access = _ACCESS.match(text)
-    if access and access[0]:
-        return Severity.OPEN  # another user can write a file that root reads
-    if _NO_EFFECT.search(text) or text == WITHOUT_EFFECT:
-        return Severity.COSMETIC
-    return Severity.WRONG if _PACKAGED.match(text) and not _DOES.search(text) else Severity.OPEN
+def _fix(path: str, fixes: object, reload: str) -> tuple[str, Severity]:
+    """Return the remedy for an undeclared file, and its severity."""
+    told = fixes.get(path) if isinstance(fixes, Mapping) else None
+    if not isinstance(told, list | tuple) or not told or not all(isinstance(each, str) for each in told):
+        return STAYS, Severity.OPEN
+    severity = Severity.__members__.get(told[0].upper(), Severity.OPEN)
+    return remedy(path, told[1:], reload), severity
 
 
 def check_accepted(inputs: Normaliser) -> None:

@@ -2,85 +2,94 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.strangers import LINK, OLD, OTHER_NAME, SOME_PACKAGE, UNKNOWN, WITHOUT_EFFECT
-from portcullis.host.strangers import remedy, severity
+from portcullis.agent.strangers import (
+    BY_HAND,
+    CHMOD,
+    CHOWN,
+    CHOWN_AND_CHMOD,
+    EXTRACT,
+    EXTRACT_OVER_FOLDER,
+    FROM_UCF,
+    FROM_UCF_OVER_FOLDER,
+    REMOVE,
+    UNACCEPT,
+    UNKNOWN,
+)
+from portcullis.host.strangers import remedy
 from tests.cli.report.streams import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PATH = "/etc/nginx/conf.d/evil.conf"
 CACHED = "/var/lib/ucf/cache/:etc:nginx:conf.d:evil.conf"
 RELOAD = "systemctl reload x"
 _DEB = "dpkg-deb --fsys-tarfile nginx-common_*.deb"
 BACK = f'cd "$(mktemp -d)" && apt-get download nginx-common && {_DEB} | tar -xC / .{PATH} && {RELOAD}'
-# The host's text about a file, the remedy, and the severity.
-TEXTS = {
-    f"{UNKNOWN}; nginx loads it: serves evil.com on 80": (f"remove it yourself: rm {PATH} && {RELOAD}", "!!"),
-    f"{UNKNOWN}; nginx does not load it": (f"remove it yourself: rm {PATH} && {RELOAD}", ""),
-    f"{UNKNOWN}; mode 0777, where 0644 is usual; sets [x]": (
-        f"remove it yourself: rm {PATH} && {RELOAD}",
-        "!!",
+# The fix that the host tells, and the remedy.
+FIXES: Mapping[tuple[str, ...], str] = {
+    (REMOVE,): f"remove it yourself: rm {PATH} && {RELOAD}",
+    (EXTRACT, "nginx-common"): f"restore it yourself: {BACK}",
+    (EXTRACT_OVER_FOLDER, "nginx-common"): f"restore it yourself: rm -r {PATH} && {BACK}",
+    (FROM_UCF,): f"restore it yourself: cp --remove-destination {CACHED} {PATH} && {RELOAD}",
+    (FROM_UCF_OVER_FOLDER,): (
+        f"restore it yourself: rm -r {PATH} && cp --remove-destination {CACHED} {PATH} && {RELOAD}"
     ),
-    f"{LINK}/srv/x; without effect": (f"remove it yourself: rm {PATH} && {RELOAD}", ""),
-    "changed by hand: not as nginx-common brings it": (f"restore it yourself: {BACK}", "!"),
-    "changed by hand: not as nginx-common brings it; nginx loads it: serves evil.com": (
-        f"restore it yourself: {BACK}",
-        "!!",
+    (CHMOD, "0755"): f"repair it yourself: chmod 0755 {PATH} && {RELOAD}",
+    (CHOWN,): f"repair it yourself: chown root:root {PATH} && {RELOAD}",
+    (CHOWN_AND_CHMOD, "0644"): (
+        f"repair it yourself: chown root:root {PATH} && chmod 0644 {PATH} && {RELOAD}"
     ),
-    f"changed by hand: not as {SOME_PACKAGE} brings it; sets permittty yes": (
-        f"restore it yourself: cp --remove-destination {CACHED} {PATH} && {RELOAD}",
-        "!!",
-    ),
-    f"gone; {SOME_PACKAGE} brings it; sshd does not start without it": (
-        f"restore it yourself: cp --remove-destination {CACHED} {PATH} && {RELOAD}",
-        "!",
-    ),
-    "gone; nginx-common brings it": (f"restore it yourself: {BACK}", "!"),
-    "a link, where nginx-common brings a file, to /srv/x": (
-        f"restore it yourself: {BACK}",
-        "!",
-    ),
-    "a directory, where nginx-common brings a file": (f"restore it yourself: rm -r {PATH} && {BACK}", "!"),
-    "a named pipe, where nginx-common brings a file": (f"restore it yourself: {BACK}", "!"),
-    "mode 0777, where 0755 is usual": (f"repair it yourself: chmod 0755 {PATH} && {RELOAD}", "!!"),
-    "belongs to bob:staff, mode 0666, where 0644 is usual; without effect": (
-        f"repair it yourself: chown root:root {PATH} && chmod 0644 {PATH} && {RELOAD}",
-        "!!",
-    ),
-    "belongs to bob:staff": (f"repair it yourself: chown root:root {PATH} && {RELOAD}", "!!"),
-    WITHOUT_EFFECT: ("remove it from the settings", ""),
+    (UNACCEPT,): "remove it from the settings",
+    (BY_HAND,): "other users can write to a folder above it, so no command is safe",
 }
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_an_undeclared_file_stays_and_has_a_remedy(text: str) -> None:
-    does, mark = TEXTS[text]
-    assert remedy(PATH, text, RELOAD) == f"stays; {does}"
-    assert severity(text).value == mark
+@pytest.mark.parametrize("fix", FIXES)
+def test_an_undeclared_file_stays_and_has_a_remedy(fix: tuple[str, ...]) -> None:
+    assert remedy(PATH, fix, RELOAD) == f"stays; {FIXES[fix]}"
 
 
 @pytest.mark.parametrize(
-    "text",
+    "fix", [(), ("",), ("reboot",), (REMOVE, "/etc"), (EXTRACT,), (EXTRACT, "-x"), (CHMOD, "--reference=/x")]
+)
+def test_an_unknown_fix_has_no_command(fix: tuple[str, ...]) -> None:
+    assert remedy(PATH, fix, RELOAD) == "stays"
+
+
+def test_a_path_that_is_not_absolute_has_no_command() -> None:
+    assert remedy("--no-preserve-root", (REMOVE,), RELOAD) == "stays"
+
+
+def test_operands_of_the_host_cannot_become_a_command() -> None:
+    said = remedy("/etc/nginx/$(reboot)", (EXTRACT, "x;reboot"), RELOAD)
+    assert "apt-get download 'x;reboot' &&" in said
+    assert "tar -xC / .'/etc/nginx/$(reboot)' &&" in said
+
+
+@pytest.mark.parametrize(
+    ("told", "severity", "does"),
     [
-        f"{OLD}, and was changed; {UNKNOWN}; nginx loads it",
-        f"{OLD}, and is gone",
-        f"{OTHER_NAME}; {UNKNOWN}; nginx loads it",
-        "cannot be read: it is no file",
-        "over 2000 entries that nobody declared",
-        "gone; x;reboot brings it",
-        "gone; -x brings it",
-        "",
+        (["open", REMOVE], "!!", f"stays; remove it yourself: rm {PATH} && systemctl reload nginx"),
+        (["wrong"], "!", "stays"),
+        (["cosmetic", UNACCEPT], "", "stays; remove it from the settings"),
+        (["x", REMOVE], "!!", f"stays; remove it yourself: rm {PATH} && systemctl reload nginx"),
+        ([], "!!", "stays"),
+        (None, "!!", "stays"),
+        ("open", "!!", "stays"),
+        ([1], "!!", "stays"),
     ],
 )
-def test_an_unknown_text_has_no_command(text: str) -> None:
-    assert remedy(PATH, text, RELOAD) == "stays"
-
-
-def test_a_path_of_the_host_cannot_become_a_command() -> None:
-    said = remedy("/etc/nginx/$(reboot)", UNKNOWN, RELOAD)
-    assert said == f"stays; remove it yourself: rm '/etc/nginx/$(reboot)' && {RELOAD}"
+def test_the_text_of_a_file_decides_neither_severity_nor_remedy(told: Any, severity: str, does: str) -> None:
+    declared: dict[str, Any] = {"strangers": {}}
+    text = 'a link to "x, where sudo brings a file"; without effect'
+    live = {"strangers": {PATH: text}, "fixes": {PATH: told}}
+    (line,) = Stream().thing("ServedSites", "x", declared, live, declared).report().differences
+    assert (line.what, line.severity, line.remedy) == (text, severity, does)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +101,8 @@ def test_each_part_has_a_line_for_each_undeclared_file_and_for_other_changes(
 ) -> None:
     declared: dict[str, Any] = {"strangers": {}, "content": "x", "stale": False, "jail": "sshd"}
     told = {PATH: UNKNOWN, "/etc/other": "gone; x brings it"}
-    live = {**declared, "strangers": told, "content": "y"}
+    fixes = {PATH: ["open", REMOVE], "/etc/other": ["wrong", EXTRACT, "x"]}
+    live = {**declared, "strangers": told, "fixes": fixes, "content": "y"}
     report = Stream().thing(kind, "x", declared, live, declared).report()
     lines = {one.subject: one for one in report.differences}
     assert len(lines) == len(report.differences) == 3, "the content that differs is told too"

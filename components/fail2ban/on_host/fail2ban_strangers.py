@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from portcullis.agent.strangers import Strangers
 
 _TIMEOUT = 60.0
+_NOT_READ = "fail2ban does not read it"
 # The description of a file in each folder. The braces stand for the file's name.
 _WORDS = {
     "filter.d": "the filter {}",
@@ -47,8 +48,9 @@ def read(machine: Machine, store: Store) -> Strangers:
             # A declared jail reports this file already, or has commented its lines out.
             found[name] = replace(one, quiet=True)
             continue
-        words = _sets(sections) if sections is not None else _what(folder, path)
-        found[name] = one if one.changed else replace(one, text=f"{one.text}; {words}")
+        words = (_sets(sections) or "without effect") if sections is not None else _what(folder, path)
+        has_effect = bool(sections) if sections is not None else words != _NOT_READ
+        found[name] = one if one.changed else one.with_effect(words, has_effect=has_effect)
     return found
 
 
@@ -79,12 +81,12 @@ def _is_of_jails(folder: Path, path: Path) -> bool:
 
 
 def _sets(sections: list[str]) -> str:
-    return f"sets {', '.join(f'[{each}]' for each in sections)}" if sections else "without effect"
+    return f"sets {', '.join(f'[{each}]' for each in sections)}" if sections else ""
 
 
 def _what(folder: Path, path: Path) -> str:
     if path.suffix not in (".conf", ".local"):
-        return "fail2ban does not read it"
+        return _NOT_READ
     if path.parent == folder:
         return "settings of the server" if path.stem == "fail2ban" else "other files may include it"
-    return _WORDS.get(path.parent.name, "fail2ban does not read it").format(path.stem)
+    return _WORDS.get(path.parent.name, _NOT_READ).format(path.stem)

@@ -153,7 +153,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         with contextlib.suppress(AgentError):
             if spec.whole:
                 found = fail2ban_strangers.read(self._machine, self._store)
-                return strangers.told(found, record, spec.accepted)
+                return strangers.texts(strangers.told(found, record, spec.accepted))
         return {}
 
     def _with_strangers(self, spec: JailSpec, record: Record | None, facts: _Found) -> _Found:
@@ -162,7 +162,13 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         # The test of the configuration is slow because it starts Python. So we test only if there are
         # undeclared files.
         broken = fail2ban_strangers.refusal(self._machine) if told else ""
-        return replace(facts, broken=broken, strangers=told, marks=strangers.marks(found))
+        return replace(
+            facts,
+            broken=broken,
+            strangers=strangers.texts(told),
+            fixes=strangers.fixes(told),
+            marks=strangers.marks(found),
+        )
 
     def claims(self, record: Record) -> Claims:
         folder = self._machine.fail2ban

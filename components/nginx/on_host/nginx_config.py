@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, List
 
+from portcullis.agent.strangers import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -71,7 +73,7 @@ def _load(path: Path, folder: Path, found: dict[str, Loaded], depth: int) -> Non
                 for name in sorted(glob.glob(str(folder / pattern))):  # noqa: PTH207 - absolute
                     _load(Path(name), folder, found, depth + 1)
         elif words[0] == "server_name":
-            here.names += [word or '""' for word in words[1:]]
+            here.names += words[1:]
         elif words[0] == "listen":
             here.listens += words[1:2]
 
@@ -91,6 +93,6 @@ def directives(text: str) -> Iterator[list[str]]:
 
 
 def _some(words: list[str]) -> str:
-    unique = list(dict.fromkeys(words))
+    unique = list(dict.fromkeys(map(plain, words)))
     more = len(unique) - _NAMED
     return ", ".join(unique[:_NAMED]) + (f" and {more} more" if more > 0 else "")

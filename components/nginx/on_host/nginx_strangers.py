@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,14 +45,17 @@ def read(machine: Machine, store: Store) -> Strangers:
             inside = folder in path.parents or name.startswith(_MODULES)
             if not inside and not strangers.is_declared(store, path):
                 mark = strangers.digest(path)
-                found[name] = strangers.Stranger(f"{strangers.UNKNOWN}; {file.text}", mark)
+                text = f"{strangers.UNKNOWN}; {file.text}"
+                found[name] = strangers.Stranger(text, mark, fix=(strangers.REMOVE,))
         elif not one.changed or file.names:
             # The content of a file that only root may read must not leave the host.
-            says = file.text if one.open_to_all else "nginx loads it"
-            found[name] = replace(one, text=f"{one.text}; {says}")
+            if one.open_to_all:
+                found[name] = one.with_effect(file.text, is_named=bool(file.names or file.listens))
+            else:
+                found[name] = one.with_effect("nginx loads it")
     for name, one in found.items():
         if name not in loads and not one.changed:
-            found[name] = replace(one, text=f"{one.text}; nginx does not load it")
+            found[name] = one.with_effect("nginx does not load it", has_effect=False)
     return found
 
 

@@ -75,6 +75,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         unit = services.show(self._machine, [spec.unit])[0]
         stale = services.is_stale_now(unit, newest_change(spec.reads), record)
         found = nginx_strangers.read(self._machine, self._store)
+        told = strangers.told(found, record, spec.accepted)
         # `nginx -t` takes as long as all the rest. nginx has accepted the files that it runs on, so we test
         # only newer files.
         tested = unit["LoadState"] != "not-found" and (stale or unit["ActiveState"] not in services.RUNNING)
@@ -83,7 +84,8 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
             sites=self._sites(spec.probes, unit),
             stale=stale,
             broken=nginx_strangers.refusal(self._machine) if tested else "",
-            strangers=strangers.told(found, record, spec.accepted),
+            strangers=strangers.texts(told),
+            fixes=strangers.fixes(told),
             marks=strangers.marks(found),
         )
 

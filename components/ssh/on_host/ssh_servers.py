@@ -130,6 +130,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         for_users = ssh_facts.for_users(spec, both, lines, ours) if readable else {}
         blamed = [*options.values(), *(value for given in for_users.values() for value in given.values())]
         others = ssh_strangers.read(self._machine, self._store, lines, self._ours, blamed)
+        told = strangers.told(others, record, spec.accepted)
         return _Found(
             exists=True,
             content=content,
@@ -149,7 +150,8 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             by_socket=by_socket,
             socket_drop_ins=tuple(sorted(map(str, dropped.glob("*.conf")))) if by_socket else (),
             groups={user: ssh_facts.groups_of(user) for user in users},
-            strangers=strangers.told(others, record, spec.accepted),
+            strangers=strangers.texts(told),
+            fixes=strangers.fixes(told),
             marks=strangers.marks(others),
         )
 
@@ -179,7 +181,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         with contextlib.suppress(AgentError):
             lines = sshd_config.read_lines(self._main)
             found = ssh_strangers.read(self._machine, self._store, lines, self._ours, ())
-            return strangers.told(found, record, self.as_spec(record.spec).accepted)
+            return strangers.texts(strangers.told(found, record, self.as_spec(record.spec).accepted))
         return {}
 
     def plan(self, desired: SshServerDesired, facts: _Found) -> list[Step]:

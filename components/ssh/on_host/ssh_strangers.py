@@ -60,7 +60,8 @@ def read(
         if not untold and (mine or _is_out_of_force(Path(name))):
             result[name] = replace(one, quiet=True)
             continue
-        result[name] = replace(one, text=f"{one.text}; {_words(lines, Path(name), untold, one)}")
+        words, has_effect = _words(lines, Path(name), untold, one)
+        result[name] = one.with_effect(words, has_effect=has_effect, is_named=bool(untold))
     return result
 
 
@@ -112,13 +113,21 @@ def _in_effect(lines: Sequence[Line], ours: str) -> list[Line]:
     return found
 
 
-def _words(lines: Sequence[Line], path: Path, effects: Sequence[Line], one: Stranger) -> str:
+def _words(lines: Sequence[Line], path: Path, effects: Sequence[Line], one: Stranger) -> tuple[str, bool]:
+    """Return the effect of a file, and whether it has one."""
     if not path.exists():
-        return "sshd does not start without it"
+        return "sshd does not start without it", True
     if not effects:
         is_read = path.name == "sshd_config" or sshd_config.includes(list(lines), path)
-        return "without effect" if is_read else "sshd does not read it"
+        return "without effect" if is_read else "sshd does not read it", False
     # The values of a file that only root may read stay on the host. Show only the keywords.
-    shown = [f"{line.keyword} {line.value}" if one.open_to_all else line.keyword for line in effects[:_LINES]]
+    shown = [
+        f"{line.keyword} {_plain(line.value)}" if one.open_to_all else line.keyword
+        for line in effects[:_LINES]
+    ]
     more = f" and {len(effects) - _LINES} more" if len(effects) > _LINES else ""
-    return f"sets {', '.join(dict.fromkeys(shown))}{more}"
+    return f"sets {', '.join(dict.fromkeys(shown))}{more}", True
+
+
+def _plain(text: str) -> str:
+    return " ".join(map(strangers.plain, text.split()))

@@ -26,7 +26,14 @@ PROPS = {
     "broken": "", "strangers": {}, "accepted": {"/etc/nginx/conf.d/b.conf": "of the agency"},
 }  # fmt: skip
 
-UNCHANGED = {"exists": True, "stale": False, "sites": PROPS["sites"], "broken": "", "strangers": {}}
+UNCHANGED = {
+    "exists": True,
+    "stale": False,
+    "sites": PROPS["sites"],
+    "broken": "",
+    "strangers": {},
+    "fixes": {},
+}
 EVIL = {"/etc/nginx/conf.d/evil.conf": "nobody declared it; nginx loads it: serves evil.com on 80"}
 
 
@@ -76,11 +83,11 @@ def test_the_agent_gets_the_watched_paths_and_the_probes() -> None:
 def test_a_site_that_nginx_does_not_serve_is_one_difference(canned: Callable[..., CannedChannel]) -> None:
     why = "nothing listens on port 443"
     sites = {**PROPS["sites"], "a.example.com": why}
-    facts = {"exists": True, "stale": True, "sites": sites, "broken": "", "strangers": {}}
+    facts = {"exists": True, "stale": True, "sites": sites, "broken": "", "strangers": {}, "fixes": {}}
     canned(survey_answer(facts))
     found = ServedSitesProvider().read("web1:nginx.service", PROPS)
     assert found.inputs == {**PROPS, "stale": True, "sites": {**PROPS["sites"], "a.example.com": why}}
-    assert found.outs == found.inputs
+    assert found.outs == {**found.inputs, "fixes": {}}
 
 
 def test_served_sites_show_no_difference(canned: Callable[..., CannedChannel]) -> None:
@@ -92,13 +99,16 @@ def test_an_undeclared_file_is_a_difference_in_a_preview_and_a_warning_in_an_up(
     canned: Callable[..., CannedChannel], capsys: pytest.CaptureFixture[str]
 ) -> None:
     provider = ServedSitesProvider()
-    canned(survey_answer({**UNCHANGED, "strangers": EVIL}))
+    (path, text), *_ = EVIL.items()
+    fixes = {path: ["open", "remove"]}
+    canned(survey_answer({**UNCHANGED, "strangers": EVIL, "fixes": fixes}))
     found = provider.read("web1:nginx.service", PROPS)
     assert found.inputs == {**PROPS, "strangers": EVIL}
-    assert found.outs == found.inputs
-    (path, text), *_ = EVIL.items()
+    assert found.outs == {**found.inputs, "fixes": fixes}, (
+        "fixes are no input: the engine never compares them"
+    )
     step = {"property": f'strangers["{path}"]', "have": text, "want": "absent", "action": "warn"}
-    canned(lambda *_: {"facts": {**UNCHANGED, "strangers": EVIL}, "steps": [step]})
+    canned(lambda *_: {"facts": {**UNCHANGED, "strangers": EVIL, "fixes": fixes}, "steps": [step]})
     done = provider.update("web1:nginx.service", PROPS, PROPS)
     assert done.outs["strangers"] == EVIL
     does = f"stays; remove it yourself: rm {path} && systemctl reload nginx"

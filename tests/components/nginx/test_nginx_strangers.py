@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.agent import paths
 from portcullis.agent.run import Done
 from portcullis.components.nginx.on_host import nginx_config, nginx_strangers
 from portcullis.host.strangers import remedy
@@ -83,6 +84,10 @@ class Etc:
         spec = {"unit": UNIT, "reads": [], "probes": {}, "accepted": list(accepted)}
         return self.client.look("nginx.served_sites", UNIT, spec)
 
+    def remedy(self, path: str) -> str:
+        _, *fix = self.facts()["fixes"][path]
+        return remedy(path, fix, "true")
+
     def strangers(self, *accepted: str) -> dict[str, str]:
         found: dict[str, str] = self.facts(*accepted)["strangers"]
         return found
@@ -111,7 +116,7 @@ def test_a_virtual_host_behind_a_link_is_reported_too(etc: Etc, tmp_path: Path) 
     etc.path("sites-enabled/evil").symlink_to(tmp_path / "evil.conf")
     found = etc.strangers()
     assert found == {
-        str(etc.path("sites-enabled/evil")): f"a link to {tmp_path}/evil.conf; "
+        str(etc.path("sites-enabled/evil")): f'a link to "{tmp_path}/evil.conf"; '
         "nginx loads it: serves evil.com, *.evil.com on 80, [::]:80"
     }
 
@@ -181,7 +186,9 @@ DEEDS: dict[str, Callable[[Etc], object]] = {
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_the_command_in_the_line_ends_the_difference(etc: Etc, tmp_path: Path, deed: str) -> None:
+def test_the_command_in_the_line_ends_the_difference(
+    etc: Etc, tmp_path: Path, deed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     programs, package = tmp_path / "bin", tmp_path / "package"
     programs.mkdir()
     for path in etc.sums:
@@ -195,8 +202,9 @@ def test_the_command_in_the_line_ends_the_difference(etc: Etc, tmp_path: Path, d
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o755)
     DEEDS[deed](etc)
-    ((path, text),) = etc.strangers().items()
-    _, _, command = remedy(path, text, "true").partition("yourself: ")
+    monkeypatch.setattr(paths, "is_roots_alone", lambda _: True)  # /tmp is everybody's
+    (path,) = etc.strangers()
+    _, _, command = etc.remedy(path).partition("yourself: ")
     ran = subprocess.run(
         ["sh", "-c", f"umask 022; {command}"],
         env={"PATH": f"{programs}:/usr/bin:/bin", "TMPDIR": str(tmp_path)},
@@ -235,9 +243,14 @@ def test_a_packaged_file_that_was_missing_before_the_first_up_is_not_reported_wh
 
 def test_a_file_name_that_cannot_be_shown_has_no_command(etc: Etc) -> None:
     etc.write("conf.d/e\nvil.conf", EVIL)
-    ((path, text),) = etc.strangers().items()
+    (path,) = etc.strangers()
     assert path.endswith("e?vil.conf")
-    assert remedy(path, text, "true") == "stays"
+    assert etc.remedy(path) == "stays"
+
+
+def test_a_folder_that_others_write_to_gives_no_command(etc: Etc) -> None:
+    path = etc.write("conf.d/evil.conf", EVIL)
+    assert etc.remedy(path) == "stays; other users can write to a folder above it, so no command is safe"
 
 
 def test_an_accepted_file_is_not_reported(etc: Etc) -> None:

@@ -122,6 +122,7 @@ def test_nginx_is_started_for_its_sites_and_left_alone_when_it_serves_them(
         "sites": dict.fromkeys((A, B), "nginx does not run: it is inactive"),
         "broken": "",
         "strangers": {},
+        "fixes": {},
     }
     done = edge.put()
     assert [step["property"] for step in done["steps"]] == [f"sites.{A}", f"sites.{B}"]
@@ -151,6 +152,7 @@ def test_a_new_site_shows_as_stale_and_is_loaded_without_a_restart(running: Edge
     assert done["facts"].pop("revision")
     assert done["facts"] == {
         "exists": True, "stale": False, "sites": {A: "served", B: "served"}, "broken": "", "strangers": {},
+        "fixes": {},
     }  # fmt: skip
     assert running.nginx.pid == main
 

@@ -24,7 +24,7 @@ OPTIONS = {"MaxAuthTries": "3"}
 FACTS = {
     "exists": True, "content": "Port 2222\n", "mode": "0600", "options": OPTIONS, "broken": "",
     "port": "2222", "ports": ["2222"], "ports_before": ["22"], "firewall": {"2222": "allow"}, "stale": False,
-    "owner": URN, "strangers": {},
+    "owner": URN, "strangers": {}, "fixes": {},
 }  # fmt: skip
 
 
