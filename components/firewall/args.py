@@ -121,5 +121,8 @@ class FirewallArgs(Section):
     outside: ListOf[OutsideBridge] = ()
     """Bridges that lead to the internet, as on a host that runs virtual machines. The firewall treats every
     other bridge as a network of containers."""
+    metadata_for_users: bool = False
+    """Whether users of the host other than root reach the metadata service of the cloud, which often gives
+    credentials. For example, a cloud's agent that does not run as root needs this."""
     logging: LogLevel = "low"
     """The level of ufw's log about refused packets."""

@@ -157,7 +157,9 @@ def _forward_policy(
     host: Mapping[str, Sequence[str]] | None,
 ) -> ForwardPolicy:
     try:
-        return ForwardPolicy(bind_address, _ports(args.public), egress, args.outside, host)
+        return ForwardPolicy(
+            bind_address, _ports(args.public), egress, args.outside, host, args.metadata_for_users
+        )
     except ValueError as error:
         lines = [line.partition(": ") for line in str(error).splitlines()]
         raise ArgumentsError([Fault(f"Firewall.{at}", reason) for at, _, reason in lines]) from None

@@ -1,8 +1,8 @@
 """The metadata addresses of clouds.
 
 A machine gets facts about itself at such an address, often with credentials. Containers must not reach these
-addresses. The forward filter drops packets to these addresses. The policy pack requires this rule, and the
-packet tests try each address.
+addresses, nor must users of the host other than root. The forward filter refuses packets to these addresses.
+The policy pack requires the rules for containers, and the packet tests try each address.
 """
 
 from __future__ import annotations
@@ -87,3 +87,12 @@ def match(service: Service) -> str:
     """Return the part of an nft rule that matches packets to this service, except to `PORTS`."""
     family = "ip6" if ":" in service.address else "ip"
     return f"{family} daddr {service.address} " + " ".join(f"th dport != {port}" for port in PORTS)
+
+
+def match_users(service: Service) -> str:
+    """Return the part of an nft rule that matches connections of users to this service.
+
+    DNS also uses TCP. The other traffic of a host's own programs is over UDP: DHCP, DNS and NTP.
+    """
+    family = "ip6" if ":" in service.address else "ip"
+    return f"meta skuid != 0 {family} daddr {service.address} tcp dport != {PORTS[0]}"

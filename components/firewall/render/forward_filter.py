@@ -1,5 +1,7 @@
 """The nftables table that decides which packets reach containers, and which destinations containers reach.
 
+The table also keeps users of the host from the metadata of a cloud.
+
 The table has the spelling of nft's own listing (tabs, order of words, no sets). So the live table and the
 declared table can be compared line by line. nft 1.0.6 (Debian 12) and 1.1.3 (Debian 13) print the table in
 the same way.
@@ -54,6 +56,7 @@ class ForwardPolicy:
             with the networks that may use it. An empty list means everybody. All other ports are closed to
             IPv6 and to containers, because docker-proxy may serve them. None: the table does not filter
             packets to the host itself.
+        metadata_for_users: whether users of the host other than root reach the metadata service of a cloud.
 
     Raises:
         ValueError: a part is invalid. The error names every fault.
@@ -64,6 +67,7 @@ class ForwardPolicy:
     egress: Mapping[str, Sequence[str]] = field(default_factory=dict)
     outside: Sequence[str] = ()
     host: Mapping[str, Sequence[str]] | None = None
+    metadata_for_users: bool = False
 
     def __post_init__(self) -> None:
         """Check every part of the forward policy."""
@@ -132,6 +136,7 @@ def table(policy: ForwardPolicy) -> str:
         *_egress(policy.egress),
         "\t}",
         *_input(policy),
+        *_output(policy),
         "}",
     ]
     return "\n".join(lines) + "\n"
@@ -205,6 +210,24 @@ def _input(policy: ForwardPolicy) -> list[str]:
         *(
             f'\t\tmeta l4proto {protocol} counter drop comment "docker-proxy may serve this port"'
             for protocol in ("tcp", "udp")
+        ),
+        "\t}",
+    ]
+
+
+def _output(policy: ForwardPolicy) -> list[str]:
+    """Refuse connections of users to the metadata of a cloud. Answers, such as to its health checks, pass."""
+    if policy.metadata_for_users:
+        return []
+    return [
+        "",
+        "\tchain output {",
+        "\t\ttype filter hook output priority filter - 10; policy accept;",
+        "\t\tct state established,related accept",
+        *(
+            f"\t\t{metadata.match_users(service)} counter reject with tcp reset"
+            f' comment "metadata of {service.cloud}"'
+            for service in metadata.closed()
         ),
         "\t}",
     ]

@@ -64,6 +64,7 @@ class ForwardFilterProvider(GuardedProvider):
 
     def differing(self, change: Change, subject: str) -> list[Line]:
         """Report each part of the filter that differs."""
+        follows = change.changes("table") and not change.by_hand(("file",))
         found = [
             Line(
                 subject,
@@ -82,7 +83,8 @@ class ForwardFilterProvider(GuardedProvider):
                 ("unit", "its unit differs"),
                 ("permissions", difference(change, "permissions")),
             )
-            if change.changes(name)
+            # The file has the table, so a new table is one line.
+            if change.changes(name) and not (name == "file" and follows)
         ]
         if change.changes("conflict"):
             # The inventory also reports the enabled unit, under the same topic.
@@ -93,7 +95,7 @@ class ForwardFilterProvider(GuardedProvider):
             found.append(
                 Line(subject, what, remedy, Severity.OPEN, at=("conflict",), topic=f"unit {unit}", echo=True)
             )
-        return with_rest(change, subject, found)
+        return with_rest(change, subject, found, *(("file",) if follows else ()))
 
 
 class ForwardFilter(HostResource):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,7 +9,7 @@ from portcullis.components.firewall.render import forward_filter as render
 from portcullis.components.firewall.resource.forward_filter import ForwardFilterProvider
 from portcullis.host.errors import HostError
 from portcullis.host.provider import Errors
-from portcullis.provider.changes import Change
+from portcullis.provider.changes import Change, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,21 @@ def test_the_command_against_that_unit_does_not_stop_it_because_a_stop_flushes_a
     )  # fmt: skip
     (line,) = ForwardFilterProvider().lines(change)
     assert line.remedy == "stays; remove it yourself: systemctl disable nftables.service"
+
+
+def test_a_new_table_of_a_new_version_is_one_quiet_line() -> None:
+    old = {**PROPS, "table": "table x {\n}\n", "file": "old"}
+    change = Change(
+        kind="ForwardFilter", name="filter", op="update", host="web1",
+        before=old, live=old, goal=PROPS, up=frozenset({("table",), ("file",)}),
+    )  # fmt: skip
+    (line,) = ForwardFilterProvider().lines(change)
+    assert (line.what, line.severity) == ("has other rules", Severity.COSMETIC)
+    by_hand = replace(change, live={**old, "file": "mine"}, hand=frozenset({("file",)}))
+    assert [each.what for each in ForwardFilterProvider().lines(by_hand)] == [
+        "has other rules",
+        "its file differs",
+    ]
 
 
 @pytest.mark.parametrize(

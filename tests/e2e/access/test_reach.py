@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
     from lab.pytest_lab import Host, Lab
 
+# Connects to addresses and ports as a user, and prints those that answer.
+CONNECT = """
+import os, socket, sys
+os.setuid(int(sys.argv[1]))
+for place in sys.argv[2:]:
+    address, port = place.split()
+    try:
+        socket.create_connection((address, int(port)), 5).close()
+        print(place)
+    except ConnectionRefusedError:
+        pass
+"""
 PROGRAM = """
 from portcullis.components import ForwardFilter
 from portcullis.components.docker import render as daemon_json
@@ -206,7 +218,7 @@ def test_what_is_declared_public_is_reached_and_egress_is_a_list(project: Projec
 
 
 @pytest.mark.once
-def test_containers_do_not_reach_the_clouds_metadata(project: Project, exposed: Exposed) -> None:
+def test_neither_containers_nor_users_reach_the_clouds_metadata(project: Project, exposed: Exposed) -> None:
     host = exposed.host
     project.program(PROGRAM.format(os="debian-13", policy="")).up()
     addresses = list(dict.fromkeys(service.address.partition("/")[0] for service in metadata.SERVICES))
@@ -235,12 +247,20 @@ def test_containers_do_not_reach_the_clouds_metadata(project: Project, exposed: 
         found = scan.tcp(exposed.place("alien"), dict.fromkeys(addresses, sorted(every)))
         return {address: set(found[address].open) for address in addresses}
 
+    def reached_by(uid: int) -> dict[str, set[int]]:
+        asked = [f"{address} {port}" for address in addresses for port in sorted(every)]
+        said = host.run(["python3", "-c", CONNECT, str(uid), *asked]).stdout.splitlines()
+        pairs = [line.split() for line in said]
+        return {name: {int(port) for address, port in pairs if address == name} for name in addresses}
+
     host.run("ufw disable")  # ufw would drop forwarded IPv6
     try:
         # The allowed port is DNS: on Google's machines the metadata server is also the resolver.
         assert reached() == dict.fromkeys(addresses, allowed)
+        assert reached_by(1000) == {address: {53} for address in addresses}
+        assert reached_by(0) == dict.fromkeys(addresses, every)
         host.run(WITHOUT)
-        assert reached() == dict.fromkeys(addresses, every)
+        assert reached() == reached_by(1000) == dict.fromkeys(addresses, every)
     finally:
         host.run(f"{WITH}; ufw --force enable")
 
