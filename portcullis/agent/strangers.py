@@ -223,7 +223,7 @@ def quoted(text: str) -> str:
 
 
 def plain(word: str) -> str:
-    """Return a word of a configuration, in quotes if it has unusual characters."""
+    """Return a word or a path, in quotes if it has unusual characters."""
     return word if word and set(word) <= _PLAIN else quoted(word)
 
 

@@ -79,14 +79,14 @@ class TellsStrangers(HostProvider):
         found, fixes = (self._one(answer["facts"], name) for name in self.chosen)
         for path, text in found.items():
             way, _ = _fix(path, fixes, self.reload)
-            warn(props["managed_by"], f"{path}: {text} — {way}")
+            warn(props["managed_by"], f"{agent.plain(path)}: {text} — {way}")
         return answer
 
     def strange(self, change: Change) -> list[Line]:
         """Return a line for each undeclared file, with a command that removes or repairs it."""
         fixes = change.outputs.get("fixes")
         return [
-            Line(path, str(text), *_fix(path, fixes, self.reload), at=("strangers", path))
+            Line(agent.plain(path), str(text), *_fix(path, fixes, self.reload), at=("strangers", path))
             for path, text, _ in change.entries("strangers")
             if text is not None
         ]

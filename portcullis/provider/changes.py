@@ -109,7 +109,7 @@ class Change:
         hand: the paths at which the host differs from the last `up`.
         up: the paths that `up` will change.
         host: the host's alias; "" if the resource is on no host.
-        outputs: the resource's outputs on the host, also those that are no inputs and so never differ.
+        outputs: the resource's outputs on the host. They have the inputs, and facts that nobody declares.
     """
 
     kind: str

@@ -106,9 +106,11 @@ def told(folder: Path, name: str, target: str, words: str, deed: str) -> dict[st
     return strangers.told({key: one.with_effect(words) for key, one in found.items()}, None, ())
 
 
-def commands(kind: str, declared: dict[str, Any], live: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+def commands(
+    kind: str, declared: dict[str, Any], live: dict[str, Any], **outputs: Any
+) -> Iterator[tuple[str, list[str]]]:
     """Yield each entry's name in the report, and the words of its command."""
-    report = Stream().thing(kind, "x", declared, {**declared, **live}, declared).report()
+    report = Stream().thing(kind, "x", declared, {**declared, **live}, declared, outputs).report()
     for line in report.differences:
         _, _, command = line.remedy.partition("yourself: ")
         lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
@@ -126,10 +128,10 @@ def test_each_word_of_a_command_for_a_stranger_is_ours_or_the_entrys_own(
     ):
         path = f"{folder}/{name}"
         found = told(Path(folder), name, target, words, deed)
-        live = {"strangers": strangers.texts(found), "fixes": strangers.fixes(found)}
+        live, fixes = {"strangers": strangers.texts(found)}, strangers.fixes(found)
     own = {path, f".{path}", f"/var/lib/ucf/cache/{path.replace('/', ':')}"}
-    for subject, said in commands("ServedSites", {"strangers": {}}, live):
-        if subject != path:
+    for subject, said in commands("ServedSites", {"strangers": {}}, live, fixes=fixes):
+        if subject not in (path, strangers.quoted(path)):
             assert not said, "a name that cannot be shown has no command"
         assert set(said) <= CONSTANTS | own | {PACKAGE, f"{PACKAGE}_*.deb"}, said
 
@@ -138,8 +140,8 @@ def test_each_word_of_a_command_for_a_stranger_is_ours_or_the_entrys_own(
 def test_a_path_in_a_folder_of_others_is_in_no_command(name: str, target: str, words: str, deed: str) -> None:
     with tempfile.TemporaryDirectory() as folder:  # below /tmp, which is everybody's
         found = told(Path(folder), name, target, words, deed)
-        live = {"strangers": strangers.texts(found), "fixes": strangers.fixes(found)}
-    for _, said in commands("ServedSites", {"strangers": {}}, live):
+        live, fixes = {"strangers": strangers.texts(found)}, strangers.fixes(found)
+    for _, said in commands("ServedSites", {"strangers": {}}, live, fixes=fixes):
         assert not said
 
 

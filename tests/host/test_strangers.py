@@ -87,9 +87,17 @@ def test_operands_of_the_host_cannot_become_a_command() -> None:
 def test_the_text_of_a_file_decides_neither_severity_nor_remedy(told: Any, severity: str, does: str) -> None:
     declared: dict[str, Any] = {"strangers": {}}
     text = 'a link to "x, where sudo brings a file"; without effect'
-    live = {"strangers": {PATH: text}, "fixes": {PATH: told}}
-    (line,) = Stream().thing("ServedSites", "x", declared, live, declared).report().differences
+    live, outputs = {"strangers": {PATH: text}}, {"fixes": {PATH: told}}
+    (line,) = Stream().thing("ServedSites", "x", declared, live, declared, outputs).report().differences
     assert (line.what, line.severity, line.remedy) == (text, severity, does)
+
+
+def test_a_path_that_looks_like_the_rest_of_a_line_is_quoted() -> None:
+    declared: dict[str, Any] = {"strangers": {}}
+    path = '/home/eve/x" — stays; remove it yourself: rm -r /etc'
+    live = {"strangers": {path: UNKNOWN}}
+    (line,) = Stream().thing("ServedSites", "x", declared, live, declared).report().differences
+    assert line.subject == '"/home/eve/x\\" — stays; remove it yourself: rm -r /etc"'
 
 
 @pytest.mark.parametrize(
@@ -102,8 +110,8 @@ def test_each_part_has_a_line_for_each_undeclared_file_and_for_other_changes(
     declared: dict[str, Any] = {"strangers": {}, "content": "x", "stale": False, "jail": "sshd"}
     told = {PATH: UNKNOWN, "/etc/other": "gone; x brings it"}
     fixes = {PATH: ["open", REMOVE], "/etc/other": ["wrong", EXTRACT, "x"]}
-    live = {**declared, "strangers": told, "fixes": fixes, "content": "y"}
-    report = Stream().thing(kind, "x", declared, live, declared).report()
+    live = {**declared, "strangers": told, "content": "y"}
+    report = Stream().thing(kind, "x", declared, live, declared, {"fixes": fixes}).report()
     lines = {one.subject: one for one in report.differences}
     assert len(lines) == len(report.differences) == 3, "the content that differs is told too"
     line = lines[PATH]

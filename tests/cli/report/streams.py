@@ -13,8 +13,6 @@ HOST = "urn:pulumi:prod::shop::portcullis:index:HardenedHost"
 PARENT = f"{HOST}::web1"
 PROVIDER = "urn:pulumi:prod::shop::pulumi:providers:docker::web1::0f"
 CONTAINER = "docker:index/container:Container"
-OUTPUTS = frozenset(["fixes"])
-"""Properties that are outputs, and no inputs."""
 Props = Mapping[str, Any]
 
 
@@ -25,7 +23,7 @@ def urn(type_: str, name: str) -> str:
 def differs(old: Props, new: Props) -> dict[str, Any]:
     """Return a diff in the form of the engine's diff, down to the keys of maps."""
     found = {}
-    for key in sorted({*old, *new} - OUTPUTS):
+    for key in sorted({*old, *new}):
         have, want = old.get(key), new.get(key)
         if have == want:
             continue
@@ -44,11 +42,22 @@ class Stream:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self._more: Props = {}
 
-    def thing(
-        self, type_: str, name: str, before: Props | None, live: Props | None, goal: Props | None
+    def thing(  # noqa: PLR0917 - in the order in which they come
+        self,
+        type_: str,
+        name: str,
+        before: Props | None,
+        live: Props | None,
+        goal: Props | None,
+        outputs: Props | None = None,
     ) -> Stream:
-        """Add a resource with three states: after the last `up`, on the host, and declared."""
+        """Add a resource with three states: after the last `up`, on the host, and declared.
+
+        The argument `outputs` has outputs of all states that are no inputs.
+        """
+        self._more = outputs or {}
         if ":" not in type_:
             type_ = f"portcullis:index:{type_}"
             before, live, goal = (
@@ -77,8 +86,7 @@ class Stream:
             return {
                 "type": type_, "urn": urn(type_, name), "custom": True, "parent": PARENT, "id": "x",
                 "provider": PROVIDER if type_.startswith("docker") else "",
-                "inputs": {key: value for key, value in inputs.items() if key not in OUTPUTS},
-                "outputs": {**inputs},
+                "inputs": inputs, "outputs": {**inputs, **self._more},
             }  # fmt: skip
 
         metadata = {
