@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -109,6 +109,7 @@ class Change:
         hand: the paths at which the host differs from the last `up`.
         up: the paths that `up` will change.
         host: the host's alias; "" if the resource is on no host.
+        outputs: the resource's outputs on the host. They have the inputs, and facts that nobody declares.
     """
 
     kind: str
@@ -120,6 +121,7 @@ class Change:
     hand: frozenset[Path] = frozenset()
     up: frozenset[Path] = frozenset()
     host: str = ""
+    outputs: Props = field(default_factory=dict)
 
     @property
     def props(self) -> Props:

@@ -242,6 +242,7 @@ class Collector:
             hand=hand,
             up=frozenset(path for path in paths or () if path[:1] != ("managed_by",)),
             host=self._host(state),
+            outputs=live.outputs if live else {},
         )
 
     def _host(self, state: State) -> str:

@@ -185,7 +185,9 @@ def test_before_the_first_up_a_plan_says_how_much_it_will_record(host: Host, deb
 def test_before_the_first_up_a_plan_names_dangerous_entries(debian: Debian) -> None:
     kind = Inventories(debian.machine, Store(debian.machine.state))
     facts = kind.facts_type.of(
-        {**{name: {} for name in MAPS}, "keys": {"root SHA256:x": "laptop"}, "files": {"/etc/x": "file"}}, {}
+        {**{name: {} for name in MAPS}, "keys": {"root SHA256:x": "laptop"}, "files": {"/etc/x": "file"}},
+        {},
+        {},
     )
     desired = kind.as_desired(NOTHING)
     assert [step.prop for step in kind.plan(desired, facts)] == ["baseline", 'keys["root SHA256:x"]']

@@ -121,7 +121,7 @@ def test_a_configuration_file_is_compared_with_what_its_package_shipped(debian: 
     debian.at("/etc/nginx/nginx.conf").unlink()
     assert told(debian)["/etc/nginx/nginx.conf"] == "is missing, nginx-common ships it"
     debian.link("/etc/nginx/nginx.conf", "/srv/evil.conf")
-    assert told(debian)["/etc/nginx/nginx.conf"] == "link to /srv/evil.conf, nginx-common ships a file"
+    assert told(debian)["/etc/nginx/nginx.conf"] == 'link to "/srv/evil.conf", nginx-common ships a file'
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o666, 0o600, 0o4755])
@@ -513,7 +513,7 @@ def test_the_links_of_alternatives_are_explained(debian: Debian) -> None:
     assert {path for path in told(debian) if "awk" in path} == set()
     debian.at("/usr/bin/awk").unlink()
     debian.link("/usr/bin/awk", "/srv/awk")
-    assert told(debian)["/usr/bin/awk"] == "link to /srv/awk, Debian's leads to /etc/alternatives/awk"
+    assert told(debian)["/usr/bin/awk"] == 'link to "/srv/awk", Debian\'s leads to /etc/alternatives/awk'
 
 
 def test_the_target_of_an_alternative_may_be_in_any_folder_of_a_package(debian: Debian) -> None:
@@ -524,7 +524,7 @@ def test_the_target_of_an_alternative_may_be_in_any_folder_of_a_package(debian: 
     debian.link("/usr/lib/cpp", "/etc/alternatives/cpp")
     assert told(debian) == {}
     debian.file("/var/lib/dpkg/alternatives/cpp", "auto\n/lib/cpp\n\n/lib/other/cpp\n10\n\n")
-    assert told(debian)["/etc/alternatives/cpp"] == "link to /lib/cpp-14/cpp, not a choice of cpp"
+    assert told(debian)["/etc/alternatives/cpp"] == 'link to "/lib/cpp-14/cpp", not a choice of cpp'
 
 
 def test_a_document_of_an_alternative_may_not_lead_elsewhere(debian: Debian) -> None:
@@ -534,7 +534,7 @@ def test_a_document_of_an_alternative_may_not_lead_elsewhere(debian: Debian) -> 
     place.write_text(place.read_text().replace("/usr/share/man/man1/mawk.1.gz", evil))
     debian.at("/etc/alternatives/awk.1.gz").unlink()
     path = debian.link("/etc/alternatives/awk.1.gz", evil)
-    assert told(debian)[path] == f"link to {evil}, a choice of awk that no package has"
+    assert told(debian)[path] == f'link to "{evil}", a choice of awk that no package has'
 
 
 def test_only_the_best_choice_of_an_alternative_is_explained(debian: Debian) -> None:
@@ -542,7 +542,7 @@ def test_only_the_best_choice_of_an_alternative_is_explained(debian: Debian) -> 
     debian.package("gawk", {"/usr/bin/gawk": ""})
     place = debian.at("/var/lib/dpkg/alternatives/awk")
     place.write_text(place.read_text().rstrip("\n") + "\n/usr/bin/gawk\n10\n\n\n")
-    assert told(debian)[path] == "link to /usr/bin/mawk, not a choice of awk"
+    assert told(debian)[path] == 'link to "/usr/bin/mawk", not a choice of awk'
     debian.at(path).unlink()
     debian.link(path, "/usr/bin/gawk")
     assert path not in told(debian)
@@ -573,7 +573,7 @@ def test_the_text_says_what_should_be_at_a_path_that_debian_uses(debian: Debian)
         stub: "file 0644 root:root, Debian's has no rules",
         "/etc/group": "file 0666 root:root, Debian's is root:root 0644",
         "/etc/shadow": "file 0604 root:shadow, Debian's is root:shadow 0640",
-        "/etc/shells": "link to /srv/shells, Debian has a file there",
+        "/etc/shells": 'link to "/srv/shells", Debian has a file there',
     }
 
 
@@ -589,7 +589,7 @@ def test_a_changed_skeleton_is_one_entry_and_homes_are_none(debian: Debian) -> N
 
 def test_the_time_zone_is_not_explained_and_stays_in_the_baseline(debian: Debian) -> None:
     path = debian.link("/etc/localtime", "/usr/share/zoneinfo/Asia/Kathmandu")
-    assert told(debian)[path] == "link to /usr/share/zoneinfo/Asia/Kathmandu"
+    assert told(debian)[path] == 'link to "/usr/share/zoneinfo/Asia/Kathmandu"'
 
 
 def test_a_path_that_a_person_diverted_shows(debian: Debian) -> None:

@@ -190,9 +190,9 @@ def test_aliases_and_links_to_files_elsewhere(debian: Host) -> None:
     (debian.root / _ETC / "sshd.service").unlink()
     debian.link(f"{_ETC}/sshd.service", "/opt/evil.service")
     assert told(debian) == {
-        "mine.service": "unit file /opt/mine.service, by a link",
-        "harmless.service": f"another name of /{_SYSTEM}/cron.service",
-        "sshd.service": "another name of /opt/evil.service",
+        "mine.service": 'unit file "/opt/mine.service", by a link',
+        "harmless.service": f'another name of "/{_SYSTEM}/cron.service"',
+        "sshd.service": 'another name of "/opt/evil.service"',
     }
 
 
@@ -226,7 +226,7 @@ def test_generators_presets_and_programs_for_shutdown(debian: Host) -> None:
     debian.write("etc/systemd/system-preset/00-mine.preset", "enable evil.service\n")
     assert told(debian) == {
         "generator /etc/systemd/system-generators/evil": "root runs it",
-        "generator /usr/local/lib/systemd/system-generators/other": "root runs it → /opt/gen",
+        "generator /usr/local/lib/systemd/system-generators/other": 'root runs it → "/opt/gen"',
         "runs at shutdown /usr/lib/systemd/system-shutdown/bye": "root runs it",
         "preset /etc/systemd/system-preset/00-mine.preset": "says what is enabled",
     }
