@@ -42,11 +42,22 @@ class Stream:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self._more: Props = {}
 
-    def thing(
-        self, type_: str, name: str, before: Props | None, live: Props | None, goal: Props | None
+    def thing(  # noqa: PLR0917 - in the order in which they come
+        self,
+        type_: str,
+        name: str,
+        before: Props | None,
+        live: Props | None,
+        goal: Props | None,
+        outputs: Props | None = None,
     ) -> Stream:
-        """Add a resource with three states: after the last `up`, on the host, and declared."""
+        """Add a resource with three states: after the last `up`, on the host, and declared.
+
+        The argument `outputs` has outputs of all states that are no inputs.
+        """
+        self._more = outputs or {}
         if ":" not in type_:
             type_ = f"portcullis:index:{type_}"
             before, live, goal = (
@@ -75,7 +86,7 @@ class Stream:
             return {
                 "type": type_, "urn": urn(type_, name), "custom": True, "parent": PARENT, "id": "x",
                 "provider": PROVIDER if type_.startswith("docker") else "",
-                "inputs": inputs, "outputs": {**inputs},
+                "inputs": inputs, "outputs": {**inputs, **self._more},
             }  # fmt: skip
 
         metadata = {

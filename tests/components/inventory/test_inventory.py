@@ -303,10 +303,10 @@ def test_many_differences_are_counted(host: Host, debian: Debian, monkeypatch: p
     assert found["file more"] == "2 more are not shown"
 
 
-def advice(host: Host) -> dict[str, Any]:
+def advice(host: Host, name: str = "files") -> dict[str, Any]:
     facts = host.look("inventory", "host", NOTHING)
     assert facts["advice"].keys() == set(MAPS)
-    found: dict[str, Any] = facts["advice"]["files"]
+    found: dict[str, Any] = facts["advice"][name]
     return found
 
 
@@ -532,6 +532,7 @@ def test_findings_of_the_walk_that_were_mended_are_left_out(
         "programs": {path: f"file 0000 x, {text}" for path, text in findings.items()},
     }
     told["programs"] |= {path: findings[path] for path in ("/usr/libexec/less", "/usr/libexec/gone")}
+    told["packages"] = {"/usr/libexec/less": "less", "/usr/libexec/gone": "xz"}
     programs.path(debian.machine).write_text(json.dumps(told))
     found = {key: text.partition(" (changed")[0] for key, text in host.told().items()}
     assert found == {
@@ -542,6 +543,16 @@ def test_findings_of_the_walk_that_were_mended_are_left_out(
         "program /usr/libexec/less": "not as less ships it",
         "program /usr/libexec/gone": "is missing, x ships it",
     }
+    assert {path: [fix[0] for fix in each["fixes"]] for path, each in advice(host, "programs").items()} == {
+        "/srv/su": ["remove-file"],
+        "/srv/capable": ["remove-file"],
+        "/usr/libexec/find": ["close", "no-setuid"],
+        "/usr/lib/evil.so": ["remove-file"],
+        "/usr/libexec/less": ["reinstall", "walk"],
+        "/usr/libexec/gone": ["reinstall"],
+    }
+    opened = {path for path, each in advice(host, "programs").items() if not each["is_open"]}
+    assert opened == {"/usr/libexec/gone"}
     capable.clear()
     for path in ("/srv/su", "/usr/libexec/find"):
         debian.at(path).chmod(0o755)
