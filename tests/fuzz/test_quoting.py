@@ -68,27 +68,24 @@ def operands_of(action: str) -> list[str]:
     return [name for name in names if name != "cached"]
 
 
-@given(action=st.sampled_from(sorted(remedies._ACTIONS)), data=st.data())
-def test_each_word_of_a_command_is_a_constant_or_the_operand_in_its_place(
-    action: str, data: st.DataObject
-) -> None:
-    names = operands_of(action)
-    tokens = [TOKENS.get(name, f"TOKEN{number}") for number, name in enumerate(names)]
-    drawn = [data.draw(texts(token, f"{token} x", "/etc/shadow", "-rf")) for token in tokens]
-    # An operand that is not valid hides the others.
-    operands = [drawn[at] if data.draw(st.booleans()) else token for at, token in enumerate(tokens)]
-    way = remedies.command("files", [(action, *operands)])
-    if not way:
-        return
-    assert way.isprintable()
-    model = shlex.split(remedies.command("files", [(action, *tokens)]))
-    both = dict(zip(tokens, operands, strict=True))
-    # ucf's copy has colons in its name.
-    both |= {token.replace("/", ":"): both[token].replace("/", ":") for token in tokens if "/" in token}
-    pattern = re.compile("|".join(map(re.escape, both)) or "(?!)")
-    assert shlex.split(way) == [pattern.sub(lambda found: both[found[0]], word_) for word_ in model]
-    assert not set(bare(way)) & META, way
-    assert bare(way).count("|") <= 2, way
+@given(texts("/etc/a b", "x y", "/etc/shadow", "-rf", "bash", "0644"))
+def test_each_word_of_a_command_is_a_constant_or_the_operand_in_its_place(operand: str) -> None:
+    for action in remedies._ACTIONS:
+        names = operands_of(action)
+        tokens = [TOKENS.get(name, f"TOKEN{number}") for number, name in enumerate(names)]
+        model = shlex.split(remedies.command("files", [(action, *tokens)]))
+        for token in tokens:
+            operands = [operand if each == token else each for each in tokens]
+            way = remedies.command("files", [(action, *operands)])
+            if not way:
+                continue  # the operand is none of its kind
+            assert way.isprintable()
+            words = [word_.replace(token, operand) for word_ in model]
+            if token == TOKENS["path"]:  # ucf's copy has colons in its name
+                words = [word_.replace(":TOKEN:A", operand.replace("/", ":")) for word_ in words]
+            assert shlex.split(way) == words, way
+            assert not set(bare(way)) & META, way
+            assert bare(way).count("|") <= 2, way
 
 
 @given(fix=st.lists(st.sampled_from(sorted(remedies._ACTIONS)) | texts("/etc/x"), max_size=4))

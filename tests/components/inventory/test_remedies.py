@@ -119,7 +119,7 @@ def test_each_action_is_tried() -> None:
         ("remove-file", "/etc/x", "/etc/y"),
         ("remove-route",),
         ("remove-file", "etc/x"),
-        ("remove-file", "/etc/a\nb"),
+        ("remove-file", "/etc/a\x1bb"),
         ("remove-file", "/etc/a\N{REPLACEMENT CHARACTER}b"),
         ("remove-account", "-r"),
         ("remove-account", ""),

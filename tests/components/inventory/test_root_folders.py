@@ -62,6 +62,7 @@ def test_links_on_the_way(debian: Debian) -> None:
         "/up": "usr/bin/../bin",
         "/out": "../../../../../../usr/bin",
         "/theirs": "/home/mallory/bin",
+        "/usr/below": "/home/mallory/bin",
         "/through": "home/mallory/../../usr/bin",
         "/twice": "theirs",
         "/loop": "loop",
@@ -69,6 +70,7 @@ def test_links_on_the_way(debian: Debian) -> None:
         debian.link(name, target)
     safe = {name for name in debian.root.iterdir() if name.is_symlink() and holds(debian, f"/{name.name}/x")}
     assert {path.name for path in safe} == {"bin", "sbin", "up", "out"}
+    assert not holds(debian, "/usr/below/x")
     debian.link("/lib", "usr/bin")
     os.chown(debian.at("/lib"), MALLORY, 0, follow_symlinks=False)
     assert not holds(debian, "/lib/x"), "root did not make the link"
