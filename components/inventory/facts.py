@@ -80,6 +80,21 @@ class InventoryDesired(Desired):
 
 
 @dataclass(frozen=True)
+class Advice:
+    """What a report tells of an entry beside its text.
+
+    Attributes:
+        is_open: whether the entry lets somebody in, or gives somebody rights.
+        fixes: the fixes that undo the entry, in their order. A fix is the name of an action and its operands,
+            such as ["remove-file", "/etc/cron.d/evil"]. The module `remedies` has the command of each
+            action.
+    """
+
+    is_open: bool = False
+    fixes: Sequence[Sequence[str]] = ()
+
+
+@dataclass(frozen=True)
 class InventoryFacts(Facts):
     """The items on a host that have no known origin.
 
@@ -97,6 +112,8 @@ class InventoryFacts(Facts):
         docker: containers, networks, volumes and plugins.
         baseline: the time when the baseline was recorded, and its number of entries. The text is empty if
             there is no baseline.
+        advice: the severity and the fixes of entries, by the name of their map and by key. Entries without
+            both are left out. Nothing compares this field.
     """
 
     accounts: Mapping[str, str] = field(default_factory=dict)
@@ -108,10 +125,16 @@ class InventoryFacts(Facts):
     kernel: Mapping[str, str] = field(default_factory=dict)
     docker: Mapping[str, str] = field(default_factory=dict)
     baseline: Mapping[str, str] = field(default_factory=dict)
+    advice: Mapping[str, Mapping[str, Advice]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, maps: Mapping[str, Mapping[str, str]], baseline: Mapping[str, str]) -> InventoryFacts:
-        """Build the facts from the baseline and from the maps, whose names are those in `MAPS`."""
+    def of(
+        cls,
+        maps: Mapping[str, Mapping[str, str]],
+        baseline: Mapping[str, str],
+        advice: Mapping[str, Mapping[str, Advice]],
+    ) -> InventoryFacts:
+        """Build the facts from the baseline, the advice, and the maps, whose names are those in `MAPS`."""
         return cls(
             exists=True,
             accounts=maps["accounts"],
@@ -123,6 +146,7 @@ class InventoryFacts(Facts):
             kernel=maps["kernel"],
             docker=maps["docker"],
             baseline=baseline,
+            advice=advice,
         )
 
 
@@ -134,3 +158,9 @@ def maps_of(thing: Union[InventoryDesired, InventoryFacts]) -> Dict[str, Mapping
 def acceptance(name: str, key: str) -> str:
     """Return the key under which an entry is accepted: `file /etc/foo`, `container leak`."""
     return f"{WORDS[name]} {key}" if name in WORDS else key
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes. Whoever wrote the text cannot end the quotes."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

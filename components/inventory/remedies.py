@@ -1,7 +1,7 @@
-"""Finds the command with which root removes an item that the inventory reports. The functions do no I/O.
+"""Turns the fixes that the agent offers into commands for root to paste. The functions do no I/O.
 
-Each map of the inventory has a table of patterns and commands. The patterns match the key and the text of an
-entry, as the readers in `on_host` write them.
+The agent sends each fix as an action and its operands. This module has the command of each action, and
+quotes every operand. An operand that is no operand of its kind gives no command at all.
 """
 
 from __future__ import annotations
@@ -12,351 +12,156 @@ from typing import TYPE_CHECKING
 
 from portcullis.components.inventory import render
 from portcullis.host.strangers import EXTRACT, FROM_UCF
+from portcullis.printable import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
-_NO_COMMAND = re.compile(
-    r"accept |reading |more\n|baseline\n|.*\n(?:cannot be read|gone; was: )|.*…(?:\n|$)", re.DOTALL
-)
-"""Entries that no command undoes, and entries that were cut off because they were too long."""
-# The end of a text: the time of the change, and the people who were logged in.
-_WHEN = re.compile(r" \(changed \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ.*\)$")
-_CHANGED = re.compile(r", was: |, its content changed$")
+_REMOVE, _RESTORE, _MEND, _START = "remove it", "put it back", "mend it", "start it"
 
-_WALK = f"systemctl start {render.UNIT}.service"
-_DIVERT = "dpkg-divert --local --rename --remove {path}"
-_REINSTALL = "apt-get install -y --reinstall -o Dpkg::Options::=--force-confmiss {package}"
-"""Restores missing files of a package, and leaves its other files as they are."""
-_PACKAGE = r"(?P<package>[a-z0-9][a-z0-9+.-]+)"
-_UNKNOWN_FILE = (
-    r"(?:(?:file|pipe|socket|disk device|device|thing) \d{4} \S+|link to [^,]+)"
-    r"(?:, (?:runs as|has capabilities) [^,]+)*(?:, in no package)?$"
-)
-"""The text of a file of unknown origin. Only such files are removed."""
-_RIGHTS = r", (?:Debian's is|an override of dpkg says) (?P<owner>[^\s,]+) (?P<mode>\d{4})(?:,|$)"
-_SYSTEM = r"uid (?:[1-9]\d{0,2}|65534),(?! the same as)"
-"""The text of an account that came with a package. Such accounts are locked, not removed."""
-_SHELL = r"shell (?P<now>[^\s,]+)"
-_FLUSHES = "nftables.service"
-"""When this unit stops, it deletes all firewall rules of the kernel, also those of ufw, of Docker and of the
-forward filter."""
-_OWN_GROUP = "usermod -g {name} {name} || usermod -g nogroup {name}"
-
-_Steps = tuple[tuple[tuple[str, str], ...], ...]
-"""Steps. In each step, the first matching pattern gives the command."""
-
-_COMMANDS: Mapping[str, _Steps] = {
-    "accounts": (
-        (
-            (r"(?P<name>root)\n", ""),
-            (r"(?P<name>\S+)\n.*, declared with shell ", ""),
-            (r"group (?P<group>[^:]+): (?P<name>.+)\nmember by its primary group", _OWN_GROUP),
-            (r"group (?P<group>[^:]+): (?P<name>.+)\nmember", "gpasswd -d {name} {group}"),
-            (r"group (?P<group>.+)\nhas a password", "gpasswd -R {group}"),
-            (r"linger (?P<name>.+)\n", "loginctl disable-linger {name}"),
-            # Another account has the same uid. Its running processes must not stop `userdel`.
-            (r"(?P<name>\S+)\n(?:is root by its number|uid \d+, the same as )", "userdel -f {name}"),
-            (rf"\S+\n{_SYSTEM}", ""),
-            (r"(?P<name>\S+)\nuid .*, home /", "userdel {name}"),
-            (r"(?P<name>\S+)\nuid ", "userdel -r {name}"),
-        ),
-        (
-            (rf"(?P<name>\S+)\n{_SYSTEM}.*(?:a|an EMPTY) password", "usermod -p '*' {name}"),
-            (r"(?P<name>\S+)\nuid .*(?:a|an EMPTY) password.*, declared with", "usermod -p '*' {name}"),
-        ),
-        (
-            (
-                rf"(?P<name>\S+)\n{_SYSTEM}.*shell (?!\S*/(?:nologin|false|sync|true),)",
-                "usermod -s /usr/sbin/nologin {name}",
-            ),
-            (
-                rf"(?P<name>\S+)\nuid .*{_SHELL},.*declared with shell (?P<usual>(?!(?P=now)$)\S+)$",
-                "usermod -s {usual} {name}",
-            ),
-        ),
-        (
-            (rf"(?P<name>\S+)\n{_SYSTEM}.*of root's group", _OWN_GROUP),
-            (r"(?P<name>\S+)\nuid .*of root's group.*, declared with", _OWN_GROUP),
-        ),
+_ACTIONS: Mapping[str, tuple[str, str]] = {
+    # Files, and the lines of key files. The agent offers these only in folders that root alone may write.
+    "remove-file": (_REMOVE, "rm {path}"),
+    "remove-folder": (_REMOVE, "rm -r {path}"),
+    "remove-certificate": (_REMOVE, "rm {path} && update-ca-certificates --fresh"),
+    "remove-key": (_REMOVE, r"sed -i '\|{tail}|d' {path}"),
+    "remove-override": (_REMOVE, "dpkg-statoverride --remove {path}"),
+    "remove-diversion": (_REMOVE, "dpkg-divert --local --rename --remove {path}"),
+    # The diverted file belongs to the package, and is missing.
+    "forget-diversion": (_REMOVE, "dpkg-divert --local --no-rename --remove {path}"),
+    "remove-choice": (_REMOVE, "update-alternatives --remove {name} {target}"),
+    "choose": (_RESTORE, "update-alternatives --auto {name}"),
+    "link": (_RESTORE, "ln -sfn {target} {path}"),
+    "copy": (_RESTORE, "cp --remove-destination {source} {path}"),
+    "copy-missing": (_RESTORE, "cp -p {source} {path}"),
+    "copy-of-ucf": (_RESTORE, FROM_UCF),
+    "extract": (_RESTORE, EXTRACT),
+    # This restores missing files of a package, and leaves its other files as they are.
+    "reinstall": (
+        _RESTORE,
+        "apt-get install -y --reinstall -o Dpkg::Options::=--force-confmiss {package}",
     ),
-    "keys": (
-        (
-            (
-                r"[^…]*…(?P<tail>[A-Za-z0-9+/]{16})(?![A-Za-z0-9+/]).*, in (?P<file>/.+)$",
-                r"sed -i '\|{tail}|d' {file}",
-            ),
-        ),
+    "empty": (_RESTORE, ": > {path}"),
+    "ldconfig": (_RESTORE, "ldconfig"),
+    "certificates": (_RESTORE, "update-ca-certificates --fresh"),
+    # pam-auth-update keeps changed lines, so the file is removed first. pam-auth-update leaves copies, so the
+    # copies are removed last.
+    "pam": (
+        _RESTORE,
+        "rm {path} && pam-auth-update --force --package && rm -f /etc/pam.d/common-*.pam-old",
     ),
-    "files": (
-        (
-            (
-                r"(?P<path>.+)\n(?:.*, )?diverted by hand to .*, where nothing is$",
-                "dpkg-divert --local --no-rename --remove {path}",
-            ),
-            (r"(?P<path>.+)\ndiverted by hand to ", _DIVERT),
-            (r"(?P<path>.+)\n.*, diverted by hand to ", "rm {path} && " + _DIVERT),
-            (r"(?P<path>.+)\n.*, by an override of dpkg, ", "dpkg-statoverride --remove {path}"),
-            (
-                r"/etc/alternatives/(?P<name>.+)\nlink to (?P<target>.+), a choice of (?P=name) that no ",
-                "update-alternatives --remove {name} {target}",
-            ),
-            (
-                r".*\nlink to .*, (?:not a choice of|chosen by hand for) (?P<name>[^\s,]+)$",
-                "update-alternatives --auto {name}",
-            ),
-            (r"(?P<path>.+)\n.*, Debian's leads to (?P<target>.+)$", "ln -sfn {target} {path}"),
-            (
-                r"(?P<path>(?P<home>/root|/home/[^/]+)/.+)\n.*, not as (?P<source>/.+) has it",
-                "cp --remove-destination {source} {path} && chown -h --reference={home} {path}",
-            ),
-            (
-                r"(?P<path>.+)\n.*, not as (?P<source>/\S+) has it",
-                "cp --remove-destination {source} {path}",
-            ),
-            (r"(?P<path>.+)\nis missing, a copy of (?P<source>/\S+)$", "cp -p {source} {path}"),
-            (
-                r".*\nis missing, update-alternatives makes it for (?P<name>\S+)$",
-                "update-alternatives --auto {name}",
-            ),
-            (r".*\nis missing, ldconfig makes it$", "ldconfig"),
-            (r"(?P<path>.+)\n.*, (?:not as )?its package put it there", FROM_UCF),
-            (r".*\n.*, (?:not as )?update-ca-certificates makes it", "update-ca-certificates --fresh"),
-            # pam-auth-update keeps changed lines, so the file is removed first. pam-auth-update leaves
-            # copies, so the copies are removed last.
-            (
-                r"(?P<path>.+)\n.*, not as pam-auth-update makes it",
-                "rm {path} && pam-auth-update --force --package && rm -f /etc/pam.d/common-*.pam-old",
-            ),
-            (r"(?P<path>.+)\nfile .*, Debian's has no rules", ": > {path}"),
-            (rf".*\nis missing, {_PACKAGE} ships it$", _REINSTALL),
-            (rf"(?P<path>.+)\n.*, (?:not as )?{_PACKAGE} ships (?:it|it otherwise|a file)$", EXTRACT),
-            (
-                rf"(?P<path>/usr/local/share/ca-certificates/.+)\n{_UNKNOWN_FILE}",
-                "rm {path} && update-ca-certificates --fresh",
-            ),
-            (rf"(?P<path>/.+)\n{_UNKNOWN_FILE}", "rm {path}"),
-            (r"(?P<path>/.+)\nfolder .* with \d+ files$", "rm -r {path}"),
-        ),
-        ((rf"(?P<path>/.+)\n(?!link ).*{_RIGHTS}", "chown {owner} {path} && chmod {mode} {path}"),),
+    "rights": (_MEND, "chown {owner} {path} && chmod {mode} {path}"),
+    # Programs.
+    "close": (_MEND, "chmod go-w {path}"),
+    "own": (_MEND, "chown root {path} && chmod go-w {path}"),
+    "no-setuid": (_MEND, "chmod u-s,g-s {path}"),
+    "no-capabilities": (
+        _MEND,
+        "python3 -c 'import os, sys; os.removexattr(sys.argv[1], \"security.capability\")' {path}",
     ),
-    "programs": (
-        (
-            (r"nightly walk\n", _WALK),
-            (r"(?P<path>/.+)\n.*, in no package$", "rm {path}"),
-            (rf".*\nis missing, {_PACKAGE} ships it$", _REINSTALL),
-            (rf".*\n.*not as {_PACKAGE} ships it$", f"{_REINSTALL} && {_WALK}"),
-            (r"(?P<path>/.+)\nfile \d+ root:.*, others than root can change it", "chmod go-w {path}"),
-            (r"(?P<path>/.+)\n.*, others than root can change it", "chown root {path} && chmod go-w {path}"),
-        ),
-        ((r"(?P<path>/.+)\n.*, runs as [ug]id (?!.*(?:in no package|ships it)$)", "chmod u-s,g-s {path}"),),
-        (
-            (
-                r"(?P<path>/.+)\n.*has capabilities (?!.*(?:in no package|ships it)$)",
-                "python3 -c 'import os, sys; os.removexattr(sys.argv[1], \"security.capability\")' {path}",
-            ),
-        ),
-    ),
-    "packages": (
-        (
-            (r"(?P<name>\S+)\nheld [^,]*$", "apt-mark unhold {name}"),
-            (r"(?P<name>\S+)\n(?:.*, )?held ", "apt-mark unhold {name} && apt-get purge -y {name}"),
-            (r"(?P<name>\S+)\n(?:installed by hand|from )", "apt-get purge -y {name}"),
-        ),
-    ),
-    "kernel": (
-        (
-            (r"sysctl (?P<key>\S+)\n.*; the kernel has nothing by itself$", "sysctl -w {key}="),
-            (r"sysctl (?P<key>\S+)\n.*; the kernel has (?P<value>.+) by itself$", "sysctl -w {key}={value}"),
-            (r"sysctl (?P<key>\S+)\n.*; /\S+ says (?P<value>.+)$", "sysctl -w {key}={value}"),
-            # The kernel keeps these devices while their module is loaded.
-            (
-                r"link (?P<name>tunl0|gre0|gretap0|erspan0|sit0|ip6?_vti0|ip6tnl0|ip6gre0)\n",
-                "ip link set {name} down",
-            ),
-            (r"link (?P<name>\S+)\n", "ip link del {name}"),
-            (r"address (?P<address>\S+) on (?P<name>\S+)\n", "ip address del {address} dev {name}"),
-            (r"rule (?P<number>\d+): .* \(IPv6\)\n", "ip -6 rule del pref {number}"),
-            (r"rule (?P<number>\d+): ", "ip rule del pref {number}"),
-        ),
-    ),
-    "docker": (
-        (
-            (r"container (?P<name>.+)\n", "docker rm -f {name}"),
-            (r"network (?P<name>.+)\n", "docker network rm {name}"),
-            (r"volume (?P<name>.+)\n", "docker volume rm {name}"),
-            (r"image (?P<name>.+)\n", "docker rmi {name}"),
-            (r"plugin (?P<name>.+)\n", "docker plugin rm -f {name}"),
-            (r"member (?P<network>[^:]+): (?P<name>.+)\n", "docker network disconnect {network} {name}"),
-            (r"swarm mode\n", "docker swarm leave --force && docker network rm docker_gwbridge"),
-        ),
-    ),
+    "walk": (_START, f"systemctl start {render.UNIT}.service"),
+    # Accounts.
+    "remove-account": (_REMOVE, "userdel {name}"),
+    "remove-account-and-home": (_REMOVE, "userdel -r {name}"),
+    # Another account has the same uid. Its running processes must not stop `userdel`.
+    "remove-twin": (_REMOVE, "userdel -f {name}"),
+    "lock": (_MEND, "usermod -p '*' {name}"),
+    "shell": (_MEND, "usermod -s {shell} {name}"),
+    "own-group": (_MEND, "usermod -g {name} {name} || usermod -g nogroup {name}"),
+    "leave-group": (_REMOVE, "gpasswd -d {name} {group}"),
+    "no-group-password": (_REMOVE, "gpasswd -R {group}"),
+    "no-linger": (_REMOVE, "loginctl disable-linger {name}"),
+    # Units.
+    "forget-unit": (_REMOVE, "systemctl reset-failed {unit}; systemctl stop {unit}"),
+    "stop": (_REMOVE, "systemctl stop {unit}"),
+    "unmask": (_REMOVE, "systemctl unmask {unit}"),
+    "unmask-until-boot": (_REMOVE, "systemctl unmask --runtime {unit}"),
+    "unmask-global": (_REMOVE, "systemctl --global unmask {unit}"),
+    "unmask-until-boot-global": (_REMOVE, "systemctl --global unmask --runtime {unit}"),
+    "enable": (_RESTORE, "systemctl enable {unit}"),
+    "enable-global": (_RESTORE, "systemctl --global enable {unit}"),
+    "disable-and-stop": (_REMOVE, "systemctl disable --now {unit}"),
+    "disable": (_REMOVE, "systemctl disable {unit}"),
+    "disable-global": (_REMOVE, "systemctl --global disable {unit}"),
+    "reload-units": (_REMOVE, "systemctl daemon-reload"),
+    # Packages.
+    "unhold": (_REMOVE, "apt-mark unhold {package}"),
+    "purge": (_REMOVE, "apt-get purge -y {package}"),
+    # The kernel.
+    "sysctl": (_MEND, "sysctl -w {key}={value}"),
+    "remove-link": (_REMOVE, "ip link del {name}"),
+    "link-down": (_REMOVE, "ip link set {name} down"),
+    "remove-address": (_REMOVE, "ip address del {address} dev {name}"),
+    "remove-rule": (_REMOVE, "ip rule del pref {number}"),
+    "remove-rule-6": (_REMOVE, "ip -6 rule del pref {number}"),
+    "remove-route": (_REMOVE, "ip route del {words}"),
+    "remove-route-6": (_REMOVE, "ip -6 route del {words}"),
+    # A route without an address may be IPv4 or IPv6.
+    "remove-route-4-or-6": (_REMOVE, "ip route del {words} || ip -6 route del {words}"),
+    # Docker.
+    "remove-container": (_REMOVE, "docker rm -f {name}"),
+    "remove-network": (_REMOVE, "docker network rm {name}"),
+    "remove-volume": (_REMOVE, "docker volume rm {name}"),
+    "remove-image": (_REMOVE, "docker rmi {name}"),
+    "remove-plugin": (_REMOVE, "docker plugin rm -f {name}"),
+    "disconnect": (_REMOVE, "docker network disconnect {network} {name}"),
+    "leave-swarm": (_REMOVE, "docker swarm leave --force && docker network rm docker_gwbridge"),
 }
+"""For each action, what its command does in words for people, and the command.
 
-_RESTORES: Mapping[str, _Steps] = {
-    "accounts": (
-        (
-            (
-                (
-                    rf"(?P<name>\S+)\nuid (?P<uid>\d+), {_SHELL}, (?:a|an EMPTY) password, "
-                    r"was: uid (?P=uid), shell \S+, no password$"
-                ),
-                "usermod -p '*' {name}",
-            ),
-        ),
-        (
-            (
-                (
-                    rf"(?P<name>\S+)\nuid (?P<uid>\d+), {_SHELL}, [^,]+, "
-                    r"was: uid (?P=uid), shell (?P<usual>(?!(?P=now),)[^\s,]+), [^,]+$"
-                ),
-                "usermod -s {usual} {name}",
-            ),
-        ),
-    ),
-    "files": (
-        (
-            (r"(?P<path>/.+)\nlink to .*, was: link to (?P<target>[^,]+)$", "ln -sfn {target} {path}"),
-            (
-                (
-                    r"(?P<path>/.+)\n(?P<kind>file|folder) .*, was: (?P=kind) (?P<mode>\d{4}) "
-                    r"(?P<owner>[^\s,]+)(?:, Debian's is .*)?$"
-                ),
-                "chown {owner} {path} && chmod {mode} {path}",
-            ),
-        ),
-    ),
-    "packages": (((r"(?P<name>\S+)\n(?:.*, )?held .*, was: (?!.*held )", "apt-mark unhold {name}"),),),
-    "kernel": (((r"sysctl (?P<key>\S+)\n.*, was: (?P<value>[^;]+); ", "sysctl -w {key}={value}"),),),
+The operands have the order in which the command first names them. `words` takes all operands that are left.
+"""
+
+_FIELD = re.compile(r"\{(\w+)\}")
+_KINDS: Mapping[str, re.Pattern[str]] = {
+    "path": re.compile(r"/.+"),
+    "source": re.compile(r"/.+"),
+    "tail": re.compile(r"[A-Za-z0-9+/]+"),
+    "mode": re.compile(r"[0-7]{4}"),
+    "number": re.compile(r"\d+"),
+    "package": re.compile(r"[a-z0-9][a-z0-9+.-]+"),
+    # systemctl reads other characters as patterns: systemd.unit(5), "String Escaping".
+    "unit": re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*"),
+    "value": re.compile(r".*"),
 }
-"""Commands for things that came with the machine and were changed: they restore the former value."""
+"""The form of operands that a program could read in another way. Any other operand must not look like an
+option."""
+_ANY = re.compile(r"[^-].*")
 
 
-_VERBS = (
-    (
-        (
-            r".*(?:apt-get (?:install|download)|pam-auth)|cp |ln |: >|ldconfig"
-            r"|update-(?:ca|alternatives --auto)"
-        ),
-        "put it back",
-    ),
-    (r"systemctl.* enable", "put it back"),
-    (r"ch(?:own|mod) |sysctl |usermod |python3 ", "mend it"),
-    (r"systemctl start ", "start it"),
-    (r"", "remove it"),
-)
-"""What a command does, in words for people."""
-
-
-def remedy(name: str, key: str, text: str) -> str:
+def remedy(name: str, fixes: Sequence[Sequence[str]]) -> str:
     """Return the advice for an entry, with a command to paste: `remove it yourself: rm /etc/cron.d/evil`.
-
-    The advice is "" if no command undoes the entry. The function `command` explains the arguments.
-    """
-    way = command(name, key, text)
-    verb = next(verb for pattern, verb in _VERBS if re.match(pattern, way))
-    return f"{verb} yourself: {way}" if way else ""
-
-
-def command(name: str, key: str, text: str) -> str:
-    """Return the command with which root removes an entry on the host; "" if no command does that.
 
     Args:
         name: the map of the inventory.
-        key: the entry's key.
-        text: the entry's text.
+        fixes: the fixes that the agent offers for the entry, in their order. "" if there is none.
     """
-    text = _WHEN.sub("", text)
-    if _NO_COMMAND.match(f"{key}\n{text}"):
+    way = command(name, fixes)
+    return f"{_ACTIONS[fixes[0][0]][0]} yourself: {way}" if way else ""
+
+
+def command(name: str, fixes: Sequence[Sequence[str]]) -> str:
+    """Return the command of some fixes; "" if there is none. The function `remedy` explains the arguments."""
+    steps = [_step(*fix) for fix in fixes]
+    # A unit that is not active or not enabled is no reason to leave its file.
+    return ("; " if name == "units" else " && ").join(steps) if all(steps) else ""
+
+
+def _step(action: str = "", *operands: str) -> str:
+    _, form = _ACTIONS.get(action, ("", ""))
+    names = [each for each in dict.fromkeys(_FIELD.findall(form)) if each != "cached"]
+    if names == ["words"] and operands:
+        names *= len(operands)
+    if len(names) != len(operands) or not all(map(_is_usable, names, operands)):
         return ""
-    is_changed = _CHANGED.search(text)
-    if not is_changed and name == "units":
-        return _of_unit(key, text)
-    if not is_changed and name == "kernel" and key.startswith("route "):
-        return _of_route(key, text)
-    steps = (_RESTORES if is_changed else _COMMANDS).get(name, ())
-    return " && ".join(filter(None, (_first(step, f"{key}\n{text}") for step in steps)))
+    values: dict[str, str] = {}
+    for each, operand in zip(names, operands, strict=True):
+        word = shlex.quote(operand)
+        values[each] = f"{values[each]} {word}" if each in values else word
+    return form.format(**values, cached=values.get("path", "").replace("/", ":"))
 
 
-def _first(step: tuple[tuple[str, str], ...], entry: str) -> str:
-    for pattern, form in step:
-        found = re.match(pattern, entry)
-        if found:
-            values = {name: _quoted(value or "") for name, value in found.groupdict().items()}
-            return form.format(**values, cached=values.get("path", "").replace("/", ":"))
-    return ""
-
-
-def _quoted(value: str) -> str:
-    """Return a value quoted for a shell.
-
-    The agent writes `?` for each control character of a path. The pattern `[?[:cntrl:]]` matches a control
-    character and a real `?`, and nothing else.
-    """
-    if not value.startswith("/"):
-        return shlex.quote(value)
-    return "[?[:cntrl:]]".join(shlex.quote(part) if part else "" for part in value.split("?"))
-
-
-_UNIT_FILES = re.compile(
-    r"(?:unit file|drop-in|no package has its) (/.+?)(?=, in place of| \(mode \d|, by a link|; |$)"
-)
-
-
-def _of_unit(key: str, text: str) -> str:
-    """Return the command for a unit. The text may name several differences at once."""
-    file = re.match(r"(?:generator|preset|runs at \w+) (/.*)", key)
-    if file:
-        return f"rm {_quoted(file[1])}; systemctl daemon-reload"
-    name, manager = _quoted(key.removeprefix("user ")), "systemctl"
-    if key.startswith("user "):
-        manager = "systemctl --global"
-    now = " --now" if manager == "systemctl" and name != _FLUSHES else ""
-    said = []
-    if "made by a command" in text:
-        said.append(f"systemctl reset-failed {name}; systemctl stop {name}")
-    if "runs, and nothing enables it" in text and name != _FLUSHES:
-        said.append(f"systemctl stop {name}")
-    if "masked" in text:
-        said.append(f"{manager} unmask {'--runtime ' if 'until the next boot' in text else ''}{name}")
-    if "disabled by hand" in text:
-        said.append(f"{manager} enable {name}")
-    # If the file replaces a package's unit, the package's unit stays enabled.
-    if re.search(
-        r"(?:unit file (?!.*in place of)|no package has its \S+/(?:system|user)/[^/;]+(?:;|$)|enabled for )",
-        text,
-    ):
-        said.append(f"{manager} disable{now} {name}")
-    if "another name of" in text or "its link masks it" in text:
-        said.append(f"find /etc/systemd /run/systemd /usr/local/lib/systemd -type l -name {name} -delete")
-    said += [f"rm {_quoted(path)}" for path in _paths(text)]
-    if any(one.startswith(("rm ", "find ")) for one in said):
-        said.append("systemctl daemon-reload")
-    return "; ".join(said)
-
-
-def _paths(text: str) -> Iterator[str]:
-    """Yield the files that the command for a unit removes.
-
-    If a unit is a link to a file elsewhere, `disable` removes the link.
-    """
-    for found in _UNIT_FILES.finditer(text):
-        if not text[found.end() :].startswith(", by a link"):
-            yield found[1]
-
-
-def _of_route(key: str, text: str) -> str:
-    """Return the command for a route. The key of a route with one hop has the syntax of `ip route`."""
-    found = re.fullmatch(r"route ([\w.:/%@ -]+?)( \(IPv6\))?", key)
-    if not found or key.count(" dev ") > 1 or key.count(" via ") > 1:
-        return ""
-    metric = re.search(r"metric (\d+)", text)
-    words = found[1] + (f" metric {metric[1]}" if metric else "")
-    if found[2] or ":" in words:
-        return f"ip -6 route del {words}"
-    # A route without an address may be IPv4 or IPv6.
-    return (
-        f"ip route del {words}"
-        if re.search(r"\d\.\d", words)
-        else f"ip route del {words} || ip -6 route del {words}"
-    )
+def _is_usable(name: str, operand: str) -> bool:
+    """Whether an operand can be a part of a command. A text that was made printable is no operand."""
+    is_whole = operand.isprintable() and MARK not in operand
+    return is_whole and _KINDS.get(name, _ANY).fullmatch(operand) is not None

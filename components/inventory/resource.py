@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from portcullis.components.inventory import inventory_keys, report_lines
 from portcullis.components.inventory.facts import MAPS, InventoryDesired, InventoryFacts, acceptance
@@ -35,7 +35,7 @@ class InventoryProvider(HostProvider):
     instead_of_import = "declare the resource instead; it only checks the host"
     # The maps are outputs and inputs. After an update, the state contains what is on the host, not what
     # should be.
-    chosen = (*MAPS, "baseline")
+    chosen = (*MAPS, "baseline", "advice")
 
     def normalise(self, inputs: Normaliser) -> None:
         """Fill in empty lists and maps, and check the accepted keys."""
@@ -81,7 +81,7 @@ def line(step: Mapping[str, str]) -> str:
     match = re.fullmatch(r'(\w+)\["(.*)"\]', step["property"], re.DOTALL)
     if match is None:
         return f"{step['property']}: {step['have']}, {step['want']}"
-    return f"undeclared: {acceptance(match[1], match[2])}: {step['have']}"
+    return f"undeclared: {acceptance(match[1], report_lines.subject(match[2]))}: {step['have']}"
 
 
 class Inventory(HostResource):
@@ -101,6 +101,7 @@ class Inventory(HostResource):
         docker: containers, networks, volumes and plugins.
         accepted: undeclared items that may stay, each with the reason.
         baseline: the time when the baseline was recorded, and its number of entries.
+        advice: the severity and the fixes of entries, by the name of their map and by key.
     """
 
     accounts: pulumi.Output[dict[str, str]]
@@ -113,6 +114,7 @@ class Inventory(HostResource):
     docker: pulumi.Output[dict[str, str]]
     accepted: pulumi.Output[dict[str, str]]
     baseline: pulumi.Output[dict[str, str]]
+    advice: pulumi.Output[dict[str, dict[str, Any]]]
 
     def __init__(
         self,
@@ -151,6 +153,6 @@ class Inventory(HostResource):
                 "accepted": dict(accepted or {}),
                 **{each: {} for each in MAPS},
             },
-            outputs=("baseline",),
+            outputs=("baseline", "advice"),
             opts=opts,
         )

@@ -40,12 +40,9 @@ SHELL_QUOTED = re.compile(r"'[^']*'")
 TEMPLATES = (
     'cd "$(mktemp -d)"',
     "_*.deb",
-    "[?[:cntrl:]]",
+    "common-*.pam-old",
     ": >",
     '"security.capability"',
-    "[:cntrl:]",
-    "[?",
-    "]",
 )
 META = set('`$()<>\n*?#~"\\{}![]')
 
@@ -59,42 +56,41 @@ def bare(command: str) -> str:
     return rest
 
 
-ENTRIES = (
-    ("accounts", "mallory", "uid 1001, shell /bin/bash, a password"),
-    ("accounts", "group sudo: mallory", "member, is root by sudo"),
-    ("accounts", "linger mallory", "its services start at boot, without a login"),
-    ("keys", "root SHA256:x", 'ssh-ed25519 …abcdefghijklmnop "me@laptop", in /root/.ssh/authorized_keys'),
-    ("files", "/etc/cron.d/evil", "file 0644 root:root"),
-    ("files", "/etc/alternatives/pager", "link to /tmp/x, a choice of pager that no package has"),
-    ("files", "/root/.bashrc", "file 0644 root:root, not as /etc/skel/.bashrc has it"),
-    ("files", "/etc/x", "file 0644 root:root, not as nginx ships it"),
-    ("files", "/etc/y", "file 0666 a:b, Debian's is root:root 0644"),
-    ("files", "/etc/z", "link to /tmp/x, was: link to /usr/bin/y"),
-    ("units", "evil.service", "unit file /etc/systemd/system/evil.service, runs"),
-    ("units", "user x.timer", "enabled for all, drop-in /etc/systemd/user/x.timer.d/a.conf"),
-    ("programs", "/usr/local/bin/su", "file 4755 root:root, runs as uid 0, in no package"),
-    ("packages", "vim", "installed by hand"),
-    ("kernel", "sysctl net.ipv4.ip_forward", "1; the kernel has 0 by itself"),
-    ("kernel", "sysctl kernel.core_pattern", "|/tmp/x; /etc/sysctl.d/x.conf says core"),
-    ("kernel", "route default via 10.0.0.1 dev eth0 (IPv6)", "metric 100, set on this host"),
-    ("kernel", "link tun0", "tun"),
-    ("kernel", "rule 100: from all lookup 5", "set"),
-    ("docker", "container leak", "privileged, nginx"),
-    ("docker", "member shared: leak", "was connected by hand"),
-    ("docker", "volume data", "local"),
-)
+TOKENS = {
+    "tail": "TAIL", "mode": "0000", "number": "1234567", "package": "token0", "path": "/TOKEN/A", "source": "/TOKEN/B",
+}  # fmt: skip
+"""Operands by the name of their place in a command, each of which is a valid operand of its kind."""
 
 
-@given(entry=st.sampled_from(ENTRIES), data=st.data())
-def test_a_remedy_quotes_every_text_of_the_host(entry: tuple[str, str, str], data: st.DataObject) -> None:
-    name, key, text = entry
-    # The report makes such texts printable, on one line.
-    key = one_line(data.draw(texts(key)))
-    text = one_line(data.draw(texts(text)))
-    way = remedies.command(name, key, text)
-    shlex.split(way)
-    assert not set(bare(way)) & META, way
-    assert bare(way).count("|") <= 2, way
+def operands_of(action: str) -> list[str]:
+    """Return the names of an action's operands."""
+    names = dict.fromkeys(re.findall(r"{(\w+)}", remedies._ACTIONS[action][1]))
+    return [name for name in names if name != "cached"]
+
+
+@given(texts("/etc/a b", "x y", "/etc/shadow", "-rf", "bash", "0644"))
+def test_each_word_of_a_command_is_a_constant_or_the_operand_in_its_place(operand: str) -> None:
+    for action in remedies._ACTIONS:
+        names = operands_of(action)
+        tokens = [TOKENS.get(name, f"TOKEN{number}") for number, name in enumerate(names)]
+        model = shlex.split(remedies.command("files", [(action, *tokens)]))
+        for token in tokens:
+            operands = [operand if each == token else each for each in tokens]
+            way = remedies.command("files", [(action, *operands)])
+            if not way:
+                continue  # the operand is none of its kind
+            assert way.isprintable()
+            words = [word_.replace(token, operand) for word_ in model]
+            if token == TOKENS["path"]:  # ucf's copy has colons in its name
+                words = [word_.replace(":TOKEN:A", operand.replace("/", ":")) for word_ in words]
+            assert shlex.split(way) == words, way
+            assert not set(bare(way)) & META, way
+            assert bare(way).count("|") <= 2, way
+
+
+@given(fix=st.lists(st.sampled_from(sorted(remedies._ACTIONS)) | texts("/etc/x"), max_size=4))
+def test_any_fix_of_a_host_is_a_command_that_a_shell_can_parse_or_none(fix: list[str]) -> None:
+    shlex.split(remedies.remedy("files", [fix]))
 
 
 STRANGERS = (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Dict
 
 from portcullis.agent.claims import Claimed, Claims
@@ -16,6 +18,7 @@ from portcullis.components.inventory.facts import (
     ABSENT,
     MAPS,
     NO_BASELINE,
+    Advice,
     InventoryDesired,
     InventoryFacts,
     InventorySpec,
@@ -34,6 +37,7 @@ from portcullis.components.inventory.on_host import (
     who,
 )
 from portcullis.components.inventory.on_host.look import Entry, Found, Look, printable, unreadable
+from portcullis.components.inventory.on_host.root_folders import RootFolders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,7 +130,9 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         if known is None and is_deployed:
             told["files"]["baseline"] = Entry(NO_BASELINE)
         shown = {name: _shown(entries) for name, entries in told.items()}
-        return InventoryFacts.of(shown, _about(known))
+        folders = RootFolders(self._machine.root)
+        advice = {name: _advice(entries, folders) for name, entries in told.items()}
+        return InventoryFacts.of(shown, _about(known), advice)
 
     def _look(self, spec: InventorySpec) -> Look:
         records = list(self._store.all())
@@ -181,7 +187,9 @@ def _join(told: Found) -> None:
         program, file = told["programs"].pop(path), told["files"][path]
         # Both texts begin with the kind, the mode and the owner of the file.
         more = program.text.partition(", ")[2] or program.text
-        told["files"][path] = Entry(f"{file.text}, {more}", file.mark, file.changed)
+        told["files"][path] = replace(
+            file, text=f"{file.text}, {more}", is_open=file.is_open or program.is_open
+        )
     if _UNREAD_UNITS not in told["units"]:
         # The entry of a unit covers its files. If the unit has no entry, its files need no entry either,
         # because the change may be our own.
@@ -202,7 +210,7 @@ def _name_logins(look: Look, told: Found) -> None:
         for key, entry in entries.items():
             if entry.changed:
                 text = f"{entry.text} ({_when(entry.changed, logins)})"
-                entries[key] = Entry(text, entry.mark, entry.changed)
+                entries[key] = replace(entry, text=text)
 
 
 def _when(changed: float, logins: Sequence[Login]) -> str:
@@ -219,10 +227,25 @@ def _when(changed: float, logins: Sequence[Login]) -> str:
 def _shown(entries: Mapping[str, Entry]) -> Dict[str, str]:
     """Return keys and texts in the form that the provider gets: without control characters, and truncated."""
     keys = sorted(entries)
-    shown = {printable(key): printable(entries[key].text) for key in keys[:MOST]}
+    shown = {printable(key): _whole(printable(entries[key].text)) for key in keys[:MOST]}
     if len(keys) > MOST:
         shown["more"] = f"{len(keys) - MOST} more are not shown"
     return shown
+
+
+def _advice(entries: Mapping[str, Entry], folders: RootFolders) -> Dict[str, Advice]:
+    """Return the advice of the same entries, without those that have none."""
+    found = {
+        printable(key): Advice(entries[key].is_open, folders.offered(key, entries[key].fixes))
+        for key in sorted(entries)[:MOST]
+    }
+    return {key: advice for key, advice in found.items() if advice.is_open or advice.fixes}
+
+
+def _whole(text: str) -> str:
+    """Return a text, and end its quotes if it was cut off within quotes."""
+    quotes = re.sub(r"\\.", "", text).count('"')
+    return f'{text}"' if quotes % 2 and text.endswith("…") else text
 
 
 def _about(known: Baseline | None) -> Dict[str, str]:

@@ -7,9 +7,11 @@ import hashlib
 import os
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, List, Set
 
 from portcullis.agent import safe_paths
+from portcullis.components.inventory.facts import quoted
 from portcullis.components.inventory.on_host.key_places import places
 from portcullis.components.inventory.on_host.look import Entry, unreadable
 from portcullis.components.users.facts import NO_PASSWORD, SHELL
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from portcullis.components.inventory.on_host.look import Found, Look
+    from portcullis.components.inventory.on_host.look import Fix, Fixes, Found, Look
     from portcullis.components.users.on_host.accounts import Account, Directory
     from portcullis.components.users.on_host.authorized_keys import Key
 
@@ -51,6 +53,9 @@ _TAIL = 16  # characters of a key that are shown: 96 bits
 # The values of all other options of a key may be secret or personal. Only the names of such options are
 # shown.
 _SHOWN_OPTIONS = ("from", "expiry-time", "permitopen", "permitlisten", "principals", "tunnel")
+_FIRST_UID, _NOBODY = 1000, 65534  # Debian Policy, 9.2.2
+_QUIET_SHELLS = ("nologin", "false", "sync", "true")
+_NO_LOGIN = "/usr/sbin/nologin"
 _EXPIRES = 7  # the number of the field in shadow(5)
 
 
@@ -105,8 +110,49 @@ def _accounts(look: Look, known: Directory) -> Entries:
             text = _text(account, known, expiry.get(name, ""), managed)
             # Root's text gets no such ending, so that the text can still equal the text in the baseline.
             text += f", declared with shell {usual}" if is_declared and name != "root" else ""
-            found[name] = Entry(text, _digest(account.secret) if has_one else "", passing=passing)
+            found[name] = Entry(
+                text,
+                _digest(account.secret) if has_one else "",
+                passing=passing,
+                is_open=True,
+                fixes=_fixes(account, _twins(account, known), managed, usual if is_declared else None),
+                state={
+                    "uid": str(account.uid),
+                    "shell": account.shell,
+                    "password": "" if "password" in managed else account.password,
+                },
+            )
     return found
+
+
+def _fixes(account: Account, twins: Collection[str], managed: Set[str], usual: str | None) -> Fixes:
+    """Return the fixes of an account: remove it, or mend it if it is declared or came with a package.
+
+    Args:
+        account: the account.
+        twins: the other accounts with the same uid.
+        managed: the properties that another resource mends.
+        usual: the usual shell of a declared account, or None if nobody declared the account.
+    """
+    name = account.name
+    is_declared = usual is not None
+    if name == "root" or (is_declared and account.uid == 0):
+        return ()
+    is_packaged = not twins and (0 < account.uid < _FIRST_UID or account.uid == _NOBODY)
+    if not is_declared and not is_packaged:
+        if twins or account.uid == 0:
+            return (("remove-twin", name),)
+        return (("remove-account" if _has_other_home(account) else "remove-account-and-home", name),)
+    fixes: List[Fix] = []
+    if "password" not in managed and account.password != NO_PASSWORD:
+        fixes.append(("lock", name))
+    if is_declared and usual != account.shell and "shell" not in managed:
+        fixes.append(("shell", str(usual), name))
+    if not is_declared and account.shell.rpartition("/")[2] not in _QUIET_SHELLS:
+        fixes.append(("shell", _NO_LOGIN, name))
+    if account.gid == 0:
+        fixes.append(("own-group", name))
+    return tuple(fixes)
 
 
 def _is_changed(account: Account, usual: str, managed: Set[str]) -> bool:
@@ -129,21 +175,29 @@ def _text(account: Account, known: Directory, expires: str, managed: Collection[
         told.append(_password(account))
     if account.gid == 0 and account.uid != 0:
         told.insert(1, "of root's group")
-    if account.uid != 0:
-        twins = sorted(
-            other.name
-            for other in known.accounts.values()
-            if other.uid == account.uid and other.name != account.name
-        )
-        if twins:
-            told.insert(1, f"the same as {', '.join(twins)}")
+    twins = _twins(account, known)
+    if twins and account.uid != 0:
+        told.insert(1, f"the same as {', '.join(twins)}")
     if account.uid == 0 and account.name != "root":
         told.insert(0, "is root by its number")
-    if str(account.home) not in ("/root", f"/home/{account.name}"):
+    if _has_other_home(account):
         told.append(f"home {account.home}")
     if expires:
         told.append(f"expires on {expires}")
     return ", ".join(told)
+
+
+def _twins(account: Account, known: Directory) -> List[str]:
+    """Return the other accounts with the same uid."""
+    return sorted(
+        other.name
+        for other in known.accounts.values()
+        if other.uid == account.uid and other.name != account.name
+    )
+
+
+def _has_other_home(account: Account) -> bool:
+    return str(account.home) not in ("/root", f"/home/{account.name}")
 
 
 def _password(account: Account) -> str:
@@ -192,16 +246,24 @@ def _members(look: Look, known: Directory) -> Entries:
             continue
         for member in sorted(set(group.members)):
             if "groups" not in declared.get(member, ()) and member != "root":
-                found[f"group {name}: {member}"] = Entry(f"member, {may}", passing=True)
+                found[f"group {name}: {member}"] = Entry(
+                    f"member, {may}", passing=True, is_open=True, fixes=(("leave-group", member, name),)
+                )
         for account in known.accounts.values():
             if account.gid == group.gid and account.gid != 0:
                 found[f"group {name}: {account.name}"] = Entry(
-                    f"member by its primary group, {may}", passing=True
+                    f"member by its primary group, {may}",
+                    passing=True,
+                    is_open=True,
+                    fixes=(("own-group", account.name),),
                 )
     for fields in _fields(look.machine.etc / "gshadow"):
         if len(fields) > 1 and fields[0] in GROUPS and fields[1][:1] not in ("", "!", "*"):
             found[f"group {fields[0]}"] = Entry(
-                f"has a password: whoever knows it {GROUPS[fields[0]]}", mark=_digest(fields[1])
+                f"has a password: whoever knows it {GROUPS[fields[0]]}",
+                mark=_digest(fields[1]),
+                is_open=True,
+                fixes=(("no-group-password", fields[0]),),
             )
     return found
 
@@ -220,7 +282,10 @@ def _lingering(look: Look) -> Entries:
     for entry in entries:
         changed = entry.stat(follow_symlinks=False).st_ctime
         found[f"linger {entry.name}"] = Entry(
-            "its services start at boot, without a login", changed=changed, passing=True
+            "its services start at boot, without a login",
+            changed=changed,
+            passing=True,
+            fixes=(("no-linger", entry.name),),
         )
     return found
 
@@ -250,16 +315,22 @@ def _add(found: Entries, names: Counter[str], owner: str, path: str, place: Path
     try:
         keys, changed, is_cut = _read(place)
     except OSError as error:
-        found[f"{owner} {path}"] = unreadable(error)
+        found[f"{owner} {path}"] = replace(unreadable(error), is_open=True)
         return
     for key in keys[: authorized_keys.MOST]:
         name = authorized_keys.numbered(f"{owner} {key.fingerprint}", names)
-        found[name] = Entry(key_text(key, path), _digest(" ".join(key.identity)), changed)
+        found[name] = Entry(
+            key_text(key, path),
+            _digest(" ".join(key.identity)),
+            changed,
+            is_open=True,
+            fixes=(("remove-key", tail(key), path),),
+        )
     left = len(keys) - authorized_keys.MOST
     if is_cut or left > 0:
         told = [f"{left} more keys are not shown"] * (left > 0)
         told += [f"keys after the first {authorized_keys.LIMIT >> 10} KB are not read"] * is_cut
-        found[f"{owner} {path}"] = Entry(", ".join(told), changed=changed)
+        found[f"{owner} {path}"] = Entry(", ".join(told), changed=changed, is_open=True)
 
 
 def _read(path: Path) -> tuple[List[Key], float, bool]:
@@ -285,7 +356,7 @@ def _read(path: Path) -> tuple[List[Key], float, bool]:
 
 def key_text(key: Key, path: str) -> str:
     """Return the text of a key: ``ssh-ed25519 …a8RL9CWq "evil@laptop", from="203.0.113.7", in /root/…``."""
-    told = [" ".join([key.type, f"…{tail(key)}", *[f'"{key.comment}"'] * bool(key.comment)])]
+    told = [" ".join([key.type, f"…{tail(key)}", *[quoted(key.comment)] * bool(key.comment)])]
     options = [
         name + (f'="{value}"' if name.lower() in _SHOWN_OPTIONS and value else "")
         for name, value in authorized_keys.named_options(key.options)

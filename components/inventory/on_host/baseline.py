@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Dict, Mapping
 
 from portcullis.agent import disk
 from portcullis.agent.first_change import machine_id, make_folder, path
-from portcullis.components.inventory.facts import MAPS, WORDS, acceptance
-from portcullis.components.inventory.on_host.look import Entry
+from portcullis.components.inventory.facts import MAPS, WORDS, acceptance, quoted
+from portcullis.components.inventory.on_host.look import SYSCTL, Entry
+from portcullis.components.users.facts import NO_PASSWORD
 
 if TYPE_CHECKING:
     from typing import Callable
 
     from portcullis.agent.machine import Machine
-    from portcullis.components.inventory.on_host.look import Found
+    from portcullis.components.inventory.on_host.look import Fixes, Found
 
 _LASTING = ("accounts", "files", "units")
 """Maps in which a missing entry is a difference. Entries of all other maps may disappear."""
@@ -49,9 +50,15 @@ def read(machine: Machine) -> Baseline | None:
     """Return this machine's baseline. Return None if it is missing, invalid or another machine's baseline."""
     try:
         data = json.loads(path(machine).read_bytes())
+        states = data.get("states")
         found = {
             name: {
-                key: Entry(str(words[0]), str(words[1]), passing=len(words) > 2)  # noqa: PLR2004 - a third word says so
+                key: Entry(
+                    str(words[0]) if states is not None else _as_told(name, str(words[0])),
+                    str(words[1]),
+                    passing=len(words) > 2,  # noqa: PLR2004 - a third word says so
+                    state=None if states is None else dict(states.get(name, {}).get(key, {})),
+                )
                 for key, words in data["found"].get(name, {}).items()
             }
             for name in MAPS
@@ -71,8 +78,12 @@ def record(machine: Machine, found: Found) -> Baseline:
         name: {key: [entry.text, entry.mark, *["passing"] * entry.passing] for key, entry in entries.items()}
         for name, entries in found.items()
     }
+    states = {
+        name: {key: entry.state for key, entry in entries.items() if entry.state}
+        for name, entries in found.items()
+    }
     # `first_change` searches for "machine" near the start of the file.
-    told = {"recorded": recorded, "machine": made.machine_id, "found": kept}
+    told = {"recorded": recorded, "machine": made.machine_id, "found": kept, "states": states}
     disk.write(path(machine), json.dumps(told, indent=0).encode("utf-8", "surrogateescape"))
     return made
 
@@ -95,7 +106,7 @@ def differences(
     for name in MAPS:
         now, before = found.get(name, {}), before_by_map.get(name, {})
         told[name] = {
-            key: _changed(entry, before.get(key))
+            key: _changed(name, key, entry, before.get(key))
             for key, entry in now.items()
             if _is_different(entry, before.get(key))
         }
@@ -111,14 +122,58 @@ def differences(
 
 
 def _is_different(entry: Entry, before: Entry | None) -> bool:
-    return before is None or (entry.text, entry.mark) != (before.text, before.mark)
+    return before is None or entry.mark != before.mark or not _has_same_text(entry, before)
 
 
-def _changed(entry: Entry, before: Entry | None) -> Entry:
+def _changed(name: str, key: str, entry: Entry, before: Entry | None) -> Entry:
     if before is None:
         return entry
-    more = "its content changed" if entry.text == before.text else f"was: {before.text}"
-    return Entry(f"{entry.text}, {more}", entry.mark, entry.changed)
+    more = "its content changed" if _has_same_text(entry, before) else f"was: {before.text}"
+    fixes = restores(name, key, entry.state or {}, before.state or {})
+    return replace(entry, text=f"{entry.text}, {more}", fixes=fixes)
+
+
+def _has_same_text(entry: Entry, before: Entry) -> bool:
+    if before.state is None:
+        return unquoted(entry.text) == unquoted(before.text)
+    return entry.text == before.text
+
+
+def unquoted(text: str) -> str:
+    """Return a text in the form that older versions recorded: they did not quote what others wrote."""
+    return text.replace("\\", "").replace('"', "")
+
+
+def _as_told(name: str, text: str) -> str:
+    """Return a text of an older version, in quotes if it may have words of a user of the host."""
+    return quoted(text) if name == "keys" or text.startswith("link to ") else text
+
+
+def restores(name: str, key: str, now: Mapping[str, str], before: Mapping[str, str]) -> Fixes:
+    """Return the fixes that restore a changed item of the baseline.
+
+    Args:
+        name: the map of the inventory.
+        key: the key of the entry, which is the operand too.
+        now: the present values of the item, as its reader noted them.
+        before: the values in the baseline.
+    """
+    changed = {each for each in before if each in now and now[each] != before[each]}
+    if name == "files" and "target" in changed:
+        return (("link", before["target"], key),)
+    if name == "files" and now.get("kind") == before.get("kind") and changed & {"owner", "mode"}:
+        return (("rights", before["owner"], key, before["mode"]),)
+    if name == "accounts" and "uid" not in changed:
+        lock = "password" in changed and before["password"] == NO_PASSWORD
+        return (
+            *([("lock", key)] if lock else []),
+            *([("shell", before["shell"], key)] if "shell" in changed else []),
+        )
+    if name == "packages" and "held" in changed and not before["held"]:
+        return (("unhold", key),)
+    if name == "kernel" and "value" in changed:
+        return (("sysctl", key[len(SYSCTL) :], before["value"]),)
+    return ()
 
 
 def accepted(

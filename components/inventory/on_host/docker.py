@@ -38,6 +38,7 @@ _SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run", "/var/run")
 # A container that can write to one of these folders can take over the host.
 _TREES = ("/etc", "/root", "/boot", "/dev", "/proc", "/sys", "/usr", "/lib", "/bin", "/sbin", "/home", "/var",
           "/opt")  # fmt: skip
+_UNUSUAL = 2  # the rank of all other folders
 _INSPECTED = 100  # details are read of at most this number of undeclared containers
 _SHOWN = 8  # the most mounts, devices or ports that one text names
 
@@ -208,7 +209,9 @@ def _strangers(
             if network not in _DOCKERS
         ]
         text = ", ".join([*dangers, one.image, *joined])
-        found[f"container {one.name}"] = Entry(text, one.id, one.created)
+        found[f"container {one.name}"] = Entry(
+            text, one.id, one.created, is_open=_opens(details), fixes=(("remove-container", one.name),)
+        )
     return found
 
 
@@ -249,6 +252,18 @@ def dangers_of(details: Json, names: Mapping[str, str]) -> List[str]:
 
 def _mounts(mounts: Iterable[Json], binds: Iterable[str]) -> List[str]:
     """Return the folders and files of the host that a container mounts, the worst first."""
+    found = _sources(mounts, binds)
+    told = []
+    for source in sorted(found, key=lambda source: (_rank(source), source)):
+        if source in _SOCKETS:
+            told.append(f"root by Docker's socket ({source} at {found[source]})")
+        else:
+            told.append(f"mounts {source} at {found[source]}")
+    return told[:_SHOWN]
+
+
+def _sources(mounts: Iterable[Json], binds: Iterable[str]) -> Dict[str, str]:
+    """Return the folders and files of the host that a container mounts, each with its place in there."""
     found: Dict[str, str] = {}
     for one in mounts:
         if one.get("Type") == "bind":
@@ -259,13 +274,15 @@ def _mounts(mounts: Iterable[Json], binds: Iterable[str]) -> List[str]:
         source, _, rest = str(bind).partition(":")
         if source.startswith("/"):
             found.setdefault(source, rest.partition(":")[0])
-    told = []
-    for source in sorted(found, key=lambda source: (_rank(source), source)):
-        if source in _SOCKETS:
-            told.append(f"root by Docker's socket ({source} at {found[source]})")
-        else:
-            told.append(f"mounts {source} at {found[source]}")
-    return told[:_SHOWN]
+    return found
+
+
+def _opens(details: Json) -> bool:
+    """Return whether a container has a danger other than a mount of a folder that no program runs from."""
+    config, mounts = details.get("HostConfig") or {}, details.get("Mounts") or ()
+    others = {**details, "Mounts": (), "HostConfig": {**config, "Binds": ()}}
+    sources = _sources(mounts, config.get("Binds") or ())
+    return bool(dangers_of(others, {})) or any(_rank(source) < _UNUSUAL for source in sources)
 
 
 def _published(ports: Mapping[str, Any]) -> List[str]:
@@ -281,7 +298,7 @@ def _published(ports: Mapping[str, Any]) -> List[str]:
 def _rank(source: str) -> int:
     if source == "/" or source in _SOCKETS:
         return 0
-    return 1 if any(source == tree or source.startswith(f"{tree}/") for tree in _TREES) else 2
+    return 1 if any(source == tree or source.startswith(f"{tree}/") for tree in _TREES) else _UNUSUAL
 
 
 def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, Entry]:
@@ -296,7 +313,9 @@ def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, E
             continue
         for network in one.networks:
             if name not in declared.networks.get(network, ()):
-                found[f"member {network}: {one.name}"] = Entry("was connected by hand", one.id)
+                found[f"member {network}: {one.name}"] = Entry(
+                    "was connected by hand", one.id, fixes=(("disconnect", network, one.name),)
+                )
     return found
 
 
@@ -327,7 +346,12 @@ def network(entry: Json) -> Network:
 
 def _networks(look: Look, every: Sequence[Network], usual: Sequence[str]) -> Dict[str, Entry]:
     return {
-        f"network {one.name}": Entry(one.text, changed=one.created)
+        f"network {one.name}": Entry(
+            one.text,
+            changed=one.created,
+            is_open=one.driver in _PASSES,
+            fixes=(("remove-network", one.name),),
+        )
         for one in every
         if one.name not in (*_DOCKERS, *usual) and one.name not in look.spec.networks
     }
@@ -341,7 +365,9 @@ def _images(look: Look, used: Collection[str]) -> Dict[str, Entry]:
         for tag in one.get("RepoTags") or ():
             # Docker 29 lists an image that was pulled by digest under that digest, which is no tag.
             if tag != "<none>:<none>" and "@" not in tag and tag not in used:
-                found[f"image {tag}"] = Entry("has a tag, which images of ours have not", number)
+                found[f"image {tag}"] = Entry(
+                    "has a tag, which images of ours have not", number, fixes=(("remove-image", tag),)
+                )
     return found
 
 
@@ -358,7 +384,9 @@ def _volumes(look: Look) -> Dict[str, Entry]:
             told.append(f"is {options['device']} of the host")
         elif options.get("type"):
             told.append(str(options["type"]))
-        found[f"volume {name}"] = Entry(", ".join(told), changed=seconds(one.get("CreatedAt")))
+        found[f"volume {name}"] = Entry(
+            ", ".join(told), changed=seconds(one.get("CreatedAt")), fixes=(("remove-volume", name),)
+        )
     return found
 
 
@@ -366,8 +394,12 @@ def _plugins(look: Look) -> Dict[str, Entry]:
     found = {}
     for one in _document(look.machine, "/plugins") or ():
         state = "enabled" if one.get("Enabled") else "disabled"
-        found[f"plugin {one.get('Name')}"] = Entry(
-            f"{state}; it runs as root on the host", str(one.get("Id"))
+        name = str(one.get("Name"))
+        found[f"plugin {name}"] = Entry(
+            f"{state}; it runs as root on the host",
+            str(one.get("Id")),
+            is_open=True,
+            fixes=(("remove-plugin", name),),
         )
     return found
 
@@ -378,11 +410,11 @@ def _swarm(look: Look) -> Dict[str, Entry]:
         return {}
     with answer:
         if answer.status == _OK:
-            return {_SWARM: Entry("this host manages a swarm")}
+            return {_SWARM: Entry("this host manages a swarm", is_open=True, fixes=(("leave-swarm",),))}
         said = answer.error()
     # If the host is in no swarm, Docker's answer says how to make a swarm.
     if answer.status == _NO_SWARM and "docker swarm init" not in said:
-        return {_SWARM: Entry("this host is in a swarm")}
+        return {_SWARM: Entry("this host is in a swarm", is_open=True, fixes=(("leave-swarm",),))}
     return {}
 
 

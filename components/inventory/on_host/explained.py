@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Dict, Mapping, Tuple
 
 from portcullis.components.inventory.on_host import alternatives, dpkg, pam
+from portcullis.components.inventory.on_host.look import Fix, Fixes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,6 +149,14 @@ _SHIPPED = {
 }
 _WRITABLE = 0o022
 _READABLE_BY_OTHERS = 0o004
+_BY_MAKER: Mapping[str, Fixes] = {
+    "ldconfig": (("ldconfig",),),
+    "update-ca-certificates": (("certificates",),),
+}
+"""The fixes that let a program make its file again."""
+
+Expected = Tuple[str, Fixes]
+"""What should be at a path, in words, and the fixes that restore it."""
 
 
 class Proofs:
@@ -196,84 +205,97 @@ class Proofs:
             return target == f"../init.d/{rc[1]}" and f"/etc/init.d/{rc[1]}" in self._known.owners
         return self._is_enabled_by_package(path, target)
 
-    def expected(self, seen: Seen) -> str:
-        """Describe the file that should be at an unexplained path; "" if no file should be there.
+    def expected(self, seen: Seen) -> Expected:
+        """Return the file that should be at an unexplained path, with no words if no file should be there.
 
-        People restore such a file and do not remove it. The module `remedies` has the command that restores
-        it.
+        People restore such a file and do not remove it.
         """
         path = seen.path
         if path.startswith(_CHOSEN) and path[len(_CHOSEN) :] in self._known.alternatives:
             return self._wrong_choice(path[len(_CHOSEN) :], seen.target)
         leads = self._leads_to(seen)
         if leads:
-            return f"Debian's leads to {leads}"
+            return f"Debian's leads to {leads}", (("link", leads, path),)
         if seen.is_link and path.startswith("/etc/ssl/certs/") and _HASH_LINK.fullmatch(path):
-            return "not as update-ca-certificates makes it"
-        told = [self._wrong_content(path)]
-        if told[0] or path in self._made or self._is_pam(path) or self._source(path):
+            return "not as update-ca-certificates makes it", (("certificates",),)
+        text, fixes = self._wrong_content(seen)
+        told = [text] if text else []
+        if told or path in self._made or self._is_pam(path) or self._source(path):
             if not seen.is_file:
                 told.append("Debian has a file there")
             elif not is_safe(seen, secret="shadow" in path):
-                told.append(self.rights(seen))
-        return ", ".join(filter(None, told))
+                rights = self.rights(seen)
+                told.append(f"Debian's is {rights}")
+                fixes = (*fixes, restored(rights, path))
+        return ", ".join(told), fixes
 
-    def missing(self) -> Dict[str, str]:
+    def missing(self) -> Dict[str, Expected]:
         """Return the missing files that a package or its program made.
 
-        Each path has a text that says where the file came from.
+        Each path has a text that says where the file came from, and the fixes that restore it.
         """
-        made = {path: f"a copy of {source}" for path, source in COPIES.items() if self._source(path)}
+        made: Dict[str, Expected] = {
+            path: (f"a copy of {source}", (("copy-missing", source, path),))
+            for path, source in COPIES.items()
+            if self._source(path)
+        }
         made.update(
-            {path: f"{maker} makes it" for path, (name, maker) in MAKERS.items() if self._is_installed(name)}
+            {
+                path: (f"{maker} makes it", _BY_MAKER.get(maker, ()))
+                for path, (name, maker) in MAKERS.items()
+                if self._is_installed(name)
+            }
         )
         for path, package in self._ucf_packages.items():
             if path in self._ucf and self._is_installed(package):
-                made[path] = "its package put it there"
+                made[path] = "its package put it there", (("copy-of-ucf", path),)
         made.update(self._links_of_choices())
-        return {path: text for path, text in made.items() if self._walk.look(path) is None}
+        return {path: told for path, told in made.items() if self._walk.look(path) is None}
 
-    def _links_of_choices(self) -> Dict[str, str]:
+    def _links_of_choices(self) -> Dict[str, Expected]:
         """Return both links of each name, if update-alternatives(1) chose by itself.
 
         update-alternatives makes no link to a missing target, such as a document that an image leaves out.
         """
-        made = {}
+        made: Dict[str, Expected] = {}
         for one in set(self._known.alternatives.values()):
             for link, name in one.links.items() if one.is_automatic else ():
                 targets = [dpkg.merged(target) for target in one.expected(name)]
                 if any(target in self._known.owners and self._walk.look(target) for target in targets):
                     text = f"update-alternatives makes it for {one.name}"
-                    made.update({dpkg.merged(link): text, f"{_CHOSEN}{name}": text})
+                    for path in (dpkg.merged(link), f"{_CHOSEN}{name}"):
+                        made[path] = text, (("choose", one.name),)
         return made
 
     def _is_installed(self, package: str) -> bool:
         known = self._known.packages.get(package)
         return known is not None and known.installed
 
-    def _wrong_content(self, path: str) -> str:
-        """Describe how a file differs from the output of a package's program; "" if that is unknown."""
+    def _wrong_content(self, seen: Seen) -> Expected:
+        """Describe how a file differs from the output of a package's program, with no words if unknown."""
+        path = seen.path
         source, packaged = self._source(path), self._stub_of(path)
         if source and not self._is_copy(path, source) and not self._is_of_release_before(path):
-            return f"not as {source} has it"
+            return f"not as {source} has it", (("copy", source, path),)
         if path == _BUNDLE and not self._explains_bundle():
-            return "not as update-ca-certificates makes it"
+            return "not as update-ca-certificates makes it", (("certificates",),)
         if path in self._ucf and self._walk.digest(path, "md5") != self._ucf[path]:
-            return "not as its package put it there"
+            return "not as its package put it there", (("copy-of-ucf", path),)
         if self._is_pam(path) and not self._is_generated_pam(path.rpartition("/")[2]):
-            return "not as pam-auth-update makes it"
+            return "not as pam-auth-update makes it", (("pam", path),)
         if packaged in self._known.owners and not self._is_stub(path, packaged):
-            return "Debian's has no rules"
-        return ""
+            # A shell would follow a link.
+            return "Debian's has no rules", (("empty", path),) if seen.is_file else ()
+        return "", ()
 
     def rights(self, seen: Seen) -> str:
-        """Describe the owner and the mode that a file or folder has on Debian."""
+        """Return the owner and the mode that a file or folder has on Debian, such as root:root 0644."""
         usual = MODES.get(seen.path)
         if usual is None:
             with contextlib.suppress(OSError):
                 is_program = seen.is_file and self._walk.data(seen.path).startswith(_PROGRAM)
                 usual = ("root:root 0755" if seen.is_folder or is_program else "root:root 0644",)
-        return f"Debian's is {(usual or ('root:root 0644',))[0]}"
+        return (usual or ("root:root 0644",))[0]
 
     def _leads_to(self, seen: Seen) -> str:
         """Return the target of Debian's link at a path, or "" if Debian needs no link at this path."""
@@ -285,11 +307,14 @@ class Proofs:
             return f"../init.d/{rc[1]}"
         return LINKS[path][0] if seen.is_link and path in LINKS else ""
 
-    def _wrong_choice(self, name: str, target: str) -> str:
+    def _wrong_choice(self, name: str, target: str) -> Expected:
         one = self._known.alternatives[name]
         if any(target in targets.values() for _, targets in one.choices) and not self._known.has(target):
-            return f"a choice of {one.name} that no package has"
-        return f"{'not a choice of' if one.is_automatic else 'chosen by hand for'} {one.name}"
+            # The choice of the main name has all other names of the alternative too.
+            fixes = (("remove-choice", name, target),) if name == one.name else ()
+            return f"a choice of {one.name} that no package has", fixes
+        text = f"{'not a choice of' if one.is_automatic else 'chosen by hand for'} {one.name}"
+        return text, (("choose", one.name),)
 
     def _is_choice(self, name: str, target: str) -> bool:
         """Return whether a link leads to the best choice of an alternative, and that choice is packaged.
@@ -428,6 +453,12 @@ class Proofs:
         with contextlib.suppress(OSError):
             return self._walk.data(path)
         return b""
+
+
+def restored(rights: str, path: str) -> Fix:
+    """Return the fix that gives a path its owner and mode, such as root:root 0644."""
+    owner, _, mode = rights.rpartition(" ")
+    return "rights", owner, path, mode
 
 
 def is_safe(seen: Seen, *, secret: bool = False) -> bool:

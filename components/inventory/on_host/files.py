@@ -10,15 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, List, Optional
 
 from portcullis.components.inventory.on_host import accounts, dpkg
-from portcullis.components.inventory.on_host.explained import CHANGING, MODES, Proofs
+from portcullis.components.inventory.on_host.baseline import unquoted
+from portcullis.components.inventory.on_host.explained import CHANGING, MODES, Proofs, restored
 from portcullis.components.inventory.on_host.look import Entry, unreadable
-from portcullis.components.inventory.on_host.tree_walk import Names, Walk, describe, home_folders
+from portcullis.components.inventory.on_host.tree_walk import Names, Walk, describe, home_folders, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from portcullis.components.inventory.on_host.dpkg import Dpkg
-    from portcullis.components.inventory.on_host.look import Found, Look
+    from portcullis.components.inventory.on_host.explained import Expected
+    from portcullis.components.inventory.on_host.look import Fix, Fixes, Found, Look
     from portcullis.components.inventory.on_host.tree_walk import Seen
 
 ROOTS = (
@@ -72,6 +74,16 @@ COMMON = tuple(
 """Folders that Debian makes and that no package owns: https://refspecs.linuxfoundation.org/FHS_3.0/, 4.9."""
 GROUPED = 20
 """A folder with only undeclared files becomes one entry if it has more files than this number."""
+_CERTIFICATES = "/usr/local/share/ca-certificates/"
+_WRITABLE = 0o022
+_OPEN = (
+    "/etc/cron", "/etc/profile", "/etc/bash", "/etc/environment", "/etc/ld.so", "/etc/sudoers", "/etc/pam.d",
+    "/etc/ssh/", "/etc/systemd/", "/etc/udev/", "/etc/apt/", "/etc/rc.local", "/etc/init.d", "/etc/nginx/",
+    "/etc/hosts", "/etc/modules", "/etc/modprobe", "/etc/alternatives/", "/etc/shadow", "/etc/gshadow",
+    "/var/spool/cron", "/var/spool/at", "/usr/local/", "/usr/bin/", "/usr/sbin/", "/usr/lib/",
+    "/run/systemd/",
+)  # fmt: skip
+"""The beginnings of paths of files that run by themselves, redirect something or decide who may log in."""
 _USUAL_FILE, _USUAL_FOLDER = ("root:root 0644", "root:root 0755"), ("root:root 0755",)
 _SYSTEM = ("/usr/lib/", "/usr/share/", "/usr/bin/", "/usr/sbin/", "/etc/", "/run/", "/proc/", "/dev/null")
 
@@ -119,7 +131,8 @@ class _Reader:
         self._diverted(found)
         found.update(self._missing())
         found = self._grouped(found, familiar)
-        found.update({path: unreadable(error) for path, error in self._walk.failed.items()})
+        for path, error in self._walk.failed.items():
+            found[path] = replace(unreadable(error), is_open=self._opens(path))
         if self._walk.is_cut:
             found["more"] = Entry("there are more files than are read: nothing is told of the rest")
         return found
@@ -170,17 +183,32 @@ class _Reader:
         owner = self._known.owners[path]
         if path in self._known.conffiles and not seen.is_folder:
             shipped = self._known.conffiles[path]
+            fix = ("extract", owner, path)
             if seen.is_link:
-                text = f"{describe(seen, self._names)}, {owner} ships a file"
-                return Entry(text, changed=seen.status.st_ctime)
+                return self._entry(seen, f"{owner} ships a file", fix)
             if shipped and self._walk.digest(path, "md5") != shipped and not self._is_ours(path):
                 mark = self._walk.digest(path)
-                text = f"{describe(seen, self._names)}, not as {owner} ships it"
-                return Entry(text, mark, seen.status.st_ctime)
+                return replace(self._entry(seen, f"not as {owner} ships it", fix), mark=mark)
         if self._is_usual(seen) or self._is_set_by_script(seen):
             return None
-        should = f"{owner} ships it otherwise" if seen.is_link else self._rights(seen)
-        return Entry(f"{describe(seen, self._names)}, {should}", changed=seen.status.st_ctime)
+        if seen.is_link:
+            return self._entry(seen, f"{owner} ships it otherwise", ("extract", owner, path))
+        text, fixes = self._rights(seen)
+        return self._entry(seen, text, *fixes)
+
+    def _entry(self, seen: Seen, text: str, *fixes: Fix) -> Entry:
+        """Build the entry of a path, whose text continues after its description."""
+        return Entry(
+            ", ".join(filter(None, (describe(seen, self._names), text))),
+            changed=seen.status.st_ctime,
+            is_open=self._opens(seen.path) or bool(not seen.is_link and seen.mode & _WRITABLE),
+            fixes=fixes,
+            state=state(seen, self._names),
+        )
+
+    def _opens(self, path: str) -> bool:
+        """Return whether a file at a path runs by itself, or redirects something."""
+        return path.startswith(_OPEN) or any(path.startswith(f"{home}/.") for home in self._homes.values())
 
     def _is_usual(self, seen: Seen) -> bool:
         """Return whether owner and mode follow Debian's rule: root:root, 0644 or 0755.
@@ -214,35 +242,46 @@ class _Reader:
             self._scripts = dpkg.scripts(self._look.machine)
         return any(all(re.search(word, text) for word in words) for text in self._scripts)
 
-    def _rights(self, seen: Seen) -> str:
-        """Describe the owner and the mode that a path should have."""
-        override = self._known.overrides.get(seen.path)
+    def _rights(self, seen: Seen) -> Expected:
+        """Describe the owner and the mode that a path should have. A link has none."""
+        path, usual = seen.path, self._proofs.rights(seen)
+        override = self._known.overrides.get(path)
         if override == f"{self._names.owner(seen.status)} {seen.mode:04o}":
-            return f"by an override of dpkg, {self._proofs.rights(seen)}"
-        return f"an override of dpkg says {override}" if override else self._proofs.rights(seen)
+            fixes: Fixes = (("remove-override", path), restored(usual, path))
+            text = f"by an override of dpkg, Debian's is {usual}"
+        else:
+            text = f"an override of dpkg says {override}" if override else f"Debian's is {usual}"
+            fixes = (restored(override or usual, path),)
+        return text, () if seen.is_link else fixes
 
     def _of_stranger(self, seen: Seen) -> Entry | None:
         """Return the entry of a path without a package. Explained files and all folders have no entry."""
+        path = seen.path
         if seen.is_folder or self._proofs.explains(seen) or self._is_claimed_link(seen):
             return None
-        is_usual, is_ours = self._is_usual(seen), self._is_ours(seen.path)
-        if is_usual and seen.is_file and seen.path in CHANGING:
+        is_usual, is_ours = self._is_usual(seen), self._is_ours(path)
+        if is_usual and seen.is_file and path in CHANGING:
             return None  # a file of at(1), which belongs to another account
-        owner = self._known.obsolete.get(seen.path)
+        owner = self._known.obsolete.get(path)
         if is_usual and (is_ours or owner):
             return None
-        told = [describe(seen, self._names)]
+        fixes: Fixes = ()
         if owner or is_ours:
-            told += [f"{owner} shipped it once"] * bool(owner) + [self._rights(seen)]
-        elif self._is_claimed(seen.path):
-            told.append("not as its resource left it")
+            rights, fixes = self._rights(seen)
+            text = f"{owner} shipped it once, {rights}" if owner else rights
+        elif self._is_claimed(path):
+            text = "not as its resource left it"
         else:
-            skeleton = self._skeleton(seen.path)
-            if skeleton and self._proofs.is_skeleton(seen.path, skeleton):
+            skeleton = self._skeleton(path)
+            if skeleton and self._proofs.is_skeleton(path, skeleton):
                 return None
-            told.append(self._proofs.expected(seen) or (f"not as {skeleton} has it" if skeleton else ""))
-        self._strange.add(seen.path)
-        return Entry(", ".join(filter(None, told)), changed=seen.status.st_ctime)
+            text, fixes = self._proofs.expected(seen)
+            if not text and skeleton:
+                text, fixes = f"not as {skeleton} has it", (("copy", skeleton, path),)
+            elif not text:
+                fixes = (("remove-certificate" if path.startswith(_CERTIFICATES) else "remove-file", path),)
+        self._strange.add(path)
+        return self._entry(seen, text, *fixes)
 
     def _skeleton(self, path: str) -> str:
         """Return the file of /etc/skel that useradd copied to a path; "" for other paths."""
@@ -268,12 +307,22 @@ class _Reader:
     def _diverted(self, found: Dict[str, Entry]) -> None:
         """Add paths that a person diverted, because the package's file is then at another path."""
         for path, moved in self._by_hand.items():
-            told = [found[path].text] if path in found else []
+            here = found.get(path)
+            told = [here.text] if here else []
             told.append(f"diverted by hand to {moved}")
+            fixes: Fixes = (("remove-diversion", path),)
+            if here:
+                fixes = (("remove-file", path), *fixes)
             real = moved if str(self._look.machine.root) == "/" else f"{self._look.machine.root}{moved}"
             if not os.path.lexists(real):
                 told.append("where nothing is")
-            found[path] = Entry(", ".join(told), changed=found[path].changed if path in found else None)
+                fixes = (("forget-diversion", path),)
+            found[path] = Entry(
+                ", ".join(told),
+                changed=here.changed if here else None,
+                is_open=here.is_open if here else self._opens(path),
+                fixes=fixes,
+            )
 
     def _missing(self) -> Dict[str, Entry]:
         """Return missing configuration files, and missing files that programs of packages made.
@@ -281,8 +330,8 @@ class _Reader:
         If a file was already missing before the first `up`, the baseline has this entry too.
         """
         found = {
-            path: Entry(f"is missing, {text}")
-            for path, text in self._proofs.missing().items()
+            path: Entry(f"is missing, {text}", fixes=fixes)
+            for path, (text, fixes) in self._proofs.missing().items()
             if not self._look.claims.has_path(path) and path not in self._by_hand.values()
         }
         for path in self._known.conffiles:
@@ -291,7 +340,9 @@ class _Reader:
             if not self._look.claims.has_path(path):
                 if path in self._passed_over or path in self._by_hand.values():
                     continue
-                found[path] = Entry(f"is missing, {self._known.owners.get(path, 'a package')} ships it")
+                owner = self._known.owners.get(path)
+                fixes = (("reinstall", owner),) if owner else ()
+                found[path] = Entry(f"is missing, {owner or 'a package'} ships it", fixes=fixes)
         return found
 
     def _grouped(self, found: Mapping[str, Entry], familiar: set[str]) -> Dict[str, Entry]:
@@ -306,12 +357,20 @@ class _Reader:
                 told.update({path: self._marked(path, found[path]) for path in paths})
                 continue
             # Digest the names and times, because there may be thousands of files. Nobody can set a ctime
-            # back.
-            marks = "\n".join(f"{path} {found[path].text} {self._times(path)}" for path in sorted(paths))
+            # back. Older versions recorded the texts without quotes.
+            marks = "\n".join(
+                f"{path} {unquoted(found[path].text)} {self._times(path)}" for path in sorted(paths)
+            )
             digest = hashlib.sha256(marks.encode("utf-8", "surrogateescape")).hexdigest()
             changed = max(found[path].changed or 0 for path in paths)
-            text = f"{describe(self._walk.seen[top], self._names)} with {len(paths)} files"
-            told[top] = Entry(text, digest, changed)
+            folder = self._walk.seen[top]
+            told[top] = Entry(
+                f"{describe(folder, self._names)} with {len(paths)} files",
+                digest,
+                changed,
+                is_open=self._opens(top) or bool(folder.mode & _WRITABLE),
+                fixes=(("remove-folder", top),),
+            )
         return told
 
     def _marked(self, path: str, entry: Entry) -> Entry:

@@ -6,11 +6,12 @@ import contextlib
 import fnmatch
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host import docker
-from portcullis.components.inventory.on_host.look import Entry
+from portcullis.components.inventory.on_host.look import SYSCTL, Entry
 from portcullis.resources.sysctl.facts import STATIC
 from portcullis.resources.sysctl.on_host import sysctl_files
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from portcullis.agent.machine import Machine
-    from portcullis.components.inventory.on_host.look import Found, Look
+    from portcullis.components.inventory.on_host.look import Fixes, Found, Look
 
 Entries = Dict[str, Entry]
 Json = Dict[str, Any]
@@ -42,6 +43,8 @@ USUAL: Mapping[str, Sequence[str]] = {
 
 https://docs.kernel.org/networking/ip-sysctl.html and https://docs.kernel.org/admin-guide/sysctl/kernel.html.
 """
+_OPEN = ("forwarding", "route_localnet", "proxy_arp", "core_pattern", "modprobe")
+"""The ends of names of settings that let packets through or run a program as root."""
 # Settings that Docker changes when it starts: github.com/moby/moby, daemon/libnetwork/drivers/bridge.
 _DOCKERS = ("net/ipv4/ip_forward",)
 _DOCKERS_IPV6 = ("net/ipv6/conf/all/forwarding",)
@@ -55,6 +58,7 @@ _PASSES = ("macvlan", "macvtap", "ipvlan", "ipvtap")
 # Docker's name for the host's end of a container's virtual cable.
 _VETH = re.compile(r"veth[0-9a-f]{7}")
 _USUAL_RULES = ("0: from all lookup local", "32766: from all lookup main", "32767: from all lookup default")
+_ROUTER = "by a router"
 _SENDERS = {
     "ra": "sent by a router (ra)",
     "dhcp": "by DHCP",
@@ -130,16 +134,27 @@ def _settings(look: Look, known: _Docker) -> Entries:
     for path, (value, file) in wanted.items():
         have = _value(look.machine, path)
         if have is not None and not _is_same(have, value) and not _is_one_of(path, declared):
-            found[_key(path)] = Entry(f"{_shown(have)}; {file} says {_shown(value)}")
+            found[_key(path)] = _setting(path, have, value, f"{file} says {_shown(value)}")
     for pattern, usual in USUAL.items():
         for path in _paths(look.machine, pattern):
             have = _value(look.machine, path)
             if have is None or have in usual or path in wanted or _is_one_of(path, declared):
                 continue
             if not _is_dockers(path, have, known):
-                text = f"{_shown(have)}; the kernel has {_shown(usual[0])} by itself"
-                found[_key(path)] = Entry(text)
+                usually = f"the kernel has {_shown(usual[0])} by itself"
+                found[_key(path)] = _setting(path, have, usual[0], usually)
     return found
+
+
+def _setting(path: str, have: str, wanted: str, reason: str) -> Entry:
+    """Build the entry of a setting."""
+    key = _key(path)
+    return Entry(
+        f"{_shown(have)}; {reason}",
+        is_open=key.endswith(_OPEN),
+        fixes=(("sysctl", key[len(SYSCTL) :], wanted),),
+        state={"value": have},
+    )
 
 
 def _from_files(machine: Machine, known: _Docker) -> Dict[str, Tuple[str, str]]:
@@ -223,7 +238,7 @@ def _value(machine: Machine, path: str) -> Optional[str]:
 
 
 def _key(path: str) -> str:
-    return "sysctl " + path.translate(str.maketrans("/.", "./"))
+    return SYSCTL + path.translate(str.maketrans("/.", "./"))
 
 
 def _shown(value: str) -> str:
@@ -241,11 +256,17 @@ def _links(look: Look, known: _Docker) -> Entries:
             continue
         text = link_text(link)
         if text:
-            found[f"link {name}"] = Entry(text)
+            # The kernel keeps a fallback device while its module is loaded.
+            action = "link-down" if name in _FALLBACKS else "remove-link"
+            passes = str((link.get("linkinfo") or {}).get("info_kind")) in _PASSES
+            found[f"link {name}"] = Entry(text, is_open=passes, fixes=((action, name),))
         for address in link.get("addr_info") or ():
             if address.get("scope") == "global" and not address.get("temporary"):
-                key = f"address {address.get('local')}/{address.get('prefixlen')} on {name}"
-                found[key] = Entry(sender_of_address(address))
+                number = f"{address.get('local')}/{address.get('prefixlen')}"
+                sender = sender_of_address(address)
+                found[f"address {number} on {name}"] = Entry(
+                    sender, is_open=_ROUTER in sender, fixes=(("remove-address", number, name),)
+                )
     return found
 
 
@@ -297,12 +318,18 @@ def _routes(look: Look, known: _Docker) -> Entries:
     for family in ("-4", "-6"):
         for route in _json(look.machine, family, "route", "show", "table", "all"):
             for key, entry in route_entries(route):
-                found[f"{key} (IPv6)" if key in found else key] = entry
+                if key not in found:
+                    found[key] = entry
+                    continue
+                is_only = entry.fixes and entry.fixes[0][0] == "remove-route-4-or-6"
+                fixes = (("remove-route-6", *entry.fixes[0][1:]),) if is_only else entry.fixes
+                found[f"{key} (IPv6)"] = replace(entry, fixes=fixes)
         for rule in _json(look.machine, family, "rule", "show"):
             text = rule_text(rule)
             if text not in _USUAL_RULES:
+                action = "remove-rule-6" if family == "-6" else "remove-rule"
                 found[f"rule {text}{' (IPv6)' if family == '-6' else ''}"] = Entry(
-                    "chooses a table of routes"
+                    "chooses a table of routes", fixes=((action, str(rule.get("priority", 0))),)
                 )
     return found
 
@@ -326,12 +353,25 @@ def route_entries(route: Json) -> List[Tuple[str, Entry]]:
         ]
     if route.get("table") not in (None, "main"):
         words += ["table", str(route["table"])]
-    told = [_SENDERS.get(protocol, "set on this host")]
+    sender = _SENDERS.get(protocol, "set on this host")
+    told = [sender]
     if route.get("pref") not in (None, "medium"):
         told.append(f"preference {route['pref']}")
     if route.get("metric"):
         told.append(f"metric {route['metric']}")
-    return [(f"route {' '.join(words)}", Entry(", ".join(told)))]
+    entry = Entry(", ".join(told), is_open=_ROUTER in sender, fixes=_without_route(route, words, len(hops)))
+    return [(f"route {' '.join(words)}", entry)]
+
+
+def _without_route(route: Json, words: Sequence[str], hops: int) -> Fixes:
+    """Return the fix that removes a route, or none for several hops. The words are those of `ip route`."""
+    if hops > 1:
+        return ()
+    operands = (*words, *(["metric", str(route["metric"])] if route.get("metric") else []))
+    if any(":" in word for word in operands):
+        return (("remove-route-6", *operands),)
+    has_address = any("." in word and word[0].isdigit() for word in operands)
+    return (("remove-route" if has_address else "remove-route-4-or-6", *operands),)
 
 
 def rule_text(rule: Json) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Dict, Mapping, Optional, Tuple
 
 from portcullis.components.inventory.on_host import dpkg
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LONGEST = 400
 """A text or a key that the agent sends has at most this number of characters."""
+SYSCTL = "sysctl "
+"""The key of an entry about a kernel setting begins with this text."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Look:
         return dpkg.read(self.machine)
 
 
+Fix = Tuple[str, ...]
+"""The name of an action, and its operands, such as ("remove-file", "/etc/cron.d/evil")."""
+Fixes = Tuple[Fix, ...]
+
+
 @dataclass(frozen=True)
 class Entry:
     """An item of the inventory, such as a file or an account.
@@ -55,12 +62,19 @@ class Entry:
         changed: the time of the last change, in seconds since 1970, or None if it is unknown.
         passing: whether the item comes and goes by itself. If such an item of the baseline is gone, that is
             no difference.
+        is_open: whether the item lets somebody in, or gives somebody rights.
+        fixes: the fixes that undo the item, in their order, for the module `remedies`.
+        state: the values by which a changed item of the baseline is restored, such as its mode. None if an
+            older version recorded the item without them.
     """
 
     text: str
     mark: str = ""
     changed: float | None = None
     passing: bool = False
+    is_open: bool = False
+    fixes: Fixes = ()
+    state: Optional[Mapping[str, str]] = field(default_factory=dict)
 
 
 Found = Dict[str, Dict[str, Entry]]

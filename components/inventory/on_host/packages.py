@@ -28,7 +28,8 @@ def read(look: Look) -> Found:
     told = programs.result(look.machine).get("sources")
     for name, text in from_elsewhere(told if isinstance(told, dict) else {}, look.spec.sources).items():
         if name in look.dpkg.packages and look.dpkg.packages[name].installed:
-            found[name] = Entry(f"{found[name].text}, {text}" if name in found else text)
+            package = look.dpkg.packages[name]
+            found[name] = _entry(package, [*([found[name].text] if name in found else []), text], purge=True)
     return {"packages": found}
 
 
@@ -57,10 +58,21 @@ def by_hand(
     found: Dict[str, Entry] = {}
     for name, package in packages.items():
         words = []
-        if package.installed and name not in came_along and name not in declared:
+        is_by_hand = package.installed and name not in came_along and name not in declared
+        if is_by_hand:
             words.append("installed by hand")
         if package.held:
             words.append("held at its version: it gets no security updates")
         if words:
-            found[name] = Entry(", ".join(words))
+            found[name] = _entry(package, words, purge=is_by_hand)
     return found
+
+
+def _entry(package: Package, words: Sequence[str], *, purge: bool) -> Entry:
+    """Build the entry of a package, which is removed or only no longer held."""
+    unhold = [("unhold", package.name)] if package.held else []
+    return Entry(
+        ", ".join(words),
+        fixes=(*unhold, *([("purge", package.name)] if purge else [])),
+        state={"held": "held" if package.held else ""},
+    )

@@ -14,10 +14,11 @@ from portcullis.components.inventory.on_host import walk
 from portcullis.components.inventory.on_host.look import Entry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from portcullis.agent.machine import Machine
-    from portcullis.components.inventory.on_host.look import Found, Look
+    from portcullis.components.inventory.on_host.look import Fixes, Found, Look
 
 OLDEST = 48 * 3600.0
 """The age in seconds after which a result is too old. The walk runs every night."""
@@ -50,14 +51,16 @@ def read(look: Look) -> Found:
     """Return the findings of the walk that are still true, and an entry if the last walk was too long ago."""
     told = result(look.machine)
     found: Dict[str, Entry] = {}
-    programs = told.get("programs")
+    programs, packages = told.get("programs"), told.get("packages")
+    packages = packages if isinstance(packages, dict) else {}
     for each, text in programs.items() if isinstance(programs, dict) else ():
-        entry = None if look.claims.has_path(each) else _entry(look.machine, each, str(text))
+        package = str(packages.get(each, ""))
+        entry = None if look.claims.has_path(each) else _entry(look.machine, each, str(text), package)
         if entry is not None:
             found[each] = entry
     age = how_old(told.get("time"), time.time())
     if age and baseline_path(look.machine).exists():
-        found[WALK] = Entry(age)
+        found[WALK] = Entry(age, fixes=(("walk",),))
     return {"programs": found}
 
 
@@ -71,21 +74,40 @@ def how_old(then: object, now: float) -> str:
     return f"last ran {days} days ago: see journalctl -u portcullis-inventory.service"
 
 
-def _entry(machine: Machine, each: str, text: str) -> Entry | None:
-    """Return the present text of a finding, or None if the fault has been corrected since the walk."""
+def _entry(machine: Machine, each: str, text: str, package: str) -> Entry | None:
+    """Return the present entry of a finding, or None if the fault has been corrected since the walk."""
     real = each if str(machine.root) == "/" else f"{machine.root}{each}"
     is_gone = text.startswith(walk.GONE)
+    restores: Fixes = (("reinstall", package),) if package else ()
     try:
         status = os.lstat(real)
     except OSError:
-        return Entry(text) if is_gone else None
+        return Entry(text, fixes=restores) if is_gone else None
     if is_gone:
         return None
     _, changed, by = text.rpartition(walk.CHANGED)
     # The content is compared again only in the next walk.
     content = [f"{changed}{by}"] * bool(changed)
     faults = walk.faults(real, each, status, is_packaged=walk.IN_NO_PACKAGE not in text)
+    if not (faults or content):
+        return None
+    fixes = (*restores, *[("walk",)] * bool(restores)) if content else _fixes(each, status, faults)
     if not faults:
-        return Entry(content[0], changed=status.st_ctime) if content else None
+        return Entry(content[0], changed=status.st_ctime, is_open=True, fixes=fixes)
     told = walk.describe(status, [*faults, *content], walk.names(str(machine.root)))
-    return Entry(told, changed=status.st_ctime)
+    return Entry(told, changed=status.st_ctime, is_open=True, fixes=fixes)
+
+
+def _fixes(path: str, status: os.stat_result, faults: Sequence[str]) -> Fixes:
+    """Return the fixes of a program whose content is unchanged."""
+    if walk.IN_NO_PACKAGE in faults:
+        return (("remove-file", path),)
+    fixes = []
+    if walk.OPEN in faults:
+        # chown(1) would remove the setuid bit.
+        fixes.append(("close" if status.st_uid == 0 else "own", path))
+    if any(walk.SETS in fault for fault in faults):
+        fixes.append(("no-setuid", path))
+    if any(walk.CAN in fault for fault in faults):
+        fixes.append(("no-capabilities", path))
+    return tuple(fixes)

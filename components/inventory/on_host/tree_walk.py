@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, List, NamedTuple
 
 from portcullis.agent import safe_paths
+from portcullis.components.inventory.facts import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -207,10 +208,20 @@ def _numbers(path: Path) -> Dict[int, str]:
 
 
 def describe(seen: Seen, names: Names) -> str:
-    """Describe a path in words: its kind, mode and owner, or the target of a link."""
-    mode = seen.status.st_mode
+    """Describe a path in words: its kind, mode and owner, or the target of a link in quotes."""
     if seen.is_link:
-        return f"link to {seen.target}"
+        return f"link to {quoted(seen.target)}"
+    return f"{_kind(seen)} {seen.mode:04o} {names.owner(seen.status)}"
+
+
+def state(seen: Seen, names: Names) -> Dict[str, str]:
+    """Return the values that `describe` tells, by name."""
+    if seen.is_link:
+        return {"target": seen.target}
+    return {"kind": _kind(seen), "mode": f"{seen.mode:04o}", "owner": names.owner(seen.status)}
+
+
+def _kind(seen: Seen) -> str:
     kinds = {
         stat.S_IFREG: "file",
         stat.S_IFDIR: "folder",
@@ -219,7 +230,7 @@ def describe(seen: Seen, names: Names) -> str:
         stat.S_IFBLK: "disk device",
         stat.S_IFCHR: "device",
     }
-    return f"{kinds.get(stat.S_IFMT(mode), 'thing')} {seen.mode:04o} {names.owner(seen.status)}"
+    return kinds.get(stat.S_IFMT(seen.status.st_mode), "thing")
 
 
 def home_folders(root: Path, without: Collection[str] = ()) -> Dict[str, str]:

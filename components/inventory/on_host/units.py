@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, FrozenSet, List, Mapping, Set
 
 from portcullis.agent.errors import AgentError
+from portcullis.components.inventory.facts import quoted
 from portcullis.components.inventory.on_host import unit_files
 from portcullis.components.inventory.on_host.look import Entry
 from portcullis.components.inventory.on_host.unit_files import (
@@ -24,11 +25,15 @@ from portcullis.resources.packages.on_host.policy import DISABLED
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from portcullis.components.inventory.on_host.look import Found, Look
+    from portcullis.components.inventory.on_host.look import Fix, Found, Look
     from portcullis.components.inventory.on_host.unit_files import File, UnitFiles
 
 __all__ = ["covers", "read"]
 
+_FLUSHES = "nftables.service"
+"""When this unit stops, it deletes all firewall rules of the kernel, also those of ufw, of Docker and of the
+forward filter."""
+_REMOVES, _RELOAD = "remove-file", ("reload-units",)
 _TIMEOUT = 30.0
 _STARTERS = ("timer", "socket", "path")
 _GUARD = "portcullis-guard-"  # the names of `guard`'s timers begin with this text
@@ -45,8 +50,10 @@ class _Told:
 
     texts: List[str] = field(default_factory=list)
     marks: List[str] = field(default_factory=list)
+    fixes: List[Fix] = field(default_factory=list)
     changed: float = 0.0
     passing: bool = False
+    is_open: bool = False
 
     def add(self, text: str, file: File, mark: str = "") -> None:
         self.texts.append(text)
@@ -56,7 +63,16 @@ class _Told:
     @property
     def entry(self) -> Entry:
         mark = hashlib.sha256(" ".join(self.marks).encode()).hexdigest() if any(self.marks) else ""
-        return Entry("; ".join(self.texts), mark, self.changed or None, self.passing)
+        # First the unit stops, and then its files go.
+        fixes = sorted(dict.fromkeys(self.fixes), key=lambda fix: fix[0] == _REMOVES)
+        return Entry(
+            "; ".join(self.texts),
+            mark,
+            self.changed or None,
+            self.passing,
+            self.is_open,
+            (*fixes, _RELOAD) if any(fix[0] == _REMOVES for fix in fixes) else tuple(fixes),
+        )
 
 
 def read(look: Look) -> Found:
@@ -72,9 +88,15 @@ def read(look: Look) -> Found:
     for what, file in unit_files.executed(look.machine.root, shipped):
         if not look.claims.has_path(file.path):
             does = "says what is enabled" if what == "preset" else "root runs it"
-            to = f" → {file.target}" if file.target else ""
+            to = f" → {quoted(file.target)}" if file.target else ""
             mark = _digest(look.machine.root / file.path.lstrip("/"))
-            found[f"{what} {file.path}"] = Entry(f"{does}{to}{file.rights}", mark, file.changed)
+            found[f"{what} {file.path}"] = Entry(
+                f"{does}{to}{file.rights}",
+                mark,
+                file.changed,
+                is_open=what != "preset",
+                fixes=((_REMOVES, file.path), _RELOAD),
+            )
     return {"units": found}
 
 
@@ -99,26 +121,35 @@ class _Manager:
         for file, wanted_by in self._files.links:
             if not self._is_explained(f"{wanted_by}/{file.unit}", file.unit, file):
                 by = wanted_by.rpartition(".")[0]
-                self._tell(
-                    file.unit, "its link masks it for " + by if file.masks else f"enabled for {by}", file
-                )
+                if file.masks:
+                    self._tell(file.unit, f"its link masks it for {by}", file, (_REMOVES, file.path))
+                else:
+                    self._tell(file.unit, f"enabled for {by}", file, self._disable(file.unit), opens=True)
         for file in self._files.drop_ins:
             self._drop_in(file)
         for file in self._files.strangers:
             if not self._look.claims.has_path(file.path):
-                self._tell(file.unit, f"no package has its {file.path}", file, content=True)
+                folder = file.path.rpartition("/")[0]
+                disable = [self._disable(file.unit)] if folder.endswith(f"/{self._manager}") else []
+                text, fixes = f"no package has its {file.path}", [*disable, (_REMOVES, file.path)]
+                self._tell(file.unit, text, file, *fixes, content=True, opens=True)
+        self._transient()
+        self._disabled()
+        if self._manager == SYSTEM:
+            self._running()
+        return self._told
+
+    def _transient(self) -> None:
+        """Report units that a command such as systemd-run made."""
         made = {file.unit for file in self._files.transient}
         for file in self._files.transient:
             stem, _, kind = file.unit.rpartition(".")
             # The entry of a timer covers the service that the same command made.
             is_told = kind == "service" and made & {f"{stem}.{other}" for other in _STARTERS}
             if not is_told and not self._is_declared(file.unit):
-                self._tell(file.unit, "made by a command, such as systemd-run; gone after a boot", file)
+                text = "made by a command, such as systemd-run; gone after a boot"
+                self._tell(file.unit, text, file, ("forget-unit", file.unit), opens=True)
                 self._told[file.unit].passing = True
-        self._disabled()
-        if self._manager == SYSTEM:
-            self._running()
-        return self._told
 
     def _unit(self, file: File) -> None:
         unit, path = file.unit, file.path
@@ -126,25 +157,34 @@ class _Manager:
             return
         if file.masks:
             if unit not in self._masked and not self._is_declared(unit):
-                until = " until the next boot" if path.startswith("/run/") else ""
-                self._tell(unit, f"masked{until}: it cannot start", file)
+                is_passing = path.startswith("/run/")
+                until = " until the next boot" if is_passing else ""
+                action = self._action("unmask-until-boot" if is_passing else "unmask")
+                self._tell(unit, f"masked{until}: it cannot start", file, (action, unit))
             return
         if file.target:
             real = file.target.rpartition("/")[2]
             if real == unit:
-                self._tell(unit, f"unit file {file.target}, by a link", file, content=True)
+                # `disable` removes the link.
+                text = f"unit file {quoted(file.target)}, by a link"
+                self._tell(unit, text, file, self._disable(unit), content=True, opens=True)
             elif not self._is_explained(unit, real, file):
-                self._tell(unit, f"another name of {file.target}", file)
+                self._tell(unit, f"another name of {quoted(file.target)}", file, (_REMOVES, path))
             return
-        instead = ", in place of its package's" if self._defined.is_shipped(unit) else ""
-        self._tell(unit, f"unit file {path}{instead}{file.rights}", file, content=True)
+        # If the file replaces a package's unit, the package's unit stays enabled.
+        is_shipped = self._defined.is_shipped(unit)
+        fixes = [*([] if is_shipped else [self._disable(unit)]), (_REMOVES, path)]
+        instead = ", in place of its package's" if is_shipped else ""
+        text = f"unit file {path}{instead}{file.rights}"
+        self._tell(unit, text, file, *fixes, content=True, opens=True)
 
     def _drop_in(self, file: File) -> None:
         unit = file.unit if file.unit.endswith(TYPES) else f"{file.unit}.d"
         # Docker and logind set limits of the scopes and slices that they start.
         passes = file.path.startswith("/run/") and unit.endswith((".scope", ".slice"))
         if not (passes or file.path in self._shipped or self._look.claims.has_path(file.path)):
-            self._tell(unit, f"drop-in {file.path}{file.rights}", file, content=True)
+            text = f"drop-in {file.path}{file.rights}"
+            self._tell(unit, text, file, (_REMOVES, file.path), content=True, opens=True)
 
     def _is_explained(self, link: str, unit: str, file: File) -> bool:
         """Return whether a link, such as ``sshd.service``, comes from a package or a declared unit."""
@@ -192,6 +232,7 @@ class _Manager:
             if is_there and unit not in {*self._told, *ours} and not self._is_declared(unit):
                 told = self._told.setdefault(unit, _Told())
                 told.texts.append(f"disabled by hand: its package enabled it for {by.rpartition('.')[0]}")
+                told.fixes.append((self._action("enable"), unit))
 
     def _running(self) -> None:
         """Report units that run although no link, preset or other unit enables them."""
@@ -213,7 +254,8 @@ class _Manager:
         }
         named = {names[name] for name in self._defined.named_anywhere(set(names), targets)}
         for unit in sorted(odd - named):
-            self._told[unit] = _Told(["runs, and nothing enables it"], passing=True)
+            fixes: List[Fix] = [("stop", unit)] if unit != _FLUSHES else []
+            self._told[unit] = _Told(["runs, and nothing enables it"], fixes=fixes, passing=True)
 
     def _is_triggered(self, unit: str, running: Set[str]) -> bool:
         """Return whether a running socket, timer or path unit starts a unit."""
@@ -245,9 +287,21 @@ class _Manager:
             raise AgentError("unreadable", "systemctl cannot list the units of the host", detail=done.text)
         return {line.split()[0] for line in done.out.splitlines() if line.split()}
 
-    def _tell(self, unit: str, text: str, file: File, *, content: bool = False) -> None:
+    def _tell(
+        self, unit: str, text: str, file: File, *fixes: Fix, content: bool = False, opens: bool = False
+    ) -> None:
         mark = _digest(self._root / file.path.lstrip("/")) if content else ""
-        self._told.setdefault(unit, _Told()).add(text, file, mark)
+        told = self._told.setdefault(unit, _Told())
+        told.add(text, file, mark)
+        told.fixes += fixes
+        told.is_open = told.is_open or opens
+
+    def _action(self, action: str) -> str:
+        return action if self._manager == SYSTEM else f"{action}-global"
+
+    def _disable(self, unit: str) -> Fix:
+        action = self._action("disable")
+        return ("disable-and-stop" if action == "disable" and unit != _FLUSHES else action), unit
 
 
 def _digest(path: Path) -> str:

@@ -59,6 +59,8 @@ GONE, CHANGED = "is missing,", "not as"
 the package."""
 OPEN = "others than root can change it"
 """These words are a part of the text about a program that other accounts than root can write."""
+SETS, CAN = "runs as", "has capabilities"
+"""These words are a part of the text about a program that is setuid or setgid, or has capabilities."""
 _RIGHTS, _RUNS, _WRITABLE = 0o6000, 0o111, 0o022
 
 
@@ -90,14 +92,16 @@ def write(target: str, result: Dict[str, Any]) -> None:
 
 
 def walk(root: str, admindir: str) -> Dict[str, Any]:
-    """Return the findings by path, the sources by package, and the time in seconds since 1970."""
+    """Return the findings by path, their packages, the sources by package, and the time since 1970."""
     owned = shipped(admindir)
     programs = strangers(root, owned)
     said = _output(["dpkg", f"--admindir={admindir}", f"--root={root}", "--verify"])
-    for path, told in verified(said, owned).items():
+    changed = verified(said, owned)
+    for path, told in changed.items():
         programs[path] = f"{programs[path]}, {told}" if path in programs else told
-    sources = _sources(admindir)
-    return {"time": time.time(), "programs": dict(sorted(programs.items())[:MOST]), "sources": sources}
+    shown = dict(sorted(programs.items())[:MOST])
+    packages = {path: owned[path] for path in changed if path in shown and path in owned}
+    return {"time": time.time(), "programs": shown, "packages": packages, "sources": _sources(admindir)}
 
 
 def shipped(admindir: str) -> Dict[str, str]:
@@ -203,13 +207,13 @@ def _rights(real: str, path: str, status: os.stat_result, *, is_packaged: bool) 
     words = []
     if mode & _RIGHTS and not (path in SETUID and is_packaged):
         if mode & stat.S_ISUID:
-            words.append(f"runs as uid {status.st_uid}")
+            words.append(f"{SETS} uid {status.st_uid}")
         if mode & stat.S_ISGID:
-            words.append(f"runs as gid {status.st_gid}")
+            words.append(f"{SETS} gid {status.st_gid}")
     if not (path in CAPABLE and is_packaged):
         with contextlib.suppress(OSError):
             if os.getxattr(real, "security.capability", follow_symlinks=False):
-                words.append("has capabilities of root's")
+                words.append(f"{CAN} of root's")
     return [" and ".join(words)] if words else []
 
 

@@ -47,28 +47,48 @@ def test_a_missing_port_follows_from_its_missing_container() -> None:
     assert [d.what for d in report.differences] == ["container is gone"]
 
 
-def inventory(**maps: dict[str, str]) -> list[Line]:
+def inventory(advice: dict[str, Any] | None = None, **maps: dict[str, str]) -> list[Line]:
     live = {name: maps.get(name, {}) for name in MAPS}
     none: dict[str, Any] = {name: {} for name in live}
     paths = frozenset(map(path_of, differs(none, live)))
     # The code still has an acceptance without effect.
     keys = [key for found in maps.values() for key in found if key.startswith("accept ")]
     none["accepted"] = {key.removeprefix("accept "): "tried for a day" for key in keys}
-    return lines(Change("Inventory", "i", "update", none, live, none, hand=paths, up=paths, host="web1"))
+    outputs = {**live, "advice": advice or {}}
+    change = Change("Inventory", "i", "update", none, live, none, paths, paths, "web1", outputs)
+    return lines(change)
 
 
 @pytest.mark.parametrize("case", WORDS["inventory"], ids=lambda case: case["key"])
-def test_an_undeclared_thing_stays_and_its_command_can_be_pasted(case: dict[str, str]) -> None:
-    (line,) = inventory(**{case["map"]: {case["key"]: case["text"]}})
+def test_an_undeclared_thing_stays_and_its_command_can_be_pasted(case: dict[str, Any]) -> None:
+    advice = {case["map"]: {case["key"]: {"is_open": case["open"], "fixes": case["fixes"]}}}
+    (line,) = inventory(advice, **{case["map"]: {case["key"]: case["text"]}})
     assert (line.subject, line.what) == (case["key"], case["text"])
-    remedy = f"stays; {case['verb']} yourself: {case['remedy']}" if case["remedy"] else "stays"
-    assert (line.severity.value, line.remedy) == (case["mark"], remedy)
+    assert (line.severity.value, line.remedy) == (case["mark"], case["said"])
     assert line.stays
 
 
 def test_a_path_of_the_host_cannot_become_a_command() -> None:
-    (line,) = inventory(files={"/etc/$(reboot);x": "file 0644 root:root"})
+    path = "/etc/$(reboot);x"
+    advice = {"files": {path: {"is_open": False, "fixes": [["remove-file", path]]}}}
+    (line,) = inventory(advice, files={path: "file 0644 root:root"})
     assert line.remedy.endswith("rm '/etc/$(reboot);x'")
+
+
+def test_a_path_that_looks_like_the_rest_of_a_line_is_quoted() -> None:
+    path = '/home/eve/.local/bin/x" — stays; remove it yourself: rm -r /etc'
+    (line,) = inventory(files={path: "file 0644 eve:eve"})
+    assert line.subject == '"/home/eve/.local/bin/x\\" — stays; remove it yourself: rm -r /etc"'
+    assert inventory(files={"nightly walk": "x"})[0].subject == "nightly walk"
+
+
+def test_the_fixes_of_the_host_arrive_with_its_outputs() -> None:
+    none: dict[str, Any] = {name: {} for name in MAPS}
+    live = {**none, "files": {"/etc/x": "file 0644 root:root"}}
+    advice = {"files": {"/etc/x": {"is_open": True, "fixes": [["remove-file", "/etc/x"]]}}}
+    stream = Stream().thing("Inventory", "i", none, live, none, outputs={"advice": advice})
+    (found,) = stream.report().differences
+    assert (found.severity, found.remedy) == ("!!", "stays; remove it yourself: rm /etc/x")
 
 
 def test_a_network_that_exposure_and_inventory_report_is_one_line() -> None:
@@ -237,14 +257,3 @@ def test_up_records_a_machine_without_a_baseline_even_if_all_else_stays() -> Non
     ]
     (line,) = inventory(files={"baseline": NO_BASELINE})
     assert line.remedy == "up records what is here"
-
-
-@pytest.mark.parametrize(
-    ("name", "key"), [("files", "/etc/profile"), ("files", "/etc/pam.d/cron"), ("programs", "/usr/bin/vi")]
-)
-def test_a_missing_file_is_a_fault_and_does_not_open_the_host(name: str, key: str) -> None:
-    for text in ("is missing, base-files ships it", "gone; was: file 0644 root:root"):
-        (line,) = inventory(**{name: {key: text}})
-        assert line.severity.value == "!"
-    (line,) = inventory(**{name: {key: "its content changed"}})
-    assert line.severity.value == "!!"

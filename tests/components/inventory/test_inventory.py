@@ -185,7 +185,9 @@ def test_before_the_first_up_a_plan_says_how_much_it_will_record(host: Host, deb
 def test_before_the_first_up_a_plan_names_dangerous_entries(debian: Debian) -> None:
     kind = Inventories(debian.machine, Store(debian.machine.state))
     facts = kind.facts_type.of(
-        {**{name: {} for name in MAPS}, "keys": {"root SHA256:x": "laptop"}, "files": {"/etc/x": "file"}}, {}
+        {**{name: {} for name in MAPS}, "keys": {"root SHA256:x": "laptop"}, "files": {"/etc/x": "file"}},
+        {},
+        {},
     )
     desired = kind.as_desired(NOTHING)
     assert [step.prop for step in kind.plan(desired, facts)] == ["baseline", 'keys["root SHA256:x"]']
@@ -301,6 +303,80 @@ def test_many_differences_are_counted(host: Host, debian: Debian, monkeypatch: p
     assert found["file more"] == "2 more are not shown"
 
 
+def advice(host: Host, name: str = "files") -> dict[str, Any]:
+    facts = host.look("inventory", "host", NOTHING)
+    assert facts["advice"].keys() == set(MAPS)
+    found: dict[str, Any] = facts["advice"][name]
+    return found
+
+
+def test_the_severity_and_the_fixes_of_an_entry_travel_beside_its_text(host: Host, debian: Debian) -> None:
+    host.up()
+    for path in ("/etc/cron.d/evil", "/opt/mine", "/etc/a\x1b[2Jb"):
+        debian.file(path)
+    debian.file("/home/deploy/.profile")
+    os.chown(debian.at("/home/deploy"), 1000, 1000)
+    debian.file("/opt/open", mode=0o666)
+    assert advice(host) == {
+        "/etc/cron.d/evil": {"is_open": True, "fixes": [["remove-file", "/etc/cron.d/evil"]]},
+        "/opt/mine": {"is_open": False, "fixes": [["remove-file", "/opt/mine"]]},
+        "/opt/open": {"is_open": True, "fixes": [["remove-file", "/opt/open"]]},
+        # Its user can redirect a path in a home.
+        "/home/deploy/.profile": {"is_open": True, "fixes": []},
+    }
+    assert set(host.told()) > {"file /etc/a?[2Jb"}
+
+
+def test_a_change_of_the_baseline_is_restored_from_its_values(host: Host, debian: Debian) -> None:
+    debian.file("/etc/provider", "x", 0o600)
+    debian.link("/etc/localtime", "/usr/share/zoneinfo/Etc/UTC")
+    host.up()
+    debian.at("/etc/provider").chmod(0o644)
+    debian.at("/etc/localtime").unlink()
+    debian.link("/etc/localtime", "/srv/x")
+    assert [text.partition(" (changed ")[0] for text in host.told().values()] == [
+        'link to "/srv/x", was: link to "/usr/share/zoneinfo/Etc/UTC"',
+        "file 0644 root:root, was: file 0600 root:root",
+    ]
+    assert {path: each["fixes"] for path, each in advice(host).items()} == {
+        "/etc/localtime": [["link", "/usr/share/zoneinfo/Etc/UTC", "/etc/localtime"]],
+        "/etc/provider": [["rights", "root:root", "/etc/provider", "0600"]],
+    }
+
+
+def test_a_baseline_of_an_older_version_has_no_values_and_no_quotes(host: Host, debian: Debian) -> None:
+    debian.file("/etc/provider", "x", 0o600)
+    debian.link("/etc/localtime", '/usr/a"b\\c')
+    for number in range(25):
+        debian.link(f"/opt/many/{number}", "/srv/x")
+    host.up()
+    assert host.told() == {}
+    place = baseline.path(debian.machine)
+    kept = json.loads(place.read_text())
+    found = kept["found"]["files"]
+    assert found["/etc/localtime"][0] == 'link to "/usr/a\\"b\\\\c"'
+    del kept["states"]
+    found["/etc/localtime"][0] = 'link to /usr/a"b\\c'
+    place.write_text(json.dumps(kept))
+    assert host.told() == {}, "another spelling is no change"
+    debian.at("/etc/provider").chmod(0o644)
+    debian.at("/etc/localtime").unlink()
+    debian.link("/etc/localtime", "/srv/x")
+    assert [text.partition(" (changed ")[0] for text in host.told().values()] == [
+        'link to "/srv/x", was: "link to /usr/a\\"b\\\\c"',
+        "file 0644 root:root, was: file 0600 root:root",
+    ]
+    assert not any(each["fixes"] for each in advice(host).values()), "nothing tells how it was"
+
+
+def test_a_text_that_is_cut_off_ends_its_quotes(host: Host, debian: Debian) -> None:
+    host.up()
+    debian.link("/etc/long", "/x, — stays; run " * 40)
+    (text,) = host.told().values()
+    assert text.endswith('…"')
+    assert len(text) == 401
+
+
 def test_who_was_logged_in(host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
     host.up()
     debian.file("/etc/evil")
@@ -333,20 +409,24 @@ def test_several_people_were_logged_in() -> None:
 def test_two_entries_about_one_thing_become_one() -> None:
     told = {name: {} for name in MAPS} | {
         "files": {
-            "/usr/local/bin/su": Entry("file 4755 root:root"),
+            "/usr/local/bin/su": Entry("file 4755 root:root", fixes=(("remove-file", "/usr/local/bin/su"),)),
             "/etc/systemd/system/evil.service": Entry("file"),
             "/etc/systemd/system/nginx.service.d/evil.conf": Entry("file"),
             "/etc/systemd/system/known.service": Entry("file"),
             "/etc/systemd/system/notes.txt": Entry("file"),
         },
         "programs": {
-            "/usr/local/bin/su": Entry("file 4755 root:root, runs as uid 0"),
+            "/usr/local/bin/su": Entry(
+                "file 4755 root:root, runs as uid 0", is_open=True, fixes=(("no-setuid", "x"),)
+            ),
             "/usr/bin/x": Entry("file 4755 root:root, runs as uid 0"),
         },
         "units": {"evil.service": Entry("enabled"), "nginx.service": Entry("drop-in evil.conf")},
     }
     unread = {**told, "files": dict(told["files"]), "units": {"reading units": Entry("cannot be read")}}
     on_host._join(told)
+    assert told["files"]["/usr/local/bin/su"].is_open
+    assert told["files"]["/usr/local/bin/su"].fixes == (("remove-file", "/usr/local/bin/su"),)
     assert {key: entry.text for key, entry in told["files"].items()} == {
         "/usr/local/bin/su": "file 4755 root:root, runs as uid 0",
         "/etc/systemd/system/notes.txt": "file",
@@ -452,6 +532,7 @@ def test_findings_of_the_walk_that_were_mended_are_left_out(
         "programs": {path: f"file 0000 x, {text}" for path, text in findings.items()},
     }
     told["programs"] |= {path: findings[path] for path in ("/usr/libexec/less", "/usr/libexec/gone")}
+    told["packages"] = {"/usr/libexec/less": "less", "/usr/libexec/gone": "xz"}
     programs.path(debian.machine).write_text(json.dumps(told))
     found = {key: text.partition(" (changed")[0] for key, text in host.told().items()}
     assert found == {
@@ -462,6 +543,16 @@ def test_findings_of_the_walk_that_were_mended_are_left_out(
         "program /usr/libexec/less": "not as less ships it",
         "program /usr/libexec/gone": "is missing, x ships it",
     }
+    assert {path: [fix[0] for fix in each["fixes"]] for path, each in advice(host, "programs").items()} == {
+        "/srv/su": ["remove-file"],
+        "/srv/capable": ["remove-file"],
+        "/usr/libexec/find": ["close", "no-setuid"],
+        "/usr/lib/evil.so": ["remove-file"],
+        "/usr/libexec/less": ["reinstall", "walk"],
+        "/usr/libexec/gone": ["reinstall"],
+    }
+    opened = {path for path, each in advice(host, "programs").items() if not each["is_open"]}
+    assert opened == {"/usr/libexec/gone"}
     capable.clear()
     for path in ("/srv/su", "/usr/libexec/find"):
         debian.at(path).chmod(0o755)

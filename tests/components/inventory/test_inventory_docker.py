@@ -375,3 +375,53 @@ def test_a_container_that_disappears_while_it_is_read_is_left_out(host: Host, en
 )
 def test_times_of_docker(text: str | None, at: float | None) -> None:
     assert docker.seconds(text) == at
+
+
+# How root undoes a difference -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "is_open"),
+    [
+        ({}, False),
+        ({"Privileged": True}, True),
+        ({"PidMode": "host"}, True),
+        ({"NetworkMode": "container:x"}, True),
+        ({"CapAdd": ["SYS_ADMIN"]}, True),
+        ({"SecurityOpt": ["seccomp=unconfined"]}, True),
+        ({"Devices": [{"PathOnHost": "/dev/sda"}]}, True),
+        ({"Binds": ["/srv/data:/data", "/srv/at /etc:/data"]}, False),
+        ({"Binds": ["/srv/data:/data", "/etc/ssh:/h"]}, True),
+        ({"Binds": ["/:/h"]}, True),
+        ({"Binds": ["/run/docker.sock:/s"]}, True),
+    ],
+)
+def test_which_containers_open_the_host(
+    host: Host, engine: Engine, config: dict[str, Any], *, is_open: bool
+) -> None:
+    # The name of the image is no danger.
+    engine.run("leak", image="privileged", **config)
+    found = docker.read(host.look())["docker"]["container leak"]
+    assert found.is_open is is_open
+    assert found.fixes == (("remove-container", "leak"),)
+
+
+def test_the_command_of_each_kind_of_thing(host: Host, engine: Engine) -> None:
+    engine.run("redis", "redis", "bridge")
+    declare(host, "redis", redis="redis")
+    engine.answers["/networks"][1].append({"Name": "lan", "Id": "b", "Driver": "macvlan"})
+    engine.answers["/volumes"] = (200, {"Volumes": [{"Name": "v", "Driver": "local"}]})
+    engine.answers["/images/json"] = (200, [{"Id": "sha256:1", "RepoTags": ["drill/tagged:1"]}])
+    engine.answers["/plugins"] = (200, [{"Name": "vieux/sshfs:latest", "Id": "a"}])
+    engine.answers["/swarm"] = (200, {})
+    found = docker.read(host.look())["docker"]
+    assert {key: entry.fixes for key, entry in found.items()} == {
+        "member bridge: redis": (("disconnect", "bridge", "redis"),),
+        "network lan": (("remove-network", "lan"),),
+        "volume v": (("remove-volume", "v"),),
+        "image drill/tagged:1": (("remove-image", "drill/tagged:1"),),
+        "plugin vieux/sshfs:latest": (("remove-plugin", "vieux/sshfs:latest"),),
+        "swarm mode": (("leave-swarm",),),
+    }
+    opened = {key for key, entry in found.items() if entry.is_open}
+    assert opened == {"network lan", "plugin vieux/sshfs:latest", "swarm mode"}

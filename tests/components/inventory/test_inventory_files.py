@@ -14,6 +14,7 @@ from portcullis.components.inventory.on_host import alternatives, dpkg, files, t
 from portcullis.components.inventory.on_host.explained import CHANGING, COPIES, LINKS, MAKERS, MODES
 
 if TYPE_CHECKING:
+    from portcullis.components.inventory.on_host.look import Fixes
     from tests.components.inventory.debian import Debian
 
 UNITS = "/usr/lib/systemd/system"
@@ -41,6 +42,10 @@ CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 def told(debian: Debian, *claims: Claims) -> dict[str, str]:
     return {path: entry.text for path, entry in files.read(debian.look(*claims))["files"].items()}
+
+
+def fixes(debian: Debian, path: str, *claims: Claims) -> Fixes:
+    return files.read(debian.look(*claims))["files"][path].fixes
 
 
 def test_an_undeclared_file_shows_with_mode_and_owner_but_without_content(debian: Debian) -> None:
@@ -118,10 +123,14 @@ def test_a_configuration_file_is_compared_with_what_its_package_shipped(debian: 
     assert "/etc/nginx/nginx.conf" not in told(debian)
     debian.file("/etc/nginx/nginx.conf", "b\n")
     assert told(debian)["/etc/nginx/nginx.conf"] == "file 0644 root:root, not as nginx-common ships it"
+    extract = (("extract", "nginx-common", "/etc/nginx/nginx.conf"),)
+    assert fixes(debian, "/etc/nginx/nginx.conf") == extract
     debian.at("/etc/nginx/nginx.conf").unlink()
     assert told(debian)["/etc/nginx/nginx.conf"] == "is missing, nginx-common ships it"
+    assert fixes(debian, "/etc/nginx/nginx.conf") == (("reinstall", "nginx-common"),)
     debian.link("/etc/nginx/nginx.conf", "/srv/evil.conf")
-    assert told(debian)["/etc/nginx/nginx.conf"] == "link to /srv/evil.conf, nginx-common ships a file"
+    assert told(debian)["/etc/nginx/nginx.conf"] == 'link to "/srv/evil.conf", nginx-common ships a file'
+    assert fixes(debian, "/etc/nginx/nginx.conf") == extract
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o666, 0o600, 0o4755])
@@ -141,6 +150,7 @@ def test_the_expected_mode_of_a_packaged_file_depends_on_its_kind(debian: Debian
     assert found["/etc/cron.daily/dpkg"] == "file 0777 root:root, Debian's is root:root 0755"
     assert found["/etc/cron.daily"] == "folder 0777 root:root, Debian's is root:root 0755"
     assert found["/etc/sudoers"] == "file 0777 root:root, Debian's is root:root 0440"
+    assert fixes(debian, "/etc/sudoers") == (("rights", "root:root", "/etc/sudoers", "0440"),)
 
 
 def test_a_packaged_file_with_another_owner(debian: Debian) -> None:
@@ -169,10 +179,15 @@ def test_an_override_of_dpkg_excuses_nothing_by_itself(debian: Debian) -> None:
     debian.at("/etc/x/secret").chmod(0o666)
     text = "file 0666 root:root, by an override of dpkg, Debian's is root:root 0644"
     assert told(debian)["/etc/x/secret"] == text
+    assert fixes(debian, "/etc/x/secret") == (
+        ("remove-override", "/etc/x/secret"),
+        ("rights", "root:root", "/etc/x/secret", "0644"),
+    )
     (debian.dpkg / "statoverride").write_text("root deploy 640 /etc/x/secret\n")
     debian.at("/etc/x/secret").chmod(0o644)
     text = "file 0644 root:root, an override of dpkg says root:deploy 0640"
     assert told(debian)["/etc/x/secret"] == text
+    assert fixes(debian, "/etc/x/secret") == (("rights", "root:deploy", "/etc/x/secret", "0640"),)
     (debian.dpkg / "statoverride").write_text("root root 0644 /etc/x/secret\n")
     assert "/etc/x/secret" not in told(debian)
 
@@ -197,6 +212,7 @@ def test_a_file_that_changes_by_itself_may_belong_to_another_account(debian: Deb
     assert path not in told(debian)
     debian.at(path).chmod(0o666)
     assert told(debian)[path] == "file 0666 daemon:daemon, Debian's is daemon:daemon 0600"
+    assert fixes(debian, path) == (("rights", "daemon:daemon", path, "0600"),)
 
 
 def test_a_file_that_a_package_shipped_earlier_is_left_out(debian: Debian) -> None:
@@ -206,6 +222,11 @@ def test_a_file_that_a_package_shipped_earlier_is_left_out(debian: Debian) -> No
         f" /etc/sysctl.conf {'0' * 32} obsolete\n\n"
     )
     assert "/etc/sysctl.conf" not in told(debian)
+    debian.at("/etc/sysctl.conf").chmod(0o666)
+    assert fixes(debian, "/etc/sysctl.conf") == (("rights", "root:root", "/etc/sysctl.conf", "0644"),)
+    debian.at("/etc/sysctl.conf").unlink()
+    debian.link("/etc/sysctl.conf", "/srv/x")
+    assert fixes(debian, "/etc/sysctl.conf") == (), "chmod(1) would follow the link"
 
 
 def test_a_packaged_link_may_not_lead_out_of_the_system(debian: Debian) -> None:
@@ -215,7 +236,7 @@ def test_a_packaged_link_may_not_lead_out_of_the_system(debian: Debian) -> None:
     assert "/etc/os-release" not in told(debian)
     debian.at("/etc/os-release").unlink()
     debian.link("/etc/os-release", "/home/deploy/os-release")
-    assert "/etc/os-release" in told(debian)
+    assert fixes(debian, "/etc/os-release")[0][0] == "extract"
 
 
 def test_a_diverted_path_belongs_to_the_package_that_diverted_it(debian: Debian) -> None:
@@ -477,23 +498,25 @@ def _alternative_of_all(debian: Debian) -> str:
 
 
 @pytest.mark.parametrize(
-    ("make", "text"),
+    ("make", "text", "fix"),
     [
-        (_copy, "a copy of /usr/share/base-files/profile"),
-        (_of_ucf, "its package put it there"),
-        (_shells, "debianutils makes it"),
-        (_bundle, "update-ca-certificates makes it"),
-        (_alternative, "update-alternatives makes it for awk"),
-        (_alternative_of_all, "update-alternatives makes it for awk"),
+        (_copy, "a copy of /usr/share/base-files/profile", "copy-missing /usr/share/base-files/profile PATH"),
+        (_of_ucf, "its package put it there", "copy-of-ucf PATH"),
+        (_shells, "debianutils makes it", ""),
+        (_bundle, "update-ca-certificates makes it", "certificates"),
+        (_alternative, "update-alternatives makes it for awk", "choose awk"),
+        (_alternative_of_all, "update-alternatives makes it for awk", "choose awk"),
     ],
 )
 def test_a_missing_file_that_a_packages_program_made_shows(
-    debian: Debian, make: Callable[[Debian], str], text: str
+    debian: Debian, make: Callable[[Debian], str], text: str, fix: str
 ) -> None:
     path = make(debian)
     assert path not in told(debian)
     debian.at(path).unlink()
     assert told(debian)[path] == f"is missing, {text}"
+    assert " ".join(word for each in fixes(debian, path) for word in each) == fix.replace("PATH", path)
+    assert not files.read(debian.look())["files"][path].is_open
     assert path not in told(debian, Claims(paths=(path,))), "the resource that declares it reports it"
 
 
@@ -513,7 +536,8 @@ def test_the_links_of_alternatives_are_explained(debian: Debian) -> None:
     assert {path for path in told(debian) if "awk" in path} == set()
     debian.at("/usr/bin/awk").unlink()
     debian.link("/usr/bin/awk", "/srv/awk")
-    assert told(debian)["/usr/bin/awk"] == "link to /srv/awk, Debian's leads to /etc/alternatives/awk"
+    assert told(debian)["/usr/bin/awk"] == 'link to "/srv/awk", Debian\'s leads to /etc/alternatives/awk'
+    assert fixes(debian, "/usr/bin/awk") == (("link", "/etc/alternatives/awk", "/usr/bin/awk"),)
 
 
 def test_the_target_of_an_alternative_may_be_in_any_folder_of_a_package(debian: Debian) -> None:
@@ -524,7 +548,7 @@ def test_the_target_of_an_alternative_may_be_in_any_folder_of_a_package(debian: 
     debian.link("/usr/lib/cpp", "/etc/alternatives/cpp")
     assert told(debian) == {}
     debian.file("/var/lib/dpkg/alternatives/cpp", "auto\n/lib/cpp\n\n/lib/other/cpp\n10\n\n")
-    assert told(debian)["/etc/alternatives/cpp"] == "link to /lib/cpp-14/cpp, not a choice of cpp"
+    assert told(debian)["/etc/alternatives/cpp"] == 'link to "/lib/cpp-14/cpp", not a choice of cpp'
 
 
 def test_a_document_of_an_alternative_may_not_lead_elsewhere(debian: Debian) -> None:
@@ -534,7 +558,13 @@ def test_a_document_of_an_alternative_may_not_lead_elsewhere(debian: Debian) -> 
     place.write_text(place.read_text().replace("/usr/share/man/man1/mawk.1.gz", evil))
     debian.at("/etc/alternatives/awk.1.gz").unlink()
     path = debian.link("/etc/alternatives/awk.1.gz", evil)
-    assert told(debian)[path] == f"link to {evil}, a choice of awk that no package has"
+    assert told(debian)[path] == f'link to "{evil}", a choice of awk that no package has'
+    assert fixes(debian, path) == ()
+    place.write_text(place.read_text().replace("/usr/bin/mawk\n", "/opt/mawk\n"))
+    debian.at("/etc/alternatives/awk").unlink()
+    main = debian.link("/etc/alternatives/awk", "/opt/mawk")
+    assert told(debian)[main] == 'link to "/opt/mawk", a choice of awk that no package has'
+    assert fixes(debian, main) == (("remove-choice", "awk", "/opt/mawk"),)
 
 
 def test_only_the_best_choice_of_an_alternative_is_explained(debian: Debian) -> None:
@@ -542,7 +572,8 @@ def test_only_the_best_choice_of_an_alternative_is_explained(debian: Debian) -> 
     debian.package("gawk", {"/usr/bin/gawk": ""})
     place = debian.at("/var/lib/dpkg/alternatives/awk")
     place.write_text(place.read_text().rstrip("\n") + "\n/usr/bin/gawk\n10\n\n\n")
-    assert told(debian)[path] == "link to /usr/bin/mawk, not a choice of awk"
+    assert told(debian)[path] == 'link to "/usr/bin/mawk", not a choice of awk'
+    assert fixes(debian, path) == (("choose", "awk"),)
     debian.at(path).unlink()
     debian.link(path, "/usr/bin/gawk")
     assert path not in told(debian)
@@ -573,8 +604,20 @@ def test_the_text_says_what_should_be_at_a_path_that_debian_uses(debian: Debian)
         stub: "file 0644 root:root, Debian's has no rules",
         "/etc/group": "file 0666 root:root, Debian's is root:root 0644",
         "/etc/shadow": "file 0604 root:shadow, Debian's is root:shadow 0640",
-        "/etc/shells": "link to /srv/shells, Debian has a file there",
+        "/etc/shells": 'link to "/srv/shells", Debian has a file there',
     }
+    assert {path: fixes(debian, path) for path in (left, copy, bundle, pam, stub, "/etc/shadow")} == {
+        left: (("remove-file", left),),
+        copy: (("copy", "/usr/share/base-files/profile", copy), ("rights", "root:root", copy, "0644")),
+        bundle: (("certificates",),),
+        pam: (("pam", pam),),
+        stub: (("empty", stub),),
+        "/etc/shadow": (("rights", "root:shadow", "/etc/shadow", "0640"),),
+    }
+    assert fixes(debian, "/etc/shells") == ()
+    debian.at(stub).unlink()
+    debian.link(stub, "/etc/passwd")
+    assert ("empty", stub) not in fixes(debian, stub), "a shell would follow the link"
 
 
 def test_a_changed_skeleton_is_one_entry_and_homes_are_none(debian: Debian) -> None:
@@ -585,11 +628,12 @@ def test_a_changed_skeleton_is_one_entry_and_homes_are_none(debian: Debian) -> N
     assert set(told(debian)) == {"/etc/skel/.bashrc"}, "the home has what useradd copies now"
     debian.file(home, "# more\n")
     assert told(debian)[home] == "file 0644 root:root, not as /etc/skel/.bashrc has it"
+    assert fixes(debian, home) == (("copy", "/etc/skel/.bashrc", home),)
 
 
 def test_the_time_zone_is_not_explained_and_stays_in_the_baseline(debian: Debian) -> None:
     path = debian.link("/etc/localtime", "/usr/share/zoneinfo/Asia/Kathmandu")
-    assert told(debian)[path] == "link to /usr/share/zoneinfo/Asia/Kathmandu"
+    assert told(debian)[path] == 'link to "/usr/share/zoneinfo/Asia/Kathmandu"'
 
 
 def test_a_path_that_a_person_diverted_shows(debian: Debian) -> None:
@@ -597,10 +641,13 @@ def test_a_path_that_a_person_diverted_shows(debian: Debian) -> None:
     debian.package("dpkg", {path: "x\n"}, conffiles=(path,))
     (debian.dpkg / "diversions").write_text(f"{path}\n{moved}\n:\n")
     assert told(debian) == {path: f"file 0644 root:root, diverted by hand to {moved}, where nothing is"}
+    assert fixes(debian, path) == (("forget-diversion", path),)
     debian.at(path).rename(debian.at(moved))
     assert told(debian) == {path: f"diverted by hand to {moved}"}
+    assert fixes(debian, path) == (("remove-diversion", path),)
     debian.file(path, "evil\n")
     assert told(debian) == {path: f"file 0644 root:root, diverted by hand to {moved}"}
+    assert fixes(debian, path) == (("remove-file", path), ("remove-diversion", path))
     debian.file(moved, "changed\n")
     assert set(told(debian)) == {path, moved}
     (debian.dpkg / "diversions").write_text(f"{path}\n{moved}\nother\n")
@@ -619,6 +666,7 @@ def test_a_folder_with_many_undeclared_files_is_one_entry(debian: Debian) -> Non
     assert len([path for path in told(debian) if path.startswith("/opt/agent")]) == files.GROUPED
     debian.file("/opt/agent/more")
     assert told(debian)["/opt/agent"] == f"folder 0755 root:root with {files.GROUPED + 1} files"
+    assert fixes(debian, "/opt/agent") == (("remove-folder", "/opt/agent"),)
     first = files.read(debian.look())["files"]["/opt/agent"]
     debian.file("/opt/agent/lib/3", "changed")
     assert files.read(debian.look())["files"]["/opt/agent"].mark != first.mark
@@ -630,7 +678,35 @@ def test_a_folder_that_debian_makes_is_never_one_entry(debian: Debian) -> None:
     for number in range(files.GROUPED + 1):
         debian.file(f"/usr/local/share/agent/{number}")
     debian.file("/usr/local/share/ca-certificates/evil.crt")
-    assert {"/usr/local/share/agent", "/usr/local/share/ca-certificates/evil.crt"} <= set(told(debian))
+    evil = "/usr/local/share/ca-certificates/evil.crt"
+    assert {"/usr/local/share/agent", evil} <= set(told(debian))
+    assert fixes(debian, evil) == (("remove-certificate", evil),)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_open"),
+    [
+        ("/etc/cron.d/x", True),
+        ("/etc/hosts.allow", True),
+        ("/etc/x", False),
+        ("/opt/x", False),
+        ("/usr/local/bin/x", True),
+        ("/root/bin/x", False),
+        ("/root/.ssh/rc", True),
+        ("/home/deploy/.profile", True),
+    ],
+)
+def test_a_file_that_runs_by_itself_opens_the_host(debian: Debian, path: str, *, is_open: bool) -> None:
+    debian.file(path)
+    assert files.read(debian.look())["files"][path].is_open is is_open
+    debian.at(path).chmod(0o646)
+    assert files.read(debian.look())["files"][path].is_open
+
+
+def test_what_a_user_wrote_is_quoted(debian: Debian) -> None:
+    path = debian.link("/home/deploy/.local/bin/foo", 'x", not as /etc/shadow has it')
+    assert told(debian)[path] == 'link to "x\\", not as /etc/shadow has it"'
+    assert fixes(debian, path) == (("remove-file", path),)
 
 
 def test_links_of_users_are_not_followed(debian: Debian) -> None:

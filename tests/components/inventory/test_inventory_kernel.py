@@ -11,6 +11,7 @@ import pytest
 from portcullis.agent.claims import Claims
 from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host import docker, kernel
+from portcullis.components.inventory.remedies import command
 from tests.components.inventory.looking import SPEC, record
 
 if TYPE_CHECKING:
@@ -347,3 +348,66 @@ def test_a_host_without_ip(debian: Host, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(type(debian), "run", missing)
     assert told(debian) == {}
+
+
+# How root undoes a difference -------------------------------------------------------------------------------
+
+
+def commands(host: Host) -> dict[str, str]:
+    return {key: command("kernel", entry.fixes) for key, entry in kernel.read(host.look())["kernel"].items()}
+
+
+def test_the_command_of_each_kind_of_entry(debian: Host) -> None:
+    bridge = {"ifname": "br9", "flags": [], "linkinfo": {"info_kind": "bridge"}}
+    fallback = {"ifname": "sit0", "flags": ["UP"], "linkinfo": {"info_kind": "sit"}}
+    macvlan = {"ifname": "mac", "flags": [], "linkinfo": {"info_kind": "macvlan"}}
+    address = {"family": "inet6", "local": "2001:db8::9", "prefixlen": 64, "scope": "global"}
+    ra = {**address, "local": "2001:db8::8", "protocol": "kernel_ra", "dynamic": True}
+    both = {"dst": "default", "dev": "wg0"}
+    four = {"dst": "default", "gateway": "198.51.100.66", "dev": "eth0", "metric": 4000}
+    six = {"dst": "default", "gateway": "fe80::1", "dev": "eth0", "protocol": "ra", "metric": 1024}
+    hops = {"dst": "default", "nexthops": [{"gateway": "::1", "dev": "a"}, {"gateway": "::2", "dev": "b"}]}
+    rule = {"priority": 99, "src": "all", "table": "99"}
+    links = [{**bridge, "addr_info": [address, ra]}, fallback, macvlan]
+    say(debian, links, [four, both], [six, both, hops], [*RULES, rule])
+    debian.says["ip -j -6 rule show"] = json.dumps([rule])
+    assert commands(debian) == {
+        "link br9": "ip link del br9",
+        "address 2001:db8::9/64 on br9": "ip address del 2001:db8::9/64 dev br9",
+        "address 2001:db8::8/64 on br9": "ip address del 2001:db8::8/64 dev br9",
+        # The kernel keeps this device while its module is loaded.
+        "link sit0": "ip link set sit0 down",
+        "link mac": "ip link del mac",
+        "route default via 198.51.100.66 dev eth0": (
+            "ip route del default via 198.51.100.66 dev eth0 metric 4000"
+        ),
+        "route default dev wg0": "ip route del default dev wg0 || ip -6 route del default dev wg0",
+        "route default dev wg0 (IPv6)": "ip -6 route del default dev wg0",
+        "route default via fe80::1 dev eth0": "ip -6 route del default via fe80::1 dev eth0 metric 1024",
+        "route default via ::1 dev a via ::2 dev b": "",
+        "rule 99: from all lookup 99": "ip rule del pref 99",
+        "rule 99: from all lookup 99 (IPv6)": "ip -6 rule del pref 99",
+    }
+    opened = {key for key, entry in kernel.read(debian.look())["kernel"].items() if entry.is_open}
+    assert opened == {
+        "address 2001:db8::8/64 on br9", "link mac", "route default via fe80::1 dev eth0",
+    }  # fmt: skip
+
+
+def test_a_setting_gets_the_value_of_its_file_or_of_the_kernel(debian: Host) -> None:
+    debian.write("etc/sysctl.d/a b.conf", "kernel.core_pattern = |/y %p\n")
+    for path, value in (
+        ("kernel/core_pattern", "|/x"),
+        ("kernel/hotplug", "/x"),
+        ("net/ipv4/ip_forward", "1"),
+    ):
+        debian.write(f"proc/sys/{path}", value)
+    found = {key: way for key, way in commands(debian).items() if key.startswith("sysctl ")}
+    assert found == {
+        "sysctl kernel.core_pattern": "sysctl -w kernel.core_pattern='|/y %p'",
+        "sysctl kernel.hotplug": "sysctl -w kernel.hotplug=''",
+        "sysctl net.ipv4.ip_forward": "sysctl -w net.ipv4.ip_forward=0",
+    }
+    entries = kernel.read(debian.look())["kernel"]
+    assert [key for key in found if entries[key].is_open] == ["sysctl kernel.core_pattern"]
+    assert entries["sysctl kernel.core_pattern"].state == {"value": "|/x"}

@@ -10,6 +10,7 @@ from portcullis.agent.claims import Claims
 from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host import baseline, units
 from portcullis.components.inventory.on_host.unit_files import covers, is_preset
+from portcullis.components.inventory.remedies import command
 from tests.components.inventory.looking import record
 
 if TYPE_CHECKING:
@@ -190,9 +191,9 @@ def test_aliases_and_links_to_files_elsewhere(debian: Host) -> None:
     (debian.root / _ETC / "sshd.service").unlink()
     debian.link(f"{_ETC}/sshd.service", "/opt/evil.service")
     assert told(debian) == {
-        "mine.service": "unit file /opt/mine.service, by a link",
-        "harmless.service": f"another name of /{_SYSTEM}/cron.service",
-        "sshd.service": "another name of /opt/evil.service",
+        "mine.service": 'unit file "/opt/mine.service", by a link',
+        "harmless.service": f'another name of "/{_SYSTEM}/cron.service"',
+        "sshd.service": 'another name of "/opt/evil.service"',
     }
 
 
@@ -226,7 +227,7 @@ def test_generators_presets_and_programs_for_shutdown(debian: Host) -> None:
     debian.write("etc/systemd/system-preset/00-mine.preset", "enable evil.service\n")
     assert told(debian) == {
         "generator /etc/systemd/system-generators/evil": "root runs it",
-        "generator /usr/local/lib/systemd/system-generators/other": "root runs it → /opt/gen",
+        "generator /usr/local/lib/systemd/system-generators/other": 'root runs it → "/opt/gen"',
         "runs at shutdown /usr/lib/systemd/system-shutdown/bye": "root runs it",
         "preset /etc/systemd/system-preset/00-mine.preset": "says what is enabled",
     }
@@ -272,6 +273,7 @@ def test_a_disabled_unit_that_runs(debian: Host) -> None:
     found = units.read(debian.look())["units"]
     assert found["nftables.service"].text == "runs, and nothing enables it"
     assert found["nftables.service"].passing
+    assert found["nftables.service"].fixes == (), "a stop of this unit flushes every rule of the kernel"
 
 
 @pytest.mark.parametrize(
@@ -374,3 +376,74 @@ def test_a_passing_unit_of_the_baseline_may_be_gone(debian: Host) -> None:
     for found in (there, {"units": {}}):
         told = baseline.differences(found, known, lambda _name, _key: False)
         assert told["units"] == {}
+
+
+# How root undoes a difference -------------------------------------------------------------------------------
+
+_RELOAD = "systemctl daemon-reload"
+
+
+def _commands(host: Host) -> dict[str, str]:
+    return {key: command("units", entry.fixes) for key, entry in units.read(host.look())["units"].items()}
+
+
+def _open(host: Host) -> set[str]:
+    return {key for key, entry in units.read(host.look())["units"].items() if entry.is_open}
+
+
+def test_the_command_stops_a_unit_before_it_removes_all_files_of_the_unit(debian: Host) -> None:
+    debian.write(f"{_ETC}/evil.service", _WANTED)
+    debian.link(f"{_ETC}/multi-user.target.wants/evil.service", f"/{_ETC}/evil.service")
+    debian.write(f"{_ETC}/evil.service.d/a b.conf", "[Service]\n")
+    assert _commands(debian) == {
+        "evil.service": (
+            f"systemctl disable --now evil.service; rm /{_ETC}/evil.service;"
+            f" rm '/{_ETC}/evil.service.d/a b.conf'; {_RELOAD}"
+        )
+    }
+    assert _open(debian) == {"evil.service"}
+
+
+def test_the_command_of_each_kind_of_difference(debian: Host) -> None:
+    debian.write(f"{_ETC}/fstrim.service", "[Service]\n")
+    debian.link(f"{_ETC}/mine.service", "/opt/mine.service")
+    debian.link(f"{_ETC}/harmless.service", f"/{_SYSTEM}/cron.service")
+    debian.link("run/systemd/system/fstrim.timer", "/dev/null")
+    debian.write(f"{_SYSTEM}/evil.service", "[Service]\n")
+    debian.link(f"{_SYSTEM}/timers.target.wants/ssh.service", "../ssh.service")
+    debian.link(f"{_ETC}/basic.target.wants/ssh.socket", "/dev/null")
+    debian.write("etc/systemd/user/mine.timer", _WANTED)
+    debian.link("etc/systemd/user/dbus.socket", "/dev/null")
+    debian.write("run/systemd/transient/run-u5.timer", "[Unit]\n")
+    (debian.root / _ETC / "multi-user.target.wants/cron.service").unlink()
+    debian.link(f"{_ETC}/sysinit.target.wants/nftables.service", f"/{_SYSTEM}/nftables.service")
+    debian.link("usr/local/lib/systemd/system-generators/other", "/opt/gen")
+    debian.write("etc/systemd/system-preset/00-mine.preset", "enable evil.service\n")
+    found = _commands(debian)
+    wanted = {
+        # The unit of the package stays enabled.
+        "fstrim.service": f"rm /{_ETC}/fstrim.service; {_RELOAD}",
+        "mine.service": "systemctl disable --now mine.service",
+        "harmless.service": f"rm /{_ETC}/harmless.service; {_RELOAD}",
+        "fstrim.timer": "systemctl unmask --runtime fstrim.timer",
+        "evil.service": f"systemctl disable --now evil.service; rm /{_SYSTEM}/evil.service; {_RELOAD}",
+        "ssh.service": f"rm /{_SYSTEM}/timers.target.wants/ssh.service; {_RELOAD}",
+        "ssh.socket": f"rm /{_ETC}/basic.target.wants/ssh.socket; {_RELOAD}",
+        "user mine.timer": (
+            f"systemctl --global disable mine.timer; rm /etc/systemd/user/mine.timer; {_RELOAD}"
+        ),
+        "user dbus.socket": "systemctl --global unmask dbus.socket",
+        "run-u5.timer": "systemctl reset-failed run-u5.timer; systemctl stop run-u5.timer",
+        "cron.service": "systemctl enable cron.service",
+        # A stop of this unit flushes every rule of the kernel.
+        "nftables.service": "systemctl disable nftables.service",
+        "generator /usr/local/lib/systemd/system-generators/other": (
+            f"rm /usr/local/lib/systemd/system-generators/other; {_RELOAD}"
+        ),
+        "preset /etc/systemd/system-preset/00-mine.preset": (
+            f"rm /etc/systemd/system-preset/00-mine.preset; {_RELOAD}"
+        ),
+    }
+    assert found == wanted
+    closed = {"fstrim.timer", "harmless.service", "ssh.socket", "cron.service", "user dbus.socket"}
+    assert _open(debian) == wanted.keys() - closed - {"preset /etc/systemd/system-preset/00-mine.preset"}

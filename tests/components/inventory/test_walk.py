@@ -183,6 +183,18 @@ def test_where_packages_come_from() -> None:
     }
 
 
+def test_the_result_has_the_package_of_each_changed_file(
+    debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    debian.package("less", {"/usr/bin/less": ""})
+    debian.file("/srv/su", "", 0o4755)
+    said = "??5??????   /usr/bin/less\n??5??????   /usr/bin/of-nobody\n"
+    monkeypatch.setattr(walk, "_output", lambda argv: said if "--verify" in argv else "")
+    told = walk.walk(str(debian.root), str(debian.dpkg))
+    assert told["packages"] == {"/usr/bin/less": "less"}
+    assert set(told["programs"]) == {"/usr/bin/less", "/usr/bin/of-nobody", "/srv/su"}
+
+
 def test_the_program_on_the_host_is_this_module_and_runs_alone(debian: Debian, tmp_path: Path) -> None:
     program = tmp_path / "portcullis-inventory"
     program.write_text(render.program("web1-inventory-program"))

@@ -151,6 +151,8 @@ def _wrong_remedy(name: str, change: Change, line: Line) -> list[str]:
         found.append(f"{name}: wrong remedy: {line.text}")
     if change.paste and not line.command:
         found.append(f"{name}: no command to paste: {line.text}")
+    if change.theirs and line.command:
+        found.append(f"{name}: a user could redirect the command: {line.text}")
     return found
 
 

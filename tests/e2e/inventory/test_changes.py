@@ -92,3 +92,6 @@ def test_the_judge_of_a_report_finds_what_is_missing_told_twice_and_too_much() -
     (fault,) = judge({"one": ONE}, [Line("/etc/a", "there", "up removes it")]).faults[:1]
     assert "wrong remedy" in fault
     assert "no command to paste" in str(judge({"one": ONE}, [Line("/etc/a", "there", "stays")]))
+    theirs = {"one": replace(ONE, paste=False, theirs=True)}
+    assert not judge(theirs, [Line("/etc/a", "there", "stays")]).faults
+    assert "a user could redirect the command" in str(judge(theirs, told("/etc/a")))

@@ -23,6 +23,8 @@ def _key(account: str, group: str, home: str, comment: str, name: str = "authori
     return does, f"sed -i /{comment}/d {file}; [ -s {file} ] || rm {file}"
 
 
+# A pattern over the line would take its operands from this comment.
+_END_OF_LINE = "x, in /etc/passwd (changed 2026-11-27T08:00:12Z, who: unknown)"
 _ROOT_KEY = _key("root", "root", "/root", "stranger@of-root")
 _DEPLOY_KEY = _key("deploy", "deploy", "/home/deploy", "stranger@of-deploy")
 _SECOND_FILE = _key("deploy", "deploy", "/home/deploy", "stranger@second-file", "authorized_keys2")
@@ -60,6 +62,15 @@ CHANGES = {
         _SERVICE_KEY[0],
         ("www-data SHA256", '"stranger@of-www-data", in /var/www/.ssh/authorized_keys'),
         _SERVICE_KEY[1],
+        theirs=True,
+    ),
+    "comment-like-the-end-of-a-line": Change(
+        KEYS,
+        f"install -d -m 700 -o backup -g backup /var/backups/.ssh; echo '{key(_END_OF_LINE)}'"
+        " > /var/backups/.ssh/authorized_keys; chown backup: /var/backups/.ssh/authorized_keys",
+        ("backup SHA256", f'"{_END_OF_LINE}"', "in /var/backups/.ssh/authorized_keys"),
+        "rm -r /var/backups/.ssh",
+        theirs=True,
     ),
     "account-with-a-key": Change(
         ACCOUNTS,
@@ -215,7 +226,9 @@ CHANGES = {
     ),
     "sshrc": adds("/etc/ssh/sshrc", "# runs at each login", row="files", review="F4: sshrc"),
     "ssh-rc-of-root": adds("/root/.ssh/rc", "# runs when root logs in", row="home folders"),
-    "ssh-environment": adds("/home/deploy/.ssh/environment", "LD_PRELOAD=/tmp/x.so", row="home folders"),
+    "ssh-environment": adds(
+        "/home/deploy/.ssh/environment", "LD_PRELOAD=/tmp/x.so", row="home folders", theirs=True
+    ),
     "ssh-client": adds("/etc/ssh/ssh_config.d/50-drill.conf", "# for outgoing logins", row="files"),
     "host-key": adds("/etc/ssh/ssh_host_drill_key", "no key", mode="0600", row="files"),
 }

@@ -34,6 +34,8 @@ class Change:
         follows: the words of lines that the report leaves out, because the line with `shown` says the same.
         stays: whether the line says that `up` leaves the change alone. Otherwise it says what `up` does.
         paste: whether the line ends with a command that undoes the change.
+        theirs: whether the change lies in a folder that a user of the host may write. The line must not end
+            with a command then, because the user could redirect the command.
         walk: whether only the nightly walk finds the change.
         apart: why the test of all changes together leaves this change out.
         review: the words of the review in which no preview showed the change, or an empty text.
@@ -49,6 +51,7 @@ class Change:
     follows: tuple[tuple[str, ...], ...] = ()
     stays: bool = True
     paste: bool = False
+    theirs: bool = False
     walk: bool = False
     apart: str = ""
     review: str = ""
@@ -81,9 +84,12 @@ def adds(
     mode: str = "0644",
     after: str = "",
     review: str = "",
+    theirs: bool = False,
     **more: object,
 ) -> Change:
     """Return a change that adds a file. The report shows the path, and a command that removes the file.
+
+    In a folder of a user, there is no command.
 
     The command `after` runs after the file is written, and again after it is removed.
     """
@@ -93,7 +99,8 @@ def adds(
         does=f"install -D -m {mode} /dev/stdin {path} <<'EOF'\n{text}\nEOF\n:{then}",
         shown=(path,),
         undone=f"rm {path}{then}",
-        paste=True,
+        paste=not theirs,
+        theirs=theirs,
         review=review,
     )
     return replace(made, **more)  # type: ignore[arg-type]

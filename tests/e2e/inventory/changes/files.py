@@ -27,7 +27,8 @@ CHANGES = {
         "echo '* * * * * true' | crontab -",
         ("/var/spool/cron/crontabs/root",),
         "crontab -r",
-        paste=True,
+        # The group crontab may write this folder.
+        theirs=True,
         review="F4: crontab",
     ),
     "crontab-of-a-service": Change(
@@ -35,8 +36,16 @@ CHANGES = {
         "echo '* * * * * true' | crontab -u www-data -",
         ("/var/spool/cron/crontabs/www-data",),
         "crontab -u www-data -r",
+        theirs=True,
     ),
-    "at": adds("/var/spool/cron/atjobs/a0000102030405", "#!/bin/sh", mode="0700", row=CRON, review="F4: at"),
+    "at": adds(
+        "/var/spool/cron/atjobs/a0000102030405",
+        "#!/bin/sh",
+        mode="0700",
+        row=CRON,
+        theirs=True,
+        review="F4: at",
+    ),
     "anacrontab": adds("/etc/anacrontab", "1 5 drill true", row=CRON),
     # Files that run in every process, at every login or at boot.
     "ld.so.preload": Change(
@@ -61,8 +70,17 @@ CHANGES = {
     "environment": edits("/etc/environment", "DRILL=1", row=FILES),
     "motd": adds("/etc/update-motd.d/99-drill", "#!/bin/sh", mode="0755", row=FILES),
     "bashrc-of-root": edits("/root/.bashrc", "true", row=HOMES, review="F4: .bashrc"),
-    "bashrc-of-a-declared-user": edits("/home/deploy/.bashrc", "true", row=HOMES),
-    "bash_profile": adds("/home/deploy/.bash_profile", "true", row=HOMES),
+    "bashrc-of-a-declared-user": edits("/home/deploy/.bashrc", "true", row=HOMES, theirs=True),
+    "bash_profile": adds("/home/deploy/.bash_profile", "true", row=HOMES, theirs=True),
+    # A pattern over the line would take its operands from this target.
+    "target-like-the-end-of-a-line": Change(
+        HOMES,
+        "cd /home/deploy; mkdir -p .local/bin; ln -s 'x, not as /etc/shadow has it' .local/bin/foo;"
+        " chown -hR deploy: .local",
+        ("/home/deploy/.local/bin/foo", 'link to "x, not as /etc/shadow has it"'),
+        "cd /home/deploy; rm .local/bin/foo; rmdir -p --ignore-fail-on-non-empty .local/bin",
+        theirs=True,
+    ),
     "skeleton": edits("/etc/skel/.profile", "true", row=CONFFILES),
     "docker-client": adds("/root/.docker/config.json", "{}", row=HOMES),
     "tool-in-root's-home": adds("/root/bin/drill", "#!/bin/sh", mode="0755", row=HOMES),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.e2e.inventory.changes.change import Change, adds, edits, moves_away
 
 RIGHTS, CHANGED, PACKAGES, APT = (
@@ -60,7 +62,7 @@ CHANGES = {
         "chmod 0755 /usr/bin/find",
         walk=True,
     ),
-    "setuid-copy-in-a-home": _program("/home/deploy/drill-shell", "4755"),
+    "setuid-copy-in-a-home": replace(_program("/home/deploy/drill-shell", "4755"), theirs=True),
     "setgid-copy": _program("/var/lib/drill-group", "2755"),
     "setuid-of-another-account": _program(
         "/var/lib/drill-nobody",

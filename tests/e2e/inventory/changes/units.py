@@ -75,6 +75,7 @@ CHANGES = {
         "/home/deploy/.config/systemd/user/drill-deploy.service",
         _SERVICE,
         row="home folders",
+        theirs=True,
     ),
     "drop-in-for-nginx": adds(
         "/etc/systemd/system/nginx.service.d/drill.conf",
