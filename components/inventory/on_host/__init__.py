@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from portcullis.agent.claims import Claimed, Claims
 from portcullis.agent.first_change import KIND
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 READERS = (accounts, files, units, programs, packages, kernel, docker)
 MOST = 300
 """A preview shows at most this number of entries of one map."""
+MOST_OF_A_USER = 20
+"""A preview shows at most this number of entries of one map that belong to one account other than root."""
 _TRIES = 3
 _NAMED = 3  # the most logins that one difference names
 _UNREAD_UNITS = "reading units"
@@ -226,18 +229,33 @@ def _when(changed: float, logins: Sequence[Login]) -> str:
 
 def _shown(entries: Mapping[str, Entry]) -> Dict[str, str]:
     """Return keys and texts in the form that the provider gets: without control characters, and truncated."""
-    keys = sorted(entries)
-    shown = {printable(key): _whole(printable(entries[key].text)) for key in keys[:MOST]}
-    if len(keys) > MOST:
-        shown["more"] = f"{len(keys) - MOST} more are not shown"
+    keys, left = _chosen(entries)
+    shown = {printable(key): _whole(printable(entries[key].text)) for key in keys}
+    for owner, number in left.items():
+        shown[f"more of {owner}" if owner else "more"] = f"{number} more are not shown"
     return shown
+
+
+def _chosen(entries: Mapping[str, Entry]) -> Tuple[List[str], Dict[str, int]]:
+    """Return the keys that a preview shows, root's first, and the number of all other keys by their owner."""
+    shown: List[str] = []
+    count: Counter[str] = Counter()
+    left: Counter[str] = Counter()
+    for key in sorted(entries, key=lambda key: (entries[key].owner != "", key)):
+        owner = entries[key].owner
+        count[owner] += 1
+        if len(shown) < MOST and (not owner or count[owner] <= MOST_OF_A_USER):
+            shown.append(key)
+        else:
+            left[owner] += 1
+    return shown, left
 
 
 def _advice(entries: Mapping[str, Entry], folders: RootFolders) -> Dict[str, Advice]:
     """Return the advice of the same entries, without those that have none."""
     found = {
         printable(key): Advice(entries[key].is_open, folders.offered(key, entries[key].fixes))
-        for key in sorted(entries)[:MOST]
+        for key in _chosen(entries)[0]
     }
     return {key: advice for key, advice in found.items() if advice.is_open or advice.fixes}
 

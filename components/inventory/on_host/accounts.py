@@ -325,6 +325,7 @@ def _add(found: Entries, names: Counter[str], owner: str, path: str, place: Path
             changed,
             is_open=True,
             fixes=(("remove-key", tail(key), path),),
+            owner=owner if owner != "root" else "",
         )
     left = len(keys) - authorized_keys.MOST
     if is_cut or left > 0:

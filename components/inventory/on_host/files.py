@@ -13,7 +13,16 @@ from portcullis.components.inventory.on_host import accounts, dpkg
 from portcullis.components.inventory.on_host.baseline import unquoted
 from portcullis.components.inventory.on_host.explained import CHANGING, MODES, Proofs, restored
 from portcullis.components.inventory.on_host.look import Entry, unreadable
-from portcullis.components.inventory.on_host.tree_walk import Names, Walk, describe, home_folders, state
+from portcullis.components.inventory.on_host.tree_walk import (
+    MOST,
+    MOST_OF_A_USER,
+    RESERVED,
+    Names,
+    Walk,
+    describe,
+    home_folders,
+    state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,6 +112,7 @@ class _Reader:
         self._proofs = Proofs(look.machine, self._known, self._walk)
         self._scripts: Optional[List[str]] = None
         self._strange: set[str] = set()
+        self._cut: List[str] = []
         self._names = Names(look.machine.root)
         self._homes = {"root": "/root", **home_folders(look.machine.root)}
         self._passed_over = {f"{home}/{name}" for home in self._homes.values() for name in TRACES}
@@ -130,12 +140,21 @@ class _Reader:
                 found[seen.path] = entry
         self._diverted(found)
         found.update(self._missing())
-        found = self._grouped(found, familiar)
+        found = {path: self._owned(path, entry) for path, entry in self._grouped(found, familiar).items()}
         for path, error in self._walk.failed.items():
             found[path] = replace(unreadable(error), is_open=self._opens(path))
         if self._walk.is_cut:
             found["more"] = Entry("there are more files than are read: nothing is told of the rest")
+        for home in self._cut:
+            found[f"more in {home}"] = Entry(f"more than {MOST_OF_A_USER} files: the rest is not read")
         return found
+
+    def _owned(self, path: str, entry: Entry) -> Entry:
+        """Return the entry with the account to which the path belongs, unless that is root."""
+        seen = self._walk.seen.get(path)
+        if seen is None or not seen.status.st_uid:
+            return entry
+        return replace(entry, owner=self._names.owner(seen.status).partition(":")[0])
 
     def _see(self) -> None:
         for top in ROOTS:
@@ -144,11 +163,16 @@ class _Reader:
             for name in self._walk.names(folder):
                 if f"{folder}/{name}" not in self._known.owners:
                     self._walk.look(f"{folder}/{name}")
-        for home in self._homes.values():
-            if home != "/root":
-                self._see_home(home)
         for path in self._by_hand:
             self._walk.look(path)
+        is_cut = self._walk.is_cut
+        for home in self._homes.values():
+            if home != "/root":
+                self._walk.is_cut = False
+                self._walk.most = min(len(self._walk.seen) + MOST_OF_A_USER, MOST - RESERVED)
+                self._see_home(home)
+                self._cut += [home] * self._walk.is_cut
+        self._walk.is_cut, self._walk.most = is_cut, MOST
 
     def _see_home(self, home: str) -> None:
         for name in (*STARTED, *HOME_FOLDERS):

@@ -64,6 +64,8 @@ class Entry:
             no difference.
         is_open: whether the item lets somebody in, or gives somebody rights.
         fixes: the fixes that undo the item, in their order, for the module `remedies`.
+        owner: the account other than root to which the item belongs. It can make many of them, so a preview
+            shows fewer.
         state: the values by which a changed item of the baseline is restored, such as its mode. None if an
             older version recorded the item without them.
     """
@@ -74,6 +76,7 @@ class Entry:
     passing: bool = False
     is_open: bool = False
     fixes: Fixes = ()
+    owner: str = ""
     state: Optional[Mapping[str, str]] = field(default_factory=dict)
 
 

@@ -58,6 +58,9 @@ def read(look: Look) -> Found:
         entry = None if look.claims.has_path(each) else _entry(look.machine, each, str(text), package)
         if entry is not None:
             found[each] = entry
+    left = told.get("left")
+    for owner, number in left.items() if isinstance(left, dict) else ():
+        found[f"{WALK}, {owner}"] = Entry(f"found {number} more programs, which it does not record")
     age = how_old(told.get("time"), time.time())
     if age and baseline_path(look.machine).exists():
         found[WALK] = Entry(age, fixes=(("walk",),))
@@ -94,8 +97,10 @@ def _entry(machine: Machine, each: str, text: str, package: str) -> Entry | None
     fixes = (*restores, *[("walk",)] * bool(restores)) if content else _fixes(each, status, faults)
     if not faults:
         return Entry(content[0], changed=status.st_ctime, is_open=True, fixes=fixes)
-    told = walk.describe(status, [*faults, *content], walk.names(str(machine.root)))
-    return Entry(told, changed=status.st_ctime, is_open=True, fixes=fixes)
+    names = walk.names(str(machine.root))
+    told = walk.describe(status, [*faults, *content], names)
+    owner = names[0].get(str(status.st_uid), str(status.st_uid)) if status.st_uid else ""
+    return Entry(told, changed=status.st_ctime, is_open=True, fixes=fixes, owner=owner)
 
 
 def _fixes(path: str, status: os.stat_result, faults: Sequence[str]) -> Fixes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import stat
 from dataclasses import dataclass, field
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
 
 MOST = 30_000
 """One walk reads at most this number of entries."""
+MOST_OF_A_USER = 2_000
+"""One walk reads at most this number of entries in the home of a user."""
+RESERVED = 5_000
+"""The homes of all users leave this number of entries for the rest of the walk."""
 LARGEST = 2 << 20
 """A walk reads at most this number of bytes of a file. For a larger file, its size and times serve as the
 digest."""
+LARGEST_OF_USERS = 64 << 20
+"""A walk reads at most this number of bytes of all files of other accounts than root."""
 _PIECE = 64 << 10
 
 
@@ -83,13 +90,16 @@ class Walk:
     Attributes:
         seen: the files and folders by path. A folder comes before its content.
         failed: paths that cannot be read, each with the reason.
-        is_cut: whether the folders had more entries than a walk reads.
+        is_cut: whether the folders had more entries than the walk reads.
+        most: the walk reads nothing more once it has seen this number of entries.
     """
 
     root: Path
     seen: Dict[str, Seen] = field(default_factory=dict)
     failed: Dict[str, OSError] = field(default_factory=dict)
     is_cut: bool = False
+    most: int = field(default_factory=lambda: MOST)
+    _left: int = field(default_factory=lambda: LARGEST_OF_USERS)
     _same: Dict[int, int] = field(default_factory=dict)
 
     def below(self, top: str, skips: Callable[[str], bool] | None = None) -> None:
@@ -111,9 +121,15 @@ class Walk:
                     waiting.append(path)
 
     def names(self, folder: str) -> List[str]:
-        """Return the sorted names in a folder. A folder that is missing or unreadable has no names."""
+        """Return the sorted names in a folder, at most `MOST` of them.
+
+        A folder that is missing or unreadable has no names.
+        """
         try:
-            return sorted(os.listdir(f"{self._real(folder)}"))  # noqa: PTH208 - only names are needed
+            with os.scandir(self._real(folder)) as entries:
+                found = sorted(entry.name for entry in itertools.islice(entries, MOST))
+                self.is_cut = self.is_cut or len(found) == MOST
+                return found
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -124,7 +140,7 @@ class Walk:
         """Read one path, and return None if it does not exist."""
         if path in self.seen:
             return self.seen[path]
-        if len(self.seen) >= MOST:
+        if len(self.seen) >= self.most:
             self.is_cut = True
             return None
         real = self._real(path)
@@ -170,7 +186,9 @@ class Walk:
         found = self.seen.get(path)
         if found is None or not found.is_file:
             return ""
-        if found.status.st_size > LARGEST:
+        if found.status.st_uid:
+            self._left -= min(found.status.st_size, LARGEST)
+        if found.status.st_size > LARGEST or (found.status.st_uid and self._left < 0):
             return f"{found.status.st_size} {found.status.st_mtime_ns} {found.status.st_ctime_ns}"
         with contextlib.suppress(OSError):
             return hashlib.new(algorithm, self.data(path), usedforsecurity=False).hexdigest()

@@ -52,6 +52,8 @@ _LOADED_FROM = ("/usr/lib/", "/usr/libexec/", "/usr/share/")
 _MADE = ("/__pycache__/", "/usr/lib/modules/", "/usr/share/doc/")
 MOST = 1000
 """A result contains at most this number of findings."""
+MOST_OF_A_USER = 100
+"""A result contains at most this number of findings that belong to one account other than root."""
 IN_NO_PACKAGE = "in no package"
 """These words end the text about a file that no package ships."""
 GONE, CHANGED = "is missing,", "not as"
@@ -94,14 +96,47 @@ def write(target: str, result: Dict[str, Any]) -> None:
 def walk(root: str, admindir: str) -> Dict[str, Any]:
     """Return the findings by path, their packages, the sources by package, and the time since 1970."""
     owned = shipped(admindir)
-    programs = strangers(root, owned)
+    found = strangers(root, owned)
     said = _output(["dpkg", f"--admindir={admindir}", f"--root={root}", "--verify"])
     changed = verified(said, owned)
     for path, told in changed.items():
-        programs[path] = f"{programs[path]}, {told}" if path in programs else told
-    shown = dict(sorted(programs.items())[:MOST])
+        found.texts[path] = f"{found.texts[path]}, {told}" if path in found.texts else told
+    shown = found.shown()
     packages = {path: owned[path] for path in changed if path in shown and path in owned}
-    return {"time": time.time(), "programs": shown, "packages": packages, "sources": _sources(admindir)}
+    result = {"time": time.time(), "programs": shown, "packages": packages, "left": found.left}
+    return {**result, "sources": _sources(admindir)}
+
+
+class Findings:
+    """The findings of a walk by path, with a limit for each account other than root."""
+
+    def __init__(self, known: Names) -> None:
+        """Start without findings. `known` has the names of accounts and groups."""
+        self.texts: Dict[str, str] = {}
+        self.left: Dict[str, int] = {}
+        """The number of findings that are left out, by their owner."""
+        self._known = known
+        self._of_users: Dict[str, str] = {}
+        self._count: Dict[str, int] = {}
+
+    def add(self, path: str, status: os.stat_result, told: List[str]) -> None:
+        """Add a finding, unless its owner has too many."""
+        owner = self._known[0].get(str(status.st_uid), str(status.st_uid))
+        self._count[owner] = self._count.get(owner, 0) + 1
+        if status.st_uid and self._count[owner] > MOST_OF_A_USER:
+            self.left[owner] = self._count[owner] - MOST_OF_A_USER
+            return
+        if status.st_uid:
+            self._of_users[path] = owner
+        self.texts[path] = describe(status, told, self._known)
+
+    def shown(self) -> Dict[str, str]:
+        """Return at most `MOST` findings, root's first."""
+        paths = sorted(self.texts, key=lambda path: (path in self._of_users, path))
+        for path in paths[MOST:]:
+            owner = self._of_users.get(path, "root")
+            self.left[owner] = self.left.get(owner, 0) + 1
+        return {path: self.texts[path] for path in paths[:MOST]}
 
 
 def shipped(admindir: str) -> Dict[str, str]:
@@ -125,11 +160,10 @@ def _lines(path: Path) -> List[str]:
         return []
 
 
-def strangers(root: str, owned: Mapping[str, str]) -> Dict[str, str]:
+def strangers(root: str, owned: Mapping[str, str]) -> Findings:
     """Return programs with special rights, programs that others can write, and code that no package ships."""
-    found: Dict[str, str] = {}
+    found = Findings(names(root))
     above = len(root.rstrip("/"))
-    known = names(root)
     waiting = [root]
     while waiting:
         folder = waiting.pop()
@@ -152,7 +186,7 @@ def strangers(root: str, owned: Mapping[str, str]) -> Dict[str, str]:
                         entry.path, path, status, is_packaged=path in owned, is_powerless=is_powerless
                     )
                     if told:
-                        found[path] = describe(status, told, known)
+                        found.add(path, status, told)
             except OSError:
                 continue  # the file was removed meanwhile
     return found

@@ -310,6 +310,25 @@ def advice(host: Host, name: str = "files") -> dict[str, Any]:
     return found
 
 
+def test_a_flood_of_one_user_hides_nothing_of_root(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_host, "MOST", 25)
+    host.motd(debian)
+    for number in range(45):
+        folder = (".local/bin", ".config/systemd", ".ssh")[number % 3]
+        path = debian.file(f"/home/deploy/{folder}/{number}")
+        os.chown(debian.at(path), 1000, 1000)
+    for number in range(6):
+        debian.file(f"/root/z{number}")
+    found = host.told()
+    assert {f"file /root/z{number}" for number in range(6)} <= set(found)
+    assert len([key for key in found if "/home/deploy/" in key]) == 19
+    assert found["file more of deploy"] == "26 more are not shown"
+    monkeypatch.setattr(on_host, "MOST", 300)
+    assert host.told()["file more of deploy"] == "25 more are not shown"
+
+
 def test_the_severity_and_the_fixes_of_an_entry_travel_beside_its_text(host: Host, debian: Debian) -> None:
     host.up()
     for path in ("/etc/cron.d/evil", "/opt/mine", "/etc/a\x1b[2Jb"):

@@ -732,6 +732,32 @@ def test_too_many_files_are_reported_and_not_read(debian: Debian, monkeypatch: p
     assert "more" in told(debian)
 
 
+def test_a_user_with_many_files_hides_no_other_home(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    passwd = debian.at("/etc/passwd")
+    passwd.write_text(passwd.read_text() + "zoe:x:1001:1001::/home/zoe:/bin/sh\n")
+    monkeypatch.setattr(files, "MOST_OF_A_USER", 20)
+    for number in range(30):
+        debian.file(f"/home/deploy/.local/bin/{number}")
+    debian.file("/home/zoe/.local/bin/x")
+    found = told(debian)
+    assert found["more in /home/deploy"] == "more than 20 files: the rest is not read"
+    assert "/home/zoe/.local/bin/x" in found
+    assert "more in /home/zoe" not in found
+    assert "more" not in found
+
+
+def test_large_files_of_users_count_by_size_and_times(
+    debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree_walk, "LARGEST_OF_USERS", 25)
+    for number in range(3):
+        path = debian.file(f"/home/deploy/.local/bin/{number}", "0123456789")
+        os.chown(debian.at(path), 1000, 1000)
+    debian.file("/opt/x", "0123456789")
+    marks = [entry.mark for entry in files.read(debian.look())["files"].values()]
+    assert sorted(len(mark) == 64 for mark in marks) == [False, True, True, True]
+
+
 def test_a_large_file_counts_by_size_and_times(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_walk, "LARGEST", 10)
     path = debian.file("/opt/large", "0123456789abcdef")

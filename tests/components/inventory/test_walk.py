@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def strangers(debian: Debian) -> dict[str, str]:
-    return walk.strangers(str(debian.root), walk.shipped(str(debian.dpkg)))
+    return walk.strangers(str(debian.root), walk.shipped(str(debian.dpkg))).texts
 
 
 def test_rights_that_no_package_gives(debian: Debian) -> None:
@@ -42,6 +42,22 @@ def test_rights_that_no_package_gives(debian: Debian) -> None:
         "/srv/group": "file 2755 root:root, runs as gid 0, in no package",
         "/usr/bin/su": "file 4755 root:root, runs as uid 0, in no package",
     }
+
+
+def test_a_flood_of_one_user_hides_no_program_of_root(
+    debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "MOST_OF_A_USER", 3)
+    monkeypatch.setattr(walk, "MOST", 4)
+    for path in (*(f"/home/deploy/{number}" for number in range(9)), "/srv/x", "/srv/y"):
+        debian.file(path, "", 0o4755)
+        if path.startswith("/home"):
+            os.chown(debian.at(path), 1000, 1000)
+            debian.at(path).chmod(0o4755)
+    found = walk.walk(str(debian.root), str(debian.dpkg))
+    assert list(found["programs"])[:2] == ["/srv/x", "/srv/y"]
+    assert len(found["programs"]) == 4
+    assert found["left"] == {"deploy": 7}
 
 
 def test_a_packaged_program_that_others_can_write(debian: Debian) -> None:
