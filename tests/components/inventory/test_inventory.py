@@ -578,3 +578,7 @@ def test_findings_of_the_walk_that_were_mended_are_left_out(
     debian.at("/usr/lib/evil.so").unlink()
     debian.file("/usr/libexec/gone")
     assert set(host.told()) == {"program /usr/libexec/less"}, "only the next walk compares the content again"
+    del told["packages"]
+    programs.path(debian.machine).write_text(json.dumps(told))
+    found = advice(host, "programs")
+    assert found == {"/usr/libexec/less": {"is_open": True, "fixes": []}}, "the walk of an older version"

@@ -38,14 +38,7 @@ CHANGES = {
         "crontab -u www-data -r",
         theirs=True,
     ),
-    "at": adds(
-        "/var/spool/cron/atjobs/a0000102030405",
-        "#!/bin/sh",
-        mode="0700",
-        row=CRON,
-        theirs=True,
-        review="F4: at",
-    ),
+    "at": adds("/var/spool/cron/atjobs/a0000102030405", "#!/bin/sh", mode="0700", row=CRON, review="F4: at"),
     "anacrontab": adds("/etc/anacrontab", "1 5 drill true", row=CRON),
     # Files that run in every process, at every login or at boot.
     "ld.so.preload": Change(
