@@ -44,12 +44,16 @@ CAPABLE = {
 """Programs that packages install with capabilities: capabilities(7)."""
 SKIPPED = ("/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd")
 """Folders that the walk skips, because they are not on the disk or have effect only inside containers."""
-LOADED = (".so", ".py", ".pth", ".pl", ".pm", ".sh", ".ko")
+LOADED = (".so", ".py", ".pyc", ".pth", ".pl", ".pm", ".sh", ".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 """Endings of files that programs load as code. The walk skips caches and documents."""
 _SYSTEM = ("/usr/", "/boot/")
 Names = Tuple[Mapping[str, str], Mapping[str, str]]
 _LOADED_FROM = ("/usr/lib/", "/usr/libexec/", "/usr/share/")
-_MADE = ("/__pycache__/", "/usr/lib/modules/", "/usr/share/doc/")
+# polkit and D-Bus take rules, and the commands of root's services, from every file in these folders.
+_OBEYED = ("/usr/share/polkit-1/", "/usr/share/dbus-1/system-services/", "/usr/share/dbus-1/system.d/")
+# Python makes the caches, and dkms(8) builds modules for each new kernel.
+_MADE = ("/__pycache__/", "/updates/dkms/")
+_KERNEL = re.compile(r"/usr/lib/modules/[^/]+")
 MOST = 1000
 """A result contains at most this number of findings."""
 MOST_OF_A_USER = 100
@@ -185,7 +189,7 @@ def strangers(root: str, owned: Mapping[str, str]) -> Findings:
                     told = faults(
                         entry.path, path, status, is_packaged=path in owned, is_powerless=is_powerless
                     )
-                    if told:
+                    if told and not (told == [IN_NO_PACKAGE] and _is_of_own_kernel(path, owned)):
                         found.add(path, status, told)
             except OSError:
                 continue  # the file was removed meanwhile
@@ -252,10 +256,20 @@ def _rights(real: str, path: str, status: os.stat_result, *, is_packaged: bool) 
 
 
 def _is_strange_code(path: str, status: os.stat_result) -> bool:
-    if not path.startswith(_LOADED_FROM) or any(part in path for part in _MADE):
+    if path.startswith(_OBEYED):
+        return True
+    if not path.startswith(_LOADED_FROM) or path.startswith("/usr/share/doc/"):
         return False
+    if any(part in path for part in _MADE):
+        return status.st_uid != 0 or bool(status.st_mode & _WRITABLE)
     name = path.rpartition("/")[2]
     return name.endswith(LOADED) or ".so." in name or bool(status.st_mode & _RUNS)
+
+
+def _is_of_own_kernel(path: str, owned: Mapping[str, str]) -> bool:
+    """Return whether the path is below the modules of a kernel that no package ships, as some clouds have."""
+    found = _KERNEL.match(path)
+    return found is not None and found[0] not in owned
 
 
 _VERIFIED = re.compile(r"^(missing|\?\?5\S{6})\s+(c )?\s*(/.*?)(?: \(.*\))?$", re.MULTILINE)

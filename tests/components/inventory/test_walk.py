@@ -109,6 +109,46 @@ def test_code_that_no_package_ships(debian: Debian) -> None:
     }
 
 
+def test_modules_of_a_packaged_kernel_that_no_package_ships(debian: Debian) -> None:
+    mine, other = "/usr/lib/modules/6.12-amd64", "/usr/lib/modules/6.12-cloud"
+    debian.package("linux-image", {f"{mine}/kernel/known.ko.xz": ""})
+    (debian.dpkg / "info/linux-image.list").write_text(f"{mine}\n{mine}/kernel\n{mine}/kernel/known.ko.xz\n")
+    for name in ("evil.ko", "evil.ko.xz", "evil.ko.zst", "evil.ko.gz"):
+        debian.file(f"{mine}/extra/{name}")
+    debian.file(f"{mine}/modules.dep.bin")
+    debian.file(f"{mine}/updates/dkms/zfs.ko")
+    debian.file(f"{other}/kernel/own.ko")
+    debian.file(f"{other}/su", "", 0o4755)
+    assert set(strangers(debian)) == {
+        f"{other}/su",
+        *(f"{mine}/extra/evil.ko{end}" for end in ("", ".xz", ".zst", ".gz")),
+    }
+
+
+def test_rules_of_polkit_and_services_of_d_bus_that_no_package_ships(debian: Debian) -> None:
+    paths = {
+        "/usr/share/polkit-1/rules.d/49-evil.rules",
+        "/usr/share/polkit-1/actions/evil.policy",
+        "/usr/share/dbus-1/system-services/evil.service",
+        "/usr/share/dbus-1/system.d/evil.conf",
+    }
+    for path in paths:
+        debian.file(path)
+    debian.package("polkitd", {"/usr/share/polkit-1/rules.d/50-default.rules": ""})
+    assert set(strangers(debian)) == paths
+
+
+def test_compiled_code_in_place_of_a_source_or_of_others(debian: Debian) -> None:
+    folder = "/usr/lib/python3/dist-packages"
+    debian.file(f"{folder}/evil.pyc")
+    debian.file(f"{folder}/__pycache__/open.cpython-313.pyc", "", 0o666)
+    os.chown(debian.at(debian.file(f"{folder}/__pycache__/theirs.cpython-313.pyc")), 1000, 0)
+    debian.file(f"{folder}/__pycache__/made.cpython-313.pyc")
+    assert {path.rpartition("/")[2] for path in strangers(debian)} == {
+        "evil.pyc", "open.cpython-313.pyc", "theirs.cpython-313.pyc",
+    }  # fmt: skip
+
+
 def test_lists_of_packages_may_still_name_bin_and_lib(debian: Debian) -> None:
     debian.package("login", {"/usr/bin/su": ""})
     (debian.dpkg / "info/login.list").write_text("/.\n/bin\n/bin/su\n")
