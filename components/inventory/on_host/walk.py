@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Set, Tuple
 
 SETUID = {
     "/usr/bin/at", "/usr/bin/bsd-write", "/usr/bin/chage", "/usr/bin/chfn", "/usr/bin/chsh",
@@ -168,32 +168,32 @@ def strangers(root: str, owned: Mapping[str, str]) -> Findings:
     """Return programs with special rights, programs that others can write, and code that no package ships."""
     found = Findings(names(root))
     above = len(root.rstrip("/"))
+    for real, status, is_powerless in _files(root, above):
+        path = real[above:]
+        told = faults(real, path, status, is_packaged=path in owned, is_powerless=is_powerless)
+        if told and not (told == [IN_NO_PACKAGE] and _is_of_own_kernel(path, owned)):
+            found.add(path, status, told)
+    return found
+
+
+def _files(root: str, above: int) -> Iterator[Tuple[str, os.stat_result, bool]]:
+    """Yield each plain file of the host with its status, and whether the kernel ignores its special rights.
+
+    A folder of a user may have millions of entries, so no list of them is made.
+    """
     waiting = [root]
     while waiting:
         folder = waiting.pop()
-        try:
-            entries = list(os.scandir(folder))
+        # A folder without an entry that can be read, and a file that was removed meanwhile, are left out.
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
             # The kernel ignores setuid bits and capabilities on such a file system: mount(8), nosuid.
             is_powerless = bool(os.statvfs(folder).f_flag & os.ST_NOSUID)
-        except OSError:
-            continue
-        for entry in entries:
-            path = entry.path[above:]
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    if path not in SKIPPED:
-                        waiting.append(entry.path)
-                    continue
-                if entry.is_file(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    told = faults(
-                        entry.path, path, status, is_packaged=path in owned, is_powerless=is_powerless
-                    )
-                    if told and not (told == [IN_NO_PACKAGE] and _is_of_own_kernel(path, owned)):
-                        found.add(path, status, told)
-            except OSError:
-                continue  # the file was removed meanwhile
-    return found
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting += [entry.path] * (entry.path[above:] not in SKIPPED)
+                    elif entry.is_file(follow_symlinks=False):
+                        yield entry.path, entry.stat(follow_symlinks=False), is_powerless
 
 
 def faults(
