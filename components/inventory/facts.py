@@ -27,6 +27,9 @@ ABSENT = "absent"
 NO_BASELINE = "not recorded for this machine: the next `up` records what is here"
 """The text of the entry `baseline` in `files`, if this machine has no recorded baseline."""
 
+NOT_KEPT = "not recorded as it is now: the next `up` records what you accept"
+"""The text of the entry `inventory.accept` in `files`, if an older version recorded nothing about it."""
+
 
 @dataclass(frozen=True)
 class InventorySpec(Spec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from portcullis.components.inventory.facts import NO_BASELINE, acceptance, quoted
+from portcullis.components.inventory.facts import NO_BASELINE, NOT_KEPT, acceptance, quoted
 from portcullis.components.inventory.remedies import remedy
 from portcullis.provider.changes import STAYS, Line, Section, Severity
 
@@ -69,7 +69,7 @@ def subject(key: str) -> str:
 
 
 def _line(name: str, key: str, text: str, advice: Mapping[str, Any], *, at: tuple[str, ...]) -> Line:
-    if text == NO_BASELINE:
+    if text in (NO_BASELINE, NOT_KEPT):
         what, _, _ = text.partition(":")
         return Line(key, what, "up records what is here", Severity.WRONG, at=at)
     way = remedy(name, advice.get("fixes") or ())

@@ -19,6 +19,7 @@ from portcullis.components.inventory.facts import (
     ABSENT,
     MAPS,
     NO_BASELINE,
+    NOT_KEPT,
     Advice,
     InventoryDesired,
     InventoryFacts,
@@ -26,6 +27,7 @@ from portcullis.components.inventory.facts import (
     maps_of,
 )
 from portcullis.components.inventory.on_host import (
+    acceptances,
     accounts,
     baseline,
     docker,
@@ -78,7 +80,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         self._kinds = Kinds(machine, store)
 
     def facts(self, questions: Sequence[Question[InventorySpec]]) -> Answers[InventoryFacts]:
-        return each(lambda spec, record: self._told(spec, is_deployed=record is not None), questions)
+        return each(self._told, questions)
 
     def plan(self, desired: InventoryDesired, facts: InventoryFacts) -> list[Step]:
         """List every entry of the inventory.
@@ -115,27 +117,38 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
     def apply(self, desired: InventoryDesired, steps: list[Step], work: Work) -> None:
         """Leave every item in place: people remove items themselves.
 
-        If the baseline cannot be read, record a new baseline.
+        If the baseline cannot be read, record a new baseline. Record what the settings accept.
         """
         self.before_first_change()
+        if desired.accepted:
+            differing, _ = self._differing(self._look(desired.spec()))
+            known = acceptances.of(work.record)
+            work.record.extra[acceptances.KEPT] = acceptances.kept(differing, desired.accepted, known)
 
     def remove(self, desired: InventoryDesired, record: Record, folder: Path) -> str:
         return "kept"
 
-    def _told(self, spec: InventorySpec, *, is_deployed: bool) -> InventoryFacts:
+    def _told(self, spec: InventorySpec, record: Record | None) -> InventoryFacts:
         look = self._look(spec)
-        found, known = self._read(look), baseline.read(self._machine)
-        differing = baseline.differences(found, known, lambda name, key: _is_settled(look, name, key))
-        # Join first, so that accepting a unit also accepts its files.
-        _join(differing)
-        told = baseline.accepted(differing, spec.accepted)
+        differing, known = self._differing(look)
+        told = acceptances.left(differing, spec.accepted, acceptances.of(record))
         _name_logins(look, told)
-        if known is None and is_deployed:
+        if known is None and record is not None:
             told["files"]["baseline"] = Entry(NO_BASELINE)
+        if record is not None and record.spec.get("accepted") and acceptances.KEPT not in record.extra:
+            told["files"]["inventory.accept"] = Entry(NOT_KEPT)
         shown = {name: _shown(entries) for name, entries in told.items()}
         folders = RootFolders(self._machine.root)
         advice = {name: _advice(entries, folders) for name, entries in told.items()}
         return InventoryFacts.of(shown, _about(known), advice)
+
+    def _differing(self, look: Look) -> Tuple[Found, Baseline | None]:
+        """Return the differences from the baseline, and the baseline."""
+        found, known = self._read(look), baseline.read(self._machine)
+        differing = baseline.differences(found, known, lambda name, key: _is_settled(look, name, key))
+        # Join first, so that accepting a unit also accepts its files.
+        _join(differing)
+        return differing, known
 
     def _look(self, spec: InventorySpec) -> Look:
         records = list(self._store.all())

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Dict, Mapping
+from typing import TYPE_CHECKING, Mapping
 
 from portcullis.agent import disk
 from portcullis.agent.first_change import machine_id, make_folder, path
-from portcullis.components.inventory.facts import MAPS, WORDS, acceptance, quoted
+from portcullis.components.inventory.facts import MAPS, quoted
 from portcullis.components.inventory.on_host.look import SYSCTL, Entry
 from portcullis.components.users.facts import NO_PASSWORD
 
@@ -174,22 +174,3 @@ def restores(name: str, key: str, now: Mapping[str, str], before: Mapping[str, s
     if name == "kernel" and "value" in changed:
         return (("sysctl", key[len(SYSCTL) :], before["value"]),)
     return ()
-
-
-def accepted(
-    differing: Mapping[str, Mapping[str, Entry]], accept: Mapping[str, str]
-) -> Dict[str, Dict[str, Entry]]:
-    """Return the entries that are not accepted, and each key in `accept` that matches no entry."""
-    unused = set(accept)
-    told: Dict[str, Dict[str, Entry]] = {name: {} for name in MAPS}
-    for name, entries in differing.items():
-        for key, entry in entries.items():
-            if acceptance(name, key) in accept:
-                unused.discard(acceptance(name, key))
-            else:
-                told[name][key] = entry
-    for key in sorted(unused):
-        word = key.partition(" ")[0]
-        name = next((name for name, start in WORDS.items() if start == word), "docker")
-        told[name][f"accept {key}"] = Entry("has no effect: remove it from inventory.accept")
-    return told

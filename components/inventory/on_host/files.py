@@ -388,10 +388,12 @@ class _Reader:
             digest = hashlib.sha256(marks.encode("utf-8", "surrogateescape")).hexdigest()
             changed = max(found[path].changed or 0 for path in paths)
             folder = self._walk.seen[top]
+            text = describe(folder, self._names)
             told[top] = Entry(
-                f"{describe(folder, self._names)} with {len(paths)} files",
+                f"{text} with {len(paths)} files",
                 digest,
                 changed,
+                folder=text,
                 is_open=self._opens(top) or bool(folder.mode & _WRITABLE),
                 fixes=(("remove-folder", top),),
             )

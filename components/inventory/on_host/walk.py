@@ -184,7 +184,7 @@ def _files(root: str, above: int) -> Iterator[Tuple[str, os.stat_result, bool]]:
     waiting = [root]
     while waiting:
         folder = waiting.pop()
-        # A folder without an entry that can be read, and a file that was removed meanwhile, are left out.
+        # A folder that cannot be read, and a file that was removed meanwhile, are left out.
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             # The kernel ignores setuid bits and capabilities on such a file system: mount(8), nosuid.
             is_powerless = bool(os.statvfs(folder).f_flag & os.ST_NOSUID)

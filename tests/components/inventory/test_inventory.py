@@ -16,7 +16,7 @@ from portcullis.agent.operations import Operations
 from portcullis.agent.read_only import ReadOnly
 from portcullis.agent.store import Store
 from portcullis.components.inventory import on_host
-from portcullis.components.inventory.facts import MAPS, NO_BASELINE, acceptance
+from portcullis.components.inventory.facts import MAPS, NO_BASELINE, NOT_KEPT, acceptance
 from portcullis.components.inventory.on_host import (
     Inventories,
     baseline,
@@ -247,6 +247,44 @@ def test_accepted_entries_and_acceptances_without_effect(host: Host, debian: Deb
     assert host.told(accepted=accepted) == {
         "unit accept unit old.timer": "has no effect: remove it from inventory.accept"
     }
+
+
+def test_an_acceptance_is_for_the_item_as_it_was(host: Host, debian: Debian) -> None:
+    host.up()
+    debian.file("/etc/provider")
+    for number in range(21):
+        debian.file(f"/opt/agent/{number}")
+    key, folder = "file /etc/provider", "file /opt/agent"
+    accepted = {key: "the provider's agent", folder: "its data"}
+    host.up(accepted=accepted)
+    assert host.told(accepted=accepted) == {}
+    debian.at("/etc/provider").chmod(0o666)
+    debian.file("/opt/agent/new")
+    (told,) = host.told(accepted=accepted).items()
+    assert told[0] == key
+    assert told[1].startswith("file 0666 root:root, changed since it was accepted (file 0644 root:root) (")
+    host.up(accepted=accepted)
+    assert set(host.told(accepted=accepted)) == {key}, "another up does not accept it"
+    accepted[key] = "everybody writes there"
+    assert host.told(accepted=accepted) == {}
+    host.up(accepted=accepted)
+    debian.file("/etc/provider", "other\n", 0o666)
+    assert set(host.told(accepted=accepted)) == {key}
+
+
+def test_what_an_older_version_accepted_is_recorded_by_the_next_up(host: Host, debian: Debian) -> None:
+    debian.file("/etc/x")
+    accepted = {"file /etc/provider": "the provider's agent"}
+    host.up(accepted=accepted)
+    debian.file("/etc/provider")
+    store = Store(debian.machine.state)
+    record = store.load("inventory", "host")
+    assert record is not None
+    del record.extra["accepted"]
+    store.save(record)
+    assert host.told(accepted=accepted) == {"file inventory.accept": NOT_KEPT}
+    host.up(accepted=accepted)
+    assert host.told(accepted=accepted) == {}
 
 
 def test_accepting_a_unit_accepts_its_files(

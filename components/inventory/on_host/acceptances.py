@@ -1,0 +1,73 @@
+"""Tells which differences the settings accept. An acceptance is for an item as the `up` recorded it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Dict, List
+
+from portcullis.components.inventory.facts import MAPS, WORDS, acceptance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from portcullis.agent.store import Record
+    from portcullis.components.inventory.on_host.look import Found
+
+from portcullis.components.inventory.on_host.look import Entry
+
+KEPT = "accepted"
+"""The name of the accepted items in the record of the inventory."""
+Kept = Dict[str, List[str]]
+"""The accepted items by their key in the settings: the reason, the text, and the mark of the item."""
+
+
+def of(record: Record | None) -> Kept:
+    """Return the accepted items of a record."""
+    found: Kept = record.extra.get(KEPT) or {} if record else {}
+    return found
+
+
+def kept(differing: Found, accept: Mapping[str, str], known: Kept) -> Kept:
+    """Return the accepted items as they are now. An item with the same reason as before stays as it was."""
+    now = {
+        acceptance(name, key): _held(name, entry)
+        for name, entries in differing.items()
+        for key, entry in entries.items()
+    }
+    found = {key: [reason, *now[key]] for key, reason in accept.items() if key in now}
+    return {key: known[key] if known.get(key, [""])[0] == held[0] else held for key, held in found.items()}
+
+
+def left(differing: Found, accept: Mapping[str, str], known: Kept) -> Found:
+    """Return the differences that are not accepted, or that are not as they were accepted.
+
+    Each key in `accept` that matches no difference becomes an entry, too.
+    """
+    unused = set(accept)
+    told: Found = {name: {} for name in MAPS}
+    for name, entries in differing.items():
+        for key, entry in entries.items():
+            own = acceptance(name, key)
+            unused.discard(own)
+            held = known.get(own, [])
+            if own not in accept:
+                told[name][key] = entry
+            elif held[:1] == [accept[own]] and held[1:] != _held(name, entry):
+                told[name][key] = replace(
+                    entry, text=f"{entry.text}, changed since it was accepted ({held[1]})"
+                )
+    for key in sorted(unused):
+        word = key.partition(" ")[0]
+        name = next((name for name, start in WORDS.items() if start == word), "docker")
+        told[name][f"accept {key}"] = Entry("has no effect: remove it from inventory.accept")
+    return told
+
+
+def _held(name: str, entry: Entry) -> List[str]:
+    """Return what may not change of an accepted item.
+
+    A container that is made anew has another mark. Of a folder with many files, only the folder counts.
+    """
+    if name == "docker":
+        return [entry.text, ""]
+    return [entry.folder, ""] if entry.folder else [entry.text, entry.mark]
