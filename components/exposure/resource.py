@@ -183,6 +183,7 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
     return Line(_named(name, key), f"open to {live}", STAYS, Severity.OPEN, at=at, topic=topic, echo=True)
 
 
+# Only the agent's text for a container or service of Docker begins so: processes and units cannot.
 _CONTAINER = re.compile(r'container "([A-Za-z0-9][A-Za-z0-9_.-]*)"')
 _SERVICE = re.compile(r'service "([A-Za-z0-9][A-Za-z0-9_.-]*)"')
 _PASSED = re.compile(r"(tcp|udp)[46] (\d[\d-]*)$")

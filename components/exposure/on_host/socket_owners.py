@@ -22,6 +22,8 @@ _CONTAINER = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 _FOREIGN = re.compile(r"(?:libpod|cri-containerd|crio)-([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?")
 # The systemd instance of a user. Below it, the user can start services under any name without being root.
 _USERS = re.compile(r"user@\d+\.service")
+# The names of services in systemd.unit(5). Whoever may make control groups may use any name.
+_SERVICE = re.compile(r"[A-Za-z0-9:_.\\@-]+\.service")
 _DOCKER = "docker.service"
 _PROGRAM = re.compile(r"[A-Za-z0-9_-]+")
 _SHORT = 15  # the kernel keeps this number of characters of a process's name
@@ -90,7 +92,7 @@ def unit_and_container(text: str) -> Tuple[str, str]:
         found = _CONTAINER.fullmatch(parts[-1]) if parts and not theirs else None
         if found:
             return "", found[1]
-        services = [theirs] if theirs else [part for part in parts if part.endswith(".service")]
+        services = [theirs] if theirs else list(filter(_SERVICE.fullmatch, parts))
         foreign = _FOREIGN.fullmatch(parts[-1]) if parts else None
         unit = unit or (f"container {foreign[1]}" if foreign else services[-1] if services else "")
     return unit, ""

@@ -234,6 +234,16 @@ def test_systemd_stands_for_the_service_that_it_listens_for(world: World) -> Non
     assert world.facts()["listeners"] == {"tcp6 [::]:22": "ssh.service"}
 
 
+def test_a_control_group_cannot_pose_as_a_container(world: World) -> None:
+    world.listen("tcp", ANY, 3306, 10, name='container "db"')
+    world.group(10, '0::/system.slice/mine.service/container "db".service\n')
+    assert world.facts()["listeners"] == {
+        "tcp4 0.0.0.0:3306": 'process container "db" (root) in mine.service'
+    }
+    world.group(10, '0::/container "db".service\n')
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": 'process container "db" (root)'}
+
+
 def test_a_docker_proxy_counts_as_its_container(world: World) -> None:
     world.docker.run("leak", "0.0.0.0:3306/tcp", "[::]:3306/tcp", "127.0.0.1:9999/tcp")
     world.listen("tcp", ANY, 3306, 10, unit="docker.service", name="docker-proxy")
