@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from portcullis.agent.safe_paths import FolderEntry
     from portcullis.agent.step import Json
 
-_ACL = "system.posix_acl_access"
 _TYPES = {
     stat.S_IFREG: "a file",
     stat.S_IFDIR: "a directory",
@@ -40,29 +39,6 @@ def checked(path: str) -> Path:
             prop="path",
         )
     return Path(path)
-
-
-def is_roots_alone(path: str) -> bool:
-    """Return whether only root can change where `path` leads.
-
-    Every folder above the path belongs to root, and no other account can write to it. A link among these
-    folders counts as a folder of others. Otherwise somebody could redirect the path between the report that
-    prints a command and the command.
-    """
-    if path[:1] != "/" or os.path.normpath(path) != path:
-        return False
-    return all(map(_is_roots_folder, Path(path).parents))
-
-
-def _is_roots_folder(folder: Path) -> bool:
-    try:
-        status = folder.lstat()
-        # With an access control list, the group's bits are the mask of the list.
-        if status.st_mode & stat.S_IWGRP and (status.st_gid != 0 or _ACL in os.listxattr(folder)):
-            return False
-    except OSError:
-        return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == 0 and not status.st_mode & stat.S_IWOTH
 
 
 def shown(path: object) -> str:

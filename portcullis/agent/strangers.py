@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Dict, Tuple
 
 from portcullis.agent import disk, packaged, paths, safe_paths
 from portcullis.agent.errors import AgentError
+from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.step import WARN, Step
 
 if TYPE_CHECKING:
@@ -430,7 +431,7 @@ def _shown(name: str, one: Stranger) -> tuple[str, Stranger]:
     path = _printable(name)
     if path != name:
         return path, replace(one, text=_printable(f"{OTHER_NAME}; {one.text}"), fix=())
-    fix = one.fix if paths.is_roots_alone(name) or not one.fix else (BY_HAND,)
+    fix = one.fix if not one.fix or RootFolders(Path("/")).hold(name) else (BY_HAND,)
     return path, replace(one, text=_printable(one.text), fix=fix)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import struct
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent import paths, strangers
+from portcullis.agent import strangers
+from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.strangers import COSMETIC, OPEN, WRONG, Stranger
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ DEEDS: dict[str, tuple[str, Callable[[Path], object], str, tuple[str, ...]]] = {
 def test_an_undeclared_file_has_a_severity_and_a_fix(
     machine: Machine, tmp_path: Path, deed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paths, "is_roots_alone", lambda _: True)
+    monkeypatch.setattr(RootFolders, "hold", lambda *_: True)
     name, do, severity, fix = DEEDS[deed]
     (tmp_path / "etc").mkdir()
     path = tmp_path / "etc" / name
@@ -82,7 +82,7 @@ def test_an_undeclared_file_has_a_severity_and_a_fix(
     do(path)
     found = told(machine, path)
     assert (found.severity, found.fix) == (severity, fix)
-    monkeypatch.setattr(paths, "is_roots_alone", lambda _: False)
+    monkeypatch.setattr(RootFolders, "hold", lambda *_: False)
     assert told(machine, path).fix == ("by-hand",)
     changed = told(machine, path, str(path))
     assert changed.fix == (("by-hand",) if found.changed else ()), "nobody removes what was there before"
@@ -138,50 +138,3 @@ def test_words_of_a_configuration_are_quoted_if_they_are_unusual() -> None:
     assert strangers.plain("*.evil.com") == "*.evil.com"
     assert strangers.plain("") == '""'
     assert strangers.plain("a — up removes it") == '"a — up removes it"'
-
-
-FOLDERS: dict[str, tuple[Callable[[Path], object], bool]] = {
-    "root's": (lambda path: path.chmod(0o755), True),
-    "root's group's": (lambda path: path.chmod(0o775), True),
-    "another group's": (lambda path: (os.chown(path, 0, 1), path.chmod(0o775)), False),
-    "another group's to read": (lambda path: (os.chown(path, 0, 1), path.chmod(0o755)), True),
-    "everybody's": (lambda path: path.chmod(0o1757), False),
-    "somebody's": (lambda path: os.chown(path, 1, 0), False),
-    "a link": (lambda path: (path.rmdir(), path.symlink_to("/etc")), False),
-    "gone": (lambda path: path.rmdir(), False),
-}
-
-
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_each_folder_above_a_path_is_roots_alone(
-    tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    change, expected = FOLDERS[folder]
-    (tmp_path / "x").mkdir()
-    change(tmp_path / "x")
-    # Above the test's folder is /tmp, which is everybody's.
-    is_roots, above = paths._is_roots_folder, {*tmp_path.parents, tmp_path}
-    monkeypatch.setattr(paths, "_is_roots_folder", lambda path: path in above or is_roots(path))
-    assert paths.is_roots_alone(f"{tmp_path}/x/file") is expected
-    assert paths.is_roots_alone(f"{tmp_path}/x/y/file") is False
-
-
-def test_a_list_of_accounts_that_may_write_makes_a_folder_others(tmp_path: Path) -> None:
-    (tmp_path / "x").mkdir()
-    (tmp_path / "x").chmod(0o755)
-    assert paths._is_roots_folder(tmp_path / "x")
-    none = 0xFFFFFFFF
-    entries = [(1, 7, none), (2, 7, 1), (4, 5, none), (16, 7, none), (32, 5, none)]
-    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-    try:
-        os.setxattr(tmp_path / "x", "system.posix_acl_access", acl)
-    except OSError:
-        pytest.skip("the file system has no access control lists")
-    assert not paths._is_roots_folder(tmp_path / "x")
-
-
-def test_a_path_below_everybodys_folder_is_not_roots_alone(tmp_path: Path) -> None:
-    assert not paths.is_roots_alone(str(tmp_path / "x"))
-    assert not paths.is_roots_alone("etc/x")
-    assert not paths.is_roots_alone("/etc/../etc/x")
-    assert paths.is_roots_alone("/x")

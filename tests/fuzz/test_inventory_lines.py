@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import example, given
 
+from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.wire import encode
 from portcullis.components.inventory import on_host, remedies, report_lines
 from portcullis.components.inventory.facts import MAPS
 from portcullis.components.inventory.on_host import accounts, baseline, files
-from portcullis.components.inventory.on_host.root_folders import RootFolders
 from portcullis.printable import printable_values
 from portcullis.provider.changes import Change, Line, path_of
 from tests.components.inventory.looking import Host

@@ -13,7 +13,8 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portcullis.agent import paths, strangers
+from portcullis.agent import strangers
+from portcullis.agent.root_folders import RootFolders
 from portcullis.cli.report.differences import clean
 from tests.cli.report.streams import Stream
 from tests.fuzz.texts import is_utf8, texts
@@ -124,7 +125,7 @@ def test_each_word_of_a_command_for_a_stranger_is_ours_or_the_entrys_own(
 ) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch.object(paths, "is_roots_alone", return_value=True),
+        mock.patch.object(RootFolders, "hold", return_value=True),
     ):
         path = f"{folder}/{name}"
         found = told(Path(folder), name, target, words, deed)

@@ -15,7 +15,6 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portcullis.agent.strangers import LINK, OLD, UNKNOWN, WITHOUT_EFFECT
 from portcullis.cli.map import comment, mermaid, page, svg
 from portcullis.cli.map.model import Map, Node
 from portcullis.cli.pipeline import markdown
@@ -28,7 +27,7 @@ from portcullis.components.redis.on_host import resp
 from portcullis.components.tunnels.render import tunnel_lines
 from portcullis.components.upkeep import render as upkeep
 from portcullis.components.users.on_host import authorized_keys
-from portcullis.host import bootstrap, strangers
+from portcullis.host import bootstrap
 from portcullis.host.errors import HostError
 from portcullis.printable import one_line, printable, printable_values
 from portcullis.rendering import word
@@ -91,25 +90,6 @@ def test_each_word_of_a_command_is_a_constant_or_the_operand_in_its_place(operan
 @given(fix=st.lists(st.sampled_from(sorted(remedies._ACTIONS)) | texts("/etc/x"), max_size=4))
 def test_any_fix_of_a_host_is_a_command_that_a_shell_can_parse_or_none(fix: list[str]) -> None:
     shlex.split(remedies.remedy("files", [fix]))
-
-
-STRANGERS = (
-    UNKNOWN,
-    LINK,
-    WITHOUT_EFFECT,
-    f"{OLD}, and is gone",
-    "changed by hand: not as nginx brings it",
-    "gone; some package brings it",
-    "belongs to evil:evil, mode 0666, where 0644 is usual",
-)
-
-
-@given(path=texts("/etc/nginx/conf.d/evil.conf"), text=st.sampled_from(STRANGERS).flatmap(texts))
-def test_a_remedy_for_a_stranger_quotes_every_text_of_the_host(path: str, text: str) -> None:
-    said = strangers.remedy(one_line(path), one_line(text), "systemctl reload nginx")
-    way = said.partition("yourself: ")[2]
-    shlex.split(way)
-    assert not set(bare(way)) & META, way
 
 
 @given(st.lists(texts().filter(lambda text: "\0" not in text and fuzz.is_utf8(text)), max_size=4))

@@ -14,6 +14,7 @@ from portcullis.agent.first_change import KIND
 from portcullis.agent.guard import BOOT_UNIT, Guards
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.kinds import Kinds
+from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.step import WARN, Step
 from portcullis.components.inventory.facts import (
     ABSENT,
@@ -39,8 +40,15 @@ from portcullis.components.inventory.on_host import (
     units,
     who,
 )
-from portcullis.components.inventory.on_host.look import Entry, Found, Look, printable, unreadable
-from portcullis.components.inventory.on_host.root_folders import RootFolders
+from portcullis.components.inventory.on_host.look import (
+    LONGEST,
+    Entry,
+    Fixes,
+    Found,
+    Look,
+    printable,
+    unreadable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +66,7 @@ MOST = 300
 MOST_OF_A_USER = 20
 """A preview shows at most this number of entries of one map that belong to one account other than root."""
 _TRIES = 3
+_FIXES = 20  # the most fixes of one entry
 _NAMED = 3  # the most logins that one difference names
 _UNREAD_UNITS = "reading units"
 _NOTHING = InventorySpec([], {}, [], [], {})
@@ -267,10 +276,23 @@ def _chosen(entries: Mapping[str, Entry]) -> Tuple[List[str], Dict[str, int]]:
 def _advice(entries: Mapping[str, Entry], folders: RootFolders) -> Dict[str, Advice]:
     """Return the advice of the same entries, without those that have none."""
     found = {
-        printable(key): Advice(entries[key].is_open, folders.offered(key, entries[key].fixes))
+        printable(key): Advice(entries[key].is_open, _offered(folders, key, entries[key].fixes))
         for key in _chosen(entries)[0]
     }
     return {key: advice for key, advice in found.items() if advice.is_open or advice.fixes}
+
+
+def _offered(folders: RootFolders, key: str, fixes: Fixes) -> Fixes:
+    """Return the fixes of an entry for a report, or none if root should not paste one of them.
+
+    All operands must be whole and printable. A path must be one that only root can redirect.
+    """
+    words = [key, *(word for fix in fixes for word in fix)]
+    is_short = len(fixes) <= _FIXES and all(len(word) <= LONGEST for word in words)
+    paths = (word for word in words if word.startswith("/"))
+    if is_short and all(map(str.isprintable, words)) and all(map(folders.hold, paths)):
+        return fixes
+    return ()
 
 
 def _whole(text: str) -> str:

@@ -14,6 +14,7 @@ from portcullis.agent.claims import Claimed, Claims
 from portcullis.agent.errors import AgentError
 from portcullis.agent.operations import Operations
 from portcullis.agent.read_only import ReadOnly
+from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.store import Store
 from portcullis.components.inventory import on_host
 from portcullis.components.inventory.facts import MAPS, NO_BASELINE, NOT_KEPT, acceptance
@@ -28,7 +29,7 @@ from portcullis.components.inventory.on_host import (
 )
 from portcullis.components.inventory.on_host.dpkg import Package
 from portcullis.components.inventory.on_host.explained import COPIES
-from portcullis.components.inventory.on_host.look import Entry, Look, printable
+from portcullis.components.inventory.on_host.look import LONGEST, Entry, Look, printable
 from portcullis.components.inventory.on_host.who import Login
 from tests.on_host import STACK, Client
 
@@ -620,3 +621,24 @@ def test_findings_of_the_walk_that_were_mended_are_left_out(
     programs.path(debian.machine).write_text(json.dumps(told))
     found = advice(host, "programs")
     assert found == {"/usr/libexec/less": {"is_open": True, "fixes": []}}, "the walk of an older version"
+
+
+def test_all_operands_and_the_key_count(debian: Debian) -> None:
+    folders = RootFolders(debian.root)
+    debian.at("/opt/theirs").mkdir(parents=True)
+    os.chown(debian.at("/opt/theirs"), 1000, 0)
+    fix = ("copy", "/etc/passwd", "/etc/x")
+    assert on_host._offered(folders, "/etc/x", (fix,)) == (fix,)
+    assert on_host._offered(folders, "/opt/theirs/x", (("choose", "x"),)) == ()
+    for other in (
+        ("copy", "/opt/theirs/x", "/etc/x"),
+        ("copy", "/etc/passwd", "/opt/theirs/x"),
+        ("remove-file", "/etc/a\nb"),
+        ("remove-file", "/etc/a\udc80b"),
+        ("remove-file", "/etc/a\u202eb"),
+        ("remove-file", "/etc/" + "x" * LONGEST),
+    ):
+        assert on_host._offered(folders, "/etc/x", (fix, other)) == ()
+    assert on_host._offered(folders, "/etc/a\nb", (("ldconfig",),)) == ()
+    assert on_host._offered(folders, "/etc/x", (fix,) * 20)
+    assert not on_host._offered(folders, "/etc/x", (fix,) * 21)

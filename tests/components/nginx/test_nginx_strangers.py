@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent import paths
+from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.run import Done
 from portcullis.components.nginx.on_host import nginx_config, nginx_strangers
 from portcullis.host.strangers import remedy
@@ -202,7 +202,7 @@ def test_the_command_in_the_line_ends_the_difference(
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o755)
     DEEDS[deed](etc)
-    monkeypatch.setattr(paths, "is_roots_alone", lambda _: True)  # /tmp is everybody's
+    monkeypatch.setattr(RootFolders, "hold", lambda *_: True)  # /tmp is everybody's
     (path,) = etc.strangers()
     _, _, command = etc.remedy(path).partition("yourself: ")
     ran = subprocess.run(

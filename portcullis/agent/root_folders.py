@@ -10,15 +10,10 @@ import os
 import stat
 from typing import TYPE_CHECKING, Dict
 
-from portcullis.components.inventory.on_host.look import LONGEST
-
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from portcullis.components.inventory.on_host.look import Fixes
-
 _LINKS = 40  # the kernel's own limit
-_FIXES = 20  # the most fixes of one entry
 
 
 class RootFolders:
@@ -28,18 +23,6 @@ class RootFolders:
         """Store the folder below which all paths of the host are."""
         self._root = str(root).rstrip("/")
         self._known: Dict[str, bool] = {}
-
-    def offered(self, key: str, fixes: Fixes) -> Fixes:
-        """Return the fixes of an entry for a report, or none if root should not paste one of them.
-
-        All operands must be whole and printable. A path must be one that only root can redirect.
-        """
-        words = [key, *(word for fix in fixes for word in fix)]
-        is_short = len(fixes) <= _FIXES and all(len(word) <= LONGEST for word in words)
-        paths = (word for word in words if word.startswith("/"))
-        if is_short and all(map(str.isprintable, words)) and all(map(self.hold, paths)):
-            return fixes
-        return ()
 
     def hold(self, path: str) -> bool:
         """Return whether only root can change where a path leads, up to its last part."""

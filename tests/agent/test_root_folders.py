@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.components.inventory.on_host.look import LONGEST
-from portcullis.components.inventory.on_host.root_folders import RootFolders
+from portcullis.agent.root_folders import RootFolders
+
+from tests.components.inventory.debian import Debian
 
 if TYPE_CHECKING:
-    from tests.components.inventory.debian import Debian
+    from pathlib import Path
 
 MALLORY = 1000
+
+
+@pytest.fixture
+def debian(tmp_path: Path) -> Debian:
+    return Debian(tmp_path)
 
 
 def holds(debian: Debian, path: str) -> bool:
@@ -81,21 +88,15 @@ def test_a_folder_that_is_a_file_or_cannot_be_read(debian: Debian) -> None:
     assert not holds(debian, f"/{'x' * 300}/x")
 
 
-def test_all_operands_and_the_key_count(debian: Debian) -> None:
-    folders = RootFolders(debian.root)
-    folder(debian, "/opt/theirs", MALLORY)
-    fix = ("copy", "/etc/passwd", "/etc/x")
-    assert folders.offered("/etc/x", (fix,)) == (fix,)
-    assert folders.offered("/opt/theirs/x", (("choose", "x"),)) == ()
-    for other in (
-        ("copy", "/opt/theirs/x", "/etc/x"),
-        ("copy", "/etc/passwd", "/opt/theirs/x"),
-        ("remove-file", "/etc/a\nb"),
-        ("remove-file", "/etc/a\udc80b"),
-        ("remove-file", "/etc/a\u202eb"),
-        ("remove-file", "/etc/" + "x" * LONGEST),
-    ):
-        assert folders.offered("/etc/x", (fix, other)) == ()
-    assert folders.offered("/etc/a\nb", (("ldconfig",),)) == ()
-    assert folders.offered("/etc/x", (fix,) * 20)
-    assert not folders.offered("/etc/x", (fix,) * 21)
+def test_a_list_of_accounts_that_may_write_makes_a_folder_others(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x").chmod(0o755)
+    assert RootFolders(tmp_path).hold("/x/file")
+    none = 0xFFFFFFFF
+    entries = [(1, 7, none), (2, 7, 1), (4, 5, none), (16, 7, none), (32, 5, none)]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(tmp_path / "x", "system.posix_acl_access", acl)
+    except OSError:
+        pytest.skip("the file system has no access control lists")
+    assert not RootFolders(tmp_path).hold("/x/file")
