@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from portcullis.agent.root_folders import RootFolders
-
 from tests.components.inventory.debian import Debian
 
 if TYPE_CHECKING:
