@@ -33,7 +33,7 @@ class InventorySpec(Spec):
     """The declared items that the host's own records do not contain.
 
     Attributes:
-        containers: names of the declared Docker containers.
+        containers: names of Docker containers whose ids are in no record of the host.
         networks: the declared Docker networks, each with its declared members, joined by commas.
         volumes: names of the declared Docker volumes.
         sources: the declared apt sources, as URIs, such as "https://download.docker.com/linux/debian".

@@ -131,7 +131,8 @@ class Inventory(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            containers: the declared Docker containers.
+            containers: names of Docker containers that are no `PrivateContainer`. A container with such a
+                name shows if it is dangerous.
             networks: the declared Docker networks, each with the containers in it.
             volumes: the declared Docker volumes.
             sources: the declared apt sources, as URIs. Do not list the distribution's own sources.

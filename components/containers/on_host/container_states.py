@@ -16,6 +16,7 @@ from portcullis.agent.kind import Kind
 from portcullis.agent.redaction import CONTAINER, SECRET
 from portcullis.agent.step import Step
 from portcullis.components.containers.facts import (
+    FORMER,
     JOINED,
     ContainerStateDesired,
     ContainerStateFacts,
@@ -34,6 +35,7 @@ _UPDATE_TIMEOUT = 60.0
 # Docker doubles the pause before each restart, from 0.1 s. So this many restarts are more than 20 s of
 # immediate crashes.
 _RESTARTS = 8
+_MOST_FORMER = 20  # each `up` that fails leaves one
 
 
 class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerStateFacts]):
@@ -90,7 +92,10 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
     def apply(self, desired: ContainerStateDesired, steps: list[Step], work: Work) -> None:
         """Set the process limit first, because a container may need a while to become healthy."""
         name = desired.container
-        work.record.extra |= {SECRET: desired.secret, CONTAINER: desired.container_id}
+        extra, former = work.record.extra, work.record.extra.get(CONTAINER)
+        if former and former != desired.container_id:
+            extra[FORMER] = [former, *extra.get(FORMER, [])][:_MOST_FORMER]
+        extra |= {SECRET: desired.secret, CONTAINER: desired.container_id}
         work.save()  # save before the wait: meanwhile the preview key must see only what it may see
         done = {step.prop for step in steps}
         if "pids" in done:
