@@ -22,6 +22,15 @@ WORDS: Mapping[str, str] = {
 }
 """The first word of a key in `inventory.accept`, for each map. Keys of `docker` already begin with a word
 such as `container`."""
+STILL_SERVES = "the release before, still serving"
+"""The text of the container that nginx still sends requests to, because an `up` failed."""
+FORMER: Mapping[str, str] = {
+    STILL_SERVES: "goes with the next release",
+    "left by an `up` that failed": "goes with the next `up`",
+}
+"""The text of each container that `up` will remove, with the remedy. An `up` does not warn of them."""
+IS_SERVED = "nginx sends requests to it"
+"""The text of an undeclared container begins with this if its removal would stop a site."""
 ABSENT = "absent"
 """The declared value of every item that the inventory finds, because all these items are undeclared."""
 NO_BASELINE = "not recorded for this machine: the next `up` records what is here"

@@ -11,13 +11,16 @@ import shlex
 from typing import TYPE_CHECKING
 
 from portcullis.components.inventory import render
+from portcullis.components.inventory.facts import IS_SERVED
 from portcullis.host.strangers import EXTRACT, FROM_UCF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _NO_COMMAND = re.compile(
-    r"accept |reading |more\n|baseline\n|.*\n(?:cannot be read|gone; was: )|.*…(?:\n|$)", re.DOTALL
+    rf"container [^\n]*\n{IS_SERVED}|"
+    r"accept |reading |more\n|baseline\n|.*\n(?:cannot be read|gone; was: )|.*…(?:\n|$)",
+    re.DOTALL,
 )
 """Entries that no command undoes, and entries that were cut off because they were too long."""
 # The end of a text: the time of the change, and the people who were logged in.

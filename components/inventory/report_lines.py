@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from portcullis.components.inventory.facts import NO_BASELINE, acceptance
+from portcullis.components.inventory.facts import FORMER, NO_BASELINE, acceptance
 from portcullis.components.inventory.remedies import remedy
 from portcullis.provider.changes import STAYS, Line, Section, Severity
 
@@ -90,6 +90,8 @@ def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
     if text == NO_BASELINE:
         what, _, _ = text.partition(":")
         return Line(key, what, "up records what is here", Severity.WRONG, at=at)
+    if text in FORMER:
+        return Line(key, text, FORMER[text], Severity.WRONG, _SECTIONS[name], at, topic=key)
     way = remedy(name, key, text)
     # Other resources may have a line about the same item. Exposure reports a network, a container itself, and
     # the forward filter a unit that flushes the filter.

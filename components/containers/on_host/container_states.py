@@ -25,7 +25,7 @@ from portcullis.components.containers.facts import (
 from portcullis.components.containers.on_host.docker import Container, containers, docker, last_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
@@ -194,6 +194,12 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
         said, log = found.health_said, last_words(self._machine, found.name)
         parts = [("its last health check printed", said), ("its log ends with", log)]
         return "\n".join(f"{what}:\n{text}" for what, text in parts if text)
+
+
+def recorded(records: Iterable[Record]) -> set[str]:
+    """Return the ids of the declared containers in a host's records, with those of their predecessors."""
+    found = [record.extra for record in records if record.kind == "containers.container_states"]
+    return {str(one) for extra in found for one in (extra.get(CONTAINER), *extra.get(FORMER, ())) if one}
 
 
 def _facts(spec: ContainerStateSpec, found: Container | None) -> ContainerStateFacts:

@@ -14,6 +14,7 @@ from portcullis.agent.kinds import Kinds
 from portcullis.agent.step import WARN, Step
 from portcullis.components.inventory.facts import (
     ABSENT,
+    FORMER,
     MAPS,
     NO_BASELINE,
     InventoryDesired,
@@ -74,7 +75,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         return each(lambda spec, record: self._told(spec, is_deployed=record is not None), questions)
 
     def plan(self, desired: InventoryDesired, facts: InventoryFacts) -> list[Step]:
-        """List every entry of the inventory.
+        """List every entry of the inventory, except those that this `up` removes.
 
         Before the first `up`, list only the dangerous entries, and the number of entries that `up` will
         record.
@@ -90,6 +91,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
             Step(f'{name}["{key}"]', found[name][key], ABSENT, WARN)
             for name in names
             for key in sorted(found[name])
+            if found[name][key] not in FORMER
         ]
 
     def is_unmodified_default(self, item: str, facts: InventoryFacts) -> bool:

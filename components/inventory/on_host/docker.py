@@ -8,13 +8,16 @@ import re
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 from portcullis.agent.docker_socket import ask
 from portcullis.agent.errors import AgentError
 from portcullis.agent.redaction import CONTAINER
 from portcullis.components.containers.facts import FORMER, OWNER_LABEL
+from portcullis.components.inventory.facts import FORMER as FORMER_TEXTS
+from portcullis.components.inventory.facts import IS_SERVED, STILL_SERVES
 from portcullis.components.inventory.on_host.look import Entry
+from portcullis.components.nginx.on_host import nginx_config
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -42,6 +45,7 @@ _SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run", "/var/run")
 # A container that can write to one of these folders can take over the host.
 _TREES = ("/etc", "/root", "/boot", "/dev", "/proc", "/sys", "/usr", "/lib", "/bin", "/sbin", "/home", "/var",
           "/opt")  # fmt: skip
+_NEW = 60  # seconds
 _INSPECTED = 100  # details are read of at most this number of undeclared containers
 _SHOWN = 8  # the most mounts, devices or ports that one text names
 
@@ -85,6 +89,7 @@ class Container:
         created: seconds since 1970, or None if that is unknown.
         volumes: the names of the volumes that the container mounts.
         ports: the ports of the host that it publishes.
+        stack: the stack in its label. Anybody who uses Docker can set a label.
     """
 
     id: str
@@ -95,6 +100,12 @@ class Container:
     created: Optional[float]
     volumes: FrozenSet[str] = frozenset()
     ports: FrozenSet[str] = frozenset()
+    stack: str = ""
+
+    def answers(self, targets: Iterable[str]) -> bool:
+        """Return whether this container has one of the addresses, such as `172.17.0.1:28000`."""
+        own = {address for addresses in self.networks.values() for address in addresses.split()}
+        return any(port in self.ports or host.strip("[]") in own for host, port in map(_split, targets))
 
 
 def read(look: Look) -> Found:
@@ -137,6 +148,7 @@ class Declared:
 
     def __init__(self, look: Look) -> None:
         """Read the ids from the records. A record of an earlier version may have a name only."""
+        self._stacks = {record.stack for record in look.records}
         self._items: Dict[str, str] = {}
         self._former: Dict[str, str] = {}
         items, named = set(), {}
@@ -159,6 +171,18 @@ class Declared:
     def has(self, one: Container) -> bool:
         """Return whether the host's records have the id of this container."""
         return one.id in self._items or one.id in self._former
+
+    def is_former(self, one: Container) -> bool:
+        """Return whether the records have this id as that of an earlier container, such as a release."""
+        return one.id in self._former and one.id not in self._items
+
+    def is_expected(self, one: Container) -> bool:
+        """Return whether the records may lack the id of a declared container.
+
+        `up` records the id as soon as it has created the container, and an earlier version recorded a name.
+        """
+        is_new = one.created is not None and 0 <= time.time() - one.created < _NEW
+        return one.name in self._named or (is_new and one.stack in self._stacks)
 
     def name_of(self, one: Container) -> str:
         """Return the declared name of a container; "" if the container is undeclared.
@@ -186,7 +210,14 @@ def container(entry: Json) -> Container:
         float(created) if isinstance(created, (int, float)) else None,
         frozenset(str(one.get("Name")) for one in entry.get("Mounts") or () if one.get("Type") == "volume"),
         frozenset(str(one["PublicPort"]) for one in entry.get("Ports") or () if one.get("PublicPort")),
+        str((entry.get("Labels") or {}).get(OWNER_LABEL) or ""),
     )
+
+
+def _split(target: str) -> Tuple[str, str]:
+    """Return the host and the port of an upstream: `http://[::1]:80/x` is `[::1]` and `80`."""
+    match = re.fullmatch(r"(?:\w+://)?(\[[^\]]*\]|[^:/]*)(?::(\d+))?(?:/.*)?", target)
+    return (match[1], match[2] or "") if match else ("", "")
 
 
 def _addresses(joined: Json) -> str:
@@ -201,15 +232,19 @@ def _strangers(
 ) -> Dict[str, Entry]:
     names = {one.id: one.name for one in containers}
     found: Dict[str, Entry] = {}
-    for one in containers:
-        if declared.has(one):
+    undeclared = [one for one in containers if declared.is_former(one) or not declared.has(one)]
+    targets = _targets(machine) if undeclared else ()
+    for one in undeclared:
+        if declared.is_former(one):
+            texts = [text for text in FORMER_TEXTS if (text == STILL_SERVES) == one.answers(targets)]
+            found[f"container {one.name}"] = Entry(texts[0], one.id)
             continue
         details = _document(machine, f"/containers/{one.id}/json") if len(found) < _INSPECTED else {}
         if details is None:
             continue  # the container has been removed meanwhile
-        named = bool(declared.name_of(one))
-        dangers = dangers_of(details, names, named=named)
-        if named and not dangers:
+        is_expected = declared.is_expected(one)
+        dangers = dangers_of(details, names, named=is_expected)
+        if is_expected and not dangers:
             continue
         joined = [
             # No firewall keeps a neighbour of the host away from this address.
@@ -217,9 +252,15 @@ def _strangers(
             for network, address in one.networks.items()
             if network not in _DOCKERS
         ]
-        text = ", ".join([*dangers, one.image, *joined])
+        text = ", ".join([*[IS_SERVED] * one.answers(targets), *dangers, one.image, *joined])
         found[f"container {one.name}"] = Entry(text, one.id, one.created)
     return found
+
+
+def _targets(machine: Machine) -> List[str]:
+    """Return where nginx sends requests."""
+    files = nginx_config.loaded(machine.etc / "nginx" / "nginx.conf").values()
+    return [target for file in files for target in file.upstreams]
 
 
 def dangers_of(details: Json, names: Mapping[str, str], *, named: bool = False) -> List[str]:
@@ -228,8 +269,8 @@ def dangers_of(details: Json, names: Mapping[str, str], *, named: bool = False) 
     Args:
         details: Docker's details of the container.
         names: the names of all containers, by id.
-        named: whether the container has the name of a declared one. If so, leave out what a declared
-            container may have: published ports, and folders that it only reads.
+        named: whether the container may be a declared one. If so, leave out what a declared container may
+            have: published ports, and folders that it only reads.
     """
     config = details.get("HostConfig") or {}
     told = ["privileged"] if config.get("Privileged") else []
@@ -347,7 +388,12 @@ def _of_stacks(
     creates a network before its containers, and removes it after them.
     """
     stacks = {record.stack for record in look.records}
-    strange = {network for one in containers if not declared.name_of(one) for network in one.networks}
+    strange = {
+        network
+        for one in containers
+        if not declared.has(one) and not declared.is_expected(one)
+        for network in one.networks
+    }
     return {one.name for one in every if one.bridge and one.stack in stacks and one.name not in strange}
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from portcullis.components.inventory.facts import MAPS, NO_BASELINE
+from portcullis.components.inventory.facts import FORMER, IS_SERVED, MAPS, NO_BASELINE
 from portcullis.components.inventory.report_lines import lines
-from portcullis.provider.changes import Change, path_of
+from portcullis.provider.changes import Change, Severity, path_of
 from tests.cli.report.streams import Stream, differs
 
 if TYPE_CHECKING:
@@ -64,6 +64,18 @@ def test_an_undeclared_thing_stays_and_its_command_can_be_pasted(case: dict[str,
     remedy = f"stays; {case['verb']} yourself: {case['remedy']}" if case["remedy"] else "stays"
     assert (line.severity.value, line.remedy) == (case["mark"], remedy)
     assert line.stays
+
+
+def test_what_a_failed_up_left_goes_with_the_next_and_has_no_command() -> None:
+    for text, remedy in FORMER.items():
+        (line,) = inventory(docker={"container api-1": text})
+        assert (line.what, line.remedy, line.severity) == (text, remedy, Severity.WRONG)
+        assert not line.stays
+
+
+def test_a_container_that_nginx_sends_requests_to_has_no_command() -> None:
+    (line,) = inventory(docker={"container leak": f"{IS_SERVED}, privileged, mysql:8"})
+    assert (line.remedy, line.severity) == ("stays", Severity.OPEN)
 
 
 def test_a_path_of_the_host_cannot_become_a_command() -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import socketserver
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host import docker
+from portcullis.components.inventory.remedies import command
 from tests.components.inventory.looking import SPEC, record
 
 if TYPE_CHECKING:
@@ -236,6 +238,72 @@ def test_a_record_of_another_version_has_a_name_and_dangers_show(host: Host, eng
     assert told(host) == {
         "container redis": "privileged, sees the host's processes, mounts / at /hostfs, mysql:8, in redis"
     }
+
+
+STILL, LEFT = "the release before, still serving", "left by an `up` that failed"
+
+
+def serve(host: Host, *targets: str) -> None:
+    """Let nginx send requests to these targets."""
+    host.write("/etc/nginx/nginx.conf", "http { include conf.d/*.conf; }")
+    lines = "".join(f"server {target} max_fails=0;" for target in targets)
+    host.write("/etc/nginx/conf.d/site.conf", f"upstream app {{ {lines} }} server {{ listen 80; }}")
+
+
+def publish(engine: Engine, port: int) -> None:
+    """Publish a port of the container that was added last."""
+    engine.listed[-1]["Ports"] = [
+        {"PrivatePort": 80, "Type": "tcp"},
+        {"IP": "172.17.0.1", "PrivatePort": 80, "PublicPort": port, "Type": "tcp"},
+    ]
+
+
+def test_what_a_failed_up_left_is_told_as_that(host: Host, engine: Engine) -> None:
+    ids = []
+    for number in (1, 2, 3):
+        ids.append(engine.run(f"api-{number}", "api"))
+        publish(engine, 28000 + number)
+    note(host, "api", ids[2], ids[1], ids[0], name="api-3")
+    declare(host, "api", api="api")
+    serve(host, "172.17.0.1:28001")
+    assert told(host) == {"container api-1": STILL, "container api-2": LEFT}
+    serve(host, "172.17.0.1:28003")
+    assert told(host) == {"container api-1": LEFT, "container api-2": LEFT}
+    serve(host, "172.17.0.1")
+    assert told(host) == {"container api-1": LEFT, "container api-2": LEFT}
+
+
+@pytest.mark.parametrize("target", ["172.17.0.1:9000", "http://172.18.0.9:80/x", "http://[fd00::9]"])
+def test_an_undeclared_container_that_nginx_sends_requests_to(
+    host: Host, engine: Engine, target: str
+) -> None:
+    engine.run("leak", "plain", Privileged=True)
+    publish(engine, 9000)
+    joined = engine.listed[0]["NetworkSettings"]["Networks"]
+    joined["plain"] = {"IPAddress": "172.18.0.9", "GlobalIPv6Address": "fd00::9"}
+    assert told(host)["container leak"] == "privileged, mysql:8, in plain"
+    serve(host, target)
+    text = told(host)["container leak"]
+    assert text == "nginx sends requests to it, privileged, mysql:8, in plain"
+    assert command("docker", "container leak", text) == ""
+    serve(host, "172.18.0.99:80", "http://app")
+    assert told(host)["container leak"] == "privileged, mysql:8, in plain"
+
+
+def test_a_container_that_up_has_just_made_shows_only_if_it_is_dangerous(host: Host, engine: Engine) -> None:
+    note(host, "other", engine.run("other"))
+    net = {"Name": "extra", "Id": "a", "Driver": "bridge", "Labels": {"portcullis.stack": "web/prod"}}
+    engine.answers["/networks"][1].append(net)
+    number = engine.run("extra", "extra")
+    engine.listed[-1] |= {"Labels": {"portcullis.stack": "web/prod"}, "Created": int(time.time())}
+    assert told(host) == {}
+    engine.listed[-1]["Created"] -= 61
+    assert set(told(host)) == {"container extra", "network extra"}
+    engine.listed[-1] |= {"Labels": {"portcullis.stack": "web/dev"}, "Created": int(time.time())}
+    assert set(told(host)) == {"container extra", "network extra"}
+    engine.listed[-1] |= {"Labels": {"portcullis.stack": "web/prod"}}
+    engine.answers[f"/containers/{number}/json"][1]["HostConfig"]["Privileged"] = True
+    assert set(told(host)) == {"container extra"}
 
 
 def test_a_container_beside_those_of_the_settings_is_declared_with_its_network_and_volume(
