@@ -88,14 +88,18 @@ def _renewal(line: Line, ends: Any) -> Line:
 
 def _container(change: Change, line: Line) -> Line:
     line = replace(line, topic=f"container {line.subject}")
+    # The release of an app reports its stopped container. The topic of this report has no number.
+    app = change.name.removesuffix("-container")
+    is_release = app not in (change.name, line.subject)
+    stopped = replace(line, topic=f"container {app}", echo=True) if is_release else line
     if change.gone:
-        return replace(line, what="container is gone", remedy="up starts it")
+        return replace(stopped, what="container is gone", remedy="up starts it")
     if change.op == "create":
         return replace(line, what="new container", remedy="up starts it")
     if change.op == "delete":
         return replace(line, what="container no longer declared")
     if change.live.get("mustRun") is False and change.changes("mustRun"):
-        return replace(line, what="container is stopped", remedy="up starts it")
+        return replace(stopped, what="container is stopped", remedy="up starts it")
     names = change.names()
     what = "; ".join(_environment(change) if name == "envs" else difference(change, name) for name in names)
     remedy = "up replaces it" if change.op == "replace" else ""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from portcullis.cli.report.render import title
 from portcullis.components.inventory.facts import FORMER, IS_SERVED, MAPS, NO_BASELINE
 from portcullis.components.inventory.report_lines import lines
-from portcullis.provider.changes import Change, Severity, path_of
-from tests.cli.report.streams import Stream, differs
+from portcullis.provider.changes import UNKNOWN, Change, Severity, path_of
+from tests.cli.report.streams import Stream, differs, stopped
 
 if TYPE_CHECKING:
     from portcullis.provider.changes import Line
@@ -45,6 +46,43 @@ def test_a_missing_port_follows_from_its_missing_container() -> None:
         .report()
     )
     assert [d.what for d in report.differences] == ["container is gone"]
+
+
+def test_a_stopped_app_is_one_line_with_one_remedy() -> None:
+    report = stopped().report()
+    assert [f"{d.severity} {d.subject}: {d.what} — {d.remedy}" for d in report.differences] == [
+        "! api: the container of its release is exited 0 — up makes a new release"
+    ]
+    assert title(report).startswith("web1: 1 change made by hand, 0 changes in your code")
+
+
+def test_a_stopped_app_hides_no_file_whose_text_the_code_changed() -> None:
+    site = {"path": "/etc/nginx/conf.d/a.conf", "content": "a"}
+    other = {"path": "/etc/sudoers.d/a", "content": "a"}
+    report = (
+        stopped()
+        .thing("File", "web1-a", site, site, {**site, "content": "b"})
+        .thing("File", "web1-b", other, other, {**other, "content": UNKNOWN})
+        .report()
+    )
+    assert sorted(d.subject for d in report.differences) == [
+        "/etc/nginx/conf.d/a.conf",
+        "/etc/sudoers.d/a",
+        "api",
+    ]
+
+
+def test_a_new_release_hides_no_file_of_nginx() -> None:
+    site = {"path": "/etc/nginx/conf.d/a.conf", "content": "a"}
+    release = {"app": "api", "container": "running", "cpus": "1"}
+    report = (
+        Stream()
+        .thing("Release", "api-release", release, release, {**release, "cpus": "2"})
+        .thing("File", "web1-a", site, site, {**site, "content": UNKNOWN})
+        .thing("File", "motd", {"path": "/etc/motd", "content": "a"}, None, None)
+        .report()
+    )
+    assert "/etc/nginx/conf.d/a.conf" in [d.subject for d in report.differences]
 
 
 def inventory(**maps: dict[str, str]) -> list[Line]:
