@@ -22,11 +22,11 @@ WORDS: Mapping[str, str] = {
 }
 """The first word of a key in `inventory.accept`, for each map. Keys of `docker` already begin with a word
 such as `container`."""
-STILL_SERVES = "the release before, still serving"
-"""The text of the container that nginx still sends requests to, because an `up` failed."""
+STILL_SERVES, LEFT_BEHIND = "the release before, still serving", "left by an `up` that failed"
+"""The texts of containers of former releases: of one that nginx sends requests to, and of the others."""
 FORMER: Mapping[str, str] = {
     STILL_SERVES: "goes with the next release",
-    "left by an `up` that failed": "goes with the next `up`",
+    LEFT_BEHIND: "goes with the next `up`",
 }
 """The text of each container that `up` will remove, with the remedy. An `up` does not warn of them."""
 IS_SERVED = "nginx sends requests to it"

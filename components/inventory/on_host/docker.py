@@ -14,8 +14,7 @@ from portcullis.agent.docker_socket import ask
 from portcullis.agent.errors import AgentError
 from portcullis.agent.redaction import CONTAINER
 from portcullis.components.containers.facts import FORMER, OWNER_LABEL
-from portcullis.components.inventory.facts import FORMER as FORMER_TEXTS
-from portcullis.components.inventory.facts import IS_SERVED, STILL_SERVES
+from portcullis.components.inventory.facts import IS_SERVED, LEFT_BEHIND, STILL_SERVES
 from portcullis.components.inventory.on_host.look import Entry
 from portcullis.components.nginx.on_host import nginx_config
 
@@ -182,7 +181,11 @@ class Declared:
         `up` records the id as soon as it has created the container, and an earlier version recorded a name.
         """
         is_new = one.created is not None and 0 <= time.time() - one.created < _NEW
-        return one.name in self._named or (is_new and one.stack in self._stacks)
+        return one.name in self._named or (is_new and self.has_label(one))
+
+    def has_label(self, one: Container) -> bool:
+        """Return whether the container has the label of a stack of this host, which anybody can set."""
+        return one.stack in self._stacks
 
     def name_of(self, one: Container) -> str:
         """Return the declared name of a container; "" if the container is undeclared.
@@ -236,16 +239,21 @@ def _strangers(
     targets = _targets(machine) if undeclared else ()
     for one in undeclared:
         if declared.is_former(one):
-            texts = [text for text in FORMER_TEXTS if (text == STILL_SERVES) == one.answers(targets)]
-            found[f"container {one.name}"] = Entry(texts[0], one.id)
+            text = STILL_SERVES if one.answers(targets) else LEFT_BEHIND
+            found[f"container {one.name}"] = Entry(text, one.id)
             continue
-        details = _document(machine, f"/containers/{one.id}/json") if len(found) < _INSPECTED else {}
-        if details is None:
-            continue  # the container has been removed meanwhile
-        is_expected = declared.is_expected(one)
-        dangers = dangers_of(details, names, named=is_expected)
-        if is_expected and not dangers:
-            continue
+        if len(found) < _INSPECTED:
+            details = _document(machine, f"/containers/{one.id}/json")
+            if details is None:
+                continue  # the container has been removed meanwhile
+            is_expected = declared.is_expected(one)
+            dangers = dangers_of(details, names, named=is_expected)
+            if is_expected and not dangers:
+                continue
+            if declared.has_label(one) and not dangers_of(details, names, named=True):
+                dangers.append("may be left by an `up` that failed")
+        else:
+            dangers = ["not looked at for dangers: there are too many"]
         joined = [
             # No firewall keeps a neighbour of the host away from this address.
             f"in {network}" + (f" as {address}" if address and network in open_networks else "")

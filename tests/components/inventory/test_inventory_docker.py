@@ -243,6 +243,18 @@ def test_a_record_of_another_version_has_a_name_and_dangers_show(host: Host, eng
 STILL, LEFT = "the release before, still serving", "left by an `up` that failed"
 
 
+def test_among_too_many_containers_each_shows_that_it_was_not_looked_at(host: Host, engine: Engine) -> None:
+    for number in range(100):
+        engine.run(f"many-{number}")
+    note(host, "redis", "")
+    engine.run("redis", Privileged=True)
+    engine.run("leak", Privileged=True)
+    found = told(host)
+    assert (found["container many-99"], len(found)) == ("mysql:8", 102)
+    for name in ("redis", "leak"):
+        assert found[f"container {name}"] == "not looked at for dangers: there are too many, mysql:8"
+
+
 def serve(host: Host, *targets: str) -> None:
     """Let nginx send requests to these targets."""
     host.write("/etc/nginx/nginx.conf", "http { include conf.d/*.conf; }")
@@ -298,7 +310,10 @@ def test_a_container_that_up_has_just_made_shows_only_if_it_is_dangerous(host: H
     engine.listed[-1] |= {"Labels": {"portcullis.stack": "web/prod"}, "Created": int(time.time())}
     assert told(host) == {}
     engine.listed[-1]["Created"] -= 61
-    assert set(told(host)) == {"container extra", "network extra"}
+    assert told(host) == {
+        "container extra": "may be left by an `up` that failed, mysql:8, in extra",
+        "network extra": "bridge",
+    }
     engine.listed[-1] |= {"Labels": {"portcullis.stack": "web/dev"}, "Created": int(time.time())}
     assert set(told(host)) == {"container extra", "network extra"}
     engine.listed[-1] |= {"Labels": {"portcullis.stack": "web/prod"}}
