@@ -91,7 +91,8 @@ def _line(name: str, key: str, text: str, *, at: tuple[str, ...]) -> Line:
         what, _, _ = text.partition(":")
         return Line(key, what, "up records what is here", Severity.WRONG, at=at)
     if text in FORMER:
-        return Line(key, text, FORMER[text], Severity.WRONG, _SECTIONS[name], at, topic=key)
+        # Nobody made this by hand, so the line is about no value that somebody changed.
+        return Line(key, text, FORMER[text], Severity.WRONG, _SECTIONS[name], (key,), topic=key)
     way = remedy(name, key, text)
     # Other resources may have a line about the same item. Exposure reports a network, a container itself, and
     # the forward filter a unit that flushes the filter.

@@ -69,6 +69,15 @@ def lines(type_: str, change: Change, *, retained: bool = False, ends: Any = Non
     return [line]
 
 
+def left(line: Line) -> Line:
+    """Return the line about a thing that an `up` replaced and did not remove, because it failed later."""
+    if line.topic.startswith("container "):
+        # It may still serve. The inventory knows more, and then its line replaces this one.
+        what, remedy = "container of the release before", "goes with the next release"
+        return replace(line, what=what, remedy=remedy, severity=Severity.COSMETIC, echo=True)
+    return line if line.stays else replace(line, what="replaced by an `up` that failed")
+
+
 def _renewal(line: Line, ends: Any) -> Line:
     """Return the line that says when a certificate ends.
 

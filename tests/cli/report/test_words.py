@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from portcullis.cli.report.render import title
-from portcullis.components.inventory.facts import FORMER, IS_SERVED, MAPS, NO_BASELINE
+from portcullis.components.inventory.facts import FORMER, IS_SERVED, MAPS, NO_BASELINE, STILL_SERVES
 from portcullis.components.inventory.report_lines import lines
 from portcullis.provider.changes import UNKNOWN, Change, Severity, path_of
-from tests.cli.report.streams import Stream, differs, stopped
+from tests.cli.report.streams import CONTAINER, Stream, differs, stopped
 
 if TYPE_CHECKING:
     from portcullis.provider.changes import Line
@@ -109,6 +109,36 @@ def test_what_a_failed_up_left_goes_with_the_next_and_has_no_command() -> None:
         (line,) = inventory(docker={"container api-1": text})
         assert (line.what, line.remedy, line.severity) == (text, remedy, Severity.WRONG)
         assert not line.stays
+
+
+def left_behind() -> Stream:
+    """Return the events of a preview after an `up` that failed: it made a release, and removed none."""
+    stream, api = Stream(), {"name": "api-2", "capabilities": {"drops": ["ALL"]}}
+    stream.thing(CONTAINER, "api-container", api, api, api)
+    former = {**api, "name": "api-1"}
+    return stream.event("resOutputsEvent", "delete-replaced", CONTAINER, "api-container", former, None, None)
+
+
+def test_the_release_before_is_one_line_and_nobody_made_it_by_hand() -> None:
+    (line,) = left_behind().report().differences
+    assert (line.subject, line.what, line.remedy, line.op) == (
+        "api-1", "container of the release before", "goes with the next release", "delete"
+    )  # fmt: skip
+    none: dict[str, Any] = {name: {} for name in MAPS}
+    found = {"container api-1": STILL_SERVES}
+    report = left_behind().thing("Inventory", "i", none, {**none, "docker": found}, none).report()
+    (line,) = report.differences
+    assert (line.subject, line.what, line.by_hand) == ("container api-1", STILL_SERVES, False)
+
+
+def test_what_a_failed_up_replaced_hides_no_change_of_today() -> None:
+    network, kind = {"name": "x", "internal": False}, "docker:index/network:Network"
+    stream = Stream().thing(kind, "x-network", network, network, {**network, "internal": True})
+    stream.event("resOutputsEvent", "delete-replaced", kind, "x-network", {"name": "y"}, None, None)
+    assert [(one.subject, one.what) for one in stream.report().differences] == [
+        ("network x", "internal false, declared true"),
+        ("network y", "replaced by an `up` that failed"),
+    ]
 
 
 def test_a_container_that_nginx_sends_requests_to_has_no_command() -> None:
