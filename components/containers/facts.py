@@ -21,6 +21,9 @@ JOINED = "joined"
 PRESENT, MISSING = "present", "missing"
 """Whether a processor has a feature."""
 
+FORMER = "former containers"
+"""The key of the note with the ids of a container's predecessors, in the record of its state. A predecessor
+runs until an `up` succeeds."""
 OWNER_LABEL = "portcullis.stack"
 """The label of containers and networks that names the project and the stack that created them."""
 RUNNING = "running"

@@ -308,7 +308,6 @@ class HardenedHost(pulumi.ComponentResource):
             f"{self._name}-inventory",
             InventoryArgs(accept=wiring.accepted_elsewhere(args)),
             host=self._host,
-            containers=[*args.apps, *args.stores],
             networks=wiring.network_members(args),
             volumes=wiring.volumes(args),
             opts=self._after(*self._observed_parts()),

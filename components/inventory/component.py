@@ -37,7 +37,6 @@ class HostInventory(pulumi.ComponentResource):
             "web1-inventory",
             InventoryArgs(accept={"file /etc/cron.d/provider": "the provider's agent"}),
             host=Host("web1"),
-            containers=["redis"],
             networks={"redis": ["redis"]},
             volumes=["redis-data"],
         )
@@ -67,7 +66,9 @@ class HostInventory(pulumi.ComponentResource):
             name: the component's name, such as "web1-inventory".
             args: the undeclared items that may stay.
             host: the host.
-            containers: the declared Docker containers.
+            containers: names of Docker containers that are no `PrivateContainer`, whose ids the host has
+                recorded. Anybody who uses Docker can choose such a name, so a container with the name shows
+                if it is dangerous.
             networks: the declared Docker networks, each with the containers in it.
             volumes: the declared Docker volumes.
             sources: the declared apt sources, as URIs. Do not list the distribution's own sources.

@@ -22,6 +22,15 @@ WORDS: Mapping[str, str] = {
 }
 """The first word of a key in `inventory.accept`, for each map. Keys of `docker` already begin with a word
 such as `container`."""
+STILL_SERVES, LEFT_BEHIND = "the release before, still serving", "left by an `up` that failed"
+"""The texts of containers of former releases: of one that nginx sends requests to, and of the others."""
+FORMER: Mapping[str, str] = {
+    STILL_SERVES: "goes with the next release",
+    LEFT_BEHIND: "goes with the next `up`",
+}
+"""The text of each container that `up` will remove, with the remedy. An `up` does not warn of them."""
+IS_SERVED = "nginx sends requests to it"
+"""The text of an undeclared container begins with this if its removal would stop a site."""
 ABSENT = "absent"
 """The declared value of every item that the inventory finds, because all these items are undeclared."""
 NO_BASELINE = "not recorded for this machine: the next `up` records what is here"
@@ -36,7 +45,7 @@ class InventorySpec(Spec):
     """The declared items that the host's own records do not contain.
 
     Attributes:
-        containers: names of the declared Docker containers.
+        containers: names of Docker containers whose ids are in no record of the host.
         networks: the declared Docker networks, each with its declared members, joined by commas.
         volumes: names of the declared Docker volumes.
         sources: the declared apt sources, as URIs, such as "https://download.docker.com/linux/debian".

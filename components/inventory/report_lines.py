@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from portcullis.components.inventory.facts import NO_BASELINE, NOT_KEPT, acceptance, quoted
+from portcullis.components.inventory.facts import FORMER, NO_BASELINE, NOT_KEPT, acceptance, quoted
 from portcullis.components.inventory.remedies import remedy
 from portcullis.provider.changes import STAYS, Line, Section, Severity
 
@@ -72,6 +72,9 @@ def _line(name: str, key: str, text: str, advice: Mapping[str, Any], *, at: tupl
     if text in (NO_BASELINE, NOT_KEPT):
         what, _, _ = text.partition(":")
         return Line(key, what, "up records what is here", Severity.WRONG, at=at)
+    if text in FORMER:
+        # Nobody made this by hand, so the line is about no value that somebody changed.
+        return Line(key, text, FORMER[text], Severity.WRONG, _SECTIONS[name], (key,), topic=key)
     way = remedy(name, advice.get("fixes") or ())
     severity = Severity.OPEN if advice.get("is_open") else Severity.WRONG
     # Other resources may have a line about the same item. Exposure reports a network, a container itself, and

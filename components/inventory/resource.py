@@ -6,7 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from portcullis.components.inventory import inventory_keys, report_lines
-from portcullis.components.inventory.facts import MAPS, InventoryDesired, InventoryFacts, acceptance
+from portcullis.components.inventory.facts import (
+    FORMER,
+    MAPS,
+    InventoryDesired,
+    InventoryFacts,
+    acceptance,
+)
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.diagnostics import warn
@@ -57,7 +63,9 @@ class InventoryProvider(HostProvider):
         for step in answer["steps"]:
             warn(props["managed_by"], line(step))
         facts: Json = answer["facts"]
-        return facts
+        # This `up` removes the containers of former releases after this resource has read the host.
+        kept = {key: text for key, text in facts["docker"].items() if text not in FORMER}
+        return {**facts, "docker": kept}
 
     def lines(self, change: Change) -> list[Line]:
         """Return a line for each undeclared item."""
@@ -133,7 +141,8 @@ class Inventory(HostResource):
         Args:
             name: the resource's name.
             host: the host, or its alias.
-            containers: the declared Docker containers.
+            containers: names of Docker containers that are no `PrivateContainer`. A container with such a
+                name shows if it is dangerous.
             networks: the declared Docker networks, each with the containers in it.
             volumes: the declared Docker volumes.
             sources: the declared apt sources, as URIs. Do not list the distribution's own sources.

@@ -26,6 +26,9 @@ STAYS = "stays"
 """The first word of a remedy if `up` does not remove the difference, because a person must decide about it.
 """
 
+PORTS_OF_APPS = "ports of apps"
+"""The topic of what changes because a stopped app gets another port. The code has not changed."""
+
 _STEP = re.compile(r"""\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[]+)""")
 
 

@@ -16,6 +16,7 @@ from portcullis.agent.kind import Kind
 from portcullis.agent.redaction import CONTAINER, SECRET
 from portcullis.agent.step import Step
 from portcullis.components.containers.facts import (
+    FORMER,
     JOINED,
     ContainerStateDesired,
     ContainerStateFacts,
@@ -24,7 +25,7 @@ from portcullis.components.containers.facts import (
 from portcullis.components.containers.on_host.docker import Container, containers, docker, last_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
@@ -34,6 +35,7 @@ _UPDATE_TIMEOUT = 60.0
 # Docker doubles the pause before each restart, from 0.1 s. So this many restarts are more than 20 s of
 # immediate crashes.
 _RESTARTS = 8
+_MOST_FORMER = 20  # each `up` that fails leaves one
 
 
 class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerStateFacts]):
@@ -90,7 +92,10 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
     def apply(self, desired: ContainerStateDesired, steps: list[Step], work: Work) -> None:
         """Set the process limit first, because a container may need a while to become healthy."""
         name = desired.container
-        work.record.extra |= {SECRET: desired.secret, CONTAINER: desired.container_id}
+        extra, former = work.record.extra, work.record.extra.get(CONTAINER)
+        if former and former != desired.container_id:
+            extra[FORMER] = [former, *extra.get(FORMER, [])][:_MOST_FORMER]
+        extra |= {SECRET: desired.secret, CONTAINER: desired.container_id}
         work.save()  # save before the wait: meanwhile the preview key must see only what it may see
         done = {step.prop for step in steps}
         if "pids" in done:
@@ -189,6 +194,12 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
         said, log = found.health_said, last_words(self._machine, found.name)
         parts = [("its last health check printed", said), ("its log ends with", log)]
         return "\n".join(f"{what}:\n{text}" for what, text in parts if text)
+
+
+def recorded(records: Iterable[Record]) -> set[str]:
+    """Return the ids of the declared containers in a host's records, with those of their predecessors."""
+    found = [record.extra for record in records if record.kind == "containers.container_states"]
+    return {str(one) for extra in found for one in (extra.get(CONTAINER), *extra.get(FORMER, ())) if one}
 
 
 def _facts(spec: ContainerStateSpec, found: Container | None) -> ContainerStateFacts:

@@ -94,8 +94,9 @@ class ContainerStateProvider(HostProvider):
         if change.op == "update" and change.changes("status"):
             status = str(change.live.get("status"))
             what = "container is gone" if status == ABSENT else f"container is {status}"
+            item = f"container {change.props.get('item', subject)}"
             found = [
-                Line(subject, what, "up starts it", Severity.WRONG, at=("status",), topic=topic, echo=True)
+                Line(subject, what, "up starts it", Severity.WRONG, at=("status",), topic=item, echo=True)
             ]
             return with_rest(change, subject, [*found, *_networks(change, subject)], *_OF_CONTAINER)
         follows = change.op != "update" or {*change.names()} <= _OF_CONTAINER

@@ -10,7 +10,7 @@ from portcullis.components.containers.facts import RUNNING, ReleaseDesired, Rele
 from portcullis.host.provider import HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import CreateResult, UpdateResult
-from portcullis.provider.changes import Line, Section, Severity
+from portcullis.provider.changes import PORTS_OF_APPS, Line, Section, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,12 @@ class ReleaseProvider(HostProvider):
         subject = self.subject(change)
         if change.op == "update" and change.changes("container"):
             what = f"the container of its release is {change.live.get('container')}"
-            return [Line(subject, what, "up makes a new release", Severity.WRONG, at=("container",))]
+            # Docker's own resource and the container's state report the same container.
+            topic = f"container {subject}"
+            remedy = "up makes a new release"
+            line = Line(subject, what, remedy, Severity.WRONG, at=("container",), topic=topic)
+            port = Line(f"{subject}'s release", "gets another port", at=("port",), topic=PORTS_OF_APPS)
+            return [line, replace(port, follows=True)]
         return [
             replace(line, subject=f"{subject}'s release", follows=change.op != "delete")
             for line in super().lines(change)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Dict, List, Mapping
 from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import WARN, Step
+from portcullis.components.containers.on_host import container_states
 from portcullis.components.exposure.facts import (
     ABSENT,
     MAPS,
@@ -87,11 +88,13 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
 
     def _read(self, spec: ExposureSpec) -> Dict[str, Mapping[str, str]]:
         containers, accepted = docker_ports.read(self._machine), spec.accepted
+        recorded = container_states.recorded(self._store.all()) if containers else set()
         listeners = self._listeners(spec, containers)
         # Accepted keys count as declared here, so that the releases of an app share one accepted key.
-        published = docker_ports.published(containers, {**accepted, **spec.published})
+        published = docker_ports.published(containers, {**accepted, **spec.published}, recorded)
         passes = self._passes(containers)
-        networks = docker_ports.networks(containers, spec.networks, docker_ports.past_filters(self._machine))
+        past = docker_ports.past_filters(self._machine)
+        networks = docker_ports.networks(containers, spec.networks, past, recorded)
         found: Dict[str, Mapping[str, str]] = {
             "listeners": _without(listeners, accepted),
             "published": {

@@ -12,7 +12,7 @@ from portcullis.agent.errors import AgentError
 from portcullis.components.exposure.on_host.sockets import is_local, key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from portcullis.agent.machine import Machine
@@ -138,11 +138,16 @@ def container(entry: Dict[str, Any], bindings: Iterable[Binding]) -> Container:
     )
 
 
-def published(containers: Iterable[Container], declared: Mapping[str, str]) -> Dict[str, str]:
+def published(
+    containers: Iterable[Container], declared: Mapping[str, str], recorded: Collection[str] = ()
+) -> Dict[str, str]:
     """Return the ports that are published on non-loopback addresses: key → owner.
 
     A declared port counts as published as long as its container exists. A restarting container publishes
     nothing for a moment, and another resource checks that the container runs.
+
+    The settings of a host do not name each container that a program declares. `recorded` has the ids of all
+    declared containers. They publish on docker0's address.
     """
     owners: Dict[str, set[str]] = {}
     releases = _releases(declared)
@@ -156,7 +161,7 @@ def published(containers: Iterable[Container], declared: Mapping[str, str]) -> D
                 owners.setdefault(name, set()).add(declared[name])
             elif name in declared and " for " in name:
                 owners.setdefault(name, set()).add(f'container "{one.app}"')
-            elif one.is_up:
+            elif one.is_up and (name in declared or one.id not in recorded or address in (_EVERYWHERE, "::")):
                 owners.setdefault(name, set()).add(one.text)
     return {name: " and ".join(sorted(texts)) for name, texts in owners.items()}
 
@@ -171,17 +176,21 @@ def past_filters(machine: Machine) -> Dict[str, str]:
 
 
 def networks(
-    containers: Iterable[Container], declared: Mapping[str, str], past: Mapping[str, str]
+    containers: Iterable[Container],
+    declared: Mapping[str, str],
+    past: Mapping[str, str],
+    recorded: Collection[str] = (),
 ) -> Dict[str, str]:
     """Return the declared networks, and undeclared networks with a running container: name → containers.
 
     A machine on the same network segment can send packets for such a container to the host. Only the forward
-    filter refuses such packets. For a network in `past`, even this filter refuses nothing.
+    filter refuses such packets. For a network in `past`, even this filter refuses nothing. A container whose
+    id is in `recorded` is declared, and its own resource reads its networks.
     """
     found: Dict[str, set[str]] = {}
     for one in containers:
         for network in one.networks if one.is_up else ():
-            if network not in _DOCKERS and network not in declared:
+            if network not in (*_DOCKERS, *declared) and (network in past or one.id not in recorded):
                 found.setdefault(network, set()).add(one.text)
     texts = {network: " and ".join(sorted(who)) for network, who in found.items()}
     for network in past.keys() & texts:

@@ -18,6 +18,7 @@ from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.step import WARN, Step
 from portcullis.components.inventory.facts import (
     ABSENT,
+    FORMER,
     MAPS,
     NO_BASELINE,
     NOT_KEPT,
@@ -92,7 +93,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         return each(self._told, questions)
 
     def plan(self, desired: InventoryDesired, facts: InventoryFacts) -> list[Step]:
-        """List every entry of the inventory.
+        """List every entry of the inventory, except those that this `up` removes.
 
         Before the first `up`, list only the dangerous entries, and the number of entries that `up` will
         record.
@@ -108,6 +109,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
             Step(f'{name}["{key}"]', found[name][key], ABSENT, WARN)
             for name in names
             for key in sorted(found[name])
+            if found[name][key] not in FORMER
         ]
 
     def is_unmodified_default(self, item: str, facts: InventoryFacts) -> bool:

@@ -8,11 +8,15 @@ import re
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 from portcullis.agent.docker_socket import ask
 from portcullis.agent.errors import AgentError
+from portcullis.agent.redaction import CONTAINER
+from portcullis.components.containers.facts import FORMER, OWNER_LABEL
+from portcullis.components.inventory.facts import IS_SERVED, LEFT_BEHIND, STILL_SERVES
 from portcullis.components.inventory.on_host.look import Entry
+from portcullis.components.nginx.on_host import nginx_config
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 Json = Dict[str, Any]
 
+_STATES = "containers.container_states"
+"""The kind of the resource that each declared container has on the host."""
 _TIMEOUT = 30.0
 _OK, _NOT_FOUND, _NO_SWARM = 200, 404, 503
 _DOCKERS = ("bridge", "host", "none")
@@ -39,6 +45,7 @@ _SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run", "/var/run")
 _TREES = ("/etc", "/root", "/boot", "/dev", "/proc", "/sys", "/usr", "/lib", "/bin", "/sbin", "/home", "/var",
           "/opt")  # fmt: skip
 _UNUSUAL = 2  # the rank of all other folders
+_NEW = 60  # seconds
 _INSPECTED = 100  # details are read of at most this number of undeclared containers
 _SHOWN = 8  # the most mounts, devices or ports that one text names
 
@@ -51,6 +58,7 @@ class Network:
         bridge: the network's interface on the host, or "" for other drivers than bridge.
         parent: the host's interface that a macvlan or ipvlan network uses.
         created: seconds since 1970, or None if that is unknown.
+        stack: the stack in the network's label. Anybody who uses Docker can set a label.
     """
 
     name: str
@@ -61,6 +69,7 @@ class Network:
     internal: bool
     swarm: bool
     created: Optional[float]
+    stack: str = ""
 
     @property
     def text(self) -> str:
@@ -78,6 +87,9 @@ class Container:
     Attributes:
         networks: the container's networks, each with the container's addresses in the network.
         created: seconds since 1970, or None if that is unknown.
+        volumes: the names of the volumes that the container mounts.
+        ports: the ports of the host that it publishes.
+        stack: the stack in its label. Anybody who uses Docker can set a label.
     """
 
     id: str
@@ -86,6 +98,14 @@ class Container:
     image_id: str
     networks: Mapping[str, str]
     created: Optional[float]
+    volumes: FrozenSet[str] = frozenset()
+    ports: FrozenSet[str] = frozenset()
+    stack: str = ""
+
+    def answers(self, targets: Iterable[str]) -> bool:
+        """Return whether this container has one of the addresses, such as `172.17.0.1:28000`."""
+        own = {address for addresses in self.networks.values() for address in addresses.split()}
+        return any(port in self.ports or host.strip("[]") in own for host, port in map(_split, targets))
 
 
 def read(look: Look) -> Found:
@@ -101,7 +121,7 @@ def read(look: Look) -> Found:
     found.update(_members(containers, declared))
     for what, part in (
         ("images", partial(_images, look, used)),
-        ("volumes", partial(_volumes, look)),
+        ("volumes", partial(_volumes, look, _mounted(containers, declared))),
         ("plugins", partial(_plugins, look)),
         ("swarm", partial(_swarm, look)),
     ):
@@ -111,7 +131,8 @@ def read(look: Look) -> Found:
             found[f"reading Docker's {what}"] = Entry(f"cannot be read: {error.message}")
     try:
         every = networks(look.machine)
-        found.update(_networks(look, every, () if _SWARM not in found else _SWARMS))
+        usual = {*(_SWARMS if _SWARM in found else ()), *_of_stacks(look, every, containers, declared)}
+        found.update(_networks(look, every, usual))
         open_networks = [one.name for one in every if one.driver in _PASSES]
     except AgentError as error:
         found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
@@ -120,45 +141,59 @@ def read(look: Look) -> Found:
 
 
 class Declared:
-    """The declared containers: by name, or as a release or a job of an app."""
+    """The declared containers: by the ids in the records of their states.
+
+    Only root can write the records. A name proves nothing, because anybody who uses Docker chooses names.
+    """
 
     def __init__(self, look: Look) -> None:
-        """Read the declared names from the spec, and the number of each app's release from its record."""
-        self._releases = {
-            record.id: int(record.extra.get("number") or 0)
-            for record in look.records
-            if record.kind == "containers.releases"
-        }
-        rolled_out = {
-            record.id
-            for record in look.records
-            if record.kind == "containers.releases" and record.spec.get("published")
-        }
-        # The containers of a rolled-out app are named APP-NUMBER.
-        self._names = frozenset(look.spec.containers) - rolled_out
+        """Read the ids from the records. A record of an earlier version may have a name only."""
+        self._stacks = {record.stack for record in look.records}
+        self._items: Dict[str, str] = {}
+        self._former: Dict[str, str] = {}
+        items, named = set(), {}
+        for record in look.records:
+            if record.kind != _STATES:
+                continue
+            items.add(record.id)
+            number = str(record.extra.get(CONTAINER) or "")
+            if number:
+                self._items[number] = record.id
+            else:
+                named[str(record.spec.get("container"))] = record.id
+            self._former.update({str(one): record.id for one in record.extra.get(FORMER) or ()})
+        self._named = {**{name: name for name in look.spec.containers if name not in items}, **named}
         self.networks: Mapping[str, Sequence[str]] = {
             name: [member.strip() for member in members.split(",") if member.strip()]
             for name, members in look.spec.networks.items()
         }
 
-    def name_of(self, container: str) -> str:
-        """Return the declared name of a container, or of its app; "" if the container is undeclared."""
-        if container in self._names:
-            return container
-        app, number = self._release(container)
-        return app if 0 < number <= self._releases.get(app, 0) else ""
+    def has(self, one: Container) -> bool:
+        """Return whether the host's records have the id of this container."""
+        return one.id in self._items or one.id in self._former
 
-    def is_former(self, container: str) -> bool:
-        """Return whether a container may be left over from a release before the present release."""
-        app, number = self._release(container)
-        return container not in self._names and number < self._releases.get(app, 0)
+    def is_former(self, one: Container) -> bool:
+        """Return whether the records have this id as that of an earlier container, such as a release."""
+        return one.id in self._former and one.id not in self._items
 
-    def _release(self, container: str) -> Tuple[str, int]:
-        for app in self._releases:
-            match = re.fullmatch(rf"{re.escape(app)}-(?:(?:before|after)-\d+-)?(\d{{1,9}})", container)
-            if match:
-                return app, int(match[1])
-        return "", 0
+    def is_expected(self, one: Container) -> bool:
+        """Return whether the records may lack the id of a declared container.
+
+        `up` records the id as soon as it has created the container, and an earlier version recorded a name.
+        """
+        is_new = one.created is not None and 0 <= time.time() - one.created < _NEW
+        return one.name in self._named or (is_new and self.has_label(one))
+
+    def has_label(self, one: Container) -> bool:
+        """Return whether the container has the label of a stack of this host, which anybody can set."""
+        return one.stack in self._stacks
+
+    def name_of(self, one: Container) -> str:
+        """Return the declared name of a container; "" if the container is undeclared.
+
+        A container that is declared by its name only has such a name, too.
+        """
+        return self._items.get(one.id) or self._former.get(one.id) or self._named.get(one.name, "")
 
     def expects(self, name: str) -> bool:
         """Return whether the networks of this container are declared."""
@@ -177,7 +212,16 @@ def container(entry: Json) -> Container:
         str(entry.get("ImageID")),
         {name: _addresses(networks[name] or {}) for name in sorted(networks)},
         float(created) if isinstance(created, (int, float)) else None,
+        frozenset(str(one.get("Name")) for one in entry.get("Mounts") or () if one.get("Type") == "volume"),
+        frozenset(str(one["PublicPort"]) for one in entry.get("Ports") or () if one.get("PublicPort")),
+        str((entry.get("Labels") or {}).get(OWNER_LABEL) or ""),
     )
+
+
+def _split(target: str) -> Tuple[str, str]:
+    """Return the host and the port of an upstream: `http://[::1]:80/x` is `[::1]` and `80`."""
+    match = re.fullmatch(r"(?:\w+://)?(\[[^\]]*\]|[^:/]*)(?::(\d+))?(?:/.*)?", target)
+    return (match[1], match[2] or "") if match else ("", "")
 
 
 def _addresses(joined: Json) -> str:
@@ -192,35 +236,59 @@ def _strangers(
 ) -> Dict[str, Entry]:
     names = {one.id: one.name for one in containers}
     found: Dict[str, Entry] = {}
-    for one in containers:
-        is_declared = bool(declared.name_of(one.name))
-        if is_declared and not declared.is_former(one.name):
+    undeclared = [one for one in containers if declared.is_former(one) or not declared.has(one)]
+    targets = _targets(machine) if undeclared else ()
+    for one in undeclared:
+        if declared.is_former(one):
+            text = STILL_SERVES if one.answers(targets) else LEFT_BEHIND
+            found[f"container {one.name}"] = Entry(text, one.id)
             continue
-        details = _document(machine, f"/containers/{one.id}/json") if len(found) < _INSPECTED else {}
-        if details is None:
-            continue  # the container has been removed meanwhile
-        dangers = dangers_of(details, names)
-        if is_declared and not dangers:
-            continue  # a failed release left this container behind
+        details: Optional[Json] = None
+        if len(found) < _INSPECTED:
+            details = _document(machine, f"/containers/{one.id}/json")
+            if details is None:
+                continue  # the container has been removed meanwhile
+            is_expected = declared.is_expected(one)
+            dangers = dangers_of(details, names, named=is_expected)
+            if is_expected and not dangers:
+                continue
+            if declared.has_label(one) and not dangers_of(details, names, named=True):
+                dangers.append("may be left by an `up` that failed")
+        else:
+            dangers = ["not looked at for dangers: there are too many"]
         joined = [
             # No firewall keeps a neighbour of the host away from this address.
             f"in {network}" + (f" as {address}" if address and network in open_networks else "")
             for network, address in one.networks.items()
             if network not in _DOCKERS
         ]
-        text = ", ".join([*dangers, one.image, *joined])
+        is_served = one.answers(targets)
+        text = ", ".join([*[IS_SERVED] * is_served, *dangers, one.image, *joined])
         found[f"container {one.name}"] = Entry(
-            text, one.id, one.created, is_open=_opens(details), fixes=(("remove-container", one.name),)
+            text,
+            one.id,
+            one.created,
+            is_open=details is None or _opens(details),
+            # Without the container, nginx would answer with an error.
+            fixes=() if is_served else (("remove-container", one.name),),
         )
     return found
 
 
-def dangers_of(details: Json, names: Mapping[str, str]) -> List[str]:
+def _targets(machine: Machine) -> List[str]:
+    """Return where nginx sends requests."""
+    files = nginx_config.loaded(machine.etc / "nginx" / "nginx.conf").values()
+    return [target for file in files for target in file.upstreams]
+
+
+def dangers_of(details: Json, names: Mapping[str, str], *, named: bool = False) -> List[str]:
     """Return the dangerous properties of a container, the worst first.
 
     Args:
         details: Docker's details of the container.
         names: the names of all containers, by id.
+        named: whether the container may be a declared one. If so, leave out what a declared container may
+            have: published ports, and folders that it only reads.
     """
     config = details.get("HostConfig") or {}
     told = ["privileged"] if config.get("Privileged") else []
@@ -236,8 +304,8 @@ def dangers_of(details: Json, names: Mapping[str, str]) -> List[str]:
             told.append(host)
         elif mode.startswith("container:") and other:
             told.append(f"{other} {names.get(mode[10:], mode[10:22])}")
-    told += _mounts(details.get("Mounts") or (), config.get("Binds") or ())
-    told += _published((details.get("NetworkSettings") or {}).get("Ports") or {})
+    told += _mounts(details.get("Mounts") or (), config.get("Binds") or (), named=named)
+    told += [] if named else _published((details.get("NetworkSettings") or {}).get("Ports") or {})
     added = sorted(str(name) for name in config.get("CapAdd") or ())
     if added:
         told.append(f"capabilities {', '.join(added[:_SHOWN])}")
@@ -250,9 +318,9 @@ def dangers_of(details: Json, names: Mapping[str, str]) -> List[str]:
     return told
 
 
-def _mounts(mounts: Iterable[Json], binds: Iterable[str]) -> List[str]:
+def _mounts(mounts: Iterable[Json], binds: Iterable[str], *, named: bool) -> List[str]:
     """Return the folders and files of the host that a container mounts, the worst first."""
-    found = _sources(mounts, binds)
+    found = _sources(mounts, binds, named=named)
     told = []
     for source in sorted(found, key=lambda source: (_rank(source), source)):
         if source in _SOCKETS:
@@ -262,11 +330,11 @@ def _mounts(mounts: Iterable[Json], binds: Iterable[str]) -> List[str]:
     return told[:_SHOWN]
 
 
-def _sources(mounts: Iterable[Json], binds: Iterable[str]) -> Dict[str, str]:
+def _sources(mounts: Iterable[Json], binds: Iterable[str], *, named: bool = False) -> Dict[str, str]:
     """Return the folders and files of the host that a container mounts, each with its place in there."""
     found: Dict[str, str] = {}
     for one in mounts:
-        if one.get("Type") == "bind":
+        if one.get("Type") == "bind" and not (named and not one.get("RW") and _rank(str(one.get("Source")))):
             found[str(one.get("Source"))] = str(one.get("Destination")) + (
                 "" if one.get("RW") else ", read-only"
             )
@@ -308,7 +376,7 @@ def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, E
     """
     found = {}
     for one in containers:
-        name = declared.name_of(one.name)
+        name = declared.name_of(one)
         if not name or not declared.expects(name):
             continue
         for network in one.networks:
@@ -341,10 +409,29 @@ def network(entry: Json) -> Network:
         internal=bool(entry.get("Internal")),
         swarm=entry.get("Scope") == "swarm",
         created=seconds(entry.get("Created")),
+        stack=str((entry.get("Labels") or {}).get(OWNER_LABEL) or ""),
     )
 
 
-def _networks(look: Look, every: Sequence[Network], usual: Sequence[str]) -> Dict[str, Entry]:
+def _of_stacks(
+    look: Look, every: Sequence[Network], containers: Sequence[Container], declared: Declared
+) -> Set[str]:
+    """Return the networks that a stack of this host made, if no undeclared container is in them.
+
+    The settings of the host do not name the networks of a container that a program declares beside them. `up`
+    creates a network before its containers, and removes it after them.
+    """
+    stacks = {record.stack for record in look.records}
+    strange = {
+        network
+        for one in containers
+        if not declared.has(one) and not declared.is_expected(one)
+        for network in one.networks
+    }
+    return {one.name for one in every if one.bridge and one.stack in stacks and one.name not in strange}
+
+
+def _networks(look: Look, every: Sequence[Network], usual: Collection[str]) -> Dict[str, Entry]:
     return {
         f"network {one.name}": Entry(
             one.text,
@@ -371,11 +458,16 @@ def _images(look: Look, used: Collection[str]) -> Dict[str, Entry]:
     return found
 
 
-def _volumes(look: Look) -> Dict[str, Entry]:
+def _mounted(containers: Sequence[Container], declared: Declared) -> Set[str]:
+    """Return the volumes of declared containers. A container keeps its volumes until its end."""
+    return {volume for one in containers if declared.has(one) for volume in one.volumes}
+
+
+def _volumes(look: Look, mounted: Collection[str]) -> Dict[str, Entry]:
     found = {}
     for one in (_document(look.machine, "/volumes") or {}).get("Volumes") or ():
         name = str(one.get("Name"))
-        if name in look.spec.volumes or _ANONYMOUS.fullmatch(name):
+        if name in look.spec.volumes or name in mounted or _ANONYMOUS.fullmatch(name):
             continue
         options = one.get("Options") or {}
         told = [str(one.get("Driver"))]

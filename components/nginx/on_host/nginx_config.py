@@ -35,10 +35,12 @@ class Loaded:
     Attributes:
         names: the names in its `server_name` lines.
         listens: the addresses and ports in its `listen` lines, without options.
+        upstreams: where it sends requests: the servers of its upstreams, and the targets of `proxy_pass`.
     """
 
     names: List[str] = field(default_factory=list)
     listens: List[str] = field(default_factory=list)
+    upstreams: List[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -76,6 +78,8 @@ def _load(path: Path, folder: Path, found: dict[str, Loaded], depth: int) -> Non
             here.names += words[1:]
         elif words[0] == "listen":
             here.listens += words[1:2]
+        elif words[0] == "server" or words[0].endswith("_pass"):
+            here.upstreams += words[1:2]
 
 
 def directives(text: str) -> Iterator[list[str]]:

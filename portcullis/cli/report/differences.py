@@ -142,10 +142,14 @@ class Report:
 
 @dataclass(slots=True)
 class _Seen:
-    """The two steps of one resource: the engine refreshes it, and then `up` changes it."""
+    """The steps of one resource: the engine refreshes it, and then `up` changes it.
+
+    `left` is the delete of what an earlier `up` replaced and did not delete, because it failed.
+    """
 
     found: EngineStep | None = None
     does: EngineStep | None = None
+    left: EngineStep | None = None
 
 
 @dataclass(slots=True)
@@ -178,7 +182,10 @@ class Collector:
         if step.op == "refresh":
             # A refresh has read nothing before its step is done.
             seen.found = step if step.stage == "done" else seen.found
+        elif step.op == "delete-replaced" and not (seen.does and seen.does.op in _REPLACES):
+            seen.left = step  # if a replacement follows, this is its first half
         elif step.op in ("same", *_DOES):
+            seen.left = None if step.op in _REPLACES else seen.left
             # A replacement has several steps. The step with both states has the most information.
             is_half = seen.does and seen.does.op in _REPLACES and not (step.old and step.new)
             seen.does = seen.does if is_half else step
@@ -186,16 +193,24 @@ class Collector:
     def lines_of(self, urn: str) -> list[tuple[Line, Difference]]:
         """Return the report's lines about one resource, each with its difference."""
         seen = self._seen.get(urn)
-        if not seen or not seen.does or seen.does.op == "same":
+        if seen is None:
             return []
-        state = seen.does.state
-        if state is None or not (state.custom or state.type.startswith(_OURS)):
+        found = self._lines_of(urn, seen, seen.does) if seen.does else []
+        if seen.left:
+            found += self._lines_of(urn, _Seen(), replace(seen.left, op="delete"), is_left=True)
+        return found
+
+    def _lines_of(
+        self, urn: str, seen: _Seen, does: EngineStep, *, is_left: bool = False
+    ) -> list[tuple[Line, Difference]]:
+        state = does.state
+        if does.op == "same" or state is None or not (state.custom or state.type.startswith(_OURS)):
             return []
         provider = _provider(state.type) if state.type.startswith(_OURS) else None
         if state.type.startswith(_OURS) and provider is None:
             return []  # a component: the report shows its children
-        change = self._change(seen, seen.does, state)
-        old = seen.does.old
+        change = self._change(seen, does, state)
+        old = does.old
         retained = bool(old and old.raw.get("retainOnDelete"))
         ends = old.outputs.get("validityEndTime") if old else None
         try:
@@ -207,6 +222,8 @@ class Collector:
         except (AttributeError, LookupError, TypeError, ValueError):
             # A host may answer with values of any form. The difference is reported all the same.
             lines = [plain(change, change.name)]
+        if is_left:
+            lines = [foreign.left(line) for line in lines]
         if state.type.startswith(_PROVIDERS) and change.op in ("create", "delete"):
             # A provider comes and goes with its resources.
             lines = [replace(line, follows=True) for line in lines]

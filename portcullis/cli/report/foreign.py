@@ -69,6 +69,15 @@ def lines(type_: str, change: Change, *, retained: bool = False, ends: Any = Non
     return [line]
 
 
+def left(line: Line) -> Line:
+    """Return the line about a thing that an `up` replaced and did not remove, because it failed later."""
+    if line.topic.startswith("container "):
+        # It may still serve. The inventory knows more, and then its line replaces this one.
+        what, remedy = "container of the release before", "goes with the next release"
+        return replace(line, what=what, remedy=remedy, severity=Severity.COSMETIC, echo=True)
+    return line if line.stays else replace(line, what="replaced by an `up` that failed")
+
+
 def _renewal(line: Line, ends: Any) -> Line:
     """Return the line that says when a certificate ends.
 
@@ -88,14 +97,18 @@ def _renewal(line: Line, ends: Any) -> Line:
 
 def _container(change: Change, line: Line) -> Line:
     line = replace(line, topic=f"container {line.subject}")
+    # The release of an app reports its stopped container. The topic of this report has no number.
+    app = change.name.removesuffix("-container")
+    is_release = app not in (change.name, line.subject)
+    stopped = replace(line, topic=f"container {app}", echo=True) if is_release else line
     if change.gone:
-        return replace(line, what="container is gone", remedy="up starts it")
+        return replace(stopped, what="container is gone", remedy="up starts it")
     if change.op == "create":
         return replace(line, what="new container", remedy="up starts it")
     if change.op == "delete":
         return replace(line, what="container no longer declared")
     if change.live.get("mustRun") is False and change.changes("mustRun"):
-        return replace(line, what="container is stopped", remedy="up starts it")
+        return replace(stopped, what="container is stopped", remedy="up starts it")
     names = change.names()
     what = "; ".join(_environment(change) if name == "envs" else difference(change, name) for name in names)
     remedy = "up replaces it" if change.op == "replace" else ""

@@ -141,12 +141,20 @@ class _Ticks:
             return
         seconds = time.monotonic() - self._begun.pop(event.urn, time.monotonic())
         failed = event.stage == "failed"
-        shown = [one for line, one in self._seen.lines_of(event.urn) if not line.follows]
+        found = self._seen.lines_of(event.urn)
+        shown = [one for line, one in found if not line.follows and not (line.echo and self._is_hidden(one))]
         for one in shown:
             if one.stays and not failed:
                 continue
             self.count += not failed
             self.screen.show([self._tick(one, seconds, failed=failed)])
+
+    def _is_hidden(self, one: Difference) -> bool:
+        """Return whether the preview left out all lines of this resource."""
+        if self.approved is None:
+            return False
+        hidden = {other.urn for other in self.approved.follows}
+        return one.urn in hidden.difference(other.urn for other in self.approved.differences)
 
     def _tick(self, one: Difference, seconds: float, *, failed: bool) -> Row:
         word = "failed" if failed else f"{seconds:.1f} s"

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known, mode_text
 from portcullis.host.resource import HostResource, is_secret
-from portcullis.provider.changes import Line, Section, Severity, difference, with_rest
+from portcullis.provider.changes import (
+    PORTS_OF_APPS,
+    UNKNOWN,
+    Line,
+    Section,
+    Severity,
+    difference,
+    with_rest,
+)
 from portcullis.resources.file.facts import MAX_CONTENT, FileDesired, FileFacts
 
 if TYPE_CHECKING:
@@ -118,7 +126,11 @@ class FileProvider(HostProvider):
             said = str(change.live.get("content", ""))
             what = said.strip("<>") if _PLACEHOLDER.fullmatch(said) else "text differs"
             severity = Severity.WRONG if change.by_hand(("content",)) else Severity.COSMETIC
-            found.append(Line(subject, what, "", severity, at=("content",)))
+            line = Line(subject, what, "", severity, at=("content",))
+            # A preview does not know the next port of an app, so it does not know the text of a site.
+            if change.goal.get("content") == UNKNOWN and subject.startswith("/etc/nginx/"):
+                line = replace(line, topic=PORTS_OF_APPS, echo=True)
+            found.append(line)
         for name in ("mode", "owner", "group"):
             if change.changes(name):
                 opened = bool(change.live.get("secret")) or _is_open(str(change.live.get("mode", "")))

@@ -8,6 +8,7 @@ from typing import Any
 
 from portcullis.cli.report import events
 from portcullis.cli.report.differences import Report, collect
+from portcullis.provider.changes import UNKNOWN
 
 HOST = "urn:pulumi:prod::shop::portcullis:index:HardenedHost"
 PARENT = f"{HOST}::web1"
@@ -124,6 +125,26 @@ class Stream:
     def report(self, seconds: float = 8.0) -> Report:
         collector = collect(found for line in self.lines if (found := events.read(line)))
         return collector.report(seconds, failed='"severity": "error"' in "".join(self.lines))
+
+
+def stopped(**container: Any) -> Stream:
+    """Return the events of a preview of a host with a stopped app, which gets a new release.
+
+    `container` changes the live container, as Docker's resource finds it.
+    """
+    stream, path = Stream(), "/etc/nginx/conf.d/shop.conf"
+    release = {"app": "api", "container": "running"}
+    stream.thing("Release", "api-release", release, {**release, "container": "exited 0"}, release)
+    api = {"name": "api-2", "image": "x", "mustRun": True}
+    live = {**api, "mustRun": False, **container}
+    stream.event("resOutputsEvent", "refresh", CONTAINER, "api-container", api, live, differs(api, live))
+    goal = {**api, "name": UNKNOWN}
+    stream.event("resOutputsEvent", "replace", CONTAINER, "api-container", live, goal, differs(live, goal))
+    state = {"item": "api", "container": "api-2", "container_id": "a", "status": "healthy"}
+    goal = {**state, "container": UNKNOWN, "container_id": UNKNOWN}
+    stream.thing("ContainerState", "api-state", state, {**state, "status": "exited 0"}, goal)
+    site = {"path": path, "content": "server 172.17.0.1:28001;"}
+    return stream.thing("File", "web1-shop", site, site, {**site, "content": UNKNOWN})
 
 
 def drifted() -> Stream:

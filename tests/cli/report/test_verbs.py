@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.report.streams import Stream, drifted
+from tests.cli.report.streams import Stream, drifted, stopped
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = {"path": "/etc/motd", "content": "one\n", "mode": "0644", "on_delete": "restore"}
@@ -223,6 +223,12 @@ def test_up_shows_the_differences_ticks_them_off_and_ends_with_the_sites(shell: 
         "  https://shop.example.com\n"
     )
     assert shell.calls[1][:3] == ["up", "--yes", "--skip-preview"]
+
+
+def test_up_ticks_off_a_stopped_app_once(shell: Shell) -> None:
+    said = shell.plays("preview", stopped()).plays("up", stopped()).run("up", "--yes").stdout
+    assert said.count("✓") == 1
+    assert "   ! ✓ api: the container of its release is exited 0 — 0.0 s\n" in said
 
 
 def test_a_difference_that_is_new_since_the_preview_is_marked(shell: Shell) -> None:

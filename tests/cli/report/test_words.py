@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from portcullis.components.inventory.facts import MAPS, NO_BASELINE
+from portcullis.cli.report.render import title
+from portcullis.components.inventory.facts import FORMER, IS_SERVED, MAPS, NO_BASELINE, STILL_SERVES
 from portcullis.components.inventory.report_lines import lines
-from portcullis.provider.changes import Change, path_of
-from tests.cli.report.streams import Stream, differs
+from portcullis.provider.changes import UNKNOWN, Change, Severity, path_of
+from tests.cli.report.streams import CONTAINER, Stream, differs, stopped
 
 if TYPE_CHECKING:
     from portcullis.provider.changes import Line
@@ -47,6 +48,43 @@ def test_a_missing_port_follows_from_its_missing_container() -> None:
     assert [d.what for d in report.differences] == ["container is gone"]
 
 
+def test_a_stopped_app_is_one_line_with_one_remedy() -> None:
+    report = stopped().report()
+    assert [f"{d.severity} {d.subject}: {d.what} — {d.remedy}" for d in report.differences] == [
+        "! api: the container of its release is exited 0 — up makes a new release"
+    ]
+    assert title(report).startswith("web1: 1 change made by hand, 0 changes in your code")
+
+
+def test_a_stopped_app_hides_no_file_whose_text_the_code_changed() -> None:
+    site = {"path": "/etc/nginx/conf.d/a.conf", "content": "a"}
+    other = {"path": "/etc/sudoers.d/a", "content": "a"}
+    report = (
+        stopped()
+        .thing("File", "web1-a", site, site, {**site, "content": "b"})
+        .thing("File", "web1-b", other, other, {**other, "content": UNKNOWN})
+        .report()
+    )
+    assert sorted(d.subject for d in report.differences) == [
+        "/etc/nginx/conf.d/a.conf",
+        "/etc/sudoers.d/a",
+        "api",
+    ]
+
+
+def test_a_new_release_hides_no_file_of_nginx() -> None:
+    site = {"path": "/etc/nginx/conf.d/a.conf", "content": "a"}
+    release = {"app": "api", "container": "running", "cpus": "1"}
+    report = (
+        Stream()
+        .thing("Release", "api-release", release, release, {**release, "cpus": "2"})
+        .thing("File", "web1-a", site, site, {**site, "content": UNKNOWN})
+        .thing("File", "motd", {"path": "/etc/motd", "content": "a"}, None, None)
+        .report()
+    )
+    assert "/etc/nginx/conf.d/a.conf" in [d.subject for d in report.differences]
+
+
 def inventory(advice: dict[str, Any] | None = None, **maps: dict[str, str]) -> list[Line]:
     live = {name: maps.get(name, {}) for name in MAPS}
     none: dict[str, Any] = {name: {} for name in live}
@@ -66,6 +104,49 @@ def test_an_undeclared_thing_stays_and_its_command_can_be_pasted(case: dict[str,
     assert (line.subject, line.what) == (case["key"], case["text"])
     assert (line.severity.value, line.remedy) == (case["mark"], case["said"])
     assert line.stays
+
+
+def test_what_a_failed_up_left_goes_with_the_next_and_has_no_command() -> None:
+    for text, remedy in FORMER.items():
+        (line,) = inventory(docker={"container api-1": text})
+        assert (line.what, line.remedy, line.severity) == (text, remedy, Severity.WRONG)
+        assert not line.stays
+
+
+def left_behind() -> Stream:
+    """Return the events of a preview after an `up` that failed: it made a release, and removed none."""
+    stream, api = Stream(), {"name": "api-2", "capabilities": {"drops": ["ALL"]}}
+    stream.thing(CONTAINER, "api-container", api, api, api)
+    former = {**api, "name": "api-1"}
+    return stream.event("resOutputsEvent", "delete-replaced", CONTAINER, "api-container", former, None, None)
+
+
+def test_the_release_before_is_one_line_and_nobody_made_it_by_hand() -> None:
+    (line,) = left_behind().report().differences
+    assert (line.subject, line.what, line.remedy, line.op) == (
+        "api-1", "container of the release before", "goes with the next release", "delete"
+    )  # fmt: skip
+    none: dict[str, Any] = {name: {} for name in MAPS}
+    found = {"container api-1": STILL_SERVES}
+    report = left_behind().thing("Inventory", "i", none, {**none, "docker": found}, none).report()
+    (line,) = report.differences
+    assert (line.subject, line.what, line.by_hand) == ("container api-1", STILL_SERVES, False)
+
+
+def test_what_a_failed_up_replaced_hides_no_change_of_today() -> None:
+    network, kind = {"name": "x", "internal": False}, "docker:index/network:Network"
+    stream = Stream().thing(kind, "x-network", network, network, {**network, "internal": True})
+    stream.event("resOutputsEvent", "delete-replaced", kind, "x-network", {"name": "y"}, None, None)
+    assert [(one.subject, one.what) for one in stream.report().differences] == [
+        ("network x", "internal false, declared true"),
+        ("network y", "replaced by an `up` that failed"),
+    ]
+
+
+def test_a_container_that_nginx_sends_requests_to_has_no_command() -> None:
+    advice = {"docker": {"container leak": {"is_open": True, "fixes": []}}}
+    (line,) = inventory(advice, docker={"container leak": f"{IS_SERVED}, privileged, mysql:8"})
+    assert (line.remedy, line.severity) == ("stays", Severity.OPEN)
 
 
 def test_a_path_of_the_host_cannot_become_a_command() -> None:

@@ -89,6 +89,25 @@ def test_a_secret_is_noted_before_the_wait_for_a_container(state: State, machine
     assert declared(machine, STACK) == set()
 
 
+def test_the_record_keeps_the_ids_of_former_containers(state: State, machine: Machine) -> None:
+    def noted() -> tuple[str, list[str]]:
+        (record,) = Store(machine.state).all()
+        return record.extra["container"], record.extra.get("former containers", [])
+
+    for name in ("api-1", "api-2"):
+        state.docker.add(name)
+        state.put(name)
+        state.put(name)
+    assert noted() == ("id-api-2", ["id-api-1"])
+    state.docker.add("api-3", health="unhealthy")
+    state.refused("api-3")
+    assert noted() == ("id-api-3", ["id-api-2", "id-api-1"])
+    for number in range(4, 40):
+        state.docker.add(f"api-{number}")
+        state.put(f"api-{number}")
+    assert noted() == ("id-api-39", [f"id-api-{number}" for number in range(38, 18, -1)])
+
+
 def test_the_limit_is_set_and_a_healthy_container_needs_no_wait(state: State) -> None:
     state.docker.add("api-1")
     done = state.put()

@@ -11,7 +11,7 @@ import pytest
 
 from portcullis.agent.errors import AgentError
 from portcullis.agent.run import Done
-from portcullis.agent.store import Store
+from portcullis.agent.store import Record, Store
 from portcullis.agent.wire import encode
 from portcullis.components.exposure import exposure_keys, on_host
 from portcullis.components.exposure import render as exposure
@@ -400,6 +400,28 @@ def test_the_ingress_ports_of_a_swarm_are_published(world: World) -> None:
     assert found["listeners"] == {}
     world.docker.services = []
     assert world.facts()["published"] == {}
+
+
+def test_a_container_in_the_records_of_the_host_is_declared(world: World) -> None:
+    made = world.docker.run("extra", f"{BIND}:9099/tcp", networks=("extra",))
+    key, text = f"tcp4 {BIND}:9099", 'container "extra" (mysql:8)'
+    found = world.facts()
+    assert (found["published"], found["networks"]) == ({key: text}, {"extra": text})
+    store = Store(world.machine.state)
+    record = Record("containers.container_states", "extra", "web/prod", "urn", {}, "1", {})
+    record.extra["container"] = made["Id"]
+    store.save(record)
+    found = world.facts()
+    assert (found["published"], found["networks"]) == ({}, {})
+    made["Ports"][0]["IP"] = "0.0.0.0"  # noqa: S104 - the address of everybody
+    assert world.facts()["published"] == {"tcp4 0.0.0.0:9099": text}
+    world.docker.drivers["extra"] = "macvlan"
+    assert world.facts()["networks"] == {"extra": f"{text}, past every filter of the host (macvlan)"}
+    del made["Ports"]
+    record.extra = {"container": "f" * 64, "former containers": [made["Id"]]}
+    store.save(record)
+    world.docker.drivers.clear()
+    assert world.facts()["networks"] == {}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from portcullis.agent.read_only import ReadOnly
 from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.store import Store
 from portcullis.components.inventory import on_host
-from portcullis.components.inventory.facts import MAPS, NO_BASELINE, NOT_KEPT, acceptance
+from portcullis.components.inventory.facts import FORMER, MAPS, NO_BASELINE, NOT_KEPT, acceptance
 from portcullis.components.inventory.on_host import (
     Inventories,
     baseline,
@@ -192,6 +192,15 @@ def test_before_the_first_up_a_plan_names_dangerous_entries(debian: Debian) -> N
     )
     desired = kind.as_desired(NOTHING)
     assert [step.prop for step in kind.plan(desired, facts)] == ["baseline", 'keys["root SHA256:x"]']
+
+
+def test_up_warns_of_no_container_that_it_is_about_to_remove(debian: Debian) -> None:
+    kind = Inventories(debian.machine, Store(debian.machine.state))
+    found = {f"container {number}": text for number, text in enumerate(FORMER)}
+    maps = {**{name: {} for name in MAPS}, "docker": {**found, "container leak": "mysql:8"}}
+    for about in ({}, {"recorded": "x", "entries": "1"}):
+        steps = kind.plan(kind.as_desired(NOTHING), kind.facts_type.of(maps, about, {}))
+        assert [step.prop for step in steps if step.prop != "baseline"] == ['docker["container leak"]']
 
 
 def test_a_cloned_disk_is_another_machine(host: Host, debian: Debian) -> None:

@@ -10,7 +10,7 @@ from pulumi.output import Unknown
 from portcullis.components import HostInventory, InventoryArgs
 from portcullis.components.host.stack import load
 from portcullis.components.inventory import render
-from portcullis.components.inventory.facts import MAPS
+from portcullis.components.inventory.facts import FORMER, MAPS
 from portcullis.components.inventory.resource import InventoryProvider, line
 from portcullis.config.faults import SettingsError
 from portcullis.host import Host
@@ -19,7 +19,9 @@ from tests.host.test_provider import URN
 from tests.recording_engine import Engine, declare
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from tests.canned import CannedChannel
 
 PROPS = {
     "host": "web1", "managed_by": URN, "containers": ["redis"], "networks": {"redis": "redis"},
@@ -35,7 +37,7 @@ def engine() -> Engine:
 
 def test_a_whole_host(engine: Engine) -> None:
     found = engine.one(":Inventory").inputs
-    assert found["containers"] == ["api", "mongo", "redis", "shop", "worker"]
+    assert found["containers"] == [], "the host's records have the ids of its containers"
     assert found["networks"] == {
         "api": "api", "shop": "shop", "worker": "worker", "redis": "redis", "mongo": "mongo",
         "redis-shared": "redis,shop", "mongo-shared": "mongo",
@@ -100,6 +102,19 @@ def test_a_state_does_not_ask_for_what_was_found() -> None:
     found = {**PROPS, "files": {"/etc/evil": "file 0644 root:root"}, "baseline": {"entries": "3"}}
     assert InventoryProvider().desired(found).files == {}
     assert InventoryProvider().item(found).spec["accepted"] == PROPS["accepted"]
+
+
+def test_the_state_keeps_nothing_of_a_container_that_up_is_about_to_remove(
+    canned: Callable[..., CannedChannel], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {"container api-1": next(iter(FORMER)), "container leak": "mysql:8"}
+    step = {"property": 'docker["container leak"]', "have": "mysql:8", "want": "absent", "action": "warn"}
+    empty: dict[str, Any] = {name: {} for name in (*MAPS, "baseline")}
+    facts = {"exists": True, "revision": "1", **empty, "docker": found, "advice": {name: {} for name in MAPS}}
+    canned(lambda _op, _arguments: {"facts": facts, "steps": [step]})
+    done = InventoryProvider().update("web1:host", PROPS, PROPS)
+    assert capsys.readouterr().err == "warning: undeclared: container leak: mysql:8\n"
+    assert done.outs["docker"] == {"container leak": "mysql:8"}
 
 
 def test_the_line_of_a_warning() -> None:

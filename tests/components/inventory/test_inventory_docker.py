@@ -7,6 +7,7 @@ import dataclasses
 import json
 import socketserver
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,13 @@ def told(host: Host) -> dict[str, str]:
     return {key: entry.text for key, entry in docker.read(host.look()).get("docker", {}).items()}
 
 
+def note(host: Host, item: str, number: str, *former: str, name: str = "") -> None:
+    """Add the record of a container's state, with the container's id and those of its predecessors."""
+    made = record("containers.container_states", item, container=name or item, expects="healthy")
+    made.extra |= {"container": number, "former containers": list(former)}
+    host.records.append(made)
+
+
 def declare(host: Host, *containers: str, volumes: tuple[str, ...] = (), **networks: str) -> None:
     named = {name.replace("_", "-"): members for name, members in networks.items()}
     host.spec = dataclasses.replace(SPEC, containers=containers, networks=named, volumes=volumes)
@@ -108,8 +116,8 @@ def test_a_host_without_docker_has_no_entries(host: Host) -> None:
 
 
 def test_without_differences_docker_gets_only_six_requests(host: Host, engine: Engine) -> None:
-    engine.run("redis", "redis", "redis-shared")
-    declare(host, "redis", redis="redis", redis_shared="redis,api")
+    note(host, "redis", engine.run("redis", "redis", "redis-shared"))
+    declare(host, redis="redis", redis_shared="redis,api")
     assert told(host) == {}
     assert sorted(engine.asked) == [
         "/containers/json?all=1",
@@ -182,41 +190,158 @@ def test_a_declared_container_in_an_undeclared_network(host: Host, engine: Engin
     assert told(host) == {"member bridge: redis": "was connected by hand"}
 
 
-# Releases ---------------------------------------------------------------------------------------------------
+# Ids and names ----------------------------------------------------------------------------------------------
+
+DANGERS = {"Privileged": True, "PidMode": "host", "Binds": ["/:/hostfs"]}
 
 
 @pytest.fixture
 def rollout(host: Host, engine: Engine) -> Host:
-    """A host with an app whose present release has the number 3."""
+    """A host with an app whose present release has the number 7, and a job of this release."""
     made = record("containers.releases", "api", app="api", published=True, cpus="1.0")
-    made.extra["number"] = 3
+    made.extra["number"] = 7
     host.records.append(made)
     declare(host, "api", api="api", redis_shared="redis,api")
-    engine.run("api-3", "api", "redis-shared")
+    note(host, "api", engine.run("api-7", "api", "redis-shared"), name="api-7")
+    note(host, "api-before-1", engine.run("api-before-1-7", "api", "redis-shared"), name="api-before-1-7")
     return host
 
 
-def test_releases_and_jobs_of_an_app_are_declared(rollout: Host, engine: Engine) -> None:
-    engine.run("api-before-1-3", "api", "redis-shared")
-    engine.run("api-after-2-3", "api")
-    engine.run("api-2", "api", "redis-shared")  # a failed release that is not removed yet
+def test_releases_and_jobs_are_declared_by_their_ids(rollout: Host) -> None:
     assert told(rollout) == {}
 
 
-def test_a_container_that_only_looks_like_a_release_is_undeclared(rollout: Host, engine: Engine) -> None:
-    engine.run("api-4", "api")
-    engine.run("api-0", "api")
-    engine.run("api", "api")
-    engine.run("api-1", "api", Privileged=True)
-    engine.run("api-x-3", "api")
-    assert set(told(rollout)) == {
-        f"container {name}" for name in ("api-4", "api-0", "api", "api-1", "api-x-3")
+@pytest.mark.parametrize("name", ["api", "api-01", "api-3", "api-8", "api-before-99-1", "api-after-7-1"])
+def test_a_name_of_ours_hides_no_dangerous_container(rollout: Host, engine: Engine, name: str) -> None:
+    engine.run(name, **DANGERS)
+    assert told(rollout) == {
+        f"container {name}": "privileged, sees the host's processes, mounts / at /hostfs, mysql:8"
     }
+
+
+def test_a_container_that_was_made_again_by_hand_is_undeclared(rollout: Host, engine: Engine) -> None:
+    engine.run("api-7", "api", Privileged=True)
+    del engine.listed[0]
+    assert told(rollout) == {"container api-7": "privileged, mysql:8, in api"}
+
+
+def test_a_record_of_another_version_has_a_name_and_dangers_show(host: Host, engine: Engine) -> None:
+    note(host, "redis", "")
+    secrets = {"Type": "bind", "Source": "/etc/portcullis/secrets/redis", "Destination": "/s", "RW": False}
+    number = engine.run("redis", "redis", mounts=[secrets])
+    ports = {"6379/tcp": [{"HostIp": "172.17.0.1", "HostPort": "6379"}]}
+    engine.answers[f"/containers/{number}/json"][1]["NetworkSettings"] = {"Ports": ports}
+    declare(host, redis="redis")
+    assert told(host) == {}
+    engine.answers[f"/containers/{number}/json"][1]["HostConfig"] |= DANGERS
+    assert told(host) == {
+        "container redis": "privileged, sees the host's processes, mounts / at /hostfs, mysql:8, in redis"
+    }
+
+
+STILL, LEFT = "the release before, still serving", "left by an `up` that failed"
+
+
+def test_among_too_many_containers_each_shows_that_it_was_not_looked_at(host: Host, engine: Engine) -> None:
+    for number in range(100):
+        engine.run(f"many-{number}")
+    note(host, "redis", "")
+    engine.run("redis", Privileged=True)
+    engine.run("leak", Privileged=True)
+    found = told(host)
+    assert (found["container many-99"], len(found)) == ("mysql:8", 102)
+    for name in ("redis", "leak"):
+        assert found[f"container {name}"] == "not looked at for dangers: there are too many, mysql:8"
+
+
+def serve(host: Host, *targets: str) -> None:
+    """Let nginx send requests to these targets."""
+    host.write("/etc/nginx/nginx.conf", "http { include conf.d/*.conf; }")
+    lines = "".join(f"server {target} max_fails=0;" for target in targets)
+    host.write("/etc/nginx/conf.d/site.conf", f"upstream app {{ {lines} }} server {{ listen 80; }}")
+
+
+def publish(engine: Engine, port: int) -> None:
+    """Publish a port of the container that was added last."""
+    engine.listed[-1]["Ports"] = [
+        {"PrivatePort": 80, "Type": "tcp"},
+        {"IP": "172.17.0.1", "PrivatePort": 80, "PublicPort": port, "Type": "tcp"},
+    ]
+
+
+def test_what_a_failed_up_left_is_told_as_that(host: Host, engine: Engine) -> None:
+    ids = []
+    for number in (1, 2, 3):
+        ids.append(engine.run(f"api-{number}", "api"))
+        publish(engine, 28000 + number)
+    note(host, "api", ids[2], ids[1], ids[0], name="api-3")
+    declare(host, "api", api="api")
+    serve(host, "172.17.0.1:28001")
+    assert told(host) == {"container api-1": STILL, "container api-2": LEFT}
+    serve(host, "172.17.0.1:28003")
+    assert told(host) == {"container api-1": LEFT, "container api-2": LEFT}
+    serve(host, "172.17.0.1")
+    assert told(host) == {"container api-1": LEFT, "container api-2": LEFT}
+
+
+@pytest.mark.parametrize("target", ["172.17.0.1:9000", "http://172.18.0.9:80/x", "http://[fd00::9]"])
+def test_an_undeclared_container_that_nginx_sends_requests_to(
+    host: Host, engine: Engine, target: str
+) -> None:
+    engine.run("leak", "plain", Privileged=True)
+    publish(engine, 9000)
+    joined = engine.listed[0]["NetworkSettings"]["Networks"]
+    joined["plain"] = {"IPAddress": "172.18.0.9", "GlobalIPv6Address": "fd00::9"}
+    assert told(host)["container leak"] == "privileged, mysql:8, in plain"
+    serve(host, target)
+    text = told(host)["container leak"]
+    assert text == "nginx sends requests to it, privileged, mysql:8, in plain"
+    (leak,) = (entry for key, entry in docker.read(host.look())["docker"].items() if key == "container leak")
+    assert (leak.fixes, leak.is_open) == ((), True)
+    serve(host, "172.18.0.99:80", "http://app")
+    assert told(host)["container leak"] == "privileged, mysql:8, in plain"
+
+
+def test_a_container_that_up_has_just_made_shows_only_if_it_is_dangerous(host: Host, engine: Engine) -> None:
+    note(host, "other", engine.run("other"))
+    net = {"Name": "extra", "Id": "a", "Driver": "bridge", "Labels": {"portcullis.stack": "web/prod"}}
+    engine.answers["/networks"][1].append(net)
+    number = engine.run("extra", "extra")
+    engine.listed[-1] |= {"Labels": {"portcullis.stack": "web/prod"}, "Created": int(time.time())}
+    assert told(host) == {}
+    engine.listed[-1]["Created"] -= 61
+    assert told(host) == {
+        "container extra": "may be left by an `up` that failed, mysql:8, in extra",
+        "network extra": "bridge",
+    }
+    engine.listed[-1] |= {"Labels": {"portcullis.stack": "web/dev"}, "Created": int(time.time())}
+    assert set(told(host)) == {"container extra", "network extra"}
+    engine.listed[-1] |= {"Labels": {"portcullis.stack": "web/prod"}}
+    engine.answers[f"/containers/{number}/json"][1]["HostConfig"]["Privileged"] = True
+    assert set(told(host)) == {"container extra"}
+
+
+def test_a_container_beside_those_of_the_settings_is_declared_with_its_network_and_volume(
+    host: Host, engine: Engine
+) -> None:
+    net = {"Name": "extra", "Id": "a", "Driver": "bridge", "Labels": {"portcullis.stack": "web/prod"}}
+    engine.answers["/networks"][1].append(net)
+    engine.answers["/volumes"] = (200, {"Volumes": [{"Name": "extra-data", "Driver": "local"}]})
+    number = engine.run("extra", "extra")
+    engine.listed[0]["Mounts"] = [{"Type": "volume", "Name": "extra-data"}]
+    assert set(told(host)) == {"container extra", "network extra", "volume extra-data"}
+    note(host, "extra", number)
+    assert told(host) == {}
+    engine.run("leak", "extra")
+    assert set(told(host)) == {"container leak", "network extra"}
+    net["Driver"] = "macvlan"
+    engine.listed.pop()
+    assert set(told(host)) == {"network extra"}
 
 
 def test_a_release_that_was_connected_to_another_network(rollout: Host, engine: Engine) -> None:
     engine.listed[0]["NetworkSettings"]["Networks"]["mongo-shared"] = {}
-    assert told(rollout) == {"member mongo-shared: api-3": "was connected by hand"}
+    assert told(rollout) == {"member mongo-shared: api-7": "was connected by hand"}
 
 
 # Networks and the rest --------------------------------------------------------------------------------------
