@@ -26,6 +26,8 @@ STAYS = "stays"
 """The first word of a remedy if `up` does not remove the difference, because a person must decide about it.
 """
 
+GOES = "goes with "
+"""The first words of a remedy if `up` removes the thing at its end, after the resource that reports it."""
 PORTS_OF_APPS = "ports of apps"
 """The topic of what changes because a stopped app gets another port. The code has not changed."""
 

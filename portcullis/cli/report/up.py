@@ -24,6 +24,7 @@ from portcullis.cli.report.events import EngineStep
 from portcullis.cli.report.preview import DIFFERENT, FAILED, SAME, stack_words, tell_errors
 from portcullis.cli.report.render import Row
 from portcullis.cli.report.terminal import Screen
+from portcullis.provider.changes import GOES
 
 if TYPE_CHECKING:
     import argparse
@@ -144,7 +145,7 @@ class _Ticks:
         found = self._seen.lines_of(event.urn)
         shown = [one for line, one in found if not line.follows and not (line.echo and self._is_hidden(one))]
         for one in shown:
-            if one.stays and not failed:
+            if (one.stays or one.remedy.startswith(GOES)) and not failed:
                 continue
             self.count += not failed
             self.screen.show([self._tick(one, seconds, failed=failed)])

@@ -9,9 +9,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from portcullis.components.inventory.facts import MAPS, STILL_SERVES
 from tests.cli.report.streams import Stream, drifted, stopped
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -229,6 +231,15 @@ def test_up_ticks_off_a_stopped_app_once(shell: Shell) -> None:
     said = shell.plays("preview", stopped()).plays("up", stopped()).run("up", "--yes").stdout
     assert said.count("✓") == 1
     assert "   ! ✓ api: the container of its release is exited 0 — 0.0 s\n" in said
+
+
+def test_up_says_nothing_of_a_former_release_that_it_is_about_to_remove(shell: Shell) -> None:
+    none: dict[str, Any] = {name: {} for name in MAPS}
+    live = {**none, "docker": {"container api-1": STILL_SERVES}}
+    shell.plays("preview", changed().thing("Inventory", "i", none, live, none))
+    said = shell.plays("up", changed().thing("Inventory", "i", none, live, none)).run("up", "--yes").stdout
+    assert said.count(STILL_SERVES) == 1, "in the preview"
+    assert said.count("✓") == 1
 
 
 def test_a_difference_that_is_new_since_the_preview_is_marked(shell: Shell) -> None:
