@@ -148,7 +148,7 @@ class Declared:
 
     def __init__(self, look: Look) -> None:
         """Read the ids from the records. A record of an earlier version may have a name only."""
-        self._stacks = {record.stack for record in look.records}
+        self._stacks = {record.stack for record in look.records if record.stack}
         self._items: Dict[str, str] = {}
         self._former: Dict[str, str] = {}
         items, named = set(), {}
@@ -421,7 +421,7 @@ def _of_stacks(
     The settings of the host do not name the networks of a container that a program declares beside them. `up`
     creates a network before its containers, and removes it after them.
     """
-    stacks = {record.stack for record in look.records}
+    stacks = {record.stack for record in look.records if record.stack}
     strange = {
         network
         for one in containers

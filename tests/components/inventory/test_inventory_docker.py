@@ -321,6 +321,16 @@ def test_a_container_that_up_has_just_made_shows_only_if_it_is_dangerous(host: H
     assert set(told(host)) == {"container extra"}
 
 
+def test_what_has_no_label_belongs_to_no_stack(host: Host, engine: Engine) -> None:
+    made = record("file", "/etc/x")
+    made.stack = ""  # some records name no stack
+    host.records.append(made)
+    engine.run("leak")
+    engine.listed[-1]["Created"] = int(time.time())
+    engine.answers["/networks"][1].append({"Name": "empty", "Id": "a", "Driver": "bridge"})
+    assert told(host) == {"container leak": "mysql:8", "network empty": "bridge"}
+
+
 def test_a_container_beside_those_of_the_settings_is_declared_with_its_network_and_volume(
     host: Host, engine: Engine
 ) -> None:
