@@ -173,7 +173,7 @@ class Snapshot:
             hosts.wait(docker, record)
             old, new = (network.on_segment(number) for number in (original["number"], record.number))
             zone = _ask(docker, record, _ZONE).strip()
-            swap = f's|{old.v4}/|{new.v4}/|g; s|{old.v6}/|{new.v6}/|g; s|{original["zone"]}\\b|{zone}|g'
+            swap = f"s|{old.v4}/|{new.v4}/|g; s|{old.v6}/|{new.v6}/|g; s|{original['zone']}\\b|{zone}|g"
             _ask(docker, record, ["sh", "-ec", _ADAPT, "sh", swap])
         except BaseException:
             machine.down([name], progress, lease=lease)

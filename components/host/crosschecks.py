@@ -109,6 +109,7 @@ def of_host(written: Written) -> None:
         site_checks.sites,
         tunnels,
         own_ports,
+        keys_from_metadata,
         shut_out,
     ):
         check(declared)
@@ -131,6 +132,7 @@ def of_stack(written: Written) -> None:
         site_checks.sites,
         tunnels,
         own_ports,
+        keys_from_metadata,
         shut_out,
         digests,
     ):
@@ -222,6 +224,19 @@ def own_ports(declared: Declared) -> None:
         if alias in used and (value is None or not is_managed):
             why = f"leaves out {PORT_START}, so a local user could listen in the place of a container"
             place.report(why, "manage it here, or declare no sites, stores and apps on this host")
+
+
+def keys_from_metadata(declared: Declared) -> None:
+    """Check that a program that brings users' keys from the cloud's metadata may still ask there.
+
+    Such programs are EC2 Instance Connect and OS Login. sshd runs them as another user than root.
+    """
+    for host in declared.hosts.values():
+        for name, value, place in host.section("ssh").items("options"):
+            is_program = name.lower() == "authorizedkeyscommand" and value not in (None, "none")
+            if is_program and "metadata_for_users" not in host.section("firewall"):
+                how = f"set {host.at.spell('firewall')}.metadataForUsers: true if it asks there, else false"
+                place.report("may need the cloud's metadata, which users other than root do not reach", how)
 
 
 def names_of_apps(declared: Declared) -> None:

@@ -170,9 +170,3 @@ def maps_of(thing: Union[InventoryDesired, InventoryFacts]) -> Dict[str, Mapping
 def acceptance(name: str, key: str) -> str:
     """Return the key under which an entry is accepted: `file /etc/foo`, `container leak`."""
     return f"{WORDS[name]} {key}" if name in WORDS else key
-
-
-def quoted(text: str) -> str:
-    """Return a text in quotes. Whoever wrote the text cannot end the quotes."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from portcullis.components.inventory.facts import FORMER, NO_BASELINE, NOT_KEPT, acceptance, quoted
+from portcullis.agent.quotes import quoted
+from portcullis.components.inventory.facts import FORMER, NO_BASELINE, NOT_KEPT, acceptance
 from portcullis.components.inventory.remedies import remedy
 from portcullis.provider.changes import STAYS, Line, Section, Severity
 

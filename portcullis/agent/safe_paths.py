@@ -92,14 +92,21 @@ def open_behind_links(path: Path) -> int | None:
     """Open a regular file for reading, and follow links to it. Return None for anything but a regular file.
 
     Nothing else is opened, because the open itself can act: it starts a watchdog, which then restarts the
-    machine, or it waits for the writer of a pipe. Raises OSError.
+    machine, or it waits for the writer of a pipe. A file of the kernel is none on a disk: to read /proc/kmsg
+    waits for messages, and takes them away from others. Raises OSError.
     """
     place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        is_file = stat.S_ISREG(os.fstat(place).st_mode)
-        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC) if is_file else None
+        status = os.fstat(place)
+        is_file = stat.S_ISREG(status.st_mode) and status.st_dev not in _kernel_devices()
+        how = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        return os.open(f"/proc/self/fd/{place}", how) if is_file else None
     finally:
         os.close(place)
+
+
+def _kernel_devices() -> set[int]:
+    return {os.stat(folder).st_dev for folder in ("/proc", "/sys")}  # noqa: PTH116 - cheaper than Path
 
 
 def _changed(path: Path) -> AgentError:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Dict, Tuple
 
 from portcullis.agent import disk, packaged, paths, safe_paths
 from portcullis.agent.errors import AgentError
+from portcullis.agent.quotes import quoted
 from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.step import WARN, Step
 
@@ -212,15 +213,6 @@ def marks(found: Strangers) -> dict[str, str]:
 def steps(found: Mapping[str, str]) -> list[Step]:
     """Return a step for each stranger. The step only reports the stranger."""
     return [Step(f'strangers["{name}"]', text, ABSENT, WARN) for name, text in found.items()]
-
-
-def quoted(text: str) -> str:
-    """Return a text that a user of the host may have chosen, in quotes.
-
-    Otherwise the text could look like our own words, such as a remedy.
-    """
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def plain(word: str) -> str:

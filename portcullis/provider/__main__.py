@@ -38,9 +38,10 @@ The launcher script of a checkout removes them as well.
 
 def serve(servicer: Servicer) -> tuple[grpc.Server, int]:
     """Start the server, and return the server and its port."""
-    server = grpc.server(ThreadPoolExecutor(WORKERS), interceptors=(OwnUser(),), options=_OPTIONS)
+    own = OwnUser()
+    server = grpc.server(ThreadPoolExecutor(WORKERS), interceptors=(own,), options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    own.port = port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     return server, port
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_HOST, _OPEN = "127.0.0.1", "01"  # the state of an open connection
 _REFUSED = "the plugin of Portcullis serves only the user who started it"
 
 
@@ -24,7 +25,12 @@ class OwnUser(grpc.ServerInterceptor):  # type: ignore[misc]
     """Serves callers with this process's own uid.
 
     Linux tells whose a connection is. Other systems do not, and there every caller is served.
+
+    Attributes:
+        port: the port of the plugin.
     """
+
+    port = 0
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
         """Return a handler that looks at the caller before each call."""
@@ -33,7 +39,7 @@ class OwnUser(grpc.ServerInterceptor):  # type: ignore[misc]
             return None  # the engine calls no method with a stream
 
         def guarded(request: Any, context: grpc.ServicerContext) -> Any:
-            if sys.platform == "linux" and uid_of(context.peer(), _table()) != os.geteuid():
+            if sys.platform == "linux" and uid_of(context.peer(), self.port, _table()) != os.geteuid():
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSED)
             return handler.unary_unary(request, context)
 
@@ -46,20 +52,25 @@ def _table() -> str:
     return "".join(path.read_text() for path in _TABLES if path.exists())
 
 
-def uid_of(peer: str, table: str) -> int | None:
+def uid_of(peer: str, port: int, table: str) -> int | None:
     """Return the uid of a connection's caller, or None if the table does not have the connection.
+
+    Another user may have a connection from the same port to somewhere else. So both ends count.
 
     Args:
         peer: the caller as gRPC names it, such as "ipv4:127.0.0.1:40000".
+        port: the port of 127.0.0.1 to which the caller is connected.
         table: the text of /proc/net/tcp and /proc/net/tcp6: proc_pid_net(5). A caller's IPv6 socket has the
             address ::ffff:127.0.0.1 there.
     """
-    _, address, port = peer.split(":")
-    ipv4 = f"{_word(socket.inet_aton(address))}:{int(port):04X}"
-    ends = (ipv4, f"{_word(bytes(4)) * 2}{_word(bytes((0, 0, 255, 255)))}{ipv4}")
+    _, address, own = peer.split(":")
+    caller, plugin = (
+        f"{_word(socket.inet_aton(host))}:{int(each):04X}" for host, each in ((address, own), (_HOST, port))
+    )
+    mapped = _word(bytes(4)) * 2 + _word(bytes((0, 0, 255, 255)))
     for line in table.splitlines():
         fields = line.split()
-        if fields[1] in ends:
+        if fields[1:4] in ([caller, plugin, _OPEN], [mapped + caller, mapped + plugin, _OPEN]):
             return int(fields[7])
     return None
 

@@ -277,7 +277,7 @@ def test_only_a_regular_file_is_opened_behind_a_link(here: Path, monkeypatch: py
             opened.append(str(Path(path).resolve()))
         return really_open(path, flags, *more)
 
-    for name in ("file", "pipe"):
+    for name in ("file", "pipe", "/proc/kmsg", "/sys/kernel/uevent_seqnum"):
         (here / "link").symlink_to(name)
         with monkeypatch.context() as noted:
             noted.setattr(os, "open", note)

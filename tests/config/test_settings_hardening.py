@@ -158,6 +158,11 @@ def test_no_may_arrive_as_false(no: Any) -> None:
         ("kernel", {"values": {"net.netfilter.nf_conntrack_tcp_be_liberal": 0}}, "the firewall sets 1 at"),
         ("kernel", {"values": {"kernel.sysrq": 4}, "only": ["net."]}, "is not managed: only lists net."),
         ("kernel", {"only": ["net.x"]}, "matches none of our settings"),
+        (
+            "ssh",
+            {"options": {"AuthorizedKeysCommand": "/usr/bin/keys %u", "AuthorizedKeysCommandUser": "keys"}},
+            "may need the cloud's metadata",
+        ),
         ("kernel", {"only": ["kernel."]}, "a local user could listen in the place of a container"),
         (
             "kernel",

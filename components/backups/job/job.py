@@ -23,7 +23,8 @@ def run(config: Config, say: Callable[[str], None], *, accept_empty: bool = Fals
     complete = True
     last = {name: next((dump.size for dump in shelf.dumps(name)), 0) for name in config.stores}
     ends, share.stores = time.monotonic() + RUN, len(config.stores)
-    for done, (name, store) in enumerate(config.stores.items()):
+    # What is quick leaves its time to the others.
+    for done, (name, store) in enumerate(sorted(config.stores.items(), key=lambda one: last[one[0]])):
         now = time.monotonic()
         share.ends = now + (ends - now) / (len(config.stores) - done)
         # The next dump of each other store may be twice as large as its last one.

@@ -91,7 +91,8 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         recorded = container_states.recorded(self._store.all()) if containers else set()
         listeners = self._listeners(spec, containers)
         # Accepted keys count as declared here, so that the releases of an app share one accepted key.
-        published = docker_ports.published(containers, {**accepted, **spec.published}, recorded)
+        own = docker_ports.own_address(self._machine)
+        published = docker_ports.published(containers, {**accepted, **spec.published}, recorded, own)
         passes = self._passes(containers)
         past = docker_ports.past_filters(self._machine)
         networks = docker_ports.networks(containers, spec.networks, past, recorded)

@@ -13,7 +13,6 @@ from portcullis.components.exposure.on_host.sockets import is_local, key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-    from pathlib import Path
 
     from portcullis.agent.machine import Machine
 
@@ -77,7 +76,7 @@ def read(machine: Machine) -> List[Container]:
     listed = _document(machine, "/containers/json?all=1")
     if listed is None:
         return []
-    default = _default_address(machine.etc / "docker" / "daemon.json")
+    default = default_address(machine)
     found = []
     for entry in listed:
         bindings: Iterable[Binding] = _live(entry.get("Ports") or [])
@@ -139,7 +138,10 @@ def container(entry: Dict[str, Any], bindings: Iterable[Binding]) -> Container:
 
 
 def published(
-    containers: Iterable[Container], declared: Mapping[str, str], recorded: Collection[str] = ()
+    containers: Iterable[Container],
+    declared: Mapping[str, str],
+    recorded: Collection[str] = (),
+    own: str = "",
 ) -> Dict[str, str]:
     """Return the ports that are published on non-loopback addresses: key → owner.
 
@@ -147,7 +149,7 @@ def published(
     nothing for a moment, and another resource checks that the container runs.
 
     The settings of a host do not name each container that a program declares. `recorded` has the ids of all
-    declared containers. They publish on docker0's address.
+    declared containers. They may publish on `own`, the address in the settings of Docker, if there is one.
     """
     owners: Dict[str, set[str]] = {}
     releases = _releases(declared)
@@ -161,7 +163,7 @@ def published(
                 owners.setdefault(name, set()).add(declared[name])
             elif name in declared and " for " in name:
                 owners.setdefault(name, set()).add(f'container "{one.app}"')
-            elif one.is_up and (name in declared or one.id not in recorded or address in (_EVERYWHERE, "::")):
+            elif one.is_up and (name in declared or one.id not in recorded or address != own):
                 owners.setdefault(name, set()).add(one.text)
     return {name: " and ".join(sorted(texts)) for name, texts in owners.items()}
 
@@ -237,12 +239,19 @@ def _made_with(bindings: Mapping[str, Any], default: str) -> Iterable[Binding]:
                 yield name.partition("/")[2] or "tcp", str(entry.get("HostIp") or default), int(port)
 
 
-def _default_address(path: Path) -> str:
+def default_address(machine: Machine) -> str:
     """Return the address on which Docker publishes a port if the container names no address for it."""
     try:
-        return str(json.loads(path.read_bytes()).get("ip") or _EVERYWHERE)
+        found = json.loads((machine.etc / "docker/daemon.json").read_bytes())
+        return str(found.get("ip") or _EVERYWHERE)
     except (OSError, ValueError, AttributeError):
         return _EVERYWHERE
+
+
+def own_address(machine: Machine) -> str:
+    """Return the address on which Docker publishes, as its settings say, or "" if that is every address."""
+    address = default_address(machine)
+    return "" if address in (_EVERYWHERE, "::") else address
 
 
 def _document(machine: Machine, target: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, List
 
-from portcullis.components.inventory.facts import MAPS, WORDS, acceptance
+from portcullis.components.inventory.facts import ABSENT, MAPS, WORDS, acceptance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,13 +28,16 @@ def of(record: Record | None) -> Kept:
 
 
 def kept(differing: Found, accept: Mapping[str, str], known: Kept) -> Kept:
-    """Return the accepted items as they are now. An item with the same reason as before stays as it was."""
+    """Return the accepted items as they are now. An item with the same reason as before stays as it was.
+
+    An item that is absent now has such a text, so that nothing else can take its place.
+    """
     now = {
         acceptance(name, key): _held(name, entry)
         for name, entries in differing.items()
         for key, entry in entries.items()
     }
-    found = {key: [reason, *now[key]] for key, reason in accept.items() if key in now}
+    found = {key: [reason, *now.get(key, [ABSENT, ""])] for key, reason in accept.items()}
     return {key: known[key] if known.get(key, [""])[0] == held[0] else held for key, held in found.items()}
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, List, Set
 
 from portcullis.agent import safe_paths
-from portcullis.components.inventory.facts import quoted
+from portcullis.agent.quotes import quoted
 from portcullis.components.inventory.on_host.key_places import places
 from portcullis.components.inventory.on_host.look import Entry, unreadable
 from portcullis.components.users.facts import NO_PASSWORD, SHELL
@@ -53,6 +53,13 @@ _TAIL = 16  # characters of a key that are shown: 96 bits
 # The values of all other options of a key may be secret or personal. Only the names of such options are
 # shown.
 _SHOWN_OPTIONS = ("from", "expiry-time", "permitopen", "permitlisten", "principals", "tunnel")
+_OPTIONS = (
+    "agent-forwarding", "cert-authority", "command", "environment", "expiry-time", "from",
+    "no-agent-forwarding", "no-port-forwarding", "no-pty", "no-touch-required", "no-user-rc",
+    "no-x11-forwarding", "permitlisten", "permitopen", "port-forwarding", "principals", "pty", "restrict",
+    "tunnel", "user-rc", "verify-required", "x11-forwarding",
+)  # fmt: skip
+"""The options of sshd(8), AUTHORIZED_KEYS FILE FORMAT, in lower case."""
 _FIRST_UID, _NOBODY = 1000, 65534  # Debian Policy, 9.2.2
 _QUIET_SHELLS = ("nologin", "false", "sync", "true")
 _NO_LOGIN = "/usr/sbin/nologin"
@@ -359,7 +366,8 @@ def key_text(key: Key, path: str) -> str:
     """Return the text of a key: ``ssh-ed25519 …a8RL9CWq "evil@laptop", from="203.0.113.7", in /root/…``."""
     told = [" ".join([key.type, f"…{tail(key)}", *[quoted(key.comment)] * bool(key.comment)])]
     options = [
-        name + (f'="{value}"' if name.lower() in _SHOWN_OPTIONS and value else "")
+        (name if name.lower() in _OPTIONS else "an unknown option")
+        + (f"={quoted(value)}" if name.lower() in _SHOWN_OPTIONS and value else "")
         for name, value in authorized_keys.named_options(key.options)
     ]
     if "cert-authority" in map(str.lower, options):

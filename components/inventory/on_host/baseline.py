@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Mapping
 
 from portcullis.agent import disk
 from portcullis.agent.first_change import machine_id, make_folder, path
-from portcullis.components.inventory.facts import MAPS, quoted
+from portcullis.agent.quotes import quoted
+from portcullis.components.inventory.facts import MAPS
 from portcullis.components.inventory.on_host.look import SYSCTL, Entry
 from portcullis.components.users.facts import NO_PASSWORD
 

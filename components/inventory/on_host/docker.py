@@ -102,10 +102,17 @@ class Container:
     ports: FrozenSet[str] = frozenset()
     stack: str = ""
 
-    def answers(self, targets: Iterable[str]) -> bool:
-        """Return whether this container has one of the addresses, such as `172.17.0.1:28000`."""
+    def answers(self, targets: Iterable[str], published: Collection[str]) -> bool:
+        """Return whether this container has one of the addresses, such as `172.17.0.1:28000`.
+
+        A container in the host's network may have each port that is in none of `published`.
+        """
         own = {address for addresses in self.networks.values() for address in addresses.split()}
-        return any(port in self.ports or host.strip("[]") in own for host, port in map(_split, targets))
+        is_hosts = "host" in self.networks
+        return any(
+            port in self.ports or host.strip("[]") in own or (is_hosts and port and port not in published)
+            for host, port in map(_split, targets)
+        )
 
 
 def read(look: Look) -> Found:
@@ -238,9 +245,10 @@ def _strangers(
     found: Dict[str, Entry] = {}
     undeclared = [one for one in containers if declared.is_former(one) or not declared.has(one)]
     targets = _targets(machine) if undeclared else ()
+    published = {port for one in containers for port in one.ports}
     for one in undeclared:
         if declared.is_former(one):
-            text = STILL_SERVES if one.answers(targets) else LEFT_BEHIND
+            text = STILL_SERVES if one.answers(targets, published) else LEFT_BEHIND
             found[f"container {one.name}"] = Entry(text, one.id)
             continue
         details: Optional[Json] = None
@@ -262,7 +270,7 @@ def _strangers(
             for network, address in one.networks.items()
             if network not in _DOCKERS
         ]
-        is_served = one.answers(targets)
+        is_served = one.answers(targets, published)
         text = ", ".join([*[IS_SERVED] * is_served, *dangers, one.image, *joined])
         found[f"container {one.name}"] = Entry(
             text,

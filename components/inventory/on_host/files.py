@@ -16,6 +16,7 @@ from portcullis.components.inventory.on_host.look import Entry, unreadable
 from portcullis.components.inventory.on_host.tree_walk import (
     MOST,
     MOST_OF_A_USER,
+    MOST_OF_USERS,
     RESERVED,
     Names,
     Walk,
@@ -142,16 +143,18 @@ class _Reader:
         found.update(self._missing())
         found = {path: self._owned(path, entry) for path, entry in self._grouped(found, familiar).items()}
         for path, error in self._walk.failed.items():
-            found[path] = replace(unreadable(error), is_open=self._opens(path))
+            found[path] = self._owned(path, replace(unreadable(error), is_open=self._opens(path)))
         if self._walk.is_cut:
-            found["more"] = Entry("there are more files than are read: nothing is told of the rest")
+            found["more files"] = Entry(f"more than {MOST} files: the rest is not read")
+        if self._walk.is_cut_for_users:
+            found["more files of users"] = Entry(f"more than {MOST_OF_USERS} files: the rest is not read")
         for home in self._cut:
-            found[f"more in {home}"] = Entry(f"more than {MOST_OF_A_USER} files: the rest is not read")
+            found[f"more files in {home}"] = Entry(f"more than {MOST_OF_A_USER} files: the rest is not read")
         return found
 
     def _owned(self, path: str, entry: Entry) -> Entry:
         """Return the entry with the account to which the path belongs, unless that is root."""
-        seen = self._walk.seen.get(path)
+        seen = next(filter(None, map(self._walk.seen.get, (path, *_parents(path)))), None)
         if seen is None or not seen.status.st_uid:
             return entry
         return replace(entry, owner=self._names.owner(seen.status).partition(":")[0])
@@ -169,7 +172,8 @@ class _Reader:
         for home in self._homes.values():
             if home != "/root":
                 self._walk.is_cut = False
-                self._walk.most = min(len(self._walk.seen) + MOST_OF_A_USER, MOST - RESERVED)
+                count = len(self._walk.seen) + len(self._walk.failed)
+                self._walk.most = min(count + MOST_OF_A_USER, MOST - RESERVED)
                 self._see_home(home)
                 self._cut += [home] * self._walk.is_cut
         self._walk.is_cut, self._walk.most = is_cut, MOST

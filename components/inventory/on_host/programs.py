@@ -60,7 +60,7 @@ def read(look: Look) -> Found:
             found[each] = entry
     left = told.get("left")
     for owner, number in left.items() if isinstance(left, dict) else ():
-        found[f"{WALK}, {owner}"] = Entry(f"found {number} more programs, which it does not record")
+        found[f"{WALK}, {owner}"] = Entry(f"found {number} more programs or folders, which it leaves out")
     age = how_old(told.get("time"), time.time())
     if age and baseline_path(look.machine).exists():
         found[WALK] = Entry(age, fixes=(("walk",),))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, List, NamedTuple
 
 from portcullis.agent import safe_paths
-from portcullis.components.inventory.facts import quoted
+from portcullis.agent.quotes import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,6 +22,8 @@ MOST = 30_000
 """One walk reads at most this number of entries."""
 MOST_OF_A_USER = 2_000
 """One walk reads at most this number of entries in the home of a user."""
+MOST_OF_USERS = 20_000
+"""One walk reads at most this number of entries that belong to other accounts than root."""
 RESERVED = 5_000
 """The homes of all users leave this number of entries for the rest of the walk."""
 LARGEST = 2 << 20
@@ -91,6 +93,7 @@ class Walk:
         seen: the files and folders by path. A folder comes before its content.
         failed: paths that cannot be read, each with the reason.
         is_cut: whether the folders had more entries than the walk reads.
+        is_cut_for_users: whether other accounts than root had more entries than the walk reads of them.
         most: the walk reads nothing more once it has seen this number of entries.
     """
 
@@ -98,7 +101,9 @@ class Walk:
     seen: Dict[str, Seen] = field(default_factory=dict)
     failed: Dict[str, OSError] = field(default_factory=dict)
     is_cut: bool = False
+    is_cut_for_users: bool = False
     most: int = field(default_factory=lambda: MOST)
+    _of_users: int = 0
     _left: int = field(default_factory=lambda: LARGEST_OF_USERS)
     _same: Dict[int, int] = field(default_factory=dict)
 
@@ -108,16 +113,16 @@ class Walk:
         while waiting:
             folder = waiting.pop()
             here = self.seen[folder]
-            if not here.is_folder:
+            if not here.is_folder or self._is_full(here.status.st_uid):
                 continue
             for name in self.names(folder):
                 path = f"{folder}/{name}"
                 if skips is not None and skips(path):
                     continue
                 found = self.look(path)
-                if found is None:
-                    continue
-                if found.is_folder and found.status.st_dev == here.status.st_dev:
+                if found is None and self._is_full(here.status.st_uid):
+                    break
+                if found is not None and found.is_folder and found.status.st_dev == here.status.st_dev:
                     waiting.append(path)
 
     def names(self, folder: str) -> List[str]:
@@ -133,15 +138,32 @@ class Walk:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            self.failed[folder] = error
+            self._fail(folder, error)
             return []
+
+    def _is_full(self, uid: int) -> bool:
+        """Return whether the walk reads nothing more of an account, and note that."""
+        if len(self.seen) + len(self.failed) >= self.most:
+            self.is_cut = True
+        elif uid and self._of_users >= MOST_OF_USERS:
+            self.is_cut_for_users = True
+        else:
+            return False
+        return True
+
+    def _fail(self, path: str, error: OSError) -> None:
+        """Note that a path cannot be read. It belongs to the owner of its folder."""
+        folder = self.seen.get(path.rpartition("/")[0])
+        uid = folder.status.st_uid if folder else 0
+        if not self._is_full(uid):
+            self._of_users += uid != 0
+            self.failed[path] = error
 
     def look(self, path: str) -> Seen | None:
         """Read one path, and return None if it does not exist."""
         if path in self.seen:
             return self.seen[path]
-        if len(self.seen) >= self.most:
-            self.is_cut = True
+        if self._is_full(0):
             return None
         real = self._real(path)
         try:
@@ -150,8 +172,11 @@ class Walk:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            self.failed[path] = error
+            self._fail(path, error)
             return None
+        if self._is_full(status.st_uid):
+            return None
+        self._of_users += status.st_uid != 0
         # Equal numbers share one object, to save memory.
         mode, device = (self._same.setdefault(each, each) for each in (status.st_mode, status.st_dev))
         short = Status(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, FrozenSet, List, Mapping, Set
 
 from portcullis.agent.errors import AgentError
-from portcullis.components.inventory.facts import quoted
+from portcullis.agent.quotes import quoted
 from portcullis.components.inventory.on_host import unit_files
 from portcullis.components.inventory.on_host.look import Entry
 from portcullis.components.inventory.on_host.unit_files import (

@@ -56,6 +56,8 @@ _MADE = ("/__pycache__/", "/updates/dkms/")
 _KERNEL = re.compile(r"/usr/lib/modules/[^/]+")
 MOST = 1000
 """A result contains at most this number of findings."""
+MOST_FOLDERS = 20_000
+"""At most this number of folders of other accounts than root waits to be read. Others are left out."""
 MOST_OF_A_USER = 100
 """A result contains at most this number of findings that belong to one account other than root."""
 IN_NO_PACKAGE = "in no package"
@@ -118,21 +120,29 @@ class Findings:
         """Start without findings. `known` has the names of accounts and groups."""
         self.texts: Dict[str, str] = {}
         self.left: Dict[str, int] = {}
-        """The number of findings that are left out, by their owner."""
+        """The number of findings and folders that are left out, by their owner."""
         self._known = known
         self._of_users: Dict[str, str] = {}
         self._count: Dict[str, int] = {}
 
     def add(self, path: str, status: os.stat_result, told: List[str]) -> None:
         """Add a finding, unless its owner has too many."""
-        owner = self._known[0].get(str(status.st_uid), str(status.st_uid))
+        owner = self._owner(status)
         self._count[owner] = self._count.get(owner, 0) + 1
         if status.st_uid and self._count[owner] > MOST_OF_A_USER:
-            self.left[owner] = self._count[owner] - MOST_OF_A_USER
+            self.leave_out(status)
             return
         if status.st_uid:
             self._of_users[path] = owner
         self.texts[path] = describe(status, told, self._known)
+
+    def leave_out(self, status: os.stat_result) -> None:
+        """Count a finding or a folder that is left out."""
+        owner = self._owner(status)
+        self.left[owner] = self.left.get(owner, 0) + 1
+
+    def _owner(self, status: os.stat_result) -> str:
+        return self._known[0].get(str(status.st_uid), str(status.st_uid))
 
     def shown(self) -> Dict[str, str]:
         """Return at most `MOST` findings, root's first."""
@@ -168,7 +178,7 @@ def strangers(root: str, owned: Mapping[str, str]) -> Findings:
     """Return programs with special rights, programs that others can write, and code that no package ships."""
     found = Findings(names(root))
     above = len(root.rstrip("/"))
-    for real, status, is_powerless in _files(root, above):
+    for real, status, is_powerless in _files(root, above, found):
         path = real[above:]
         told = faults(real, path, status, is_packaged=path in owned, is_powerless=is_powerless)
         if told and not (told == [IN_NO_PACKAGE] and _is_of_own_kernel(path, owned)):
@@ -176,24 +186,29 @@ def strangers(root: str, owned: Mapping[str, str]) -> Findings:
     return found
 
 
-def _files(root: str, above: int) -> Iterator[Tuple[str, os.stat_result, bool]]:
+def _files(root: str, above: int, found: Findings) -> Iterator[Tuple[str, os.stat_result, bool]]:
     """Yield each plain file of the host with its status, and whether the kernel ignores its special rights.
 
-    A folder of a user may have millions of entries, so no list of them is made.
+    A folder of a user may have millions of entries, so no list of all of them is made.
     """
-    waiting = [root]
-    while waiting:
-        folder = waiting.pop()
+    waiting, of_users = [root], []
+    while waiting or of_users:
+        folder = (waiting or of_users).pop()
         # A folder that cannot be read, and a file that was removed meanwhile, are left out.
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             # The kernel ignores setuid bits and capabilities on such a file system: mount(8), nosuid.
             is_powerless = bool(os.statvfs(folder).f_flag & os.ST_NOSUID)
             for entry in entries:
                 with contextlib.suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting += [entry.path] * (entry.path[above:] not in SKIPPED)
-                    elif entry.is_file(follow_symlinks=False):
-                        yield entry.path, entry.stat(follow_symlinks=False), is_powerless
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode):
+                        yield entry.path, status, is_powerless
+                    elif not stat.S_ISDIR(status.st_mode) or entry.path[above:] in SKIPPED:
+                        continue
+                    elif status.st_uid and len(of_users) >= MOST_FOLDERS:
+                        found.leave_out(status)
+                    else:
+                        (of_users if status.st_uid else waiting).append(entry.path)
 
 
 def faults(

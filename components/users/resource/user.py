@@ -6,6 +6,7 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from portcullis.agent.quotes import quoted
 from portcullis.components.users.facts import (
     CURRENT,
     MEMBER,
@@ -135,11 +136,11 @@ class UserProvider(GuardedProvider):
 
 
 def _described(label: str, line: str) -> str:
-    """Return the comment of an undeclared key, and the path of its file unless this is our own file."""
-    line, _, place = line.partition(" (in /")
+    """Return the comment of an undeclared key in quotes, with the path of its file if this is not our own."""
     key = parse(line)
-    comment = f', "{key.comment}"' if key and key.comment and label == key.fingerprint else ""
-    return comment + (f", in /{place.rstrip(')')}" if place else "")
+    if key is None or not label.startswith(key.fingerprint):
+        return ""
+    return f", {quoted(key.comment)}" if key.comment else ""
 
 
 def _keys(inputs: Normaliser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -411,10 +412,14 @@ def test_a_container_in_the_records_of_the_host_is_declared(world: World) -> Non
     record = Record("containers.container_states", "extra", "web/prod", "urn", {}, "1", {})
     record.extra["container"] = made["Id"]
     store.save(record)
+    assert world.facts()["published"] == {key: text}, "Docker would publish on every address"
+    (world.machine.etc / "docker").mkdir(parents=True, exist_ok=True)
+    (world.machine.etc / "docker/daemon.json").write_text(json.dumps({"ip": BIND}))
     found = world.facts()
     assert (found["published"], found["networks"]) == ({}, {})
-    made["Ports"][0]["IP"] = "0.0.0.0"  # noqa: S104 - the address of everybody
-    assert world.facts()["published"] == {"tcp4 0.0.0.0:9099": text}
+    for address in ("0.0.0.0", "203.0.113.10"):  # noqa: S104 - the address of everybody
+        made["Ports"][0]["IP"] = address
+        assert world.facts()["published"] == {f"tcp4 {address}:9099": text}
     world.docker.drivers["extra"] = "macvlan"
     assert world.facts()["networks"] == {"extra": f"{text}, past every filter of the host (macvlan)"}
     del made["Ports"]

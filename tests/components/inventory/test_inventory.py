@@ -282,6 +282,20 @@ def test_an_acceptance_is_for_the_item_as_it_was(host: Host, debian: Debian) -> 
     assert set(host.told(accepted=accepted)) == {key}
 
 
+def test_an_accepted_item_that_was_away_during_an_up_is_not_accepted_anew(host: Host, debian: Debian) -> None:
+    host.up()
+    debian.file("/etc/provider")
+    accepted = {"file /etc/provider": "the provider's agent", "file /etc/later": "comes later"}
+    host.up(accepted=accepted)
+    debian.at("/etc/provider").unlink()
+    host.up(accepted=accepted)
+    debian.file("/etc/provider", "", 0o666)
+    debian.file("/etc/later", "", 0o666)
+    found = host.told(accepted=accepted)
+    assert set(found) == set(accepted)
+    assert "changed since it was accepted (absent)" in found["file /etc/later"]
+
+
 def test_what_an_older_version_accepted_is_recorded_by_the_next_up(host: Host, debian: Debian) -> None:
     debian.file("/etc/x")
     accepted = {"file /etc/provider": "the provider's agent"}

@@ -302,6 +302,17 @@ def test_an_undeclared_container_that_nginx_sends_requests_to(
     assert told(host)["container leak"] == "privileged, mysql:8, in plain"
 
 
+def test_a_container_in_the_hosts_network_may_serve_a_port_that_no_other_publishes(
+    host: Host, engine: Engine
+) -> None:
+    engine.run("leak", "host", NetworkMode="host")
+    serve(host, "127.0.0.1:3000")
+    assert told(host)["container leak"].startswith("nginx sends requests to it, in the host's network")
+    engine.run("other")
+    publish(engine, 3000)
+    assert told(host)["container leak"].startswith("in the host's network")
+
+
 def test_a_container_that_up_has_just_made_shows_only_if_it_is_dangerous(host: Host, engine: Engine) -> None:
     note(host, "other", engine.run("other"))
     net = {"Name": "extra", "Id": "a", "Driver": "bridge", "Labels": {"portcullis.stack": "web/prod"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -729,7 +730,7 @@ def test_too_many_files_are_reported_and_not_read(debian: Debian, monkeypatch: p
     monkeypatch.setattr(tree_walk, "MOST", 20)
     for number in range(30):
         debian.file(f"/etc/x/{number}")
-    assert "more" in told(debian)
+    assert "more files" in told(debian)
 
 
 def test_a_user_with_many_files_hides_no_other_home(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -740,10 +741,42 @@ def test_a_user_with_many_files_hides_no_other_home(debian: Debian, monkeypatch:
         debian.file(f"/home/deploy/.local/bin/{number}")
     debian.file("/home/zoe/.local/bin/x")
     found = told(debian)
-    assert found["more in /home/deploy"] == "more than 20 files: the rest is not read"
+    assert found["more files in /home/deploy"] == "more than 20 files: the rest is not read"
     assert "/home/zoe/.local/bin/x" in found
-    assert "more in /home/zoe" not in found
-    assert "more" not in found
+    assert "more files in /home/zoe" not in found
+    assert "more files" not in found
+
+
+def test_a_folder_of_a_user_outside_of_homes_hides_nothing_of_root(
+    debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree_walk, "MOST_OF_USERS", 10)
+    for number in range(30):
+        path = debian.file(f"/opt/app/{number % 3}/{number}")
+        for each in (debian.at(path), debian.at(path).parent, debian.at("/opt/app")):
+            os.chown(each, 1000, 1000)
+    debian.file("/usr/local/bin/backdoor")
+    debian.file("/var/spool/cron/crontabs/root")
+    found = told(debian)
+    assert {"/usr/local/bin/backdoor", "/var/spool/cron/crontabs/root", "more files of users"} <= set(found)
+
+
+def test_paths_that_cannot_be_read_belong_to_the_owner_of_their_folder(debian: Debian) -> None:
+    folder = debian.at("/home/deploy/.local/bin")
+    folder.mkdir(parents=True)
+    name = "x" * 250
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(17):  # the path gets longer than 4,096 bytes
+        os.mkdir(name, dir_fd=here)
+        inner = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.fchown(inner, 1000, 1000)
+        os.close(here)
+        here = inner
+    os.close(here)
+    found = files.read(debian.look())["files"]
+    owners = {entry.owner for key, entry in found.items() if entry.text.startswith("cannot be read")}
+    assert owners == {"deploy"}
+    shutil.rmtree(folder)
 
 
 def test_large_files_of_users_count_by_size_and_times(

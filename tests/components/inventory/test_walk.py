@@ -60,6 +60,18 @@ def test_a_flood_of_one_user_hides_no_program_of_root(
     assert found["left"] == {"deploy": 7}
 
 
+def test_many_folders_of_a_user_are_left_out(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "MOST_FOLDERS", 3)
+    for number in range(9):
+        path = debian.file(f"/home/deploy/{number}/x", "", 0o4755)
+        os.chown(debian.at(path).parent, 1000, 1000)
+    debian.file("/srv/a/x", "", 0o4755)
+    found = walk.strangers(str(debian.root), {})
+    assert len([path for path in found.texts if path.startswith("/home")]) == 3
+    assert "/srv/a/x" in found.texts
+    assert found.left == {"deploy": 6}
+
+
 def test_a_packaged_program_that_others_can_write(debian: Debian) -> None:
     debian.package("less", dict.fromkeys(("/usr/bin/less", "/usr/bin/lesskey", "/usr/bin/at", "/var/x"), ""))
     for path, mode, uid in (
