@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,8 +186,15 @@ def test_a_deployment_that_fails_says_what_to_do(deployed: Program, runner: Runn
     assert "# After a deployment that failed" in (tmp_path / "summary.md").read_text()
 
 
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """Return a folder for temporary files. Its path is short, because sockets are in it."""
+    with tempfile.TemporaryDirectory(prefix="jobs-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 def test_gitlabs_jobs_do_the_same(
-    deployed: Program, runner: Runner, forge: ForgeServer, tmp_path: Path
+    deployed: Program, runner: Runner, forge: ForgeServer, tmp_path: Path, shared: Path
 ) -> None:
     forge.comments.clear()
     forge.issues.clear()
@@ -201,8 +209,6 @@ def test_gitlabs_jobs_do_the_same(
         "PULUMI_CONFIG_PASSPHRASE": runner.context["secrets.PULUMI_CONFIG_PASSPHRASE"],
         "CI_MERGE_REQUEST_IID": "7",
     }
-    shared = tmp_path / "s"  # a socket's path in it may have 108 bytes
-    shared.mkdir()
     gitlab = Runner(runner.folder, {**kept, **forge.gitlab, "TMPDIR": str(shared)}, given)
     code, printed = gitlab.gitlab("preview")
     assert code == 0, printed
