@@ -220,7 +220,8 @@ def test_gitlabs_jobs_do_the_same(
     (issue,) = forge.issues
     assert "by hand" in issue["body"]
     # GitLab's deployment has its key as a file; what mends the host here is the other one's.
-    assert runner.github("deploy", "deploy")[0] == 0
+    code, printed = runner.github("deploy", "deploy")
+    assert code == 0, printed
 
 
 @pytest.mark.once
