@@ -1,34 +1,46 @@
 #!/bin/sh
-# Install the official Pulumi of the version in requirements.in, for pipelines: the archive must have the checksum
-# that is committed in tools/pulumi.sha256.
+# Install Pulumi in the version of requirements.in, for pipelines. An archive that has a checksum in
+# tools/pulumi.sha256 must match it. Without a checksum we trust HTTPS, as Pulumi's own installer does.
 #
-#   tools/pulumi-cli.sh FOLDER     install into FOLDER/pulumi
-#   tools/pulumi-cli.sh --record   write tools/pulumi.sha256 from Pulumi's list, to look at and to commit
+#   tools/pulumi-cli.sh FOLDER     install Pulumi into FOLDER/pulumi, and the plugins that have a checksum
+#   tools/pulumi-cli.sh --record   write the checksums of the archives that Pulumi serves now, to commit them
 set -eu
 cd "$(dirname "$0")/.."
-releases=https://get.pulumi.com/releases/sdk
+server=https://get.pulumi.com/releases
 sums=tools/pulumi.sha256
-version=$(sed -n 's/^pulumi==//p' requirements.in)
-
-if [ "$1" = --record ]; then
-    list=$(curl -fsSL "$releases/pulumi-$version-checksums.txt")
-    printf '%s\n' "$list" | grep -E "^[0-9a-f]{64}  pulumi-v$version-linux-(x64|arm64)\.tar\.gz$" >"$sums"
-    echo "Compare with https://github.com/pulumi/pulumi/releases/tag/v$version and commit $sums:"
-    exec cat "$sums"
-fi
-
-case "$(uname -m)" in x86_64) machine=x64 ;; aarch64) machine=arm64 ;; *) machine=$(uname -m) ;; esac
-archive=pulumi-v$version-linux-$machine.tar.gz
-if ! sum=$(grep -E "^[0-9a-f]{64}  $archive$" "$sums"); then
-    echo "error: $sums has no checksum of $archive, so it is not installed." >&2
-    echo "On a machine that you trust run tools/pulumi-cli.sh --record, look at the file and commit it." >&2
-    exit 1
-fi
+plugins="command docker tls"
 fetched=$(mktemp -d)
 trap 'rm -rf "$fetched"' EXIT
-curl -fsSLo "$fetched/$archive" "$releases/$archive"
-if ! (cd "$fetched" && echo "$sum" | sha256sum --check --quiet); then
-    echo "error: $releases/$archive is not the archive whose checksum is in $sums." >&2
+
+version() { sed -n "s/^$1==//p" requirements.in; }
+cli() { echo "pulumi-v$(version pulumi)-linux-$1.tar.gz"; }
+plugin() { echo "pulumi-resource-$1-v$(version "pulumi-$1")-linux-$2.tar.gz"; }
+recorded() { sed -nE "s/^([0-9a-f]{64})  $1\$/\1/p" "$sums"; }
+fetch() { curl -fsSLo "$fetched/${1##*/}" "$server/$1"; }
+
+if [ "$1" = --record ]; then
+    for machine in x64 arm64; do fetch "sdk/$(cli $machine)"; done
+    for name in $plugins; do
+        for machine in amd64 arm64; do fetch "plugins/$(plugin "$name" $machine)"; done
+    done
+    (cd "$fetched" && sha256sum *.gz) >"$fetched/sums"
+    mv "$fetched/sums" "$sums"
+    echo "Compare with https://github.com/pulumi/pulumi/releases/tag/v$(version pulumi) and commit $sums:"
+    cat "$sums"
+    exit
+fi
+
+case "$(uname -m)" in aarch64) machine=arm64 go=arm64 ;; *) machine=x64 go=amd64 ;; esac
+archive=$(cli $machine)
+sum=$(recorded "$archive")
+fetch "sdk/$archive"
+if [ -n "$sum" ] && ! echo "$sum  $fetched/$archive" | sha256sum --check --quiet; then
+    echo "error: $server/sdk/$archive is not the archive whose checksum is in $sums." >&2
     exit 1
 fi
 tar -xzf "$fetched/$archive" -C "$1"
+for name in $plugins; do
+    sum=$(recorded "$(plugin "$name" $go)")
+    [ -z "$sum" ] || "$1/pulumi/pulumi" plugin install resource "$name" "$(version "pulumi-$name")" \
+        --server "$server/plugins" --checksum "$sum"
+done

@@ -1,4 +1,4 @@
-"""Write a new project: Pulumi.yaml, a first program, requirements.txt and .gitignore.
+"""Write a new project: Pulumi.yaml, a first program and its test, requirements.txt, workflows for GitHub.
 
 `init` never overwrites a file.
 
@@ -7,12 +7,15 @@ Exit code: 0 if the project was written, 1 if nothing was written.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 import shutil
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from portcullis import __version__
 from portcullis.cli import command
@@ -29,7 +32,8 @@ name: {name}
 description: A hardened Docker host, declared and diffed in code.
 runtime:
   name: python
-{environment}options:
+{environment}requiredPulumiVersion: ">=3.216.0"
+options:
   refresh: always  # every preview reads the hosts
 plugins:
   providers:
@@ -51,7 +55,7 @@ HardenedHost(
     HardenedHostArgs(
         address="203.0.113.10",  # the IPv4 or IPv6 address of your VPS, or its name
         os="debian-13",  # or debian-12, ubuntu-24.04, ubuntu-22.04
-        # The output of `ssh-keyscan -t ed25519 ADDRESS`. Compare it with the key in your provider's console.
+        # The line of `ssh-keyscan -t ed25519 ADDRESS`. Compare it with the key in your provider's console.
         host_key="ssh-ed25519 AAAA…",
         stores={"redis": RedisArgs()},
         # An image that the host can pull, and the port that the app listens on inside its container.
@@ -61,6 +65,27 @@ HardenedHost(
     ),
 )
 '''
+TEST = '''\
+"""What the program declares, without Pulumi's engine and without a host. Run `python -m pytest`."""
+
+from portcullis.testing import declared
+
+
+def test_no_container_is_reached_from_the_internet() -> None:
+    containers = [one for one in declared() if one.is_container()]
+    assert containers
+    for container in containers:
+        for port in container.items("ports"):
+            assert port["ip"] in ("127.0.0.1", "172.17.0.1"), container.name  # the host, and Docker's bridge
+'''
+WORKFLOWS = ("preview", "deploy", "drift")
+_FOR_A_PACKAGE = {
+    "bin/portcullis": ".venv/bin/portcullis",
+    "--require-hashes ": "",
+    " --policy-pack policy/portcullis-policy": "",
+    "cat docs/after-a-failed-deployment.md": 'echo "Read docs/after-a-failed-deployment.md of Portcullis."',
+}
+"""What a project that installs the package has in place of the files of a clone."""
 _IGNORED = ("/.portcullis/", "/.venv", "__pycache__/")
 _NEXT = """\
 Next, in {folder}:
@@ -68,6 +93,8 @@ Next, in {folder}:
   2. pulumi login; pulumi stack init prod    (or pulumi login --local, with PULUMI_CONFIG_PASSPHRASE set)
   3. portcullis plan       shows what `up` would change on a host that is already in use
   4. portcullis preview    shows every difference; then run portcullis up
+  5. pip install pytest; python -m pytest      runs the first test
+  6. commit and push: docs/pull-requests.md of Portcullis says what the workflows need
 """
 
 
@@ -82,9 +109,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the project."""
     folder: Path = options.folder
-    files = {"Pulumi.yaml": project(folder), "__main__.py": PROGRAM, "requirements.txt": _requirements()}
+    requirement, wheel = _requirement()
+    written = {
+        "Pulumi.yaml": project(folder),
+        "__main__.py": PROGRAM,
+        "tests/test_program.py": TEST,
+        "requirements.txt": f"{requirement}\npytest\n",
+        # A pipeline has only the project's folder, so Pulumi.yaml must not name an environment elsewhere.
+        **(workflows() if Path(sys.prefix).resolve().is_relative_to(folder.resolve()) else {}),
+    }
     try:
-        _write(folder, files)
+        _write(folder, written)
+        if wheel and not (folder / wheel.name).exists():
+            shutil.copy2(wheel, folder)
     except (FileExistsError, NotADirectoryError) as error:
         raise command.Failed(f"the project was not written: {error}") from None
     sys.stdout.write(_NEXT.format(folder=folder, path=_path()))
@@ -109,8 +146,35 @@ def _quoted(folder: Path, path: Path) -> str:
     return json.dumps(str(path))
 
 
-def _requirements() -> str:
-    return f"{DISTRIBUTION}=={__version__}\n"
+def workflows() -> dict[str, str]:
+    """Return the workflows for GitHub: those of a clone, changed for a project that installs the package."""
+    written = {}
+    for name in WORKFLOWS:
+        text = files("portcullis").joinpath(f"workflows/{name}.yml").read_text(encoding="utf-8")
+        for theirs, ours in _FOR_A_PACKAGE.items():
+            text = text.replace(theirs, ours)
+        written[f".github/workflows/{name}.yml"] = text
+    return written
+
+
+def _requirement() -> tuple[str, Path | None]:
+    """Return what pip installs this package from, and the wheel if that is a file of this machine.
+
+    A pipeline cannot read that file, so it goes into the project.
+    """
+    try:
+        origin = importlib.metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:  # a checkout
+        return f"./{DISTRIBUTION.replace('-', '_')}-{__version__}-py3-none-any.whl", None
+    if not origin:
+        return f"{DISTRIBUTION}=={__version__}", None
+    found = json.loads(origin)
+    wheel = Path(unquote(urlsplit(found["url"]).path))
+    if found["url"].startswith("file:") and wheel.is_file():
+        return f"./{wheel.name}", wheel
+    vcs = found.get("vcs_info", {})
+    commit = f"@{vcs['commit_id']}" if vcs else ""
+    return f"{DISTRIBUTION} @ {vcs.get('vcs', '')}{'+' if vcs else ''}{found['url']}{commit}", None
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
@@ -127,6 +191,7 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         raise FileExistsError(f"the folder {folder} already contains {' and '.join(existing)}")
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     ignore = folder / ".gitignore"
     before = ignore.read_text(encoding="utf-8") if ignore.exists() else ""

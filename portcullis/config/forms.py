@@ -190,6 +190,14 @@ def is_program(text: str) -> bool:
     return re.fullmatch(r"(?:/(?!\.{1,2}(?:/|$))[^/\s]+)+", text) is not None
 
 
+class _HostKey(Text):
+    """A public key of a host, which people may paste as ssh-keyscan prints it."""
+
+    def read(self, raw: Any) -> str:
+        """Return the key without the address before it."""
+        return super().read(public_keys.without_address(raw) if isinstance(raw, str) else raw)
+
+
 Alias = Annotated[
     str,
     Text(
@@ -214,7 +222,7 @@ Address = Annotated[str, Text("the address of a host", refused=_address)]
 AddressV6 = Annotated[str, Text("an IPv6 address", refused=_address_v6)]
 Network = Annotated[str, Text("an address or network", refused=_network)]
 Port = Annotated[int, Number("a port", 1, LAST_PORT)]
-HostKey = Annotated[str, Text("the public key of a host", refused=public_keys.host_key)]
+HostKey = Annotated[str, _HostKey("the public key of a host", refused=public_keys.host_key)]
 LocalFile = Annotated[
     str, Text("a file on this machine", r"""[^"%\x00-\x1f]+""", "write its path, such as ~/.ssh/id_ed25519")
 ]

@@ -19,6 +19,12 @@ def host_key(text: str) -> tuple[str, str] | None:
     return _public_key(text, _HOST_KEYS, "the public key of a host", how)
 
 
+def without_address(text: str) -> str:
+    """Return a host's public key without the address that ssh-keyscan prints before it."""
+    _, _, key = text.partition(" ")
+    return key if key.startswith(tuple(f"{kind} " for kind in _HOST_KEYS)) else text
+
+
 def login_key(text: str) -> tuple[str, str] | None:
     """Return reason and hint if a text is not a public key to log in with, otherwise None."""
     how = "write the line of the .pub file, `ssh-ed25519 AAAA… you@laptop`, without options before it"

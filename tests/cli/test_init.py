@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import json
 import re
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +20,7 @@ from portcullis.cli import command, init
 from portcullis.cli.main import parsed
 
 ROOT = Path(__file__).resolve().parents[2]
-WRITTEN = {"Pulumi.yaml", "__main__.py", "requirements.txt", ".gitignore"}
+WRITTEN = {"Pulumi.yaml", "__main__.py", "requirements.txt", ".gitignore", "tests", ".github"}
 
 
 def run(*words: str) -> int:
@@ -50,12 +53,13 @@ def test_an_empty_folder(
         "name": "shop",
         "description": "A hardened Docker host, declared and diffed in code.",
         "runtime": {"name": "python", "options": {"toolchain": "pip", "virtualenv": ".venv"}},
+        "requiredPulumiVersion": ">=3.216.0",
         "options": {"refresh": "always"},
         "plugins": {"providers": [{"name": "portcullis", "path": ".venv/bin"}]},
     }
     assert (folder / ".gitignore").read_text() == "/.portcullis/\n/.venv\n__pycache__/\n"
     said = capsys.readouterr().out.splitlines()
-    assert len(said) <= 6
+    assert len(said) <= 8
     assert said[0] == f"Next, in {folder}:"
 
 
@@ -115,10 +119,68 @@ def test_an_existing_gitignore_keeps_its_lines(tmp_path: Path) -> None:
     assert (tmp_path / ".gitignore").read_text() == "*.log\n/.venv\n/.portcullis/\n__pycache__/\n"
 
 
-def test_requirements_have_the_name_of_this_package_on_pypi(tmp_path: Path) -> None:
+def test_a_checkout_names_the_wheel_that_it_would_build(tmp_path: Path) -> None:
     run(str(tmp_path))
-    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
-    assert (tmp_path / "requirements.txt").read_text() == f"{name}=={__version__}\n"
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"].replace("-", "_")
+    wanted = f"./{name}-{__version__}-py3-none-any.whl\npytest\n"
+    assert (tmp_path / "requirements.txt").read_text() == wanted
+
+
+WHEEL = "portcullis_host-1-py3-none-any.whl"
+
+
+@pytest.mark.parametrize(
+    ("origin", "requirement"),
+    [
+        (None, f"portcullis-host=={__version__}"),
+        ({"url": "file://{tmp}/a%20b/" + WHEEL}, f"./{WHEEL}"),
+        (
+            {"url": "https://git.example/p.git", "vcs_info": {"vcs": "git", "commit_id": "5f5f"}},
+            "portcullis-host @ git+https://git.example/p.git@5f5f",
+        ),
+        (
+            {"url": "https://files.example/" + WHEEL, "archive_info": {}},
+            f"portcullis-host @ https://files.example/{WHEEL}",
+        ),
+    ],
+)
+def test_requirements_name_what_pip_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: dict[str, Any] | None, requirement: str
+) -> None:
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / WHEEL).write_text("a wheel")
+    told = origin and json.dumps(origin).replace("{tmp}", str(tmp_path))
+    distribution = SimpleNamespace(read_text=lambda _name: told)
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _name: distribution)
+    folder = tmp_path / "shop"
+    assert run(str(folder)) == 0
+    assert (folder / "requirements.txt").read_text() == f"{requirement}\npytest\n"
+    assert (folder / WHEEL).exists() == requirement.startswith("./")
+
+
+def test_workflows_need_an_environment_that_a_runner_has_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment(tmp_path / "elsewhere", monkeypatch)
+    assert run(str(tmp_path / "shop")) == 0
+    assert not (tmp_path / "shop/.github").exists()
+
+
+def test_the_workflows_name_no_file_of_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment(tmp_path / ".venv", monkeypatch)
+    assert run(str(tmp_path)) == 0
+    for name in init.WORKFLOWS:
+        text = (tmp_path / f".github/workflows/{name}.yml").read_text()
+        assert ".venv/bin/portcullis " in text
+        scripts = [
+            step["run"]
+            for job in yaml.safe_load(text)["jobs"].values()
+            for step in job["steps"]
+            if "run" in step and step["name"] != "Refuse a machine for both"
+        ]
+        for script in scripts:
+            ours = script.replace('echo "Read docs/after-a-failed-deployment.md of Portcullis."', "")
+            assert not re.search(r"(?<!\.venv/)\b(bin|docs|policy|tools)/|--require-hashes", ours), script
 
 
 def test_the_program_is_the_same_as_in_the_readme() -> None:

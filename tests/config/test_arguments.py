@@ -50,6 +50,15 @@ def test_twelve_lines_are_a_whole_host() -> None:
     assert args.fail2ban == Fail2banArgs()
 
 
+def test_a_host_key_may_be_pasted_as_ssh_keyscan_prints_it() -> None:
+    assert host(host_key=f"[203.0.113.10]:2222 {KEY}") == host()
+    config = smallest()
+    config["hosts"]["web1"]["hostKey"] = f"203.0.113.10 {KEY}"
+    assert load(config).host_args("web1").host_key == KEY
+    for wrong in (f"a b {KEY}", f"203.0.113.10 {KEY[:-1]}", "203.0.113.10 ssh-ed25519"):
+        assert 'host_key: "' in faults(host_key=wrong)[0]
+
+
 def test_all_faults_at_once_with_names_in_python() -> None:
     with pytest.raises(ArgumentsError) as caught:
         Fail2banArgs(ignore=["0.0.0.0/0", "me"], max_retry=0, ban_tim="7d")  # type: ignore[call-arg]

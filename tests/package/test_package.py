@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,40 +24,17 @@ from tests.package.installed import ROOT, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.package.installed import Archives, Installed
 
 IMAGE = f"registry.example.com/api@sha256:{'5f' * 32}"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBZR3YwMARMndYt76G09uRhEf3IUq4cur64KMzXlUV5w"
 _FILES = ("*.py", "*.pyi", "py.typed")
-_MOCKED = """
-import json, runpy
-import pulumi
-from portcullis.components.host import images
-
-class Mocks(pulumi.runtime.Mocks):
-    types = []
-    def new_resource(self, args):
-        self.types.append(args.typ)
-        return f"{args.name}-id", dict(args.inputs)
-    def call(self, args):
-        return {}, None
-
-# No registry is asked for the digest of a tag.
-digest = "@sha256:" + "5f" * 32
-images.resolve = lambda named, *_, **__: {
-    place: name if "@" in name else name + digest for place, name in named.items()
-}
-pulumi.runtime.set_mocks(Mocks(), project="shop", stack="test", preview=True)
-
-@pulumi.runtime.test
-def declare():
-    runpy.run_path("__main__.py", run_name="__main__")
-    return pulumi.Output.from_input(None)
-
-declare()
-print(json.dumps(Mocks.types))
+_PYTEST = f"""
+import sys
+sys.path.append({str(Path(pytest.__file__).parents[1])!r})
+import pytest
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *sys.argv[1:]]))
 """
 _NAMES = """
 import io, json, zipfile
@@ -83,6 +61,8 @@ def package_files() -> Iterator[str]:
         for pattern in _FILES:
             for path in (ROOT / folder).rglob(pattern):
                 yield path.relative_to(ROOT).as_posix()
+    for name in init.WORKFLOWS:
+        yield f"portcullis/workflows/{name}.yml"
 
 
 def test_the_wheel_contains_only_the_package(archives: Archives) -> None:
@@ -110,6 +90,7 @@ def test_another_time_and_another_folder_give_the_same_bytes(archives: Archives,
     there = tmp_path / "a checkout of somebody else"
     there.mkdir()
     for name in (
+        ".github",
         "portcullis",
         "components",
         "policy",
@@ -202,15 +183,18 @@ def test_the_first_program_passes_a_strict_type_check(installed: Installed, tmp_
     assert 'Unexpected keyword argument "adress" for "HardenedHostArgs"' in said
 
 
-def test_the_first_program_runs_under_mocks(installed: Installed, tmp_path: Path) -> None:
+def test_the_first_test_passes_until_the_program_breaks_it(installed: Installed, tmp_path: Path) -> None:
     installed.run("portcullis", "init", folder=tmp_path)
     (tmp_path / "__main__.py").write_text(program())
-    types_ = json.loads(installed.run("python", "-c", _MOCKED, folder=tmp_path))
-    assert {
-        "portcullis:index:HardenedHost", "portcullis:index:Redis", "portcullis:index:PrivateContainer",
-        "portcullis:index:ReverseProxy", "portcullis:index:Exposure", "docker:index/container:Container",
-    } <= set(types_)  # fmt: skip
+    assert "1 passed" in installed.run("python", "-c", _PYTEST, folder=tmp_path)
     assert (tmp_path / ".portcullis/test/ssh_config").exists()
+    public = """
+import pulumi_docker as docker
+
+docker.Container("db", image="db", ports=[docker.ContainerPortArgs(internal=1, ip="0.0.0.0")])
+"""
+    (tmp_path / "__main__.py").write_text(program() + public)
+    installed.run("python", "-c", _PYTEST, folder=tmp_path, code=1)
 
 
 def test_every_public_name_exists_and_the_agent_is_the_same(installed: Installed, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from portcullis.cli import init
+from tools import engine
 from tools.lock import sources
 from tools.steps import ROOT
 
@@ -144,60 +146,92 @@ class TestPulumi:
             copy.parent.mkdir(exist_ok=True)
             copy.write_bytes((ROOT / name).read_bytes())
         program = tmp_path / "pulumi"
-        program.write_text("a program")
+        program.write_text('#!/bin/sh\necho "$@" >>"${0%/*}/said"\n')
+        program.chmod(0o755)
         with tarfile.open(tmp_path / "served", "w:gz") as archive:
             archive.add(program, "pulumi/pulumi")
         program.unlink()
         curl = tmp_path / "bin/curl"
         curl.parent.mkdir()
-        curl.write_text(f'#!/bin/sh\ncp "{tmp_path}/served" "$2"\n')
+        curl.write_text(f'#!/bin/sh\necho "$3" >>"{tmp_path}/asked"\ncp "{tmp_path}/served" "$2"\n')
         curl.chmod(0o755)
+        (tmp_path / "tools/pulumi.sha256").touch()
         return tmp_path
 
-    def run(self, folder: Path, sums: str) -> subprocess.CompletedProcess[str]:
-        (folder / "tools/pulumi.sha256").write_text(sums)
-        (folder / "out").mkdir()
+    def run(self, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        (folder / "out").mkdir(exist_ok=True)
         return subprocess.run(
-            ["sh", folder / "tools/pulumi-cli.sh", folder / "out"],
+            ["sh", folder / "tools/pulumi-cli.sh", *(words or [str(folder / "out")])],
             env={"PATH": f"{folder}/bin:/usr/bin:/bin"},
             capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
 
-    def archive(self, version: str) -> str:
-        machine = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
-        return f"pulumi-v{version}-linux-{machine}.tar.gz"
+    def archives(self) -> set[str]:
+        version = pins((ROOT / "requirements.in").read_text())
+        return {f"pulumi-v{version['pulumi']}-linux-{machine}.tar.gz" for machine in ("x64", "arm64")} | {
+            f"pulumi-resource-{name}-v{version[f'pulumi-{name}']}-linux-{machine}.tar.gz"
+            for name in ("command", "docker", "tls")
+            for machine in ("amd64", "arm64")
+        }
 
-    def test_the_archive_whose_checksum_is_committed_is_installed(self, folder: Path) -> None:
-        version = pins((ROOT / "requirements.in").read_text())["pulumi"]
-        digest = hashlib.sha256((folder / "served").read_bytes()).hexdigest()
-        done = self.run(folder, f"{digest}  {self.archive(version)}\n")
+    def test_without_a_checksum_the_pinned_version_is_installed(self, folder: Path) -> None:
+        done = self.run(folder)
         assert done.returncode == 0, done.stderr
-        assert (folder / "out/pulumi/pulumi").read_text() == "a program"
-
-    def test_another_one_is_refused(self, folder: Path) -> None:
+        assert {path.name for path in (folder / "out/pulumi").iterdir()} == {"pulumi"}, "it ran no command"
         version = pins((ROOT / "requirements.in").read_text())["pulumi"]
-        done = self.run(folder, f"{'5f' * 32}  {self.archive(version)}\n")
+        machine = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
+        assert (folder / "asked").read_text() == (
+            f"https://get.pulumi.com/releases/sdk/pulumi-v{version}-linux-{machine}.tar.gz\n"
+        )
+
+    def test_what_is_recorded_is_checked(self, folder: Path) -> None:
+        done = self.run(folder, "--record")
+        assert done.returncode == 0, done.stderr
+        digest = hashlib.sha256((folder / "served").read_bytes()).hexdigest()
+        recorded = (folder / "tools/pulumi.sha256").read_text()
+        assert dict(reversed(line.split("  ")) for line in recorded.splitlines()) == dict.fromkeys(
+            self.archives(), digest
+        )
+        done = self.run(folder)
+        assert done.returncode == 0, done.stderr
+        version = pins((ROOT / "requirements.in").read_text())
+        assert (folder / "out/pulumi/said").read_text().splitlines() == [
+            f"plugin install resource {name} {version[f'pulumi-{name}']} "
+            f"--server https://get.pulumi.com/releases/plugins --checksum {digest}"
+            for name in ("command", "docker", "tls")
+        ]
+
+    def test_another_archive_is_refused(self, folder: Path) -> None:
+        self.run(folder, "--record")
+        (folder / "served").write_bytes((folder / "served").read_bytes() + b"\0")
+        done = self.run(folder)
         assert done.returncode == 1
         assert "is not the archive whose checksum is in tools/pulumi.sha256" in done.stderr
         assert list((folder / "out").iterdir()) == []
 
-    def test_one_without_a_checksum_is_refused_with_what_to_do(self, folder: Path) -> None:
-        digest = hashlib.sha256((folder / "served").read_bytes()).hexdigest()
-        done = self.run(folder, f"{digest}  {self.archive('3.1.0')}\n")
-        assert done.returncode == 1
-        assert "tools/pulumi-cli.sh --record" in done.stderr
-        assert list((folder / "out").iterdir()) == []
+    def test_nothing_is_recorded_of_an_archive_that_is_not_served(self, folder: Path) -> None:
+        (folder / "served").unlink()
+        assert self.run(folder, "--record").returncode
+        assert (folder / "tools/pulumi.sha256").read_text() == ""
 
-    def test_what_is_committed_is_of_the_version_that_is_pinned(self) -> None:
-        version = pins((ROOT / "requirements.in").read_text())["pulumi"]
+    def test_what_is_committed_is_of_the_versions_that_are_pinned(self) -> None:
         for line in (ROOT / "tools/pulumi.sha256").read_text().splitlines():
-            assert re.fullmatch(
-                rf"[0-9a-f]{{64}}  pulumi-v{re.escape(version)}-linux-(x64|arm64)\.tar\.gz", line
-            )
+            digest, archive = line.split("  ")
+            assert re.fullmatch(r"[0-9a-f]{64}", digest)
+            assert archive in self.archives()
 
-    def test_pipelines_install_it_in_no_other_way(self) -> None:
-        for file in [ROOT / ".gitlab-ci.yml", *(ROOT / ".github/workflows").glob("*.yml")]:
+    def test_pipelines_install_the_version_that_is_pinned(self) -> None:
+        version = pins((ROOT / "requirements.in").read_text())["pulumi"]
+        for file in (ROOT / ".github/workflows").glob("*.yml"):
+            text = file.read_text()
+            installed = re.findall(r"uses: pulumi/actions@.*\n\s+with:\n\s+pulumi-version: (.*)\n", text)
             # The project's own workflows deploy nothing.
-            deploys = not file.name.startswith("project-")
-            assert ("tools/pulumi-cli.sh" in file.read_text()) == deploys, file.name
-            assert not re.search(r"pulumi/actions|get\.pulumi\.com", file.read_text()), file.name
+            assert set(installed) == (set() if file.name.startswith("project-") else {version}), file.name
+            assert len(installed) == text.count("pulumi/actions"), "without `command`, it only installs"
+            assert "get.pulumi.com" not in text
+        assert "tools/pulumi-cli.sh " in (ROOT / ".gitlab-ci.yml").read_text()
+
+    def test_the_projects_ask_for_the_oldest_version_that_works(self) -> None:
+        oldest = ".".join(map(str, engine.OLDEST_OFFICIAL))
+        for text in ((ROOT / "Pulumi.yaml").read_text(), init.project(ROOT)):
+            assert yaml.safe_load(text)["requiredPulumiVersion"] == f">={oldest}.0"

@@ -191,7 +191,8 @@ def _files(root: str, above: int, found: Findings) -> Iterator[Tuple[str, os.sta
 
     A folder of a user may have millions of entries, so no list of all of them is made.
     """
-    waiting, of_users = [root], []
+    waiting: List[str] = [root]
+    of_users: List[str] = []
     while waiting or of_users:
         folder = (waiting or of_users).pop()
         # A folder that cannot be read, and a file that was removed meanwhile, are left out.

@@ -53,7 +53,7 @@ def compare(stack: str, base: Path, head: Path, environment: Mapping[str, str], 
         return changed
     before: Steps = {}
     # If the change adds the stack, nothing was declared before.
-    if (base / f"Pulumi.{stack}.yaml").exists():
+    if _config(stack, base) is not None:
         found = alone(stack, base, environment, why)
         if not found.ok:
             errors = ("the base fails, without this change", *found.report.errors)
@@ -71,13 +71,13 @@ def alone(stack: str, checkout: Path, environment: Mapping[str, str], why: str) 
         shutil.copytree(checkout, project, ignore=_LEFT_OUT, symlinks=True)
         state.mkdir()
         settings = project / f"Pulumi.{stack}.yaml"
-        if not settings.exists():
+        config = _config(stack, project)
+        if config is None:
             return preview.failed(stack, f"there is no {settings.name}", why)
-        written = yaml.safe_load(settings.read_text()) or {}
-        settings.write_text(yaml.safe_dump({"config": without_secrets(written.get("config") or {})}))
+        settings.write_text(yaml.safe_dump({"config": without_secrets(config)}))
         own = {name: value for name, value in environment.items() if name not in _STATE_VARIABLES}
         own |= {"PULUMI_BACKEND_URL": state.as_uri(), "PULUMI_CONFIG_PASSPHRASE": PLACEHOLDER}
-        secrets = [f"{path}={PLACEHOLDER}" for path in secret_paths(written.get("config") or {})]
+        secrets = [f"{path}={PLACEHOLDER}" for path in secret_paths(config)]
         commands = [["stack", "init", stack]]
         if secrets:
             commands.append(
@@ -89,6 +89,18 @@ def alone(stack: str, checkout: Path, environment: Mapping[str, str], why: str) 
                 return preview.failed(stack, done.stdout + done.stderr, why)
         _link_venv(checkout, project)
         return preview.look(stack, folder=project, environment=own, code_only=why, policies=True)
+
+
+def _config(stack: str, checkout: Path) -> dict[str, Any] | None:
+    """Return the settings of a stack in a checkout, or None if the checkout has no such stack.
+
+    A program without settings has no file for any stack, for example with Pulumi Cloud.
+    """
+    file = checkout / f"Pulumi.{stack}.yaml"
+    if file.exists():
+        return (yaml.safe_load(file.read_text()) or {}).get("config") or {}
+    has_others = any(checkout.glob("Pulumi.*.yaml")) or not (checkout / "Pulumi.yaml").exists()
+    return None if has_others else {}
 
 
 def _link_venv(checkout: Path, project: Path) -> None:

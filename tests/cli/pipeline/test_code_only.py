@@ -130,17 +130,31 @@ def test_a_fault_in_the_settings_of_a_fork_is_reported_with_its_path(
     assert "Traceback" not in seen.text
 
 
-def test_for_a_new_stack_everything_is_new(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("base", "operations"),
+    [
+        ([], ["create"]),
+        (["Pulumi.yaml", "Pulumi.other.yaml"], ["create"]),
+        # No stack of a program without settings has a file.
+        (["Pulumi.yaml"], []),
+    ],
+)
+def test_for_a_new_stack_everything_is_new(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, base: list[str], operations: list[str]
+) -> None:
     state = {"urn": "urn:pulumi:x::p::a:b:C::n", "type": "a:b:C", "custom": True, "inputs": {"a": 1}}
     steps: dict[str, Any] = {"steps": [{"newState": state}]}
-    (tmp_path / "head").mkdir()
+    for name in ("base", "head"):
+        (tmp_path / name).mkdir()
+    for name in base:
+        (tmp_path / "base" / name).touch()
 
     def alone(stack: str, *_: object) -> Preview:
         return Preview(stack, Report(stack), steps)
 
     monkeypatch.setattr(code_only, "alone", alone)
     seen = code_only.compare("new", tmp_path / "base", tmp_path / "head", {}, "why")
-    assert [one.op for one in seen.report.differences] == ["create"]
+    assert [one.op for one in seen.report.differences] == operations
 
 
 def test_the_steps_of_a_comparison_have_the_states_before_and_after(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from portcullis.cli import init
 from tools import golang, programs
 from tools.steps import ROOT
 
@@ -40,8 +41,17 @@ def actionlint(linters: Path) -> list[str]:
     return [str(program), "-no-color", "-shellcheck", str(linters / "shellcheck")]
 
 
-def test_actionlint_finds_nothing(actionlint: list[str]) -> None:
-    assert said([*actionlint, *map(str, WORKFLOWS)]) == ""
+@pytest.fixture
+def of_init(tmp_path: Path) -> list[str]:
+    """The workflows of `portcullis init`, by path."""
+    for name, text in init.workflows().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return [str(tmp_path / name) for name in init.workflows()]
+
+
+def test_actionlint_finds_nothing(actionlint: list[str], of_init: list[str]) -> None:
+    assert said([*actionlint, *map(str, WORKFLOWS), *of_init]) == ""
 
 
 def test_actionlint_would_find_something(actionlint: list[str], tmp_path: Path) -> None:
@@ -53,9 +63,9 @@ def test_actionlint_would_find_something(actionlint: list[str], tmp_path: Path) 
     assert "SC2086" in said([*actionlint, str(broken)])
 
 
-def test_zizmor_finds_nothing(linters: Path) -> None:
+def test_zizmor_finds_nothing(linters: Path, of_init: list[str]) -> None:
     argv = [str(linters / "zizmor"), "--offline", "--no-progress", "--quiet"]
-    assert said([*argv, *map(str, WORKFLOWS)]) == ""
+    assert said([*argv, *map(str, WORKFLOWS), *of_init]) == ""
 
 
 def test_zizmor_would_find_something(linters: Path, tmp_path: Path) -> None:
@@ -104,7 +114,22 @@ def test_the_workflows_of_the_project_run_in_no_copy_of_it(workflow: Path) -> No
 
 
 def test_the_other_workflows_are_those_of_stacks() -> None:
-    assert [file.stem for file in WORKFLOWS if file not in PROJECT] == ["deploy", "drift", "preview"]
+    assert [file.stem for file in WORKFLOWS if file not in PROJECT] == sorted(init.WORKFLOWS)
+
+
+@pytest.mark.parametrize("folder", ["tests", "portcullis", ""])
+def test_a_pull_request_runs_the_tests_of_its_own_repository(tmp_path: Path, folder: str) -> None:
+    steps = yaml.safe_load((ROOT / ".github/workflows/preview.yml").read_text())["jobs"]["check"]["steps"]
+    (test,) = (step["run"] for step in steps if step.get("name") == "Run your tests")
+    assert yaml.safe_load(GITLAB.read_text())["check"]["script"][-1] == test
+    for name in {folder, "tests"} if folder else ():
+        (tmp_path / name).mkdir()
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$@"\nexit 5\n')
+    python.chmod(0o755)
+    done = subprocess.run(["bash", "-ec", test], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == ((5, "-m pytest\n") if folder == "tests" else (0, ""))
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)

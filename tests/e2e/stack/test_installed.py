@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lab import acme as authorities
-from lab import machine, network, stack
+from lab import keys, machine, network, stack
 from tests.docs.pages import README, blocks
 from tests.e2e.project import CHECKOUT, PASSPHRASE, engine_environment
+from tests.e2e.stack.workflow import Runner
 from tests.package.installed import archives, install
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["archives"]
 
 SITE = "api.example.com"
+LOCK = CHECKOUT / "requirements-dev.txt"
 _ENGINES_OWN = ("PULUMI_RUN_PROGRAM", "PYTHONPATH")
 
 
@@ -88,6 +92,34 @@ def fill_in(program: Path, host: Host) -> None:
     program.write_text(text)
 
 
+def pipelines(shell: Shell, folder: Path) -> None:
+    """Run the jobs that `init` wrote in a checkout without an environment, as on a fresh runner."""
+    checkout, home = folder / "checkout", folder / "home"
+    home.mkdir()
+    ignored = (shell.folder / ".gitignore").read_text().replace("/", "").split()
+    shutil.copytree(shell.folder, checkout, ignore=shutil.ignore_patterns(*ignored))
+    # The tests must not depend on the day's versions of other packages.
+    (home / "constraints").write_text("\n".join(re.findall(r"^\S+==\S+", LOCK.read_text(), re.MULTILINE)))
+    path = shell.env["PATH"].replace(str(shell.folder / ".venv/bin"), "").strip(os.pathsep)
+    given = {"PATH": path, "HOME": str(home), "PIP_CONSTRAINT": str(home / "constraints")}
+    backend = shell.env["PULUMI_BACKEND_URL"]
+    context = {
+        "vars.PULUMI_BACKEND_URL": backend,
+        "secrets.PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+        "secrets.DEPLOY_KEY": keys.client_key().read_text(),
+    }
+    runner = Runner(checkout, {**shell.env, **given, "SSH_AUTH_SOCK": ""}, context)
+    code, printed = runner.github("preview", "check")
+    assert (code, "1 passed" in printed) == (0, True), printed
+    # With Pulumi Cloud, a program without settings has no such file.
+    settings = (checkout / "Pulumi.prod.yaml").rename(home / "Pulumi.prod.yaml")
+    code, printed = runner.github("preview", "fork")
+    assert (code, "no differences in" in printed) == (0, True), printed
+    settings.rename(checkout / "Pulumi.prod.yaml")
+    code, printed = runner.github("deploy", "deploy")
+    assert (code, "no differences in" in printed) == (0, True), printed
+
+
 def test_the_twelve_lines_deploy_a_host(shell: Shell, make_host: Callable[[], Host], tmp_path: Path) -> None:
     # The environment is made, without an index, and activated.
     *_, init = blocks(README)[2]
@@ -115,5 +147,6 @@ def test_the_twelve_lines_deploy_a_host(shell: Shell, make_host: Callable[[], Ho
     host.run("echo '# by hand' >>/etc/nginx/conf.d/api.example.com.conf")
     assert "-# by hand" in shell.run("portcullis preview --details || [ $? -eq 2 ]")
     assert "flowchart LR" in shell.run("portcullis map")
+    pipelines(shell, tmp_path)
     shell.run("portcullis destroy --yes --skip-preview")
     assert not host.run("docker ps --quiet", check=False).stdout
