@@ -35,10 +35,11 @@ class Client:
     api_to: str
 
 
-CLIENT = Client("the docker plugin 5.x of Pulumi", api_from="1.40", api_to="1.49")
+CLIENT = Client("the docker plugin 5.x of Pulumi", api_from="1.40", api_to="1.51")
 """Pulumi's docker plugin, in the version of `pulumi-docker` that we require. The plugin and an engine use the
-newest API version that both speak. The plugin's go.mod has docker v28.1.1, whose newest API is 1.49. Later
-versions of moby's client library begin at 1.40:
+newest API version that both speak. The plugin's go.mod names docker v28.5.2, whose `api/common.go` has 1.51
+as the newest version. `tests/contract/test_official.py` asks the plugin itself, if it is installed. This
+client accepts every older version. We say 1.40, because later versions of moby's client library begin there:
 https://docs.docker.com/reference/api/engine/#api-version-matrix."""
 
 

@@ -23,12 +23,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to Diff: the differences, and the properties that never change in place (`stables`)."""
+    """The answer to Diff: the differences, and the properties that never change in place (`stables`).
+
+    With `repeats`, `replaces` names a property once for each of its differences.
+    """
 
     differences: list[Difference]
     stables: list[str] = field(default_factory=list)
     delete_before_replace: bool = False
     detailed: bool = True
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,11 +62,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         with self._answering(context):
             answer = self._plugin.diff(_target(request), from_struct(request.olds), from_struct(request.news))
         found = answer.differences
-        replaces = sorted({difference.top for difference in found if difference.replaces})
+        replaces = sorted(difference.top for difference in found if difference.replaces)
         response = provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if found else provider_pb2.DiffResponse.DIFF_NONE,
             diffs=list(dict.fromkeys(difference.top for difference in found)),
-            replaces=replaces,
+            replaces=replaces if answer.repeats else dict.fromkeys(replaces),
             stables=[name for name in answer.stables if name not in replaces],
             deleteBeforeReplace=bool(replaces) and answer.delete_before_replace,
             hasDetailedDiff=answer.detailed,

@@ -60,6 +60,7 @@ _SETS = {
     "replaces",
     "securityOpts",
     "stables",
+    "ulimits",
 }
 _LEFT_OUT = {"__pulumi_raw_state_delta"}
 

@@ -102,9 +102,18 @@ class PluginProcess:
 
     def wait(self) -> None:
         """See it end, as the engine lets it after a Cancel."""
-        self._channel.close()
         self.process.send_signal(signal.SIGINT)
         assert self.process.wait(60) == 0
+        self._release()
+
+    def kill(self) -> None:
+        """End a program that is not a stand-in, whose exit code does not matter."""
+        self.process.kill()
+        self.process.wait()
+        self._release()
+
+    def _release(self) -> None:
+        self._channel.close()
         assert self.process.stdout is not None
         self.process.stdout.close()
         self._errors.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "recordings"
 FILES = tuple(sorted(path.stem for path in FOLDER.glob("*.jsonl")))
-TOTAL = 354  # the sum of the files: a call that is dropped or not compared fails a test
+TOTAL = 374  # the sum of the files: a call that is dropped or not compared fails a test
 # The files are in the order in which the calls were made on the host.
 LAB_FILES = (
     "lab-2-change-preview",

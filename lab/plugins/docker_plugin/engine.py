@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
     from lab.plugins.docker_plugin.host import SshHost
 
-_NEWEST_API = (
-    1,
-    51,
-)  # the newest version of the official plugin's client; for an older engine we use the engine's version
+# The newest version of the official plugin's client. For an older engine we use the engine's version.
+NEWEST_API = (1, 51)
 _OLDEST_API = (1, 41)  # Docker 20.10, in Debian 12
 _TIMEOUT_SECONDS = 120.0
 _FAILURE_KEPT_SECONDS = 10.0  # a lock, so that only one resource tries to reach a host that does not answer
@@ -94,7 +92,7 @@ class Engine:
                 f"Docker on {self.host.name} speaks API {offered}; Docker 20.10 (API 1.41) or newer is needed"
             )
             raise PluginError(message)
-        return speaking(min(version, _NEWEST_API))
+        return speaking(min(version, NEWEST_API))
 
     def close(self) -> None:
         """Close the connections."""

@@ -130,6 +130,7 @@ class DockerPlugin:
             differences(kind.fields, olds, news),
             sorted(key for key, known in kind.fields.items() if known.replaces),
             delete_before_replace=kind.delete_before_replace or named_by_user,
+            repeats=True,
         )
 
     def create(self, target: Target, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
@@ -169,7 +170,8 @@ class DockerPlugin:
         changed = {difference.top for difference in differences(kind.fields, olds, news)}
         if not preview:
             kind.actions.update(self.engine, target.id, olds, news)
-        return self._whole(kind, target.id, updated(kind.fields, olds, news, changed))
+        state = self._whole(kind, target.id, updated(kind.fields, olds, news, changed))
+        return state | _planned_meta(kind, {}) if preview else state
 
     def delete(self, target: Target, state: Properties) -> None:
         """Remove the Docker object of a resource."""
@@ -197,7 +199,10 @@ class DockerPlugin:
 
 
 def _planned_meta(kind: ResourceKind, inputs: Properties) -> Properties:
-    """What Terraform's SDK notes of a plan: no version, and the addresses that its provider spells anew."""
+    """What Terraform's SDK notes of a plan: no version, and the addresses that its provider spells anew.
+
+    A change in place spells none, because new ports replace the container.
+    """
     noted = {key: value for key, value in json.loads(kind.meta).items() if key != "schema_version"}
     if not noted:
         return {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.plugins.docker_plugin.engine import NEWEST_API
 from portcullis.agent.errors import AgentError
 from portcullis.agent.store import Store
 from portcullis.components.docker import versions
@@ -87,7 +88,7 @@ def test_every_release_since_the_oldest_supported_one_is_accepted(
 
 @pytest.mark.parametrize(
     ("oldest", "newest", "fits"),
-    [("1.24", "1.40", True), ("1.24", "1.39", False), ("1.49", "1.60", True), ("1.50", "1.60", False)],
+    [("1.24", "1.40", True), ("1.24", "1.39", False), ("1.51", "1.60", True), ("1.52", "1.60", False)],
 )
 def test_an_engine_whose_api_the_client_does_not_speak_is_refused(
     kind: Engines, docker: docker_engine.Engine, oldest: str, newest: str, *, fits: bool
@@ -98,7 +99,7 @@ def test_an_engine_whose_api_the_client_does_not_speak_is_refused(
         return
     words = (
         "the docker plugin 5.x of Pulumi cannot talk to Docker 31.0.0 on the host: the plugin speaks "
-        f"the versions 1.40 to 1.49 of Docker's API, and the host speaks {oldest} to {newest}"
+        f"the versions 1.40 to 1.51 of Docker's API, and the host speaks {oldest} to {newest}"
     )
     with pytest.raises(AgentError, match=re.escape(words)) as caught:
         facts(kind)
@@ -136,6 +137,7 @@ def test_the_report_says_why_the_engine_cannot_be_used() -> None:
 
 def test_the_api_versions_are_those_of_the_required_plugin() -> None:
     assert f" {version('pulumi-docker').partition('.')[0]}.x " in CLIENT.name
+    assert ".".join(map(str, NEWEST_API)) == CLIENT.api_to
 
 
 @pytest.mark.parametrize("os", DIALECTS)

@@ -49,7 +49,7 @@ def test_an_engine_that_is_there_keeps_its_packages_and_gets_our_settings(
     host.run(f"mkdir -p {DROP_IN.rpartition('/')[0]}")
     host.write(DROP_IN, "[Service]\nEnvironment=DOCKER_MIN_API_VERSION=1.53\n")
     host.run("systemctl daemon-reload; systemctl reset-failed docker; systemctl restart docker")
-    words = "the plugin speaks Docker's API from 1.40 to 1.49, the host from 1.53 to 1.56"
+    words = "speaks the versions 1.40 to 1.51 of Docker's API, and the host speaks 1.53 to 1.56"
     project.up(fails=True).has("web1: ", "cannot talk to Docker 29.8.2 on the host", words)
     host.run(
         f"rm {DROP_IN}; systemctl daemon-reload; systemctl reset-failed docker; systemctl restart docker"
