@@ -41,10 +41,12 @@ _NOISE = {
 }
 """Messages that the engine prints in every run, or in addition to an error that is reported already."""
 _FILLERS = re.compile(
-    r"^(?:(?:Preview|Update) failed: )?"
-    r"(?:(?:refreshing|reading|creating|updating|deleting|replacing) urn:\S+ )?"
-    r"(?:\d+ errors? occurred:\s*\* )?"
+    r"^(?:(?:Preview|Update) failed: "
+    r"|(?:refreshing|reading|creating|updating|deleting|replacing) urn:\S+ "
+    r"|\d+ errors? occurred:\s*\* )*"
 )
+# The official docker plugin also writes each error to its log, which the engine shows.
+_LOGGED = re.compile(r"^sdk-v2/\S+:\d+: sdk\.\w+: (.*): provider=\S+$", re.DOTALL)
 # In a command that the engine suggests, a URN stays as it is.
 _URN = re.compile(r"(?<!unprotect ')urn:pulumi:[^\s'\"]+?::([^\s:'\"]+)(?=:?[\s'\",)]|:?$)")
 _SUBJECT = re.compile(r'^([\w.-]+): [A-Z]\w* ".*?"(?: \([^)]*\))?: (.*)$', re.DOTALL)
@@ -497,7 +499,7 @@ def _once(messages: Iterable[str]) -> tuple[str, ...]:
 def tidy(message: str) -> str:
     """Return a message of Pulumi's engine in short form: the name of a resource replaces each URN."""
     text = "\n".join(clean(line) for line in message.strip().expandtabs(2).splitlines())
-    return _URN.sub(r"\1", _FILLERS.sub("", text)).strip().removeprefix("error: ")
+    return _URN.sub(r"\1", _FILLERS.sub("", _LOGGED.sub(r"\1", text))).strip().removeprefix("error: ")
 
 
 def clean(text: str) -> str:

@@ -234,6 +234,15 @@ def test_an_error_of_the_docker_plugin_is_shown_without_its_count() -> None:
     assert stream.report().errors == ('Unable to create container: "/redis" is already in use',)
 
 
+def test_an_error_that_the_official_docker_plugin_also_logs_is_shown_once() -> None:
+    """The texts are those of docker 5.2.0 about a container that exists but does not start."""
+    stream, container = Stream(), urn("docker:index/container:Container", "api")
+    why = "Unable to start container: Error response from daemon: error setting rlimit type 7"
+    stream.said(f"  sdk-v2/provider2.go:571: sdk.helper_schema: {why}: provider=docker@5.2.0\n")
+    stream.said(f"1 error occurred:\n\t* creating {container}: 1 error occurred:\n\t* {why}\n\n\n\n")
+    assert stream.report().errors == (why,)
+
+
 def test_faults_of_settings_are_shown_alone() -> None:
     fault = 'The settings of this stack have a fault:\n  portcullis:hosts.web1.os: "x" is none'
     stream = (
