@@ -45,7 +45,7 @@ _WITHOUT = {
 
 
 # The decompression of zlib gave memory to clients without a login (CVE-2025-14847). The last number is
-# that of the first release without the hole. Series before 4.4 have none.
+# that of the first release without the hole. Older series that are not listed have none.
 _MENDED = {(8, 2): 3, (8, 0): 17, (7, 0): 28, (6, 0): 27, (5, 0): 32, (4, 4): 30}
 _MONGO_IMAGE = re.compile(
     r"(?:.*/)?(?:mongo|mongodb-(?:community|enterprise)-server):(\d+)\.(\d+)\.(\d+)(?!\d)"
@@ -56,7 +56,7 @@ def _mended(resource: Resource) -> Iterator[str]:
     if resource.type == "docker:index/remoteImage:RemoteImage" or resource.is_container():
         found = _MONGO_IMAGE.match(resource.text("image") or resource.text("name"))
         major, minor, release = map(int, found.groups()) if found else (0, 0, 0)
-        first = _MENDED.get((major, minor), 0 if (major, minor) > (8, 0) else release + 1)
+        first = _MENDED.get((major, minor), 0 if (major, minor) > (8, 2) else release + 1)
         if found and release < first:
             yield f"runs MongoDB {major}.{minor}.{release}, which gives its memory to anybody who connects"
 
@@ -212,8 +212,8 @@ POLICIES = (
     ),
     Policy(
         "no-leaking-mongodb",
-        "An image of MongoDB whose tag names a release does not have the hole CVE-2025-14847.",
-        "With this hole a client without a login reads the server's memory, and passwords in it.",
+        "A tag of MongoDB names no release with the hole CVE-2025-14847.",
+        "A client without a login can read the memory of such a server. The memory contains passwords.",
         "Take 8.2.3, 8.0.17, 7.0.28 or a later release of the same series.",
         _mended,
     ),

@@ -299,6 +299,7 @@ EXAMPLES = {
             [of(IMAGE, name=f"docker.io/library/mongo:7.0.9-jammy@{DIGEST}")],
             [of(IMAGE, name="mongodb/mongodb-community-server:8.2.2-ubi9")],
             [of(IMAGE, name="mongo:4.2.24")],
+            [of(IMAGE, name="mongo:8.1.2")],
         ),
         good=(
             [container(image="mongo:8.0.17")],
