@@ -22,13 +22,16 @@ def run(config: Config, say: Callable[[str], None], *, accept_empty: bool = Fals
     taken: list[Dump] = []
     complete = True
     last = {name: next((dump.size for dump in shelf.dumps(name)), 0) for name in config.stores}
-    ends, share.stores = time.monotonic() + RUN, len(config.stores)
+    ends = time.monotonic() + RUN
     # What is quick leaves its time to the others.
-    for done, (name, store) in enumerate(sorted(config.stores.items(), key=lambda one: last[one[0]])):
-        now = time.monotonic()
-        share.ends = now + (ends - now) / (len(config.stores) - done)
-        # The next dump of each other store may be twice as large as its last one.
-        share.reserved = 2 * sum(size for other, size in last.items() if other != name)
+    waiting = sorted(config.stores, key=last.__getitem__)
+    while waiting:
+        now, share.stores = time.monotonic(), len(waiting)
+        share.ends = now + (ends - now) / share.stores
+        name = waiting.pop(0)
+        store = config.stores[name]
+        # The next dump of each store that waits may be twice as large as its last one.
+        share.reserved = 2 * sum(last[other] for other in waiting)
         try:
             dump = _store(shelf, status, store, accept_empty=accept_empty)
         except Exception as failure:  # noqa: BLE001 - the container decides what it sends

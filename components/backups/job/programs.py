@@ -35,9 +35,9 @@ class _Share:
 
     Attributes:
         ends: the time of `time.monotonic` at which its backup must be complete.
-        reserved: the bytes of the disk that the other stores need. An equal part of the free space is its own
-            in any case.
-        stores: the number of stores.
+        reserved: the bytes of the disk that the stores after it need. An equal part of the free space is its
+            own in any case.
+        stores: the number of stores that are not backed up yet.
     """
 
     ends: float = float("inf")
