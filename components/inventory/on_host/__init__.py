@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict, List, Tuple
+from functools import partial
+from typing import TYPE_CHECKING, Dict, List, Tuple, cast
 
 from portcullis.agent.claims import Claimed, Claims
+from portcullis.agent.errors import AgentError
 from portcullis.agent.first_change import KIND
 from portcullis.agent.guard import BOOT_UNIT, Guards
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.kinds import Kinds
+from portcullis.agent.own_process import OwnProcess
 from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.step import WARN, Step
 from portcullis.components.inventory.facts import (
@@ -54,6 +58,7 @@ from portcullis.components.inventory.on_host.look import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from types import ModuleType
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
@@ -61,7 +66,9 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.baseline import Baseline
     from portcullis.components.inventory.on_host.who import Login
 
-READERS = (accounts, files, units, programs, packages, kernel, docker)
+READERS = (units, programs, packages, kernel, docker)
+READERS_OF_USERS = (files, accounts)
+"""These readers read files that users of the host own. Each of them runs in a process of its own."""
 MOST = 300
 """A preview shows at most this number of entries of one map."""
 MOST_OF_A_USER = 20
@@ -185,19 +192,37 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
 
 
 def _everything(look: Look) -> Found:
-    """Return the findings of all readers of the inventory.
-
-    If a reader fails, the failure becomes an entry.
-    """
+    """Return the findings of all readers of the inventory."""
     found: Found = {name: {} for name in MAPS}
+    with contextlib.suppress(OSError):
+        _ = look.dpkg  # read it once for all processes
+    started = [OwnProcess(partial(_read_by, reader, look)) for reader in READERS_OF_USERS]
     for reader in READERS:
+        _add(found, _read_by(reader, look))
+    for reader, process in zip(READERS_OF_USERS, started):
         try:
-            for name, entries in reader.read(look).items():
-                found[name].update(entries)
-        except Exception as error:  # noqa: BLE001 - a failed reader must not hide the others
-            name = reader.__name__.rpartition(".")[2]
-            found[name][f"reading {name}"] = unreadable(error)
+            _add(found, process.result())
+        except AgentError as error:
+            _add(found, _failed(reader, error))
     return found
+
+
+def _read_by(reader: ModuleType, look: Look) -> Found:
+    """Return the findings of one reader. If the reader fails, the failure becomes an entry."""
+    try:
+        return cast("Found", reader.read(look))
+    except Exception as error:  # noqa: BLE001 - a failed reader must not hide the others
+        return _failed(reader, error)
+
+
+def _failed(reader: ModuleType, error: Exception) -> Found:
+    name = reader.__name__.rpartition(".")[2]
+    return {name: {f"reading {name}": replace(unreadable(error), is_open=True)}}
+
+
+def _add(found: Found, more: Found) -> None:
+    for name, entries in more.items():
+        found[name].update(entries)
 
 
 def _is_settled(look: Look, name: str, key: str) -> bool:

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -46,7 +46,8 @@ DAY = 86400
 @pytest.fixture(autouse=True)
 def only_the_files_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use only the readers of files, programs and packages. The other readers have tests of their own."""
-    monkeypatch.setattr(on_host, "READERS", (files, programs, packages))
+    monkeypatch.setattr(on_host, "READERS", (programs, packages))
+    monkeypatch.setattr(on_host, "READERS_OF_USERS", (files,))
     monkeypatch.setattr(who, "logins", lambda _look, _since: [])
 
 
@@ -314,7 +315,7 @@ def test_what_an_older_version_accepted_is_recorded_by_the_next_up(host: Host, d
 def test_accepting_a_unit_accepts_its_files(
     host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_host, "READERS", (files, units))
+    monkeypatch.setattr(on_host, "READERS", (units,))
     monkeypatch.setattr(units._Manager, "_list", lambda _: set())
     host.up()
     debian.file("/etc/systemd/system/mine.service", "[Service]\n")
@@ -517,6 +518,21 @@ def test_two_entries_about_one_thing_become_one() -> None:
     assert set(told["programs"]) == {"/usr/bin/x"}
 
 
+def test_a_reader_whose_process_ends_early_is_one_entry(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(_look: Look) -> NoReturn:
+        os._exit(3)
+
+    host.up()
+    debian.file("/etc/evil")
+    reader = SimpleNamespace(read=ends, __name__="accounts")
+    monkeypatch.setattr(on_host, "READERS_OF_USERS", (reader, files))
+    told = host.told()
+    assert set(told) == {"file /etc/evil", "account reading accounts"}
+    assert told["account reading accounts"] == "cannot be read: the process for it ended with code 3"
+
+
 def test_the_preview_key_reads_the_inventory_and_writes_nothing(
     host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -528,7 +544,7 @@ def test_the_preview_key_reads_the_inventory_and_writes_nothing(
         return {}
 
     monkeypatch.setattr(units, "read", reads_nothing)
-    monkeypatch.setattr(on_host, "READERS", (files, programs, packages, units))
+    monkeypatch.setattr(on_host, "READERS", (programs, packages, units))
     debian.file("/etc/evil", "secret-word", 0o600)
     before = sorted(str(path) for path in debian.machine.state.rglob("*"))
     shown = ReadOnly(debian.machine, STACK, "x").survey({"stack": STACK})
