@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack.program import Program
 
+# A file system that answers no request.
+_HANGS = """\
+import ctypes, os, time
+options = b"fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other" % os.open("/dev/fuse", os.O_RDWR)
+assert ctypes.CDLL(None).mount(b"hangs", b"/home/mallory/.ssh", b"fuse", 0, options) == 0
+time.sleep(3600)
+"""
 NGINX_CONF = "/etc/nginx/nginx.conf"
 # What is stopped or removed: the commands, what Pulumi's own preview shows, and a line of the report.
 STOPPED = {
@@ -190,6 +197,22 @@ def test_a_change_tells_who_was_logged_in(finished: Program) -> None:
         assert holds(line.text, ("who: unknown",)), line.text
     finally:
         finished.host.run(["rm", timer])
+
+
+def test_a_home_that_hangs_holds_up_only_the_readers_of_homes(finished: Program) -> None:
+    finished.host.run(
+        "useradd --create-home --shell /bin/bash mallory; mkdir /home/mallory/.ssh; touch /etc/evil;"
+        f" [ -e /dev/fuse ] || mknod /dev/fuse c 10 229; systemd-run -q -u hangs python3 -c '{_HANGS}'"
+    )
+    try:
+        wait_for("the mount", lambda: "fuse" in finished.host.run("cat /proc/mounts").stdout)
+        told = [line.text for line in report.lines(finished)]
+        assert [text for text in told if holds(text, ("reading accounts", "more than 30 s"))], told
+        assert [text for text in told if holds(text, ("reading files", "more than 30 s"))], told
+        assert [text for text in told if holds(text, ("account mallory",))], told
+    finally:
+        finished.host.run("systemctl stop hangs; umount /home/mallory/.ssh; userdel -r mallory; rm /etc/evil")
+    report.quiet(finished)
 
 
 def test_a_walk_that_is_too_old_is_told(finished: Program) -> None:
