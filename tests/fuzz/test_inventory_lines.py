@@ -107,7 +107,11 @@ def test_a_user_writes_no_word_of_a_command_and_nothing_outside_of_quotes(
         look = host(
             root, as_path(name.replace("/", "|")), as_path(target), f"{comment}{CANARY}", options
         ).look()
-        found: Found = {**files.read(look), **accounts.read(look)}
+        found: Found = {
+            "files": {**files.read(look)["files"], **files.read_homes(look)["files"]},
+            **accounts.read(look),
+            **accounts.read_keys(look),
+        }
         before = {
             each: {
                 key: replace(entry, text=f"{entry.text}, once", state={"target": "/etc/shadow"})

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Dict, List, Tuple, cast
+from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Tuple
 
 from portcullis.agent.claims import Claimed, Claims
 from portcullis.agent.errors import AgentError
@@ -56,9 +56,8 @@ from portcullis.components.inventory.on_host.look import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
-    from types import ModuleType
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine
@@ -66,9 +65,22 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.baseline import Baseline
     from portcullis.components.inventory.on_host.who import Login
 
-READERS = (units, programs, packages, kernel, docker)
-READERS_OF_USERS = (files, accounts)
-"""These readers read files that users of the host own. Each of them runs in a process of its own."""
+Reader = Callable[[Look], Found]
+READERS: Mapping[str, Reader] = {
+    "accounts": accounts.read,
+    "units": units.read,
+    "packages": packages.read,
+    "kernel": kernel.read,
+    "docker": docker.read,
+}
+"""The readers by name. Most names are those of the map that the reader fills."""
+READERS_OF_USERS: Mapping[str, Reader] = {
+    "keys": accounts.read_keys,
+    "files": files.read,
+    "homes": files.read_homes,
+    "programs": programs.read,
+}
+"""These readers look at files that users of the host own. Each of them runs in a process of its own."""
 MOST = 300
 """A preview shows at most this number of entries of one map."""
 MOST_OF_A_USER = 20
@@ -163,7 +175,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
     def _differing(self, look: Look) -> Tuple[Found, Baseline | None]:
         """Return the differences from the baseline, and the baseline."""
         found, known = self._read(look), baseline.read(self._machine)
-        differing = baseline.differences(found, known, lambda name, key: _is_settled(look, name, key))
+        differing = baseline.differences(found, known, lambda name, key: _is_settled(look, name, key, found))
         # Join first, so that accepting a unit also accepts its files.
         _join(differing)
         return differing, known
@@ -195,29 +207,31 @@ def _everything(look: Look) -> Found:
     """Return the findings of all readers of the inventory."""
     found: Found = {name: {} for name in MAPS}
     with contextlib.suppress(OSError):
-        _ = look.dpkg  # read it once for all processes
-    started = [OwnProcess(partial(_read_by, reader, look)) for reader in READERS_OF_USERS]
-    for reader in READERS:
-        _add(found, _read_by(reader, look))
-    for reader, process in zip(READERS_OF_USERS, started):
+        _ = look.dpkg, look.key_places  # read these once, for all processes
+    started = {
+        name: OwnProcess(partial(_read, name, reader, look)) for name, reader in READERS_OF_USERS.items()
+    }
+    for name, reader in READERS.items():
+        _add(found, _read(name, reader, look))
+    for name, process in started.items():
         try:
             _add(found, process.result())
         except AgentError as error:
-            _add(found, _failed(reader, error))
+            _add(found, _failed(name, error))
     return found
 
 
-def _read_by(reader: ModuleType, look: Look) -> Found:
+def _read(name: str, reader: Reader, look: Look) -> Found:
     """Return the findings of one reader. If the reader fails, the failure becomes an entry."""
     try:
-        return cast("Found", reader.read(look))
+        return reader(look)
     except Exception as error:  # noqa: BLE001 - a failed reader must not hide the others
-        return _failed(reader, error)
+        return _failed(name, error)
 
 
-def _failed(reader: ModuleType, error: Exception) -> Found:
-    name = reader.__name__.rpartition(".")[2]
-    return {name: {f"reading {name}": replace(unreadable(error), is_open=True)}}
+def _failed(name: str, error: Exception) -> Found:
+    found = {f"reading {name}": replace(unreadable(error), is_open=True)}
+    return {name if name in MAPS else "files": found}
 
 
 def _add(found: Found, more: Found) -> None:
@@ -225,8 +239,13 @@ def _add(found: Found, more: Found) -> None:
         found[name].update(entries)
 
 
-def _is_settled(look: Look, name: str, key: str) -> bool:
-    """Whether a baseline entry may be missing now, because its item is declared or still exists."""
+def _is_settled(look: Look, name: str, key: str, found: Found) -> bool:
+    """Return whether a baseline entry may be missing now.
+
+    Its item may be declared, it may still exist, or a reader failed.
+    """
+    if any(f"reading {reader}" in found[name] for reader in (*READERS, *READERS_OF_USERS)):
+        return True
     if name == "files":
         real = key if str(look.machine.root) == "/" else f"{look.machine.root}{key}"
         return look.claims.has_path(key) or os.path.lexists(real) or not key.startswith("/")

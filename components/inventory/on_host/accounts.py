@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Dict, List, Set
 
 from portcullis.agent import safe_paths
 from portcullis.agent.quotes import quoted
-from portcullis.components.inventory.on_host.key_places import places
 from portcullis.components.inventory.on_host.look import Entry, unreadable
 from portcullis.components.users.facts import NO_PASSWORD, SHELL
 from portcullis.components.users.on_host import accounts, authorized_keys
 from portcullis.components.users.on_host.administrators import GROUPS as ADMINISTRATORS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from portcullis.components.inventory.on_host.look import Fix, Fixes, Found, Look
@@ -67,20 +66,26 @@ _EXPIRES = 7  # the number of the field in shadow(5)
 
 
 def read(look: Look) -> Found:
-    """Return the accounts, and the keys of all accounts.
+    """Return the accounts, and root's keys."""
+    known = accounts.read(look.machine)
+    return {
+        "accounts": {**_accounts(look, known), **_members(look, known), **_lingering(look)},
+        "keys": _keys(look, known, [account for account in known.accounts.values() if account.uid == 0]),
+    }
+
+
+def read_keys(look: Look) -> Found:
+    """Return the keys of all accounts but root.
 
     Accounts without a shell are included, because their keys may open tunnels.
     """
     known = accounts.read(look.machine)
-    return {
-        "accounts": {**_accounts(look, known), **_members(look, known), **_lingering(look)},
-        "keys": _keys(look, known),
-    }
+    return {"keys": _keys(look, known, [account for account in known.accounts.values() if account.uid])}
 
 
 def key_files(look: Look) -> Set[str]:
     """Return the paths of all accounts' key files. This reader lists the keys in these files one by one."""
-    known, where = accounts.read(look.machine), places(look.machine)
+    known, where = accounts.read(look.machine), look.key_places
     return {
         path
         for account in known.accounts.values()
@@ -300,12 +305,12 @@ def _lingering(look: Look) -> Entries:
 # Keys -------------------------------------------------------------------------------------------------------
 
 
-def _keys(look: Look, known: Directory) -> Entries:
-    where = places(look.machine)
+def _keys(look: Look, known: Directory, of: Iterable[Account]) -> Entries:
+    where = look.key_places
     managed = _managed(look)
     found: Entries = {}
     names: Counter[str] = Counter()
-    for account in known.accounts.values():
+    for account in of:
         if account.name in managed:
             continue  # the resource of the account reads back each key of the account
         for path in where.paths(account, _groups_of(known, account)):

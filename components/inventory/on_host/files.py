@@ -7,7 +7,7 @@ import os
 import posixpath
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
 
 from portcullis.components.inventory.on_host import accounts, dpkg
 from portcullis.components.inventory.on_host.baseline import unquoted
@@ -17,7 +17,6 @@ from portcullis.components.inventory.on_host.tree_walk import (
     MOST,
     MOST_OF_A_USER,
     MOST_OF_USERS,
-    RESERVED,
     Names,
     Walk,
     describe,
@@ -99,12 +98,17 @@ _SYSTEM = ("/usr/lib/", "/usr/share/", "/usr/bin/", "/usr/sbin/", "/etc/", "/run
 
 
 def read(look: Look) -> Found:
-    """Return the undeclared and changed files."""
+    """Return the undeclared and changed files outside of the homes of users."""
     return {"files": _Reader(look).entries()}
 
 
+def read_homes(look: Look) -> Found:
+    """Return the undeclared and changed files in the homes of users."""
+    return {"files": _Reader(look).entries_of_homes()}
+
+
 class _Reader:
-    """Reads all folders of the inventory once."""
+    """Reads folders of the inventory once."""
 
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -112,8 +116,7 @@ class _Reader:
         self._walk = Walk(look.machine.root)
         self._proofs = Proofs(look.machine, self._known, self._walk)
         self._scripts: Optional[List[str]] = None
-        self._strange: set[str] = set()
-        self._cut: List[str] = []
+        self._strange: Set[str] = set()
         self._names = Names(look.machine.root)
         self._homes = {"root": "/root", **home_folders(look.machine.root)}
         self._passed_over = {f"{home}/{name}" for home in self._homes.values() for name in TRACES}
@@ -125,10 +128,25 @@ class _Reader:
         }
 
     def entries(self) -> Dict[str, Entry]:
-        """Return the files that no proof explains, by path."""
+        """Return the files outside of homes that no proof explains, by path."""
         self._see()
+        found, familiar = self._unexplained()
+        self._diverted(found)
+        found.update(self._missing())
+        return self._told(found, familiar)
+
+    def entries_of_homes(self) -> Dict[str, Entry]:
+        """Return the files in homes that no proof explains, by path."""
+        is_cut = self._see_homes()
+        found = self._told(*self._unexplained())
+        for home in is_cut:
+            found[f"more files in {home}"] = Entry(f"more than {MOST_OF_A_USER} files: the rest is not read")
+        return found
+
+    def _unexplained(self) -> Tuple[Dict[str, Entry], Set[str]]:
+        """Return the entries of all paths of the walk, and the folders that contain a known file."""
         found: Dict[str, Entry] = {}
-        familiar: set[str] = set()
+        familiar: Set[str] = set()
         for seen in list(self._walk.seen.values()):
             if seen.path in self._known.owners or self._look.claims.has_path(seen.path):
                 _add_parents(familiar, seen.path)
@@ -139,8 +157,10 @@ class _Reader:
                     _add_parents(familiar, seen.path)
             if entry is not None:
                 found[seen.path] = entry
-        self._diverted(found)
-        found.update(self._missing())
+        return found, familiar
+
+    def _told(self, found: Dict[str, Entry], familiar: Set[str]) -> Dict[str, Entry]:
+        """Return the entries of files or of their folders, and an entry for each cut of the walk."""
         found = {path: self._owned(path, entry) for path, entry in self._grouped(found, familiar).items()}
         for path, error in self._walk.failed.items():
             found[path] = self._owned(path, replace(unreadable(error), is_open=self._opens(path)))
@@ -148,8 +168,6 @@ class _Reader:
             found["more files"] = Entry(f"more than {MOST} files: the rest is not read")
         if self._walk.is_cut_for_users:
             found["more files of users"] = Entry(f"more than {MOST_OF_USERS} files: the rest is not read")
-        for home in self._cut:
-            found[f"more files in {home}"] = Entry(f"more than {MOST_OF_A_USER} files: the rest is not read")
         return found
 
     def _owned(self, path: str, entry: Entry) -> Entry:
@@ -168,15 +186,20 @@ class _Reader:
                     self._walk.look(f"{folder}/{name}")
         for path in self._by_hand:
             self._walk.look(path)
-        is_cut = self._walk.is_cut
+
+    def _see_homes(self) -> List[str]:
+        """Read all homes, and return those with more files than are read."""
+        is_cut = []
         for home in self._homes.values():
-            if home != "/root":
-                self._walk.is_cut = False
-                count = len(self._walk.seen) + len(self._walk.failed)
-                self._walk.most = min(count + MOST_OF_A_USER, MOST - RESERVED)
+            if not f"{home}/".startswith(_BELOW_ROOTS):
+                self._walk.is_cut, self._walk.most = (
+                    False,
+                    len(self._walk.seen) + len(self._walk.failed) + MOST_OF_A_USER,
+                )
                 self._see_home(home)
-                self._cut += [home] * self._walk.is_cut
-        self._walk.is_cut, self._walk.most = is_cut, MOST
+                is_cut += [home] * self._walk.is_cut
+        self._walk.is_cut = False
+        return is_cut
 
     def _see_home(self, home: str) -> None:
         for name in (*STARTED, *HOME_FOLDERS):
@@ -373,7 +396,7 @@ class _Reader:
                 found[path] = Entry(f"is missing, {owner or 'a package'} ships it", fixes=fixes)
         return found
 
-    def _grouped(self, found: Mapping[str, Entry], familiar: set[str]) -> Dict[str, Entry]:
+    def _grouped(self, found: Mapping[str, Entry], familiar: Set[str]) -> Dict[str, Entry]:
         """If a folder has many entries and no known file, replace the entries by one entry for the folder."""
         told: Dict[str, Entry] = {}
         inside: Dict[str, List[str]] = {}
@@ -411,7 +434,7 @@ class _Reader:
         seen = self._walk.seen.get(path)
         return f"{seen.status.st_size} {seen.status.st_mtime_ns} {seen.status.st_ctime_ns}" if seen else ""
 
-    def _strange_top(self, path: str, familiar: set[str]) -> str:
+    def _strange_top(self, path: str, familiar: Set[str]) -> str:
         """Return the highest folder above a path that contains no known file; "" if every folder has one."""
         top = ""
         for folder in _parents(path):
@@ -423,7 +446,7 @@ class _Reader:
         return top
 
 
-def _add_parents(familiar: set[str], path: str) -> None:
+def _add_parents(familiar: Set[str], path: str) -> None:
     """Add the folders above a path. Stop at a known folder, because the folders above it are known too."""
     for folder in _parents(path):
         if folder in familiar:

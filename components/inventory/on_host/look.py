@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, Mapping, Optional, Tuple
 
-from portcullis.components.inventory.on_host import dpkg
+from portcullis.components.inventory.on_host import dpkg, key_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record
     from portcullis.components.inventory.facts import InventorySpec
     from portcullis.components.inventory.on_host.dpkg import Dpkg
+    from portcullis.components.inventory.on_host.key_places import Places
 
 LONGEST = 400
 """A text or a key that the agent sends has at most this number of characters."""
@@ -43,6 +44,11 @@ class Look:
     def dpkg(self) -> Dpkg:
         """The records of dpkg, which are read once. Raises OSError."""
         return dpkg.read(self.machine)
+
+    @functools.cached_property
+    def key_places(self) -> Places:
+        """The files in which sshd looks for keys."""
+        return key_places.places(self.machine)
 
 
 Fix = Tuple[str, ...]

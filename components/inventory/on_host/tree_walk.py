@@ -24,8 +24,6 @@ MOST_OF_A_USER = 2_000
 """One walk reads at most this number of entries in the home of a user."""
 MOST_OF_USERS = 20_000
 """One walk reads at most this number of entries that belong to other accounts than root."""
-RESERVED = 5_000
-"""The homes of all users leave this number of entries for the rest of the walk."""
 LARGEST = 2 << 20
 """A walk reads at most this number of bytes of a file. For a larger file, its size and times serve as the
 digest."""

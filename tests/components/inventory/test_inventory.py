@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -46,8 +45,9 @@ DAY = 86400
 @pytest.fixture(autouse=True)
 def only_the_files_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use only the readers of files, programs and packages. The other readers have tests of their own."""
-    monkeypatch.setattr(on_host, "READERS", (programs, packages))
-    monkeypatch.setattr(on_host, "READERS_OF_USERS", (files,))
+    monkeypatch.setattr(on_host, "READERS", {"packages": packages.read})
+    of_users = {"files": files.read, "homes": files.read_homes, "programs": programs.read}
+    monkeypatch.setattr(on_host, "READERS_OF_USERS", of_users)
     monkeypatch.setattr(who, "logins", lambda _look, _since: [])
 
 
@@ -224,8 +224,7 @@ def test_a_removed_baseline_is_recorded_again_without_declared_things(
         return {"docker": {f"container {name}": Entry("runs") for name in strange}}
 
     host.up(containers=["api"])
-    reader = SimpleNamespace(read=containers, __name__="docker")
-    monkeypatch.setattr(on_host, "READERS", (*on_host.READERS, reader))
+    monkeypatch.setattr(on_host, "READERS", {**on_host.READERS, "docker": containers})
     debian.file("/etc/apt/sources.list", "deb http://deb.debian.org/debian trixie main")
     assert set(host.told(containers=["api"])) == {"container b", "file /etc/apt/sources.list"}
     baseline.path(debian.machine).unlink()
@@ -315,7 +314,7 @@ def test_what_an_older_version_accepted_is_recorded_by_the_next_up(host: Host, d
 def test_accepting_a_unit_accepts_its_files(
     host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_host, "READERS", (units,))
+    monkeypatch.setattr(on_host, "READERS", {"units": units.read})
     monkeypatch.setattr(units._Manager, "_list", lambda _: set())
     host.up()
     debian.file("/etc/systemd/system/mine.service", "[Service]\n")
@@ -341,7 +340,7 @@ def test_a_failing_reader_is_an_entry_and_hides_no_other_reader(
     def broken(_look: Look) -> dict[str, dict[str, Entry]]:
         raise AgentError("unreadable", "apt's notes make no sense")
 
-    monkeypatch.setattr(packages, "read", broken)
+    monkeypatch.setattr(on_host, "READERS", {"packages": broken})
     found = host.told()
     assert found["package reading packages"] == "cannot be read: apt's notes make no sense"
     assert "file /etc/evil" in found
@@ -526,11 +525,10 @@ def test_a_reader_whose_process_ends_early_is_one_entry(
 
     host.up()
     debian.file("/etc/evil")
-    reader = SimpleNamespace(read=ends, __name__="accounts")
-    monkeypatch.setattr(on_host, "READERS_OF_USERS", (reader, files))
+    monkeypatch.setattr(on_host, "READERS_OF_USERS", {"homes": ends, "files": files.read})
     told = host.told()
-    assert set(told) == {"file /etc/evil", "account reading accounts"}
-    assert told["account reading accounts"] == "cannot be read: the process for it ended with code 3"
+    assert set(told) == {"file /etc/evil", "file reading homes"}
+    assert told["file reading homes"] == "cannot be read: the process for it ended with code 3"
 
 
 def test_the_preview_key_reads_the_inventory_and_writes_nothing(
@@ -543,8 +541,7 @@ def test_the_preview_key_reads_the_inventory_and_writes_nothing(
         looks.append(look)
         return {}
 
-    monkeypatch.setattr(units, "read", reads_nothing)
-    monkeypatch.setattr(on_host, "READERS", (programs, packages, units))
+    monkeypatch.setattr(on_host, "READERS", {"units": reads_nothing})
     debian.file("/etc/evil", "secret-word", 0o600)
     before = sorted(str(path) for path in debian.machine.state.rglob("*"))
     shown = ReadOnly(debian.machine, STACK, "x").survey({"stack": STACK})

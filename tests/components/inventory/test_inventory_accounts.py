@@ -17,6 +17,7 @@ from portcullis.components.users.on_host import authorized_keys
 from tests.components.inventory.looking import record
 
 if TYPE_CHECKING:
+    from portcullis.components.inventory.on_host.look import Found
     from tests.components.inventory.looking import Host
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
@@ -69,8 +70,13 @@ def add(host: Host, file: str, line: str) -> None:
         stream.write(f"{line}\n")
 
 
+def everything(host: Host) -> Found:
+    read = accounts.read(host.look())
+    return {**read, "keys": {**read["keys"], **accounts.read_keys(host.look())["keys"]}}
+
+
 def texts(host: Host, name: str = "accounts") -> dict[str, str]:
-    return {key: entry.text for key, entry in accounts.read(host.look())[name].items()}
+    return {key: entry.text for key, entry in everything(host)[name].items()}
 
 
 def test_on_a_fresh_debian_only_root_can_log_in(debian: Host) -> None:
@@ -211,7 +217,7 @@ def test_an_account_that_lingers(debian: Host) -> None:
 
 def test_roots_key(debian: Host) -> None:
     path = debian.write(ROOT_KEYS, f"# mine\n{KEY} evil@laptop\n")
-    found = accounts.read(debian.look())["keys"]
+    found = everything(debian)["keys"]
     (key,) = found
     assert key.startswith("root SHA256:")
     assert found[key].text == 'ssh-ed25519 …M9+VXcWFa8RL9CWq "evil@laptop", in /root/.ssh/authorized_keys'
@@ -264,7 +270,7 @@ def test_a_changed_command_changes_the_mark(debian: Host) -> None:
     marks = set()
     for command in ("one", "two"):
         debian.write(ROOT_KEYS, f'command="{command}" {KEY}\n')
-        (entry,) = accounts.read(debian.look())["keys"].values()
+        (entry,) = everything(debian)["keys"].values()
         marks.add(entry.mark)
     assert len(marks) == 2
 
@@ -402,9 +408,9 @@ def test_an_unreadable_key_file_is_an_entry(debian: Host, monkeypatch: pytest.Mo
         raise PermissionError(13, "Permission denied")
 
     look = debian.look()
-    where = key_places.places(look.machine)
-    monkeypatch.setattr(accounts, "places", lambda _machine: where)
+    known = accounts.accounts.read(look.machine)
+    assert look.key_places
     monkeypatch.setattr(accounts.os, "open", refuse)
-    told = accounts._keys(look, accounts.accounts.read(look.machine))
+    told = accounts._keys(look, known, known.accounts.values())
     assert told["root /root/.ssh/authorized_keys"].text == "cannot be read: Permission denied"
     assert dataclasses.is_dataclass(look)

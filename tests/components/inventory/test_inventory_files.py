@@ -15,7 +15,7 @@ from portcullis.components.inventory.on_host import alternatives, dpkg, files, t
 from portcullis.components.inventory.on_host.explained import CHANGING, COPIES, LINKS, MAKERS, MODES
 
 if TYPE_CHECKING:
-    from portcullis.components.inventory.on_host.look import Fixes
+    from portcullis.components.inventory.on_host.look import Entry, Fixes, Look
     from tests.components.inventory.debian import Debian
 
 UNITS = "/usr/lib/systemd/system"
@@ -41,22 +41,26 @@ BASHRC_12 = r"""# ~/.bashrc: executed by bash(1) for non-login shells.
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
+def entries(look: Look) -> dict[str, Entry]:
+    return {**files.read(look)["files"], **files.read_homes(look)["files"]}
+
+
 def told(debian: Debian, *claims: Claims) -> dict[str, str]:
-    return {path: entry.text for path, entry in files.read(debian.look(*claims))["files"].items()}
+    return {path: entry.text for path, entry in entries(debian.look(*claims)).items()}
 
 
 def fixes(debian: Debian, path: str, *claims: Claims) -> Fixes:
-    return files.read(debian.look(*claims))["files"][path].fixes
+    return entries(debian.look(*claims))[path].fixes
 
 
 def test_an_undeclared_file_shows_with_mode_and_owner_but_without_content(debian: Debian) -> None:
     debian.file("/etc/cron.d/evil", "* * * * * root /srv/secret-word\n", 0o600)
-    entry = files.read(debian.look())["files"]["/etc/cron.d/evil"]
+    entry = entries(debian.look())["/etc/cron.d/evil"]
     assert entry.text == "file 0600 root:root"
     assert entry.changed == pytest.approx(debian.at("/etc/cron.d/evil").stat().st_ctime, rel=0, abs=1e-5)
     before = entry.mark
     debian.file("/etc/cron.d/evil", "* * * * * root /srv/other\n", 0o600)
-    entry = files.read(debian.look())["files"]["/etc/cron.d/evil"]
+    entry = entries(debian.look())["/etc/cron.d/evil"]
     assert "secret-word" not in repr(entry)
     assert entry.mark != before, "the mark covers the content, the text does not show it"
 
@@ -517,7 +521,7 @@ def test_a_missing_file_that_a_packages_program_made_shows(
     debian.at(path).unlink()
     assert told(debian)[path] == f"is missing, {text}"
     assert " ".join(word for each in fixes(debian, path) for word in each) == fix.replace("PATH", path)
-    assert not files.read(debian.look())["files"][path].is_open
+    assert not entries(debian.look())[path].is_open
     assert path not in told(debian, Claims(paths=(path,))), "the resource that declares it reports it"
 
 
@@ -668,9 +672,9 @@ def test_a_folder_with_many_undeclared_files_is_one_entry(debian: Debian) -> Non
     debian.file("/opt/agent/more")
     assert told(debian)["/opt/agent"] == f"folder 0755 root:root with {files.GROUPED + 1} files"
     assert fixes(debian, "/opt/agent") == (("remove-folder", "/opt/agent"),)
-    first = files.read(debian.look())["files"]["/opt/agent"]
+    first = entries(debian.look())["/opt/agent"]
     debian.file("/opt/agent/lib/3", "changed")
-    assert files.read(debian.look())["files"]["/opt/agent"].mark != first.mark
+    assert entries(debian.look())["/opt/agent"].mark != first.mark
     debian.package("agent", {"/opt/agent/known": ""})
     assert "/opt/agent" not in told(debian), "a folder with a known file in it is not one entry"
 
@@ -699,9 +703,9 @@ def test_a_folder_that_debian_makes_is_never_one_entry(debian: Debian) -> None:
 )
 def test_a_file_that_runs_by_itself_opens_the_host(debian: Debian, path: str, *, is_open: bool) -> None:
     debian.file(path)
-    assert files.read(debian.look())["files"][path].is_open is is_open
+    assert entries(debian.look())[path].is_open is is_open
     debian.at(path).chmod(0o646)
-    assert files.read(debian.look())["files"][path].is_open
+    assert entries(debian.look())[path].is_open
 
 
 def test_what_a_user_wrote_is_quoted(debian: Debian) -> None:
@@ -773,7 +777,7 @@ def test_paths_that_cannot_be_read_belong_to_the_owner_of_their_folder(debian: D
         os.close(here)
         here = inner
     os.close(here)
-    found = files.read(debian.look())["files"]
+    found = entries(debian.look())
     owners = {entry.owner for key, entry in found.items() if entry.text.startswith("cannot be read")}
     assert owners == {"deploy"}
     shutil.rmtree(folder)
@@ -787,16 +791,16 @@ def test_large_files_of_users_count_by_size_and_times(
         path = debian.file(f"/home/deploy/.local/bin/{number}", "0123456789")
         os.chown(debian.at(path), 1000, 1000)
     debian.file("/opt/x", "0123456789")
-    marks = [entry.mark for entry in files.read(debian.look())["files"].values()]
+    marks = [entry.mark for entry in entries(debian.look()).values()]
     assert sorted(len(mark) == 64 for mark in marks) == [False, True, True, True]
 
 
 def test_a_large_file_counts_by_size_and_times(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_walk, "LARGEST", 10)
     path = debian.file("/opt/large", "0123456789abcdef")
-    before = files.read(debian.look())["files"][path].mark
+    before = entries(debian.look())[path].mark
     os.utime(debian.at(path), (1, 1))
-    assert files.read(debian.look())["files"][path].mark != before
+    assert entries(debian.look())[path].mark != before
     assert stat.S_ISREG(debian.at(path).stat().st_mode)
 
 

@@ -207,9 +207,11 @@ def test_a_home_that_hangs_holds_up_only_the_readers_of_homes(finished: Program)
     try:
         wait_for("the mount", lambda: "fuse" in finished.host.run("cat /proc/mounts").stdout)
         told = [line.text for line in report.lines(finished)]
-        assert [text for text in told if holds(text, ("reading accounts", "more than 30 s"))], told
-        assert [text for text in told if holds(text, ("reading files", "more than 30 s"))], told
-        assert [text for text in told if holds(text, ("account mallory",))], told
+        for words in (
+            ("reading keys", "more than 30 s"), ("reading homes", "more than 30 s"), ("/etc/evil",),
+            ("mallory",),
+        ):  # fmt: skip
+            assert any(holds(text, words) for text in told), (words, told)
     finally:
         finished.host.run("systemctl stop hangs; umount /home/mallory/.ssh; userdel -r mallory; rm /etc/evil")
     report.quiet(finished)
