@@ -27,6 +27,7 @@ DEADLINE = 30.0
 """After this number of seconds, nobody waits for the process any more. A client waits 120 seconds for its
 answer."""
 _PIECE = 1 << 16
+_ANSWER = 3  # the descriptor to which the process writes, after stdin, stdout and stderr
 _FD_LIMIT = 1 << 16  # close_range(2) skips descriptors that are not open
 
 T = TypeVar("T")
@@ -70,8 +71,9 @@ class OwnProcess(Generic[T]):
 
     def _piece(self) -> bytes:
         """Return the next bytes that the process wrote, or nothing at its end."""
-        ready, _, _ = select.select([self._answer], [], [], max(0.0, self._end - time.monotonic()))
-        if ready:
+        poll = select.poll()
+        poll.register(self._answer, select.POLLIN)
+        if poll.poll(max(0.0, self._end - time.monotonic()) * 1000):
             return os.read(self._answer, _PIECE)
         os.kill(self._id, signal.SIGKILL)
         # A process that hangs in the kernel does not end now, so we do not wait for its end.
@@ -84,10 +86,12 @@ def _run(function: Callable[[], object], answer: int, cpu: int) -> NoReturn:
     code = 1
     with contextlib.suppress(BaseException):
         # A process that hangs must keep neither the lock of the agent nor its connection to the client.
-        os.dup2(answer, 0)
-        os.closerange(1, _FD_LIMIT)
+        null = os.open(os.devnull, os.O_RDWR)
+        for target, fd in enumerate((null, null, null, answer)):
+            os.dup2(fd, target)
+        os.closerange(_ANSWER + 1, _FD_LIMIT)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
         gc.freeze()  # the first process's objects stay shared
-        write_all(0, pickle.dumps(function()))
+        write_all(_ANSWER, pickle.dumps(function()))
         code = 0
     os._exit(code)
