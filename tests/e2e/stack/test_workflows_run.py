@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -219,9 +220,13 @@ def test_gitlabs_jobs_do_the_same(
     assert not any("PRIVATE KEY" in text for text in kept)
     (issue,) = forge.issues
     assert "by hand" in issue["body"]
-    # GitLab's deployment has its key as a file; what mends the host here is the other one's.
-    code, printed = runner.github("deploy", "deploy")
+    deploy_key = tmp_path / "deploy"
+    deploy_key.write_text(runner.context["secrets.DEPLOY_KEY"].rstrip("\n"))
+    gitlab = dataclasses.replace(gitlab, context={**given, "DEPLOY_KEY": str(deploy_key)})
+    code, printed = gitlab.gitlab("deploy")
     assert code == 0, printed
+    assert "by hand" in printed, "the deployment mends it"
+    assert not list(shared.rglob("agent.*")), "no agent keeps the key of root"
 
 
 @pytest.mark.once
