@@ -205,7 +205,7 @@ def test_a_home_that_hangs_holds_up_only_the_readers_of_homes(finished: Program)
         f" [ -e /dev/fuse ] || mknod /dev/fuse c 10 229; systemd-run -q -u hangs python3 -c '{_HANGS}'"
     )
     try:
-        wait_for("the mount", lambda: "fuse" in finished.host.run("cat /proc/mounts").stdout)
+        wait_for("the mount", lambda: "hangs /home" in finished.host.run("cat /proc/mounts").stdout)
         told = [line.text for line in report.lines(finished)]
         for words in (
             ("reading keys", "more than 30 s"), ("reading homes", "more than 30 s"), ("/etc/evil",),
