@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from portcullis.components.exposure import exposure_keys as keys
 from portcullis.components.exposure.facts import ABSENT, MAPS, ExposureDesired, ExposureFacts, maps_of
 from portcullis.components.exposure.on_host.docker_ports import PAST_FILTERS, was_declared
+from portcullis.components.nginx.on_host.served_containers import IS_SERVED
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import CreateResult, UpdateResult
@@ -170,6 +171,8 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
             if service
             else ""
         )
+        if IS_SERVED in live:
+            away = ""  # without the container, nginx would answer with an error
         remedy = f"{STAYS}; remove it yourself: {away}" if away else STAYS
         topic = f"container {container[1]}" if container else ""
         return Line(_named(name, key), what, remedy, Severity.OPEN, at=at, topic=topic, echo=bool(topic))
@@ -252,7 +255,7 @@ class Exposure(HostResource):
             name: the resource's name.
             host: the host, or its alias.
             listeners: sockets on non-loopback addresses → their owners: a systemd unit, `container "NAME"`,
-                or `process NAME (USER)`.
+                or `process "NAME" (USER)`.
             published: ports that Docker publishes on non-loopback addresses → `container "NAME"`. The key of
                 all releases of an app is `tcp4 172.17.0.1:28000-28999 for NAME`.
             passes: the open ports and the accepting rules of the firewalls → the allowed sources.

@@ -29,8 +29,6 @@ FORMER: Mapping[str, str] = {
     LEFT_BEHIND: "goes with the next `up`",
 }
 """The text of each container that `up` will remove, with the remedy. An `up` does not warn of them."""
-IS_SERVED = "nginx sends requests to it"
-"""The text of an undeclared container begins with this if its removal would stop a site."""
 ABSENT = "absent"
 """The declared value of every item that the inventory finds, because all these items are undeclared."""
 NO_BASELINE = "not recorded for this machine: the next `up` records what is here"

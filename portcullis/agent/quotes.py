@@ -7,3 +7,8 @@ def quoted(text: str) -> str:
     """Return a text in quotes. Whoever wrote the text cannot end the quotes."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def unquoted(text: str) -> str:
+    """Return a text in the form of older versions, which did not quote what others wrote."""
+    return text.replace("\\", "").replace('"', "")

@@ -146,7 +146,7 @@ def test_a_path_in_a_folder_of_others_is_in_no_command(name: str, target: str, w
         assert not said
 
 
-@given(network=names, owner=texts('container "leak" (mysql:8)', 'service "x" (y)', "process x (mallory)"))
+@given(network=names, owner=texts('container "leak" (mysql:8)', 'service "x" (y)', 'process "x" (mallory)'))
 def test_each_word_of_a_command_for_an_exposed_thing_is_ours_or_its_own(network: str, owner: str) -> None:
     network, owner = clean(network), clean(owner)
     declared: dict[str, Any] = {"listeners": {}, "published": {}, "networks": {}}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Dict, List, Mapping
 
 from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
+from portcullis.agent.quotes import unquoted
 from portcullis.agent.step import WARN, Step
 from portcullis.components.containers.on_host import container_states
 from portcullis.components.exposure.facts import (
@@ -206,7 +207,8 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
 
 
 def _without(found: Mapping[str, str], accepted: Collection[str]) -> Dict[str, str]:
-    return {key: text for key, text in found.items() if key not in accepted}
+    """Return what is not accepted. A key of an earlier version has the name of a process without quotes."""
+    return {key: text for key, text in found.items() if key not in accepted and unquoted(key) not in accepted}
 
 
 def _confirmed(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 from portcullis.agent.docker_socket import ask
 from portcullis.agent.errors import AgentError
 from portcullis.components.exposure.on_host.sockets import is_local, key
+from portcullis.components.nginx.on_host import served_containers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -36,7 +37,10 @@ Binding = Tuple[str, str, int]  # the protocol, address and port of a binding
 
 @dataclass(frozen=True)
 class Container:
-    """A container or a Swarm service, with its published ports and its networks."""
+    """A container or a Swarm service, with its published ports and its networks.
+
+    `is_served` is true if nginx sends requests to it.
+    """
 
     id: str
     name: str
@@ -45,6 +49,7 @@ class Container:
     bindings: Tuple[Binding, ...]
     networks: Tuple[str, ...]
     kind: str = "container"
+    is_served: bool = False
 
     @property
     def is_up(self) -> bool:
@@ -63,9 +68,10 @@ class Container:
 
     @property
     def text(self) -> str:
-        """The text for an undeclared container: its name and its image."""
+        """The text for an undeclared container: its name and its image, and whether a site needs it."""
         image = _DIGEST.sub(r"sha256:\1", self.image) or "?"
-        return f"{self.declared_as} ({image})"
+        served = f", {served_containers.IS_SERVED}" if self.is_served else ""
+        return f"{self.declared_as} ({image}){served}"
 
 
 def read(machine: Machine) -> List[Container]:
@@ -77,6 +83,7 @@ def read(machine: Machine) -> List[Container]:
     if listed is None:
         return []
     default = default_address(machine)
+    services = _services(machine)
     found = []
     for entry in listed:
         bindings: Iterable[Binding] = _live(entry.get("Ports") or [])
@@ -86,7 +93,11 @@ def read(machine: Machine) -> List[Container]:
             details = _document(machine, f"/containers/{entry['Id']}/json") or {}
             bindings = _made_with((details.get("HostConfig") or {}).get("PortBindings") or {}, default)
         found.append(container(entry, bindings))
-    return found + _services(machine)
+    as_listed = [
+        {"Id": one.id, "Ports": [{"PublicPort": port} for _, _, port in one.bindings]} for one in services
+    ]
+    served = served_containers.ids(machine, [*listed, *as_listed])
+    return [replace(one, is_served=one.id in served) for one in (*found, *services)]
 
 
 def _services(machine: Machine) -> List[Container]:

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
+from portcullis.agent.quotes import quoted
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
@@ -20,9 +22,7 @@ _SOCKET = re.compile(r"socket:\[(\d+)\]")
 # The name of a container's control group, with systemd's driver and with Docker's own driver.
 _CONTAINER = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
 _FOREIGN = re.compile(r"(?:libpod|cri-containerd|crio)-([0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?")
-# The systemd instance of a user. Below it, the user can start services under any name without being root.
-_USERS = re.compile(r"user@\d+\.service")
-# The names of services in systemd.unit(5). Whoever may make control groups may use any name.
+# The names of services in systemd.unit(5).
 _SERVICE = re.compile(r"[A-Za-z0-9:_.\\@-]+\.service")
 _DOCKER = "docker.service"
 _PROGRAM = re.compile(r"[A-Za-z0-9_-]+")
@@ -59,7 +59,7 @@ class Process:
 
         If the process is the unit's own program, the text names only the unit.
         """
-        own = f"process {self.name} ({self.user})"
+        own = f"process {quoted(self.name)} ({self.user})"
         if not self.unit:
             return own
         return self.unit if _fits(self.name, self.unit) else f"{own} in {self.unit}"
@@ -68,34 +68,41 @@ class Process:
     def names(self) -> frozenset[str]:
         """All names that a declaration may use for this process.
 
-        A name that looks like a unit is left out.
+        A name that looks like a unit is left out. Earlier versions told the name without quotes.
         """
         name = self.name if _PROGRAM.fullmatch(self.name) else ""
         return frozenset(filter(None, (self.unit, name, f"process {self.name} ({self.user})", self.text)))
 
 
-def unit_and_container(text: str) -> Tuple[str, str]:
+def unit_and_container(text: str, outer: str = "") -> Tuple[str, str]:
     """Return the service and the container of a process, from the text of /proc/PID/cgroup, see cgroups(7).
 
-    Every unit below ``user@1000.service`` counts as that service, because the user chooses the names of such
-    units. Only the last part of a path names a container. If the host itself is a container, each path begins
-    with this outer container. Only the paths of systemd and of cgroup version 2 count, because the path of
-    another controller may end with the outer container.
+    Only the first service or container in a path counts. Below it, somebody else may choose the names of
+    groups: a user in ``user@1000.service``, or the systemd of a container. Only the paths of systemd and of
+    cgroup version 2 count, because the path of another controller may end with an outer container.
+
+    Args:
+        text: the text of the process.
+        outer: the text of process 1. If the host itself is a container, each path begins with this
+            container's groups.
     """
-    unit = ""
-    for line in text.splitlines():
-        _, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
-        if controllers not in ("", "name=systemd"):
-            continue
-        parts = [part for part in path.split("/") if part]
-        theirs = next((part for part in parts if _USERS.fullmatch(part)), "")
-        found = _CONTAINER.fullmatch(parts[-1]) if parts and not theirs else None
-        if found:
-            return "", found[1]
-        services = [theirs] if theirs else list(filter(_SERVICE.fullmatch, parts))
-        foreign = _FOREIGN.fullmatch(parts[-1]) if parts else None
-        unit = unit or (f"container {foreign[1]}" if foreign else services[-1] if services else "")
+    unit, above = "", _paths(outer)
+    for controllers, path in _paths(text).items():
+        start = above.get(controllers, "").removesuffix("/init.scope")
+        for part in path.removeprefix(f"{start}/").split("/"):
+            if found := _CONTAINER.fullmatch(part):
+                return "", found[1]
+            foreign = _FOREIGN.fullmatch(part)
+            if foreign or _SERVICE.fullmatch(part):
+                unit = unit or (f"container {foreign[1]}" if foreign else part)
+                break
     return unit, ""
+
+
+def _paths(text: str) -> Dict[str, str]:
+    """Return the paths of systemd and of cgroup version 2, by the controllers."""
+    fields = [line.split(":", 2) for line in text.splitlines() if line.count(":") > 1]
+    return {controllers: path for _, controllers, path in fields if controllers in ("", "name=systemd")}
 
 
 def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
@@ -103,12 +110,12 @@ def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
     found: Dict[int, List[Process]] = {}
     if not inodes:
         return found
-    wanted = set(inodes)
+    wanted, outer = set(inodes), _groups(proc / "1")
     for entry in os.scandir(proc):
         if not entry.name.isdecimal():
             continue
         held = wanted & _held(f"{entry.path}/fd")
-        process = _process(proc, int(entry.name)) if held else None
+        process = _process(proc, int(entry.name), outer) if held else None
         if process is not None:
             for inode in held:
                 found.setdefault(inode, []).append(process)
@@ -151,7 +158,7 @@ def _held(folder: str) -> set[int]:
     return held
 
 
-def _process(proc: Path, pid: int) -> Process | None:
+def _process(proc: Path, pid: int, outer: str) -> Process | None:
     folder = proc / str(pid)
     try:
         name = (folder / "comm").read_text("utf-8", "replace").strip()
@@ -159,14 +166,17 @@ def _process(proc: Path, pid: int) -> Process | None:
         uid = folder.stat().st_uid
     except OSError:
         return None  # the process has ended
-    try:
-        groups = (folder / "cgroup").read_text("utf-8", "replace")
-    except OSError:
-        groups = ""
-    unit, container = unit_and_container(groups)
+    unit, container = unit_and_container(_groups(folder), outer)
     # A process's name may contain spaces and brackets, so the fields begin after the last bracket.
     parent = int(stat.rpartition(")")[2].split()[1])
     return Process(pid, parent, _plain(name), uid, _user(uid), unit, container)
+
+
+def _groups(folder: Path) -> str:
+    try:
+        return (folder / "cgroup").read_text("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _user(uid: int) -> str:

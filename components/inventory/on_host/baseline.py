@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Mapping
 
 from portcullis.agent import disk
 from portcullis.agent.first_change import machine_id, make_folder, path
-from portcullis.agent.quotes import quoted
+from portcullis.agent.quotes import quoted, unquoted
 from portcullis.components.inventory.facts import MAPS
 from portcullis.components.inventory.on_host.look import SYSCTL, Entry
 from portcullis.components.users.facts import NO_PASSWORD
@@ -138,11 +138,6 @@ def _has_same_text(entry: Entry, before: Entry) -> bool:
     if before.state is None:
         return unquoted(entry.text) == unquoted(before.text)
     return entry.text == before.text
-
-
-def unquoted(text: str) -> str:
-    """Return a text in the form that older versions recorded: they did not quote what others wrote."""
-    return text.replace("\\", "").replace('"', "")
 
 
 def _as_told(name: str, text: str) -> str:

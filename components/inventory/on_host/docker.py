@@ -8,15 +8,15 @@ import re
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set
 
 from portcullis.agent.docker_socket import ask
 from portcullis.agent.errors import AgentError
 from portcullis.agent.redaction import CONTAINER
 from portcullis.components.containers.facts import FORMER, OWNER_LABEL
-from portcullis.components.inventory.facts import IS_SERVED, LEFT_BEHIND, STILL_SERVES
+from portcullis.components.inventory.facts import LEFT_BEHIND, STILL_SERVES
 from portcullis.components.inventory.on_host.look import Entry
-from portcullis.components.nginx.on_host import nginx_config
+from portcullis.components.nginx.on_host import served_containers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -88,7 +88,6 @@ class Container:
         networks: the container's networks, each with the container's addresses in the network.
         created: seconds since 1970, or None if that is unknown.
         volumes: the names of the volumes that the container mounts.
-        ports: the ports of the host that it publishes.
         stack: the stack in its label. Anybody who uses Docker can set a label.
     """
 
@@ -99,20 +98,7 @@ class Container:
     networks: Mapping[str, str]
     created: Optional[float]
     volumes: FrozenSet[str] = frozenset()
-    ports: FrozenSet[str] = frozenset()
     stack: str = ""
-
-    def answers(self, targets: Iterable[str], published: Collection[str]) -> bool:
-        """Return whether this container has one of the addresses, such as `172.17.0.1:28000`.
-
-        A container in the host's network may have each port that is in none of `published`.
-        """
-        own = {address for addresses in self.networks.values() for address in addresses.split()}
-        is_hosts = "host" in self.networks
-        return any(
-            port in self.ports or host.strip("[]") in own or (is_hosts and port and port not in published)
-            for host, port in map(_split, targets)
-        )
 
 
 def read(look: Look) -> Found:
@@ -143,7 +129,7 @@ def read(look: Look) -> Found:
         open_networks = [one.name for one in every if one.driver in _PASSES]
     except AgentError as error:
         found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
-    found.update(_strangers(look.machine, containers, declared, open_networks))
+    found.update(_strangers(look.machine, listed, containers, declared, open_networks))
     return {"docker": found}
 
 
@@ -220,15 +206,8 @@ def container(entry: Json) -> Container:
         {name: _addresses(networks[name] or {}) for name in sorted(networks)},
         float(created) if isinstance(created, (int, float)) else None,
         frozenset(str(one.get("Name")) for one in entry.get("Mounts") or () if one.get("Type") == "volume"),
-        frozenset(str(one["PublicPort"]) for one in entry.get("Ports") or () if one.get("PublicPort")),
         str((entry.get("Labels") or {}).get(OWNER_LABEL) or ""),
     )
-
-
-def _split(target: str) -> Tuple[str, str]:
-    """Return the host and the port of an upstream: `http://[::1]:80/x` is `[::1]` and `80`."""
-    match = re.fullmatch(r"(?:\w+://)?(\[[^\]]*\]|[^:/]*)(?::(\d+))?(?:/.*)?", target)
-    return (match[1], match[2] or "") if match else ("", "")
 
 
 def _addresses(joined: Json) -> str:
@@ -239,16 +218,19 @@ def _addresses(joined: Json) -> str:
 
 
 def _strangers(
-    machine: Machine, containers: Sequence[Container], declared: Declared, open_networks: Sequence[str]
+    machine: Machine,
+    listed: Sequence[Json],
+    containers: Sequence[Container],
+    declared: Declared,
+    open_networks: Sequence[str],
 ) -> Dict[str, Entry]:
     names = {one.id: one.name for one in containers}
     found: Dict[str, Entry] = {}
     undeclared = [one for one in containers if declared.is_former(one) or not declared.has(one)]
-    targets = _targets(machine) if undeclared else ()
-    published = {port for one in containers for port in one.ports}
+    served = served_containers.ids(machine, listed) if undeclared else set()
     for one in undeclared:
         if declared.is_former(one):
-            text = STILL_SERVES if one.answers(targets, published) else LEFT_BEHIND
+            text = STILL_SERVES if one.id in served else LEFT_BEHIND
             found[f"container {one.name}"] = Entry(text, one.id)
             continue
         details: Optional[Json] = None
@@ -270,8 +252,8 @@ def _strangers(
             for network, address in one.networks.items()
             if network not in _DOCKERS
         ]
-        is_served = one.answers(targets, published)
-        text = ", ".join([*[IS_SERVED] * is_served, *dangers, one.image, *joined])
+        is_served = one.id in served
+        text = ", ".join([*[served_containers.IS_SERVED] * is_served, *dangers, one.image, *joined])
         found[f"container {one.name}"] = Entry(
             text,
             one.id,
@@ -281,12 +263,6 @@ def _strangers(
             fixes=() if is_served else (("remove-container", one.name),),
         )
     return found
-
-
-def _targets(machine: Machine) -> List[str]:
-    """Return where nginx sends requests."""
-    files = nginx_config.loaded(machine.etc / "nginx" / "nginx.conf").values()
-    return [target for file in files for target in file.upstreams]
 
 
 def dangers_of(details: Json, names: Mapping[str, str], *, named: bool = False) -> List[str]:

@@ -9,8 +9,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
 
+from portcullis.agent.quotes import unquoted
 from portcullis.components.inventory.on_host import accounts, dpkg
-from portcullis.components.inventory.on_host.baseline import unquoted
 from portcullis.components.inventory.on_host.explained import CHANGING, MODES, Proofs, restored
 from portcullis.components.inventory.on_host.look import Entry, unreadable
 from portcullis.components.inventory.on_host.tree_walk import (

@@ -258,7 +258,7 @@ def test_faults_of_settings_are_shown_alone() -> None:
 
 def test_a_warning_about_a_thing_that_stays_is_left_out() -> None:
     exposure = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
-    live = {**exposure, "listeners": {"tcp4 0.0.0.0:9": "process nc (root)"}}
+    live = {**exposure, "listeners": {"tcp4 0.0.0.0:9": 'process "nc" (root)'}}
     stream = Stream().thing("Exposure", "e", exposure, live, exposure)
     event = {"message": "undeclared", "severity": "warning", "urn": urn("portcullis:index:Exposure", "e")}
     stream.lines.append(json.dumps({"diagnosticEvent": event}))

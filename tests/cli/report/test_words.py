@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from portcullis.cli.report.render import title
-from portcullis.components.inventory.facts import FORMER, IS_SERVED, MAPS, NO_BASELINE, STILL_SERVES
+from portcullis.components.inventory.facts import FORMER, MAPS, NO_BASELINE, STILL_SERVES
 from portcullis.components.inventory.report_lines import lines
+from portcullis.components.nginx.on_host.served_containers import IS_SERVED
 from portcullis.provider.changes import UNKNOWN, Change, Severity, path_of
 from tests.cli.report.streams import CONTAINER, Stream, differs, stopped
 

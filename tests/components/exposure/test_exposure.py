@@ -164,8 +164,8 @@ def test_a_listener_is_named_by_its_unit_or_its_process(world: World) -> None:
     world.listen("udp", ANY, 123)
     assert world.facts()["listeners"] == {
         "tcp4 0.0.0.0:443": "nginx.service",
-        "tcp6 [::]:8080": "process nc (root)",
-        "tcp4 0.0.0.0:4444": "process nc (root) in ssh.service",
+        "tcp6 [::]:8080": 'process "nc" (root)',
+        "tcp4 0.0.0.0:4444": 'process "nc" (root) in ssh.service',
         "udp4 0.0.0.0:5353": "avahi-daemon.service",
         "udp4 0.0.0.0:123": "no process (the kernel's own, as WireGuard)",
     }
@@ -193,7 +193,7 @@ def test_a_udp_port_among_those_that_the_kernel_chooses_can_be_declared_or_accep
     assert world.facts(listeners={key: "wg-quick.service"})["listeners"] == {key: "wg-quick.service"}
     assert world.facts(accepted={key: "x"})["listeners"] == {}
     world.listen("tcp", ANY, 40002, 11)
-    assert world.facts(accepted={key: "x"})["listeners"] == {"tcp4 0.0.0.0:40002": "process nc (root)"}
+    assert world.facts(accepted={key: "x"})["listeners"] == {"tcp4 0.0.0.0:40002": 'process "nc" (root)'}
 
 
 def test_a_usual_listener_is_quiet_on_any_address_but_not_with_another_owner(world: World) -> None:
@@ -201,7 +201,7 @@ def test_a_usual_listener_is_quiet_on_any_address_but_not_with_another_owner(wor
     usual = {"udp 68 by dhclient": "the host's address"}
     assert world.facts(usual=usual)["listeners"] == {}
     world.listen("udp", ANY, 68, 11, name="nc")
-    assert world.facts(usual=usual)["listeners"] == {"udp4 0.0.0.0:68": "process nc (root)"}
+    assert world.facts(usual=usual)["listeners"] == {"udp4 0.0.0.0:68": 'process "nc" (root)'}
 
 
 def test_a_port_that_the_settings_open_may_have_any_owner(world: World) -> None:
@@ -215,19 +215,22 @@ def test_a_container_on_the_hosts_network_is_named(world: World) -> None:
     world.docker.run("leak", image=f"mysql@sha256:{'12' * 32}", networks=("host",), id_=id_)
     world.listen("tcp", ANY, 3306, 10, name="mysqld")
     outer = "cd" * 32  # on a host that is itself a container, paths begin with its own group
+    world.listen("tcp", ANY, 22, 1, name="systemd")
+    world.group(1, f"1:name=systemd:/docker/{outer}/init.scope\n")
+    usual = {"tcp 22 by *": "sshd"}
     for group in (f"0::/system.slice/docker-{id_}.scope\n", f"1:name=systemd:/docker/{outer}/docker/{id_}\n"):
         world.group(10, group)
-        assert world.facts()["listeners"] == {
+        assert world.facts(usual=usual)["listeners"] == {
             "tcp4 0.0.0.0:3306": f'container "leak" (mysql@sha256:{"12" * 6})'
         }
-        assert world.facts(listeners={"tcp4 0.0.0.0:3306": 'container "leak"'})["listeners"] == {
+        assert world.facts(usual=usual, listeners={"tcp4 0.0.0.0:3306": 'container "leak"'})["listeners"] == {
             "tcp4 0.0.0.0:3306": 'container "leak"'
         }
     world.group(10, f"1:name=systemd:/docker/{outer}\n")
-    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "process mysqld (root)"}
+    assert world.facts(usual=usual)["listeners"] == {"tcp4 0.0.0.0:3306": 'process "mysqld" (root)'}
     controllers = f"7:blkio:/docker/{outer}\n3:cpuset:/docker/{outer}\n"
     world.group(10, f"{controllers}1:name=systemd:/docker/{outer}/system.slice/mysql.service\n")
-    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "mysql.service"}
+    assert world.facts(usual=usual)["listeners"] == {"tcp4 0.0.0.0:3306": "mysql.service"}
 
 
 def test_systemd_stands_for_the_service_that_it_listens_for(world: World) -> None:
@@ -239,10 +242,10 @@ def test_a_control_group_cannot_pose_as_a_container(world: World) -> None:
     world.listen("tcp", ANY, 3306, 10, name='container "db"')
     world.group(10, '0::/system.slice/mine.service/container "db".service\n')
     assert world.facts()["listeners"] == {
-        "tcp4 0.0.0.0:3306": 'process container "db" (root) in mine.service'
+        "tcp4 0.0.0.0:3306": 'process "container \\"db\\"" (root) in mine.service'
     }
     world.group(10, '0::/container "db".service\n')
-    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": 'process container "db" (root)'}
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": 'process "container \\"db\\"" (root)'}
 
 
 def test_a_docker_proxy_counts_as_its_container(world: World) -> None:
@@ -258,21 +261,21 @@ def test_a_docker_proxy_counts_as_its_container(world: World) -> None:
 def test_a_program_on_the_port_of_a_stopped_container_is_shown_as_itself(world: World) -> None:
     world.docker.run("leak", "0.0.0.0:3306/tcp", state="exited")
     world.listen("tcp", ANY, 3306, 10, name="nc")
-    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": "process nc (root)"}
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3306": 'process "nc" (root)'}
 
 
 @pytest.mark.parametrize(
     ("uid", "group", "owner"),
     [
-        (40000, "/user.slice/user-40000.slice/session-3.scope", "process docker-proxy (40000)"),
+        (40000, "/user.slice/user-40000.slice/session-3.scope", 'process "docker-proxy" (40000)'),
         # A user's own systemd can start services under any name below its own group.
         (
             40000,
             "/user.slice/user-40000.slice/user@40000.service/app.slice/docker.service",
-            "process docker-proxy (40000) in user@40000.service",
+            'process "docker-proxy" (40000) in user@40000.service',
         ),
         (40000, "/system.slice/docker.service", "docker.service"),
-        (0, "/system.slice/backdoor.service", "process docker-proxy (root) in backdoor.service"),
+        (0, "/system.slice/backdoor.service", 'process "docker-proxy" (root) in backdoor.service'),
     ],
 )
 def test_a_listener_that_calls_itself_docker_proxy_is_shown(
@@ -338,8 +341,8 @@ def test_a_process_does_not_pass_for_another_by_its_name(world: World) -> None:
     world.listen("tcp", ANY, 8443, 11, name="nginx.service")
     found = world.facts(listeners={"tcp4 0.0.0.0:8443": "nginx.service"}, usual=exposure.USUAL)
     assert found["listeners"] == {
-        "udp4 ephemeral by process chronyd (root)": "process chronyd (root)",
-        "tcp4 0.0.0.0:8443": "process nginx.service (root)",
+        'udp4 ephemeral by process "chronyd" (root)': 'process "chronyd" (root)',
+        "tcp4 0.0.0.0:8443": 'process "nginx.service" (root)',
     }
     world.group(10, "0::/system.slice/chrony.service\n")
     assert list(world.facts(usual=exposure.USUAL)["listeners"]) == ["tcp4 0.0.0.0:8443"]
@@ -350,8 +353,72 @@ def test_a_service_of_a_users_own_systemd_is_no_service_of_the_system(world: Wor
     world.listen("tcp", ANY, 8443, 10, name="nginx")
     world.group(10, f"0::/user.slice/user-1000.slice/user@1000.service/{group}\n")
     assert world.facts(listeners={"tcp4 0.0.0.0:8443": "nginx.service"})["listeners"] == {
-        "tcp4 0.0.0.0:8443": "process nginx (root) in user@1000.service"
+        "tcp4 0.0.0.0:8443": 'process "nginx" (root) in user@1000.service'
     }
+
+
+@pytest.mark.parametrize(
+    ("group", "owner"),
+    [
+        # Whoever owns a group chooses the names below it: a service that may make groups of its own …
+        ("system.slice/mine.service/nginx.service", 'process "nginx" (root) in mine.service'),
+        ("system.slice/mine.service/user@0.service/nginx.service", 'process "nginx" (root) in mine.service'),
+        (f"system.slice/mine.service/docker-{'ab' * 32}.scope", 'process "nginx" (root) in mine.service'),
+        (f"system.slice/mine.service/libpod-{'cd' * 32}.scope", 'process "nginx" (root) in mine.service'),
+        # … and the systemd of a container.
+        (f"system.slice/docker-{'ab' * 32}.scope/system.slice/nginx.service", 'container "api" (mysql:8)'),
+        (
+            f"machine.slice/libpod-{'cd' * 32}.scope/container/nginx.service",
+            f"container {'cd' * 6}",
+        ),
+        ("system.slice/nginx.service", "nginx.service"),
+    ],
+)
+@pytest.mark.parametrize("outer", ["", f"/docker/{'ef' * 32}", "/system.slice/lab.service"])
+def test_only_the_first_service_or_container_of_a_control_group_counts(
+    world: World, outer: str, group: str, owner: str
+) -> None:
+    world.docker.run("api", id_="ab" * 32)
+    world.listen("tcp", ANY, 22, 1, name="systemd")
+    world.group(1, f"1:name=systemd:{outer}/init.scope\n0::{outer}/init.scope\n")
+    world.listen("tcp", ANY, 8443, 10, name="nginx")
+    for controllers in ("0:", "1:name=systemd"):
+        world.group(10, f"7:blkio:/other.service\n{controllers}:{outer}/{group}\n")
+        assert world.facts()["listeners"]["tcp4 0.0.0.0:8443"] == owner
+
+
+def test_an_accepted_key_of_an_earlier_version_has_no_quotes(world: World) -> None:
+    world.listen("udp", ANY, 40001, 10, name="ntpd")
+    assert list(world.facts()["listeners"]) == ['udp4 ephemeral by process "ntpd" (root)']
+    for key in ("udp4 ephemeral by process ntpd (root)", 'udp4 ephemeral by process "ntpd" (root)'):
+        assert re.fullmatch(exposure_keys.ACCEPTED, key)
+        assert world.facts(accepted={key: "x"})["listeners"] == {}
+    declared = {"tcp4 0.0.0.0:8443": "process nc (root)"}
+    world.listen("tcp", ANY, 8443, 11)
+    assert world.facts(listeners=declared)["listeners"]["tcp4 0.0.0.0:8443"] == "process nc (root)"
+
+
+@pytest.mark.parametrize(
+    "target", ["server 0.0.0.0:3306", "proxy_pass http://127.0.0.1:3306/x", "server 172.18.0.9:80"]
+)
+def test_a_container_that_nginx_sends_requests_to_is_told_as_that(world: World, target: str) -> None:
+    world.docker.run("shop", "0.0.0.0:3306/tcp", "0.0.0.0:3307/tcp", addresses=("172.18.0.9", "172.18.0.1"))
+    world.docker.run("leak", "0.0.0.0:3308/tcp", networks=("loose",))
+    shop, leak = 'container "shop" (mysql:8)', 'container "leak" (mysql:8)'
+    ports = ("tcp4 0.0.0.0:3306", "tcp4 0.0.0.0:3307")
+    assert world.facts()["published"] == {**dict.fromkeys(ports, shop), "tcp4 0.0.0.0:3308": leak}
+    (world.root / "etc/nginx").mkdir(parents=True)
+    (world.root / "etc/nginx/nginx.conf").write_text(f"http {{ {target}; }}")
+    told = dict.fromkeys(ports, f"{shop}, nginx sends requests to it")
+    assert world.facts()["published"] == {**told, "tcp4 0.0.0.0:3308": leak}
+
+
+def test_a_service_of_a_swarm_that_nginx_sends_requests_to_is_told_as_that(world: World) -> None:
+    port = {"Protocol": "tcp", "PublishedPort": 8080, "PublishMode": "ingress"}
+    world.docker.services = [{"ID": "x", "Spec": {"Name": "web"}, "Endpoint": {"Ports": [port]}}]
+    (world.root / "etc/nginx").mkdir(parents=True)
+    (world.root / "etc/nginx/nginx.conf").write_text("upstream web { server 127.0.0.1:8080; }")
+    assert world.facts()["published"]["tcp4 0.0.0.0:8080"] == 'service "web" (?), nginx sends requests to it'
 
 
 def test_a_users_control_group_named_like_a_container_is_no_container(world: World) -> None:
@@ -360,7 +427,7 @@ def test_a_users_control_group_named_like_a_container_is_no_container(world: Wor
     world.listen("tcp", ANY, 8443, 10, name="nc")
     world.group(10, f"0::/user.slice/user-1000.slice/user@1000.service/docker-{id_}.scope\n")
     assert world.facts(listeners={"tcp4 0.0.0.0:8443": 'container "api"'})["listeners"] == {
-        "tcp4 0.0.0.0:8443": "process nc (root) in user@1000.service"
+        "tcp4 0.0.0.0:8443": 'process "nc" (root) in user@1000.service'
     }
 
 
@@ -686,7 +753,7 @@ def test_a_docker_proxy_hides_no_other_listener(world: World) -> None:
     world.docker.run("leak", "0.0.0.0:3306/tcp")
     world.listen("tcp", ANY, 3306, 10, unit="docker.service", name="docker-proxy")
     world.listen("tcp", ANY, 3307, 11, name="nc")
-    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3307": "process nc (root)"}
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:3307": 'process "nc" (root)'}
 
 
 def test_a_usual_entry_that_cannot_be_parsed_covers_nothing(world: World) -> None:
@@ -716,7 +783,7 @@ def test_an_accepted_network_without_ipv6_stays_accepted(world: World) -> None:
     assert found["networks"] == {}
 
 
-NEW, OLD, DECLARED = "process nc (root)", "sshd.service", "nginx.service"
+NEW, OLD, DECLARED = 'process "nc" (root)', "sshd.service", "nginx.service"
 
 
 @pytest.mark.parametrize(
@@ -748,7 +815,7 @@ def test_two_owners_of_one_port_are_both_named(world: World) -> None:
     world.docker.run("one", "0.0.0.0:81/tcp")
     world.docker.run("two", "0.0.0.0:81/tcp", image="")
     found = world.facts()
-    assert found["listeners"] == {"tcp4 0.0.0.0:80": "process a (root) and process b (root)"}
+    assert found["listeners"] == {"tcp4 0.0.0.0:80": 'process "a" (root) and process "b" (root)'}
     assert found["published"] == {"tcp4 0.0.0.0:81": 'container "one" (mysql:8) and container "two" (?)'}
 
 
@@ -830,10 +897,10 @@ def test_a_deploy_only_reports(world: World, client: Client) -> None:
     for op in ("plan", "put"):
         answer = deployment.on(op, "exposure", "host", desired)
         assert [(s["property"], s["have"], s["want"], s["action"]) for s in answer["steps"]] == [
-            ('listeners["tcp4 0.0.0.0:3306"]', "process nc (root)", "absent", "warn"),
+            ('listeners["tcp4 0.0.0.0:3306"]', 'process "nc" (root)', "absent", "warn"),
             ('listeners["tcp4 0.0.0.0:443"]', "absent", "nginx.service", "warn"),
         ]
-        assert answer["facts"]["listeners"] == {"tcp4 0.0.0.0:3306": "process nc (root)"}
+        assert answer["facts"]["listeners"] == {"tcp4 0.0.0.0:3306": 'process "nc" (root)'}
     assert not deployment.on("plan", "exposure", "host", desired)["refusal"]
     assert deployment.on("remove", "exposure", "host", desired)["done"] == "kept"
     deployment.close()

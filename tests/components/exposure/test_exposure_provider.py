@@ -128,7 +128,7 @@ GOING = {
     "networks": {"shop": 'container "shop" (acme/shop:2)'},
 }
 STAYING = {
-    "listeners": {"tcp4 0.0.0.0:443": "process nc (root)"},
+    "listeners": {"tcp4 0.0.0.0:443": 'process "nc" (root)'},
     "published": {
         "tcp4 172.17.0.1:2020": LEAK,
         "tcp4 172.17.0.1:28004": 'container "other-7" (acme/blog:2)',
@@ -184,8 +184,8 @@ def test_an_update_is_silent_about_what_the_engine_deletes_after_it(
         ('passes["nft inet x in: tcp dport 1 accept comment "y""]', "accepts", "absent",
          'undeclared: nft inet x in: tcp dport 1 accept comment "y": accepts'),
         ('networks["byhand"]', LEAK, "absent", f"undeclared: network byhand with {LEAK}"),
-        ('listeners["tcp4 0.0.0.0:80"]', "process nc (root)", "nginx.service",
-         "tcp4 0.0.0.0:80 by process nc (root), declared: nginx.service"),
+        ('listeners["tcp4 0.0.0.0:80"]', 'process "nc" (root)', "nginx.service",
+         'tcp4 0.0.0.0:80 by process "nc" (root), declared: nginx.service'),
     ],
 )  # fmt: skip
 def test_a_warning_is_a_line_for_people(prop: str, have: str, want: str, said: str) -> None:
@@ -241,6 +241,18 @@ def test_the_line_of_a_published_port_has_the_command_that_removes_its_owner() -
         "tcp4 0.0.0.0:8088": "stays; remove it yourself: docker service rm web",
         "tcp4 0.0.0.0:9": "stays",
     }
+
+
+@pytest.mark.parametrize("name", ["listeners", "published"])
+@pytest.mark.parametrize("owner", [LEAK, 'service "web" (nginx:1)'])
+def test_no_command_removes_what_nginx_sends_requests_to(name: str, owner: str) -> None:
+    live = {"tcp4 0.0.0.0:3306": f"{owner}, nginx sends requests to it"}
+    paths = frozenset((name, key) for key in live)
+    props, found = {name: {}}, {name: live}
+    change = Change("Exposure", "e", "update", props, found, props, hand=paths, up=paths, host="web1")
+    (line,) = ExposureProvider().lines(change)
+    assert line.remedy == "stays"
+    assert "nginx sends requests to it" in line.what
 
 
 def test_a_network_past_every_filter_has_the_worst_severity() -> None:

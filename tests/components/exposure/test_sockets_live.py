@@ -59,4 +59,4 @@ def test_sockets_beyond_loopback_and_the_processes_that_hold_them() -> None:
     assert done.returncode == 0, done.stderr
     found = dict(json.loads(done.stdout))
     assert set(found) == {"tcp4 0.0.0.0:3306", "tcp6 [::]:8443", "udp4 0.0.0.0:5000", "ephemeral"}
-    assert all(owner.startswith("process python") and "(root)" in owner for owner in found.values()), found
+    assert all(owner.startswith('process "python') and "(root)" in owner for owner in found.values()), found
