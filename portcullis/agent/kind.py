@@ -108,6 +108,9 @@ class Kind(ABC, Generic[S, D, F]):
         """
         return {}
 
+    def accept(self, desired: D, facts: F, record: Record) -> None:
+        """Note in the record how the things are that the settings accept."""
+
     @abstractmethod
     def apply(self, desired: D, steps: list[Step], work: Work) -> None:
         """Carry out `steps`.

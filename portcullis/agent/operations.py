@@ -160,6 +160,7 @@ class Operations:
         kind, item, desired = self._thing(request)
         spec, known = self._spec(request), record is not None
         record = self._register(request, record, spec, facts, written=bool(steps))
+        self._kind(kind).accept(desired, facts, record)
         work = Work(
             record,
             self._store.folder(kind, item),

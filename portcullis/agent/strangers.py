@@ -23,7 +23,7 @@ from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.step import WARN, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import Callable
 
     from portcullis.agent.machine import Machine
@@ -44,7 +44,7 @@ OPEN, WRONG, COSMETIC = "open", "wrong", "cosmetic"
 REMOVE, EXTRACT, FROM_UCF = "remove", "extract", "from-ucf"
 EXTRACT_OVER_FOLDER, FROM_UCF_OVER_FOLDER = "extract-over-folder", "from-ucf-over-folder"
 CHOWN, CHMOD, CHOWN_AND_CHMOD = "chown", "chmod", "chown-and-chmod"
-UNACCEPT = "unaccept"
+UNACCEPT, HOLD = "unaccept", "hold"
 """The actions of fixes. The report has the command of each action."""
 BY_HAND = "by-hand"
 """The action for a path that another account can redirect. It has no command."""
@@ -52,6 +52,10 @@ OLD = "came with the machine"
 """The description begins with this text if the file was there before our first `up` and is changed or gone.
 """
 WITHOUT_EFFECT = "is accepted but does not exist: remove it from the settings"
+NOT_HELD = "is accepted by its path alone"
+CHANGED = "changed since it was accepted"
+HELD = "accepted"
+"""In a record's `extra`, this key holds the reason and the mark of each accepted stranger."""
 KEPT = "strangers"
 """In a record's `original`, this key holds the marks of the strangers from before our first `up`."""
 LIMIT = 2_000  # entries of a folder; more are reported as one
@@ -175,7 +179,7 @@ def look(path: Path, shipped: Collection[str]) -> Stranger | None:
 def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> Strangers:
     """Return the strangers to report, by a path that can be shown.
 
-    Accepted strangers, and unchanged strangers from before our first `up`, are left out.
+    Strangers that are as they were accepted are left out, as are unchanged ones from before our first `up`.
     """
     before: Mapping[str, str] = record.original.get(KEPT) or {} if record else {}
     telling = {
@@ -187,12 +191,40 @@ def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> 
         if not one.quiet and before.get(name) != one.mark
     }
     gone = [name for name in before if name not in found and not os.path.lexists(name)]
-    telling.update({name: Stranger(f"{OLD}, and is gone", "") for name in gone if before[name] != _GONE})
-    shown = dict(_shown(name, one) for name, one in sorted(telling.items()) if name not in accepted)
+    telling.update({name: Stranger(f"{OLD}, and is gone", ABSENT) for name in gone if before[name] != _GONE})
+    held: Mapping[str, Sequence[str]] | None = record.extra.get(HELD) if record else {}
+    left = {
+        name: one if name not in accepted else _not_as_accepted(one, held)
+        for name, one in sorted(telling.items())
+        if name not in accepted or held is None or held.get(name, ("", one.mark))[1] != one.mark
+    }
+    shown = dict(_shown(name, one) for name, one in left.items())
     # This acceptance is reported, because it would hide a file that appears later.
     unused = [name for name in sorted(accepted) if name not in found and name not in telling]
     no_effect = Stranger(WITHOUT_EFFECT, "", severity=COSMETIC, fix=(UNACCEPT,))
     return {**shown, **dict.fromkeys(unused, no_effect)}
+
+
+def _not_as_accepted(one: Stranger, held: Mapping[str, Sequence[str]] | None) -> Stranger:
+    if held is None:  # an older version recorded nothing about what the settings accept
+        return replace(one, text=f"{NOT_HELD}; {one.text}", severity=COSMETIC, fix=(HOLD,))
+    # An administrator chose the file, so no command removes it.
+    return replace(one, text=f"{CHANGED}; {one.text}", fix=())
+
+
+def hold(record: Record, accepted: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Record the accepted strangers as they are now. One with the same reason as before stays as it was.
+
+    Args:
+        record: the record of the resource that reports them.
+        accepted: the reasons, by path.
+        found: the marks of all strangers. A path that has none must stay so.
+    """
+    known = record.extra.get(HELD) or {}
+    now = {path: [reason, found.get(path, ABSENT)] for path, reason in accepted.items()}
+    record.extra[HELD] = {
+        path: known[path] if known.get(path, [""])[0] == one[0] else one for path, one in now.items()
+    }
 
 
 def texts(telling: Strangers) -> dict[str, str]:
@@ -423,7 +455,7 @@ def _shown(name: str, one: Stranger) -> tuple[str, Stranger]:
     path = _printable(name)
     if path != name:
         return path, replace(one, text=_printable(f"{OTHER_NAME}; {one.text}"), fix=())
-    fix = one.fix if not one.fix or RootFolders(Path("/")).hold(name) else (BY_HAND,)
+    fix = one.fix if one.fix in ((), (HOLD,)) or RootFolders(Path("/")).hold(name) else (BY_HAND,)
     return path, replace(one, text=_printable(one.text), fix=fix)
 
 

@@ -54,6 +54,7 @@ _FIXES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("mode",),
     ),
     agent.UNACCEPT: ("remove it from the settings", ()),
+    agent.HOLD: ("the next `up` records it as it is", ()),
     agent.BY_HAND: ("other users can write to a folder above it, so no command is safe", ()),
 }
 

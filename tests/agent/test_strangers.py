@@ -27,7 +27,7 @@ def told(machine: Machine, path: Path, *before: str) -> Stranger:
         f"Package: nginx-common\nConffiles:\n {path.parent}/shipped.conf {EMPTY}\nVersion: 1\n"
     )
     store: Any = SimpleNamespace(folder=lambda *_: machine.root / "none")
-    record: Any = SimpleNamespace(original={strangers.KEPT: dict.fromkeys(before, "other")})
+    record: Any = SimpleNamespace(original={strangers.KEPT: dict.fromkeys(before, "other")}, extra={})
     found = strangers.read(machine, store, path.parent)
     return strangers.told(found, record, ())[str(path)]
 

@@ -225,6 +225,9 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
         kept = paths.keep(jail_files.path_of(self._machine.fail2ban, item), folder / "original")
         return {**kept, strangers.KEPT: dict(facts.marks)}
 
+    def accept(self, desired: JailDesired, facts: _Found, record: Record) -> None:
+        strangers.hold(record, desired.accepted, facts.marks)
+
     def preflight(
         self, desired: JailDesired, facts: _Found, steps: list[Step], peer: Peer | None
     ) -> AgentError | None:

@@ -112,6 +112,9 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
         return {strangers.KEPT: dict(facts.marks)}
 
+    def accept(self, desired: ServedSitesDesired, facts: _Found, record: Record) -> None:
+        strangers.hold(record, desired.accepted, facts.marks)
+
     def claims(self, record: Record) -> Claims:
         return Claims(trees=(str(self._machine.etc / "nginx"),))
 

@@ -226,6 +226,9 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         kept = paths.keep(self._ours, folder / "original")
         return {"ports": list(facts.ports), "drop_in": kept, strangers.KEPT: dict(facts.marks)}
 
+    def accept(self, desired: SshServerDesired, facts: _Found, record: Record) -> None:
+        strangers.hold(record, desired.accepted, facts.marks)
+
     def apply(self, desired: SshServerDesired, steps: list[Step], work: Work) -> None:
         """Write and test the files, then reload sshd. If the test fails, restore every file."""
         if not steps:

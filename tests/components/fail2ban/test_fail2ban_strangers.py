@@ -52,8 +52,8 @@ class Whole:
     def told(self, *accepted: str) -> object:
         return self.facts(*accepted)["strangers"]
 
-    def put(self) -> list[str]:
-        desired = {**self.jail.desired(), "whole": True}
+    def put(self, **accepted: str) -> list[str]:
+        desired = {**self.jail.desired(), "whole": True, "accepted": accepted}
         done = self.jail.client.on("put", "fail2ban.jails", "sshd", desired)
         return [step["property"] for step in done["steps"]]
 
@@ -91,6 +91,17 @@ def test_an_undeclared_file_is_reported_with_what_it_does(
     assert whole.told(str(path)) == {}
     assert f'strangers["{path}"]' in whole.put()
     assert path.read_text() == text, "it stays"
+
+
+def test_an_accepted_file_is_reported_once_it_changes(whole: Whole) -> None:
+    whole.put()
+    path = whole.write("jail.d/mine.conf", "[mine]\nenabled = true\n")
+    whole.put(**{str(path): "ours"})
+    assert whole.told(str(path)) == {}
+    whole.write("jail.d/mine.conf", "[sshd]\nmaxretry = 99\n")
+    assert whole.told(str(path)) == {
+        str(path): "changed since it was accepted; nobody declared it; sets [sshd]"
+    }
 
 
 def test_a_changed_filter_is_reported(whole: Whole) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,9 @@ class Etc:
     def facts(self, *accepted: str) -> dict[str, Any]:
         spec = {"unit": UNIT, "reads": [], "probes": {}, "accepted": list(accepted)}
         return self.client.look("nginx.served_sites", UNIT, spec)
+
+    def put(self, **accepted: str) -> None:
+        self.client.again().on("put", "nginx.served_sites", UNIT, self.desired(**accepted))
 
     def remedy(self, path: str) -> str:
         _, *fix = self.facts()["fixes"][path]
@@ -227,6 +231,7 @@ def test_a_file_from_before_the_first_up_is_reported_only_after_a_change(etc: Et
     assert etc.strangers()[path].startswith("came with the machine, and was changed; nobody declared it")
     etc.path("conf.d/old.conf").unlink()
     assert etc.strangers() == {path: "came with the machine, and is gone"}
+    etc.put(**{path: "it went"})
     assert etc.strangers(path) == {}, "it is accepted"
 
 
@@ -255,6 +260,59 @@ def test_a_folder_that_others_write_to_gives_no_command(etc: Etc) -> None:
 
 def test_an_accepted_file_is_not_reported(etc: Etc) -> None:
     path = etc.write("conf.d/evil.conf", EVIL)
+    assert etc.strangers(path) == {}
+
+
+WORSE = EVIL.replace("evil.com", "worse.com")
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "uid"), [(WORSE, 0o644, 0), (EVIL, 0o666, 0), (EVIL, 0o644, 1), ("link", 0o644, 0)]
+)
+def test_an_accepted_file_is_reported_once_it_changes(etc: Etc, text: str, mode: int, uid: int) -> None:
+    etc.put()
+    path = etc.write("conf.d/mine.conf", EVIL)
+    etc.put(**{path: "mine"})
+    assert etc.strangers(path) == {}
+    if text == "link":
+        (etc.root / "elsewhere").write_text(EVIL)
+        etc.path("conf.d/mine.conf").unlink()
+        etc.path("conf.d/mine.conf").symlink_to(etc.root / "elsewhere")
+    else:
+        etc.write("conf.d/mine.conf", text, mode)
+        os.chown(path, uid, 0)
+    assert etc.strangers(path)[path].startswith("changed since it was accepted; ")
+    assert remedy(path, etc.facts(path)["fixes"][path][1:], "true") == "stays", "no command removes it"
+    etc.put(**{path: "mine"})
+    assert etc.strangers(path), "only a new reason accepts it as it is now"
+    etc.put(**{path: "mine, and I changed it"})
+    assert etc.strangers(path) == {}
+
+
+def test_a_file_that_takes_the_place_of_an_accepted_path_is_reported(etc: Etc) -> None:
+    path = str(etc.path("conf.d/mine.conf"))
+    etc.put(**{path: "mine"})
+    etc.write("conf.d/mine.conf", EVIL)
+    assert etc.strangers(path)[path].startswith("changed since it was accepted; ")
+
+
+def test_a_file_that_an_earlier_version_accepted_by_its_path_is_recorded_by_the_next_up(etc: Etc) -> None:
+    etc.put()
+    path = etc.write("conf.d/mine.conf", EVIL)
+    etc.put(**{path: "mine"})
+    (name,) = [
+        file
+        for file in etc.machine.state.glob("items/*/record.json")
+        if json.loads(file.read_text())["kind"] == "nginx.served_sites"
+    ]
+    record = json.loads(name.read_text())
+    del record["extra"]["accepted"]
+    name.write_text(json.dumps(record))
+    text = etc.strangers(path)[path]
+    assert text.startswith("is accepted by its path alone; nobody declared it; nginx loads it"), text
+    found = remedy(path, etc.facts(path)["fixes"][path][1:], "true")
+    assert found == "stays; the next `up` records it as it is"
+    etc.put(**{path: "mine"})
     assert etc.strangers(path) == {}
 
 

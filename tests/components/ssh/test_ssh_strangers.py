@@ -163,3 +163,13 @@ def test_an_accepted_file_is_not_shown(deployed: Server) -> None:
     path = write(deployed, "99-more.conf", "PermitTTY yes\n")
     wanted = {**deployed.desired(options=OPTIONS), "accepted": [str(path)]}
     assert deployed.client.look("ssh.ssh_servers", "sshd", wanted)["strangers"] == {}
+
+
+def test_an_accepted_file_is_shown_once_it_changes(deployed: Server) -> None:
+    path = write(deployed, "99-more.conf", "PermitTTY yes\n")
+    deployed.put(accepted={str(path): "ours"})
+    wanted = {**deployed.desired(options=OPTIONS), "accepted": [str(path)]}
+    assert deployed.client.look("ssh.ssh_servers", "sshd", wanted)["strangers"] == {}
+    path.chmod(0o666)
+    (text,) = deployed.client.look("ssh.ssh_servers", "sshd", wanted)["strangers"].values()
+    assert text.startswith("changed since it was accepted; ")
