@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _pulumi(given: list[str]) -> int:
-    """Replace this process with Pulumi.
+    """Run a verb of Pulumi with its flags.
 
     Pulumi finds the project by itself. If there is none, we print our own advice: Pulumi's does not fit.
     """
@@ -85,12 +85,12 @@ def _pulumi(given: list[str]) -> int:
     if not elsewhere and project_file(Path.cwd()) is None:
         return _no_project()
     command.prepare_environment()
-    sys.stdout.flush()
     try:
-        os.execvp("pulumi", ["pulumi", *given])  # noqa: S606 - no shell is wanted, and its exit code is ours
+        code: int = importlib.import_module("portcullis.cli.pulumi_verb").run(given)
     except FileNotFoundError:
         sys.stderr.write(command.HINT)
         return command.MISSING
+    return code
 
 
 def _no_project() -> int:

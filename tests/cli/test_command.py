@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from portcullis.cli.main import OURS, PULUMI
+from portcullis.printable import MARK
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = ("init", "preview", "up", "drift")
@@ -22,6 +23,22 @@ seen = {name: os.environ[name] for name in ("PULUMI_RUN_PROGRAM", "PATH")}
 with open(os.environ["TOLD"], "w") as told:
     json.dump({"argv": sys.argv[1:], "folder": os.getcwd(), **seen}, told)
 sys.exit(7)
+"""
+# Runs a program on a terminal of its own, and types an answer when the program asks.
+_TERMINAL = """\
+import os, pty, sys
+process, terminal = pty.fork()
+if process == 0:
+    os.execvp(sys.argv[2], sys.argv[2:])
+said = b""
+try:
+    while piece := os.read(terminal, 1024):
+        said += piece
+        if said.endswith(b"yes or no: "):
+            os.write(terminal, sys.argv[1].encode())
+except OSError:
+    pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
 """
 
 
@@ -93,6 +110,51 @@ def test_a_verb_of_pulumi_gets_its_flags_and_its_environment(shell: Shell, verb:
     assert told["PATH"].split(":")[0] == str(Path(sys.executable).parent), "Pulumi starts our own python3"
     # Paths in flags, such as --policy-pack and --save-plan, are relative to the folder they were typed in.
     assert told["folder"] == str(shell.below)
+
+
+_SAYS = """\
+#!/bin/sh
+echo "$*" >> "$TOLD"
+printf 'container \\033[2J\\033]0;title\\a\\n::warning::of the host\\n'
+printf 'error: \\302\\233 \\342\\200\\256 \\377\\r::add-mask::x\\n' >&2
+exit 7
+"""
+
+
+@pytest.mark.parametrize("verb", PULUMI)
+def test_pulumi_s_own_output_has_no_control_characters(shell: Shell, verb: str) -> None:
+    (shell.bin / "pulumi").write_text(_SAYS)
+    done = shell.run(verb, "--yes")
+    assert done.returncode == 7
+    assert done.stdout == f"container {MARK}[2J{MARK}]0;title{MARK}\n{MARK}::warning::of the host\n"
+    assert done.stderr == f"error: {MARK} {MARK} {MARK}\n{MARK}::add-mask::x\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "answer", "code", "runs"),
+    [
+        ((), "yes\n", 0, ["--preview-only", "--yes --skip-preview"]),
+        ((), "no\n", 1, ["--preview-only"]),
+        ((), "\x03", 1, ["--preview-only"]),
+        (("-y",), "", 0, ["-y"]),
+        (("--preview-only",), "", 0, ["--preview-only"]),
+    ],
+)
+def test_on_a_terminal_it_shows_first_and_then_asks(
+    shell: Shell, flags: tuple[str, ...], answer: str, code: int, runs: list[str]
+) -> None:
+    (shell.bin / "pulumi").write_text('#!/bin/sh\n[ ! -t 1 ] && echo "$*" >> "$TOLD"\n')
+    words = [sys.executable, "-m", "portcullis", "destroy", *flags]
+    typed = [sys.executable, "-c", _TERMINAL, answer, *words]
+    assert shell.start(*typed).returncode == code
+    assert Path(shell.env["TOLD"]).read_text().splitlines() == [f"destroy {each}" for each in runs]
+
+
+def test_what_pulumi_cannot_show_is_not_done(shell: Shell) -> None:
+    (shell.bin / "pulumi").write_text(_SAYS)
+    typed = [sys.executable, "-c", _TERMINAL, "yes\n", sys.executable, "-m", "portcullis", "destroy"]
+    assert shell.start(*typed).returncode == 7
+    assert Path(shell.env["TOLD"]).read_text() == "destroy --preview-only\n"
 
 
 def test_a_variable_that_the_user_has_set_stays(shell: Shell) -> None:
