@@ -51,7 +51,7 @@ def printable_values(value: Any, known: Any = None, show: Callable[[str], str] =
     if isinstance(value, Mapping):
         held: Mapping[Any, Any] = known if isinstance(known, Mapping) else {}
         return {
-            key if key in held else show(str(key)): printable_values(each, held.get(key), show)
+            key if key in held else _key(show(str(key))): printable_values(each, held.get(key), show)
             for key, each in value.items()
         }
     if isinstance(value, (list, tuple)):
@@ -61,3 +61,12 @@ def printable_values(value: Any, known: Any = None, show: Callable[[str], str] =
             for each in value
         ]
     return value
+
+
+def _key(text: str) -> str:
+    """Return a key that Pulumi's engine can read in a path.
+
+    The engine escapes the quotes of a key, but no backslash. It then takes a backslash at the end of a key
+    and the closing quote for an escaped quote, and previews nothing: resource/properties_path.go.
+    """
+    return f"{text[:-1]}{MARK}" if text.endswith("\\") else text

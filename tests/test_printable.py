@@ -76,6 +76,12 @@ def test_declared_texts_stay_unchanged() -> None:
     assert printable_values({"n": 3, "yes": True, "none": None}) == {"n": 3, "yes": True, "none": None}
 
 
+def test_no_key_of_a_host_ends_in_a_backslash() -> None:
+    # The engine cannot read a path with such a key: "missing closing quote in property name".
+    host = {"files": {"/home/eve/x\\": "a\\", "/home/eve/\\x": "b"}}
+    assert printable_values(host) == {"files": {f"/home/eve/x{MARK}": "a\\", "/home/eve/\\x": "b"}}
+
+
 def test_every_part_of_an_error_is_made_printable() -> None:
     for part in ("hint", "prop", "detail"):
         assert "\x1b" not in str(HostError("cause", **{part: OSC52}))

@@ -31,7 +31,7 @@ GOES = "goes with "
 PORTS_OF_APPS = "ports of apps"
 """The topic of what changes because a stopped app gets another port. The code has not changed."""
 
-_STEP = re.compile(r"""\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[]+)""")
+_STEP = re.compile(r"""\["((?:\\"|[^"])*)"\]|\[(\d+)\]|([^.\[]+)""")
 
 
 class Severity(Enum):
@@ -193,10 +193,12 @@ class Change:
 
 
 def path_of(text: str) -> Path:
-    """Parse a path in the form of Pulumi's engine: `keys["a.b"]`, `mounts[0].target`."""
+    """Parse a path in the form of Pulumi's engine: `keys["a.b"]`, `mounts[0].target`.
+
+    The engine escapes quotes, but no backslashes.
+    """
     return tuple(
-        re.sub(r"\\(.)", r"\1", quoted) if quoted else index or name
-        for quoted, index, name in _STEP.findall(text)
+        quoted.replace('\\"', '"') if quoted else index or name for quoted, index, name in _STEP.findall(text)
     )
 
 

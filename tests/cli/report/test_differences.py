@@ -295,6 +295,7 @@ def test_paths_are_read_as_the_engine_writes_them() -> None:
     assert path_of('keys["a.b"]') == ("keys", "a.b")
     assert path_of("mounts[0].target") == ("mounts", "0", "target")
     assert path_of(r'rules["say \"x\""]') == ("rules", 'say "x"')
+    assert path_of(r'files["/home/eve/a\b\\"c\"]"][0]') == ("files", r'/home/eve/a\b\"c"]', "0")
     assert dotted(("rules", "in 80/tcp")) == 'rules["in 80/tcp"]'
 
 
