@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, List, Mapping
 
 from portcullis.agent.docker_socket import ask
 from portcullis.agent.errors import AgentError
+from portcullis.agent.quotes import quoted
 from portcullis.components.exposure.on_host import socket_owners, sockets
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _impostor(container: str, address: str, processes: List[Process]) -> AgentEr
     who, how = "an unknown program", "`ss -ltnp` shows the program"
     if process is not None:
         unit = f" in {process.unit}" if process.unit else ""
-        who = f"process {process.name} of {process.user}{unit} (uid {process.uid}, pid {process.pid})"
+        who = f"process {quoted(process.name)} of {process.user}{unit} (uid {process.uid}, pid {process.pid})"
         how = f"`ps -fp {process.pid}` shows the program"
     return AgentError(
         "impostor",

@@ -102,12 +102,18 @@ def test_an_impostor_is_named(world: World, table: str, address: str) -> None:
     world.listen(table, address, 6380, 311, name="docker-proxy", uid=40000)
     error = refused(world)
     assert error.message == (
-        "process docker-proxy of 40000 (uid 40000, pid 311) listens at 172.17.0.1:6380 in place of the "
+        'process "docker-proxy" of 40000 (uid 40000, pid 311) listens at 172.17.0.1:6380 in place of the '
         "container redis, which does not run; Portcullis sent nothing to it, and no password"
     )
     assert error.hint.startswith("`ps -fp 311` shows the program; stop it, then `docker start redis`")
     world.group(311, "0::/system.slice/backdoor.service\n")
     assert "of 40000 in backdoor.service (uid 40000, pid 311) listens" in refused(world).message
+
+
+def test_the_name_that_an_impostor_chose_is_quoted(world: World) -> None:
+    redis(world, "exited")
+    world.listen("tcp", DOCKER0, 6380, 311, name="a; rm -rf ..", uid=40000)
+    assert refused(world).message.startswith('process "a; rm -rf .." of 40000 (uid 40000, pid 311) listens')
 
 
 def test_a_socket_without_a_process_is_an_impostor_too(world: World) -> None:
