@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from portcullis.agent.quotes import quoted
 from portcullis.cli.report import foreign
 from portcullis.cli.report.events import EngineStep, Message
 from portcullis.printable import MARK, one_line
@@ -461,8 +462,8 @@ def _shown(value: Any) -> Any:
 
 def dotted(path: Path) -> str:
     """Return a path for people: `keys["evil key"]`, `mounts.0.target`."""
-    parts = [step if re.fullmatch(r"[\w-]+", step) else f'["{step}"]' for step in path]
-    return ".".join(parts).replace(".[", "[")
+    parts = [step if re.fullmatch(r"[\w-]+", step) else f"[{quoted(step)}]" for step in path]
+    return "".join(part if part.startswith("[") else f".{part}" for part in parts).removeprefix(".")
 
 
 @cache

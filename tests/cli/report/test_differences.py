@@ -297,6 +297,8 @@ def test_paths_are_read_as_the_engine_writes_them() -> None:
     assert path_of(r'rules["say \"x\""]') == ("rules", 'say "x"')
     assert path_of(r'files["/home/eve/a\b\\"c\"]"][0]') == ("files", r'/home/eve/a\b\"c"]', "0")
     assert dotted(("rules", "in 80/tcp")) == 'rules["in 80/tcp"]'
+    # A name cannot end the quotes.
+    assert dotted(("files", '/x"] .[y')) == r'files["/x\"] .[y"]'
 
 
 def test_a_line_without_an_event_is_left_out() -> None:
