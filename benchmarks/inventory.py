@@ -13,13 +13,15 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import graph
-from benchmarks.measure import BenchmarkError
+from benchmarks.measure import BenchmarkError, timed
 from benchmarks.program import Program
 from benchmarks.target import NAME, Target, target
+from lab import hostile_user
 from lab.errors import LabError
 from portcullis.host import HostError
 from portcullis.host.session import Session
@@ -30,10 +32,13 @@ if TYPE_CHECKING:
 FILES = 2_000
 MOST_SECONDS = 0.150
 MOST_BYTES = 30_000_000
+MOST_TIMES = 1.5
+"""A preview of the hostile host may take so many times as long as one of the quiet host."""
 _KIND = "inventory"
 _STACK = "inventory"
 _WALK = "portcullis-inventory.service"
 _MEGABYTE = 1_000_000
+_PREVIEWS = 5
 
 # This script runs on the host. It installs a package with configuration files, so that /etc has FILES files
 # in all.
@@ -55,13 +60,24 @@ rm -r $folder /run/bench-etc.deb
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The results: seconds of each answer, the agent's memory in bytes, seconds of the nightly scan."""
+    """The results.
+
+    They are the seconds of each answer, the agent's memory in bytes, the seconds of the nightly scan, and the
+    seconds of previews of the quiet and of the hostile host.
+    """
 
     files: int
     with_inventory: Sequence[float]
     without: Sequence[float]
     memory: int
     walk: float
+    quiet: Sequence[float]
+    hostile: Sequence[float]
+
+    @property
+    def times(self) -> float:
+        """How many times as long a preview of the hostile host takes. The fastest ones count."""
+        return min(self.hostile) / min(self.quiet)
 
 
 def measured(folder: Path, host: Target, rounds: int) -> Results:
@@ -96,7 +112,17 @@ def measured(folder: Path, host: Target, rounds: int) -> Results:
     memory: list[int] = []
     with host.watched(memory):
         program.check()
-    return Results(files, both, alone, memory[-1], walk)
+    quiet = [timed(program.check).seconds for _ in range(_PREVIEWS)]
+    _say("a hostile user makes thousands of things")
+    host.console(f"python3 - mallory <<'END'\n{Path(hostile_user.__file__).read_text()}\nEND\n")
+    host.console(f"systemctl start {_WALK}")
+    hostile = [timed(partial(_check_hostile, program)).seconds for _ in range(_PREVIEWS)]
+    return Results(files, both, alone, memory[-1], walk, quiet, hostile)
+
+
+def _check_hostile(program: Program) -> None:
+    if not program.finds_drift():
+        raise BenchmarkError("a preview of the hostile host shows no difference")
 
 
 def _asked(program: Program, question: dict[str, Any]) -> tuple[float, dict[str, Any]]:
@@ -122,6 +148,11 @@ def broken(results: Results) -> list[str]:
     if results.memory >= MOST_BYTES:
         used, most = results.memory / _MEGABYTE, MOST_BYTES / _MEGABYTE
         found.append(f"the agent used {used:.1f} MB; it must be under {most:.0f} MB")
+    if results.times > MOST_TIMES:
+        found.append(
+            f"a preview of the hostile host took {results.times:.2f} times as long as one of the quiet host; "
+            f"it must be at most {MOST_TIMES}"
+        )
     return found
 
 
@@ -133,6 +164,9 @@ def table(results: Results) -> str:
     )
     pairs = zip(results.with_inventory, results.without, strict=True)
     times = statistics.median(mine / less for mine, less in pairs)
+    quiet, hostile = (
+        f"{min(each):.2f} s ({min(each):.2f} - {max(each):.2f})" for each in (results.quiet, results.hostile)
+    )
     return "\n".join(
         [
             f"Inventory: {results.files} files in /etc, 22 items, median of {len(results.without)} rounds",
@@ -140,6 +174,8 @@ def table(results: Results) -> str:
             f"  and without                      {alone}; {times:.2f} times",
             f"  most memory of the agent         {results.memory / _MEGABYTE:.1f} MB (VmHWM)",
             f"  the nightly walk                 {results.walk:.1f} s, at idle priority",
+            f"  a preview of it, fastest         {quiet}",
+            f"  and beside a hostile user        {hostile}; {results.times:.2f} times",
         ]
     )
 
