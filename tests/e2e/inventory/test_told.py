@@ -130,6 +130,11 @@ def test_an_acceptance_takes_effect_by_itself_and_so_does_its_end(finished: Prog
         assert report.NOTHING.fullmatch(line), line
         report.quiet(finished)
 
+        # An acceptance is for the file and the container as they were.
+        privileged = leak.replace("docker run", "docker run --privileged")
+        finished.host.run(f"chmod 0666 {job}; docker rm -f leak; {privileged}")
+        assert {job, "container leak"} <= {line.subject for line in report.lines(finished)}
+
         finished.host.run(f"docker rm -f leak; rm {job}")
         finished.preview("--expect-no-changes", fails=True).has(
             "has no effect: remove it from inventory.accept"
