@@ -112,6 +112,15 @@ CHANGES = {
         walk=True,
         paste=False,
     ),
+    "rule-of-polkit": adds(
+        "/usr/share/polkit-1/rules.d/drill.rules", "// drill", row=CHANGED, walk=True, paste=False
+    ),
+    "service-of-d-bus": adds(
+        "/usr/share/dbus-1/system-services/drill.service", "# drill", row=CHANGED, walk=True, paste=False
+    ),
+    "compiled-code": adds(
+        "/usr/lib/python3/dist-packages/drill.pyc", "no code", row=CHANGED, walk=True, paste=False
+    ),
     "package-by-hand": Change(
         PACKAGES,
         "DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tree >/dev/null",
