@@ -115,13 +115,13 @@ class Writer:
 
 
 class Visitor:
-    """Requests the static page from nginx all the time.
+    """Requests a site's page from nginx all the time: by default the static page.
 
     Failed connections are listed in `silent`, and wrong answers in `wrong`.
     """
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, host: Host, site: str = STATIC, page: str = PAGE) -> None:
+        self._host, self._site, self._page = host, site, page
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self.answered = 0
@@ -140,7 +140,7 @@ class Visitor:
         while not self._over.wait(0.05):
             line = http.client.HTTPConnection(self._host.address, 80, timeout=5)
             try:
-                line.request("GET", "/", headers={"Host": STATIC, "Connection": "close"})
+                line.request("GET", "/", headers={"Host": self._site, "Connection": "close"})
                 answer = line.getresponse()
                 text = answer.read().decode(errors="replace")
             except (OSError, http.client.HTTPException) as error:
@@ -148,7 +148,7 @@ class Visitor:
                 continue
             finally:
                 line.close()
-            if (answer.status, text) == (200, PAGE):
+            if answer.status == http.HTTPStatus.OK and self._page in text:
                 self.answered += 1
             else:
                 self.wrong.append(f"{time.strftime('%H:%M:%S')} {answer.status} {text[:60]!r}")
