@@ -203,6 +203,19 @@ class Collector:
             found += self._lines_of(urn, _Seen(), replace(seen.left, op="delete"), is_left=True)
         return found
 
+    def settled(self) -> list[Difference]:
+        """Return the differences that no step of an `up` removes, but that are gone after it.
+
+        A resource that only tells of them has read the host again, after all changes.
+        """
+        return [
+            found
+            for urn, seen in self._seen.items()
+            if seen.does and seen.does.new and seen.does.stage == "done"
+            for line, found in self.lines_of(urn)
+            if line.stays and len(line.at) > 1 and at(seen.does.new.outputs, line.at) is None
+        ]
+
     def _lines_of(
         self, urn: str, seen: _Seen, does: EngineStep, *, is_left: bool = False
     ) -> list[tuple[Line, Difference]]:

@@ -78,6 +78,9 @@ def run(options: argparse.Namespace) -> int:
         ):
             ticks.screen.show([Row(line, style="note") for line in left])
             done, _ = engine.run(deploy, on_event=ticks.take)
+    # What this `up` took into use must not be told with a command that removes it.
+    gone = ticks.settled()
+    done = replace(done, differences=tuple(one for one in done.differences if one not in gone))
     if options.json:
         sys.stdout.write(render.of_json(done) + "\n")
         return SAME if done.ok else FAILED
@@ -149,6 +152,10 @@ class _Ticks:
                 continue
             self.count += not failed
             self.screen.show([self._tick(one, seconds, failed=failed)])
+
+    def settled(self) -> list[Difference]:
+        """Return the differences that stay, as the preview shows them, but that are gone now."""
+        return self._seen.settled()
 
     def _is_hidden(self, one: Difference) -> bool:
         """Return whether the preview left out all lines of this resource."""

@@ -269,7 +269,7 @@ def test_a_replacement_that_cannot_be_created_has_failed(shell: Shell) -> None:
 def test_up_leaves_undeclared_things_and_lists_them(shell: Shell) -> None:
     maps: dict[str, dict[str, str]] = {"listeners": {}, "published": {}, "passes": {}, "networks": {}}
     live = {**maps, "published": {"tcp4 172.17.0.1:3306": 'container "leak"'}}
-    stream = changed().thing("Exposure", "e", maps, live, maps)
+    stream = changed().thing("Exposure", "e", maps, live, maps, live)  # after the `up`, it is still there
     said = shell.plays("preview", stream).plays("up", stream).run("up", "--yes").stdout
     assert said.endswith(
         "web1: 1 done in 0 s\n"
@@ -280,6 +280,18 @@ def test_up_leaves_undeclared_things_and_lists_them(shell: Shell) -> None:
     (shell.folder / "calls").unlink()
     assert shell.plays("preview", only).run("up", "--yes").returncode == 0
     assert [call[0] for call in shell.calls] == ["preview"], "up has nothing to do"
+
+
+def test_up_lists_nothing_that_it_took_into_use(shell: Shell) -> None:
+    """A container of an `up` that failed is undeclared, until the next `up` records it and nginx uses it."""
+    none: dict[str, Any] = {name: {} for name in MAPS}
+    live = {**none, "docker": {"container api-2": "may be left by an `up` that failed"}}
+    stream = changed().thing("Inventory", "i", none, live, none)
+    said = shell.plays("preview", changed()).plays("up", stream).run("up", "--yes").stdout
+    assert "api-2" not in said
+    still = changed().thing("Inventory", "i", none, live, none, live)
+    said = shell.plays("up", still).run("up", "--yes").stdout
+    assert "  ! container api-2: may be left by an `up` that failed" in said
 
 
 def test_a_failed_up_lists_changes_by_hand_before_the_error(shell: Shell) -> None:
