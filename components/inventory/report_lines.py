@@ -11,7 +11,7 @@ from portcullis.components.inventory.remedies import remedy
 from portcullis.provider.changes import STAYS, Line, Section, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from portcullis.provider.changes import Change
 
@@ -38,21 +38,25 @@ def lines(change: Change) -> list[Line]:
             Line("inventory", "read from now on" if change.op == "create" else "no longer read", follows=True)
         ]
     accepted = change.goal.get("accepted") or {}
+    newly = {key for key, _, goal in change.entries("accepted") if goal is not None}
     advice: Mapping[str, Any] = change.outputs.get("advice") or {}
     found = [
         _line(name, key, str(live), advice.get(name, {}).get(key, {}), at=(name, key))
         for name in _SECTIONS
         for key, live, _ in change.entries(name)
-        if live is not None and not _is_settled(name, key, accepted)
+        if live is not None and not _is_settled(name, key, accepted, newly)
     ]
     found += [_acceptance(key, goal, at=("accepted", key)) for key, _, goal in change.entries("accepted")]
     return found or [Line("inventory", "follows other changes", follows=True)]
 
 
-def _is_settled(name: str, key: str, accepted: Mapping[str, str]) -> bool:
-    """Whether the new settings accept the entry, or no longer contain the acceptance that had no effect."""
+def _is_settled(name: str, key: str, accepted: Collection[str], newly: Collection[str]) -> bool:
+    """Whether this `up` accepts the entry, or the settings have lost the acceptance that had no effect.
+
+    An entry that was accepted before has changed since, or the agent would not report it.
+    """
     without_effect = key.removeprefix(_ACCEPT)
-    return without_effect not in accepted if key.startswith(_ACCEPT) else acceptance(name, key) in accepted
+    return without_effect not in accepted if key.startswith(_ACCEPT) else acceptance(name, key) in newly
 
 
 def _acceptance(key: str, reason: str | None, *, at: tuple[str, ...]) -> Line:

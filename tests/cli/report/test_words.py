@@ -320,6 +320,16 @@ def test_an_acceptance_is_a_change_in_the_code_and_hides_the_accepted_thing() ->
     ]
 
 
+def test_an_accepted_thing_that_has_changed_since_is_told() -> None:
+    accept = {"file /etc/cron.d/evil": "tried for a day"}
+    changed = "file 0666 root:root, changed since it was accepted (file 0644 root:root)"
+    live = {"files": {"/etc/cron.d/evil": changed}}
+    assert accepting(accept, accept, live) == [("/etc/cron.d/evil", changed, False, True)]
+    # Another reason accepts it as it is now.
+    key, why = "file /etc/cron.d/evil", "for a year"
+    assert accepting(accept, {key: why}, live) == [(key, f"accepted: {why}", True, False)]
+
+
 def test_an_acceptance_that_was_removed_is_a_change_in_the_code() -> None:
     accept = {"container leak": "tried for a day"}
     unused = {"docker": {"accept container leak": "has no effect: remove it from inventory.accept"}}
