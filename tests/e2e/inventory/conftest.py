@@ -19,7 +19,8 @@ def finished(deployed: Program) -> Program:
     deployed.set("stores", redis={"image": deployed.image("redis:7")})
     deployed.site("second.example.com", app="hello", tls="none")
     if docker29.asked_for():
-        # The lab's packages of Docker 29 come from a folder of the host.
+        # The lab's packages of Docker 29 come from a folder of the host. The walk finds that.
+        report.walk(deployed)
         accepted = {f"package {name}": "the lab built it" for name in ("docker.io", "docker-cli")}
         deployed.set("hosts.web1", inventory={"accept": accepted})
     deployed.up()
