@@ -67,7 +67,8 @@ def summary(seed: str) -> str:
     if few:
         said.append(f"{_of(few)} kills of a small stack converged\n  by victim: {_by(few, 'victim')}")
     if races:
-        said.append(f"{_of(races)} races of two deployments: one won, the other named it")
+        said.append(f"{_of(races)} races of two deployments: one won, the other named it and changed nothing")
+        said.append(f"  by winner: {_by(races, 'won')}")
         said.append(f"a dead owner's lock was free after {max(line['free'] for line in races):.1f} s at most")
     if undone:
         said.append(f"{_of(undone)} lock-outs undone (each error says that the change was taken back)")

@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -83,12 +83,16 @@ def test_one_wins_and_the_other_names_it_and_a_dead_owner_holds_no_lock(
     racers: tuple[Racer, Racer], module_host: Host, number: int
 ) -> None:
     with record.noted(draw.SEED, "race", str(number)) as found:
-        found["free"] = 0.0
-        found["free"] = race(racers, module_host, number)
+        found |= {"won": "", "free": 0.0}
+        race(racers, module_host, number, found)
 
 
-def race(racers: tuple[Racer, Racer], host: Host, number: int) -> float:
-    """Let both deploy, then one that is killed; return how long its lock was held after that."""
+def race(racers: tuple[Racer, Racer], host: Host, number: int, found: dict[str, Any]) -> None:
+    """Let both deploy, then one that is killed.
+
+    Note in `found` who won, and how long the lock of the killed deployment was held.
+    """
+    before = {racer: read(host, racer) for racer in racers}
     host.run(["rm", "-f", GO])
     begun = time.monotonic()
     for racer in racers:
@@ -112,6 +116,13 @@ def race(racers: tuple[Racer, Racer], host: Host, number: int) -> float:
     ended[lost].lacks("Traceback")
 
     owner, other = racers[lost], racers[won]
+    found["won"] = other.name
+    wait_for("every agent to end", lambda: not agents(host))
+    assert read(host, other) == f"round {number}\n" * FILES
+    assert read(host, owner) == before[owner], "the deployment that lost has changed the host"
+    assert host.run(["test", "-e", LOCK], check=False).returncode, "the lock is left behind"
+    other.unchanged()
+
     process = owner.start("up", "--yes", "--skip-preview")
     wait_for("the owner to change its file", lambda: on_host(host, GO))
     if number % VANISHES == 0:
@@ -122,7 +133,7 @@ def race(racers: tuple[Racer, Racer], host: Host, number: int) -> float:
     host.run(["touch", GO])
     owner.finish(process, "up", killed)
     wait_for("the lock to be free", lambda: is_free(host))
-    free = time.monotonic() - killed
+    found["free"] = time.monotonic() - killed
     owner.relay.cut()
     owner.cancel()
     other.declare(f"after {number}")
@@ -132,7 +143,13 @@ def race(racers: tuple[Racer, Racer], host: Host, number: int) -> float:
     assert host.run(f"cat /etc/race-*; ls {LOCK}", check=False).stdout == (
         "".join(f"{'after' if racer is other else 'round'} {number}\n" * FILES for racer in racers)
     )
-    return free
+    for racer in racers:
+        racer.unchanged()
+
+
+def read(host: Host, racer: Racer) -> str:
+    """Return the content of a racer's files on the host."""
+    return host.run(f"cat /etc/race-{racer.name}-*").stdout
 
 
 def is_free(host: Host) -> bool:
