@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 
@@ -73,6 +74,8 @@ def main() -> None:
 
 # Ctrl-C reaches every process of the terminal. The engine reports it. A traceback from here would hide that.
 signal.signal(signal.SIGINT, lambda *_: os._exit(_REPORTED))
+# A core dump would hold the secrets of the settings.
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 # Imported modules stay until the end, so the garbage collector need not visit their objects again.
 gc.freeze()
 if not os.environ.get("PORTCULLIS_DEBUG"):

@@ -95,7 +95,7 @@ def test_everything_is_killed_and_may_dump_its_core(audited: Audited) -> None:
                 change(audited)
                 process = audited.start("up", "--yes", "--skip-preview", "--diff")
                 begun = time.monotonic()
-                wait_for(f"the {part} to be at work", functools.partial(audited.processes, part))
+                wait_for(f"the {part} to be at work", functools.partial(audited.at_work, part))
                 time.sleep(0 if part == "program" else 2)
                 for victim in audited.processes(part):
                     os.kill(victim.pid, number)

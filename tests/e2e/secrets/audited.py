@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import re
 import subprocess
 import sys
 import time
@@ -124,6 +125,16 @@ class Audited(Program):
         }
         return [one for one in of_folder(self.host, self.folder) if words[part] in one.command]
 
+    def at_work(self, part: str) -> bool:
+        """Return whether a part of a deployment runs. The program does so once it dumps no core any more."""
+        if part != "program":
+            return bool(self.processes(part))
+        with contextlib.suppress(OSError):  # it has just ended
+            for one in self.processes(part):
+                limits = Path(f"/proc/{one.pid}/limits").read_text()
+                return re.search("^Max core file size +0 ", limits, re.MULTILINE) is not None
+        return False
+
     def no_site(self, name: str) -> None:
         """Remove a site from the settings."""
         config = self.config()
@@ -171,7 +182,7 @@ class Audited(Program):
             self.unexpected.append(f"{verb} {arguments} did not fail:\n{outcome.output}")
 
     def finish(
-        self, process: subprocess.Popen[str], verb: str, begun: float, timeout: float = 120
+        self, process: subprocess.Popen[str], verb: str, begun: float, timeout: float = TIMEOUT
     ) -> Outcome:
         """Look through what the verb said, too."""
         outcome = super().finish(process, verb, begun, timeout)

@@ -113,7 +113,7 @@ class Search:
             path, _, spelt = entry.partition(b"\0")
             name, form = self._patterns[spelt]
             file = Path(os.fsdecode(path))
-            self.finds.add(Find(place, f"/{file.relative_to(root)}", name, form, _owner(file)))
+            self.finds.add(Find(place, f"/{file.relative_to(root)}", name, form, _owner(file, root)))
         say(f"{place} {root}: {listed.count(bytes(1))} files, {time.monotonic() - begun:.1f} s")
 
     def _grep(self, options: list[str], given: bytes, *, through: Sequence[str] = ()) -> set[bytes]:
@@ -166,9 +166,14 @@ def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - people watch the drill
 
 
-def _owner(file: Path) -> str:
+def _owner(file: Path, root: Path) -> str:
     try:
         found = file.stat()
+        mode = found.st_mode & 0o7777
+        for folder in file.relative_to(root).parents:
+            may = (root / folder).stat().st_mode if folder.name else 0o777
+            # Without the right to enter a folder, nobody opens a file in it.
+            mode &= ~sum(right * 7 for right in (0o10, 0o1) if not may & right)
     except OSError:
         return "gone"
-    return f"{found.st_uid} {found.st_mode & 0o7777:o}"
+    return f"{found.st_uid} {mode:o}"

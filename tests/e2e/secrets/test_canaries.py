@@ -48,7 +48,8 @@ def test_each_spelling_is_found_in_a_text_and_in_a_file(spelling: str, tmp_path:
     file = tmp_path / "folder" / "a name"
     file.parent.mkdir()
     file.write_bytes(SPELT[spelling])
-    file.chmod(0o640)
+    file.chmod(0o644)
+    file.parent.chmod(0o710)
     in_files = Search([CANARY])
     in_files.tree("file", tmp_path, since=since, skip=["nothing"])
     found = {(find.where, find.canary, find.owner.partition(" ")[2]) for find in in_files.finds}
