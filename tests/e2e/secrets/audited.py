@@ -211,7 +211,7 @@ class Audited(Program):
             ["pulumi", "stack", "export", "--stack", STACK, "--show-secrets"],
             cwd=self.folder, env=self.env, capture_output=True, text=True, check=True, timeout=600,
         ).stdout  # fmt: skip
-        for resource in json.loads(exported)["deployment"]["resources"]:
+        for resource in json.loads(exported)["deployment"].get("resources", []):
             name = resource["urn"].rpartition("::")[2]
             for key, value in resource.get("outputs", {}).items():
                 made = (
