@@ -10,7 +10,7 @@ from portcullis.agent.errors import AgentError
 from portcullis.agent.watch import newest_change
 from portcullis.components.ssh.on_host import ssh_facts
 from portcullis.components.ssh.on_host.ssh_facts import SERVICE, SOCKET
-from portcullis.resources.service.on_host import is_stale, parse_show
+from portcullis.resources.service.on_host import clocks, is_stale, parse_show
 
 if TYPE_CHECKING:
     from portcullis.agent.guarded import Argv
@@ -105,8 +105,7 @@ class SshDaemon:
         """Return whether a file that sshd reads is newer than the configuration that sshd runs on."""
         unit = self._unit()
         loaded = record.extra.get("loaded") if record else None
-        wall, monotonic = time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        return is_stale(unit, newest_change(self._reads), loaded, wall, monotonic)
+        return is_stale(unit, newest_change(self._reads), loaded, *clocks())
 
     def _unit(self) -> Dict[str, str]:
         argv = ["systemctl", "show", "--no-pager", f"--property={','.join(_PROPERTIES)}", "--", SERVICE]

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING, Dict, Tuple
 
 from portcullis.agent import journal, strangers
 from portcullis.agent.claims import Claims
@@ -315,7 +315,22 @@ def changed_by_hand(machine: Machine, store: Store, reads: Sequence[str], record
 def is_stale_now(unit: Unit, newest: int, record: Record | None) -> bool:
     """Call `is_stale` with the present time, and with the note that the record has under ``loaded``."""
     noted = record.extra.get("loaded") if record else None
-    return is_stale(unit, newest, noted, time.time_ns(), time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+    return is_stale(unit, newest, noted, *clocks())
+
+
+def clocks() -> Tuple[int, int]:
+    """Return the present time of the wall clock and of the monotonic clock, in nanoseconds.
+
+    On a busy host, the process may pause between two readings. So we read the clocks several times, and take
+    the readings with the shortest pause.
+    """
+    readings = []
+    for _ in range(5):
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        wall = time.time_ns()
+        readings.append((time.clock_gettime_ns(time.CLOCK_MONOTONIC) - before, wall, before))
+    _, wall, monotonic = min(readings)
+    return wall, monotonic
 
 
 def is_stale(unit: Unit, newest: int, noted: Json | None, wall: int, monotonic: int) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent.store import Store
-from portcullis.resources.service.on_host import is_stale, last_load, parse_show
+from portcullis.resources.service.on_host import clocks, is_stale, last_load, parse_show
 from tests.agent.removal import Removal
 from tests.on_host import Client
 from tests.resources.service.fake_systemd import FakeSystemd
@@ -196,6 +196,25 @@ def test_a_clock_that_was_set_back_does_not_make_a_service_stale_for_ever(app: A
     assert not is_stale(unit, future, loaded, *at)
     assert is_stale({**unit, "InvocationID": "another run"}, future, loaded, *at)
     assert is_stale(unit, future + 1, loaded, *at)
+
+
+@pytest.mark.parametrize("reading", range(3))
+def test_a_pause_between_two_clocks_makes_nothing_stale(
+    monkeypatch: pytest.MonkeyPatch, reading: int
+) -> None:
+    """A process on a busy host may pause at any reading of a clock."""
+    now, readings = 0, 0
+
+    def read(*_: object) -> int:
+        nonlocal now, readings
+        readings += 1
+        now += 5 * 10**9 if readings == reading + 1 else 1000
+        return now
+
+    monkeypatch.setattr(time, "time_ns", read)
+    monkeypatch.setattr(time, "clock_gettime_ns", read)
+    wall, monotonic = clocks()
+    assert abs(wall - monotonic) == 1000
 
 
 def test_the_state_of_a_timer_or_socket_changes_when_it_fires() -> None:
