@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
+
+# Some tests fork a process that has used gRPC. Its handlers for forks abort the new process.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 # The whole SDK, before lab/plugins/protocol.py puts empty packages in its place.
 import pulumi  # noqa: F401

@@ -21,7 +21,7 @@ from portcullis.agent.errors import AgentError
 if TYPE_CHECKING:
     from typing import Callable
 
-CPU = 15
+CPU = 20
 """The process is killed after this number of seconds of CPU time."""
 DEADLINE = 30.0
 """After this number of seconds, nobody waits for the process any more. A client waits 120 seconds for its
@@ -49,7 +49,11 @@ class OwnProcess(Generic[T]):
         """
         self._cpu, self._deadline, self._end = cpu, deadline, time.monotonic() + deadline
         self._answer, answer = os.pipe()
-        self._id = os.fork()
+        self._id = -1
+        try:
+            self._id = os.fork()
+        except OSError as error:  # the host has no memory or no process left
+            self._failed = f"it cannot have a process of its own: {error.strerror}"
         if not self._id:
             _run(function, answer, cpu)
         os.close(answer)
@@ -62,6 +66,8 @@ class OwnProcess(Generic[T]):
                 data += piece
         finally:
             os.close(self._answer)
+        if self._id < 0:
+            raise AgentError("internal", self._failed)
         code = os.waitstatus_to_exitcode(os.waitpid(self._id, 0)[1])
         if code == -signal.SIGXCPU:
             raise AgentError("timeout", f"it took more than {self._cpu} s of CPU time")

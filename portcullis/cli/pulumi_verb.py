@@ -1,17 +1,19 @@
 """Run a verb of Pulumi, such as `destroy`, and print its output without control characters.
 
-Pulumi's output contains texts of the host, such as errors of Docker, as the host wrote them. Pulumi draws its
-output for a terminal with control characters, so it never gets the terminal. We ask for the approval instead.
+Pulumi's output contains texts of the host, such as errors of Docker, as the host wrote them. If Pulumi may
+ask for an approval, it needs the terminal, and its output stays as it is.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TextIO
 
 from portcullis.printable import printable
 
@@ -23,44 +25,36 @@ _ASKS_NOTHING = re.compile(r"--(yes|skip-preview|preview-only|json|help|non-inte
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a verb of Pulumi with its flags, and return the exit code.
+    """Run a verb of Pulumi with its flags, and return the exit code. Replace this process if Pulumi may ask.
 
     Raises:
         FileNotFoundError: Pulumi is not installed.
     """
-    if not sys.stdin.isatty() or any(map(_ASKS_NOTHING.fullmatch, words)):
-        return _run(words)
-    code = _run([*words, "--preview-only"])
-    if code:
-        return code
-    try:
-        answer = input(f"Do you want to perform this {words[0]}? yes or no: ")
-    except (EOFError, KeyboardInterrupt):
-        answer = "no"
-    if answer.strip().lower() in ("yes", "y"):
-        return _run([*words, "--yes", "--skip-preview"])
-    sys.stdout.write("Nothing was changed.\n")
-    return 1
-
-
-def _run(words: Sequence[str]) -> int:
-    process = subprocess.Popen(
-        ["pulumi", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
-    )
+    if sys.stdin.isatty() and not any(map(_ASKS_NOTHING.fullmatch, words)):
+        sys.stdout.flush()
+        os.execvp("pulumi", ["pulumi", *words])  # noqa: S606 - no shell is wanted, and its exit code is ours
     # Ctrl-C reaches Pulumi, too. Pulumi ends by itself, and we still print its last messages.
-    before = signal.signal(signal.SIGINT, lambda *_: None)
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        process = subprocess.Popen(["pulumi", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         beside = threading.Thread(target=_pass_on, args=(process.stderr, sys.stderr))
         beside.start()
         _pass_on(process.stdout, sys.stdout)
         beside.join()
-        return process.wait()
+        code = process.wait()
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
 
 
-def _pass_on(source: IO[str] | None, sink: IO[str]) -> None:
+def _pass_on(source: IO[bytes] | None, sink: TextIO) -> None:
+    # Reading goes on if nobody reads what we write: Pulumi must not stop in the middle of a change.
     for line in source or ():
-        sink.write(printable(line))
-        sink.flush()
+        text = printable(line.decode("utf-8", "replace"))
+        with contextlib.suppress(OSError):
+            sink.write(
+                text.encode(sink.encoding or "utf-8", "backslashreplace").decode(sink.encoding or "utf-8")
+            )
+            sink.flush()

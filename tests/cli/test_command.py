@@ -127,34 +127,21 @@ def test_pulumi_s_own_output_has_no_control_characters(shell: Shell, verb: str) 
     done = shell.run(verb, "--yes")
     assert done.returncode == 7
     assert done.stdout == f"container {MARK}[2J{MARK}]0;title{MARK}\n{MARK}::warning::of the host\n"
-    assert done.stderr == f"error: {MARK} {MARK} {MARK}\n{MARK}::add-mask::x\n"
+    assert done.stderr == f"error: {MARK} {MARK} {MARK}{MARK}::add-mask::x\n"
 
 
 @pytest.mark.parametrize(
-    ("flags", "answer", "code", "runs"),
-    [
-        ((), "yes\n", 0, ["--preview-only", "--yes --skip-preview"]),
-        ((), "no\n", 1, ["--preview-only"]),
-        ((), "\x03", 1, ["--preview-only"]),
-        (("-y",), "", 0, ["-y"]),
-        (("--preview-only",), "", 0, ["--preview-only"]),
-    ],
+    ("flags", "has_terminal"),
+    [((), True), (("--remove",), True), (("-y",), False), (("--preview-only",), False)],
 )
-def test_on_a_terminal_it_shows_first_and_then_asks(
-    shell: Shell, flags: tuple[str, ...], answer: str, code: int, runs: list[str]
+def test_pulumi_has_the_terminal_only_if_it_may_ask(
+    shell: Shell, flags: tuple[str, ...], *, has_terminal: bool
 ) -> None:
-    (shell.bin / "pulumi").write_text('#!/bin/sh\n[ ! -t 1 ] && echo "$*" >> "$TOLD"\n')
+    (shell.bin / "pulumi").write_text('#!/bin/sh\n[ -t 1 ] && on=terminal\necho "$* $on" >> "$TOLD"\n')
     words = [sys.executable, "-m", "portcullis", "destroy", *flags]
-    typed = [sys.executable, "-c", _TERMINAL, answer, *words]
-    assert shell.start(*typed).returncode == code
-    assert Path(shell.env["TOLD"]).read_text().splitlines() == [f"destroy {each}" for each in runs]
-
-
-def test_what_pulumi_cannot_show_is_not_done(shell: Shell) -> None:
-    (shell.bin / "pulumi").write_text(_SAYS)
-    typed = [sys.executable, "-c", _TERMINAL, "yes\n", sys.executable, "-m", "portcullis", "destroy"]
-    assert shell.start(*typed).returncode == 7
-    assert Path(shell.env["TOLD"]).read_text() == "destroy --preview-only\n"
+    assert shell.start(sys.executable, "-c", _TERMINAL, "", *words).returncode == 0
+    told = " ".join(["destroy", *flags, *["terminal"] * has_terminal])
+    assert Path(shell.env["TOLD"]).read_text().strip() == told
 
 
 def test_a_variable_that_the_user_has_set_stays(shell: Shell) -> None:

@@ -139,6 +139,8 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
             if _is_usual(spec.usual, one, names, is_temporary=is_temporary):
                 continue
             key = f"{one.kind} ephemeral by {text}" if is_temporary else one.key
+            if unquoted(key) in spec.listeners:  # as an earlier version told it
+                key = unquoted(key)
             declared = spec.listeners.get(key)
             owners.setdefault(key, set()).add(declared if declared in names else text)
         return {key: " and ".join(sorted(texts)) for key, texts in owners.items()}

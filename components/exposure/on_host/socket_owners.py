@@ -71,15 +71,18 @@ class Process:
         A name that looks like a unit is left out. Earlier versions told the name without quotes.
         """
         name = self.name if _PROGRAM.fullmatch(self.name) else ""
-        return frozenset(filter(None, (self.unit, name, f"process {self.name} ({self.user})", self.text)))
+        before = f"process {self.name} ({self.user})"
+        within = f"{before} in {self.unit}" if self.unit else ""
+        return frozenset(filter(None, (self.unit, name, before, within, self.text)))
 
 
 def unit_and_container(text: str, outer: str = "") -> Tuple[str, str]:
     """Return the service and the container of a process, from the text of /proc/PID/cgroup, see cgroups(7).
 
-    Only the first service or container in a path counts. Below it, somebody else may choose the names of
-    groups: a user in ``user@1000.service``, or the systemd of a container. Only the paths of systemd and of
-    cgroup version 2 count, because the path of another controller may end with an outer container.
+    Only the first service or container in a path counts. Below it, and below a session's scope, somebody else
+    may choose the names of groups: a user in ``user@1000.service``, or the systemd of a container. Only the
+    paths of systemd and of cgroup version 2 count, because the path of another controller may end with an
+    outer container.
 
     Args:
         text: the text of the process.
@@ -89,10 +92,12 @@ def unit_and_container(text: str, outer: str = "") -> Tuple[str, str]:
     unit, above = "", _paths(outer)
     for controllers, path in _paths(text).items():
         start = above.get(controllers, "").removesuffix("/init.scope")
-        for part in path.removeprefix(f"{start}/").split("/"):
+        for part in (f"{path}/".removeprefix(f"{start}/")).split("/"):
             if found := _CONTAINER.fullmatch(part):
                 return "", found[1]
             foreign = _FOREIGN.fullmatch(part)
+            if not foreign and (part.endswith(".scope") or part.startswith("lxc.")):
+                break
             if foreign or _SERVICE.fullmatch(part):
                 unit = unit or (f"container {foreign[1]}" if foreign else part)
                 break

@@ -17,7 +17,7 @@ from portcullis.agent.first_change import KIND
 from portcullis.agent.guard import BOOT_UNIT, Guards
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.kinds import Kinds
-from portcullis.agent.own_process import OwnProcess
+from portcullis.agent.own_process import DEADLINE, OwnProcess
 from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.step import WARN, Step
 from portcullis.components.inventory.facts import (
@@ -88,6 +88,8 @@ MOST_OF_A_USER = 20
 _TRIES = 3
 _FIXES = 20  # the most fixes of one entry
 _NAMED = 3  # the most logins that one difference names
+_PATIENT = 60.0
+"""Seconds for the reader of root's files. Users may make the host slow, but such files do not hang."""
 _UNREAD_UNITS = "reading units"
 _NOTHING = InventorySpec([], {}, [], [], {})
 _DANGEROUS = ("keys", "accounts", "programs", "docker")
@@ -142,7 +144,11 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         programs.walk_now(self._machine)
         # If a deployed host has lost this record, declared items must not count as part of the machine.
         specs = [self.as_spec(record.spec) for record in self._store.all() if record.kind == KIND]
-        baseline.record(self._machine, self._read(self._look(specs[0] if specs else _NOTHING)))
+        found = self._read(self._look(specs[0] if specs else _NOTHING))
+        for name in (*READERS, *READERS_OF_USERS):
+            for entries in found.values():
+                entries.pop(f"reading {name}", None)  # if it fails again, that is told again
+        baseline.record(self._machine, found)
 
     def apply(self, desired: InventoryDesired, steps: list[Step], work: Work) -> None:
         """Leave every item in place: people remove items themselves.
@@ -209,7 +215,10 @@ def _everything(look: Look) -> Found:
     with contextlib.suppress(OSError):
         _ = look.dpkg, look.key_places  # read these once, for all processes
     started = {
-        name: OwnProcess(partial(_read, name, reader, look)) for name, reader in READERS_OF_USERS.items()
+        name: OwnProcess(
+            partial(_read, name, reader, look), deadline=_PATIENT if name == "files" else DEADLINE
+        )
+        for name, reader in READERS_OF_USERS.items()
     }
     for name, reader in READERS.items():
         _add(found, _read(name, reader, look))
@@ -242,9 +251,10 @@ def _add(found: Found, more: Found) -> None:
 def _is_settled(look: Look, name: str, key: str, found: Found) -> bool:
     """Return whether a baseline entry may be missing now.
 
-    Its item may be declared, it may still exist, or a reader failed.
+    Its item may be declared, it may still exist, or its reader failed.
     """
-    if any(f"reading {reader}" in found[name] for reader in (*READERS, *READERS_OF_USERS)):
+    reader = "homes" if name == "files" and files.is_in_home(look, key) else name
+    if f"reading {reader}" in found[name]:
         return True
     if name == "files":
         real = key if str(look.machine.root) == "/" else f"{look.machine.root}{key}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import posixpath
 import re
@@ -81,6 +82,7 @@ COMMON = tuple(
     f"/usr/local/{name}" for name in ("bin", "etc", "games", "include", "lib", "man", "sbin", "share", "src")
 )
 """Folders that Debian makes and that no package owns: https://refspecs.linuxfoundation.org/FHS_3.0/, 4.9."""
+_KNOWN = frozenset((*ROOTS, *COMMON))
 GROUPED = 20
 """A folder with only undeclared files becomes one entry if it has more files than this number."""
 _CERTIFICATES = "/usr/local/share/ca-certificates/"
@@ -107,6 +109,17 @@ def read_homes(look: Look) -> Found:
     return {"files": _Reader(look).entries_of_homes()}
 
 
+def is_in_home(look: Look, path: str) -> bool:
+    """Return whether `read_homes` reads a path, and not `read`."""
+    return any(path.startswith(f"{home}/") for home in _homes_apart(look))
+
+
+def _homes_apart(look: Look) -> List[str]:
+    """Return the homes of users outside of `ROOTS`."""
+    homes = home_folders(look.machine.root).values()
+    return [home for home in homes if not f"{home}/".startswith(_BELOW_ROOTS)]
+
+
 class _Reader:
     """Reads folders of the inventory once."""
 
@@ -117,6 +130,7 @@ class _Reader:
         self._proofs = Proofs(look.machine, self._known, self._walk)
         self._scripts: Optional[List[str]] = None
         self._strange: Set[str] = set()
+        self._tops: Dict[str, str] = {}
         self._names = Names(look.machine.root)
         self._homes = {"root": "/root", **home_folders(look.machine.root)}
         self._passed_over = {f"{home}/{name}" for home in self._homes.values() for name in TRACES}
@@ -172,7 +186,7 @@ class _Reader:
 
     def _owned(self, path: str, entry: Entry) -> Entry:
         """Return the entry with the account to which the path belongs, unless that is root."""
-        seen = next(filter(None, map(self._walk.seen.get, (path, *_parents(path)))), None)
+        seen = next(filter(None, map(self._walk.seen.get, itertools.chain([path], _parents(path)))), None)
         if seen is None or not seen.status.st_uid:
             return entry
         return replace(entry, owner=self._names.owner(seen.status).partition(":")[0])
@@ -190,14 +204,11 @@ class _Reader:
     def _see_homes(self) -> List[str]:
         """Read all homes, and return those with more files than are read."""
         is_cut = []
-        for home in self._homes.values():
-            if not f"{home}/".startswith(_BELOW_ROOTS):
-                self._walk.is_cut, self._walk.most = (
-                    False,
-                    len(self._walk.seen) + len(self._walk.failed) + MOST_OF_A_USER,
-                )
-                self._see_home(home)
-                is_cut += [home] * self._walk.is_cut
+        for home in _homes_apart(self._look):
+            self._walk.is_cut = False
+            self._walk.most = len(self._walk.seen) + len(self._walk.failed) + MOST_OF_A_USER
+            self._see_home(home)
+            is_cut += [home] * self._walk.is_cut
         self._walk.is_cut = False
         return is_cut
 
@@ -435,15 +446,26 @@ class _Reader:
         return f"{seen.status.st_size} {seen.status.st_mtime_ns} {seen.status.st_ctime_ns}" if seen else ""
 
     def _strange_top(self, path: str, familiar: Set[str]) -> str:
-        """Return the highest folder above a path that contains no known file; "" if every folder has one."""
-        top = ""
+        """Return the highest folder above a path that contains no known file; "" if every folder has one.
+
+        A user may make folders 2,000 levels deep, so the answer for each folder is kept.
+        """
+        top, below = "", []
         for folder in _parents(path):
-            if folder in familiar or folder in (*ROOTS, *COMMON) or self._walk.seen.get(folder) is None:
-                return top
-            if folder in self._known.owners or self._look.claims.has_path(folder):
-                return top
+            if folder in self._tops:
+                top = self._tops[folder] or top
+                break
+            if self._is_familiar(folder, familiar):
+                break
             top = folder
+            below.append(folder)
+        self._tops.update(dict.fromkeys(below, top))
         return top
+
+    def _is_familiar(self, folder: str, familiar: Set[str]) -> bool:
+        if folder in familiar or folder in _KNOWN or self._walk.seen.get(folder) is None:
+            return True
+        return folder in self._known.owners or self._look.claims.has_path(folder)
 
 
 def _add_parents(familiar: Set[str], path: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, List
 
+from portcullis.agent import safe_paths
 from portcullis.agent.strangers import plain
 
 if TYPE_CHECKING:
@@ -58,13 +59,23 @@ def loaded(main: Path) -> dict[str, Loaded]:
     return found
 
 
+def _text(path: Path) -> str | None:
+    """Return the text of a regular file, or None. A pipe would wait for its writer."""
+    try:
+        fd = safe_paths.open_behind_links(path)
+    except OSError:
+        return None
+    if fd is None:
+        return None
+    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read(_SIZE).decode("utf-8", "surrogateescape")
+
+
 def _load(path: Path, folder: Path, found: dict[str, Loaded], depth: int) -> None:
     if str(path) in found or depth > _DEPTH or len(found) > _FILES:
         return
-    try:
-        with path.open("rb") as file:
-            text = file.read(_SIZE).decode("utf-8", "surrogateescape")
-    except OSError:
+    text = _text(path)
+    if text is None:
         return
     here = found[str(path)] = Loaded()
     for words in directives(text):
