@@ -98,7 +98,7 @@ def test_without_the_rule_the_agent_tells_an_impostor_nothing(standing: Project)
     wait_for("mallory listens", lambda: "listens" in host.run(f"cat {HEARD}", check=False).stdout)
     who = (
         "RedisUser",
-        "process python3 of mallory in backdoor.service (uid 1002, pid",
+        'process "python3" of mallory in backdoor.service (uid 1002, pid',
         "listens at 172.17.0.1:6379 in place of the container redis",
         "docker start redis",
     )

@@ -21,7 +21,7 @@ def _listens(place: str, opens: str) -> Change:
         OPEN,
         f'setsid -f python3 -c "import socket, time; {opens}; time.sleep(99999)" >/dev/null 2>&1 </dev/null;'
         f" for n in $(seq 600); do ss -lntuH 'sport = {port}' | grep -q . && break; sleep 0.1; done",
-        (place, "process python3 (root) listens"),
+        (place, 'process "python3" (root) listens'),
         f"kill $(ss -lntupH 'sport = {port}' | sed 's/.*pid=//; s/,.*//')",
     )
 
