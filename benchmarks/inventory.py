@@ -62,8 +62,8 @@ rm -r $folder /run/bench-etc.deb
 class Results:
     """The results.
 
-    They are the seconds of each answer, the agent's memory in bytes, the seconds of the nightly scan, and the
-    seconds of previews of the quiet and of the hostile host.
+    Memory is the agent's, in bytes. All others are seconds: of each answer, of the nightly scan, and of
+    previews of the quiet and of the hostile host.
     """
 
     files: int

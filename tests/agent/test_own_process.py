@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from functools import partial
@@ -96,6 +97,18 @@ def test_a_function_that_hangs_is_killed_at_the_deadline() -> None:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process._id, 0)
     assert not is_there(process)
+
+
+def test_a_host_without_a_free_process_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> NoReturn:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", full)
+    before = open_files()
+    process = OwnProcess(hang)
+    with pytest.raises(AgentError, match="it cannot have a process of its own: Resource temporarily"):
+        process.result()
+    assert open_files() == before
 
 
 def test_the_process_keeps_no_file_of_the_agent_open(tmp_path: Path) -> None:

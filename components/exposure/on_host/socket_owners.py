@@ -79,10 +79,9 @@ class Process:
 def unit_and_container(text: str, outer: str = "") -> Tuple[str, str]:
     """Return the service and the container of a process, from the text of /proc/PID/cgroup, see cgroups(7).
 
-    Only the first service or container in a path counts. Below it, and below a session's scope, somebody else
-    may choose the names of groups: a user in ``user@1000.service``, or the systemd of a container. Only the
-    paths of systemd and of cgroup version 2 count, because the path of another controller may end with an
-    outer container.
+    Only the first service or container in a path counts, and nothing below the scope of a session. There, a
+    user or the systemd of a container may choose the names. Only the paths of systemd and of cgroup version 2
+    count, because the path of another controller may end with an outer container.
 
     Args:
         text: the text of the process.

@@ -371,6 +371,10 @@ def test_a_service_of_a_users_own_systemd_is_no_service_of_the_system(world: Wor
             f"machine.slice/libpod-{'cd' * 32}.scope/container/nginx.service",
             f"container {'cd' * 6}",
         ),
+        # A user may be able to make groups in the scope of a session, and a container of LXC has its own.
+        ("user.slice/user-1000.slice/session-1.scope/nginx.service", 'process "nginx" (root)'),
+        (f"user.slice/user-1000.slice/session-1.scope/{'ab' * 32}", 'process "nginx" (root)'),
+        ("lxc.payload.c1/system.slice/nginx.service", 'process "nginx" (root)'),
         ("system.slice/nginx.service", "nginx.service"),
     ],
 )
@@ -385,6 +389,17 @@ def test_only_the_first_service_or_container_of_a_control_group_counts(
     for controllers in ("0:", "1:name=systemd"):
         world.group(10, f"7:blkio:/other.service\n{controllers}:{outer}/{group}\n")
         assert world.facts()["listeners"]["tcp4 0.0.0.0:8443"] == owner
+
+
+def test_a_listener_that_was_declared_without_quotes_is_no_difference(world: World) -> None:
+    world.listen("udp", ANY, 40001, 10, name="ntpd")
+    world.listen("tcp", ANY, 3000, 11, name="node")
+    world.group(11, "0::/system.slice/app.service\n")
+    declared = {
+        "udp4 ephemeral by process ntpd (root)": "process ntpd (root)",
+        "tcp4 0.0.0.0:3000": "process node (root) in app.service",
+    }
+    assert world.facts(listeners=declared)["listeners"] == declared
 
 
 def test_an_accepted_key_of_an_earlier_version_has_no_quotes(world: World) -> None:

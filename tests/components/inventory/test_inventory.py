@@ -531,6 +531,32 @@ def test_a_reader_whose_process_ends_early_is_one_entry(
     assert told["file reading homes"] == "cannot be read: the process for it ended with code 3"
 
 
+def test_a_reader_that_fails_at_the_first_up_is_told_later_too(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(_look: Look) -> NoReturn:
+        os._exit(3)
+
+    monkeypatch.setattr(on_host, "READERS_OF_USERS", {"homes": ends, "files": files.read})
+    record_here(debian.machine)
+    host.up()
+    assert set(host.told()) == {"file reading homes"}
+
+
+def test_a_home_that_cannot_be_read_hides_no_file_that_is_gone(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(_look: Look) -> NoReturn:
+        os._exit(3)
+
+    for path in ("/etc/backup", "/home/deploy/.profile"):
+        debian.file(path)
+    host.up()
+    debian.at("/etc/backup").unlink()
+    monkeypatch.setattr(on_host, "READERS_OF_USERS", {"homes": ends, "files": files.read})
+    assert set(host.told()) == {"file /etc/backup", "file reading homes"}
+
+
 def test_the_preview_key_reads_the_inventory_and_writes_nothing(
     host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
 ) -> None:

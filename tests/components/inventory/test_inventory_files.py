@@ -737,6 +737,22 @@ def test_too_many_files_are_reported_and_not_read(debian: Debian, monkeypatch: p
     assert "more files" in told(debian)
 
 
+def test_many_files_in_a_deep_folder_cost_little(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    is_familiar = files._Reader._is_familiar
+
+    def counts(self: files._Reader, folder: str, familiar: set[str]) -> bool:
+        asked.append(folder)
+        return is_familiar(self, folder, familiar)
+
+    monkeypatch.setattr(files._Reader, "_is_familiar", counts)
+    deep = "/".join(["/opt/app", *["d"] * 100])
+    for number in range(50):
+        debian.file(f"{deep}/{number}")
+    assert told(debian)["/opt/app"].endswith("with 50 files")
+    assert len(asked) == len(set(asked)), "no folder is looked at twice"
+
+
 def test_a_user_with_many_files_hides_no_other_home(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
     passwd = debian.at("/etc/passwd")
     passwd.write_text(passwd.read_text() + "zoe:x:1001:1001::/home/zoe:/bin/sh\n")
