@@ -356,3 +356,10 @@ def test_files_that_include_each_other_are_read_once(tmp_path: Path) -> None:
         str(tmp_path / "a.conf"),
         str(tmp_path / "b.conf"),
     ]
+
+
+def test_a_pipe_among_the_included_files_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text("include *.pipe;\n")
+    os.mkfifo(tmp_path / "b.pipe")
+    # A plain open would wait for the writer, until the test's own limit.
+    assert list(nginx_config.loaded(tmp_path / "a.conf")) == [str(tmp_path / "a.conf")]
