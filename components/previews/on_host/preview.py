@@ -62,16 +62,21 @@ def declared(machine: Machine, stack: str) -> set[str]:
 
 
 def drop_privileges(docker: Path) -> None:
-    """Continue as the user nobody, with the group of Docker's socket as the only group."""
-    # Load these modules now: otherwise Python would load them later, when the user nobody cannot read their
-    # file.
+    """Continue as the account that called sudo, with the group of Docker's socket as the only group.
+
+    The user nobody is not used, because services of the host and processes in containers may run as nobody.
+    The kernel lets processes of one user read each other's memory. Without sudo, only root can have called
+    this program. Then it continues as nobody.
+    """
+    # Load these modules now: otherwise Python would load them later, when the account cannot read their file.
     for name in ("encodings.idna", "email.parser", "http.client"):
         importlib.import_module(name)
     nobody = pwd.getpwnam("nobody")
+    user = int(os.environ.get("SUDO_UID", "0")) or nobody.pw_uid
     try:
         group = os.stat(docker).st_gid  # noqa: PTH116
     except OSError:
         group = nobody.pw_gid  # Docker is not installed: the answer to each request says so
     os.setgroups([])
     os.setgid(group)
-    os.setuid(nobody.pw_uid)
+    os.setuid(user)

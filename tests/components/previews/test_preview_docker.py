@@ -487,7 +487,7 @@ print(os.getuid(), os.getgid(), os.getgroups(), oct(os.umask(0)))
 """
 
 
-def ran(tmp_path: Path, what: str, sent: bytes) -> list[bytes]:
+def ran(tmp_path: Path, what: str, sent: bytes, **env: str) -> list[bytes]:
     """Return the output of the forced command's program.
 
     The last line of the output has the user and group ids that the program had at its end.
@@ -495,21 +495,25 @@ def ran(tmp_path: Path, what: str, sent: bytes) -> list[bytes]:
     done = subprocess.run(
         [sys.executable, "-c", MAIN, str(tmp_path), what],
         input=sent, capture_output=True, timeout=60, check=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[3])},
+        env={"PYTHONPATH": str(Path(__file__).parents[3]), **env},
     )  # fmt: skip
     return done.stdout.splitlines()
 
 
-def test_the_view_of_docker_runs_as_nobody_in_the_group_of_the_socket(tmp_path: Path) -> None:
+@pytest.mark.parametrize("env", [{}, {"SUDO_UID": "0"}, {"SUDO_UID": "4712"}])
+def test_the_view_of_docker_runs_as_who_called_sudo_in_the_group_of_the_socket(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
     nobody = pwd.getpwnam("nobody")
+    user = int(env.get("SUDO_UID", "0")) or nobody.pw_uid
     asked = b"GET /version HTTP/1.1\r\nHost: d\r\n\r\n"
-    said = ran(tmp_path, "docker", asked)
+    said = ran(tmp_path, "docker", asked, **env)
     assert said[0] == b"HTTP/1.1 503 Service Unavailable"
-    assert said[-1].decode() == f"{nobody.pw_uid} {nobody.pw_gid} [] 0o77"
+    assert said[-1].decode() == f"{user} {nobody.pw_gid} [] 0o77"
     with socket.socket(socket.AF_UNIX) as line:
         line.bind(str(tmp_path / "docker.sock"))
         os.chown(tmp_path / "docker.sock", 0, 4711)
-        assert ran(tmp_path, "docker", asked)[-1].decode() == f"{nobody.pw_uid} 4711 [] 0o77"
+        assert ran(tmp_path, "docker", asked, **env)[-1].decode() == f"{user} 4711 [] 0o77"
 
 
 def test_the_agent_announces_itself_and_answers_as_root(tmp_path: Path) -> None:

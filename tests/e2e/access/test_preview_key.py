@@ -491,6 +491,22 @@ def test_after_all_of_this_nothing_on_the_host_is_new(holder: Holder) -> None:
     assert os.environ.get("PORTCULLIS_ACCESS") is None
 
 
+def test_the_view_of_docker_runs_as_the_account(holder: Holder) -> None:
+    with subprocess.Popen([*holder.argv(), DOCKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as view:
+        assert view.stdin is not None
+        assert view.stdout is not None
+        view.stdin.write(b"GET /version HTTP/1.1\r\nHost: docker\r\n\r\n")
+        view.stdin.flush()
+        assert view.stdout.readline() == b"HTTP/1.1 200 OK\r\n"
+        found = holder.shop.host.run(["pgrep", "--full", f"^/usr/bin/python3 -I {preview.AS_ROOT} docker$"])
+        (process,) = found.stdout.split()
+        status = holder.shop.host.run(["stat", "-c", "%U", f"/proc/{process}"]).stdout
+        who = holder.shop.host.run(["ps", "-o", "user:32=", "-p", process]).stdout.strip()
+        view.stdin.close()
+    # The kernel gives its files in /proc to root, because it began as root: the account cannot trace it.
+    assert (who, status) == (preview.ACCOUNT, "root\n")
+
+
 def opened(holder: Holder) -> subprocess.Popen[bytes]:
     """A connection to the agent that stays. The agent ends by itself after 20 s without a request."""
     process = subprocess.Popen(
