@@ -144,6 +144,8 @@ Memory = Annotated[
 # A health check and Docker's init need a few processes. The upper bound is the kernel's limit for one
 # machine.
 Pids = Annotated[int, Number("a number of processes", 8, 4_194_304)]
+# The upper bound is the kernel's own default, fs.nr_open.
+OpenFiles = Annotated[int, Number("a number of open files", 64, 1_048_576)]
 # A deployment waits this long for the container, so the limit is one hour.
 StopSeconds = Annotated[int, Number("a number of seconds", 1, 3600)]
 Bind = Annotated[str, Text("a path on the host", refused=_bind_mount)]
@@ -220,6 +222,10 @@ class ContainerArgs(Section):
     """Number of CPUs that the container may use."""
     pids: Pids = 256
     """Number of processes that the container may have."""
+    nofile: OpenFiles | None = None
+    """Number of files that a process of the container may have open. The default is 65536. If the host allows
+    a process fewer, a new container gets that many. An app that runs keeps its limit until its next release.
+    If you write, change or remove a number, `up` makes a new release."""
     stop_grace: StopSeconds = 10
     """Seconds that the container gets to finish its work when it is stopped."""
 

@@ -36,8 +36,15 @@ _TMP = "/tmp"  # noqa: S108 - inside a container
 _REPLACE_ON_CHANGES = ["healthcheck", "init", "mounts"]
 # If a check leaves out one of its times, Docker takes the image's, and the provider shows a difference. No
 # value for this time reads back on every engine: Docker before 25 does not know it.
-_IGNORE_CHANGES = ["healthcheck.startInterval"]
+# A container keeps its limits of open files: only a new one gets others. So neither a new default of ours nor
+# what the host allows ever replaces a container. A changed setting does, by a label: see `_serving`.
+_IGNORE_CHANGES = ["healthcheck.startInterval", "ulimits"]
 _CHECK_TIMES: dict[str, Any] = {"interval": "5s", "timeout": "4s", "start_period": "10s", "retries": 3}
+# The default limit of open files. Docker 29's own default is 1,024. MongoDB needs 64,000:
+# https://www.mongodb.com/docs/manual/reference/ulimit/
+_OPEN_FILES = 65536
+# No core dumps: a crash must not write the app's memory to a disk.
+_NO_CORE: dict[str, Any] = {"name": "core", "soft": 0, "hard": 0}
 # Docker changes these in place, or they do not belong to the container. Others need a new container.
 _IN_PLACE = ("memory", "memory_swap", "restart", "destroy_grace_seconds")
 
@@ -104,6 +111,7 @@ class PrivateContainer(pulumi.ComponentResource):
         secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None = None,
         refresh: Mapping[str, pulumi.Input[str]] | None = None,
         secret: bool = False,
+        keeps: Sequence[str] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
         """Declare the container.
@@ -123,6 +131,8 @@ class PrivateContainer(pulumi.ComponentResource):
                 from one.
             secret: whether env, command or health contains a secret. All of them are then secret in state and
                 previews. On the host, root still sees them in `docker inspect`, and the command in `ps`.
+            keeps: properties of Docker's container, such as `command[4]`, that never replace a container. It
+                keeps its own until something else replaces it. So a new default reaches new containers only.
             opts: options of the component. It depends on the engine in any case.
 
         Raises:
@@ -139,6 +149,7 @@ class PrivateContainer(pulumi.ComponentResource):
         self._image_name, self._secret = image, secret
         self._on_host = ResourceOptions(parent=self)
         self._own = ResourceOptions(parent=self, provider=engine.provider)
+        self._keeps = keeps
         self._refresh = dict(refresh or {})
         self._secrets = self._secret_files(uses, secrets)
         self._retained: list[str] = []
@@ -313,8 +324,7 @@ class PrivateContainer(pulumi.ComponentResource):
             # The same number, so no swap. Without it every refresh shows a difference.
             "memory_swap": args.memory,
             "cpus": spell_cpus(args.cpus),
-            # No core dumps: a crash must not write the app's memory to a disk.
-            "ulimits": [{"name": "core", "soft": 0, "hard": 0}],
+            "ulimits": [_NO_CORE, self._open_files()],
             # Docker's init reaps the children that an app leaves, and passes signals on.
             "init": True,
             # The container gets time to end. Without this the provider kills it at once.
@@ -325,6 +335,24 @@ class PrivateContainer(pulumi.ComponentResource):
             "log_opts": {"max-file": "3", "max-size": "10m"},
             "labels": [_owner()],
         }
+
+    def _open_files(self) -> _Properties:
+        """Return the limit of open files of a new container: no more than a process of the host may have."""
+        wanted = self._args.nofile or _OPEN_FILES
+
+        def within(limit: float | None) -> int:
+            allowed = int(limit or wanted)  # the engine has floating-point numbers only
+            if self._args.nofile is not None and allowed < wanted:
+                pulumi.log.warn(
+                    f"{self._engine.host.alias}: nofile of {self._name} is {wanted}, but a process on this "
+                    f"host may open {allowed} files at most, so a new container gets {allowed}. Set nofile "
+                    f"to {allowed} or less",
+                    self,
+                )
+            return min(wanted, allowed)
+
+        limit = self._engine.open_files.apply(within)
+        return {"name": "nofile", "soft": limit, "hard": limit}
 
     def _serving(self) -> _Properties:
         """Return the properties that only the container has, and not its jobs."""
@@ -344,6 +372,8 @@ class PrivateContainer(pulumi.ComponentResource):
         }
         # The provider shows no difference when a command is removed from the settings. This label shows it.
         labels["portcullis.command"] = "settings" if args.command else "image"
+        if args.nofile is not None:
+            labels["portcullis.nofile"] = str(args.nofile)
         if args.command:
             given["command"] = self._marked(list(args.command))
         given["labels"] = [*({"label": key, "value": value} for key, value in labels.items()), _owner()]
@@ -366,6 +396,8 @@ class PrivateContainer(pulumi.ComponentResource):
             "image": self._image_name,
             "port": args.port,
             "jobs": [*args.jobs.before, "-", *args.jobs.after],
+            # The default and the host's limit make no release. A number in the settings does, by its label.
+            "ulimits": [_NO_CORE],
         }
         return Release(
             f"{self._name}-release",
@@ -455,7 +487,8 @@ class PrivateContainer(pulumi.ComponentResource):
                 # default is true, so we must set false.
                 delete_before_replace=first_gone,
                 replace_on_changes=_REPLACE_ON_CHANGES,
-                ignore_changes=[*_IGNORE_CHANGES, *self._engine.filled_in],
+                # A container that is replaced for another reason gets the declared values of these, too.
+                ignore_changes=[*_IGNORE_CHANGES, *self._engine.filled_in, *self._keeps],
             ),
         )
 

@@ -38,6 +38,7 @@ class DockerEngine(pulumi.ComponentResource):
         host: the host of the engine.
         bind_address: the one address that containers publish their ports on: docker0's. The routed internet
             does not reach it. The forward filter keeps out neighbours on the same network segment.
+        open_files: how many files a process of the host may open at most, or 0 if the host does not tell it.
         provider: the docker provider of this host. It connects with the same ssh_config as everything else.
         filled_in: properties of a container that the engine adds entries to. They read back with more entries
             than we declared.
@@ -65,6 +66,7 @@ class DockerEngine(pulumi.ComponentResource):
 
     host: Host
     bind_address: str
+    open_files: pulumi.Output[int]
     provider: docker.Provider
     filled_in: ClassVar[Sequence[str]] = ()
     network_options: Mapping[str, str] = MappingProxyType({})
@@ -108,7 +110,9 @@ class DockerEngine(pulumi.ComponentResource):
         dialect = versions.dialect(host.os, args.source)
         self.host, self.bind_address = host, args.bind_address
 
-        packages = self._packages(name, args.source, dialect)
+        # The host gets no file if the engine that it has is too old.
+        present = self._read(name, versions.OLDEST) if args.source == "present" else None
+        packages = [present] if present else self._packages(name, args.source, dialect)
         folder = Directory(
             f"{name}-etc",
             host=host,
@@ -134,14 +138,17 @@ class DockerEngine(pulumi.ComponentResource):
             on_change="restart",
             opts=ResourceOptions(parent=self, depends_on=[*packages, config]),
         )
+        # An engine that we install answers only when its service runs.
+        self.open_files = (present or self._read(name, versions.ANY, after=[service])).open_files
         self.provider = _provider(self, name, host)
         self.register_outputs({"bind_address": self.bind_address, "service": service.active})
 
+    def _read(self, name: str, oldest: str, after: Sequence[pulumi.Resource] = ()) -> EngineVersion:
+        opts = ResourceOptions(parent=self, depends_on=after)
+        return EngineVersion(f"{name}-version", host=self.host, engine=oldest, opts=opts)
+
     def _packages(self, name: str, source: versions.Source, dialect: Dialect) -> list[pulumi.Resource]:
-        """Declare the engine's packages, or check the version of the engine that the host already has."""
-        if source == "present":
-            opts = ResourceOptions(parent=self)
-            return [EngineVersion(f"{name}-version", host=self.host, opts=opts)]
+        """Declare the engine's packages."""
         repository_files = self._repository(name) if source == "docker" else []
         packages = Packages(
             f"{name}-packages",
@@ -189,6 +196,7 @@ class ExistingDockerEngine(pulumi.ComponentResource):
     Attributes:
         host: the host of the engine.
         bind_address: the one address that containers publish their ports on.
+        open_files: how many files a process of the host may open at most, or 0 if the host does not tell it.
         provider: the docker provider of this host. It connects with the same ssh_config as everything else.
         filled_in: properties of a container that the engine adds entries to: here the log-opts of its
             daemon.json.
@@ -211,6 +219,7 @@ class ExistingDockerEngine(pulumi.ComponentResource):
 
     host: Host
     bind_address: str
+    open_files: pulumi.Output[int]
     provider: docker.Provider
     filled_in: ClassVar[Sequence[str]] = ("logOpts",)
     network_options: Mapping[str, str]
@@ -248,6 +257,7 @@ class ExistingDockerEngine(pulumi.ComponentResource):
         version = EngineVersion(
             f"{name}-version", host=host, engine=versions.ANY, opts=ResourceOptions(parent=self)
         )
+        self.open_files = version.open_files
         self.provider = _provider(self, name, host, after=[version])
         self.register_outputs({"bind_address": bind_address})
 

@@ -55,7 +55,9 @@ class EngineFacts(Facts):
     Attributes:
         version: the version of the engine.
         unusable: why the engine cannot be used; empty if the engine can be used.
+        open_files: how many files a process of the host may open at most, or 0 if the host does not tell it.
     """
 
     version: str = ABSENT
     unusable: str = ""
+    open_files: int = 0

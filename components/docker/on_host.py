@@ -1,4 +1,4 @@
-"""Read the version of Docker on the host, and check that we can use this version.
+"""Read the version of Docker on the host, check that we can use it, and read the limit of open files.
 
 This module changes nothing on the host. The engine must support the API that our client speaks, and the keys
 of our daemon.json.
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _TIMEOUT = 20.0
 _OK = 200
 _NUMBERS = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4}){1,3}")
+# The name of the limit, the soft limit, the hard limit: proc_pid_limits(5).
+_OPEN_FILES = re.compile(r"^Max open files +\S+ +([0-9]{1,10}) ", re.MULTILINE)
 _HINT = "take an engine that will do: docs/hardening/docker.md#which-versions-will-do"
 
 
@@ -69,7 +71,21 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
             )
         too_old = _numbers(version) < _numbers(spec.engine)
         why = f"Docker {version} on the host is too old: the oldest that we support is {spec.engine}"
-        return EngineFacts(exists=True, version=version, unusable=why if too_old else "")
+        unusable = why if too_old else ""
+        return EngineFacts(exists=True, version=version, unusable=unusable, open_files=self._open_files())
+
+    def _open_files(self) -> int:
+        """Return the hard limit of the host's first process, or 0 if it is unknown.
+
+        On a host that is itself a container, no process can raise this limit, and a container that asks for
+        more does not start. On other hosts, systemd has raised it to the kernel's own.
+        """
+        try:
+            limits = (self._machine.proc / "1" / "limits").read_text("ascii")
+        except (OSError, ValueError):
+            return 0
+        found = _OPEN_FILES.search(limits)
+        return int(found[1]) if found else 0
 
     def plan(self, desired: EngineDesired, facts: EngineFacts) -> list[Step]:
         return compare(desired, facts, ("unusable",), "refuse")

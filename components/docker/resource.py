@@ -1,4 +1,4 @@
-"""The host resource that checks the version of a Docker engine that we do not manage."""
+"""The host resource that reads a Docker engine: whether we can use it, and what the host allows it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EngineVersionProvider(HostProvider):
     live = ("unusable",)
     identity = ("host", "asks")
     instead_of_import = "declare the resource instead; it only checks the host"
-    chosen = ("version",)
+    chosen = ("version", "open_files")
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check the inputs. The declared state is an engine that can be used."""
@@ -49,20 +49,23 @@ class EngineVersionProvider(HostProvider):
         why = change.live.get("unusable")
         if not why:
             return super().differing(change, subject)
-        return [Line(subject, str(why), STAYS, Severity.WRONG, at=("unusable",))]
+        remedy = f"{STAYS}, unless this stack starts docker.service"
+        return [Line(subject, str(why), remedy, Severity.WRONG, at=("unusable",))]
 
 
 class EngineVersion(HostResource):
-    """Checks a Docker engine that somebody else manages. The check changes nothing on the host.
+    """Reads a Docker engine, and changes nothing on the host.
 
     `up` stops with a clear error if the engine is too old, too new or not running. Without this check, the
     docker provider would fail with a protocol error.
 
     Attributes:
         version: the version of the engine.
+        open_files: how many files a process of the host may open at most, or 0 if the host does not tell it.
     """
 
     version: pulumi.Output[str]
+    open_files: pulumi.Output[int]
 
     def __init__(
         self,
@@ -93,6 +96,6 @@ class EngineVersion(HostResource):
                 "api_to": client.api_to,
                 "client": client.name,
             },
-            outputs=("version",),
+            outputs=("version", "open_files"),
             opts=opts,
         )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from portcullis.components.containers.args import Cpus, HostPort
+from portcullis.components.containers.args import Cpus, HostPort, OpenFiles
 from portcullis.components.stores.args import Rotate
 from portcullis.config.forms import Image, SecretValue
 from portcullis.config.section import Section, Written
-from portcullis.config.value_types import MapOf, Number, Text
+from portcullis.config.value_types import Choice, ListOf, MapOf, Number, Text
 
 _OWN = ("admin", "local", "config")
 _LONGEST = 50  # bytes; MongoDB allows 63, and names of users and files contain the database's name
@@ -54,6 +54,7 @@ Memory = Annotated[
         "write 512 or more: MongoDB's cache alone takes 256",
     ),
 ]
+Compressor = Annotated[Literal["snappy", "zlib", "zstd"], Choice("a way to compress")]
 
 
 class DatabaseArgs(Section):
@@ -80,6 +81,15 @@ class MongoDBArgs(Section):
     """Number of CPUs that the container may use."""
     host_port: HostPort = 27017
     """The port on docker0's address, for tunnels."""
+    nofile: OpenFiles | None = None
+    """Number of files that the server may have open. The default is 65536. If the host allows a process
+    fewer, a new container gets that many. A store that runs keeps its limit until its container is replaced.
+    If you write, change or remove a number, `up` replaces the container."""
+    compressors: ListOf[Compressor] | None = None
+    """The compressors that clients may use, as in MongoDB's option `networkMessageCompressors`. The default
+    is `[snappy, zstd]`. It leaves out zlib: in older versions, it lets anybody read the server's memory
+    without a login (CVE-2025-14847). An empty list means no compression. A store that runs keeps its
+    compressors until something else replaces its container. A list of your own replaces it at once."""
     replica_set: bool = False
     """Run as a replica set of one member. Change streams and transactions need one."""
     tls: bool = False

@@ -29,6 +29,10 @@ REPLICA_SET = "rs0"
 _ROOT, _OWNER = "root", "999:999"  # of the official image
 # Each connection needs a thread, and the container's limit of processes counts threads.
 _CONNECTIONS, _THREADS = 800, 1024
+_COMPRESSORS = ("snappy", "zstd")
+# Stores of older versions have `--maxConns` and `800` in these two places of the command. They keep these
+# words until something else replaces the container. Pulumi cannot ignore a word that makes a list longer.
+_KEPT = ("command[3]", "command[4]")
 
 # The health check reads the kernel's list of sockets: 0A is LISTEN, 6989 is port 27017, zeros are every
 # address. At the first start the image runs a temporary server, which listens on 127.0.0.1 only and so does
@@ -199,6 +203,7 @@ class MongoDB(pulumi.ComponentResource):
                 opts=ResourceOptions(parent=self),
             )
             before.append(cpu)
+        compressors = _COMPRESSORS if args.compressors is None else args.compressors
         return PrivateContainer(
             name,
             PrivateContainerArgs(
@@ -208,8 +213,8 @@ class MongoDB(pulumi.ComponentResource):
                     "mongod",
                     "--auth",
                     "--bind_ip_all",
-                    "--maxConns",
-                    str(_CONNECTIONS),
+                    f"--maxConns={_CONNECTIONS}",
+                    f"--networkMessageCompressors={','.join(compressors) or 'disabled'}",
                     *self._flags(),
                 ),
                 env={
@@ -222,6 +227,7 @@ class MongoDB(pulumi.ComponentResource):
                 shared=True,
                 user=_OWNER,
                 memory=args.memory,
+                nofile=args.nofile,
                 cpus=args.cpus,
                 pids=_THREADS,
                 bridge=bridge,
@@ -238,6 +244,7 @@ class MongoDB(pulumi.ComponentResource):
             secrets=self.secrets,
             # The server reads its certificate only at its start.
             refresh={"certificate": self.secrets.revisions["server.pem"]} if args.tls else {},
+            keeps=_KEPT if args.compressors is None else (),
             opts=ResourceOptions(parent=self, depends_on=before),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from portcullis.components.containers.args import HostPort
+from portcullis.components.containers.args import HostPort, OpenFiles
 from portcullis.components.stores.args import Rotate
 from portcullis.config.forms import Image, Owner
 from portcullis.config.section import Section, Written
@@ -51,6 +51,10 @@ class RedisArgs(Section):
     `noeviction` with `aof`, and `allkeys-lru` with `none`."""
     host_port: HostPort = 6379
     """The port at which Docker publishes the server on docker0's address, so that tunnels can reach it."""
+    nofile: OpenFiles | None = None
+    """Number of files that the server may have open. The default is 65536. If the host allows a process
+    fewer, a new container gets that many. A store that runs keeps its limit until its container is replaced.
+    If you write, change or remove a number, `up` replaces the container."""
     tls: bool = False
     """Encrypt the connections inside the host as well."""
     protect: bool = False

@@ -140,6 +140,7 @@ class Redis(pulumi.ComponentResource):
                 bridge=bridge,
                 user=args.user,
                 memory=args.memory,
+                nofile=args.nofile,
                 # We mount the folder and not its files: an update replaces the files.
                 binds={self._folder: render.FOLDER},
                 volumes={self.volume: render.DATA} if self.volume else {},

@@ -38,7 +38,7 @@ while [ $# -gt 0 ]; do
         --tlsCAFile) ca=$value ;;
         --tlsAllowConnectionsWithoutCertificates) without_certificates=yes ;;
         # Without a meaning for SQLite, or what FerretDB does anyhow.
-        --bind_ip | --bind_ip_all | --nounixsocket | --quiet | --ipv6 | --wiredTigerCacheSizeGB | --setParameter | --slowms | --profile | --tlsDisabledProtocols | --maxConns) ;;
+        --bind_ip | --bind_ip_all | --nounixsocket | --quiet | --ipv6 | --wiredTigerCacheSizeGB | --setParameter | --slowms | --profile | --tlsDisabledProtocols | --maxConns | --networkMessageCompressors) ;;
         --replSet | --keyFile) fail "$name: FerretDB is no replica set; only the official image has change streams and transactions" ;;
         *) fail "$name is an option that the stand-in does not know" ;;
     esac

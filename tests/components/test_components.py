@@ -134,6 +134,9 @@ def test_docker_engine_in_order(deploy: Deploy) -> None:
     assert engine.before("web1-docker-etc") == {"web1-docker-packages"}
     assert engine.before("web1-docker-daemon.json") == {"web1-docker-packages", "web1-docker-etc"}
     assert engine.before("web1-docker-service") >= {"web1-docker-packages", "web1-docker-daemon.json"}
+    # Our engine answers only when its service runs.
+    assert "web1-docker-service" in engine.before("web1-docker-version")
+    assert engine.one(":EngineVersion").inputs["engine"] == "1.0"
 
 
 def test_purging_docker_would_delete_its_volumes(deploy: Deploy) -> None:
@@ -168,7 +171,9 @@ def test_private_container_has_nothing_it_does_not_need(deploy: Deploy) -> None:
     assert inputs["mounts"] == [{"type": "tmpfs", "target": "/tmp"}]  # noqa: S108 - inside a container
     assert inputs["logOpts"] == {"max-file": "3", "max-size": "10m"}
     assert inputs["restart"] == "unless-stopped"
-    assert inputs["ulimits"] == [{"name": "core", "soft": 0, "hard": 0}]
+    assert inputs["ulimits"] == [
+        {"name": "core", "soft": 0, "hard": 0}, {"name": "nofile", "soft": 65536, "hard": 65536},
+    ]  # fmt: skip
     assert not inputs.get("wait"), "what is waited for is ContainerState's, whose errors say why"
     assert inputs["destroyGraceSeconds"] == 10
     assert "privileged" not in inputs
@@ -196,7 +201,7 @@ def test_the_image_is_pinned_and_named_by_id(deploy: Deploy) -> None:
 def test_changes_that_docker_cannot_make_in_place_replace_the_container(deploy: Deploy) -> None:
     options = deploy(container).one("container:Container").options
     assert set(options.replaceOnChanges) == {"healthcheck", "init", "mounts"}
-    assert list(options.ignoreChanges) == ["healthcheck.startInterval"]
+    assert list(options.ignoreChanges) == ["healthcheck.startInterval", "ulimits"]
     assert options.deleteBeforeReplace is True
 
 

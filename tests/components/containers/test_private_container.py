@@ -20,6 +20,7 @@ from tests.components.test_components import (
     existing_engine,
 )
 from tests.previews import unknown_in
+from tests.recording_engine import _MADE_UP, HOST
 
 if TYPE_CHECKING:
     from tests.recording_engine import Deploy, Engine
@@ -107,6 +108,40 @@ def test_secrets_become_files_and_changed_content_replaces_the_container(deploy:
 
 def labels(engine: Engine) -> dict[str, str]:
     return {label["label"]: label["value"] for label in engine.one("container:Container").inputs["labels"]}
+
+
+@pytest.mark.parametrize(
+    ("limit", "nofile", "given"),
+    [(0, None, 65536), (524288, None, 65536), (20000, None, 20000), (524288, 100000, 100000), (0, 99, 99)],
+)
+def test_open_files_are_within_the_limit_of_the_host(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch, limit: int, nofile: int | None, given: int
+) -> None:
+    monkeypatch.setitem(_MADE_UP, f"{HOST}:EngineVersion", {"open_files": float(limit)})
+    engine = deploy(lambda: container(nofile=nofile))
+    found = engine.one("container:Container")
+    assert found.inputs["ulimits"] == [
+        {"name": "core", "soft": 0, "hard": 0}, {"name": "nofile", "soft": given, "hard": given},
+    ]  # fmt: skip
+    # An upgrade of ours replaces no container, and neither does another limit of the host.
+    assert "ulimits" in found.options.ignoreChanges
+    # What replaces a container is the number in the settings, whatever the host allows.
+    assert labels(engine).get("portcullis.nofile") == (str(nofile) if nofile else None)
+
+
+def test_a_number_above_the_limit_of_the_host_is_told(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setitem(_MADE_UP, f"{HOST}:EngineVersion", {"open_files": 20000})
+    monkeypatch.setattr(pulumi.log, "warn", lambda text, *_: told.append(text))
+    found = deploy(lambda: container(nofile=65536)).one("container:Container")
+    assert found.inputs["ulimits"][1]["hard"] == 20000
+    (line,) = told
+    assert line == (
+        "web1: nofile of api is 65536, but a process on this host may open 20000 files at most, so a new "
+        "container gets 20000. Set nofile to 20000 or less"
+    )
 
 
 def test_it_runs_on_an_engine_that_the_host_already_has(deploy: Deploy) -> None:

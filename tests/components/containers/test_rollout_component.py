@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -255,3 +256,18 @@ def test_a_preview_does_not_know_number_and_port_and_knows_all_else() -> None:
         "nginx-drain.upstreams.a.example/",
         "old-container.image",
     }
+
+
+def test_only_a_limit_of_open_files_of_ones_own_makes_a_release(deploy: Deploy) -> None:
+    """States of older versions have these limits, and an upgrade makes no release."""
+    old = '[{"name": "core", "soft": 0, "hard": 0}]'
+    owns: list[dict[str, Any]] = [{}, {"nofile": 4096}]
+    defined = [
+        deploy(lambda own=own: container(rollout=True, host_port=None, **own))
+        .one(":Release")
+        .inputs["defined_by"]
+        for own in owns
+    ]
+    assert [one["ulimits"] for one in defined] == [old, old]
+    named = {"label": "portcullis.nofile", "value": "4096"}
+    assert [named in json.loads(one["labels"]) for one in defined] == [False, True]

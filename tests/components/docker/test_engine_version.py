@@ -36,12 +36,20 @@ RELEASES = {
     "20.10.24": ("1.12", "1.41"), "24.0.9": ("1.12", "1.43"), "26.1.5": ("1.24", "1.45"),
     "28.5.2": ("1.24", "1.51"), "29.0.4": ("1.44", "1.52"), "29.8.2": ("1.40", "1.56"),
 }  # fmt: skip
+# As a kernel 6.1 prints it: proc_pid_limits(5).
+LIMITS = """\
+Limit                     Soft Limit           Hard Limit           Units     \n\
+Max core file size        0                    unlimited            bytes     \n\
+Max open files            1024                 524288               files     \n\
+Max locked memory         8388608              8388608              bytes     \n\
+"""
 
 
 @pytest.fixture
 def kind(machine: Machine, store_root: Path) -> Engines:
     docker = store_root / "docker.sock"
-    return Engines(dataclasses.replace(machine, docker=docker), Store(store_root / "store"))
+    host = dataclasses.replace(machine, docker=docker, proc=store_root / "proc")
+    return Engines(host, Store(store_root / "store"))
 
 
 @pytest.fixture
@@ -104,6 +112,34 @@ def test_an_engine_whose_api_the_client_does_not_speak_is_refused(
     with pytest.raises(AgentError, match=re.escape(words)) as caught:
         facts(kind)
     assert "which-versions-will-do" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("limits", "open_files"),
+    [
+        (LIMITS, 524288),
+        (LIMITS.replace("524288   ", "unlimited"), 0),
+        (LIMITS.replace("524288", "524288" * 9), 0),
+        ("\xff", 0),
+        ("", 0),
+        (None, 0),
+    ],
+)
+def test_no_process_may_open_more_files_than_the_first_one(
+    kind: Engines, docker: docker_engine.Engine, store_root: Path, limits: str | None, open_files: int
+) -> None:
+    docker.version = says("29.8.2", "1.40", "1.56")
+    if limits is not None:
+        (store_root / "proc" / "1").mkdir(parents=True)
+        (store_root / "proc" / "1" / "limits").write_text(limits, "latin-1")
+    found = facts(kind)
+    assert found.open_files == open_files
+    assert kind.plan(DESIRED, found) == []
+
+
+def test_another_limit_of_open_files_is_no_difference() -> None:
+    assert "open_files" in EngineVersionProvider.chosen
+    assert "open_files" not in EngineVersionProvider.live
 
 
 def test_a_host_without_docker(kind: Engines) -> None:

@@ -170,7 +170,10 @@ def test_every_part_is_on_this_host_and_adopts_on_request() -> None:
     found = [r for r in up(config).declared if r.is_on_host]
     assert {r.inputs["host"] for r in found} == {"web1"}
     # These resources only report on the work of other resources in the same deploy.
-    theirs = (":Packages", ":ContainerState", ":Release", ":Drain", ":ServedSites", ":Exposure", ":Inventory")
+    theirs = (
+        ":Packages", ":ContainerState", ":EngineVersion", ":Release", ":Drain", ":ServedSites", ":Exposure",
+        ":Inventory",
+    )  # fmt: skip
     late = [r.name for r in found if not r.inputs.get("adopt") and not r.type.endswith(theirs)]
     assert not late
 

@@ -61,7 +61,9 @@ def used(**args: Any) -> None:
 
 def test_the_container_has_only_the_rights_it_needs_and_requires_a_login(deploy: Deploy) -> None:
     inputs = deploy(store).one("container:Container").inputs
-    assert inputs["command"] == ["mongod", "--auth", "--bind_ip_all", "--maxConns", "800"]
+    assert inputs["command"] == [
+        "mongod", "--auth", "--bind_ip_all", "--maxConns=800", "--networkMessageCompressors=snappy,zstd",
+    ]  # fmt: skip
     assert inputs["user"] == "999:999"
     assert inputs["readOnly"] is True
     assert inputs["capabilities"] == {"drops": ["ALL"]}
@@ -75,6 +77,28 @@ def test_the_container_has_only_the_rights_it_needs_and_requires_a_login(deploy:
     }  # fmt: skip
     assert mounts["/run/secrets"]["source"] == "/etc/portcullis/secrets/mongo"
     assert mounts["/run/secrets"]["readOnly"] is True
+
+
+def test_a_store_that_runs_keeps_its_open_files_and_its_compressors(deploy: Deploy) -> None:
+    """A new default of ours is no reason to restart a database."""
+    found = deploy(store).one("container:Container")
+    assert {"ulimits", "command[3]", "command[4]"} <= set(found.options.ignoreChanges)
+    # What a store of an older version has in these places.
+    assert found.inputs["command"][3:5] == ["--maxConns=800", "--networkMessageCompressors=snappy,zstd"]
+    assert found.inputs["ulimits"][1]["hard"] == 65536
+
+
+@pytest.mark.parametrize(
+    ("own", "option"), [(("zstd",), "zstd"), ((), "disabled"), (("zstd", "snappy"), "zstd,snappy")]
+)
+def test_settings_of_ones_own_reach_a_store_that_runs(
+    deploy: Deploy, own: tuple[str, ...], option: str
+) -> None:
+    found = deploy(lambda: store(compressors=own, nofile=64000)).one("container:Container")
+    assert list(found.options.ignoreChanges) == ["healthcheck.startInterval", "ulimits"]
+    assert {"label": "portcullis.nofile", "value": "64000"} in found.inputs["labels"]
+    assert found.inputs["command"][4] == f"--networkMessageCompressors={option}"
+    assert found.inputs["ulimits"][1] == {"name": "nofile", "soft": 64000, "hard": 64000}
 
 
 def test_every_secret_is_marked(deploy: Deploy) -> None:
@@ -215,8 +239,8 @@ def test_the_smallest_settings_name_one_database() -> None:
     assert found
     assert found.model_dump() == {
         "databases": {"shop": {"rotate": None}}, "image": "mongo:8", "memory": 1024, "cpus": "1",
-        "host_port": 27017, "replica_set": False, "tls": False, "protect": False, "avx": True, "rotate": None,
-        "former_password": None,
+        "host_port": 27017, "nofile": None, "compressors": None, "replica_set": False, "tls": False,
+        "protect": False, "avx": True, "rotate": None, "former_password": None,
     }  # fmt: skip
 
 

@@ -185,6 +185,7 @@ def test_no_secret_is_anywhere_but_in_its_files(standing: Project) -> None:
     assert modes == "700 0\n500 999\n400 999\n"
     inspected = json.loads(seen["docker inspect mongo"])[0]
     assert "--auth" in inspected["Config"]["Cmd"]
+    assert "--networkMessageCompressors=snappy,zstd" in inspected["Config"]["Cmd"]
     assert inspected["NetworkSettings"]["Ports"] == {
         "27017/tcp": [{"HostIp": "172.17.0.1", "HostPort": "27017"}]
     }

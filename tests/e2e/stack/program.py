@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host
 
 SITE = "hello.example.com"
-RESOURCES = 79
+RESOURCES = 80
 """How many resources they are, the stack included."""
 HELLO = Path(__file__).parent / "Pulumi.hello.yaml"
 SITE_FILE = f"/etc/nginx/conf.d/{SITE}.conf"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RELEASES = sorted(folder.name for folder in record_state.STATES.iterdir())
 # The harmless operations on a resource of a release. A deleted or replaced key would lose data or access.
 HARMLESS = {"same", "update"}
+CONTAINER = "docker:index/container:Container"
 
 
 @pytest.fixture(params=RELEASES)
@@ -28,20 +29,51 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Program]:
     made.close()
 
 
-def harm(stack: Program) -> dict[str, str]:
-    """Return what an `up` of today would make anew or take away, by the name of the resource."""
+def steps(stack: Program) -> list[dict[str, Any]]:
+    """Return what an `up` of today would do to the resources of the state. What stays is left out."""
     said = stack.run("preview", "--refresh=false", "--json").output
     told = json.loads(said[said.index("{\n") : said.rindex("}") + 1])
     assert sum(told["changeSummary"].values()) >= 200
-    return {
-        step["urn"].rpartition("::")[2]: step["op"]
-        for step in told["steps"]
-        if step["op"] not in HARMLESS and "oldState" in step
-    }
+    return [step for step in told["steps"] if step["op"] != "same" and "oldState" in step]
 
 
-def test_todays_code_replaces_and_deletes_nothing(stack: Program) -> None:
-    assert harm(stack) == {}
+def named(found: list[dict[str, Any]]) -> dict[str, str]:
+    return {step["urn"].rpartition("::")[2]: step["op"] for step in found}
+
+
+def containers(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [step for step in found if step["oldState"]["type"] == CONTAINER]
+
+
+def test_todays_code_replaces_and_deletes_nothing_and_leaves_containers_alone(stack: Program) -> None:
+    found = steps(stack)
+    assert named([step for step in found if step["op"] not in HARMLESS]) == {}
+    assert named(containers(found)) == {}
+
+
+def test_an_own_number_of_open_files_replaces_its_container_and_what_the_host_allows_none(
+    stack: Program, tmp_path: Path
+) -> None:
+    """Mongo was created with the number. In this preview, the host's limit is unknown: it may be any."""
+    stack.set("stores.redis", nofile=4096)
+    stack.set("stores.mongo", nofile=4096)
+    state = json.loads(stack.run("stack", "export").output)
+    (mongo,) = [
+        one
+        for one in state["deployment"]["resources"]
+        if one["urn"].endswith(f"{CONTAINER}::mongo-container")
+    ]
+    for values in (mongo["inputs"], mongo["outputs"]):
+        values["labels"].append({"label": "portcullis.nofile", "value": "4096"})
+        values["ulimits"].append({"name": "nofile", "soft": 4096, "hard": 4096})
+    edited = tmp_path / "edited.json"
+    edited.write_text(json.dumps(state))
+    stack.run("stack", "import", "--file", str(edited))
+    (container,) = containers(steps(stack))
+    assert named([container]) == {"redis-container": "replace"}
+    assert container["replaceReasons"] == ["labels"]
+    # The new container gets the limit, although a container that stays keeps its own.
+    assert [one["name"] for one in container["newState"]["inputs"]["ulimits"]] == ["core", "nofile"]
 
 
 def test_the_present_version_has_its_state_recorded() -> None:
