@@ -74,3 +74,9 @@ def test_the_cis_docker_benchmark_has_no_finding_that_is_not_explained(finished:
     facts = cis_docker.collect(lambda line: finished.host.run(line).stdout)
     assert facts.containers
     assert cis_docker.unexplained(cis_docker.audit(facts)) == []
+
+
+def test_the_kernel_loads_no_module_that_a_users_socket_asks_for(finished: Program) -> None:
+    for module in ("algif_aead", "rxrpc", "esp4", "esp6"):
+        said = finished.host.run(["/usr/sbin/modprobe", "--dry-run", "--verbose", module]).stdout
+        assert said.strip() == "install /bin/false"

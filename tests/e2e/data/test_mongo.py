@@ -215,6 +215,14 @@ def test_what_is_changed_by_hand_is_shown_by_name_and_mended(standing: Project) 
         root.admin.command("updateUser", "root", pwd=host.read(f"{SECRETS}/mongo/root-password").strip())
 
 
+def test_a_pipe_in_place_of_the_password_hangs_nothing(standing: Project) -> None:
+    path, kept = f"{SECRETS}/mongo/root-password", "/root/root-password"
+    standing.host.run(f"mv {path} {kept} && mkfifo {path}")
+    standing.preview(fails=True).has(f"the agent cannot read the secret file {path}: Invalid argument")
+    standing.host.run(f"rm {path} && mv {kept} {path}")
+    unchanged(standing)
+
+
 @pytest.mark.once
 def test_acknowledged_writes_are_there_after_kill_9_and_a_stopped_server_is_started(
     standing: Project,
