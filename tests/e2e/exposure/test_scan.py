@@ -159,13 +159,14 @@ def test_a_host_that_is_gone_is_no_closed_host(gated: Program) -> None:
 
 
 def test_at_the_end_of_up_a_declared_port_has_to_answer(gated: Program) -> None:
-    accepted = {"unit wanted.service": "it listens for this test"}
-    gated.set("hosts.web1", probe=True, firewall={"allow": {"8443/tcp": {}}}, inventory={"accept": accepted})
+    gated.set("hosts.web1", probe=True, firewall={"allow": {"8443/tcp": {}}})
     failed = gated.up(fails=True)
     failed.has("port 8443/tcp is declared (a program of the host) but does not answer")
     gated.host.run(
         "systemd-run --quiet --unit=wanted python3 -m http.server --bind :: --directory /run/lock 8443"
     )
+    # The unit is accepted as it is now: before it was there, this would accept only that it is absent.
+    gated.set("hosts.web1", inventory={"accept": {"unit wanted.service": "it listens for this test"}})
     gated.up()
     gated.unchanged()
     state = json.loads((gated.folder / "state/.pulumi/stacks/portcullis" / f"{STACK}.json").read_text())

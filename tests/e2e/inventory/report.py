@@ -134,7 +134,7 @@ def judge(changes: Mapping[str, Change], told: list[Line], following: Sequence[L
                 if (other := claimed.setdefault(number, name)) != name:
                     verdict.faults.append(f"{name}: {other} has the same line: {told[number].text}")
         verdict.faults += [
-            f"{name}: {' '.join(words)}: does not follow"
+            f"{name}: {' '.join(words)}: does not follow; these do: {[line.text for line in following]}"
             for words in change.follows
             if not any(tells(line.subject, line.text, words) for line in following)
         ]

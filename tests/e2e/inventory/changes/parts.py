@@ -106,7 +106,7 @@ CHANGES = {
     "nginx.conf-by-a-link": Change(
         NGINX,
         f"mkdir -p {KEPT}; mv {_NGINX_CONF} {KEPT}/; ln -s {KEPT}/nginx.conf {_NGINX_CONF}",
-        (_NGINX_CONF, f"a link, where nginx-common brings a file, to {KEPT}/nginx.conf"),
+        (_NGINX_CONF, f'a link, where nginx-common brings a file, to "{KEPT}/nginx.conf"'),
         f"rm {_NGINX_CONF}; mv {KEPT}/nginx.conf {_NGINX_CONF}",
         paste=True,
         apart="another change sets the mode of the same file",
