@@ -57,10 +57,11 @@ CHANGES = {
     ),
     "container-on-the-host's-network": Change(
         CONTAINERS,
-        container("drill-hostnet", "--network host", 8085),
+        # Only root may listen on a port below 32768.
+        container("drill-hostnet", "--network host", 42085),
         ("drill-hostnet", "host's network"),
         "docker rm -f drill-hostnet >/dev/null",
-        follows=(("8085", 'container "drill-hostnet"', "listens"),),
+        follows=(("42085", 'container "drill-hostnet"', "listens"),),
     ),
     "container-that-ended": Change(
         CONTAINERS,
