@@ -105,10 +105,14 @@ ExecStart=/usr/bin/python3 {1}
 [Install]
 WantedBy=default.target
 """
+OPEN_FILES = 11_000
+"""Three processes of the first account have so many open files. Nobody should read all of them."""
 # The kernel keeps 15 bytes of a process's name.
 PROCESSES = (f"{CANARY} ;$(x)", f"{CANARY} \x1b[2J'", f"{CANARY}(root) in", f'{CANARY}" ,')
+FLOODED = PORT + len(PROCESSES)
+"""The last of these three processes listens on this port."""
 _PROCESS = f"""\
-import ctypes, itertools, os, socket, sys, threading
+import ctypes, itertools, os, resource, socket, sys, threading
 names = {PROCESSES!r}
 port, held = int(sys.argv[1]), []
 def named(name):
@@ -138,6 +142,18 @@ for number, name in enumerate(names):
     beside.bind("\\0" + name)
     beside.listen()
     open("ready-%d" % number, "w")
+    threading.Event().wait()
+for number in range(3):
+    if os.fork():
+        continue
+    resource.setrlimit(resource.RLIMIT_NOFILE, ({OPEN_FILES}, {OPEN_FILES}))
+    one = socket.socket()
+    for place in range(one.fileno() + 1, {OPEN_FILES} - 1):
+        os.dup2(0, place)
+    if number == 2:
+        one.bind(("", {FLOODED}))
+        one.listen()
+        open("ready-4", "w")
     threading.Event().wait()
 # A reader of the pipe lets this call return.
 os.close(os.open("pipe", os.O_WRONLY))
@@ -191,7 +207,7 @@ def _as_user(account: pwd.struct_passwd, number: int, of: int) -> int:
 def _wait(home: Path) -> None:
     """Wait until the processes of an account listen."""
     for _ in range(600):
-        if all((home / f"ready-{number}").exists() for number in range(4)):
+        if all((home / f"ready-{number}").exists() for number in range(5)):
             return
         time.sleep(0.1)
     raise SystemExit(f"the processes of {home} do not listen")

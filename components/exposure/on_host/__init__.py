@@ -133,7 +133,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
             # Check the process too, because any program can listen on the port of a stopped container.
             if one.key in docker_keys and any(process.is_dockers for process in held.get(one.inode, ())):
                 continue
-            text, names = socket_owners.text_of(held.get(one.inode, []), one.port, texts, by_systemd)
+            text, names = socket_owners.text_of(held.get(one.inode), one.port, texts, by_systemd)
             is_named = one.key in spec.listeners or one.key in spec.accepted
             is_temporary = one.protocol == "udp" and one.port in any_port and not is_named
             if _is_usual(spec.usual, one, names, is_temporary=is_temporary):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pwd
 import re
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
 
 KERNEL = "no process (the kernel's own, as WireGuard)"
+UNKNOWN = "an unknown process (an account has too many open files: the rest is not read)"
+MOST_OF_A_PROCESS = 10_000
+"""At most this number of open files of a process is read. The lowest numbers come first."""
+MOST_OF_AN_ACCOUNT = 20_000
+"""At most this number of open files of an account or of a container is read. Root's own processes have no
+such limit."""
+MOST_OF_ACCOUNTS = 100_000
+"""At most this number of open files of all such accounts and containers is read. This takes about two
+seconds."""
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 # The name of a container's control group, with systemd's driver and with Docker's own driver.
 _CONTAINER = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
@@ -28,6 +38,10 @@ _DOCKER = "docker.service"
 _PROGRAM = re.compile(r"[A-Za-z0-9_-]+")
 _SHORT = 15  # the kernel keeps this number of characters of a process's name
 _TIMEOUT = 30.0
+_ROOT = ("", 0)
+# The real uid of a process is that of the account which started it, see proc_pid_status(5).
+_REAL = re.compile(r"^Uid:\s+(\d+)", re.MULTILINE)
+_LONGEST = 1 << 16  # more than the kernel writes into any file that is read here
 
 
 @dataclass(frozen=True)
@@ -110,20 +124,34 @@ def _paths(text: str) -> Dict[str, str]:
 
 
 def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
-    """Return the processes that have each of the sockets open, by the socket's inode."""
-    found: Dict[int, List[Process]] = {}
-    if not inodes:
-        return found
-    wanted, outer = set(inodes), _groups(proc / "1")
-    for entry in os.scandir(proc):
-        if not entry.name.isdecimal():
-            continue
-        held = wanted & _held(f"{entry.path}/fd")
-        process = _process(proc, int(entry.name), outer) if held else None
-        if process is not None:
-            for inode in held:
-                found.setdefault(inode, []).append(process)
-    return found
+    """Return the processes that have each of the sockets open, by the socket's inode.
+
+    An inode without processes is the kernel's own. An inode is missing if its owner is unknown, because not
+    all open files were read.
+
+    Root's own processes come first, then the accounts by number, then the containers. Processes that come
+    after the last socket has its holder are not read. So nobody hides the owner of another account's socket
+    with many open files.
+    """
+    found: Dict[int, List[Process]] = {inode: [] for inode in inodes}
+    left, is_cut = MOST_OF_ACCOUNTS, False
+    for account, pids in sorted(_accounts(proc).items()) if found else ():
+        # systemd holds sockets for services. So the service's own process still has to be found.
+        if all(any(process.pid != 1 for process in processes) for processes in found.values()):
+            return found
+        share = MOST_OF_AN_ACCOUNT
+        for pid in pids:
+            most = MOST_OF_A_PROCESS if account == _ROOT else min(MOST_OF_A_PROCESS, share, left)
+            number, held = _held(f"{proc}/{pid}/fd", most)
+            is_cut = is_cut or number == most
+            if account != _ROOT:
+                share, left = share - number, left - number
+            held &= found.keys()
+            process = _process(proc, pid) if held else None
+            if process is not None:
+                for inode in held:
+                    found[inode].append(process)
+    return {inode: processes for inode, processes in found.items() if processes or not is_cut}
 
 
 def main_holder(processes: Iterable[Process]) -> Process | None:
@@ -151,26 +179,50 @@ def activated(machine: Machine) -> Dict[int, str]:
     return found
 
 
-def _held(folder: str) -> set[int]:
-    held = set()
-    with contextlib.suppress(OSError):  # the process has ended
-        for name in os.listdir(folder):  # noqa: PTH208 - the fastest way, for thousands of folders
-            with contextlib.suppress(OSError):
-                match = _SOCKET.fullmatch(os.readlink(f"{folder}/{name}"))  # noqa: PTH115 - as above
+def _accounts(proc: Path) -> Dict[Tuple[str, int], List[int]]:
+    """Return the ids of all processes, by container and uid. The container is "" for most processes.
+
+    All processes of a container count as one account, because root of a container may take any uid. A program
+    with the setuid bit counts for the user who started it, because it has that user's open files.
+    """
+    outer = _groups(proc / "1")
+    found: Dict[Tuple[str, int], List[int]] = {}
+    for pid in sorted(int(entry.name) for entry in os.scandir(proc) if entry.name.isdecimal()):
+        folder = proc / str(pid)
+        try:
+            uid = folder.stat().st_uid
+            started_by = None if uid else _REAL.search(_text(folder / "status"))
+        except OSError:
+            continue  # the process has ended
+        unit, container = unit_and_container(_groups(folder), outer)
+        container = container or (unit if unit.startswith("container ") else "")
+        account = (container, 0) if container else ("", int(started_by[1]) if started_by else uid)
+        found.setdefault(account, []).append(pid)
+    return found
+
+
+def _held(folder: str, most: int) -> Tuple[int, set[int]]:
+    """Return how many open files of a process were read, at most `most`, and the sockets among them."""
+    number = 0
+    held: set[int] = set()
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # or the process has ended
+        for entry in itertools.islice(entries, most):
+            number += 1
+            with contextlib.suppress(OSError):  # or the process has closed this file
+                match = _SOCKET.fullmatch(os.readlink(entry.path))  # noqa: PTH115 - the fastest way
                 if match:
                     held.add(int(match[1]))
-    return held
+    return number, held
 
 
-def _process(proc: Path, pid: int, outer: str) -> Process | None:
+def _process(proc: Path, pid: int) -> Process | None:
     folder = proc / str(pid)
     try:
-        name = (folder / "comm").read_text("utf-8", "replace").strip()
-        stat = (folder / "stat").read_text("utf-8", "replace")
+        name, stat = _text(folder / "comm").strip(), _text(folder / "stat")
         uid = folder.stat().st_uid
     except OSError:
         return None  # the process has ended
-    unit, container = unit_and_container(_groups(folder), outer)
+    unit, container = unit_and_container(_groups(folder), _groups(proc / "1"))
     # A process's name may contain spaces and brackets, so the fields begin after the last bracket.
     parent = int(stat.rpartition(")")[2].split()[1])
     return Process(pid, parent, _plain(name), uid, _user(uid), unit, container)
@@ -178,9 +230,14 @@ def _process(proc: Path, pid: int, outer: str) -> Process | None:
 
 def _groups(folder: Path) -> str:
     try:
-        return (folder / "cgroup").read_text("utf-8", "replace")
+        return _text(folder / "cgroup")
     except OSError:
         return ""
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(_LONGEST).decode("utf-8", "replace")
 
 
 def _user(uid: int) -> str:
@@ -202,16 +259,18 @@ def _fits(name: str, unit: str) -> bool:
 
 
 def text_of(
-    processes: List[Process], port: int, containers: Mapping[str, str], by_systemd: Mapping[int, str]
+    processes: List[Process] | None, port: int, containers: Mapping[str, str], by_systemd: Mapping[int, str]
 ) -> Tuple[str, frozenset[str]]:
     """Return the text for people about a socket's owner, and all names that a declaration may use for it.
 
     Args:
-        processes: the processes that have the socket open.
+        processes: the processes that have the socket open. None if the owner is unknown.
         port: the socket's port.
         containers: the text for each container, by id.
         by_systemd: the services for which systemd listens, by port.
     """
+    if processes is None:
+        return UNKNOWN, frozenset()
     process = main_holder(processes)
     if process is None:
         return KERNEL, frozenset({KERNEL})

@@ -17,7 +17,7 @@ from portcullis.agent.wire import encode
 from portcullis.components.exposure import exposure_keys, on_host
 from portcullis.components.exposure import render as exposure
 from portcullis.components.exposure.facts import ExposureFacts, ExposureSpec
-from portcullis.components.exposure.on_host import Exposures, docker_ports
+from portcullis.components.exposure.on_host import Exposures, docker_ports, socket_owners
 from tests.components.containers import docker_engine
 from tests.components.firewall.fake_ufw import FakeUfw
 
@@ -121,6 +121,7 @@ class World:
             (folder / "fd").mkdir(parents=True, exist_ok=True)
             (folder / "fd" / str(inode)).symlink_to(f"socket:[{inode}]")
             (folder / "comm").write_text(f"{name or 'nc'}\n")
+            (folder / "status").write_text(f"Name:\t{name or 'nc'}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
             (folder / "stat").write_text(f"{pid} ({name}) x) S 1 0 0\n")
             (folder / "cgroup").write_text(unit and f"0::/system.slice/{unit}\n")
             os.chown(folder, uid, -1)
@@ -194,6 +195,63 @@ def test_a_udp_port_among_those_that_the_kernel_chooses_can_be_declared_or_accep
     assert world.facts(accepted={key: "x"})["listeners"] == {}
     world.listen("tcp", ANY, 40002, 11)
     assert world.facts(accepted={key: "x"})["listeners"] == {"tcp4 0.0.0.0:40002": 'process "nc" (root)'}
+
+
+def test_whoever_has_many_open_files_hides_no_owner_of_another_account(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R1: only the account's own listeners have an unknown owner then, and all are shown."""
+    monkeypatch.setattr(socket_owners, "MOST_OF_AN_ACCOUNT", 30)
+    monkeypatch.setattr(socket_owners, "MOST_OF_ACCOUNTS", 70)
+    asked: list[str] = []
+    real = os.readlink
+    monkeypatch.setattr(os, "readlink", lambda path: asked.append(str(path)) or real(path))
+    for pid, uid in ((5, 2000), (6, 2000), (7, 2001), (8, 0)):
+        world.listen("tcp", ANY, 4000 + pid, pid, name="flood", uid=uid)
+        for number in range(50):
+            (world.proc / str(pid) / "fd" / str(number)).symlink_to("/dev/null")
+    # This program has the setuid bit: the user of the first flood started it.
+    (world.proc / "8/status").write_text("Name:\tsu\nUid:\t2000\t0\t0\t0\n")
+    # Root of a container, which may take any uid.
+    for pid, uid in ((50, 0), (51, 33), (52, 34), (53, 35)):
+        world.listen("tcp", ANY, 4000 + pid, pid, name="flood", uid=uid)
+        world.group(pid, f"0::/system.slice/docker-{'c' * 64}.scope\n")
+        for number in range(50):
+            (world.proc / str(pid) / "fd" / str(number)).symlink_to("/dev/null")
+    world.listen("tcp", ANY, 443, 90, unit="nginx.service", name="nginx")
+    world.listen("tcp", ANY, 5432, 91, unit="postgresql.service", name="postgres", uid=35)
+    found = world.facts(listeners={"tcp4 0.0.0.0:443": "nginx.service"})["listeners"]
+    floods = {f"tcp4 0.0.0.0:{4000 + pid}" for pid in (5, 6, 7, 8, 50, 51, 52, 53)}
+    assert found.keys() == {"tcp4 0.0.0.0:443", "tcp4 0.0.0.0:5432", *floods}
+    assert found["tcp4 0.0.0.0:443"] == "nginx.service"
+    assert found["tcp4 0.0.0.0:5432"] == "postgresql.service"
+    assert socket_owners.UNKNOWN in {found[key] for key in floods}
+    # The host is read twice, because it differs from the declaration.
+    assert len(asked) <= 2 * (70 + 1)
+
+
+def test_a_process_with_many_open_files_is_read_in_part(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R1: also one of root, which got its files from somebody else."""
+    monkeypatch.setattr(socket_owners, "MOST_OF_A_PROCESS", 0)
+    world.listen("tcp", ANY, 443, 10, unit="nginx.service", name="nginx")
+    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:443": socket_owners.UNKNOWN}
+
+
+def test_once_each_socket_has_its_owner_no_more_processes_are_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.listen("tcp", ANY, 443, 90, unit="nginx.service", name="nginx")
+    (world.proc / "5/fd").mkdir(parents=True)
+    os.chown(world.proc / "5", 2000, -1)
+    (world.proc / "5/fd/0").symlink_to("/dev/null")
+    asked: list[str] = []
+    real = os.readlink
+    monkeypatch.setattr(os, "readlink", lambda path: asked.append(str(path)) or real(path))
+    world.facts()
+    assert asked
+    assert not [path for path in asked if "/5/fd/" in path]
 
 
 def test_a_usual_listener_is_quiet_on_any_address_but_not_with_another_owner(world: World) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import hostile_user
-from lab.hostile_user import CANARY, KEYS, PORT, PROCESSES, SETUID, TRIPPED
+from lab.hostile_user import CANARY, FLOODED, KEYS, PORT, PROCESSES, SETUID, TRIPPED
 from tests.e2e.host.watch import wait_for
 from tests.e2e.inventory import report
 from tests.e2e.inventory.changes import CHANGES, holds
@@ -51,6 +51,7 @@ NAMED = {
 }
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PARTS = re.compile(rf'(?P<what>(?:{_QUOTED.pattern}|[^"])*?)( — stays; [^:"]* yourself: (?P<command>.*))?')
+_FLOODED = f"tcp4 0.0.0.0:{FLOODED}"
 _USER = "|".join(USERS)
 _THEIRS = re.compile(rf'(nightly walk, |more of |more files in /home/)?({_USER})\b|"?/home/({_USER})/')
 
@@ -119,6 +120,12 @@ def test_every_cut_is_told(beset: Beset) -> None:
     assert len(more) == 3, "and of files"
     # N19: of a folder with too many files, so many are read as of any home.
     assert beset.line("more files in /home/mallory", "more than 2000 files: the rest is not read")
+
+
+def test_who_has_many_open_files_hides_nothing_but_the_owner_of_an_own_listener(beset: Beset) -> None:
+    """R1: the listener itself is shown. `_ROOTS` has a listener of root, with its owner."""
+    unknown = [line.subject for line in beset.told if "unknown process" in line.what]
+    assert unknown == [_FLOODED]
 
 
 def test_no_word_of_theirs_stands_without_quotes(beset: Beset) -> None:
@@ -213,6 +220,8 @@ def _controls(said: str) -> list[str]:
 def _is_theirs(line: report.Line) -> bool:
     """Whether a line is about something that a user made, or about such a user."""
     is_roots = "root:root" in line.what and CANARY in line.subject
+    if line.subject == _FLOODED:
+        return True
     return "(mallory) in user@" in line.what or bool(_THEIRS.match(line.subject) and not is_roots)
 
 
