@@ -35,14 +35,17 @@ def workers(proc: Path, main: str) -> Iterator[Worker]:
     """
     for folder in proc.glob("[0-9]*"):
         try:
-            title = (folder / "cmdline").read_bytes()
-            if not title.startswith(_WORKER):
-                continue
             # proc_pid_stat(5). The process name before these fields may contain spaces and brackets.
-            fields = (folder / "stat").read_text("ascii").rpartition(")")[2].split()
+            fields = (folder / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
+            if fields[1] != main:
+                continue
+            # A user of the host can make a process whose command line is as long as its memory, or can be
+            # read only when the user likes. So this comes second, and has a limit.
+            with (folder / "cmdline").open("rb", buffering=0) as file:
+                title = file.read(len(_LEAVING))
         except OSError:
             continue  # the process has just ended
-        if fields[1] != main:
+        if not title.startswith(_WORKER):
             continue
         started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - started

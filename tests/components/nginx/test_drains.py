@@ -71,6 +71,12 @@ def test_a_drain_ends_at_its_deadline(nginx: Nginx) -> None:
     nginx.drain(0.3)
 
 
+@pytest.mark.parametrize("parent", [7, 99])
+def test_a_command_line_as_long_as_a_memory_is_not_read(nginx: Nginx, parent: int) -> None:
+    os.truncate(nginx.worker(10, parent=parent, age=60) / "cmdline", 1 << 43)
+    nginx.drain(0.3)
+
+
 @pytest.mark.parametrize(
     "other",
     [{}, {"leaving": True, "parent": 99}, {"age": 60, "parent": 99}, {"title": "sleep 5", "age": 60}],
