@@ -27,9 +27,13 @@ MOST_OF_USERS = 20_000
 LARGEST = 2 << 20
 """A walk reads at most this number of bytes of a file. For a larger file, its size and times serve as the
 digest."""
-LARGEST_OF_USERS = 64 << 20
+LARGEST_OF_A_USER = 64 << 20
+"""A walk reads at most this number of bytes of all files of an account, except of root. For further files,
+their sizes and times serve as the digests. So nobody changes the digests of another account's files."""
+LARGEST_OF_USERS = 512 << 20
 """A walk reads at most this number of bytes of all files of other accounts than root."""
 _PIECE = 64 << 10
+_NOBODYS = -1
 
 
 class Status(NamedTuple):
@@ -102,7 +106,8 @@ class Walk:
     is_cut_for_users: bool = False
     most: int = field(default_factory=lambda: MOST)
     _of_users: int = 0
-    _left: int = field(default_factory=lambda: LARGEST_OF_USERS)
+    _read: Dict[int, int] = field(default_factory=dict)
+    _accounts: Dict[int, str] | None = None
     _same: Dict[int, int] = field(default_factory=dict)
 
     def below(self, top: str, skips: Callable[[str], bool] | None = None) -> None:
@@ -209,13 +214,30 @@ class Walk:
         found = self.seen.get(path)
         if found is None or not found.is_file:
             return ""
-        if found.status.st_uid:
-            self._left -= min(found.status.st_size, LARGEST)
-        if found.status.st_size > LARGEST or (found.status.st_uid and self._left < 0):
+        owner = self._owner(found.status.st_uid)
+        if not self._is_read(found.status.st_size, owner):
             return f"{found.status.st_size} {found.status.st_mtime_ns} {found.status.st_ctime_ns}"
         with contextlib.suppress(OSError):
-            return hashlib.new(algorithm, self.data(path), usedforsecurity=False).hexdigest()
+            data = self.data(path)
+            self._read[owner] = self._read.get(owner, 0) + len(data)
+            return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
         return ""
+
+    def _owner(self, uid: int) -> int:
+        """Return the account to which a file counts. All uids without an account count as one.
+
+        A user who has many uids for containers, see subuid(5), gains nothing by them.
+        """
+        if self._accounts is None:
+            self._accounts = _numbers(self.root / "etc" / "passwd")
+        return uid if not uid or uid in self._accounts else _NOBODYS
+
+    def _is_read(self, size: int, owner: int) -> bool:
+        """Return whether a file of this size is read, after all that was read of its owner and of others."""
+        if not owner or size > LARGEST:
+            return size <= LARGEST
+        of_users = sum(read for other, read in self._read.items() if other)
+        return self._read.get(owner, 0) + size <= LARGEST_OF_A_USER and of_users + size <= LARGEST_OF_USERS
 
     def _real(self, path: str) -> str:
         return path if str(self.root) == "/" else f"{self.root}{path}"

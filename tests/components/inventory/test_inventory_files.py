@@ -799,9 +799,22 @@ def test_paths_that_cannot_be_read_belong_to_the_owner_of_their_folder(debian: D
     shutil.rmtree(folder)
 
 
-def test_large_files_of_users_count_by_size_and_times(
+def test_large_files_of_a_user_count_by_size_and_times_and_those_of_others_do_not(
     debian: Debian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """R8: otherwise one user changes the form of another's marks, and each is a false line."""
+    monkeypatch.setattr(tree_walk, "LARGEST_OF_A_USER", 25)
+    debian.at("/etc/passwd").write_text("".join(f"u{uid}:x:{uid}:{uid}::/opt:/bin/sh\n" for uid in (1, 2)))
+    for path, uid in (
+        ("a1", 1), ("a2", 1), ("a3", 1), ("b", 2), ("c1", 70001), ("c2", 70002), ("c3", 70003), ("r", 0)
+    ):  # fmt: skip
+        os.chown(debian.at(debian.file(f"/usr/local/bin/{path}", "0123456789")), uid, uid)
+    found = entries(debian.look())
+    by_times = [path[-2:] for path, entry in found.items() if entry.mark and len(entry.mark) != 64]
+    assert sorted(by_times) == ["a3", "c3"]
+
+
+def test_files_of_all_users_together_have_a_limit(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_walk, "LARGEST_OF_USERS", 25)
     for number in range(3):
         path = debian.file(f"/home/deploy/.local/bin/{number}", "0123456789")
@@ -809,6 +822,14 @@ def test_large_files_of_users_count_by_size_and_times(
     debian.file("/opt/x", "0123456789")
     marks = [entry.mark for entry in entries(debian.look()).values()]
     assert sorted(len(mark) == 64 for mark in marks) == [False, True, True, True]
+
+
+def test_a_file_that_is_not_read_counts_for_no_limit(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_walk, "LARGEST", 20)
+    monkeypatch.setattr(tree_walk, "LARGEST_OF_A_USER", 20)
+    for name, text in (("a", "x" * 21), ("b", "0123456789")):
+        os.chown(debian.at(debian.file(f"/opt/{name}", text)), 1000, 1000)
+    assert len(entries(debian.look())["/opt/b"].mark) == 64
 
 
 def test_a_large_file_counts_by_size_and_times(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
