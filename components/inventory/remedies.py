@@ -25,6 +25,7 @@ _ACTIONS: Mapping[str, tuple[str, str]] = {
     "remove-folder": (_REMOVE, "rm -r {path}"),
     "remove-certificate": (_REMOVE, "rm {path} && update-ca-certificates --fresh"),
     "remove-key": (_REMOVE, r"sed -i '\|{tail}|d' {path}"),
+    "edit": (_REMOVE, "editor {path}"),
     "remove-override": (_REMOVE, "dpkg-statoverride --remove {path}"),
     "remove-diversion": (_REMOVE, "dpkg-divert --local --rename --remove {path}"),
     # The diverted file belongs to the package, and is missing.

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shlex
+import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import example, given
+from hypothesis import strategies as st
 
 from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.wire import encode
 from portcullis.components.inventory import on_host, remedies, report_lines
 from portcullis.components.inventory.facts import MAPS
 from portcullis.components.inventory.on_host import accounts, baseline, files
+from portcullis.components.users.on_host import authorized_keys
 from portcullis.printable import printable_values
 from portcullis.provider.changes import Change, Line, path_of
 from tests.components.inventory.looking import Host
@@ -131,3 +135,46 @@ def test_a_user_writes_no_word_of_a_command_and_nothing_outside_of_quotes(
             words = {word for word in shlex.split(way) if not re.fullmatch(r"\\\|[A-Za-z0-9+/]+\|d", word)}
             assert words <= CONSTANTS | own, way
             assert HOME not in way, "its user could redirect the command"
+
+
+ENDS_AS_KEY = base64.b64encode(b"\0\0\0\5abc-x\0\0\0" + base64.b64decode(KEY.split()[1])[-12:]).decode()
+KEYS = (
+    KEY,
+    f"{KEY} deploy",
+    f"restrict {KEY}",
+    KEY.replace("AAECAwQF", "AAECAwQG"),
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5",  # cut off while it was pasted
+    f"abc-x {ENDS_AS_KEY}",
+    f"# {KEY[-16:]}",
+)
+
+
+@given(st.lists(st.sampled_from(KEYS) | texts(*KEYS), min_size=1, max_size=6).map("\n".join))
+@example(f"{KEYS[4]}\n{KEYS[5]}")
+@example(f"{KEY}\n{KEYS[6]}")
+@example(f"{KEY} a\n# {KEY[-16:]}")
+@example(f"{KEY}\nssh-ed25519 {KEY.split()[1][:-9]}\v{KEY[-9:]}")
+def test_the_command_for_a_key_removes_the_line_of_this_key_only(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        look = host(root, "x", "x", "", "").look()
+        file = root / "root/.ssh/authorized_keys"
+        data = text.encode("utf-8", "surrogatepass")
+        file.write_bytes(data)
+        own = [line for line in data.split(b"\n") if _key(line)]
+        for (name, entry), line in zip(accounts.read(look)["keys"].items(), own, strict=True):
+            file.write_bytes(data)
+            command = remedies.command("keys", on_host._offered(RootFolders(root), name, entry.fixes))
+            if not command.startswith("sed "):
+                assert command in ("editor /root/.ssh/authorized_keys", "")
+                continue
+            subprocess.run(["sh", "-c", command.replace("/root/", f"{root}/root/")], check=True)
+            left = data.split(b"\n")
+            left.remove(line)
+            assert file.read_bytes().rstrip(b"\n") == b"\n".join(left).rstrip(b"\n")
+
+
+def _key(line: bytes) -> authorized_keys.Key | None:
+    return authorized_keys.parse(line.decode("utf-8", "surrogateescape"))

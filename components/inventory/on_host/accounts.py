@@ -325,18 +325,22 @@ def _add(found: Entries, names: Counter[str], owner: str, path: str, place: Path
     A file may contain a key twice, with different options.
     """
     try:
-        keys, changed, is_cut = _read(place)
+        text, changed, is_cut = _read(place)
     except OSError as error:
         found[f"{owner} {path}"] = replace(unreadable(error), is_open=True)
         return
-    for key in keys[: authorized_keys.MOST]:
+    keys = [(line, key) for line in text.split("\n") if (key := authorized_keys.parse(line)) is not None]
+    for line, key in keys[: authorized_keys.MOST]:
         name = authorized_keys.numbered(f"{owner} {key.fingerprint}", names)
+        # The command deletes each line of the whole file that contains the end of the key.
+        end = tail(key)
+        is_alone = end in line and text.count(end) == 1 and not is_cut
         found[name] = Entry(
             key_text(key, path),
             _digest(" ".join(key.identity)),
             changed,
             is_open=True,
-            fixes=(("remove-key", tail(key), path),),
+            fixes=(("remove-key", end, path) if is_alone else ("edit", path),),
             owner=owner if owner != "root" else "",
         )
     left = len(keys) - authorized_keys.MOST
@@ -346,23 +350,23 @@ def _add(found: Entries, names: Counter[str], owner: str, path: str, place: Path
         found[f"{owner} {path}"] = Entry(", ".join(told), changed=changed, is_open=True)
 
 
-def _read(path: Path) -> tuple[List[Key], float, bool]:
-    """Return the keys in a file, the time of its last change, and whether the file is longer than `LIMIT`.
+def _read(path: Path) -> tuple[str, float, bool]:
+    """Return the text of a key file, the time of its last change, and whether it is longer than `LIMIT`.
 
-    This function follows symbolic links, because sshd does too. Raises OSError. Only lines with keys are
-    returned, so a link to a secret file reveals nothing.
+    This function follows symbolic links, because sshd does too. Raises OSError. Only lines with keys may be
+    shown, because a link may lead to a secret file.
     """
     try:
         fd = safe_paths.open_behind_links(path)
     except (FileNotFoundError, NotADirectoryError):
         fd = None
     if fd is None:
-        return [], 0.0, False
+        return "", 0.0, False
     try:
         status = os.fstat(fd)
         data = os.pread(fd, authorized_keys.LIMIT, 0)
         is_cut = status.st_size > len(data)
-        return authorized_keys.parse_all(data.decode("utf-8", "surrogateescape")), status.st_ctime, is_cut
+        return data.decode("utf-8", "surrogateescape"), status.st_ctime, is_cut
     finally:
         os.close(fd)
 
@@ -381,10 +385,7 @@ def key_text(key: Key, path: str) -> str:
 
 
 def tail(key: Key) -> str:
-    """Return the last characters of a key, as the file spells them.
-
-    The last characters are enough to identify a key.
-    """
+    """Return the last characters of a key, which nearly always identify it."""
     data = base64.b64decode(key.blob)
     end = len(data)
     if key.type.startswith("sk-"):

@@ -31,6 +31,7 @@ COMMANDS: dict[Fix, str] = {
     ("remove-folder", "/opt/x"): "rm -r /opt/x",
     ("remove-certificate", "/x.crt"): "rm /x.crt && update-ca-certificates --fresh",
     ("remove-key", "CWFa8R/9+WqM9abc", "/root/.ssh/a b"): r"sed -i '\|CWFa8R/9+WqM9abc|d' '/root/.ssh/a b'",
+    ("edit", "/root/.ssh/a b"): "editor '/root/.ssh/a b'",
     ("remove-override", "/etc/x"): "dpkg-statoverride --remove /etc/x",
     ("remove-diversion", "/etc/x"): "dpkg-divert --local --rename --remove /etc/x",
     ("forget-diversion", "/etc/x"): "dpkg-divert --local --no-rename --remove /etc/x",
@@ -337,8 +338,11 @@ def test_only_one_line_is_removed_from_a_key_file(host: Host) -> None:
     host.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIByMDexDe9Qf5f9m2y4TBX+9DwanM9+VXcWFa8RL9CWq"
     other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP///////////////////////////////////////////w== mine"
-    path = host.write("root/.ssh/authorized_keys", f"# mine\n{other}\nrestrict {key} evil\n{key}\n")
-    (entry, *_) = [each for each in accounts.read(host.look())["keys"].values() if "evil" in each.text]
+    path = host.write("root/.ssh/authorized_keys", f"# mine\n{other}\nrestrict {key} evil\n")
+    (entry,) = [each for each in accounts.read(host.look())["keys"].values() if "evil" in each.text]
     line = command("keys", entry.fixes)
     subprocess.run(["sh", "-c", line.replace(" /root", f" {host.root}/root")], check=True)
     assert path.read_text() == f"# mine\n{other}\n"
+    path.write_text(f"restrict {key} evil\n{key} mine\n")
+    fixes = [entry.fixes for entry in accounts.read(host.look())["keys"].values()]
+    assert fixes == [(("edit", "/root/.ssh/authorized_keys"),)] * 2
