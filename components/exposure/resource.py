@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from portcullis.components.exposure import exposure_keys as keys
 from portcullis.components.exposure.facts import ABSENT, MAPS, ExposureDesired, ExposureFacts, maps_of
 from portcullis.components.exposure.on_host.docker_ports import PAST_FILTERS, was_declared
-from portcullis.components.nginx.on_host.served_containers import IS_SERVED
+from portcullis.components.nginx.on_host.served_containers import IS_SERVED, MAY_BE_SERVED
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import CreateResult, UpdateResult
@@ -171,8 +171,8 @@ def _line(change: Change, name: str, key: str, live: str | None, goal: str | Non
             if service
             else ""
         )
-        if IS_SERVED in live:
-            away = ""  # without the container, nginx would answer with an error
+        if IS_SERVED in live or MAY_BE_SERVED in live:
+            away = ""  # without the container, nginx may answer with an error
         remedy = f"{STAYS}; remove it yourself: {away}" if away else STAYS
         topic = f"container {container[1]}" if container else ""
         return Line(_named(name, key), what, remedy, Severity.OPEN, at=at, topic=topic, echo=bool(topic))

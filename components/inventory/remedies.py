@@ -11,6 +11,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from portcullis.components.inventory import render
+from portcullis.components.nginx.on_host.served_containers import MAY_BE_SERVED
 from portcullis.host.strangers import EXTRACT, FROM_UCF
 from portcullis.printable import MARK
 
@@ -101,6 +102,7 @@ _ACTIONS: Mapping[str, tuple[str, str]] = {
     "remove-route-4-or-6": (_REMOVE, "ip route del {words} || ip -6 route del {words}"),
     # Docker.
     "remove-container": (_REMOVE, "docker rm -f {name}"),
+    "look-at-targets": (f"{MAY_BE_SERVED}, so look", "nginx -T | grep -E 'server |_pass '"),
     "remove-network": (_REMOVE, "docker network rm {name}"),
     "remove-volume": (_REMOVE, "docker volume rm {name}"),
     "remove-image": (_REMOVE, "docker rmi {name}"),

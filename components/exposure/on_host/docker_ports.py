@@ -39,7 +39,7 @@ Binding = Tuple[str, str, int]  # the protocol, address and port of a binding
 class Container:
     """A container or a Swarm service, with its published ports and its networks.
 
-    `is_served` is true if nginx sends requests to it.
+    `served` says whether nginx sends requests to it, or may do so. Else this text is empty.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Container:
     bindings: Tuple[Binding, ...]
     networks: Tuple[str, ...]
     kind: str = "container"
-    is_served: bool = False
+    served: str = ""
 
     @property
     def is_up(self) -> bool:
@@ -70,7 +70,7 @@ class Container:
     def text(self) -> str:
         """The text for an undeclared container: its name and its image, and whether a site needs it."""
         image = _DIGEST.sub(r"sha256:\1", self.image) or "?"
-        served = f", {served_containers.IS_SERVED}" if self.is_served else ""
+        served = f", {self.served}" if self.served else ""
         return f"{self.declared_as} ({image}){served}"
 
 
@@ -96,8 +96,8 @@ def read(machine: Machine) -> List[Container]:
     as_listed = [
         {"Id": one.id, "Ports": [{"PublicPort": port} for _, _, port in one.bindings]} for one in services
     ]
-    served = served_containers.ids(machine, [*listed, *as_listed])
-    return [replace(one, is_served=one.id in served) for one in (*found, *services)]
+    served = served_containers.Targets(machine).texts([*listed, *as_listed])
+    return [replace(one, served=served.get(one.id, "")) for one in (*found, *services)]
 
 
 def _services(machine: Machine) -> List[Container]:

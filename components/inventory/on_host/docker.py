@@ -17,12 +17,13 @@ from portcullis.components.containers.facts import FORMER, OWNER_LABEL
 from portcullis.components.inventory.facts import LEFT_BEHIND, STILL_SERVES
 from portcullis.components.inventory.on_host.look import Entry
 from portcullis.components.nginx.on_host import served_containers
+from portcullis.components.nginx.on_host.served_containers import IS_SERVED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from portcullis.agent.machine import Machine
-    from portcullis.components.inventory.on_host.look import Found, Look
+    from portcullis.components.inventory.on_host.look import Fix, Fixes, Found, Look
 
 Json = Dict[str, Any]
 
@@ -227,10 +228,10 @@ def _strangers(
     names = {one.id: one.name for one in containers}
     found: Dict[str, Entry] = {}
     undeclared = [one for one in containers if declared.is_former(one) or not declared.has(one)]
-    served = served_containers.ids(machine, listed) if undeclared else set()
+    served = served_containers.Targets(machine).texts(listed) if undeclared else {}
     for one in undeclared:
         if declared.is_former(one):
-            text = STILL_SERVES if one.id in served else LEFT_BEHIND
+            text = STILL_SERVES if served.get(one.id) == IS_SERVED else LEFT_BEHIND
             found[f"container {one.name}"] = Entry(text, one.id)
             continue
         details: Optional[Json] = None
@@ -252,17 +253,21 @@ def _strangers(
             for network, address in one.networks.items()
             if network not in _DOCKERS
         ]
-        is_served = one.id in served
-        text = ", ".join([*[served_containers.IS_SERVED] * is_served, *dangers, one.image, *joined])
+        is_served = served.get(one.id) == IS_SERVED
+        text = ", ".join([*[IS_SERVED] * is_served, *dangers, one.image, *joined])
         found[f"container {one.name}"] = Entry(
             text,
             one.id,
             one.created,
             is_open=details is None or _opens(details),
-            # Without the container, nginx would answer with an error.
-            fixes=() if is_served else (("remove-container", one.name),),
+            fixes=_unless_served(served.get(one.id, ""), ("remove-container", one.name)),
         )
     return found
+
+
+def _unless_served(served: str, fix: Fix) -> Fixes:
+    """Return a fix as the only one. If nginx needs the container or may need it, people must look first."""
+    return () if served == IS_SERVED else (("look-at-targets",),) if served else (fix,)
 
 
 def dangers_of(details: Json, names: Mapping[str, str], *, named: bool = False) -> List[str]:

@@ -36,12 +36,29 @@ class Loaded:
     Attributes:
         names: the names in its `server_name` lines.
         listens: the addresses and ports in its `listen` lines, without options.
-        upstreams: where it sends requests: the servers of its upstreams, and the targets of `proxy_pass`.
+        groups: the names of its `upstream` blocks.
+        servers: the servers in these blocks.
+        passes: the targets of its `proxy_pass` lines, and of `fastcgi_pass` and the like.
     """
 
     names: List[str] = field(default_factory=list)
     listens: List[str] = field(default_factory=list)
-    upstreams: List[str] = field(default_factory=list)
+    groups: List[str] = field(default_factory=list)
+    servers: List[str] = field(default_factory=list)
+    passes: List[str] = field(default_factory=list)
+
+    def add(self, words: List[str]) -> None:
+        """Add what a directive says. The words after the first one are options, but for `server_name`."""
+        if words[0] == "server_name":
+            self.names += words[1:]
+        elif words[0] == "listen":
+            self.listens += words[1:2]
+        elif words[0] == "upstream":
+            self.groups += words[1:2]
+        elif words[0] == "server":
+            self.servers += words[1:2]
+        elif words[0].endswith("_pass"):
+            self.passes += words[1:2]
 
     @property
     def text(self) -> str:
@@ -85,12 +102,8 @@ def _load(path: Path, folder: Path, found: dict[str, Loaded], depth: int) -> Non
                 # glob(3).
                 for name in sorted(glob.glob(str(folder / pattern))):  # noqa: PTH207 - absolute
                     _load(Path(name), folder, found, depth + 1)
-        elif words[0] == "server_name":
-            here.names += words[1:]
-        elif words[0] == "listen":
-            here.listens += words[1:2]
-        elif words[0] == "server" or words[0].endswith("_pass"):
-            here.upstreams += words[1:2]
+        else:
+            here.add(words)
 
 
 def directives(text: str) -> Iterator[list[str]]:

@@ -2,52 +2,98 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Sequence, Set
 
 from portcullis.components.nginx.on_host import nginx_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from portcullis.agent.machine import Machine
 
 IS_SERVED = "nginx sends requests to it"
 """The text about such an undeclared container. Without it, nginx would answer with an error."""
+MAY_BE_SERVED = "nginx may send requests to it"
+"""The text about each other container that runs, if some target of nginx is no address."""
+
+# The scheme, the host and the port of a target, and what else precedes its path: `http://[::1]:80$uri`.
+_TARGET = re.compile(r"(?:(\w+)://)?(\[[^\]]*\]|[^:/?$]*)(?::(\d{1,5}))?([^/?]*)")
+_STOPPED = ("created", "exited", "dead")
 
 
-def ids(machine: Machine, listed: Iterable[Mapping[str, Any]]) -> Set[str]:
-    """Return the ids of those containers in Docker's list whose address is in the configuration of nginx.
+class Targets:
+    """The hosts and ports to which nginx sends requests.
 
-    A container in the host's network may have each port that no container publishes.
+    Attributes:
+        is_unclear: whether some target is a variable, a socket, or a name that is resolved elsewhere.
     """
-    files = nginx_config.loaded(machine.etc / "nginx" / "nginx.conf").values()
-    targets = {_split(target) for file in files for target in file.upstreams}
-    ports = {str(one.get("Id")): _ports(one) for one in listed}
-    published = set().union(*ports.values())
-    found = set()
-    for one in listed:
-        networks: Dict[str, Any] = (one.get("NetworkSettings") or {}).get("Networks") or {}
-        own = {
-            str(joined.get(key)) for joined in filter(None, networks.values())
-            for key in ("IPAddress", "GlobalIPv6Address")
-        }  # fmt: skip
-        number, is_hosts = str(one.get("Id")), "host" in networks
-        if any(
-            port in ports[number]
-            or host.strip("[]") in own - {""}
-            or (is_hosts and port and port not in published)
-            for host, port in targets
-        ):
-            found.add(number)
-    return found
+
+    def __init__(self, machine: Machine) -> None:
+        """Read the targets from the files that nginx loads."""
+        files = nginx_config.loaded(machine.etc / "nginx" / "nginx.conf").values()
+        groups = {name.lower() for file in files for name in file.groups}
+        self.is_unclear = False
+        self._hosts: Set[str] = set()
+        self._ports: Set[int] = set()
+        for file in files:
+            for target in file.servers:
+                self._add(target)
+            for target in file.passes:
+                self._add(target, groups)
+
+    def _add(self, target: str, groups: Collection[str] = ()) -> None:
+        """Add a target. A name in `groups` is no host."""
+        scheme, host, port, rest = _TARGET.match(target).groups()  # type: ignore[union-attr]
+        if host.lower() in groups and not rest:
+            return
+        address = _canonical(host)
+        is_clear = bool(address or host == "localhost") and not rest
+        self.is_unclear |= not is_clear
+        self._hosts.add(address)
+        if port or is_clear:
+            self._ports.add(int(port or (443 if scheme in ("https", "grpcs") else 80)))
+
+    def has(self, addresses: Iterable[str]) -> bool:
+        """Return whether nginx sends requests to one of these addresses."""
+        return not self._hosts.isdisjoint(set(map(_canonical, addresses)) - {""})
+
+    def texts(self, listed: Sequence[Mapping[str, Any]]) -> Dict[str, str]:
+        """Return the text about each container in Docker's list that nginx needs or may need, by its id.
+
+        A container in the host's network may have each port that no container publishes.
+        """
+        is_free = bool(self._ports.difference(*map(_ports, listed)))
+        # A container can answer at the address and the ports of another one.
+        shared = {
+            f"container:{name}": other
+            for other in listed
+            for name in (other.get("Id"), *(name.lstrip("/") for name in other.get("Names") or ()))
+        }
+        found: Dict[str, str] = {}
+        for one in listed:
+            at = shared.get(str((one.get("HostConfig") or {}).get("NetworkMode")), one)
+            networks: Dict[str, Any] = (at.get("NetworkSettings") or {}).get("Networks") or {}
+            own = [
+                str(joined.get(key) or "") for joined in filter(None, networks.values())
+                for key in ("IPAddress", "GlobalIPv6Address")
+            ]  # fmt: skip
+            if self._ports & _ports(at) or self.has(own) or (is_free and "host" in networks):
+                found[str(one.get("Id"))] = IS_SERVED
+            elif self.is_unclear and one.get("State") not in _STOPPED:
+                found[str(one.get("Id"))] = MAY_BE_SERVED
+        return found
 
 
-def _ports(entry: Mapping[str, Any]) -> Set[str]:
-    return {str(one["PublicPort"]) for one in entry.get("Ports") or () if one.get("PublicPort")}
+def _ports(entry: Mapping[str, Any]) -> Set[int]:
+    return {int(one["PublicPort"]) for one in entry.get("Ports") or () if one.get("PublicPort")}
 
 
-def _split(target: str) -> Tuple[str, str]:
-    """Return the host and the port of an upstream: `http://[::1]:80/x` is `[::1]` and `80`."""
-    match = re.fullmatch(r"(?:\w+://)?(\[[^\]]*\]|[^:/]*)(?::(\d+))?(?:/.*)?", target)
-    return (match[1], match[2] or "") if match else ("", "")
+def _canonical(host: str) -> str:
+    """Return an address in its usual form, or "" for every other text."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address)

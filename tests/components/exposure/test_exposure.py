@@ -486,6 +486,14 @@ def test_a_container_that_nginx_sends_requests_to_is_told_as_that(world: World, 
     assert world.facts()["published"] == {**told, "tcp4 0.0.0.0:3308": leak}
 
 
+def test_a_target_that_is_a_variable_is_told_for_each_container(world: World) -> None:
+    world.docker.run("leak", "0.0.0.0:3308/tcp", networks=("loose",))
+    (world.root / "etc/nginx").mkdir(parents=True)
+    (world.root / "etc/nginx/nginx.conf").write_text("http { proxy_pass http://$app; }")
+    text = 'container "leak" (mysql:8), nginx may send requests to it'
+    assert world.facts()["published"] == {"tcp4 0.0.0.0:3308": text}
+
+
 def test_a_service_of_a_swarm_that_nginx_sends_requests_to_is_told_as_that(world: World) -> None:
     port = {"Protocol": "tcp", "PublishedPort": 8080, "PublishMode": "ingress"}
     world.docker.services = [{"ID": "x", "Spec": {"Name": "web"}, "Endpoint": {"Ports": [port]}}]

@@ -298,8 +298,9 @@ def test_an_undeclared_container_that_nginx_sends_requests_to(
     assert text == "nginx sends requests to it, privileged, mysql:8, in plain"
     (leak,) = (entry for key, entry in docker.read(host.look())["docker"].items() if key == "container leak")
     assert (leak.fixes, leak.is_open) == ((), True)
-    serve(host, "172.18.0.99:80", "http://app")
-    assert told(host)["container leak"] == "privileged, mysql:8, in plain"
+    serve(host, "172.18.0.99:80", "app.internal:80")
+    leak = docker.read(host.look())["docker"]["container leak"]
+    assert (leak.text, leak.fixes) == ("privileged, mysql:8, in plain", (("look-at-targets",),))
 
 
 def test_a_container_in_the_hosts_network_may_serve_a_port_that_no_other_publishes(

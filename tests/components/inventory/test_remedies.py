@@ -92,6 +92,7 @@ COMMANDS: dict[Fix, str] = {
         "ip route del default dev wg0 || ip -6 route del default dev wg0"
     ),
     ("remove-container", "leak"): "docker rm -f leak",
+    ("look-at-targets",): "nginx -T | grep -E 'server |_pass '",
     ("remove-network", "lan"): "docker network rm lan",
     ("remove-volume", "v"): "docker volume rm v",
     ("remove-image", "drill/tagged:1"): "docker rmi drill/tagged:1",
