@@ -17,7 +17,7 @@ from portcullis.components.containers.facts import FORMER, OWNER_LABEL
 from portcullis.components.inventory.facts import LEFT_BEHIND, STILL_SERVES
 from portcullis.components.inventory.on_host.look import Entry
 from portcullis.components.nginx.on_host import served_containers
-from portcullis.components.nginx.on_host.served_containers import IS_SERVED
+from portcullis.components.nginx.on_host.served_containers import IS_SERVED, MAY_BE_SERVED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -112,7 +112,8 @@ def read(look: Look) -> Found:
     found: Dict[str, Entry] = {}
     open_networks: List[str] = []
     used = {one.image for one in containers}
-    found.update(_members(containers, declared))
+    targets = served_containers.Targets(look.machine)
+    found.update(_members(containers, declared, targets))
     for what, part in (
         ("images", partial(_images, look, used)),
         ("volumes", partial(_volumes, look, _mounted(containers, declared))),
@@ -130,7 +131,8 @@ def read(look: Look) -> Found:
         open_networks = [one.name for one in every if one.driver in _PASSES]
     except AgentError as error:
         found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
-    found.update(_strangers(look.machine, listed, containers, declared, open_networks))
+    served = targets.texts(listed)
+    found.update(_strangers(look.machine, served, containers, declared, open_networks))
     return {"docker": found}
 
 
@@ -220,7 +222,7 @@ def _addresses(joined: Json) -> str:
 
 def _strangers(
     machine: Machine,
-    listed: Sequence[Json],
+    served: Mapping[str, str],
     containers: Sequence[Container],
     declared: Declared,
     open_networks: Sequence[str],
@@ -228,7 +230,6 @@ def _strangers(
     names = {one.id: one.name for one in containers}
     found: Dict[str, Entry] = {}
     undeclared = [one for one in containers if declared.is_former(one) or not declared.has(one)]
-    served = served_containers.Targets(machine).texts(listed) if undeclared else {}
     for one in undeclared:
         if declared.is_former(one):
             text = STILL_SERVES if served.get(one.id) == IS_SERVED else LEFT_BEHIND
@@ -358,7 +359,9 @@ def _rank(source: str) -> int:
     return 1 if any(source == tree or source.startswith(f"{tree}/") for tree in _TREES) else _UNUSUAL
 
 
-def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, Entry]:
+def _members(
+    containers: Sequence[Container], declared: Declared, targets: served_containers.Targets
+) -> Dict[str, Entry]:
     """Return declared containers that are in undeclared networks.
 
     An undeclared container has an entry of its own, which names its networks.
@@ -368,10 +371,14 @@ def _members(containers: Sequence[Container], declared: Declared) -> Dict[str, E
         name = declared.name_of(one)
         if not name or not declared.expects(name):
             continue
-        for network in one.networks:
+        for network, addresses in one.networks.items():
             if name not in declared.networks.get(network, ()):
+                is_served = targets.has(addresses.split())
+                served = IS_SERVED if is_served else MAY_BE_SERVED if targets.is_unclear and addresses else ""
                 found[f"member {network}: {one.name}"] = Entry(
-                    "was connected by hand", one.id, fixes=(("disconnect", network, one.name),)
+                    "was connected by hand" + f", {IS_SERVED} there" * is_served,
+                    one.id,
+                    fixes=_unless_served(served, ("disconnect", network, one.name)),
                 )
     return found
 

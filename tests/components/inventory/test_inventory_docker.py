@@ -190,6 +190,29 @@ def test_a_declared_container_in_an_undeclared_network(host: Host, engine: Engin
     assert told(host) == {"member bridge: redis": "was connected by hand"}
 
 
+@pytest.mark.parametrize(
+    ("target", "text", "fix"),
+    [
+        ("172.18.0.9:6379", "was connected by hand", ("disconnect", "extra", "redis")),
+        ("172.19.0.9:80", "was connected by hand, nginx sends requests to it there", None),
+        ("[fd00:0::9]:80", "was connected by hand, nginx sends requests to it there", None),
+        ("unix:/srv/s", "was connected by hand", ("look-at-targets",)),
+    ],
+)
+def test_no_command_takes_away_the_address_that_nginx_uses(
+    host: Host, engine: Engine, target: str, text: str, fix: tuple[str, ...] | None
+) -> None:
+    engine.run("redis", "redis", "extra")
+    engine.listed[0]["NetworkSettings"]["Networks"] = {
+        "redis": {"IPAddress": "172.18.0.9"},
+        "extra": {"IPAddress": "172.19.0.9", "GlobalIPv6Address": "fd00::9"},
+    }
+    declare(host, "redis", redis="redis")
+    serve(host, target)
+    entry = docker.read(host.look())["docker"]["member extra: redis"]
+    assert (entry.text, entry.fixes) == (text, (fix,) if fix else ())
+
+
 # Ids and names ----------------------------------------------------------------------------------------------
 
 DANGERS = {"Privileged": True, "PidMode": "host", "Binds": ["/:/hostfs"]}
