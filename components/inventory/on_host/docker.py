@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import contextlib
+import posixpath
 import re
 import time
 from dataclasses import dataclass
@@ -45,6 +46,12 @@ _SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run", "/var/run")
 # A container that can write to one of these folders can take over the host.
 _TREES = ("/etc", "/root", "/boot", "/dev", "/proc", "/sys", "/usr", "/lib", "/bin", "/sbin", "/home", "/var",
           "/opt")  # fmt: skip
+# The values that mean Docker's own profile. Docker shows them only if somebody asked for them.
+_OWN_PROFILES = {"apparmor": "docker-default", "seccomp": "builtin"}
+# All versions of Docker make these paths invisible or read-only, and newer versions more.
+_MASKED = {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}
+_READ_ONLY = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+_RUNTIMES = ("runc", "io.containerd.runc.v2")
 _UNUSUAL = 2  # the rank of all other folders
 _NEW = 60  # seconds
 _INSPECTED = 100  # details are read of at most this number of undeclared containers
@@ -237,7 +244,7 @@ def _strangers(
             continue
         details: Optional[Json] = None
         if len(found) < _INSPECTED:
-            details = _document(machine, f"/containers/{one.id}/json")
+            details = _details(machine, one.id)
             if details is None:
                 continue  # the container has been removed meanwhile
             is_expected = declared.is_expected(one)
@@ -271,6 +278,15 @@ def _unless_served(served: str, fix: Fix) -> Fixes:
     return () if served == IS_SERVED else (("look-at-targets",),) if served else (fix,)
 
 
+def _details(machine: Machine, number: str) -> Optional[Json]:
+    """Return Docker's details of a container; None if the container has been removed."""
+    found: Optional[Json] = _document(machine, f"/containers/{number}/json")
+    if found and not (machine.root / "sys/fs/cgroup/cgroup.controllers").exists():
+        # With control groups of version 1, each container sees the host's unless somebody asked otherwise.
+        (found.get("HostConfig") or {}).pop("CgroupnsMode", None)
+    return found
+
+
 def dangers_of(details: Json, names: Mapping[str, str], *, named: bool = False) -> List[str]:
     """Return the dangerous properties of a container, the worst first.
 
@@ -294,23 +310,56 @@ def dangers_of(details: Json, names: Mapping[str, str], *, named: bool = False) 
             told.append(host)
         elif mode.startswith("container:") and other:
             told.append(f"{other} {names.get(mode[10:], mode[10:22])}")
-    told += _mounts(details.get("Mounts") or (), config.get("Binds") or (), named=named)
+    told += _mounts(details, named=named)
     told += [] if named else _published((details.get("NetworkSettings") or {}).get("Ports") or {})
     added = sorted(str(name) for name in config.get("CapAdd") or ())
     if added:
         told.append(f"capabilities {', '.join(added[:_SHOWN])}")
-    for option in config.get("SecurityOpt") or ():
-        if "unconfined" in str(option) or str(option) in ("label=disable", "label:disable"):
-            told.append(f"without {re.split('[=:]', str(option))[0]}")
+    told += filter(None, map(_weakened, map(str, config.get("SecurityOpt") or ())))
+    return told + _devices(config) + _kernel_files(config)
+
+
+def _weakened(option: str) -> str:
+    """Return how a security option makes the limits of a container weaker than Docker's own."""
+    name, value = [*re.split("[=:]", option, maxsplit=1), ""][:2]
+    if "unconfined" in value or value == "disable":
+        return f"without {name}"
+    if name == "writable-cgroups" and value.lower() not in ("false", "0"):
+        return "writes to its control groups"
+    # The value of seccomp is a whole profile.
+    return f"with its own {name} profile" if value not in ("", _OWN_PROFILES.get(name, value)) else ""
+
+
+def _devices(config: Json) -> List[str]:
+    """Return the devices of the host that a container can use."""
     devices = [str(one.get("PathOnHost")) for one in config.get("Devices") or () if isinstance(one, dict)]
-    if devices:
-        told.append(f"devices {', '.join(devices[:_SHOWN])}")
+    devices += [f"by the rule {rule}" for rule in config.get("DeviceCgroupRules") or ()]
+    for one in config.get("DeviceRequests") or ():
+        ids = [str(number) for number in one.get("DeviceIDs") or ()]
+        devices.append(" ".join(["by the driver", str(one.get("Driver") or "for GPUs"), *ids]))
+    return [f"devices {', '.join(devices[:_SHOWN])}"] if devices else []
+
+
+def _kernel_files(config: Json) -> List[str]:
+    """Return which of the limits are missing that Docker sets by itself."""
+    told = []
+    for key, needed, text in (
+        ("MaskedPaths", _MASKED, "sees the kernel's memory and keys"),
+        ("ReadonlyPaths", _READ_ONLY, "writes to the kernel's settings"),
+    ):
+        # Without a list, Docker uses its own list. A privileged container has no list, either.
+        if config.get(key) is not None and not needed.issubset(map(str, config[key])):
+            told.append(text)
+    if config.get("CgroupnsMode") == "host":
+        told.append("sees the host's control groups")
+    if str(config.get("Runtime") or "runc") not in _RUNTIMES:
+        told.append(f"by the runtime {config['Runtime']}")
     return told
 
 
-def _mounts(mounts: Iterable[Json], binds: Iterable[str], *, named: bool) -> List[str]:
+def _mounts(details: Json, *, named: bool) -> List[str]:
     """Return the folders and files of the host that a container mounts, the worst first."""
-    found = _sources(mounts, binds, named=named)
+    found = _sources(details, named=named)
     told = []
     for source in sorted(found, key=lambda source: (_rank(source), source)):
         if source in _SOCKETS:
@@ -320,27 +369,44 @@ def _mounts(mounts: Iterable[Json], binds: Iterable[str], *, named: bool) -> Lis
     return told[:_SHOWN]
 
 
-def _sources(mounts: Iterable[Json], binds: Iterable[str], *, named: bool = False) -> Dict[str, str]:
+def _sources(details: Json, *, named: bool = False) -> Dict[str, str]:
     """Return the folders and files of the host that a container mounts, each with its place in there."""
+    config = details.get("HostConfig") or {}
     found: Dict[str, str] = {}
-    for one in mounts:
-        if one.get("Type") == "bind" and not (named and not one.get("RW") and _rank(str(one.get("Source")))):
-            found[str(one.get("Source"))] = str(one.get("Destination")) + (
-                "" if one.get("RW") else ", read-only"
-            )
-    for bind in binds:  # Docker lists no mounts of a container that never started
+    for one in details.get("Mounts") or ():
+        if one.get("Type") == "bind":
+            _add_source(found, one.get("Source"), one.get("Destination"), named=named, writes=one.get("RW"))
+    asked: Dict[str, str] = {}  # Docker lists no mounts of a container that never started
+    for one in config.get("Mounts") or ():
+        source, writes = one.get("Source"), not one.get("ReadOnly")
+        if one.get("Type") == "volume":
+            # A volume can be a folder of the host, too. Other options may contain a password.
+            driver = (one.get("VolumeOptions") or {}).get("DriverConfig") or {}
+            source = (driver.get("Options") or {}).get("device")
+        _add_source(asked, source, one.get("Target"), named=named, writes=writes)
+    for bind in config.get("Binds") or ():
         source, _, rest = str(bind).partition(":")
         if source.startswith("/"):
-            found.setdefault(source, rest.partition(":")[0])
-    return found
+            asked.setdefault(_plain(source), rest.partition(":")[0])
+    return {**asked, **found}
+
+
+def _add_source(found: Dict[str, str], source: object, place: object, *, named: bool, writes: object) -> None:
+    """Add a mount of a folder or file of the host, unless a declared container may have such a mount."""
+    path = str(source or "")
+    if path.startswith("/") and (writes or not named or not _rank(_plain(path))):
+        found[_plain(path)] = str(place) + ("" if writes else ", read-only")
+
+
+def _plain(path: str) -> str:
+    return "/" + posixpath.normpath(path).lstrip("/")
 
 
 def _opens(details: Json) -> bool:
     """Return whether a container has a danger other than a mount of a folder that no program runs from."""
-    config, mounts = details.get("HostConfig") or {}, details.get("Mounts") or ()
-    others = {**details, "Mounts": (), "HostConfig": {**config, "Binds": ()}}
-    sources = _sources(mounts, config.get("Binds") or ())
-    return bool(dangers_of(others, {})) or any(_rank(source) < _UNUSUAL for source in sources)
+    config = details.get("HostConfig") or {}
+    others = {**details, "Mounts": (), "HostConfig": {**config, "Binds": (), "Mounts": ()}}
+    return bool(dangers_of(others, {})) or any(_rank(source) < _UNUSUAL for source in _sources(details))
 
 
 def _published(ports: Mapping[str, Any]) -> List[str]:

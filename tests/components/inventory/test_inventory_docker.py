@@ -167,6 +167,87 @@ def test_dangers_come_first_and_the_environment_is_left_out(host: Host, engine: 
     }
 
 
+_MASKED = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"]
+_READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+USUAL: dict[str, Any] = {
+    "Privileged": False, "PidMode": "", "IpcMode": "private", "UTSMode": "", "UsernsMode": "",
+    "NetworkMode": "default", "CgroupnsMode": "private", "Runtime": "runc", "CapAdd": None,
+    "SecurityOpt": ["no-new-privileges:true", "seccomp=builtin", "apparmor=docker-default"],
+    "Devices": [], "DeviceCgroupRules": None, "DeviceRequests": None, "Binds": None,
+    "MaskedPaths": _MASKED, "ReadonlyPaths": _READ_ONLY,
+    "Mounts": [
+        {"Type": "volume", "Source": "data", "Target": "/data"},
+        {"Type": "tmpfs", "Target": "/tmp"},  # noqa: S108 - a path in the container
+    ],
+}  # fmt: skip
+"""The options of an ordinary container, as Docker shows them."""
+
+
+def test_the_options_of_an_ordinary_container_are_no_danger() -> None:
+    assert docker.dangers_of({"HostConfig": USUAL}, {}) == []
+    assert docker.dangers_of({"HostConfig": USUAL | {"Runtime": "io.containerd.runc.v2"}}, {}) == []
+
+
+_GPU = {"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]]}
+_CDI = {"Driver": "cdi", "DeviceIDs": ["vendor.com/class=sda"]}
+_DISK = {"Options": {"type": "none", "o": "bind,password=hunter2", "device": "/etc"}}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "danger"),
+    [
+        ("DeviceCgroupRules", ["b 8:* rwm"], "devices by the rule b 8:* rwm"),
+        ("DeviceRequests", [_GPU], "devices by the driver for GPUs"),
+        ("DeviceRequests", [_CDI], "devices by the driver cdi vendor.com/class=sda"),
+        ("MaskedPaths", [], "sees the kernel's memory and keys"),
+        ("MaskedPaths", ["/nothing"], "sees the kernel's memory and keys"),
+        ("ReadonlyPaths", [], "writes to the kernel's settings"),
+        ("ReadonlyPaths", _READ_ONLY[:-1], "writes to the kernel's settings"),
+        ("CgroupnsMode", "host", "sees the host's control groups"),
+        ("Runtime", "mine", "by the runtime mine"),
+        ("SecurityOpt", ["writable-cgroups=true"], "writes to its control groups"),
+        ("SecurityOpt", ["writable-cgroups"], "writes to its control groups"),
+        ("SecurityOpt", ['seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'], "with its own seccomp profile"),
+        ("SecurityOpt", ['seccomp:{"a": "b=c"}'], "with its own seccomp profile"),
+        ("SecurityOpt", ["apparmor=mine"], "with its own apparmor profile"),
+        ("SecurityOpt", ["apparmor:unconfined"], "without apparmor"),
+        ("SecurityOpt", ["label=type:unconfined_t"], "without label"),
+        ("Mounts", [{"Type": "bind", "Source": "/", "Target": "/h"}], "mounts / at /h"),
+        (
+            "Mounts",
+            [{"Type": "bind", "Source": "/etc/", "Target": "/e", "ReadOnly": True}],
+            "mounts /etc at /e, read-only",
+        ),
+        (
+            "Mounts",
+            [{"Type": "volume", "Target": "/e", "VolumeOptions": {"DriverConfig": _DISK}}],
+            "mounts /etc at /e",
+        ),
+    ],
+)
+def test_an_option_that_gives_rights_on_the_host(option: str, value: object, danger: str) -> None:
+    details = {"HostConfig": USUAL | {option: value}}
+    assert docker.dangers_of(details, {}) == [danger]
+    assert docker._opens(details)
+
+
+def test_a_declared_container_may_read_a_folder_that_it_asked_for() -> None:
+    asked = [{"Type": "bind", "Source": "/etc/portcullis/x", "Target": "/x", "ReadOnly": True}]
+    details = {"HostConfig": USUAL | {"Mounts": asked}}
+    assert docker.dangers_of(details, {}, named=True) == []
+    asked[0]["ReadOnly"] = False
+    assert docker.dangers_of(details, {}, named=True) == ["mounts /etc/portcullis/x at /x"]
+
+
+def test_the_hosts_control_groups_are_a_danger_only_where_docker_has_others(
+    host: Host, engine: Engine
+) -> None:
+    engine.run("leak", CgroupnsMode="host")
+    assert told(host)["container leak"] == "mysql:8"
+    host.write("/sys/fs/cgroup/cgroup.controllers", "cpu")
+    assert told(host)["container leak"] == "sees the host's control groups, mysql:8"
+
+
 def test_a_published_port_shows(host: Host, engine: Engine) -> None:
     number = engine.run("leak")
     ports = {
