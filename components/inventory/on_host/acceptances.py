@@ -20,6 +20,9 @@ KEPT = "accepted"
 Kept = Dict[str, List[str]]
 """The accepted items by their key in the settings: the reason, the text, and the mark of the item."""
 
+_UNMARKED = ("docker",)
+"""Maps whose items had no marks in an older version. The next `up` records the marks."""
+
 
 def of(record: Record | None) -> Kept:
     """Return the accepted items of a record."""
@@ -33,12 +36,17 @@ def kept(differing: Found, accept: Mapping[str, str], known: Kept) -> Kept:
     An item that is absent now has such a text, so that nothing else can take its place.
     """
     now = {
-        acceptance(name, key): _held(name, entry)
+        acceptance(name, key): (name, _held(name, entry))
         for name, entries in differing.items()
         for key, entry in entries.items()
     }
-    found = {key: [reason, *now.get(key, [ABSENT, ""])] for key, reason in accept.items()}
-    return {key: known[key] if known.get(key, [""])[0] == held[0] else held for key, held in found.items()}
+    found = {}
+    for key, reason in accept.items():
+        name, held = now.get(key, ("", [ABSENT, ""]))
+        before = known.get(key, [""])
+        stays = before[0] == reason and not _lacks_mark(name, before[1:], held)
+        found[key] = before if stays else [reason, *held]
+    return found
 
 
 def left(differing: Found, accept: Mapping[str, str], known: Kept) -> Found:
@@ -55,7 +63,7 @@ def left(differing: Found, accept: Mapping[str, str], known: Kept) -> Found:
             held = known.get(own, [])
             if own not in accept:
                 told[name][key] = entry
-            elif held[:1] == [accept[own]] and held[1:] != _held(name, entry):
+            elif held[:1] == [accept[own]] and not _is_as(name, held[1:], entry):
                 told[name][key] = replace(
                     entry, text=f"{entry.text}, changed since it was accepted ({held[1]})"
                 )
@@ -69,8 +77,19 @@ def left(differing: Found, accept: Mapping[str, str], known: Kept) -> Found:
 def _held(name: str, entry: Entry) -> List[str]:
     """Return what may not change of an accepted item.
 
-    A container that is made anew has another mark. Of a folder with many files, only the folder counts.
+    A container that is made anew has another mark, so its options count instead. Of a folder with many files,
+    only the folder counts.
     """
     if name == "docker":
-        return [entry.text, ""]
+        return [entry.text, entry.options]
     return [entry.folder, ""] if entry.folder else [entry.text, entry.mark]
+
+
+def _is_as(name: str, before: List[str], entry: Entry) -> bool:
+    held = _held(name, entry)
+    return before == held or _lacks_mark(name, before, held)
+
+
+def _lacks_mark(name: str, before: List[str], held: List[str]) -> bool:
+    """Whether an older version accepted an item without the mark that it has now."""
+    return name in _UNMARKED and before == [held[0], ""]

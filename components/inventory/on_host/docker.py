@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import calendar
 import contextlib
+import hashlib
+import json
 import posixpath
 import re
 import time
@@ -52,6 +54,8 @@ _OWN_PROFILES = {"apparmor": "docker-default", "seccomp": "builtin"}
 _MASKED = {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}
 _READ_ONLY = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 _RUNTIMES = ("runc", "io.containerd.runc.v2")
+# These options depend on who makes the container and from where, not on what it may do.
+_PASSING = ("AttachStderr", "AttachStdin", "AttachStdout", "ConsoleSize", "ContainerIDFile", "Labels")
 _UNUSUAL = 2  # the rank of all other folders
 _NEW = 60  # seconds
 _INSPECTED = 100  # details are read of at most this number of undeclared containers
@@ -268,6 +272,7 @@ def _strangers(
             one.id,
             one.created,
             is_open=details is None or _opens(details),
+            options=_digest(details, one.id, names) if details else "",
             fixes=_unless_served(served.get(one.id, ""), ("remove-container", one.name)),
         )
     return found
@@ -285,6 +290,24 @@ def _details(machine: Machine, number: str) -> Optional[Json]:
         # With control groups of version 1, each container sees the host's unless somebody asked otherwise.
         (found.get("HostConfig") or {}).pop("CgroupnsMode", None)
     return found
+
+
+def _digest(details: Json, number: str, names: Mapping[str, str]) -> str:
+    """Return a digest of a container's image and options, which is the same for the same `docker run`.
+
+    Empty values are left out, because a newer Docker shows more of them.
+    """
+    parts = {
+        name: {
+            key: value for key, value in (details.get(name) or {}).items() if value and key not in _PASSING
+        }
+        for name in ("Config", "HostConfig")
+    }
+    if number.startswith(str(parts["Config"].get("Hostname") or "-")):
+        del parts["Config"]["Hostname"]
+    text = json.dumps([str(details.get("Image")), parts], sort_keys=True)
+    text = re.sub(r"container:([0-9a-f]{64})", lambda found: f"container:{names.get(found[1])}", text)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def dangers_of(details: Json, names: Mapping[str, str], *, named: bool = False) -> List[str]:

@@ -72,6 +72,8 @@ class Entry:
         fixes: the fixes that undo the item, in their order, for the module `remedies`.
         owner: the account other than root to which the item belongs. It can make many of them, so a preview
             shows fewer.
+        options: for a container, a digest of what it was made from, without what each new container has anew.
+            The digest never leaves the host.
         folder: for a folder with many files, the text about the folder itself.
         state: the values by which a changed item of the baseline is restored, such as its mode. None if an
             older version recorded the item without them.
@@ -84,6 +86,7 @@ class Entry:
     is_open: bool = False
     fixes: Fixes = ()
     owner: str = ""
+    options: str = ""
     folder: str = ""
     state: Optional[Mapping[str, str]] = field(default_factory=dict)
 

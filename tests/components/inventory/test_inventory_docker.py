@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis.agent.errors import AgentError
-from portcullis.components.inventory.on_host import docker
+from portcullis.components.inventory.on_host import acceptances, docker
 from tests.components.inventory.looking import SPEC, record
 
 if TYPE_CHECKING:
@@ -246,6 +246,71 @@ def test_the_hosts_control_groups_are_a_danger_only_where_docker_has_others(
     assert told(host)["container leak"] == "mysql:8"
     host.write("/sys/fs/cgroup/cgroup.controllers", "cpu")
     assert told(host)["container leak"] == "sees the host's control groups, mysql:8"
+
+
+KEY, ACCEPT = "container leak", {"container leak": "the vendor's"}
+
+
+def accepted(host: Host, known: acceptances.Kept) -> dict[str, str]:
+    """Return what is told of the container that `ACCEPT` accepts."""
+    found = acceptances.left(docker.read(host.look()), ACCEPT, known)["docker"]
+    return {key: entry.text for key, entry in found.items()}
+
+
+def make(engine: Engine, older: int, **options: Any) -> dict[str, Any]:
+    """Make the container after a number of others, which gives it its id. Return its details."""
+    engine.listed.clear()
+    for _ in range(older):
+        engine.run("older")
+    number = engine.run("leak", **USUAL | options)
+    del engine.listed[:older]
+    details: dict[str, Any] = engine.answers[f"/containers/{number}/json"][1]
+    details |= {"Id": number, "Image": "sha256:1"}
+    details["Config"] |= {"Hostname": number[:12], "Labels": {"replaces": older}, "Tty": False}
+    details["HostConfig"] |= {"ConsoleSize": [1, older], "Annotations": {} if older else None}
+    return details
+
+
+def test_an_accepted_container_that_is_made_anew_with_other_options_shows(host: Host, engine: Engine) -> None:
+    make(engine, 0)
+    known = acceptances.kept(docker.read(host.look()), ACCEPT, {})
+    assert accepted(host, known) == {}
+    make(engine, 1)
+    assert accepted(host, known) == {}
+    for part, option, value in (
+        ("HostConfig", "GroupAdd", ["999"]),
+        ("HostConfig", "VolumesFrom", ["other"]),
+        ("Config", "Cmd", ["sh", "-c", "evil"]),
+        ("Config", "Hostname", "mine"),
+        ("Config", "Env", []),
+    ):
+        make(engine, 1)[part][option] = value
+        text = "mysql:8, changed since it was accepted (mysql:8)"
+        assert accepted(host, known) == {KEY: text}, option
+    make(engine, 1)["Image"] = "sha256:2"
+    assert set(accepted(host, known)) == {KEY}
+
+
+def test_a_container_that_an_older_version_accepted_stays_accepted(host: Host, engine: Engine) -> None:
+    number = engine.run("leak", **USUAL)
+    old = {KEY: ["the vendor's", "mysql:8", ""]}
+    assert accepted(host, old) == {}
+    known = acceptances.kept(docker.read(host.look()), ACCEPT, old)
+    assert known[KEY][2], "the next up records the options"
+    engine.answers[f"/containers/{number}/json"][1]["HostConfig"]["GroupAdd"] = ["0"]
+    assert accepted(host, old) == {}
+    assert KEY in accepted(host, known)
+    assert acceptances.kept(docker.read(host.look()), ACCEPT, known) == known
+
+
+def test_the_container_whose_network_is_shared_may_be_made_anew(host: Host, engine: Engine) -> None:
+    digests = set()
+    for older in (1, 2):
+        make(engine, older, NetworkMode=f"container:{older:064x}")
+        peer = {**engine.listed[0], "Id": f"{older:064x}", "Names": ["/peer"]}
+        engine.listed.append(peer)
+        digests.add(docker.read(host.look())["docker"][KEY].options)
+    assert len(digests) == 1
 
 
 def test_a_published_port_shows(host: Host, engine: Engine) -> None:
