@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Dict, List, Mapping
+from typing import TYPE_CHECKING, Dict, List, Mapping, Tuple
 
 from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.quotes import unquoted
 from portcullis.agent.step import WARN, Step
 from portcullis.components.containers.on_host import container_states
+from portcullis.components.exposure import exposure_keys
 from portcullis.components.exposure.facts import (
     ABSENT,
     MAPS,
@@ -21,6 +22,7 @@ from portcullis.components.exposure.facts import (
 )
 from portcullis.components.exposure.on_host import docker_ports, packet_passes, socket_owners, sockets
 from portcullis.components.firewall.on_host import ufw_files, ufw_kernel
+from portcullis.components.nginx.on_host.served_containers import IS_SERVED, MAY_BE_SERVED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -35,6 +37,15 @@ _TIMEOUT = 30.0
 # The pause before the second reading, as a part of the machine's settling time. It is long enough for a DNS
 # look-up or a restart of a service.
 _SECOND_LOOK = 0.5
+_ACCEPTED = "accepted"
+"""The name of the owners of accepted ports in the record of the exposure."""
+Owners = Mapping[str, List[str]]
+"""The reason and the owner of each accepted port, by its key."""
+# The image of a container, and whether nginx needs the container. A process cannot have such a name, because
+# its name is in quotes.
+_CHANGES = re.compile(
+    rf'((?:^| and )(?:container|service) "[^"]*") \([^)]*\)(?:, (?:{IS_SERVED}|{MAY_BE_SERVED}))?'
+)
 
 
 class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
@@ -48,7 +59,10 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
     facts_type = ExposureFacts
 
     def facts(self, questions: Sequence[Question[ExposureSpec]]) -> Answers[ExposureFacts]:
-        return each(lambda spec, _: ExposureFacts.of(self._settled(spec)), questions)
+        return each(
+            lambda spec, record: ExposureFacts.of(self._settled(spec, _owners(record))),
+            questions,
+        )
 
     def plan(self, desired: ExposureDesired, facts: ExposureFacts) -> list[Step]:
         """Return a step for each difference, undeclared entries first, because they matter most."""
@@ -67,12 +81,26 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         return True
 
     def apply(self, desired: ExposureDesired, steps: list[Step], work: Work) -> None:
-        """Change nothing: whoever opened an undeclared port has to close it."""
+        """Change nothing: whoever opened an undeclared port has to close it.
+
+        Record who has each accepted port, so that nobody else can take it. A port with the same reason as
+        before keeps its owner. A port that nobody has is recorded by a later `up`.
+        """
+        spec, known = desired.spec(), _owners(work.record)
+        listeners, published = self._ports(spec, docker_ports.read(self._machine), ())
+        now = {key: _owner(text) for key, text in {**listeners, **published}.items()}
+        kept = {}
+        for key, reason in desired.accepted.items():
+            if known.get(key, [""])[0] == reason:
+                kept[key] = known[key]
+            elif key in now and re.fullmatch(exposure_keys.PORT, key):
+                kept[key] = [reason, now[key]]
+        work.record.extra[_ACCEPTED] = kept
 
     def remove(self, desired: ExposureDesired, record: Record, folder: Path) -> str:
         return "kept"
 
-    def _settled(self, spec: ExposureSpec) -> Dict[str, Mapping[str, str]]:
+    def _settled(self, spec: ExposureSpec, known: Owners) -> Dict[str, Mapping[str, str]]:
         """Return what the host exposes.
 
         Read the host a second time if the first reading differs from the declaration.
@@ -80,31 +108,28 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         During a DNS look-up, a program has a socket for a moment. During a restart, a service has no socket
         for a moment. Such a short change of sockets is no difference.
         """
-        first, declared = self._read(spec), maps_of(spec)
+        first, declared = self._read(spec, known), maps_of(spec)
         if first == declared:
             return first
         self._machine.alone.wait(_SECOND_LOOK * self._machine.settle)
-        second = self._read(spec)
+        second = self._read(spec, known)
         return {name: _confirmed(first[name], second[name], declared[name]) for name in MAPS}
 
-    def _read(self, spec: ExposureSpec) -> Dict[str, Mapping[str, str]]:
+    def _read(self, spec: ExposureSpec, known: Owners) -> Dict[str, Mapping[str, str]]:
         containers, accepted = docker_ports.read(self._machine), spec.accepted
         recorded = container_states.recorded(self._store.all()) if containers else set()
-        listeners = self._listeners(spec, containers)
-        # Accepted keys count as declared here, so that the releases of an app share one accepted key.
-        own = docker_ports.own_address(self._machine)
-        published = docker_ports.published(containers, {**accepted, **spec.published}, recorded, own)
+        listeners, published = self._ports(spec, containers, recorded)
         passes = self._passes(containers)
         past = docker_ports.past_filters(self._machine)
         networks = docker_ports.networks(containers, spec.networks, past, recorded)
         found: Dict[str, Mapping[str, str]] = {
-            "listeners": _without(listeners, accepted),
+            "listeners": _without(listeners, accepted, known),
             "published": {
                 key: text
-                for key, text in _without(published, accepted).items()
+                for key, text in _without(published, accepted, known).items()
                 if key in spec.published or not _is_public(spec.usual, key)
             },
-            "passes": _without(passes, accepted),
+            "passes": _without(passes, accepted, {}),
             "networks": {key: text for key, text in networks.items() if f"network {key}" not in accepted},
         }
         if not sockets.has_ipv6(self._machine.proc):
@@ -114,6 +139,16 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
                 if name != "networks":
                     found[name] = {**found[name], **by_ipv6}
         return found
+
+    def _ports(
+        self, spec: ExposureSpec, containers: Sequence[Container], recorded: Collection[str]
+    ) -> Tuple[Dict[str, str], Dict[str, str]]:
+        """Return the listeners and the published ports, with those that the settings accept."""
+        # Accepted keys count as declared here, so that the releases of an app share one accepted key.
+        own = docker_ports.own_address(self._machine)
+        declared = {**spec.accepted, **spec.published}
+        published = docker_ports.published(containers, declared, recorded, own)
+        return self._listeners(spec, containers), published
 
     def _listeners(self, spec: ExposureSpec, containers: Sequence[Container]) -> Dict[str, str]:
         """Return listeners on non-loopback addresses, without Docker's sockets for published ports."""
@@ -208,9 +243,29 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         return done.out
 
 
-def _without(found: Mapping[str, str], accepted: Collection[str]) -> Dict[str, str]:
-    """Return what is not accepted. A key of an earlier version has the name of a process without quotes."""
-    return {key: text for key, text in found.items() if key not in accepted and unquoted(key) not in accepted}
+def _owners(record: Record | None) -> Owners:
+    found: Owners = record.extra.get(_ACCEPTED) or {} if record else {}
+    return found
+
+
+def _owner(text: str) -> str:
+    """Return the text about an owner without what changes while the owner stays."""
+    return _CHANGES.sub(r"\1", text)
+
+
+def _without(found: Mapping[str, str], accepted: Mapping[str, str], known: Owners) -> Dict[str, str]:
+    """Return the entries that are not accepted, and those with another owner than the accepted one.
+
+    An accepted key of an earlier version has the name of a process without quotes.
+    """
+    told = {}
+    for key, text in found.items():
+        before = known.get(key, [])
+        if key not in accepted and unquoted(key) not in accepted:
+            told[key] = text
+        elif before[:1] == [accepted[key]] and before[1] != _owner(text):
+            told[key] = f"{text} (when accepted: {before[1]})"
+    return told
 
 
 def _confirmed(

@@ -985,3 +985,68 @@ def test_a_deploy_only_reports(world: World, client: Client) -> None:
     assert not deployment.on("plan", "exposure", "host", desired)["refusal"]
     assert deployment.on("remove", "exposure", "host", desired)["done"] == "kept"
     deployment.close()
+
+
+NOTHING: Json = {
+    name: {} for name in ("listeners", "published", "passes", "networks", "accepted", "usual")
+}  # fmt: skip
+PORT = "tcp4 0.0.0.0:50000"
+
+
+@pytest.fixture
+def deployed(world: World, client: Client) -> Iterator[Callable[..., Json]]:
+    """Deploy what the settings accept, and return the differences of the ports."""
+    deployment = client.again(machine=world.machine)
+
+    def told(op: str = "plan", **accepted: str) -> Json:
+        names = {"port": PORT, "other": "tcp4 0.0.0.0:50001", "owned": "udp4 ephemeral by ntpd.service"}
+        desired = NOTHING | {"accepted": {names[name]: reason for name, reason in accepted.items()}}
+        facts = deployment.on(op, "exposure", "host", desired)["facts"]
+        return {**facts["listeners"], **facts["published"]}
+
+    yield told
+    deployment.close()
+
+
+def test_an_accepted_port_is_for_the_owner_that_it_had(world: World, deployed: Callable[..., Json]) -> None:
+    world.listen("tcp", ANY, 50000, 10, name="agent", unit="agent.service")
+    world.listen("udp", ANY, 40001, 11, name="ntpd", unit="ntpd.service")
+    assert deployed(port="agent", owned="ntp") == {}, "it is accepted before it is deployed"
+    assert deployed("put", port="agent", owned="ntp", other="comes later") == {}
+    world.listen("tcp", ANY, 50001, 13)
+    assert deployed(port="agent", owned="ntp", other="comes later") == {}
+    world.silence()
+    assert deployed("put", port="agent", other="comes later") == {}
+    world.listen("tcp", ANY, 50000, 12, name="agent", uid=40000)
+    taken = {PORT: "process agent (40000) (when accepted: agent.service)"}
+    assert deployed("put", port="agent") == taken, "another up does not accept it"
+    world.silence()
+    world.listen("tcp", ANY, 50000, 20, name="agent", unit="agent.service")
+    assert deployed(port="agent") == {}, "a new process of the same owner"
+    world.silence()
+    world.listen("tcp", ANY, 50000, 12, name="agent", uid=40000)
+    assert deployed("put", port="it is joe's") == {}
+    assert deployed(port="it is joe's") == {}
+
+
+def test_a_program_that_takes_the_accepted_port_of_a_container_shows(
+    world: World, deployed: Callable[..., Json]
+) -> None:
+    world.docker.run("metrics", "0.0.0.0:50000/tcp", image="exporter:1")
+    assert deployed("put", port="metrics") == {}
+    world.docker.containers[0]["Image"] = "exporter:2"
+    assert deployed(port="metrics") == {}
+    world.docker.containers[0]["Names"] = ["/other"]
+    text = 'container "other" (exporter:2) (when accepted: container "metrics")'
+    assert deployed(port="metrics") == {PORT: text}
+    world.docker.containers[0]["State"] = "exited"
+    world.listen("tcp", ANY, 50000, 10, name="nc", uid=40000)
+    assert deployed(port="metrics") == {PORT: 'process nc (40000) (when accepted: container "metrics")'}
+
+
+def test_a_process_that_is_named_like_a_container_keeps_its_user() -> None:
+    assert (
+        on_host._owner('container "a" (x:1) and service "b" (y@sha256:1)') == 'container "a" and service "b"'
+    )
+    for text in ('process container "a" (joe)', 'process x (joe) in container "a" (b).service'):
+        assert on_host._owner(text) == text
