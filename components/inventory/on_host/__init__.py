@@ -268,6 +268,8 @@ def _join(told: Found) -> None:
         program, file = told["programs"].pop(path), told["files"][path]
         # Both texts begin with the kind, the mode and the owner of the file.
         more = program.text.partition(", ")[2] or program.text
+        if file.text.endswith(baseline.CONTENT):
+            more = more.removesuffix(f", {baseline.CONTENT}")
         told["files"][path] = replace(
             file, text=f"{file.text}, {more}", is_open=file.is_open or program.is_open
         )

@@ -20,7 +20,7 @@ KEPT = "accepted"
 Kept = Dict[str, List[str]]
 """The accepted items by their key in the settings: the reason, the text, and the mark of the item."""
 
-_UNMARKED = ("docker",)
+_UNMARKED = ("docker", "programs")
 """Maps whose items had no marks in an older version. The next `up` records the marks."""
 
 

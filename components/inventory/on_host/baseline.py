@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.components.inventory.on_host.look import Fixes, Found
 
+CONTENT = "its content changed"
+"""The text about an item of the baseline of which only the mark differs."""
 _LASTING = ("accounts", "files", "units")
 """Maps in which a missing entry is a difference. Entries of all other maps may disappear."""
 
@@ -109,7 +111,7 @@ def differences(
         told[name] = {
             key: _changed(name, key, entry, before.get(key))
             for key, entry in now.items()
-            if _is_different(entry, before.get(key))
+            if _is_different(name, entry, before.get(key))
         }
         if name in _LASTING:
             told[name].update(
@@ -122,14 +124,17 @@ def differences(
     return told
 
 
-def _is_different(entry: Entry, before: Entry | None) -> bool:
-    return before is None or entry.mark != before.mark or not _has_same_text(entry, before)
+def _is_different(name: str, entry: Entry, before: Entry | None) -> bool:
+    if before is None or not _has_same_text(entry, before):
+        return True
+    # Older versions recorded programs without marks.
+    return entry.mark != before.mark and not (name == "programs" and not before.mark)
 
 
 def _changed(name: str, key: str, entry: Entry, before: Entry | None) -> Entry:
     if before is None:
         return entry
-    more = "its content changed" if _has_same_text(entry, before) else f"was: {before.text}"
+    more = CONTENT if _has_same_text(entry, before) else f"was: {before.text}"
     fixes = restores(name, key, entry.state or {}, before.state or {})
     return replace(entry, text=f"{entry.text}, {more}", fixes=fixes)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict
 
-from portcullis.agent import disk
+from portcullis.agent import disk, safe_paths
 from portcullis.agent.first_change import make_folder
 from portcullis.agent.first_change import path as baseline_path
 from portcullis.components.inventory.on_host import walk
@@ -15,13 +18,14 @@ from portcullis.components.inventory.on_host.look import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from portcullis.agent.machine import Machine
     from portcullis.components.inventory.on_host.look import Fixes, Found, Look
 
 OLDEST = 48 * 3600.0
 """The age in seconds after which a result is too old. The walk runs every night."""
+LARGEST = 1 << 20
+"""The content of a larger program is not compared."""
 WALK = "nightly walk"
 """The key of the entry about the nightly walk itself."""
 
@@ -94,13 +98,33 @@ def _entry(machine: Machine, each: str, text: str, package: str) -> Entry | None
     faults = walk.faults(real, each, status, is_packaged=walk.IN_NO_PACKAGE not in text)
     if not (faults or content):
         return None
+    # The walk compares the content of any other program with its package.
+    mark = _mark(real, status) if content or walk.IN_NO_PACKAGE in faults else ""
     fixes = (*restores, *[("walk",)] * bool(restores)) if content else _fixes(each, status, faults)
     if not faults:
-        return Entry(content[0], changed=status.st_ctime, is_open=True, fixes=fixes)
+        return Entry(content[0], mark, changed=status.st_ctime, is_open=True, fixes=fixes)
     names = walk.names(str(machine.root))
     told = walk.describe(status, [*faults, *content], names)
     owner = names[0].get(str(status.st_uid), str(status.st_uid)) if status.st_uid else ""
-    return Entry(told, changed=status.st_ctime, is_open=True, fixes=fixes, owner=owner)
+    return Entry(told, mark, changed=status.st_ctime, is_open=True, fixes=fixes, owner=owner)
+
+
+def _mark(real: str, status: os.stat_result) -> str:
+    """Return a digest of a program's content; of a large file or a user's file, the size and the times.
+
+    Nobody but root can set a ctime back.
+    """
+    told = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+    if status.st_uid or status.st_size > LARGEST:
+        return told
+    with contextlib.suppress(OSError):
+        fd = safe_paths.open_behind_links(Path(real))
+        if fd is not None:
+            with os.fdopen(fd, "rb") as file:
+                # The owner of a folder above the file may have replaced the folder.
+                if os.path.samestat(os.fstat(fd), status):
+                    return hashlib.sha256(file.read(LARGEST)).hexdigest()
+    return told
 
 
 def _fixes(path: str, status: os.stat_result, faults: Sequence[str]) -> Fixes:

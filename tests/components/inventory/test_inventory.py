@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -24,6 +25,7 @@ from portcullis.components.inventory.on_host import (
     packages,
     programs,
     units,
+    walk,
     who,
 )
 from portcullis.components.inventory.on_host.dpkg import Package
@@ -309,6 +311,98 @@ def test_what_an_older_version_accepted_is_recorded_by_the_next_up(host: Host, d
     assert host.told(accepted=accepted) == {"file inventory.accept": NOT_KEPT}
     host.up(accepted=accepted)
     assert host.told(accepted=accepted) == {}
+
+
+def walked(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the nightly walk find the programs without a package, but ask no dpkg."""
+    monkeypatch.setattr(walk, "_output", lambda _argv: "")
+    programs.walk_now(debian.machine)
+
+
+SU = "program /srv/su"
+
+
+def test_an_accepted_program_with_other_content_shows(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted = {SU: "the vendor's"}
+    host.up()
+    debian.file("/srv/su", "harmless", 0o4755)
+    walked(debian, monkeypatch)
+    assert set(host.told()) == {SU}
+    host.up(accepted=accepted)
+    os.utime(debian.at("/srv/su"), (1, 1))
+    assert host.told(accepted=accepted) == {}
+    debian.file("/srv/su", "#!/bin/sh evil", 0o4755)
+    (told,) = host.told(accepted=accepted).values()
+    assert "changed since it was accepted" in told
+
+
+def test_a_program_that_came_with_the_machine_and_has_other_content_shows(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = ("/srv/su", "/opt/su")
+    monkeypatch.setattr(walk, "_output", lambda _argv: "")
+    for path in paths:
+        debian.file(path, "harmless", 0o4755)
+    host.up()
+    assert host.told() == {}
+    for path in paths:
+        debian.file(path, "evil", 0o4755)
+    told = host.told()
+    assert set(told) == {SU, "file /opt/su"}
+    assert {text.count("its content changed") for text in told.values()} == {1}
+
+
+def test_programs_that_an_older_version_recorded_without_marks_are_no_difference(
+    host: Host, debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted = {SU: "the vendor's"}
+    monkeypatch.setattr(walk, "_output", lambda _argv: "")
+    debian.file("/srv/old", "harmless", 0o4755)
+    with monkeypatch.context() as older:
+        older.setattr(programs, "_mark", lambda _real, _status: "")
+        host.up()
+        debian.file("/srv/su", "harmless", 0o4755)
+        programs.walk_now(debian.machine)
+        host.up(accepted=accepted)
+    assert host.told(accepted=accepted) == {}
+    host.up(accepted=accepted)
+    debian.file("/srv/su", "evil", 0o4755)
+    assert set(host.told(accepted=accepted)) == {SU}, "the next up recorded the mark"
+
+
+def test_of_a_large_program_and_of_a_users_program_the_size_and_the_times_count(
+    debian: Debian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = debian.at(debian.file("/srv/su", "content", 0o4755))
+
+    def mark() -> str:
+        return programs._mark(str(real), real.lstat())
+
+    assert mark() == hashlib.sha256(b"content").hexdigest()
+    status = real.lstat()
+    real.rename(real.with_name("old"))
+    real.write_text("another file of the same name")
+    assert programs._mark(str(real), status).startswith("7 "), "it was replaced while it was read"
+    monkeypatch.setattr(programs, "LARGEST", 3)
+    assert mark().startswith("29 ")
+    monkeypatch.undo()
+    os.chown(real, 1000, 1000)
+    before = mark()
+    assert before.startswith("29 ")
+    time.sleep(0.01)
+    real.write_text("one more file of the samename")
+    os.utime(real, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    assert mark() != before
+
+
+def test_a_pipe_in_the_place_of_a_program_is_not_opened(debian: Debian) -> None:
+    real = debian.at(debian.file("/srv/su", "content", 0o4755))
+    status = real.lstat()
+    real.unlink()
+    os.mkfifo(real)
+    assert programs._mark(str(real), status).startswith("7 ")
 
 
 def test_accepting_a_unit_accepts_its_files(
