@@ -23,7 +23,7 @@ from portcullis.components.nginx.on_host import served_containers
 from portcullis.components.nginx.on_host.served_containers import IS_SERVED, MAY_BE_SERVED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
     from portcullis.agent.machine import Machine
     from portcullis.components.inventory.on_host.look import Fix, Fixes, Found, Look
