@@ -106,11 +106,11 @@ ExecStart=/usr/bin/python3 {1}
 WantedBy=default.target
 """
 OPEN_FILES = 11_000
-"""Three processes of the first account have so many open files. Nobody should read all of them."""
+"""Six processes of the first account have so many open files. Nobody should read all of them."""
 # The kernel keeps 15 bytes of a process's name.
 PROCESSES = (f"{CANARY} ;$(x)", f"{CANARY} \x1b[2J'", f"{CANARY}(root) in", f'{CANARY}" ,')
 FLOODED = PORT + len(PROCESSES)
-"""The last of these three processes listens on this port."""
+"""The last of these six processes listens on this port."""
 _PROCESS = f"""\
 import ctypes, itertools, os, resource, socket, sys, threading
 names = {PROCESSES!r}
@@ -143,14 +143,14 @@ for number, name in enumerate(names):
     beside.listen()
     open("ready-%d" % number, "w")
     threading.Event().wait()
-for number in range(3):
+for number in range(6):
     if os.fork():
         continue
     resource.setrlimit(resource.RLIMIT_NOFILE, ({OPEN_FILES}, {OPEN_FILES}))
     one = socket.socket()
     for place in range(one.fileno() + 1, {OPEN_FILES} - 1):
         os.dup2(0, place)
-    if number == 2:
+    if number == 5:
         one.bind(("", {FLOODED}))
         one.listen()
         open("ready-4", "w")

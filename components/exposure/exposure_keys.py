@@ -8,9 +8,7 @@ from __future__ import annotations
 
 _PLACE = r"(?:(?:tcp|udp|sctp)4 \d{1,3}(?:\.\d{1,3}){3}|(?:tcp|udp|sctp)6 \[[0-9a-f:.]+\])"
 _PORT = r"[1-9]\d{0,4}"
-PORT = rf"{_PLACE}:{_PORT}"
-"""The key of one port, which any program can have: `tcp4 0.0.0.0:443`. Other keys name their owner."""
-LISTENER = rf"(?:{PORT}|udp[46] ephemeral by .+)"
+LISTENER = rf"(?:{_PLACE}:{_PORT}|udp[46] ephemeral by .+)"
 """The key of a listener, such as `tcp4 0.0.0.0:443`. If the kernel chose the port, the key names the owner
 instead of a port: `udp4 ephemeral by ntpd.service`."""
 PUBLISHED = rf"{_PLACE}:{_PORT}(?:-{_PORT} for \S+)?"

@@ -11,7 +11,6 @@ from portcullis.agent.kind import Kind, each
 from portcullis.agent.quotes import unquoted
 from portcullis.agent.step import WARN, Step
 from portcullis.components.containers.on_host import container_states
-from portcullis.components.exposure import exposure_keys
 from portcullis.components.exposure.facts import (
     ABSENT,
     MAPS,
@@ -37,6 +36,8 @@ _TIMEOUT = 30.0
 # The pause before the second reading, as a part of the machine's settling time. It is long enough for a DNS
 # look-up or a restart of a service.
 _SECOND_LOOK = 0.5
+# The key of one port, which any program can have: `tcp4 0.0.0.0:443`. Other keys name their owner.
+_PORT = re.compile(r"(?:tcp|udp|sctp)[46] [0-9a-f.:\[\]]+:\d+")
 _ACCEPTED = "accepted"
 """The name of the owners of accepted ports in the record of the exposure."""
 Owners = Mapping[str, List[str]]
@@ -86,14 +87,16 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         Record who has each accepted port, so that nobody else can take it. A port with the same reason as
         before keeps its owner. A port that nobody has is recorded by a later `up`.
         """
-        spec, known = desired.spec(), _owners(work.record)
-        listeners, published = self._ports(spec, docker_ports.read(self._machine), ())
-        now = {key: _owner(text) for key, text in {**listeners, **published}.items()}
+        known = _owners(work.record)
+        now: Dict[str, str] = {}
+        if desired.accepted:
+            for ports in self._ports(desired.spec(), docker_ports.read(self._machine), ()):
+                now.update({key: _owner(text) for key, text in ports.items()})
         kept = {}
         for key, reason in desired.accepted.items():
             if known.get(key, [""])[0] == reason:
                 kept[key] = known[key]
-            elif key in now and re.fullmatch(exposure_keys.PORT, key):
+            elif key in now and _PORT.fullmatch(key):
                 kept[key] = [reason, now[key]]
         work.record.extra[_ACCEPTED] = kept
 
@@ -263,7 +266,7 @@ def _without(found: Mapping[str, str], accepted: Mapping[str, str], known: Owner
         before = known.get(key, [])
         if key not in accepted and unquoted(key) not in accepted:
             told[key] = text
-        elif before[:1] == [accepted[key]] and before[1] != _owner(text):
+        elif before[:1] == [accepted.get(key)] and before[1] != _owner(text):
             told[key] = f"{text} (when accepted: {before[1]})"
     return told
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 KERNEL = "no process (the kernel's own, as WireGuard)"
 UNKNOWN = "an unknown process (an account has too many open files: the rest is not read)"
-MOST_OF_A_PROCESS = 10_000
+MOST_OF_A_PROCESS = 20_000
 """At most this number of open files of a process is read. The lowest numbers come first."""
-MOST_OF_AN_ACCOUNT = 20_000
+MOST_OF_AN_ACCOUNT = 50_000
 """At most this number of open files of an account or of a container is read. Root's own processes have no
 such limit."""
-MOST_OF_ACCOUNTS = 100_000
+MOST_OF_ACCOUNTS = 200_000
 """At most this number of open files of all such accounts and containers is read. This takes about two
 seconds."""
 _SOCKET = re.compile(r"socket:\[(\d+)\]")

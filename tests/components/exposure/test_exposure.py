@@ -1018,7 +1018,7 @@ def test_an_accepted_port_is_for_the_owner_that_it_had(world: World, deployed: C
     world.silence()
     assert deployed("put", port="agent", other="comes later") == {}
     world.listen("tcp", ANY, 50000, 12, name="agent", uid=40000)
-    taken = {PORT: "process agent (40000) (when accepted: agent.service)"}
+    taken = {PORT: 'process "agent" (40000) (when accepted: agent.service)'}
     assert deployed("put", port="agent") == taken, "another up does not accept it"
     world.silence()
     world.listen("tcp", ANY, 50000, 20, name="agent", unit="agent.service")
@@ -1041,7 +1041,7 @@ def test_a_program_that_takes_the_accepted_port_of_a_container_shows(
     assert deployed(port="metrics") == {PORT: text}
     world.docker.containers[0]["State"] = "exited"
     world.listen("tcp", ANY, 50000, 10, name="nc", uid=40000)
-    assert deployed(port="metrics") == {PORT: 'process nc (40000) (when accepted: container "metrics")'}
+    assert deployed(port="metrics") == {PORT: 'process "nc" (40000) (when accepted: container "metrics")'}
 
 
 def test_a_process_that_is_named_like_a_container_keeps_its_user() -> None:
