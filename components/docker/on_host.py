@@ -43,9 +43,14 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
         return each(lambda spec, _: self._read(spec), questions)
 
     def _read(self, spec: EngineSpec) -> EngineFacts:
-        answer = ask(self._machine.docker, "GET", "/version", timeout=_TIMEOUT)
+        open_files = self._open_files()
+        try:
+            answer = ask(self._machine.docker, "GET", "/version", timeout=_TIMEOUT)
+        except AgentError as error:
+            # The same `up` may start Docker first, so this must not stop it.
+            return EngineFacts(exists=True, unusable=error.message, open_files=open_files)
         if answer is None:
-            return EngineFacts(exists=True, unusable="no Docker runs on the host")
+            return EngineFacts(exists=True, unusable="no Docker runs on the host", open_files=open_files)
         with answer as said:
             found = said.document() if said.status == _OK else None
         words = found if isinstance(found, dict) else {}
@@ -72,7 +77,7 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
         too_old = _numbers(version) < _numbers(spec.engine)
         why = f"Docker {version} on the host is too old: the oldest that we support is {spec.engine}"
         unusable = why if too_old else ""
-        return EngineFacts(exists=True, version=version, unusable=unusable, open_files=self._open_files())
+        return EngineFacts(exists=True, version=version, unusable=unusable, open_files=open_files)
 
     def _open_files(self) -> int:
         """Return the hard limit of the host's first process, or 0 if it is unknown.

@@ -20,6 +20,7 @@ from portcullis.components.exposure.facts import (
     maps_of,
 )
 from portcullis.components.exposure.on_host import docker_ports, packet_passes, socket_owners, sockets
+from portcullis.components.exposure.on_host.socket_owners import UNKNOWN
 from portcullis.components.firewall.on_host import ufw_files, ufw_kernel
 from portcullis.components.nginx.on_host.served_containers import IS_SERVED, MAY_BE_SERVED
 
@@ -42,10 +43,19 @@ _ACCEPTED = "accepted"
 """The name of the owners of accepted ports in the record of the exposure."""
 Owners = Mapping[str, List[str]]
 """The reason and the owner of each accepted port, by its key."""
-# The image of a container, and whether nginx needs the container. A process cannot have such a name, because
-# its name is in quotes.
-_CHANGES = re.compile(
-    rf'((?:^| and )(?:container|service) "[^"]*") \([^)]*\)(?:, (?:{IS_SERVED}|{MAY_BE_SERVED}))?'
+# What changes while an owner stays: the image of a container, whether nginx needs it, and the number of a
+# task of Swarm, of a container of another engine and of a unit of systemd-run(1).
+_CHANGES = (
+    (
+        re.compile(
+            rf'((?:^| and )(?:container|service) "[^"]*") \([^)]*\)'
+            rf"(?:, (?:{IS_SERVED}|{MAY_BE_SERVED}))?"
+        ),
+        r"\1",
+    ),
+    (re.compile(r'\.\d+\.[a-z0-9]{25}(?=")'), ""),
+    (re.compile(r"^container [0-9a-f]{12}$"), "a container of another engine"),
+    (re.compile(r"\brun-(?:u\d+|[pr]?[0-9a-f-]{8,})\.service"), "run-….service"),
 )
 
 
@@ -85,7 +95,8 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         """Change nothing: whoever opened an undeclared port has to close it.
 
         Record who has each accepted port, so that nobody else can take it. A port with the same reason as
-        before keeps its owner. A port that nobody has is recorded by a later `up`.
+        before keeps its owner. A port without a known owner is recorded by a later `up` that has something to
+        change here.
         """
         known = _owners(work.record)
         now: Dict[str, str] = {}
@@ -96,7 +107,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         for key, reason in desired.accepted.items():
             if known.get(key, [""])[0] == reason:
                 kept[key] = known[key]
-            elif key in now and _PORT.fullmatch(key):
+            elif now.get(key, UNKNOWN) != UNKNOWN and _PORT.fullmatch(key):
                 kept[key] = [reason, now[key]]
         work.record.extra[_ACCEPTED] = kept
 
@@ -253,7 +264,9 @@ def _owners(record: Record | None) -> Owners:
 
 def _owner(text: str) -> str:
     """Return the text about an owner without what changes while the owner stays."""
-    return _CHANGES.sub(r"\1", text)
+    for pattern, instead in _CHANGES:
+        text = pattern.sub(instead, text)
+    return text
 
 
 def _without(found: Mapping[str, str], accepted: Mapping[str, str], known: Owners) -> Dict[str, str]:

@@ -39,6 +39,7 @@ _PROGRAM = re.compile(r"[A-Za-z0-9_-]+")
 _SHORT = 15  # the kernel keeps this number of characters of a process's name
 _TIMEOUT = 30.0
 _ROOT = ("", 0)
+_NO_ACCOUNT = 1 << 32  # more than any uid, so these come last
 # The real uid of a process is that of the account which started it, see proc_pid_status(5).
 _REAL = re.compile(r"^Uid:\s+(\d+)", re.MULTILINE)
 _LONGEST = 1 << 16  # more than the kernel writes into any file that is read here
@@ -141,10 +142,10 @@ def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
             return found
         share = MOST_OF_AN_ACCOUNT
         for pid in pids:
-            most = MOST_OF_A_PROCESS if account == _ROOT else min(MOST_OF_A_PROCESS, share, left)
+            most = None if account == _ROOT else min(MOST_OF_A_PROCESS, share, left)
             number, held = _held(f"{proc}/{pid}/fd", most)
-            is_cut = is_cut or number == most
-            if account != _ROOT:
+            if most is not None:
+                is_cut = is_cut or number == most
                 share, left = share - number, left - number
             held &= found.keys()
             process = _process(proc, pid) if held else None
@@ -182,10 +183,11 @@ def activated(machine: Machine) -> Dict[int, str]:
 def _accounts(proc: Path) -> Dict[Tuple[str, int], List[int]]:
     """Return the ids of all processes, by container and uid. The container is "" for most processes.
 
-    All processes of a container count as one account, because root of a container may take any uid. A program
+    All processes of a container count as one account, because root of a container may take any uid. All uids
+    without an account count as one, too, because a user may have 65,536 of them, see subuid(5). A program
     with the setuid bit counts for the user who started it, because it has that user's open files.
     """
-    outer = _groups(proc / "1")
+    outer, known = _groups(proc / "1"), {account.pw_uid for account in pwd.getpwall()}
     found: Dict[Tuple[str, int], List[int]] = {}
     for pid in sorted(int(entry.name) for entry in os.scandir(proc) if entry.name.isdecimal()):
         folder = proc / str(pid)
@@ -196,12 +198,13 @@ def _accounts(proc: Path) -> Dict[Tuple[str, int], List[int]]:
             continue  # the process has ended
         unit, container = unit_and_container(_groups(folder), outer)
         container = container or (unit if unit.startswith("container ") else "")
-        account = (container, 0) if container else ("", int(started_by[1]) if started_by else uid)
+        uid = int(started_by[1]) if started_by else uid
+        account = (container, 0) if container else ("", uid if uid in known else _NO_ACCOUNT)
         found.setdefault(account, []).append(pid)
     return found
 
 
-def _held(folder: str, most: int) -> Tuple[int, set[int]]:
+def _held(folder: str, most: int | None) -> Tuple[int, set[int]]:
     """Return how many open files of a process were read, at most `most`, and the sockets among them."""
     number = 0
     held: set[int] = set()

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from portcullis.components.inventory.on_host.look import Found
 
 from portcullis.components.inventory.on_host.look import Entry
+from portcullis.components.nginx.on_host.served_containers import IS_SERVED
 
 KEPT = "accepted"
 """The name of the accepted items in the record of the inventory."""
 Kept = Dict[str, List[str]]
 """The accepted items by their key in the settings: the reason, the text, and the mark of the item."""
 
+_SERVED = f"{IS_SERVED}, "
 _UNMARKED = ("docker", "programs")
 """Maps whose items had no marks in an older version. The next `up` records the marks."""
 
@@ -77,11 +79,11 @@ def left(differing: Found, accept: Mapping[str, str], known: Kept) -> Found:
 def _held(name: str, entry: Entry) -> List[str]:
     """Return what may not change of an accepted item.
 
-    A container that is made anew has another mark, so its options count instead. Of a folder with many files,
-    only the folder counts.
+    A container that is made anew has another mark, so its options count instead. Whether nginx needs it does
+    not count. Of a folder with many files, only the folder counts.
     """
     if name == "docker":
-        return [entry.text, entry.options]
+        return [entry.text.removeprefix(_SERVED), entry.options]
     return [entry.folder, ""] if entry.folder else [entry.text, entry.mark]
 
 
@@ -92,4 +94,4 @@ def _is_as(name: str, before: List[str], entry: Entry) -> bool:
 
 def _lacks_mark(name: str, before: List[str], held: List[str]) -> bool:
     """Whether an older version accepted an item without the mark that it has now."""
-    return name in _UNMARKED and before == [held[0], ""]
+    return name in _UNMARKED and [text.removeprefix(_SERVED) for text in before] == [held[0], ""]

@@ -53,7 +53,6 @@ _OWN_PROFILES = {"apparmor": "docker-default", "seccomp": "builtin"}
 # All versions of Docker make these paths invisible or read-only, and newer versions more.
 _MASKED = {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}
 _READ_ONLY = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
-_RUNTIMES = ("runc", "io.containerd.runc.v2")
 # These options depend on who makes the container and from where, not on what it may do.
 _PASSING = ("AttachStderr", "AttachStdin", "AttachStdout", "ConsoleSize", "ContainerIDFile", "Labels")
 _UNUSUAL = 2  # the rank of all other folders
@@ -295,18 +294,27 @@ def _details(machine: Machine, number: str) -> Optional[Json]:
 def _digest(details: Json, number: str, names: Mapping[str, str]) -> str:
     """Return a digest of a container's image and options, which is the same for the same `docker run`.
 
-    Empty values are left out, because a newer Docker shows more of them.
+    Left out is what changes when Docker is newer, and the order of what Docker Compose gives in any order.
     """
-    parts = {
-        name: {
-            key: value for key, value in (details.get(name) or {}).items() if value and key not in _PASSING
-        }
-        for name in ("Config", "HostConfig")
-    }
-    if number.startswith(str(parts["Config"].get("Hostname") or "-")):
-        del parts["Config"]["Hostname"]
+    config, host = ({**(details.get(name) or {})} for name in ("Config", "HostConfig"))
+    if number.startswith(str(config.get("Hostname") or "-")):
+        del config["Hostname"]
+    config["Env"] = sorted(map(str, config.get("Env") or ()))
+    host["Mounts"] = sorted(json.dumps(one, sort_keys=True) for one in host.get("Mounts") or ())
+    if host.get("NetworkMode") == "bridge":
+        host["NetworkMode"] = "default"
+    if (host.get("RestartPolicy") or {}).get("Name") in ("", "no"):
+        host["RestartPolicy"] = None
+    for key, own in (("MaskedPaths", _MASKED), ("ReadonlyPaths", _READ_ONLY)):
+        if own.issubset(map(str, host.get(key) or ())):
+            host[key] = None
+    parts = [
+        {key: value for key, value in part.items() if value and key not in _PASSING}
+        for part in (config, host)
+    ]
     text = json.dumps([str(details.get("Image")), parts], sort_keys=True)
     text = re.sub(r"container:([0-9a-f]{64})", lambda found: f"container:{names.get(found[1])}", text)
+    text = re.sub(r'\\"[0-9a-f]{64}\\"', "a volume without a name", text)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -375,8 +383,6 @@ def _kernel_files(config: Json) -> List[str]:
             told.append(text)
     if config.get("CgroupnsMode") == "host":
         told.append("sees the host's control groups")
-    if str(config.get("Runtime") or "runc") not in _RUNTIMES:
-        told.append(f"by the runtime {config['Runtime']}")
     return told
 
 
@@ -405,7 +411,9 @@ def _sources(details: Json, *, named: bool = False) -> Dict[str, str]:
         if one.get("Type") == "volume":
             # A volume can be a folder of the host, too. Other options may contain a password.
             driver = (one.get("VolumeOptions") or {}).get("DriverConfig") or {}
-            source = (driver.get("Options") or {}).get("device")
+            options = driver.get("Options") or {}
+            # A volume on another machine is none: its device is `//machine/share` or `:/path`.
+            source = options.get("device") if "bind" in str(options.get("o")).split(",") else ""
         _add_source(asked, source, one.get("Target"), named=named, writes=writes)
     for bind in config.get("Binds") or ():
         source, _, rest = str(bind).partition(":")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import socket
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,15 @@ def test_no_process_may_open_more_files_than_the_first_one(
 def test_another_limit_of_open_files_is_no_difference() -> None:
     assert "open_files" in EngineVersionProvider.chosen
     assert "open_files" not in EngineVersionProvider.live
+
+
+def test_a_docker_that_does_not_answer_is_no_error_because_the_same_up_may_start_it(
+    kind: Engines,
+) -> None:
+    place = kind._machine.docker
+    with socket.socket(socket.AF_UNIX) as refusing:
+        refusing.bind(str(place))
+    assert facts(kind).unusable == "Docker does not answer on the host: Connection refused"
 
 
 def test_a_host_without_docker(kind: Engines) -> None:

@@ -219,7 +219,7 @@ def test_whoever_has_many_open_files_hides_no_owner_of_another_account(
         for number in range(50):
             (world.proc / str(pid) / "fd" / str(number)).symlink_to("/dev/null")
     world.listen("tcp", ANY, 443, 90, unit="nginx.service", name="nginx")
-    world.listen("tcp", ANY, 5432, 91, unit="postgresql.service", name="postgres", uid=35)
+    world.listen("tcp", ANY, 5432, 91, unit="postgresql.service", name="postgres", uid=1)
     found = world.facts(listeners={"tcp4 0.0.0.0:443": "nginx.service"})["listeners"]
     floods = {f"tcp4 0.0.0.0:{4000 + pid}" for pid in (5, 6, 7, 8, 50, 51, 52, 53)}
     assert found.keys() == {"tcp4 0.0.0.0:443", "tcp4 0.0.0.0:5432", *floods}
@@ -233,10 +233,14 @@ def test_whoever_has_many_open_files_hides_no_owner_of_another_account(
 def test_a_process_with_many_open_files_is_read_in_part(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R1: also one of root, which got its files from somebody else."""
+    """R1. Root's own processes have no limit."""
     monkeypatch.setattr(socket_owners, "MOST_OF_A_PROCESS", 0)
     world.listen("tcp", ANY, 443, 10, unit="nginx.service", name="nginx")
-    assert world.facts()["listeners"] == {"tcp4 0.0.0.0:443": socket_owners.UNKNOWN}
+    world.listen("tcp", ANY, 5432, 91, unit="postgresql.service", name="postgres", uid=35)
+    assert world.facts()["listeners"] == {
+        "tcp4 0.0.0.0:443": "nginx.service",
+        "tcp4 0.0.0.0:5432": socket_owners.UNKNOWN,
+    }
 
 
 def test_once_each_socket_has_its_owner_no_more_processes_are_read(
@@ -1042,6 +1046,19 @@ def test_a_program_that_takes_the_accepted_port_of_a_container_shows(
     world.docker.containers[0]["State"] = "exited"
     world.listen("tcp", ANY, 50000, 10, name="nc", uid=40000)
     assert deployed(port="metrics") == {PORT: 'process "nc" (40000) (when accepted: container "metrics")'}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('container "a" (x:1)', 'container "a" (x:2), nginx sends requests to it'),
+        (f'container "web.1.{"a" * 25}" (x:1)', f'container "web.1.{"b" * 25}" (x:1)'),
+        ("container 0123456789ab", "container ba9876543210"),
+        ('process "nc" (joe) in run-u12.service', 'process "nc" (joe) in run-u13.service'),
+    ],
+)
+def test_what_changes_with_each_start_belongs_to_no_owner(before: str, after: str) -> None:
+    assert on_host._owner(before) == on_host._owner(after)
 
 
 def test_a_process_that_is_named_like_a_container_keeps_its_user() -> None:

@@ -204,7 +204,6 @@ _DISK = {"Options": {"type": "none", "o": "bind,password=hunter2", "device": "/e
         ("ReadonlyPaths", [], "writes to the kernel's settings"),
         ("ReadonlyPaths", _READ_ONLY[:-1], "writes to the kernel's settings"),
         ("CgroupnsMode", "host", "sees the host's control groups"),
-        ("Runtime", "mine", "by the runtime mine"),
         ("SecurityOpt", ["writable-cgroups=true"], "writes to its control groups"),
         ("SecurityOpt", ["writable-cgroups"], "writes to its control groups"),
         ("SecurityOpt", ['seccomp={"defaultAction": "SCMP_ACT_ALLOW"}'], "with its own seccomp profile"),
@@ -269,6 +268,24 @@ def make(engine: Engine, older: int, **options: Any) -> dict[str, Any]:
     details["Config"] |= {"Hostname": number[:12], "Labels": {"replaces": older}, "Tty": False}
     details["HostConfig"] |= {"ConsoleSize": [1, older], "Annotations": {} if older else None}
     return details
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        {"NetworkMode": "bridge"},
+        {"RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}},
+        {"MaskedPaths": [*_MASKED, "/sys/devices/virtual/powercap"]},
+        {"Mounts": USUAL["Mounts"][::-1]},
+        {"New": []},
+    ],
+)
+def test_a_newer_docker_does_not_change_the_options_of_a_container(newer: dict[str, Any]) -> None:
+    def digest(options: dict[str, Any], *env: str) -> str:
+        return docker._digest({"Image": "x", "Config": {"Env": env}, "HostConfig": options}, "1", {})
+
+    assert digest(USUAL, "A=1", "B=2") == digest(USUAL | newer, "B=2", "A=1")
+    assert digest(USUAL) != digest(USUAL | {"Privileged": True})
 
 
 def test_an_accepted_container_that_is_made_anew_with_other_options_shows(host: Host, engine: Engine) -> None:
