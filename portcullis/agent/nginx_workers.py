@@ -39,8 +39,8 @@ def workers(proc: Path, main: str) -> Iterator[Worker]:
             fields = (folder / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
             if fields[1] != main:
                 continue
-            # A user of the host can make a process whose command line is as long as its memory, or can be
-            # read only when the user likes. So this comes second, and has a limit.
+            # A user's process can have a command line as long as its memory, or one whose reading never ends.
+            # So only children of nginx are read, and only the first bytes.
             with (folder / "cmdline").open("rb", buffering=0) as file:
                 title = file.read(len(_LEAVING))
         except OSError:

@@ -43,8 +43,8 @@ _ACCEPTED = "accepted"
 """The name of the owners of accepted ports in the record of the exposure."""
 Owners = Mapping[str, List[str]]
 """The reason and the owner of each accepted port, by its key."""
-# What changes while an owner stays: the image of a container, whether nginx needs it, and the number of a
-# task of Swarm, of a container of another engine and of a unit of systemd-run(1).
+# These parts of a text change while the owner stays. A container gets another image, or nginx begins to need
+# it. A task of Swarm, a container of another engine and a unit of systemd-run(1) get a new number each time.
 _CHANGES = (
     (
         re.compile(

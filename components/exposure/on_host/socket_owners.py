@@ -130,9 +130,9 @@ def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
     An inode without processes is the kernel's own. An inode is missing if its owner is unknown, because not
     all open files were read.
 
-    Root's own processes come first, then the accounts by number, then the containers. Processes that come
-    after the last socket has its holder are not read. So nobody hides the owner of another account's socket
-    with many open files.
+    Root's own processes come first, then the accounts by number, then the uids without an account, then the
+    containers. Processes that come after the last socket has its holder are not read. Each account has a
+    limit, so one account with many open files does not hide the owner of another account's socket.
     """
     found: Dict[int, List[Process]] = {inode: [] for inode in inodes}
     left, is_cut = MOST_OF_ACCOUNTS, False
