@@ -6,7 +6,9 @@ In place of MongoDB's server and tools the lab has FerretDB and stand-ins: see d
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -92,11 +94,10 @@ class App:
     user: str
     password: str
 
-    def __call__(self, *words: str) -> str:
-        argv = ["docker", "exec", "-e", f"REDISCLI_AUTH={self.password}", "redis", "redis-cli"]
-        return self.host.run(
-            [*argv, "--no-auth-warning", "--user", self.user, *words], check=False
-        ).stdout.strip()
+    def __call__(self, *words: str, stdin: str = "/dev/null") -> str:
+        argv = ["docker", "exec", "-i", "-e", f"REDISCLI_AUTH={self.password}", "redis", "redis-cli"]
+        line = shlex.join([*argv, "--no-auth-warning", "--user", self.user, *words])
+        return self.host.run(f"{line} <{stdin}", check=False).stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +279,32 @@ def test_a_backup_that_fails_is_told_of_and_an_old_one_is_a_difference(standing:
     finally:
         host.run(["umount", read_only])
     standing.up().has("1 updated")
+
+
+def test_a_store_that_grows_leaves_room_for_the_others(
+    standing: Project, redis: App, mongo: pymongo.MongoClient[Any]
+) -> None:
+    """Redis would fit into the free space, and MongoDB's dump would not fit beside it."""
+    host = standing.host
+    mongo.shop.items.replace_one({"_id": "large"}, {"blob": os.urandom(1 << 20)}, upsert=True)
+    back_up(host)
+    before = dumps(host, "mongo")[-1]
+    host.run("head -c 4m /dev/urandom >/root/large")
+    small = f"{FOLDER}-small"
+    host.run(
+        f"mkdir -m 700 {small} && mount -t tmpfs -o size=6m,mode=700 tmpfs {small} && "
+        f"cp -a --parents -t {small} {FOLDER}/mongo/{before} && mount --bind {small}{FOLDER} {FOLDER}"
+    )
+    try:
+        assert redis("-x", "set", "large", stdin="/root/large") == "OK"
+        said = back_up(host, fails=True)
+        assert "redis: FAILED: the output of docker does not fit into the free space" in said
+        assert re.search("^mongo: [0-9]+ documents", said, re.MULTILINE), said
+    finally:
+        host.run(f"umount {FOLDER} {small} && rmdir {small} && rm /root/large")
+        redis("del", "large")
+        mongo.shop.items.delete_one({"_id": "large"})
+    back_up(host)
 
 
 def test_old_dumps_go_after_a_new_one_and_never_before(standing: Project) -> None:
