@@ -230,6 +230,43 @@ def test_gitlabs_jobs_do_the_same(
 
 
 @pytest.mark.once
+def test_gitlabs_comment_comes_from_the_base_and_follows_no_link(
+    runner: Runner, forge: ForgeServer, tmp_path: Path
+) -> None:
+    forge.comments.clear()
+    git = ["git", "-C", str(runner.folder), "-c", "user.name=vera", "-c", "user.email=vera@example.com"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "bin", "portcullis"], check=True)
+    subprocess.run([*git, "commit", "-qm", "base"], check=True)
+    base = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
+    given = {
+        "STACK": STACK, "CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_DIFF_BASE_SHA": base.strip(),
+        "CI_PROJECT_DIR": str(runner.folder),
+    }  # fmt: skip
+    kept = {name: value for name, value in runner.environment.items() if not name.startswith("GITHUB_")}
+    gitlab = Runner(runner.folder, {**kept, **forge.gitlab}, given)
+    page = runner.folder / ".portcullis/pipeline/comment.md"
+    page.write_text("a preview\n")
+    # The job does not run the request's own code.
+    (runner.folder / "bin/portcullis").write_text("#!/bin/sh\ntouch ran\n")
+    try:
+        code, printed = gitlab.gitlab("comment")
+        assert code == 0, printed
+        assert "a preview" in comment(forge)
+        (tmp_path / "token").write_text("a secret of this job\n")
+        page.unlink()
+        page.symlink_to(tmp_path / "token")
+        code, printed = gitlab.gitlab("comment")
+    finally:
+        page.unlink()
+        shutil.copyfile(CHECKOUT / "bin/portcullis", runner.folder / "bin/portcullis")
+    assert code != 0
+    assert "is a symbolic link" in printed
+    assert "a preview" in comment(forge)
+    assert not list(runner.folder.rglob("ran"))
+
+
+@pytest.mark.once
 def test_nothing_secret_is_in_what_a_pipeline_keeps(deployed: Program, runner: Runner) -> None:
     folder = deployed.folder / ".portcullis/pipeline"
     kept = "".join(file.read_text() for file in folder.iterdir())
