@@ -236,7 +236,7 @@ def test_gitlabs_comment_comes_from_the_base_and_follows_no_link(
     forge.comments.clear()
     git = ["git", "-C", str(runner.folder), "-c", "user.name=vera", "-c", "user.email=vera@example.com"]
     subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "add", "bin", "portcullis"], check=True)
+    subprocess.run([*git, "add", "Pulumi.yaml", "bin", "portcullis"], check=True)
     subprocess.run([*git, "commit", "-qm", "base"], check=True)
     base = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
     given = {
