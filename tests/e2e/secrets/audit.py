@@ -210,4 +210,4 @@ def test_nothing_is_found_elsewhere(audited: Audited) -> None:
     assert not audited.unexpected
     say(audited.search.summary(left))
     unused = [one for one in allowed if not one.used]
-    assert not (left or unused), "\n" + "\n".join(map(str, [*left, *unused]))
+    assert not [*left, *unused], "\n" + "\n".join(map(str, [*left, *unused]))
