@@ -15,6 +15,7 @@ from portcullis.agent.docker_socket import ask
 from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.step import Step, compare
+from portcullis.agent.wire import ABSENT
 from portcullis.components.docker.facts import EngineDesired, EngineFacts, EngineSpec
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
         return compare(desired, facts, ("unusable",), "refuse")
 
     def obstacle(self, desired: EngineDesired, facts: EngineFacts) -> AgentError | None:
-        """Refuse an engine that is too old, because only its administrator can change it."""
-        return AgentError("invalid", facts.unusable, prop="engine", hint=_HINT) if facts.unusable else None
+        """Refuse an engine that does not answer or is too old, because this resource changes nothing."""
+        code = "no-docker" if facts.version == ABSENT else "invalid"
+        return AgentError(code, facts.unusable, prop="engine", hint=_HINT) if facts.unusable else None
 
     def apply(self, desired: EngineDesired, steps: list[Step], work: Work) -> None:
         """Change nothing, because this resource only reads the host."""

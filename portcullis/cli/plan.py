@@ -45,6 +45,8 @@ _SSH_RULE = "no-ssh-rule"
 
 `up` adds the rule for SSH first.
 """
+_NO_DOCKER = "no-docker"
+"""The error code of a host on which no Docker answers. `up` may install and start Docker first."""
 _LATER = ("ContainerState", "Release", "Drain", "Exposure")
 """Kinds of resources that read what the same `up` creates, such as containers.
 
@@ -173,6 +175,8 @@ def _settled_by_then(resource: Declared, found: dict[str, Any], declared: Sequen
     before = [one for one in declared if one.props["host"] == resource.props["host"] and one is not resource]
     if found["refusal"]["code"] == _SSH_RULE:
         return any(one.kind == "SshServer" for one in before)
+    if found["refusal"]["code"] == _NO_DOCKER:
+        return any(one.kind == "Service" and one.props.get("unit") == "docker.service" for one in before)
     # The host gives up root's keys as soon as declared users have all of them.
     keys = (
         authorized_keys.parse(line)

@@ -93,16 +93,30 @@ def test_a_refusal_comes_with_its_reason_and_advice(lines: Callable[..., list[st
     ]
 
 
-def test_a_refusal_that_an_earlier_resource_prevents_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The host has ufw, but no rule for SSH yet: `up` applies the SshServer before the firewall."""
-    refusal = {**REFUSAL, "code": "no-ssh-rule"}
-    monkeypatch.setattr(plan, "session", lambda *_: Host({"steps": [STEP], "refusal": refusal}))
+@pytest.mark.parametrize(
+    ("code", "elsewhere", "here"),
+    [
+        # The host has ufw, but no rule for SSH yet: `up` applies the SshServer before the firewall.
+        ("no-ssh-rule", ("SshServer", {"host": "web2"}), ("SshServer", {"host": "web1"})),
+        # `up` starts Docker before it reads Docker's version.
+        (
+            "no-docker",
+            ("Service", {"host": "web1", "unit": "nginx.service"}),
+            ("Service", {"host": "web1", "unit": "docker.service"}),
+        ),
+    ],
+)
+def test_a_refusal_that_an_earlier_resource_prevents_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, code: str, elsewhere: Any, here: Any
+) -> None:
+    monkeypatch.setattr(
+        plan, "session", lambda *_: Host({"steps": [STEP], "refusal": {**REFUSAL, "code": code}})
+    )
     file = plan.Declared("File", "motd", FILE)
     assert plan.plan_lines(file, [file])[0].startswith("! ")
-    elsewhere = plan.Declared("SshServer", "web2-ssh", {"host": "web2"})
-    assert plan.plan_lines(file, [file, elsewhere])[0].startswith("! ")
-    here = plan.Declared("SshServer", "web1-ssh", {"host": "web1"})
-    assert plan.plan_lines(file, [file, here])[:2] == [
+    other, first = (plan.Declared(kind, "it", props) for kind, props in (elsewhere, here))
+    assert plan.plan_lines(file, [file, other])[0].startswith("! ")
+    assert plan.plan_lines(file, [file, first])[:2] == [
         "~ web1: File motd",
         "    content: 'by hand\\n' => 'managed\\n'",
     ]

@@ -88,6 +88,7 @@ def test_every_release_since_the_oldest_supported_one_is_accepted(
         assert [step.have for step in kind.plan(DESIRED, found)] == [why]
         refusal = kind.obstacle(DESIRED, found)
         assert refusal is not None
+        assert refusal.code == "invalid"
         assert "which-versions-will-do" in refusal.hint
         # If the stack writes no daemon.json, only the API has to fit.
         assert facts(kind, dataclasses.replace(DESIRED, engine=versions.ANY)).unusable == ""
@@ -149,11 +150,15 @@ def test_a_docker_that_does_not_answer_is_no_error_because_the_same_up_may_start
     place = kind._machine.docker
     with socket.socket(socket.AF_UNIX) as refusing:
         refusing.bind(str(place))
-    assert facts(kind).unusable == "Docker does not answer on the host: Connection refused"
+    found = facts(kind)
+    assert found.unusable == "Docker does not answer on the host: Connection refused"
+    assert kind.obstacle(DESIRED, found).code == "no-docker"
 
 
 def test_a_host_without_docker(kind: Engines) -> None:
-    assert facts(kind).unusable == "no Docker runs on the host"
+    found = facts(kind)
+    assert found.unusable == "no Docker runs on the host"
+    assert kind.obstacle(DESIRED, found).code == "no-docker"
 
 
 @pytest.mark.parametrize(
