@@ -40,11 +40,8 @@ AGAIN = 3
 WORKERS = 3
 BUDGET = 160 * WORKERS
 """What the change touches besides the stories may take so many seconds of the workers."""
-_HUNG = re.compile(r"Timeout \(>|pulumi \w+ did not end within")
-"""What pytest-timeout says of a test, and tests/e2e/project.py of a command of the engine.
-
-The agent says "did not end within" of a program on a slow host: such a test is tried again.
-"""
+_HUNG = re.compile(r"Timeout \(>|did not end within")
+"""What pytest-timeout says of a test, and tests/e2e/project.py of a command of the engine."""
 _LAST = "# The last green `make test-all`, which writes this file. `make test` prints it."
 
 

@@ -135,11 +135,6 @@ def test_green_tells_what_failed_once_and_what_did_not_run(gate: Any, tmp_path: 
     assert kept["test"] == "tests/e2e/test_flakes.py::test_it"
 
 
-def test_a_test_is_tried_again_when_a_program_on_the_host_was_slow(gate: Any) -> None:
-    code, said = gate({"slow": FLAKES.replace(SLOW, "raise AssertionError('nft did not end within 30 s')")})
-    assert (code, said[-1]) == (0, "3 passed, 0 failed")
-
-
 def test_a_host_that_did_not_boot_is_tried_again_for_a_test_that_is_marked_once(gate: Any) -> None:
     code, said = gate({"host": ONCE_IN_SETUP})
     assert (code, said[-1]) == (0, "2 passed, 0 failed")
