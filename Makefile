@@ -161,7 +161,7 @@ torture: ready-to-test ## kill deploys at random points: the next up has to conv
 		--timeout 1500 tests/e2e/torture tests/e2e/access/test_drill.py $(PYTEST) || ended=$$?; \
 		python -m tests.e2e.torture.record $$seed; exit $$ended
 
-# It takes ten minutes. It prints how many canary values it looked for, where, and what it found.
+# It takes half an hour on two busy cores. It prints how many canary values it looked for, where, and what it found.
 drill-secrets: ready-to-test ## put canary values into all secret inputs, let everything fail, and search for leaks
 	@$(ENV) python -m pytest -s tests/e2e/secrets/audit.py $(PYTEST)
 
