@@ -5,6 +5,7 @@ The tests issue, change and renew certificates, and cause errors.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,6 +38,7 @@ def standing(module_host: Host, acme: AcmeServer, tmp_path_factory: pytest.TempP
 def edge(standing: Edge) -> Iterator[Edge]:
     """Return the deployed site. After the test restore the site, also if the test failed."""
     yield standing
+    sys.stderr.write(standing.acme.log[-20_000:])  # pytest prints it if the test failed
     standing.acme.start()
     standing.declare(NAME).up()
 
