@@ -49,6 +49,9 @@ def offer_newer_packages(host: Host, codename: str) -> None:
         f"deb {mirror} {codename}-updates main\ndeb {mirror}-security {codename}-security main\n",
     )
     host.write("/etc/apt/preferences.d/later", _PIN.format(codename=codename))
+    # The lab chooses the zone by a link alone. In Debian 12 the next tzdata would write that zone down here.
+    zone = "readlink /etc/localtime | sed s,/usr/share/zoneinfo/,,"
+    host.run(f"[ ! -e /etc/timezone ] || {zone} >/etc/timezone")
     host.run("apt-get -qq update")
     host.run(f"DEBIAN_FRONTEND=noninteractive apt-get -qq -y install {USUAL} >/dev/null")
     host.reboot()  # as a machine that is rented has booted before
