@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FILES = 2_000
-MOST_SECONDS = 0.150
+MOST_SURVEYS = 5
+"""A survey with the inventory may take so many times as long as one without it."""
 MOST_BYTES = 30_000_000
 MOST_TIMES = 1.5
 """A preview of the hostile host may take so many times as long as one of the quiet host."""
@@ -73,6 +74,12 @@ class Results:
     walk: float
     quiet: Sequence[float]
     hostile: Sequence[float]
+
+    @property
+    def surveys(self) -> float:
+        """How many times as long a survey with the inventory takes. The median of the pairs counts."""
+        pairs = zip(self.with_inventory, self.without, strict=True)
+        return statistics.median(mine / less for mine, less in pairs)
 
     @property
     def times(self) -> float:
@@ -142,9 +149,11 @@ def broken(results: Results) -> list[str]:
     found = []
     if results.files < FILES:
         found.append(f"/etc had {results.files} files only; it must have {FILES}")
-    median = statistics.median(results.with_inventory)
-    if median >= MOST_SECONDS:
-        found.append(f"an answer took {median * 1000:.0f} ms; it must be under {MOST_SECONDS * 1000:.0f} ms")
+    if results.surveys > MOST_SURVEYS:
+        found.append(
+            f"a survey with the inventory took {results.surveys:.2f} times as long as one without it; "
+            f"it must be at most {MOST_SURVEYS}"
+        )
     if results.memory >= MOST_BYTES:
         used, most = results.memory / _MEGABYTE, MOST_BYTES / _MEGABYTE
         found.append(f"the agent used {used:.1f} MB; it must be under {most:.0f} MB")
@@ -162,8 +171,6 @@ def table(results: Results) -> str:
         f"{statistics.median(each) * 1000:.0f} ms ({min(each) * 1000:.0f} - {max(each) * 1000:.0f})"
         for each in (results.with_inventory, results.without)
     )
-    pairs = zip(results.with_inventory, results.without, strict=True)
-    times = statistics.median(mine / less for mine, less in pairs)
     quiet, hostile = (
         f"{min(each):.2f} s ({min(each):.2f} - {max(each):.2f})" for each in (results.quiet, results.hostile)
     )
@@ -171,7 +178,7 @@ def table(results: Results) -> str:
         [
             f"Inventory: {results.files} files in /etc, 22 items, median of {len(results.without)} rounds",
             f"  answer to one survey with it     {both}",
-            f"  and without                      {alone}; {times:.2f} times",
+            f"  and without                      {alone}; {results.surveys:.2f} times",
             f"  most memory of the agent         {results.memory / _MEGABYTE:.1f} MB (VmHWM)",
             f"  the nightly walk                 {results.walk:.1f} s, at idle priority",
             f"  a preview of it, fastest         {quiet}",
