@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Optional
 
 from portcullis.agent.wire import Desired, Facts, Spec
 
@@ -75,10 +74,10 @@ class CertificateDesired(Desired):
     profile: str = ""
     unit: str = ""
     precheck: bool = True
-    webroot: Optional[str] = None
+    webroot: str | None = None
     dns: str = ""
-    dns_credentials: Optional[str] = None
-    dns_propagation: Optional[str] = None
+    dns_credentials: str | None = None
+    dns_propagation: str | None = None
     expiry: str = FRESH
     served: str = SERVED
 
@@ -122,6 +121,6 @@ class CertificateFacts(Facts):
     server: str = ""
     profile: str = ""
     dns: str = ""
-    webroot: Optional[str] = None
-    dns_credentials: Optional[str] = None
-    dns_propagation: Optional[str] = None
+    webroot: str | None = None
+    dns_credentials: str | None = None
+    dns_propagation: str | None = None

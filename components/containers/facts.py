@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, Optional
+from typing import Literal
 
 from portcullis.agent.wire import Desired, Facts, Spec
 
@@ -75,7 +75,7 @@ class ContainerStateDesired(Desired):
     expects: Literal["healthy", "exited"]
     within: str
     secret: bool = False
-    networks: Optional[Mapping[str, str]] = None
+    networks: Mapping[str, str] | None = None
 
     @property
     def id(self) -> str:
@@ -108,7 +108,7 @@ class ContainerStateFacts(Facts):
     container_id: str = ""
     pids: str = ""
     status: str = ""
-    networks: Optional[Mapping[str, str]] = None
+    networks: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

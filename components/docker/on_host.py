@@ -9,7 +9,7 @@ The version is the answer to `GET /version`, see https://docs.docker.com/referen
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Tuple
+from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.docker_socket import ask
 from portcullis.agent.errors import AgentError
@@ -114,5 +114,5 @@ def _text(said: Any) -> str:
     return found[0] if found else ""
 
 
-def _numbers(version: str) -> Tuple[int, ...]:
+def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Dict, Union
 
 from portcullis.agent.wire import Desired, Facts, Spec
 
@@ -91,6 +90,6 @@ class ExposureFacts(Facts):
         )
 
 
-def maps_of(thing: Union[ExposureSpec, ExposureDesired, ExposureFacts]) -> Dict[str, Mapping[str, str]]:
+def maps_of(thing: ExposureSpec | ExposureDesired | ExposureFacts) -> dict[str, Mapping[str, str]]:
     """Return the maps that are compared, by the names in `MAPS`."""
     return {name: getattr(thing, name) for name in MAPS}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Optional
 
 from portcullis.agent.wire import Desired, Facts, Spec
 
@@ -126,7 +125,7 @@ class UfwPolicyDesired(Desired):
     defaults: Mapping[str, str]
     rules: Mapping[str, str]
     settings: Mapping[str, str]
-    custom_files: Optional[Sequence[str]] = None
+    custom_files: Sequence[str] | None = None
 
     @property
     def id(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Dict, Union
 
 from portcullis.agent.wire import Desired, Facts, Spec
 
@@ -160,7 +159,7 @@ class InventoryFacts(Facts):
         )
 
 
-def maps_of(thing: Union[InventoryDesired, InventoryFacts]) -> Dict[str, Mapping[str, str]]:
+def maps_of(thing: InventoryDesired | InventoryFacts) -> dict[str, Mapping[str, str]]:
     """Return the maps that are compared, by the names in `MAPS`."""
     return {name: getattr(thing, name) for name in MAPS}
 

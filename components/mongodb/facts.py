@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Optional
 
 from portcullis.agent.wire import Desired, Facts, Spec
 
@@ -36,9 +35,9 @@ class MongoRootSpec(Spec):
     address: str
     root: str
     root_file: str
-    ca: Optional[str] = None
-    volume: Optional[str] = None
-    replica_set: Optional[str] = None
+    ca: str | None = None
+    volume: str | None = None
+    replica_set: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,11 @@ class MongoRootDesired(Desired):
     root: str
     root_file: str
     password: str = field(repr=False)
-    previous: Optional[str] = field(default=None, repr=False)
-    before: Optional[str] = field(default=None, repr=False)
-    ca: Optional[str] = None
-    volume: Optional[str] = None
-    replica_set: Optional[str] = None
+    previous: str | None = field(default=None, repr=False)
+    before: str | None = field(default=None, repr=False)
+    ca: str | None = None
+    volume: str | None = None
+    replica_set: str | None = None
 
     @property
     def id(self) -> str:
@@ -100,10 +99,10 @@ class MongoRootFacts(Facts):
     """
 
     server: str = ""
-    authentication: Optional[str] = None
-    login: Optional[str] = None
-    users: Optional[Mapping[str, str]] = None
-    replica_set: Optional[str] = None
+    authentication: str | None = None
+    login: str | None = None
+    users: Mapping[str, str] | None = None
+    replica_set: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ class MongoUserSpec(Spec):
     user: str
     database: str
     password_file: str
-    ca: Optional[str] = None
+    ca: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ class MongoUserDesired(Desired):
     password: str = field(repr=False)
     password_file: str
     roles: Mapping[str, str]
-    ca: Optional[str] = None
+    ca: str | None = None
 
     @property
     def id(self) -> str:
@@ -189,5 +188,5 @@ class MongoUserFacts(Facts):
     """
 
     server: str = ""
-    login: Optional[str] = None
-    roles: Optional[Mapping[str, str]] = None
+    login: str | None = None
+    roles: Mapping[str, str] | None = None

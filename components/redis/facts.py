@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Optional
 
 from portcullis.agent.wire import ABSENT, Desired, Facts, Spec
 
@@ -56,7 +55,7 @@ class RedisUserSpec(Spec):
     rules: str
     gid: str
     hash: str = field(repr=False)
-    ca: Optional[str] = None
+    ca: str | None = None
     keeper: bool = False
 
 
@@ -85,7 +84,7 @@ class RedisUserDesired(Desired):
     password: str = field(repr=False)
     rules: str
     gid: str
-    ca: Optional[str] = None
+    ca: str | None = None
     keeper: bool = False
 
     @property
@@ -125,7 +124,7 @@ class RedisUserFacts(Facts):
 
     line: str = ABSENT
     running: str = ABSENT
-    certificate: Optional[str] = None
-    default: Optional[str] = None
-    undeclared: Optional[Mapping[str, str]] = None
-    file: Optional[str] = None
+    certificate: str | None = None
+    default: str | None = None
+    undeclared: Mapping[str, str] | None = None
+    file: str | None = None

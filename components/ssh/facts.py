@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Optional
 
 from portcullis.agent.guarded import GuardedDesired
 from portcullis.agent.wire import Facts, Spec
@@ -128,7 +127,7 @@ class SshServerFacts(Facts):
     port: str = ""
     options: Options = field(default_factory=dict)
     users: Mapping[str, Options] = field(default_factory=dict)
-    firewall: Optional[Mapping[str, str]] = None
+    firewall: Mapping[str, str] | None = None
     stale: bool = False
     broken: str = ""
     ports: Sequence[str] = ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Optional, Union
 
 from portcullis.agent.guarded import GuardedDesired
 from portcullis.agent.wire import Facts, Spec
@@ -67,11 +66,11 @@ class UserDesired(GuardedDesired):
     keys: Mapping[str, str]
     on_delete: str
     key_files: str = PRIVATE
-    groups: Optional[Mapping[str, str]] = None
-    password: Optional[str] = None
-    sessions: Optional[str] = None
-    shell: Optional[str] = None
-    sudo: Optional[Union[bool, str]] = None
+    groups: Mapping[str, str] | None = None
+    password: str | None = None
+    sessions: str | None = None
+    shell: str | None = None
+    sudo: bool | str | None = None
     system: bool = False
 
     @property
@@ -102,11 +101,11 @@ class UserFacts(Facts):
 
     keys: Mapping[str, str] = field(default_factory=dict)
     key_files: str = ""
-    groups: Optional[Mapping[str, str]] = None
-    password: Optional[str] = None
-    sessions: Optional[str] = None
-    shell: Optional[str] = None
-    sudo: Optional[Union[bool, str]] = None
+    groups: Mapping[str, str] | None = None
+    password: str | None = None
+    sessions: str | None = None
+    shell: str | None = None
+    sudo: bool | str | None = None
 
 
 @dataclass(frozen=True)

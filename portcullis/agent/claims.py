@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, FrozenSet, Tuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,12 +27,12 @@ class Claims:
         contents: files of others in which we changed lines, each with the digest of the result.
     """
 
-    paths: Tuple[str, ...] = ()
-    trees: Tuple[str, ...] = ()
-    units: Tuple[str, ...] = ()
-    users: Tuple[str, ...] = ()
-    packages: Tuple[str, ...] = ()
-    contents: Tuple[Tuple[str, str], ...] = ()
+    paths: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    contents: tuple[tuple[str, str], ...] = ()
 
 
 NOTHING = Claims()
@@ -63,5 +63,5 @@ def content_of(path: Path) -> str:
         return ""
 
 
-def _all(claims: Iterable[Claims], name: str) -> FrozenSet[str]:
+def _all(claims: Iterable[Claims], name: str) -> frozenset[str]:
     return frozenset(value for one in claims for value in getattr(one, name))

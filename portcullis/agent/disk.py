@@ -13,9 +13,8 @@ from portcullis.agent.errors import AgentError
 from portcullis.agent.safe_paths import FolderEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
-    from typing import Callable
 
 MARK = ".portcullis-"
 NAME_LIMIT = 200  # bytes; leaves room for the mark

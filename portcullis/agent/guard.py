@@ -23,7 +23,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths
 from portcullis.agent.errors import AgentError
@@ -31,6 +31,8 @@ from portcullis.agent.machine import Machine
 from portcullis.agent.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from portcullis.agent.guarded import Undo
     from portcullis.agent.step import Json
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Tuple, Union
+from typing import TYPE_CHECKING, Generic
 
 from portcullis.agent.kind import D, F
 from portcullis.agent.wire import Desired
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from portcullis.agent.step import Step
     from portcullis.agent.store import Record
 
-Argv = Tuple[str, ...]
-Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+Argv = tuple[str, ...]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, List, Optional, Tuple, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from portcullis.agent.claims import NOTHING, Claims
 from portcullis.agent.errors import AgentError
 from portcullis.agent.wire import Desired, Facts, Malformed, Spec, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
-    from typing import Callable
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.step import Json, Step
@@ -30,8 +29,8 @@ F = TypeVar("F", bound=Facts)
 """The class of the facts, the present state on the host."""
 
 # A spec together with the record of the resource, if it has one.
-Question = Tuple[S, Optional["Record"]]
-Answers = List[Union[F, AgentError]]
+Question = tuple[S, "Record | None"]
+Answers = list[F | AgentError]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import re
 import threading
-from typing import TYPE_CHECKING, Any, Dict, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
 from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind
@@ -27,7 +27,7 @@ _NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)?")
 _PLACES = ("portcullis.resources", "portcullis.components")
 
 
-class Kinds(Dict[str, "Kind[Any, Any, Any]"]):
+class Kinds(dict[str, "Kind[Any, Any, Any]"]):
     """The handlers of resources, by the name of the kind. A handler is made when it is first needed."""
 
     def __init__(self, machine: Machine, store: Store) -> None:
@@ -76,7 +76,7 @@ def class_in(module: ModuleType) -> type[Kind[Any, Any, Any]]:
     (found,) = (
         value
         for value in vars(module).values()
-        # Python 3.9 and 3.10 treat an alias such as dict[str, Any] as a type, but issubclass() refuses it.
+        # Python 3.10 treats an alias such as dict[str, Any] as a type, but issubclass() refuses it.
         if isinstance(value, type) and get_origin(value) is None
         if issubclass(value, Kind) and value.__module__ == module.__name__
     )

@@ -24,8 +24,7 @@ from portcullis.agent.store import Record, Store, revision
 from portcullis.agent.wire import Facts, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.step import Json, Step
@@ -103,7 +102,7 @@ class Operations:
         for kind in sorted({kind for kind, _ in wanted}):
             keys = [key for key in wanted if key[0] == kind]
             answers = read(self._kind(kind), [(wanted[key], records.get(key)) for key in keys])
-            for (_, item_id), answer in zip(keys, answers):
+            for (_, item_id), answer in zip(keys, answers, strict=True):
                 item = {"kind": kind, "id": item_id, "spec": wanted[kind, item_id]}
                 if isinstance(answer, AgentError):
                     items.append({**item, "error": answer.as_json()})

@@ -19,7 +19,7 @@ from portcullis.agent.disk import write_all
 from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Callable
 
 CPU = 20
 """The process is killed after this number of seconds of CPU time."""

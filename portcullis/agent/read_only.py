@@ -104,7 +104,10 @@ class ReadOnly:
         for kind in sorted({kind for kind, _ in wanted}):
             asked = [record for key, record in wanted.items() if key[0] == kind]
             answers = read(self._kinds[kind], [(record.spec, record) for record in asked])
-            items += [_item(self._kinds[kind], record, answer) for record, answer in zip(asked, answers)]
+            items += [
+                _item(self._kinds[kind], record, answer)
+                for record, answer in zip(asked, answers, strict=True)
+            ]
         return {"items": items, "host": host_facts(), **self._about()}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ class RootFolders:
     def __init__(self, root: Path) -> None:
         """Store the folder below which all paths of the host are."""
         self._root = str(root).rstrip("/")
-        self._known: Dict[str, bool] = {}
+        self._known: dict[str, bool] = {}
 
     def hold(self, path: str) -> bool:
         """Return whether only root can change where a path leads, up to its last part."""

@@ -14,7 +14,7 @@ import os
 import pwd
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import AgentError
 
@@ -28,7 +28,7 @@ PIECE = 1 << 16
 _LINKS = 40  # the kernel's own limit
 
 
-_Loose = Optional[Tuple[str, os.stat_result]]
+_Loose = tuple[str, os.stat_result] | None
 
 
 @dataclass(frozen=True)

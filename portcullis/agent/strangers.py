@@ -14,7 +14,7 @@ import stat
 import string
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, packaged, paths, safe_paths
 from portcullis.agent.errors import AgentError
@@ -23,8 +23,7 @@ from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.step import WARN, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
-    from typing import Callable
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record, Store
@@ -67,7 +66,7 @@ _MOST = 0o755
 _PLAIN = frozenset(string.ascii_letters + string.digits + "_./:,@*%=+[]~-")
 
 
-Fix = Tuple[str, ...]
+Fix = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class Stranger:
         return replace(self, text=f"{self.text}; {words}", severity=severity)
 
 
-Strangers = Dict[str, Stranger]
+Strangers = dict[str, Stranger]
 
 
 def read(

@@ -12,10 +12,12 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Any, Dict, Type, TypeVar, Union, cast
+from types import UnionType
+from typing import Any, TypeVar, Union, cast
 
-Json = Dict[str, Any]
+Json = dict[str, Any]
 T = TypeVar("T")
+_UNIONS = (Union, UnionType)  # Python has two types for `X | Y`, and X decides which one it is
 
 ABSENT = "<absent>"
 """The value of a text property of a resource that does not exist."""
@@ -90,7 +92,7 @@ def default_of(field: Any) -> object:
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
-def decode(cls: Type[T], data: object, where: str = "") -> T:
+def decode(cls: type[T], data: object, where: str = "") -> T:
     """Return a data class from JSON.
 
     Args:
@@ -147,7 +149,7 @@ def _at(where: str, name: str) -> str:
 
 
 def _allows_none(hint: Any) -> bool:
-    return typing.get_origin(hint) is Union and type(None) in typing.get_args(hint)
+    return typing.get_origin(hint) in _UNIONS and type(None) in typing.get_args(hint)
 
 
 def _value(hint: Any, data: Any, where: str) -> Any:
@@ -167,7 +169,7 @@ The next function is then tried.
 
 
 def _union(hint: Any, data: Any, where: str) -> Any:
-    if typing.get_origin(hint) is not Union:
+    if typing.get_origin(hint) not in _UNIONS:
         return _NOT_MINE
     if data is None and _allows_none(hint):
         return None

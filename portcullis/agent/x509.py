@@ -17,7 +17,10 @@ import hashlib
 import re
 import time
 from dataclasses import dataclass
-from typing import Iterator, Tuple
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SEQUENCE, _SET, _OID = 0x30, 0x31, 0x06
 _EXTENSIONS, _VERSION, _DNS_NAME = 0xA3, 0xA0, 0x82
@@ -28,7 +31,7 @@ _ALTERNATIVE_NAMES = b"\x55\x1d\x11"
 _KEY_TYPES = {b"\x2a\x86\x48\xce\x3d\x02\x01": "ecdsa", b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01": "rsa"}
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
-Piece = Tuple[int, bytes]  # tag, content
+Piece = tuple[int, bytes]  # tag, content
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ ENDED = "ended"
 # processes.
 _LOADER = """\
 import hashlib, os, shutil, sys
+if sys.version_info < (3, 10):
+    sys.exit("the host has Python %d.%d, and Portcullis needs 3.10 or newer" % sys.version_info[:2])
 want = sys.argv[1]
 folders = ["/var/lib/portcullis/agent", "/run/portcullis/agent"]
 def load(path):

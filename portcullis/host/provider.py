@@ -445,7 +445,6 @@ def _is_known_throughout(value: Any) -> bool:
 def _type_words(declared: type[Desired], name: str) -> str:
     """Return the type of a field in words for people."""
     (spelt,) = (str(field.type) for field in fields(declared) if field.name == name)
-    spelt = spelt.removeprefix("Optional[")
     return next((words for start, words in _TYPE_WORDS.items() if spelt.startswith(start)), "of another type")
 
 

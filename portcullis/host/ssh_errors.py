@@ -28,11 +28,12 @@ _SUDO = re.compile(
     r"|[^\n]*not allowed to execute[^\n]*|sh: [^\n]*sudo: not found|[^\n]*may not run sudo[^\n]*"
 )
 _PREVIEW = re.compile(r"^portcullis: ([^\n]*)", re.MULTILINE)
+_OLD_PYTHON = re.compile(r"^the host has Python [0-9.]+, [^\n]*", re.MULTILINE)
 _DENIED = re.compile(r"Permission denied \([^)]*\)|Too many authentication failures")
 _NO_IDENTITY = re.compile(r"no such identity: ([^:]+):")
 
 
-def explain(stderr: str, *, exit_code: int | None) -> ConnectionFailed:
+def explain(stderr: str, *, exit_code: int | None) -> ConnectionFailed:  # noqa: PLR0911 - one per cause
     """Return the error for an ssh process that ended before the agent answered.
 
     Args:
@@ -52,6 +53,10 @@ def explain(stderr: str, *, exit_code: int | None) -> ConnectionFailed:
         return LoginRefused(
             f"the login with the preview key works, but the host says: {found.group(1)}",
             hint="`up` needs the deploy key; docs/previews.md says what a preview needs",
+        )
+    if found := _OLD_PYTHON.search(stderr):
+        return ConnectionFailed(
+            found.group(), hint="upgrade the host to Debian 12, Ubuntu 22.04 or a later release"
         )
     if found := _SUDO.search(stderr):
         return SudoRefused(

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,7 +34,7 @@ Json = dict[str, Any]
 @dataclass(frozen=True)
 class LampSpec(Spec):
     name: str
-    reads: Optional[list[str]] = None  # noqa: UP045 - decoded by this annotation
+    reads: list[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -331,10 +331,10 @@ def test_the_bundle_holds_the_agent_and_every_part_that_runs_on_a_host() -> None
     assert all("/on_host" in name or name.endswith("/facts.py") for name in MODULES if "/agent/" not in name)
 
 
-def python_39() -> str | None:
-    """Return a Python 3.9 of this machine, from PATH or from pyenv."""
+def python_310() -> str | None:
+    """Return a Python 3.10 of this machine, from PATH or from pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    for found in [shutil.which("python3.9"), *map(str, pyenv.glob("versions/3.9*/bin/python3.9"))]:
+    for found in [shutil.which("python3.10"), *map(str, pyenv.glob("versions/3.10*/bin/python3.10"))]:
         if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
             return found
     return None
@@ -366,17 +366,17 @@ def test_every_module_of_the_bundle_is_imported_without_site_packages(tmp_path: 
     imported_by(sys.executable, tmp_path)
 
 
-def test_every_module_of_the_bundle_is_imported_by_python_39(tmp_path: Path) -> None:
-    python = python_39()
+def test_every_module_of_the_bundle_is_imported_by_python_310(tmp_path: Path) -> None:
+    python = python_310()
     if python is None:
-        pytest.skip("there is no Python 3.9 on this machine; the syntax and the imports are checked below")
+        pytest.skip("there is no Python 3.10 on this machine; the syntax and the imports are checked below")
     imported_by(python, tmp_path)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_module_is_python_3_9_and_standard_library_only(module: str) -> None:
+def test_every_module_is_python_3_10_and_standard_library_only(module: str) -> None:
     source = CODE.read(module).decode()
-    tree = ast.parse(source, feature_version=(3, 9))
+    tree = ast.parse(source, feature_version=(3, 10))
     for node in ast.walk(tree):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence  # noqa: TC003 - `decode` needs them
 from dataclasses import dataclass, field
-from typing import Any, Literal, Optional
+from typing import Any, Literal
 
 import pytest
 
@@ -23,7 +23,7 @@ class Everything:
     count: int = 0
     share: float = 0.5
     on: bool = False
-    note: Optional[str] = None  # noqa: UP045 - as facts do, for Python 3.9
+    note: str | None = None
     how: Literal["fast", "slow"] = "fast"
     rules: Mapping[str, Rule] = field(default_factory=dict)
     words: Sequence[str] = ()

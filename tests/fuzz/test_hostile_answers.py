@@ -9,6 +9,7 @@ import dataclasses
 import json
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from types import UnionType
 from typing import Any, Union
 
 import pytest
@@ -78,7 +79,7 @@ def sample(hint: Any) -> Any:
     if dataclasses.is_dataclass(hint):
         hints = typing.get_type_hints(hint)
         return hint(**{field.name: sample(hints[field.name]) for field in dataclasses.fields(hint)})  # type: ignore[operator]
-    if origin is Union:
+    if origin in (Union, UnionType):
         return sample(next(each for each in inner if each is not type(None)))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"one": sample(inner[1])}

@@ -9,6 +9,7 @@ import tempfile
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import UnionType
 from typing import Any, Union
 
 import pytest
@@ -44,7 +45,7 @@ def a(hint: Any) -> st.SearchStrategy[Any]:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return instances(hint)
-    if origin is Union:
+    if origin in (Union, UnionType):
         return st.one_of([st.none() if each is type(None) else a(each) for each in inner])
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return st.dictionaries(WORDS, a(inner[1]), max_size=3)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.host import bootstrap
+from portcullis.host import bootstrap, ssh_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,3 +107,14 @@ def test_leftovers_of_a_killed_start_are_removed_and_running_starts_are_not_dist
     (folder / "a.pyz.1").touch()
     start(agent())
     assert names(folder) == sorted([*usual, "a.pyz.1"])
+
+
+def test_a_host_with_an_older_python_is_told_which_one_is_needed() -> None:
+    program = f"import sys; sys.version_info = (3, 9, 2)\n{bootstrap._LOADER}"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program, "x"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.returncode) == ("", 1)
+    error = ssh_errors.explain(f"Welcome\n{done.stderr}sh: more\n", exit_code=None)
+    assert error.cause == "the host has Python 3.9, and Portcullis needs 3.10 or newer"
+    assert "Debian 12, Ubuntu 22.04" in error.hint

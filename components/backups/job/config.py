@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional, Union
+from typing import TYPE_CHECKING
 
 from .mongo import Mongo
 from .programs import Failed
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONFIG = Path("/etc/portcullis-backup/config.json")
-Store = Union[Redis, Mongo]
+Store = Redis | Mongo
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Config:
     folder: Path
     keep: int
     stores: Mapping[str, Store]
-    repository: Optional[Repository]
+    repository: Repository | None
 
     @property
     def status(self) -> Path:

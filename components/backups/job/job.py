@@ -9,7 +9,7 @@ from .programs import RUN, Failed, share
 from .shelf import Dump, Shelf, Status
 
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Callable
 
     from .config import Config, Store
 

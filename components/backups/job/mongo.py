@@ -10,8 +10,8 @@ from . import archive, containers
 from .programs import Failed, checked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-    from typing import Callable
 
 # The tools read the password from a YAML file. The shell inside the container writes this YAML file from the
 # secret file into a pipe. So the password is on no command line, in no environment and on no disk:

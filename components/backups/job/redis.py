@@ -13,8 +13,8 @@ from . import containers
 from .programs import Failed, checked, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-    from typing import Callable
 
 _MARK = 40  # bytes that Redis appends to a snapshot if it sends the snapshot while making it
 _HEAD = re.compile(rb"REDIS[0-9]{4}")

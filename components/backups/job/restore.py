@@ -9,7 +9,7 @@ from .programs import Failed
 from .shelf import BEFORE_RESTORE, Dump, Shelf
 
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Callable
 
     from .config import Config, Store
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 from portcullis.agent import nginx_workers, x509
 from portcullis.agent.claims import Claims
@@ -36,7 +36,7 @@ from portcullis.components.certificates.on_host.certbot_run import Certbot
 from portcullis.components.certificates.on_host.lineages import Lineage, Lineages, Sites
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from portcullis.agent.kind import Answers, Question, Work
     from portcullis.agent.machine import Machine

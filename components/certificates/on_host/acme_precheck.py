@@ -14,9 +14,10 @@ import secrets
 import socket
 import ssl
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from portcullis.agent.errors import AgentError
@@ -70,11 +71,15 @@ def check(domains: Sequence[str], webroot: Path, web: Web) -> list[str]:
     """
     with _token(webroot) as (name, text), ThreadPoolExecutor(_AT_ONCE) as pool:
         found = list(pool.map(lambda domain: _look_up(domain, web), domains))
-        asked = [(domain, address) for domain, (addresses, _) in zip(domains, found) for address in addresses]
+        asked = [
+            (domain, address)
+            for domain, (addresses, _) in zip(domains, found, strict=True)
+            for address in addresses
+        ]
         said = list(pool.map(lambda pair: _patiently(Question(pair[0], pair[1], name, text), web), asked))
-    faults = {domain: [fault] if fault else [] for domain, (_, fault) in zip(domains, found)}
+    faults = {domain: [fault] if fault else [] for domain, (_, fault) in zip(domains, found, strict=True)}
     untried = []
-    for (domain, address), answer in zip(asked, said):
+    for (domain, address), answer in zip(asked, said, strict=True):
         if isinstance(answer, _Unreachable):
             untried.append(f"{domain} at {address}: {answer}")
         elif answer:
@@ -219,7 +224,7 @@ def _silence(error: OSError, address: str, port: int) -> str:
     if error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL):
         family = "IPv6" if ":" in address else "IPv4"
         return _Unreachable(f"this host has no {family}, so it cannot check that record")
-    if isinstance(error, socket.timeout):
+    if isinstance(error, TimeoutError):
         return f"nothing answers on port {port} within {_TIMEOUT:.0f} s; does a firewall block it?"
     why = error.strerror or type(error).__name__
     return f"nothing answers on port {port} ({why})"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import AgentError
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 FOLDER = ".well-known/acme-challenge"
 
 _lock = threading.Lock()
-_users: Dict[str, int] = {}
-_made: Dict[str, List[Path]] = {}
+_users: dict[str, int] = {}
+_made: dict[str, list[Path]] = {}
 
 
 def refusal(webroot: Path, error: OSError) -> AgentError:

@@ -9,13 +9,13 @@ import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING
 
 from portcullis.agent import x509
 from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
-    from typing import Iterator
+    from collections.abc import Iterator
 
 _LIMIT = 1 << 20  # bytes of a chain, or of the settings of renewals
 
@@ -30,7 +30,7 @@ class Lineage:
             invalid, for example after certbot was killed.
     """
 
-    settings: Dict[str, str]
+    settings: dict[str, str]
     certificate: x509.Certificate | None
 
     def option(self, name: str) -> str:
@@ -119,7 +119,7 @@ class Sites:
         self._named = re.compile(rf"{re.escape(str(root))}/live/([^/\s]+)/")
         self._folder = folder
         self._reading = threading.Lock()
-        self._found: Dict[str, List[Path]] | None = None
+        self._found: dict[str, list[Path]] | None = None
 
     def naming(self, lineage: str) -> list[Path]:
         """Return the files of nginx's configuration that use a lineage."""
@@ -154,12 +154,12 @@ def _discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _settings(data: bytes) -> Dict[str, str]:
+def _settings(data: bytes) -> dict[str, str]:
     """Return the settings in the text of a renewal file, such as ``webroot_path = /var/www,``.
 
     The names of sections are ignored.
     """
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for line in data.decode("utf-8", "replace").splitlines():
         key, equals, value = line.partition("=")
         if equals and not line.lstrip().startswith(("#", "[")):

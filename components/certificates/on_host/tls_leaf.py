@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import Tuple
 
 _TIMEOUT = 3.0  # seconds
 
-Address = Tuple[str, int]
+Address = tuple[str, int]
 
 
 def shown(address: Address, name: str) -> bytes | None:

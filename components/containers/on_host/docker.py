@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import AgentError
 
@@ -65,7 +65,7 @@ def docker(machine: Machine, *argv: str, timeout: float = _TIMEOUT) -> Done:
     return machine.run(["docker", *argv], timeout=timeout)
 
 
-def containers(machine: Machine, names: Sequence[str]) -> Dict[str, Container]:
+def containers(machine: Machine, names: Sequence[str]) -> dict[str, Container]:
     """Return the containers with one of these names.
 
     Raises `AgentError` with the code ``unreadable`` if Docker does not answer.

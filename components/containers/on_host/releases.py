@@ -62,14 +62,14 @@ class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
         known = [dict(record.extra) if record and "number" in record.extra else {} for _, record in questions]
         names = [
             f"{spec.app}-{extra['number']}"
-            for (spec, _), extra in zip(questions, known)
+            for (spec, _), extra in zip(questions, known, strict=True)
             if extra and spec.published
         ]
         try:
             found = containers(self._machine, names)
         except AgentError as error:
             return [error] * len(questions)
-        return [_facts(spec, extra, found) for (spec, _), extra in zip(questions, known)]
+        return [_facts(spec, extra, found) for (spec, _), extra in zip(questions, known, strict=True)]
 
     def plan(self, desired: ReleaseDesired, facts: ReleaseFacts) -> list[Step]:
         if isinstance(facts, _Found) and facts.token == desired.token:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Dict, List, Mapping, Tuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
@@ -41,7 +42,7 @@ _SECOND_LOOK = 0.5
 _PORT = re.compile(r"(?:tcp|udp|sctp)[46] [0-9a-f.:\[\]]+:\d+")
 _ACCEPTED = "accepted"
 """The name of the owners of accepted ports in the record of the exposure."""
-Owners = Mapping[str, List[str]]
+Owners = Mapping[str, list[str]]
 """The reason and the owner of each accepted port, by its key."""
 # These parts of a text change while the owner stays. A container gets another image, or nginx begins to need
 # it. A task of Swarm, a container of another engine and a unit of systemd-run(1) get a new number each time.
@@ -77,7 +78,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
 
     def plan(self, desired: ExposureDesired, facts: ExposureFacts) -> list[Step]:
         """Return a step for each difference, undeclared entries first, because they matter most."""
-        steps: List[Step] = []
+        steps: list[Step] = []
         found, declared = maps_of(facts), maps_of(desired)
         for name in MAPS:
             have, want = found[name], declared[name]
@@ -99,7 +100,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         change here.
         """
         known = _owners(work.record)
-        now: Dict[str, str] = {}
+        now: dict[str, str] = {}
         if desired.accepted:
             for ports in self._ports(desired.spec(), docker_ports.read(self._machine), ()):
                 now.update({key: _owner(text) for key, text in ports.items()})
@@ -114,7 +115,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
     def remove(self, desired: ExposureDesired, record: Record, folder: Path) -> str:
         return "kept"
 
-    def _settled(self, spec: ExposureSpec, known: Owners) -> Dict[str, Mapping[str, str]]:
+    def _settled(self, spec: ExposureSpec, known: Owners) -> dict[str, Mapping[str, str]]:
         """Return what the host exposes.
 
         Read the host a second time if the first reading differs from the declaration.
@@ -129,14 +130,14 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         second = self._read(spec, known)
         return {name: _confirmed(first[name], second[name], declared[name]) for name in MAPS}
 
-    def _read(self, spec: ExposureSpec, known: Owners) -> Dict[str, Mapping[str, str]]:
+    def _read(self, spec: ExposureSpec, known: Owners) -> dict[str, Mapping[str, str]]:
         containers, accepted = docker_ports.read(self._machine), spec.accepted
         recorded = container_states.recorded(self._store.all()) if containers else set()
         listeners, published = self._ports(spec, containers, recorded)
         passes = self._passes(containers)
         past = docker_ports.past_filters(self._machine)
         networks = docker_ports.networks(containers, spec.networks, past, recorded)
-        found: Dict[str, Mapping[str, str]] = {
+        found: dict[str, Mapping[str, str]] = {
             "listeners": _without(listeners, accepted, known),
             "published": {
                 key: text
@@ -156,7 +157,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
 
     def _ports(
         self, spec: ExposureSpec, containers: Sequence[Container], recorded: Collection[str]
-    ) -> Tuple[Dict[str, str], Dict[str, str]]:
+    ) -> tuple[dict[str, str], dict[str, str]]:
         """Return the listeners and the published ports, with those that the settings accept."""
         # Accepted keys count as declared here, so that the releases of an app share one accepted key.
         own = docker_ports.own_address(self._machine)
@@ -164,7 +165,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         published = docker_ports.published(containers, declared, recorded, own)
         return self._listeners(spec, containers), published
 
-    def _listeners(self, spec: ExposureSpec, containers: Sequence[Container]) -> Dict[str, str]:
+    def _listeners(self, spec: ExposureSpec, containers: Sequence[Container]) -> dict[str, str]:
         """Return listeners on non-loopback addresses, without Docker's sockets for published ports."""
         machine = self._machine
         docker_keys = {
@@ -177,7 +178,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
         by_systemd = self._by_systemd(found, held)
         texts = {one.id: one.text for one in containers}
         any_port = sockets.ephemeral(machine.proc_sys)
-        owners: Dict[str, set[str]] = {}
+        owners: dict[str, set[str]] = {}
         for one in found:
             # Check the process too, because any program can listen on the port of a stopped container.
             if one.key in docker_keys and any(process.is_dockers for process in held.get(one.inode, ())):
@@ -196,7 +197,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
 
     def _by_systemd(
         self, found: Sequence[sockets.Socket], held: Mapping[int, Sequence[Process]]
-    ) -> Dict[int, str]:
+    ) -> dict[int, str]:
         """Return the services behind sockets that only systemd has open.
 
         Ask systemd only if there are such sockets.
@@ -205,14 +206,14 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
             return socket_owners.activated(self._machine)
         return {}
 
-    def _passes(self, containers: Sequence[Container]) -> Dict[str, str]:
+    def _passes(self, containers: Sequence[Container]) -> dict[str, str]:
         ruleset = packet_passes.tables(self._output(["nft", "-t", "-s", "list", "ruleset"]))
         published = {
             (protocol, port) for one in containers for protocol, _, port in one.bindings
         }  # fmt: skip
         bridges = self._bridges()
         found = self._ufw() | packet_passes.by_filter(ruleset.get(packet_passes.FILTER))
-        shown: Dict[str, set[str]] = {}
+        shown: dict[str, set[str]] = {}
         for family, tool in (("4", "iptables"), ("6", "ip6tables")):
             if family in ufw_kernel.families(self._machine):
                 saved = self._output([f"{tool}-save"])
@@ -220,7 +221,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
                 shown |= packet_passes.chains(saved, tool)
         return found | packet_passes.by_tables(ruleset, shown, bridges, published)
 
-    def _ufw(self) -> Dict[str, str]:
+    def _ufw(self) -> dict[str, str]:
         families = ufw_kernel.families(self._machine)
         if not (self._machine.ufw / "ufw.conf").exists():
             return packet_passes.wide_open("ufw is not installed", families)
@@ -239,7 +240,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
             return {path.name for path in self._machine.net.iterdir() if (path / "bridge").exists()}
         return set()
 
-    def _output(self, argv: List[str]) -> str:
+    def _output(self, argv: list[str]) -> str:
         """Return the output of a program, or "" if the program is not installed. Raises `AgentError`."""
         try:
             done = self._machine.run(argv, timeout=_TIMEOUT)
@@ -269,7 +270,7 @@ def _owner(text: str) -> str:
     return text
 
 
-def _without(found: Mapping[str, str], accepted: Mapping[str, str], known: Owners) -> Dict[str, str]:
+def _without(found: Mapping[str, str], accepted: Mapping[str, str], known: Owners) -> dict[str, str]:
     """Return the entries that are not accepted, and those with another owner than the accepted one.
 
     An accepted key of an earlier version has the name of a process without quotes.
@@ -286,7 +287,7 @@ def _without(found: Mapping[str, str], accepted: Mapping[str, str], known: Owner
 
 def _confirmed(
     first: Mapping[str, str], second: Mapping[str, str], declared: Mapping[str, str]
-) -> Dict[str, str]:
+) -> dict[str, str]:
     """Return undeclared entries that both readings found, and declared entries that either reading found."""
     found = {key: text for key, text in second.items() if key in declared or key in first}
     for key, text in first.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.docker_socket import ask
 from portcullis.agent.errors import AgentError
@@ -32,7 +32,7 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
 # The key of the port range that the releases of an app share: "tcp4 172.17.0.1:28000-28999 for api".
 _RELEASE = re.compile(r"(?P<address>\w+ \S+):(?P<first>\d+)-(?P<last>\d+) for (?P<app>\S+)")
 
-Binding = Tuple[str, str, int]  # the protocol, address and port of a binding
+Binding = tuple[str, str, int]  # the protocol, address and port of a binding
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Container:
     name: str
     image: str
     state: str
-    bindings: Tuple[Binding, ...]
-    networks: Tuple[str, ...]
+    bindings: tuple[Binding, ...]
+    networks: tuple[str, ...]
     kind: str = "container"
     served: str = ""
 
@@ -74,7 +74,7 @@ class Container:
         return f"{self.declared_as} ({image}){served}"
 
 
-def read(machine: Machine) -> List[Container]:
+def read(machine: Machine) -> list[Container]:
     """Return all containers of the host.
 
     A host without Docker has no containers. Raises `AgentError` (``unreadable``).
@@ -100,7 +100,7 @@ def read(machine: Machine) -> List[Container]:
     return [replace(one, served=served.get(one.id, "")) for one in (*found, *services)]
 
 
-def _services(machine: Machine) -> List[Container]:
+def _services(machine: Machine) -> list[Container]:
     """Return the services of the swarm, if this host is a manager of a swarm.
 
     A service publishes its ports on every address of every host in the swarm. The containers of a service do
@@ -114,7 +114,7 @@ def _services(machine: Machine) -> List[Container]:
     return [_service(entry) for entry in listed]
 
 
-def _service(entry: Dict[str, Any]) -> Container:
+def _service(entry: dict[str, Any]) -> Container:
     spec = entry.get("Spec") or {}
     image = ((spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}).get("Image")
     return Container(
@@ -134,7 +134,7 @@ def _service(entry: Dict[str, Any]) -> Container:
     )
 
 
-def container(entry: Dict[str, Any], bindings: Iterable[Binding]) -> Container:
+def container(entry: dict[str, Any], bindings: Iterable[Binding]) -> Container:
     """Build a container from an entry of Docker's list."""
     names = entry.get("Names") or [entry["Id"][:12]]
     networks = ((entry.get("NetworkSettings") or {}).get("Networks")) or {}
@@ -153,7 +153,7 @@ def published(
     declared: Mapping[str, str],
     recorded: Collection[str] = (),
     own: str = "",
-) -> Dict[str, str]:
+) -> dict[str, str]:
     """Return the ports that are published on non-loopback addresses: key → owner.
 
     A declared port counts as published as long as its container exists. A restarting container publishes
@@ -162,7 +162,7 @@ def published(
     The settings of a host do not name each container that a program declares. `recorded` has the ids of all
     declared containers. They may publish on `own`, the address in the settings of Docker, if there is one.
     """
-    owners: Dict[str, set[str]] = {}
+    owners: dict[str, set[str]] = {}
     releases = _releases(declared)
     for one in containers:
         for protocol, address, port in one.bindings:
@@ -179,7 +179,7 @@ def published(
     return {name: " and ".join(sorted(texts)) for name, texts in owners.items()}
 
 
-def past_filters(machine: Machine) -> Dict[str, str]:
+def past_filters(machine: Machine) -> dict[str, str]:
     """Return the networks whose packets bypass every filter of the host, each with its driver."""
     return {
         str(one.get("Name")): str(one["Driver"])
@@ -193,14 +193,14 @@ def networks(
     declared: Mapping[str, str],
     past: Mapping[str, str],
     recorded: Collection[str] = (),
-) -> Dict[str, str]:
+) -> dict[str, str]:
     """Return the declared networks, and undeclared networks with a running container: name → containers.
 
     A machine on the same network segment can send packets for such a container to the host. Only the forward
     filter refuses such packets. For a network in `past`, even this filter refuses nothing. A container whose
     id is in `recorded` is declared, and its own resource reads its networks.
     """
-    found: Dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {}
     for one in containers:
         for network in one.networks if one.is_up else ():
             if network not in (*_DOCKERS, *declared) and (network in past or one.id not in recorded):
@@ -220,7 +220,7 @@ def was_declared(port_key: str, owner: str, declared: Mapping[str, str]) -> bool
     return declared.get(port_key) == name or bool(_release(port_key, name[11:-1], _releases(declared)))
 
 
-def _releases(declared: Iterable[str]) -> List[re.Match[str]]:
+def _releases(declared: Iterable[str]) -> list[re.Match[str]]:
     return [match for name in declared if (match := _RELEASE.fullmatch(name))]
 
 
@@ -235,7 +235,7 @@ def _release(port_key: str, container: str, releases: Iterable[re.Match[str]]) -
     return None
 
 
-def _live(ports: Iterable[Dict[str, Any]]) -> Iterable[Binding]:
+def _live(ports: Iterable[dict[str, Any]]) -> Iterable[Binding]:
     for port in ports:
         if port.get("PublicPort"):
             yield str(port.get("Type", "tcp")), str(port.get("IP") or _EVERYWHERE), int(port["PublicPort"])

@@ -6,12 +6,12 @@ The functions parse the output of ufw, nft and iptables-save, and do no I/O.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Dict, Iterator, List, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.components.firewall.on_host.ufw_rules import FAMILIES, RANKS, Match, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from portcullis.components.firewall.on_host.ufw_rules import Rule
 
@@ -23,7 +23,7 @@ _PUBLIC = re.compile(
     r"(?: (?P<family>ip6?) saddr (?P<source>\S+))? accept"
 )
 
-Passes = Dict[str, str]
+Passes = dict[str, str]
 
 
 # ufw --------------------------------------------------------------------------------------------------------
@@ -34,7 +34,7 @@ def by_ufw(rules: Mapping[str, Iterable[Rule]], families: Collection[str]) -> Pa
 
     Rules of ufw that refuse packets are left out.
     """
-    found: Dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {}
     for family in families:
         for rule in rules[family]:
             if rule.rank != RANKS["deny"] and rule.match.direction in ("in", "route"):
@@ -74,11 +74,11 @@ def wide_open(why: str, families: Collection[str]) -> Passes:
 # The filter, and tables of others ---------------------------------------------------------------------------
 
 
-def tables(ruleset: str) -> Dict[str, Dict[str, List[str]]]:
+def tables(ruleset: str) -> dict[str, dict[str, list[str]]]:
     """Parse the output of ``nft list ruleset`` into rules, by table and chain."""
-    found: Dict[str, Dict[str, List[str]]] = {}
-    chains: Dict[str, List[str]] = {}
-    chain: List[str] | None = None
+    found: dict[str, dict[str, list[str]]] = {}
+    chains: dict[str, list[str]] = {}
+    chain: list[str] | None = None
     depth = 0
     for raw in ruleset.splitlines():
         line = raw.strip()
@@ -99,7 +99,7 @@ def by_filter(chains: Mapping[str, Iterable[str]] | None) -> Passes:
     """Return what the forward filter lets through to containers. Without its table, everything passes."""
     if chains is None:
         return {"any routed": f"{OPEN}: the filter {FILTER} is not loaded"}
-    found: Dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {}
     for rule in chains.get("forward", ()):
         match = _PUBLIC.fullmatch(rule)
         if match:
@@ -137,7 +137,7 @@ def by_tables(
     found: Mapping[str, Mapping[str, Iterable[str]]],
     shown: Mapping[str, Collection[str]],
     bridges: Collection[str] = (),
-    published: Collection[Tuple[str, int]] = (),
+    published: Collection[tuple[str, int]] = (),
 ) -> Passes:
     """Return rules that accept or redirect packets, in tables that no known program wrote.
 
@@ -160,7 +160,7 @@ def by_tables(
 
 
 def _is_dockers_by_nft(
-    chain: str, rule: str, bridges: Collection[str], published: Collection[Tuple[str, int]]
+    chain: str, rule: str, bridges: Collection[str], published: Collection[tuple[str, int]]
 ) -> bool:
     """Whether Docker itself wrote a rule in its table.
 
@@ -233,7 +233,7 @@ _PUBLISHED = re.compile(r".*-p (?P<protocol>tcp|udp|sctp) .*--dport (?P<port>\d+
 
 
 def by_iptables(
-    saved: str, tool: str, bridges: Collection[str], published: Collection[Tuple[str, int]]
+    saved: str, tool: str, bridges: Collection[str], published: Collection[tuple[str, int]]
 ) -> Passes:
     """Return rules that accept or redirect packets, and that neither ufw nor Docker nor fail2ban wrote.
 
@@ -264,9 +264,9 @@ def by_iptables(
     return found
 
 
-def chains(saved: str, tool: str) -> Dict[str, set[str]]:
+def chains(saved: str, tool: str) -> dict[str, set[str]]:
     """Return the chains that ``iptables-save`` shows, by the table's name in nft, such as ``ip filter``."""
-    found: Dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {}
     family, table = "ip6" if tool == "ip6tables" else "ip", ""
     for line in saved.splitlines():
         if line.startswith("*"):

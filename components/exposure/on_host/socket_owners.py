@@ -8,7 +8,7 @@ import os
 import pwd
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, List, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.agent.quotes import quoted
 
@@ -91,7 +91,7 @@ class Process:
         return frozenset(filter(None, (self.unit, name, before, within, self.text)))
 
 
-def unit_and_container(text: str, outer: str = "") -> Tuple[str, str]:
+def unit_and_container(text: str, outer: str = "") -> tuple[str, str]:
     """Return the service and the container of a process, from the text of /proc/PID/cgroup, see cgroups(7).
 
     Only the first service or container in a path counts, and nothing below the scope of a session. There, a
@@ -118,13 +118,13 @@ def unit_and_container(text: str, outer: str = "") -> Tuple[str, str]:
     return unit, ""
 
 
-def _paths(text: str) -> Dict[str, str]:
+def _paths(text: str) -> dict[str, str]:
     """Return the paths of systemd and of cgroup version 2, by the controllers."""
     fields = [line.split(":", 2) for line in text.splitlines() if line.count(":") > 1]
     return {controllers: path for _, controllers, path in fields if controllers in ("", "name=systemd")}
 
 
-def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
+def holders(proc: Path, inodes: Collection[int]) -> dict[int, list[Process]]:
     """Return the processes that have each of the sockets open, by the socket's inode.
 
     An inode without processes is the kernel's own. An inode is missing if its owner is unknown, because not
@@ -134,7 +134,7 @@ def holders(proc: Path, inodes: Collection[int]) -> Dict[int, List[Process]]:
     containers. Processes that come after the last socket has its holder are not read. Each account has a
     limit, so one account with many open files does not hide the owner of another account's socket.
     """
-    found: Dict[int, List[Process]] = {inode: [] for inode in inodes}
+    found: dict[int, list[Process]] = {inode: [] for inode in inodes}
     left, is_cut = MOST_OF_ACCOUNTS, False
     for account, pids in sorted(_accounts(proc).items()) if found else ():
         # systemd holds sockets for services. So the service's own process still has to be found.
@@ -166,7 +166,7 @@ def main_holder(processes: Iterable[Process]) -> Process | None:
     return next((process for process in known if process.parent not in pids), known[0] if known else None)
 
 
-def activated(machine: Machine) -> Dict[int, str]:
+def activated(machine: Machine) -> dict[int, str]:
     """Return the services that systemd starts at a first connection, by the port on which systemd listens."""
     done = machine.run(
         ["systemctl", "list-sockets", "--all", "--no-legend", "--no-pager", "--plain"], timeout=_TIMEOUT
@@ -180,7 +180,7 @@ def activated(machine: Machine) -> Dict[int, str]:
     return found
 
 
-def _accounts(proc: Path) -> Dict[Tuple[str, int], List[int]]:
+def _accounts(proc: Path) -> dict[tuple[str, int], list[int]]:
     """Return the ids of all processes, by container and uid. The container is "" for most processes.
 
     All processes of a container count as one account, because root of a container may take any uid. All uids
@@ -188,7 +188,7 @@ def _accounts(proc: Path) -> Dict[Tuple[str, int], List[int]]:
     with the setuid bit counts for the user who started it, because it has that user's open files.
     """
     outer, known = _groups(proc / "1"), {account.pw_uid for account in pwd.getpwall()}
-    found: Dict[Tuple[str, int], List[int]] = {}
+    found: dict[tuple[str, int], list[int]] = {}
     for pid in sorted(int(entry.name) for entry in os.scandir(proc) if entry.name.isdecimal()):
         folder = proc / str(pid)
         try:
@@ -204,7 +204,7 @@ def _accounts(proc: Path) -> Dict[Tuple[str, int], List[int]]:
     return found
 
 
-def _held(folder: str, most: int | None) -> Tuple[int, set[int]]:
+def _held(folder: str, most: int | None) -> tuple[int, set[int]]:
     """Return how many open files of a process were read, at most `most`, and the sockets among them."""
     number = 0
     held: set[int] = set()
@@ -262,8 +262,8 @@ def _fits(name: str, unit: str) -> bool:
 
 
 def text_of(
-    processes: List[Process] | None, port: int, containers: Mapping[str, str], by_systemd: Mapping[int, str]
-) -> Tuple[str, frozenset[str]]:
+    processes: list[Process] | None, port: int, containers: Mapping[str, str], by_systemd: Mapping[int, str]
+) -> tuple[str, frozenset[str]]:
     """Return the text for people about a socket's owner, and all names that a declaration may use for it.
 
     Args:

@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Mapping, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, strangers
 from portcullis.agent.claims import Claims, content_of
@@ -25,7 +25,7 @@ from portcullis.components.fail2ban.on_host.fail2ban import Server
 from portcullis.components.fail2ban.on_host.fail2ban_log import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from portcullis.agent.guarded import Address, Peer
     from portcullis.agent.kind import Answers, Question, Work
@@ -69,10 +69,10 @@ class _Found(JailFacts):
     """
 
     has_file: bool = False
-    others: Tuple[str, ...] = ()
-    later: Tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
     runs_without_us: bool = False
-    banned: Tuple[str, ...] = ()
+    banned: tuple[str, ...] = ()
     marks: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Dict
+from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.claims import Claims
 from portcullis.agent.errors import AgentError
@@ -70,8 +70,8 @@ class _Found(UfwPolicyFacts):
     """
 
     files: Files = _NO_FILES
-    found: Dict[str, Findings] = field(default_factory=dict)
-    details: Dict[str, str] = field(default_factory=dict)
+    found: dict[str, Findings] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
 
 
 class UfwPolicies(Guarded[UfwPolicyDesired, _Found], Kind[UfwPolicySpec, UfwPolicyDesired, _Found]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.components.firewall.on_host.ufw_rules import FAMILIES, overlap
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from portcullis.components.firewall.on_host.ufw_rules import Family, Rule, Rules
 
-Commands = List[Tuple[str, ...]]
-_Lists = Dict[str, List["Rule"]]
+Commands = list[tuple[str, ...]]
+_Lists = dict[str, list["Rule"]]
 
 
 def commands(have: Rules, want: Rules, families: Sequence[Family]) -> Commands:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING
 
 from portcullis.agent import disk
 from portcullis.agent.errors import AgentError
@@ -45,11 +45,11 @@ class Files:
 
     enabled: bool
     logging: str
-    defaults: Dict[str, str]
-    settings: Dict[str, str]
-    altered: Dict[str, str]
+    defaults: dict[str, str]
+    settings: dict[str, str]
+    altered: dict[str, str]
     rules: Rules
-    texts: Dict[str, str]
+    texts: dict[str, str]
 
     def loaded(self, family: str) -> list[str]:
         """Return the texts of one address family, in the order in which ufw loads these files."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import ipaddress
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, List, Tuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Line = Tuple[Tuple[str, str], ...]
+Line = tuple[tuple[str, str], ...]
 
 _HOOKS = ("INPUT", "OUTPUT", "FORWARD")
 # In each built-in chain, ufw-init adds jumps to these chains, in this order (ufw-init-functions).
@@ -39,8 +39,8 @@ _SHOWN = 3
 class Saved:
     """The filter table in the output of ``iptables-save``."""
 
-    policies: Dict[str, str] = field(default_factory=dict)
-    chains: Dict[str, List[str]] = field(default_factory=dict)  # each rule without the name of its chain
+    policies: dict[str, str] = field(default_factory=dict)
+    chains: dict[str, list[str]] = field(default_factory=dict)  # each rule without the name of its chain
 
 
 @dataclass
@@ -55,10 +55,10 @@ class Findings:
         open: the words of each accepting rule in INPUT. A reload of ufw does not remove such a rule.
     """
 
-    differences: List[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
     loose: bool = False
-    unhooked: List[Tuple[str, str]] = field(default_factory=list)
-    open: List[Tuple[str, ...]] = field(default_factory=list)
+    unhooked: list[tuple[str, str]] = field(default_factory=list)
+    open: list[tuple[str, ...]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -130,7 +130,7 @@ def compare(saved: str, files: Sequence[str], prefix: str, defaults: Mapping[str
 
 
 def _compare_chains(live: Saved, files: Sequence[str], prefix: str, found: Findings) -> None:
-    wanted: Dict[str, List[str]] = {}
+    wanted: dict[str, list[str]] = {}
     for text in files:
         for chain, rules in parse_saved(text).chains.items():
             if chain.startswith(f"{prefix}-") and "logging" not in chain:
@@ -182,7 +182,7 @@ def _line(rule: str) -> Line:
     """Return the match and the target of a rule, in one spelling."""
     # Only rules that log have quotes. To split all words as a shell does would take ten times as long.
     found, negated, words = [], "", _words(rule) if '"' in rule or "'" in rule else rule.split()
-    for word, value in zip(words, [*words[1:], ""]):
+    for word, value in zip(words, [*words[1:], ""], strict=True):
         if word == "!":
             negated = "!"
         elif word in _TELLING:

@@ -11,14 +11,14 @@ import binascii
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Tuple, Union
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Family = str  # an address family, "4" or "6"
-Rules = Dict[Family, Tuple["Rule", ...]]
+Rules = dict[Family, tuple["Rule", ...]]
 
 FAMILIES = ("4", "6")
 ANYWHERE = {"4": "0.0.0.0/0", "6": "::/0"}

@@ -7,9 +7,10 @@ import os
 import re
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.agent.claims import Claimed, Claims
 from portcullis.agent.errors import AgentError
@@ -178,7 +179,7 @@ class Inventories(Kind[InventorySpec, InventoryDesired, InventoryFacts]):
         advice = {name: _advice(entries, folders) for name, entries in told.items()}
         return InventoryFacts.of(shown, _about(known), advice)
 
-    def _differing(self, look: Look) -> Tuple[Found, Baseline | None]:
+    def _differing(self, look: Look) -> tuple[Found, Baseline | None]:
         """Return the differences from the baseline, and the baseline."""
         found, known = self._read(look), baseline.read(self._machine)
         differing = baseline.differences(found, known, lambda name, key: _is_settled(look, name, key, found))
@@ -307,7 +308,7 @@ def _when(changed: float, logins: Sequence[Login]) -> str:
     return f"changed {moment} while {' and '.join(told)} {verb} logged in"
 
 
-def _shown(entries: Mapping[str, Entry]) -> Dict[str, str]:
+def _shown(entries: Mapping[str, Entry]) -> dict[str, str]:
     """Return keys and texts in the form that the provider gets: without control characters, and truncated."""
     keys, left = _chosen(entries)
     shown = {printable(key): _whole(printable(entries[key].text)) for key in keys}
@@ -316,9 +317,9 @@ def _shown(entries: Mapping[str, Entry]) -> Dict[str, str]:
     return shown
 
 
-def _chosen(entries: Mapping[str, Entry]) -> Tuple[List[str], Dict[str, int]]:
+def _chosen(entries: Mapping[str, Entry]) -> tuple[list[str], dict[str, int]]:
     """Return the keys that a preview shows, root's first, and the number of all other keys by their owner."""
-    shown: List[str] = []
+    shown: list[str] = []
     count: Counter[str] = Counter()
     left: Counter[str] = Counter()
     for key in sorted(entries, key=lambda key: (entries[key].owner != "", key)):
@@ -331,7 +332,7 @@ def _chosen(entries: Mapping[str, Entry]) -> Tuple[List[str], Dict[str, int]]:
     return shown, left
 
 
-def _advice(entries: Mapping[str, Entry], folders: RootFolders) -> Dict[str, Advice]:
+def _advice(entries: Mapping[str, Entry], folders: RootFolders) -> dict[str, Advice]:
     """Return the advice of the same entries, without those that have none."""
     found = {
         printable(key): Advice(entries[key].is_open, _offered(folders, key, entries[key].fixes))
@@ -359,5 +360,5 @@ def _whole(text: str) -> str:
     return f'{text}"' if quotes % 2 and text.endswith("…") else text
 
 
-def _about(known: Baseline | None) -> Dict[str, str]:
+def _about(known: Baseline | None) -> dict[str, str]:
     return {"recorded": known.recorded, "entries": str(known.entries)} if known else {}

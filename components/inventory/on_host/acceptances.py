@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING
 
 from portcullis.components.inventory.facts import ABSENT, MAPS, WORDS, acceptance
 
@@ -18,7 +18,7 @@ from portcullis.components.nginx.on_host.served_containers import IS_SERVED
 
 KEPT = "accepted"
 """The name of the accepted items in the record of the inventory."""
-Kept = Dict[str, List[str]]
+Kept = dict[str, list[str]]
 """The accepted items by their key in the settings: the reason, the text, and the mark of the item."""
 
 _SERVED = f"{IS_SERVED}, "
@@ -76,7 +76,7 @@ def left(differing: Found, accept: Mapping[str, str], known: Kept) -> Found:
     return told
 
 
-def _held(name: str, entry: Entry) -> List[str]:
+def _held(name: str, entry: Entry) -> list[str]:
     """Return what may not change of an accepted item.
 
     A container that is made anew has another mark, so its options count instead. Whether nginx needs it does
@@ -87,11 +87,11 @@ def _held(name: str, entry: Entry) -> List[str]:
     return [entry.folder, ""] if entry.folder else [entry.text, entry.mark]
 
 
-def _is_as(name: str, before: List[str], entry: Entry) -> bool:
+def _is_as(name: str, before: list[str], entry: Entry) -> bool:
     held = _held(name, entry)
     return before == held or _lacks_mark(name, before, held)
 
 
-def _lacks_mark(name: str, before: List[str], held: List[str]) -> bool:
+def _lacks_mark(name: str, before: list[str], held: list[str]) -> bool:
     """Whether an older version accepted an item without the mark that it has now."""
     return name in _UNMARKED and [text.removeprefix(_SERVED) for text in before] == [held[0], ""]

@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict, List, Set
+from typing import TYPE_CHECKING
 
 from portcullis.agent import safe_paths
 from portcullis.agent.quotes import quoted
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from portcullis.components.users.on_host.accounts import Account, Directory
     from portcullis.components.users.on_host.authorized_keys import Key
 
-Entries = Dict[str, Entry]
+Entries = dict[str, Entry]
 
 LINGER = "var/lib/systemd/linger"
 """The folder below `root` with one file for each account whose services start without a login."""
@@ -83,7 +83,7 @@ def read_keys(look: Look) -> Found:
     return {"keys": _keys(look, known, [account for account in known.accounts.values() if account.uid])}
 
 
-def key_files(look: Look) -> Set[str]:
+def key_files(look: Look) -> set[str]:
     """Return the paths of all accounts' key files. This reader lists the keys in these files one by one."""
     known, where = accounts.read(look.machine), look.key_places
     return {
@@ -103,7 +103,7 @@ def _accounts(look: Look, known: Directory) -> Entries:
     found: Entries = {}
     for account in known.accounts.values():
         name = account.name
-        managed: Set[str] = set()
+        managed: set[str] = set()
         if account.uid == 0 and name != "root" and tells_roots:
             continue  # the resource for administrators reports this account
         is_declared = name in look.claims.users
@@ -137,7 +137,7 @@ def _accounts(look: Look, known: Directory) -> Entries:
     return found
 
 
-def _fixes(account: Account, twins: Collection[str], managed: Set[str], usual: str | None) -> Fixes:
+def _fixes(account: Account, twins: Collection[str], managed: set[str], usual: str | None) -> Fixes:
     """Return the fixes of an account: remove it, or mend it if it is declared or came with a package.
 
     Args:
@@ -155,7 +155,7 @@ def _fixes(account: Account, twins: Collection[str], managed: Set[str], usual: s
         if twins or account.uid == 0:
             return (("remove-twin", name),)
         return (("remove-account" if _has_other_home(account) else "remove-account-and-home", name),)
-    fixes: List[Fix] = []
+    fixes: list[Fix] = []
     if "password" not in managed and account.password != NO_PASSWORD:
         fixes.append(("lock", name))
     if is_declared and usual != account.shell and "shell" not in managed:
@@ -167,7 +167,7 @@ def _fixes(account: Account, twins: Collection[str], managed: Set[str], usual: s
     return tuple(fixes)
 
 
-def _is_changed(account: Account, usual: str, managed: Set[str]) -> bool:
+def _is_changed(account: Account, usual: str, managed: set[str]) -> bool:
     """Return whether a declared account differs in a property that its own resource does not read back."""
     has_password = "password" not in managed and account.password != NO_PASSWORD
     has_other_shell = "shell" not in managed and account.shell != usual
@@ -199,7 +199,7 @@ def _text(account: Account, known: Directory, expires: str, managed: Collection[
     return ", ".join(told)
 
 
-def _twins(account: Account, known: Directory) -> List[str]:
+def _twins(account: Account, known: Directory) -> list[str]:
     """Return the other accounts with the same uid."""
     return sorted(
         other.name
@@ -216,7 +216,7 @@ def _password(account: Account) -> str:
     return {NO_PASSWORD: "no password", "empty": "an EMPTY password"}.get(account.password, "a password")
 
 
-def _managed(look: Look) -> Mapping[str, Set[str]]:
+def _managed(look: Look) -> Mapping[str, set[str]]:
     """Return the properties that the resource of each declared account reads back."""
     return {
         record.id: set(record.spec.get("managed") or ()) for record in look.records if record.kind == _USERS
@@ -237,7 +237,7 @@ def _expiry(look: Look) -> Mapping[str, str]:
     return found
 
 
-def _fields(path: Path) -> List[List[str]]:
+def _fields(path: Path) -> list[list[str]]:
     try:
         text = path.read_bytes().decode("utf-8", "surrogateescape")
     except OSError:
@@ -280,7 +280,7 @@ def _members(look: Look, known: Directory) -> Entries:
     return found
 
 
-def _groups_of(known: Directory, account: Account) -> List[str]:
+def _groups_of(known: Directory, account: Account) -> list[str]:
     primary = [group.name for group in known.groups.values() if group.gid == account.gid]
     return [*primary, *known.groups_of(account.name)]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 FOLDER = "/etc/alternatives"
@@ -30,9 +31,9 @@ class Alternative:
     name: str
     is_automatic: bool
     links: Mapping[str, str]
-    choices: Sequence[Tuple[int, Mapping[str, str]]]
+    choices: Sequence[tuple[int, Mapping[str, str]]]
 
-    def expected(self, name: str) -> List[str]:
+    def expected(self, name: str) -> list[str]:
         """Return the targets that a name may have: the best choice, or every choice if a person chose."""
         best = max((priority for priority, _ in self.choices), default=0)
         return [
@@ -42,9 +43,9 @@ class Alternative:
         ]
 
 
-def read(folder: Path) -> Dict[str, Alternative]:
+def read(folder: Path) -> dict[str, Alternative]:
     """Return each alternative by its main name and by the names that change with it."""
-    found: Dict[str, Alternative] = {}
+    found: dict[str, Alternative] = {}
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             one = parse(path.name, path.read_text("utf-8", "replace"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING
 
 from portcullis.agent import disk
 from portcullis.agent.first_change import machine_id, make_folder, path
@@ -18,7 +18,7 @@ from portcullis.components.inventory.on_host.look import SYSCTL, Entry
 from portcullis.components.users.facts import NO_PASSWORD
 
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Callable, Mapping
 
     from portcullis.agent.machine import Machine
     from portcullis.components.inventory.on_host.look import Fixes, Found

@@ -11,7 +11,7 @@ import re
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set
+from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.docker_socket import ask
 from portcullis.agent.errors import AgentError
@@ -23,12 +23,12 @@ from portcullis.components.nginx.on_host import served_containers
 from portcullis.components.nginx.on_host.served_containers import IS_SERVED, MAY_BE_SERVED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
     from portcullis.agent.machine import Machine
     from portcullis.components.inventory.on_host.look import Fix, Fixes, Found, Look
 
-Json = Dict[str, Any]
+Json = dict[str, Any]
 
 _STATES = "containers.container_states"
 """The kind of the resource that each declared container has on the host."""
@@ -79,7 +79,7 @@ class Network:
     ipv6: bool
     internal: bool
     swarm: bool
-    created: Optional[float]
+    created: float | None
     stack: str = ""
 
     @property
@@ -107,8 +107,8 @@ class Container:
     image: str
     image_id: str
     networks: Mapping[str, str]
-    created: Optional[float]
-    volumes: FrozenSet[str] = frozenset()
+    created: float | None
+    volumes: frozenset[str] = frozenset()
     stack: str = ""
 
 
@@ -119,8 +119,8 @@ def read(look: Look) -> Found:
         return {}
     containers = [container(entry) for entry in listed]
     declared = Declared(look)
-    found: Dict[str, Entry] = {}
-    open_networks: List[str] = []
+    found: dict[str, Entry] = {}
+    open_networks: list[str] = []
     used = {one.image for one in containers}
     targets = served_containers.Targets(look.machine)
     found.update(_members(containers, declared, targets))
@@ -155,8 +155,8 @@ class Declared:
     def __init__(self, look: Look) -> None:
         """Read the ids from the records. A record of an earlier version may have a name only."""
         self._stacks = {record.stack for record in look.records if record.stack}
-        self._items: Dict[str, str] = {}
-        self._former: Dict[str, str] = {}
+        self._items: dict[str, str] = {}
+        self._former: dict[str, str] = {}
         items, named = set(), {}
         for record in look.records:
             if record.kind != _STATES:
@@ -236,16 +236,16 @@ def _strangers(
     containers: Sequence[Container],
     declared: Declared,
     open_networks: Sequence[str],
-) -> Dict[str, Entry]:
+) -> dict[str, Entry]:
     names = {one.id: one.name for one in containers}
-    found: Dict[str, Entry] = {}
+    found: dict[str, Entry] = {}
     undeclared = [one for one in containers if declared.is_former(one) or not declared.has(one)]
     for one in undeclared:
         if declared.is_former(one):
             text = STILL_SERVES if served.get(one.id) == IS_SERVED else LEFT_BEHIND
             found[f"container {one.name}"] = Entry(text, one.id)
             continue
-        details: Optional[Json] = None
+        details: Json | None = None
         if len(found) < _INSPECTED:
             details = _details(machine, one.id)
             if details is None:
@@ -282,9 +282,9 @@ def _unless_served(served: str, fix: Fix) -> Fixes:
     return () if served == IS_SERVED else (("look-at-targets",),) if served else (fix,)
 
 
-def _details(machine: Machine, number: str) -> Optional[Json]:
+def _details(machine: Machine, number: str) -> Json | None:
     """Return Docker's details of a container; None if the container has been removed."""
-    found: Optional[Json] = _document(machine, f"/containers/{number}/json")
+    found: Json | None = _document(machine, f"/containers/{number}/json")
     if found and not (machine.root / "sys/fs/cgroup/cgroup.controllers").exists():
         # With control groups of version 1, each container sees the host's unless somebody asked otherwise.
         (found.get("HostConfig") or {}).pop("CgroupnsMode", None)
@@ -318,7 +318,7 @@ def _digest(details: Json, number: str, names: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def dangers_of(details: Json, names: Mapping[str, str], *, named: bool = False) -> List[str]:
+def dangers_of(details: Json, names: Mapping[str, str], *, named: bool = False) -> list[str]:
     """Return the dangerous properties of a container, the worst first.
 
     Args:
@@ -361,7 +361,7 @@ def _weakened(option: str) -> str:
     return f"with its own {name} profile" if value not in ("", _OWN_PROFILES.get(name, value)) else ""
 
 
-def _devices(config: Json) -> List[str]:
+def _devices(config: Json) -> list[str]:
     """Return the devices of the host that a container can use."""
     devices = [str(one.get("PathOnHost")) for one in config.get("Devices") or () if isinstance(one, dict)]
     devices += [f"by the rule {rule}" for rule in config.get("DeviceCgroupRules") or ()]
@@ -371,7 +371,7 @@ def _devices(config: Json) -> List[str]:
     return [f"devices {', '.join(devices[:_SHOWN])}"] if devices else []
 
 
-def _kernel_files(config: Json) -> List[str]:
+def _kernel_files(config: Json) -> list[str]:
     """Return which of the limits are missing that Docker sets by itself."""
     told = []
     for key, needed, text in (
@@ -386,7 +386,7 @@ def _kernel_files(config: Json) -> List[str]:
     return told
 
 
-def _mounts(details: Json, *, named: bool) -> List[str]:
+def _mounts(details: Json, *, named: bool) -> list[str]:
     """Return the folders and files of the host that a container mounts, the worst first."""
     found = _sources(details, named=named)
     told = []
@@ -398,14 +398,14 @@ def _mounts(details: Json, *, named: bool) -> List[str]:
     return told[:_SHOWN]
 
 
-def _sources(details: Json, *, named: bool = False) -> Dict[str, str]:
+def _sources(details: Json, *, named: bool = False) -> dict[str, str]:
     """Return the folders and files of the host that a container mounts, each with its place in there."""
     config = details.get("HostConfig") or {}
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for one in details.get("Mounts") or ():
         if one.get("Type") == "bind":
             _add_source(found, one.get("Source"), one.get("Destination"), named=named, writes=one.get("RW"))
-    asked: Dict[str, str] = {}  # Docker lists no mounts of a container that never started
+    asked: dict[str, str] = {}  # Docker lists no mounts of a container that never started
     for one in config.get("Mounts") or ():
         source, writes = one.get("Source"), not one.get("ReadOnly")
         if one.get("Type") == "volume":
@@ -422,7 +422,7 @@ def _sources(details: Json, *, named: bool = False) -> Dict[str, str]:
     return {**asked, **found}
 
 
-def _add_source(found: Dict[str, str], source: object, place: object, *, named: bool, writes: object) -> None:
+def _add_source(found: dict[str, str], source: object, place: object, *, named: bool, writes: object) -> None:
     """Add a mount of a folder or file of the host, unless a declared container may have such a mount."""
     path = str(source or "")
     if path.startswith("/") and (writes or not named or not _rank(_plain(path))):
@@ -440,7 +440,7 @@ def _opens(details: Json) -> bool:
     return bool(dangers_of(others, {})) or any(_rank(source) < _UNUSUAL for source in _sources(details))
 
 
-def _published(ports: Mapping[str, Any]) -> List[str]:
+def _published(ports: Mapping[str, Any]) -> list[str]:
     """Return the ports that other hosts can reach."""
     found = set()
     for bind in (bind for binds in ports.values() for bind in binds or ()):
@@ -458,7 +458,7 @@ def _rank(source: str) -> int:
 
 def _members(
     containers: Sequence[Container], declared: Declared, targets: served_containers.Targets
-) -> Dict[str, Entry]:
+) -> dict[str, Entry]:
     """Return declared containers that are in undeclared networks.
 
     An undeclared container has an entry of its own, which names its networks.
@@ -483,7 +483,7 @@ def _members(
 # Networks, volumes, plugins, swarm --------------------------------------------------------------------------
 
 
-def networks(machine: Machine) -> List[Network]:
+def networks(machine: Machine) -> list[Network]:
     """Return all networks of Docker; no network on a host without Docker. Raises `AgentError`."""
     return [network(entry) for entry in _document(machine, "/networks") or ()]
 
@@ -508,7 +508,7 @@ def network(entry: Json) -> Network:
 
 def _of_stacks(
     look: Look, every: Sequence[Network], containers: Sequence[Container], declared: Declared
-) -> Set[str]:
+) -> set[str]:
     """Return the networks that a stack of this host made, if no undeclared container is in them.
 
     The settings of the host do not name the networks of a container that a program declares beside them. `up`
@@ -524,7 +524,7 @@ def _of_stacks(
     return {one.name for one in every if one.bridge and one.stack in stacks and one.name not in strange}
 
 
-def _networks(look: Look, every: Sequence[Network], usual: Collection[str]) -> Dict[str, Entry]:
+def _networks(look: Look, every: Sequence[Network], usual: Collection[str]) -> dict[str, Entry]:
     return {
         f"network {one.name}": Entry(
             one.text,
@@ -537,7 +537,7 @@ def _networks(look: Look, every: Sequence[Network], usual: Collection[str]) -> D
     }
 
 
-def _images(look: Look, used: Collection[str]) -> Dict[str, Entry]:
+def _images(look: Look, used: Collection[str]) -> dict[str, Entry]:
     """Return unused images that have a tag. Ours have none: they are pulled by digest."""
     found = {}
     for one in _document(look.machine, "/images/json") or ():
@@ -551,12 +551,12 @@ def _images(look: Look, used: Collection[str]) -> Dict[str, Entry]:
     return found
 
 
-def _mounted(containers: Sequence[Container], declared: Declared) -> Set[str]:
+def _mounted(containers: Sequence[Container], declared: Declared) -> set[str]:
     """Return the volumes of declared containers. A container keeps its volumes until its end."""
     return {volume for one in containers if declared.has(one) for volume in one.volumes}
 
 
-def _volumes(look: Look, mounted: Collection[str]) -> Dict[str, Entry]:
+def _volumes(look: Look, mounted: Collection[str]) -> dict[str, Entry]:
     found = {}
     for one in (_document(look.machine, "/volumes") or {}).get("Volumes") or ():
         name = str(one.get("Name"))
@@ -575,7 +575,7 @@ def _volumes(look: Look, mounted: Collection[str]) -> Dict[str, Entry]:
     return found
 
 
-def _plugins(look: Look) -> Dict[str, Entry]:
+def _plugins(look: Look) -> dict[str, Entry]:
     found = {}
     for one in _document(look.machine, "/plugins") or ():
         state = "enabled" if one.get("Enabled") else "disabled"
@@ -589,7 +589,7 @@ def _plugins(look: Look) -> Dict[str, Entry]:
     return found
 
 
-def _swarm(look: Look) -> Dict[str, Entry]:
+def _swarm(look: Look) -> dict[str, Entry]:
     answer = ask(look.machine.docker, "GET", "/swarm", timeout=_TIMEOUT)
     if answer is None:
         return {}
@@ -603,7 +603,7 @@ def _swarm(look: Look) -> Dict[str, Entry]:
     return {}
 
 
-def seconds(text: object) -> Optional[float]:
+def seconds(text: object) -> float | None:
     """Parse a time of Docker, ``2026-11-27T08:00:12.123456789+01:00``, into seconds since 1970."""
     match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|([+-])(\d\d):(\d\d))\Z", str(text))
     if not match:

@@ -13,7 +13,7 @@ import posixpath
 import re
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, List, Set, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.components.inventory.on_host import alternatives
 
@@ -74,13 +74,13 @@ class Dpkg:
         alternatives: the alternatives by name.
     """
 
-    packages: Dict[str, Package] = field(default_factory=dict)
-    owners: Dict[str, str] = field(default_factory=dict)
-    conffiles: Dict[str, str] = field(default_factory=dict)
-    obsolete: Dict[str, str] = field(default_factory=dict)
-    overrides: Dict[str, str] = field(default_factory=dict)
-    diversions: Dict[str, Tuple[str, str]] = field(default_factory=dict)
-    alternatives: Dict[str, Alternative] = field(default_factory=dict)
+    packages: dict[str, Package] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    conffiles: dict[str, str] = field(default_factory=dict)
+    obsolete: dict[str, str] = field(default_factory=dict)
+    overrides: dict[str, str] = field(default_factory=dict)
+    diversions: dict[str, tuple[str, str]] = field(default_factory=dict)
+    alternatives: dict[str, Alternative] = field(default_factory=dict)
 
     def has(self, path: str) -> bool:
         """Return whether a package ships the target of an alternative."""
@@ -110,7 +110,7 @@ def read(machine: Machine) -> Dpkg:
     return known
 
 
-def scripts(machine: Machine) -> List[str]:
+def scripts(machine: Machine) -> list[str]:
     """Return the texts of all postinst scripts of packages. Raises OSError if a script cannot be read."""
     folder = machine.dpkg / "info"
     return [_text(path) for path in sorted(folder.glob("*.postinst"))]
@@ -121,7 +121,7 @@ def _listed(targets: Iterable[str]) -> re.Pattern[str]:
 
     These are the paths below some folders, and the targets of alternatives.
     """
-    others: Dict[str, Set[str]] = {}
+    others: dict[str, set[str]] = {}
     for target in targets:
         if not target.startswith((_DOCUMENTS, *(f"{asked}/" for asked in _ASKED))):
             # A list of dpkg may have the path from before /lib became a link.
@@ -139,7 +139,7 @@ def merged(path: str) -> str:
     return f"/usr{path}" if path.startswith(_MERGED) else path
 
 
-def state(machine: Machine) -> Tuple[int, ...]:
+def state(machine: Machine) -> tuple[int, ...]:
     """Return numbers that change whenever dpkg's database changes."""
     with contextlib.suppress(OSError):
         status = (machine.dpkg / "status").stat()
@@ -220,7 +220,7 @@ def _overrides(known: Dpkg, text: str) -> None:
 def _diversions(known: Dpkg, text: str) -> None:
     """Parse dpkg's diversions: three lines each, the path, its new path, and the package that diverted it."""
     lines = text.splitlines()
-    for path, moved, package in zip(lines[::3], lines[1::3], lines[2::3]):
+    for path, moved, package in zip(lines[::3], lines[1::3], lines[2::3], strict=False):
         known.diversions[merged(path)] = (merged(moved), package)
 
 

@@ -10,12 +10,13 @@ import contextlib
 import fnmatch
 import posixpath
 import re
-from typing import TYPE_CHECKING, Dict, Mapping, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.components.inventory.on_host import alternatives, dpkg, pam
 from portcullis.components.inventory.on_host.look import Fix, Fixes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from portcullis.agent.machine import Machine
@@ -53,7 +54,7 @@ CHANGING: Mapping[str, str] = {
 Only root may write them, except as `MODES` says.
 """
 
-LINKS: Mapping[str, Tuple[str, ...]] = {
+LINKS: Mapping[str, tuple[str, ...]] = {
     "/etc/mtab": ("../proc/self/mounts", "/proc/self/mounts", "/proc/mounts"),
     "/etc/vconsole.conf": ("default/keyboard",),
     "/etc/default/locale": ("../locale.conf",),
@@ -84,7 +85,7 @@ UPGRADED: Mapping[str, str] = {
 }
 """Files of a machine that was upgraded from an earlier release, each with its SHA-256 digest."""
 
-MAKERS: Mapping[str, Tuple[str, str]] = {
+MAKERS: Mapping[str, tuple[str, str]] = {
     "/etc/gshadow": ("passwd", "passwd"),
     "/etc/shells": ("debianutils", "debianutils"),
     "/etc/ld.so.cache": ("libc-bin", "ldconfig"),
@@ -106,7 +107,7 @@ STUBS: Mapping[str, str] = {
 SKELETON = ("/.bashrc", "/.profile", "/.bash_logout")
 """Files that useradd copies from /etc/skel into a home."""
 
-MODES: Mapping[str, Tuple[str, ...]] = {
+MODES: Mapping[str, tuple[str, ...]] = {
     "/root": ("root:root 0700",),
     "/etc/credstore": ("root:root 0700",),
     "/etc/credstore.encrypted": ("root:root 0700",),
@@ -155,7 +156,7 @@ _BY_MAKER: Mapping[str, Fixes] = {
 }
 """The fixes that let a program make its file again."""
 
-Expected = Tuple[str, Fixes]
+Expected = tuple[str, Fixes]
 """What should be at a path, in words, and the fixes that restore it."""
 
 
@@ -229,12 +230,12 @@ class Proofs:
                 fixes = (*fixes, restored(rights, path))
         return ", ".join(told), fixes
 
-    def missing(self) -> Dict[str, Expected]:
+    def missing(self) -> dict[str, Expected]:
         """Return the missing files that a package or its program made.
 
         Each path has a text that says where the file came from, and the fixes that restore it.
         """
-        made: Dict[str, Expected] = {
+        made: dict[str, Expected] = {
             path: (f"a copy of {source}", (("copy-missing", source, path),))
             for path, source in COPIES.items()
             if self._source(path)
@@ -252,12 +253,12 @@ class Proofs:
         made.update(self._links_of_choices())
         return {path: told for path, told in made.items() if self._walk.look(path) is None}
 
-    def _links_of_choices(self) -> Dict[str, Expected]:
+    def _links_of_choices(self) -> dict[str, Expected]:
         """Return both links of each name, if update-alternatives(1) chose by itself.
 
         update-alternatives makes no link to a missing target, such as a document that an image leaves out.
         """
-        made: Dict[str, Expected] = {}
+        made: dict[str, Expected] = {}
         for one in set(self._known.alternatives.values()):
             for link, name in one.links.items() if one.is_automatic else ():
                 targets = [dpkg.merged(target) for target in one.expected(name)]
@@ -468,22 +469,22 @@ def is_safe(seen: Seen, *, secret: bool = False) -> bool:
     return seen.is_file and status.st_uid == 0 and closed and not mode & 0o7000 and not mode & 0o111
 
 
-def _ucf(path: Path) -> Dict[str, str]:
+def _ucf(path: Path) -> dict[str, str]:
     """Return the checksums of files that ucf(1) put in place."""
-    sums: Dict[str, str] = {}
+    sums: dict[str, str] = {}
     for line in _lines(path):
         digest, _, name = line.partition("  ")
         sums[name] = digest
     return sums
 
 
-def _ucf_packages(path: Path) -> Dict[str, str]:
+def _ucf_packages(path: Path) -> dict[str, str]:
     """Return the package of each file that ucf(1) put in place."""
     words = (line.split() for line in _lines(path))
     return {pair[1]: pair[0] for pair in words if len(pair) == 2}  # noqa: PLR2004 - a package and its file
 
 
-def _presets(folder: Path) -> Tuple[Tuple[str, str], ...]:
+def _presets(folder: Path) -> tuple[tuple[str, str], ...]:
     """Return the rules of packages' systemd.preset(5) files, in order. A preset for all units is left out."""
     found = []
     with contextlib.suppress(OSError):

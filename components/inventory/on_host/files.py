@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.agent.quotes import unquoted
 from portcullis.components.inventory.on_host import accounts, dpkg
@@ -114,7 +114,7 @@ def is_in_home(look: Look, path: str) -> bool:
     return any(path.startswith(f"{home}/") for home in _homes_apart(look))
 
 
-def _homes_apart(look: Look) -> List[str]:
+def _homes_apart(look: Look) -> list[str]:
     """Return the homes of users outside of `ROOTS`."""
     homes = home_folders(look.machine.root).values()
     return [home for home in homes if not f"{home}/".startswith(_BELOW_ROOTS)]
@@ -128,9 +128,9 @@ class _Reader:
         self._known: Dpkg = look.dpkg
         self._walk = Walk(look.machine.root)
         self._proofs = Proofs(look.machine, self._known, self._walk)
-        self._scripts: Optional[List[str]] = None
-        self._strange: Set[str] = set()
-        self._tops: Dict[str, str] = {}
+        self._scripts: list[str] | None = None
+        self._strange: set[str] = set()
+        self._tops: dict[str, str] = {}
         self._names = Names(look.machine.root)
         self._homes = {"root": "/root", **home_folders(look.machine.root)}
         self._passed_over = {f"{home}/{name}" for home in self._homes.values() for name in TRACES}
@@ -141,7 +141,7 @@ class _Reader:
             if package == dpkg.BY_HAND and not look.claims.has_path(path)
         }
 
-    def entries(self) -> Dict[str, Entry]:
+    def entries(self) -> dict[str, Entry]:
         """Return the files outside of homes that no proof explains, by path."""
         self._see()
         found, familiar = self._unexplained()
@@ -149,7 +149,7 @@ class _Reader:
         found.update(self._missing())
         return self._told(found, familiar)
 
-    def entries_of_homes(self) -> Dict[str, Entry]:
+    def entries_of_homes(self) -> dict[str, Entry]:
         """Return the files in homes that no proof explains, by path."""
         is_cut = self._see_homes()
         found = self._told(*self._unexplained())
@@ -157,10 +157,10 @@ class _Reader:
             found[f"more files in {home}"] = Entry(f"more than {MOST_OF_A_USER} files: the rest is not read")
         return found
 
-    def _unexplained(self) -> Tuple[Dict[str, Entry], Set[str]]:
+    def _unexplained(self) -> tuple[dict[str, Entry], set[str]]:
         """Return the entries of all paths of the walk, and the folders that contain a known file."""
-        found: Dict[str, Entry] = {}
-        familiar: Set[str] = set()
+        found: dict[str, Entry] = {}
+        familiar: set[str] = set()
         for seen in list(self._walk.seen.values()):
             if seen.path in self._known.owners or self._look.claims.has_path(seen.path):
                 _add_parents(familiar, seen.path)
@@ -173,7 +173,7 @@ class _Reader:
                 found[seen.path] = entry
         return found, familiar
 
-    def _told(self, found: Dict[str, Entry], familiar: Set[str]) -> Dict[str, Entry]:
+    def _told(self, found: dict[str, Entry], familiar: set[str]) -> dict[str, Entry]:
         """Return the entries of files or of their folders, and an entry for each cut of the walk."""
         found = {path: self._owned(path, entry) for path, entry in self._grouped(found, familiar).items()}
         for path, error in self._walk.failed.items():
@@ -201,7 +201,7 @@ class _Reader:
         for path in self._by_hand:
             self._walk.look(path)
 
-    def _see_homes(self) -> List[str]:
+    def _see_homes(self) -> list[str]:
         """Read all homes, and return those with more files than are read."""
         is_cut = []
         for home in _homes_apart(self._look):
@@ -366,7 +366,7 @@ class _Reader:
             and seen.target.rpartition("/")[2] in self._look.claims.units
         )
 
-    def _diverted(self, found: Dict[str, Entry]) -> None:
+    def _diverted(self, found: dict[str, Entry]) -> None:
         """Add paths that a person diverted, because the package's file is then at another path."""
         for path, moved in self._by_hand.items():
             here = found.get(path)
@@ -386,7 +386,7 @@ class _Reader:
                 fixes=fixes,
             )
 
-    def _missing(self) -> Dict[str, Entry]:
+    def _missing(self) -> dict[str, Entry]:
         """Return missing configuration files, and missing files that programs of packages made.
 
         If a file was already missing before the first `up`, the baseline has this entry too.
@@ -407,10 +407,10 @@ class _Reader:
                 found[path] = Entry(f"is missing, {owner or 'a package'} ships it", fixes=fixes)
         return found
 
-    def _grouped(self, found: Mapping[str, Entry], familiar: Set[str]) -> Dict[str, Entry]:
+    def _grouped(self, found: Mapping[str, Entry], familiar: set[str]) -> dict[str, Entry]:
         """If a folder has many entries and no known file, replace the entries by one entry for the folder."""
-        told: Dict[str, Entry] = {}
-        inside: Dict[str, List[str]] = {}
+        told: dict[str, Entry] = {}
+        inside: dict[str, list[str]] = {}
         for path in found:
             top = self._strange_top(path, familiar)
             inside.setdefault(top or path, []).append(path)
@@ -445,7 +445,7 @@ class _Reader:
         seen = self._walk.seen.get(path)
         return f"{seen.status.st_size} {seen.status.st_mtime_ns} {seen.status.st_ctime_ns}" if seen else ""
 
-    def _strange_top(self, path: str, familiar: Set[str]) -> str:
+    def _strange_top(self, path: str, familiar: set[str]) -> str:
         """Return the highest folder above a path that contains no known file; "" if every folder has one.
 
         A user may make folders 2,000 levels deep, so the answer for each folder is kept.
@@ -462,13 +462,13 @@ class _Reader:
         self._tops.update(dict.fromkeys(below, top))
         return top
 
-    def _is_familiar(self, folder: str, familiar: Set[str]) -> bool:
+    def _is_familiar(self, folder: str, familiar: set[str]) -> bool:
         if folder in familiar or folder in _KNOWN or self._walk.seen.get(folder) is None:
             return True
         return folder in self._known.owners or self._look.claims.has_path(folder)
 
 
-def _add_parents(familiar: Set[str], path: str) -> None:
+def _add_parents(familiar: set[str], path: str) -> None:
     """Add the folders above a path. Stop at a known folder, because the folders above it are known too."""
     for folder in _parents(path):
         if folder in familiar:

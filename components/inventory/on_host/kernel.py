@@ -7,7 +7,7 @@ import fnmatch
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.errors import AgentError
 from portcullis.components.inventory.on_host import docker
@@ -16,13 +16,13 @@ from portcullis.resources.sysctl.facts import STATIC
 from portcullis.resources.sysctl.on_host import sysctl_files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from portcullis.agent.machine import Machine
     from portcullis.components.inventory.on_host.look import Fixes, Found, Look
 
-Entries = Dict[str, Entry]
-Json = Dict[str, Any]
+Entries = dict[str, Entry]
+Json = dict[str, Any]
 
 _TIMEOUT = 30.0
 _ENABLED = "1"
@@ -90,10 +90,10 @@ class _Docker:
 
     def __init__(self, look: Look) -> None:
         self._look = look
-        self._networks: Optional[List[docker.Network]] = None
+        self._networks: list[docker.Network] | None = None
 
     @property
-    def networks(self) -> List[docker.Network]:
+    def networks(self) -> list[docker.Network]:
         if self._networks is None:
             self._networks = []
             with contextlib.suppress(AgentError):  # the reader of Docker reports this error
@@ -157,16 +157,16 @@ def _setting(path: str, have: str, wanted: str, reason: str) -> Entry:
     )
 
 
-def _from_files(machine: Machine, known: _Docker) -> Dict[str, Tuple[str, str]]:
+def _from_files(machine: Machine, known: _Docker) -> dict[str, tuple[str, str]]:
     """Return the value of each setting that a file sets, and the last file that sets it: sysctl.d(5)."""
-    single: Dict[str, Tuple[str, str]] = {}
-    patterns: Dict[str, Tuple[str, str]] = {}
+    single: dict[str, tuple[str, str]] = {}
+    patterns: dict[str, tuple[str, str]] = {}
     for entry in (*sysctl_files.assignments(machine.sysctl_d), *sysctl_files.by_ufw(machine.etc)):
         if not entry.key or ".." in entry.key:
             continue
         is_pattern = bool(set("*?[") & set(entry.key))
         (patterns if is_pattern else single)[entry.key] = (entry.value, entry.file)
-    found: Dict[str, Tuple[str, str]] = {}
+    found: dict[str, tuple[str, str]] = {}
     # A line with a full key overrides a pattern, in any order. So does a line that excludes a key.
     apart = {*single, *sysctl_files.left_out(machine.sysctl_d)}
     for pattern, value in patterns.items():
@@ -190,7 +190,7 @@ def _is_same(have: str, wanted: str) -> bool:
         return False
 
 
-def _declared(look: Look) -> List[str]:
+def _declared(look: Look) -> list[str]:
     """Return the names of the kernel settings that other resources declare and read back.
 
     Some of the names contain `*`.
@@ -219,7 +219,7 @@ def _is_dockers(path: str, value: str, known: _Docker) -> bool:
     return path in _DOCKERS_IPV6 and known.has_ipv6
 
 
-def _paths(machine: Machine, pattern: str) -> List[str]:
+def _paths(machine: Machine, pattern: str) -> list[str]:
     if "*" not in pattern:
         return [pattern]
     if pattern.startswith("/"):  # pathlib refuses this name, which no kernel setting has
@@ -229,7 +229,7 @@ def _paths(machine: Machine, pattern: str) -> List[str]:
     return []
 
 
-def _value(machine: Machine, path: str) -> Optional[str]:
+def _value(machine: Machine, path: str) -> str | None:
     """Return the value of a setting, or None if the kernel lacks the setting or we cannot read it."""
     try:
         return " ".join((machine.proc_sys / path).read_text("utf-8", "replace").split())
@@ -334,7 +334,7 @@ def _routes(look: Look, known: _Docker) -> Entries:
     return found
 
 
-def route_entries(route: Json) -> List[Tuple[str, Entry]]:
+def route_entries(route: Json) -> list[tuple[str, Entry]]:
     """Return the entry of a route of ``ip -j route``.
 
     A route that the kernel made from an address has no entry.
@@ -394,7 +394,7 @@ def _prefix(rule: Json, name: str) -> str:
     return f"{rule.get(name, 'all')}" + (f"/{length}" if length else "")
 
 
-def _json(machine: Machine, *words: str) -> List[Json]:
+def _json(machine: Machine, *words: str) -> list[Json]:
     """Return the output of ``ip -j``, parsed. Raises `AgentError`."""
     try:
         done = machine.run(["ip", "-j", *words], timeout=_TIMEOUT)

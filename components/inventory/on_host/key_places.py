@@ -9,7 +9,8 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, List, Optional, Tuple
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from portcullis.agent import disk
 from portcullis.agent.errors import AgentError
@@ -38,10 +39,10 @@ class Places:
         blocks: the criteria of each Match block that sets AuthorizedKeysFile, with its values.
     """
 
-    words: Tuple[str, ...]
-    blocks: Tuple[Tuple[str, Tuple[str, ...]], ...] = ()
+    words: tuple[str, ...]
+    blocks: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
-    def paths(self, account: Account, groups: Collection[str]) -> List[str]:
+    def paths(self, account: Account, groups: Collection[str]) -> list[str]:
         """Return the files for an account that is in `groups`.
 
         The values of a Match block are added to the general values, although sshd uses only the block's
@@ -59,9 +60,9 @@ def places(machine: Machine) -> Places:
 
     Run sshd only if one of sshd's files has changed since the last run.
     """
-    read: List[Path] = [machine.etc / "default" / "ssh", machine.root / "usr/sbin/sshd"]
+    read: list[Path] = [machine.etc / "default" / "ssh", machine.root / "usr/sbin/sshd"]
 
-    def text_of(path: Path) -> Optional[str]:
+    def text_of(path: Path) -> str | None:
         read.append(path)
         return sshd_config.read_text(path)
 
@@ -71,7 +72,7 @@ def places(machine: Machine) -> Places:
     return Places(tuple(words), tuple(blocks))
 
 
-def _effective(machine: Machine, lines: Sequence[Line], state: str) -> List[str]:
+def _effective(machine: Machine, lines: Sequence[Line], state: str) -> list[str]:
     """Return the values of AuthorizedKeysFile outside of Match blocks.
 
     The values come from a cache until a file of sshd changes.
@@ -120,7 +121,7 @@ def could_select(criteria: str, user: str, groups: Collection[str]) -> bool:
         groups: names of its groups.
     """
     words = criteria.replace("=", " ").split()
-    for name, value in zip(words, words[1:]):
+    for name, value in pairwise(words):
         if name.lower() in _OF_ACCOUNTS:
             names = [user] if name.lower() == "user" else groups
             if not any(_is_listed(one, value) for one in names):

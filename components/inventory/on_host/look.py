@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.components.inventory.on_host import dpkg, key_places
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from portcullis.agent.claims import Claimed
     from portcullis.agent.machine import Machine
@@ -51,9 +51,9 @@ class Look:
         return key_places.places(self.machine)
 
 
-Fix = Tuple[str, ...]
+Fix = tuple[str, ...]
 """The name of an action, and its operands, such as ("remove-file", "/etc/cron.d/evil")."""
-Fixes = Tuple[Fix, ...]
+Fixes = tuple[Fix, ...]
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ class Entry:
     owner: str = ""
     options: str = ""
     folder: str = ""
-    state: Optional[Mapping[str, str]] = field(default_factory=dict)
+    state: Mapping[str, str] | None = field(default_factory=dict)
 
 
-Found = Dict[str, Dict[str, Entry]]
+Found = dict[str, dict[str, Entry]]
 """Entries by the name of their map (see `MAPS`) and by key."""
 
 

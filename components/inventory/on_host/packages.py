@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Dict, FrozenSet
+from typing import TYPE_CHECKING
 
 from portcullis.components.inventory.on_host import programs
 from portcullis.components.inventory.on_host.look import Entry
@@ -33,7 +33,7 @@ def read(look: Look) -> Found:
     return {"packages": found}
 
 
-def from_elsewhere(sources: Mapping[str, Sequence[str]], declared: Collection[str]) -> Dict[str, str]:
+def from_elsewhere(sources: Mapping[str, Sequence[str]], declared: Collection[str]) -> dict[str, str]:
     """Return the packages that no declared source provides, with their sources."""
     known = {uri.rstrip("/") for uri in declared}
     return {
@@ -43,19 +43,19 @@ def from_elsewhere(sources: Mapping[str, Sequence[str]], declared: Collection[st
     }
 
 
-def automatic(text: str) -> FrozenSet[str]:
+def automatic(text: str) -> frozenset[str]:
     """Return the packages that were installed as dependencies: apt-mark(8)."""
     return frozenset(_AUTOMATIC.findall(text))
 
 
 def by_hand(
     packages: Mapping[str, Package], came_along: Collection[str], declared: Collection[str]
-) -> Dict[str, Entry]:
+) -> dict[str, Entry]:
     """Return undeclared packages that were installed by hand, and held packages.
 
     The text contains no version, so that an upgrade is no difference.
     """
-    found: Dict[str, Entry] = {}
+    found: dict[str, Entry] = {}
     for name, package in packages.items():
         words = []
         is_by_hand = package.installed and name not in came_along and name not in declared

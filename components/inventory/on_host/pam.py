@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, FrozenSet, List
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,17 +43,17 @@ def is_generated(text: str, template: str, profiles: Iterable[str]) -> bool:
     return all(line.partition(" ")[2] in allowed for line in last)
 
 
-def _cut(lines: List[str], placeholder: str) -> tuple[List[str], bool, List[str]]:
+def _cut(lines: list[str], placeholder: str) -> tuple[list[str], bool, list[str]]:
     for at, line in enumerate(lines):
         if line.startswith("$") and line.endswith(placeholder):
             return lines[:at], True, lines[at + 1 :]
     return lines, False, []
 
 
-def _lines(text: str) -> List[str]:
+def _lines(text: str) -> list[str]:
     """Return lines without comments, with one space between words."""
     return [" ".join(line.split()) for line in text.splitlines() if line.strip() and line[0] != "#"]
 
 
-def _allowed(profiles: Iterable[str]) -> FrozenSet[str]:
+def _allowed(profiles: Iterable[str]) -> frozenset[str]:
     return frozenset(line for text in profiles for line in _lines(text) if not _FIELD.match(line))

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict
+from typing import TYPE_CHECKING, Any
 
 from portcullis.agent import disk, safe_paths
 from portcullis.agent.first_change import make_folder
@@ -42,7 +42,7 @@ def walk_now(machine: Machine) -> None:
     disk.write(path(machine), json.dumps(found).encode("utf-8", "surrogateescape"))
 
 
-def result(machine: Machine) -> Dict[str, Any]:
+def result(machine: Machine) -> dict[str, Any]:
     """Return the result of the walk, or nothing if it never ran or its result is invalid."""
     try:
         found = json.loads(path(machine).read_bytes())
@@ -54,7 +54,7 @@ def result(machine: Machine) -> Dict[str, Any]:
 def read(look: Look) -> Found:
     """Return the findings of the walk that are still true, and an entry if the last walk was too long ago."""
     told = result(look.machine)
-    found: Dict[str, Entry] = {}
+    found: dict[str, Entry] = {}
     programs, packages = told.get("programs"), told.get("packages")
     packages = packages if isinstance(packages, dict) else {}
     for each, text in programs.items() if isinstance(programs, dict) else ():

@@ -8,15 +8,14 @@ import itertools
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from portcullis.agent import safe_paths
 from portcullis.agent.quotes import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
-    from typing import Callable
 
 MOST = 30_000
 """One walk reads at most this number of entries."""
@@ -100,19 +99,19 @@ class Walk:
     """
 
     root: Path
-    seen: Dict[str, Seen] = field(default_factory=dict)
-    failed: Dict[str, OSError] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
+    failed: dict[str, OSError] = field(default_factory=dict)
     is_cut: bool = False
     is_cut_for_users: bool = False
     most: int = field(default_factory=lambda: MOST)
     _of_users: int = 0
-    _read: Dict[int, int] = field(default_factory=dict)
-    _accounts: Dict[int, str] | None = None
-    _same: Dict[int, int] = field(default_factory=dict)
+    _read: dict[int, int] = field(default_factory=dict)
+    _accounts: dict[int, str] | None = None
+    _same: dict[int, int] = field(default_factory=dict)
 
     def below(self, top: str, skips: Callable[[str], bool] | None = None) -> None:
         """Read a folder and all paths below it, except paths for which `skips` returns true."""
-        waiting: List[str] = [top] if self.look(top) else []
+        waiting: list[str] = [top] if self.look(top) else []
         while waiting:
             folder = waiting.pop()
             here = self.seen[folder]
@@ -128,7 +127,7 @@ class Walk:
                 if found is not None and found.is_folder and found.status.st_dev == here.status.st_dev:
                     waiting.append(path)
 
-    def names(self, folder: str) -> List[str]:
+    def names(self, folder: str) -> list[str]:
         """Return the sorted names in a folder, at most `MOST` of them.
 
         A folder that is missing or unreadable has no names.
@@ -260,8 +259,8 @@ class Names:
         return f"{user}:{self._groups.get(status.st_gid, str(status.st_gid))}"
 
 
-def _numbers(path: Path) -> Dict[int, str]:
-    known: Dict[int, str] = {}
+def _numbers(path: Path) -> dict[int, str]:
+    known: dict[int, str] = {}
     with contextlib.suppress(OSError):
         for line in path.read_text("utf-8", "replace").splitlines():
             words = line.split(":")
@@ -277,7 +276,7 @@ def describe(seen: Seen, names: Names) -> str:
     return f"{_kind(seen)} {seen.mode:04o} {names.owner(seen.status)}"
 
 
-def state(seen: Seen, names: Names) -> Dict[str, str]:
+def state(seen: Seen, names: Names) -> dict[str, str]:
     """Return the values that `describe` tells, by name."""
     if seen.is_link:
         return {"target": seen.target}
@@ -296,9 +295,9 @@ def _kind(seen: Seen) -> str:
     return kinds.get(stat.S_IFMT(seen.status.st_mode), "thing")
 
 
-def home_folders(root: Path, without: Collection[str] = ()) -> Dict[str, str]:
+def home_folders(root: Path, without: Collection[str] = ()) -> dict[str, str]:
     """Return the home of each account with a shell, by the account's name. The home of root is left out."""
-    homes: Dict[str, str] = {}
+    homes: dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in (root / "etc" / "passwd").read_text("utf-8", "replace").splitlines():
             words = line.split(":")

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, FrozenSet, List, Set, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.agent import safe_paths
 
@@ -101,11 +101,11 @@ class UnitFiles:
         strangers: undeclared files in the folders of packages, which no package ships.
     """
 
-    units: List[File] = field(default_factory=list)
-    links: List[Tuple[File, str]] = field(default_factory=list)
-    drop_ins: List[File] = field(default_factory=list)
-    transient: List[File] = field(default_factory=list)
-    strangers: List[File] = field(default_factory=list)
+    units: list[File] = field(default_factory=list)
+    links: list[tuple[File, str]] = field(default_factory=list)
+    drop_ins: list[File] = field(default_factory=list)
+    transient: list[File] = field(default_factory=list)
+    strangers: list[File] = field(default_factory=list)
 
 
 def covers(path: str) -> bool:
@@ -160,7 +160,7 @@ def _sort(found: UnitFiles, file: File, wanted_by: str) -> None:
         found.units.append(file)
 
 
-def _folder(root: Path, inner: str, known: Container[str] = ()) -> Iterator[Tuple[File, str]]:
+def _folder(root: Path, inner: str, known: Container[str] = ()) -> Iterator[tuple[File, str]]:
     """Yield the files in a folder of units and in folders below it, each with the name of the lower folder.
 
     Paths in `known` are skipped, because packages have hundreds of them.
@@ -177,7 +177,7 @@ def _folder(root: Path, inner: str, known: Container[str] = ()) -> Iterator[Tupl
             yield _file(entry, f"/{inner}/{name}", name), ""
 
 
-def _entries(folder: Path) -> List[os.DirEntry[str]]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)[:_MOST]
@@ -195,7 +195,7 @@ def _file(entry: os.DirEntry[str], path: str, unit: str) -> File:
     return File(path, unit, target, status.st_ctime, is_empty, status.st_uid, stat.S_IMODE(status.st_mode))
 
 
-def executed(root: Path, shipped: Container[str]) -> Iterator[Tuple[str, File]]:
+def executed(root: Path, shipped: Container[str]) -> Iterator[tuple[str, File]]:
     """Yield generators, presets and shutdown programs that no package ships, each with its kind."""
     for parent in _PARENTS:
         for folder in (*_EXECUTED, *_PRESETS):
@@ -208,9 +208,9 @@ def executed(root: Path, shipped: Container[str]) -> Iterator[Tuple[str, File]]:
                     yield what, _file(entry, path, entry.name)
 
 
-def wanted(root: Path, manager: str) -> Set[str]:
+def wanted(root: Path, manager: str) -> set[str]:
     """Return the units that links of packages and generators enable."""
-    found: Set[str] = set()
+    found: set[str] = set()
     for inner in (*(pattern.format(manager) for pattern in _PACKAGES), *_GENERATED):
         for entry in _entries(root / inner):
             if entry.name.endswith(_LINKS) and entry.is_dir(follow_symlinks=False):
@@ -221,10 +221,10 @@ def wanted(root: Path, manager: str) -> Set[str]:
 # What may enable units ----------------------------------------------------------------------------------
 
 
-def markers(root: Path, manager: str, *, masked: bool = False) -> FrozenSet[str]:
+def markers(root: Path, manager: str, *, masked: bool = False) -> frozenset[str]:
     """Return the links that packages made: ``multi-user.target.wants/cron.service``, ``sshd.service``."""
     top = root / (_MASK_MARKERS if masked else _MARKERS)[manager]
-    found: Set[str] = set()
+    found: set[str] = set()
     for entry in _entries(top):
         if entry.is_dir(follow_symlinks=False):
             found |= {f"{entry.name}/{one.name}" for one in _entries(top / entry.name)}
@@ -235,12 +235,12 @@ def markers(root: Path, manager: str, *, masked: bool = False) -> FrozenSet[str]
     return frozenset(found)
 
 
-def presets(root: Path, manager: str) -> List[Tuple[bool, str]]:
+def presets(root: Path, manager: str) -> list[tuple[bool, str]]:
     """Return the rules of packages' presets in order: systemd.preset(5).
 
     The first preset that matches a unit counts.
     """
-    rules: List[Tuple[bool, str]] = []
+    rules: list[tuple[bool, str]] = []
     for entry in _entries(root / "usr/lib/systemd" / f"{manager}-preset"):
         for line in text_of(root / "usr/lib/systemd" / f"{manager}-preset" / entry.name).splitlines():
             words = line.split()
@@ -249,7 +249,7 @@ def presets(root: Path, manager: str) -> List[Tuple[bool, str]]:
     return rules
 
 
-def is_preset(rules: Sequence[Tuple[bool, str]], unit: str) -> bool:
+def is_preset(rules: Sequence[tuple[bool, str]], unit: str) -> bool:
     """Return whether presets enable a unit. On Debian, presets without a rule for a unit do not enable it."""
     return next((enable for enable, pattern in rules if fnmatch.fnmatchcase(unit, pattern)), False)
 
@@ -271,9 +271,9 @@ class Definitions:
     def __init__(self, root: Path, manager: str) -> None:
         """Store `root`, the folder below which all paths are, and the manager of the units."""
         self._root, self._manager = root, manager
-        self._known: Dict[str, Dict[str, List[str]]] = {}
+        self._known: dict[str, dict[str, list[str]]] = {}
 
-    def settings(self, unit: str) -> Mapping[str, List[str]]:
+    def settings(self, unit: str) -> Mapping[str, list[str]]:
         """Return the settings of a unit's file, with lists of names split.
 
         A unit without a file has no settings.
@@ -294,7 +294,7 @@ class Definitions:
             for name in {unit, template(unit)}
         )
 
-    def _read(self, unit: str) -> Dict[str, List[str]]:
+    def _read(self, unit: str) -> dict[str, list[str]]:
         folders = [*(pattern.format(self._manager) for pattern in (*_THEIRS, *_PACKAGES)), *_GENERATED]
         for name in dict.fromkeys((unit, template(unit))):
             for folder in folders:
@@ -312,7 +312,7 @@ class Definitions:
         target = os.readlink(path)  # noqa: PTH115 - a string is needed
         return text_of(self._root / target.lstrip("/") if target.startswith("/") else path.parent / target)
 
-    def links(self, unit: str) -> FrozenSet[str]:
+    def links(self, unit: str) -> frozenset[str]:
         """Return the links that `systemctl enable` makes for a unit.
 
         See systemd.unit(5), "[Install] Section Options".
@@ -321,7 +321,7 @@ class Definitions:
         made = {f"{by}{kind}/{unit}" for word, kind in _INSTALL for by in found.get(word, ())}
         return frozenset(made | set(found.get("Alias", ())))
 
-    def with_also(self, units: Iterable[str]) -> FrozenSet[str]:
+    def with_also(self, units: Iterable[str]) -> frozenset[str]:
         """Return these units, and all units that are enabled together with them."""
         waiting, found = list(units), set()
         while waiting:
@@ -331,13 +331,13 @@ class Definitions:
                 waiting += self.settings(unit).get("Also", ())
         return frozenset(found)
 
-    def named_anywhere(self, wanted: Set[str], targets: Set[str]) -> FrozenSet[str]:
+    def named_anywhere(self, wanted: set[str], targets: set[str]) -> frozenset[str]:
         """Return the units of `wanted` that a packaged unit file may have started, because it names them.
 
         `targets` has the active targets. Files of other targets are skipped, because a target that started a
         unit is still active.
         """
-        found: Set[str] = set()
+        found: set[str] = set()
         for folder in (pattern.format(self._manager) for pattern in _PACKAGES):
             for entry in _entries(self._root / folder):
                 if entry.name.endswith(".target") and entry.name not in targets:
@@ -354,7 +354,7 @@ class Definitions:
         return frozenset(found)
 
 
-def _started(text: str) -> Set[str]:
+def _started(text: str) -> set[str]:
     """Return the units that a unit file starts. Names in After= and Before= do not start a unit."""
     return {name for line in _STARTS.findall(text) for name in line.split()}
 
@@ -367,12 +367,12 @@ _INSTALL = (("WantedBy", ".wants"), ("RequiredBy", ".requires"), ("UpheldBy", ".
 _LISTS = ("WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also")
 
 
-def settings(text: str) -> Dict[str, List[str]]:
+def settings(text: str) -> dict[str, list[str]]:
     """Return the settings of a unit file by name, from all sections.
 
     An empty value resets the setting of a unit.
     """
-    found: Dict[str, List[str]] = {
+    found: dict[str, list[str]] = {
         "": []
     }  # the result is never empty, because a unit file may have no settings
     for line in re.sub(r"\\\n", " ", text).splitlines():

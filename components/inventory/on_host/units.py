@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, FrozenSet, List, Mapping, Set
+from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import AgentError
 from portcullis.agent.quotes import quoted
@@ -23,6 +23,7 @@ from portcullis.components.inventory.on_host.unit_files import (
 from portcullis.resources.packages.on_host.policy import DISABLED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from portcullis.components.inventory.on_host.look import Fix, Found, Look
@@ -48,9 +49,9 @@ _TERMINALS = re.compile(r"getty@tty\d+\.service")
 class _Told:
     """The texts of the report about one unit."""
 
-    texts: List[str] = field(default_factory=list)
-    marks: List[str] = field(default_factory=list)
-    fixes: List[Fix] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
+    fixes: list[Fix] = field(default_factory=list)
     changed: float = 0.0
     passing: bool = False
     is_open: bool = False
@@ -81,7 +82,7 @@ def read(look: Look) -> Found:
     The text of an entry names all differences of the unit.
     """
     shipped = look.dpkg.owners
-    found: Dict[str, Entry] = {}
+    found: dict[str, Entry] = {}
     for manager in MANAGERS:
         for unit, told in _Manager(look, manager, shipped).told().items():
             found[unit if manager == SYSTEM else f"user {unit}"] = told.entry
@@ -112,8 +113,8 @@ class _Manager:
         self._masked = unit_files.markers(root, manager, masked=True)
         self._presets = unit_files.presets(root, manager)
         # If a declared service is enabled, the units in its Also= are enabled too.
-        self._declared: FrozenSet[str] = self._defined.with_also(look.claims.units)
-        self._told: Dict[str, _Told] = {}
+        self._declared: frozenset[str] = self._defined.with_also(look.claims.units)
+        self._told: dict[str, _Told] = {}
 
     def told(self) -> Mapping[str, _Told]:
         for file in self._files.units:
@@ -254,10 +255,10 @@ class _Manager:
         }
         named = {names[name] for name in self._defined.named_anywhere(set(names), targets)}
         for unit in sorted(odd - named):
-            fixes: List[Fix] = [("stop", unit)] if unit != _FLUSHES else []
+            fixes: list[Fix] = [("stop", unit)] if unit != _FLUSHES else []
             self._told[unit] = _Told(["runs, and nothing enables it"], fixes=fixes, passing=True)
 
-    def _is_triggered(self, unit: str, running: Set[str]) -> bool:
+    def _is_triggered(self, unit: str, running: set[str]) -> bool:
         """Return whether a running socket, timer or path unit starts a unit."""
         stem = unit.rpartition(".")[0]
         for other in running:
@@ -269,14 +270,14 @@ class _Manager:
                     return True
         return False
 
-    def _enabled(self) -> Set[str]:
+    def _enabled(self) -> set[str]:
         """Return every unit that a link in any folder enables."""
         found = {file.unit for file, _ in self._files.links} | {
             file.target.rpartition("/")[2] for file in self._files.units if file.target
         }
         return found | unit_files.wanted(self._root, self._manager)
 
-    def _list(self) -> Set[str]:
+    def _list(self) -> set[str]:
         try:
             done = self._look.machine.run(["systemctl", *_RUNNING], timeout=_TIMEOUT)
         except AgentError as error:

@@ -18,8 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Set, Tuple
+from typing import Any
 
 SETUID = {
     "/usr/bin/at", "/usr/bin/bsd-write", "/usr/bin/chage", "/usr/bin/chfn", "/usr/bin/chsh",
@@ -47,7 +48,7 @@ SKIPPED = ("/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd")
 LOADED = (".so", ".py", ".pyc", ".pth", ".pl", ".pm", ".sh", ".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 """Endings of files that programs load as code. The walk skips caches and documents."""
 _SYSTEM = ("/usr/", "/boot/")
-Names = Tuple[Mapping[str, str], Mapping[str, str]]
+Names = tuple[Mapping[str, str], Mapping[str, str]]
 _LOADED_FROM = ("/usr/lib/", "/usr/libexec/", "/usr/share/")
 # polkit and D-Bus take rules, and the commands of root's services, from every file in these folders.
 _OBEYED = ("/usr/share/polkit-1/", "/usr/share/dbus-1/system-services/", "/usr/share/dbus-1/system.d/")
@@ -82,7 +83,7 @@ def main(target: str, admindir: str = "/var/lib/dpkg", root: str = "/") -> int:
     return 0
 
 
-def write(target: str, result: Dict[str, Any]) -> None:
+def write(target: str, result: dict[str, Any]) -> None:
     """Write the result in one step, to a file that only root can read."""
     folder = Path(target).parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def write(target: str, result: Dict[str, Any]) -> None:
         raise
 
 
-def walk(root: str, admindir: str) -> Dict[str, Any]:
+def walk(root: str, admindir: str) -> dict[str, Any]:
     """Return the findings by path, their packages, the sources by package, and the time since 1970."""
     owned = shipped(admindir)
     found = strangers(root, owned)
@@ -118,14 +119,14 @@ class Findings:
 
     def __init__(self, known: Names) -> None:
         """Start without findings. `known` has the names of accounts and groups."""
-        self.texts: Dict[str, str] = {}
-        self.left: Dict[str, int] = {}
+        self.texts: dict[str, str] = {}
+        self.left: dict[str, int] = {}
         """The number of findings and folders that are left out, by their owner."""
         self._known = known
-        self._of_users: Dict[str, str] = {}
-        self._count: Dict[str, int] = {}
+        self._of_users: dict[str, str] = {}
+        self._count: dict[str, int] = {}
 
-    def add(self, path: str, status: os.stat_result, told: List[str]) -> None:
+    def add(self, path: str, status: os.stat_result, told: list[str]) -> None:
         """Add a finding, unless its owner has too many."""
         owner = self._owner(status)
         self._count[owner] = self._count.get(owner, 0) + 1
@@ -144,7 +145,7 @@ class Findings:
     def _owner(self, status: os.stat_result) -> str:
         return self._known[0].get(str(status.st_uid), str(status.st_uid))
 
-    def shown(self) -> Dict[str, str]:
+    def shown(self) -> dict[str, str]:
         """Return at most `MOST` findings, root's first."""
         paths = sorted(self.texts, key=lambda path: (path in self._of_users, path))
         for path in paths[MOST:]:
@@ -153,21 +154,21 @@ class Findings:
         return {path: self.texts[path] for path in paths[:MOST]}
 
 
-def shipped(admindir: str) -> Dict[str, str]:
+def shipped(admindir: str) -> dict[str, str]:
     """Return the package of each path.
 
     Paths in /bin, /sbin and /lib begin with /usr, because these folders are links.
     """
-    owned: Dict[str, str] = {}
+    owned: dict[str, str] = {}
     for path in Path(admindir, "info").glob("*.list"):
         owned.update(dict.fromkeys(map(_merged, _lines(path)), path.name[: -len(".list")].partition(":")[0]))
     diverted = _lines(Path(admindir, "diversions"))
-    for place, moved in zip(diverted[::3], diverted[1::3]):
+    for place, moved in zip(diverted[::3], diverted[1::3], strict=False):
         owned[_merged(moved)] = owned.get(_merged(place), "a package")
     return owned
 
 
-def _lines(path: Path) -> List[str]:
+def _lines(path: Path) -> list[str]:
     try:
         return path.read_text("utf-8", "surrogateescape").split("\n")
     except FileNotFoundError:
@@ -186,13 +187,13 @@ def strangers(root: str, owned: Mapping[str, str]) -> Findings:
     return found
 
 
-def _files(root: str, above: int, found: Findings) -> Iterator[Tuple[str, os.stat_result, bool]]:
+def _files(root: str, above: int, found: Findings) -> Iterator[tuple[str, os.stat_result, bool]]:
     """Yield each plain file of the host with its status, and whether the kernel ignores its special rights.
 
     A folder of a user may have millions of entries, so no list of all of them is made.
     """
-    waiting: List[str] = [root]
-    of_users: List[str] = []
+    waiting: list[str] = [root]
+    of_users: list[str] = []
     while waiting or of_users:
         folder = (waiting or of_users).pop()
         # A folder that cannot be read, and a file that was removed meanwhile, are left out.
@@ -214,7 +215,7 @@ def _files(root: str, above: int, found: Findings) -> Iterator[Tuple[str, os.sta
 
 def faults(
     real: str, path: str, status: os.stat_result, *, is_packaged: bool, is_powerless: bool = False
-) -> List[str]:
+) -> list[str]:
     """Return the faults of a file's owner, mode and package. The list is empty for a file without a fault.
 
     Args:
@@ -243,14 +244,14 @@ def names(root: str) -> Names:
     return found[0], found[1]
 
 
-def describe(status: os.stat_result, told: List[str], known: Names) -> str:
+def describe(status: os.stat_result, told: list[str], known: Names) -> str:
     """Return a finding in words: `file 4755 root:root, runs as uid 0`."""
     user, group = str(status.st_uid), str(status.st_gid)
     owner = f"{known[0].get(user, user)}:{known[1].get(group, group)}"
     return ", ".join([f"file {stat.S_IMODE(status.st_mode):04o} {owner}", *told])
 
 
-def _rights(real: str, path: str, status: os.stat_result, *, is_packaged: bool) -> List[str]:
+def _rights(real: str, path: str, status: os.stat_result, *, is_packaged: bool) -> list[str]:
     """Return the special rights of a program, except those that its package gives to it.
 
     The result is empty for most programs.
@@ -298,7 +299,7 @@ _DOCUMENTS = (
 )
 
 
-def verified(text: str, owned: Mapping[str, str]) -> Dict[str, str]:
+def verified(text: str, owned: Mapping[str, str]) -> dict[str, str]:
     """Return the findings of `dpkg --verify`, without configuration files and documents.
 
     Many images are made without documents, which `dpkg` reports as missing.
@@ -314,7 +315,7 @@ def verified(text: str, owned: Mapping[str, str]) -> Dict[str, str]:
     return found
 
 
-def _sources(admindir: str) -> Dict[str, List[str]]:
+def _sources(admindir: str) -> dict[str, list[str]]:
     """Return the sources of installed packages that the distribution does not provide."""
     names = _output(["dpkg-query", f"--admindir={admindir}", "-W", "-f", "${Package}\n"]).split()
     if not names:
@@ -327,13 +328,13 @@ def _sources(admindir: str) -> Dict[str, List[str]]:
     }
 
 
-def distribution(text: str) -> Set[str]:
+def distribution(text: str) -> set[str]:
     """Return the URIs of the distribution's own sources, from the output of `apt-cache policy`."""
     found = re.findall(r"^ *-?\d+ (\w+:\S+) .*\n +release (.*)$", text, re.MULTILINE)
     return {uri for uri, release in found if {"o=Debian", "o=Ubuntu"}.intersection(release.split(","))}
 
 
-def sources(text: str) -> Dict[str, List[str]]:
+def sources(text: str) -> dict[str, list[str]]:
     """Return the sources of each package, from the output of `apt-cache policy` for many packages.
 
     The result has the sources of the installed version of each package. If no source has this version any
@@ -348,11 +349,11 @@ def sources(text: str) -> Dict[str, List[str]]:
     return found
 
 
-def _uris(text: str) -> Set[str]:
+def _uris(text: str) -> set[str]:
     return set(re.findall(r"^ {8,}-?\d+ (\w+:\S+)", text, re.MULTILINE))
 
 
-def _output(argv: List[str]) -> str:
+def _output(argv: list[str]) -> str:
     """Return the output of a program, or "" if it cannot run. The program's exit code does not matter."""
     try:
         done = subprocess.run(

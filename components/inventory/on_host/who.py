@@ -7,13 +7,13 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple
+from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.errors import AgentError
 from portcullis.components.users.on_host import authorized_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record
@@ -106,12 +106,12 @@ def _journal(machine: Machine, since: float) -> str:
     return done.out  # journalctl exits with 1 if there is no such line
 
 
-def parse(text: str) -> List[Line]:
+def parse(text: str) -> list[Line]:
     """Return the lines of ``journalctl --output=json`` that sshd itself wrote, ordered by time."""
     found = []
     for raw in text.splitlines():
         try:
-            entry: Dict[str, Any] = json.loads(raw)
+            entry: dict[str, Any] = json.loads(raw)
             time = int(entry["__REALTIME_TIMESTAMP"]) / 10**6
         except (ValueError, TypeError, KeyError):
             continue
@@ -122,7 +122,7 @@ def parse(text: str) -> List[Line]:
     return sorted(found, key=lambda line: line.time)
 
 
-def _is_of_sshd(entry: Dict[str, Any]) -> bool:
+def _is_of_sshd(entry: dict[str, Any]) -> bool:
     """Return whether sshd wrote a line of the journal.
 
     The journal may not know the program of a process that has just ended. A line of such a process is
@@ -135,7 +135,7 @@ def _is_of_sshd(entry: Dict[str, Any]) -> bool:
 
 def sessions(
     lines: Iterable[Line], names: Mapping[str, str], booted: float, is_alive: Callable[[str], bool]
-) -> List[Login]:
+) -> list[Login]:
     """Return the logins that sshd's lines report.
 
     Args:
@@ -144,10 +144,10 @@ def sessions(
         booted: the time of the host's last boot, in seconds since 1970.
         is_alive: whether the process of a session still exists, by its id.
     """
-    found: List[Login] = []
-    begun: Dict[Tuple[str, str], Tuple[Line, re.Match[str]]] = {}
+    found: list[Login] = []
+    begun: dict[tuple[str, str], tuple[Line, re.Match[str]]] = {}
 
-    def end(key: Tuple[str, str], at: float | None) -> None:
+    def end(key: tuple[str, str], at: float | None) -> None:
         line, match = begun.pop(key)
         found.append(
             Login(_key_name(match, names), match["user"], match["address"], line.time, at and at + _MARGIN)
@@ -194,7 +194,7 @@ def _key_name(accepted: re.Match[str], names: Mapping[str, str]) -> str:
     return names.get(key, key) if key else f"none, by {accepted['method']}"
 
 
-def key_names(records: Sequence[Record]) -> Dict[str, str]:
+def key_names(records: Sequence[Record]) -> dict[str, str]:
     """Return the declared names of all declared users' keys, by fingerprint."""
     found = {}
     for record in records:

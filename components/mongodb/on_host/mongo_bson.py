@@ -8,9 +8,9 @@ https://bsonspec.org/spec.html
 from __future__ import annotations
 
 import struct
-from typing import Any, Dict
+from typing import Any
 
-Document = Dict[str, Any]
+Document = dict[str, Any]
 
 DEPTH = 32  # levels of nested documents; a server's answer has a few
 

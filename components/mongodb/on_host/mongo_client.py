@@ -200,6 +200,6 @@ def _word(value: Any) -> str:
 
 
 def _why(error: OSError) -> str:
-    if isinstance(error, (socket.timeout, TimeoutError)):
+    if isinstance(error, TimeoutError):
         return "no answer in time"
     return os.strerror(error.errno) if error.errno else "the connection broke"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING
 
 from portcullis.agent import disk
 from portcullis.agent.errors import AgentError
@@ -191,7 +191,7 @@ class MongoRoots(Kind[MongoRootSpec, MongoRootDesired, MongoRootFacts]):
             detail=done.text,
         )
 
-    def _undeclared_users(self, client: Client, store: MongoStore) -> Dict[str, str]:
+    def _undeclared_users(self, client: Client, store: MongoStore) -> dict[str, str]:
         """Return undeclared users that may log in, by ``user@database``, with their roles."""
         declared = {
             f"{record.spec.get('user')}@{record.spec.get('database')}"
@@ -252,7 +252,7 @@ def _refused(desired: MongoRootDesired) -> AgentError:
     )
 
 
-def _others(undeclared: Dict[str, str]) -> AgentError:
+def _others(undeclared: dict[str, str]) -> AgentError:
     name, roles = next(iter(undeclared.items()))
     return AgentError(
         "differs",

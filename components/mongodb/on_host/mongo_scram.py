@@ -60,7 +60,7 @@ class Conversation:
         message = f"{self._first_bare},{server_first.decode()},{without_proof}".encode()
         client_key = _hmac(salted, b"Client Key")
         signature = _hmac(hashlib.sha256(client_key).digest(), message)
-        proof = bytes(a ^ b for a, b in zip(client_key, signature))
+        proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
         self._signature = _hmac(_hmac(salted, b"Server Key"), message)
         return f"{without_proof},p={base64.b64encode(proof).decode()}".encode()
 

@@ -179,7 +179,7 @@ def roles_of(user: Json) -> dict[str, str]:
 
 def as_roles(declared: Iterable[str]) -> list[Json]:
     """Return roles such as ``readWrite@shop`` in the form that a command needs."""
-    return [dict(zip(("role", "db"), name.rsplit("@", 1))) for name in sorted(declared)]
+    return [dict(zip(("role", "db"), name.rsplit("@", 1), strict=False)) for name in sorted(declared)]
 
 
 def drop_user(client: Client, user: str, database: str) -> bool:

@@ -9,7 +9,7 @@ import glob
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING
 
 from portcullis.agent import safe_paths
 from portcullis.agent.strangers import plain
@@ -41,13 +41,13 @@ class Loaded:
         passes: the targets of its `proxy_pass` lines, and of `fastcgi_pass` and the like.
     """
 
-    names: List[str] = field(default_factory=list)
-    listens: List[str] = field(default_factory=list)
-    groups: List[str] = field(default_factory=list)
-    servers: List[str] = field(default_factory=list)
-    passes: List[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    listens: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    servers: list[str] = field(default_factory=list)
+    passes: list[str] = field(default_factory=list)
 
-    def add(self, words: List[str]) -> None:
+    def add(self, words: list[str]) -> None:
         """Add what a directive says. The words after the first one are options, but for `server_name`."""
         if words[0] == "server_name":
             self.names += words[1:]

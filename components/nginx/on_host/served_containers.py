@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any
 
 from portcullis.components.nginx.on_host import nginx_config
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from portcullis.agent.machine import Machine
 
@@ -35,8 +35,8 @@ class Targets:
         files = nginx_config.loaded(machine.etc / "nginx" / "nginx.conf").values()
         groups = {name.lower() for file in files for name in file.groups}
         self.is_unclear = False
-        self._hosts: Set[str] = set()
-        self._ports: Set[int] = set()
+        self._hosts: set[str] = set()
+        self._ports: set[int] = set()
         for file in files:
             for target in file.servers:
                 self._add(target)
@@ -59,7 +59,7 @@ class Targets:
         """Return whether nginx sends requests to one of these addresses."""
         return not self._hosts.isdisjoint(set(map(_canonical, addresses)) - {""})
 
-    def texts(self, listed: Sequence[Mapping[str, Any]]) -> Dict[str, str]:
+    def texts(self, listed: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """Return the text about each container in Docker's list that nginx needs or may need, by its id.
 
         A container in the host's network may have each port that no container publishes.
@@ -71,10 +71,10 @@ class Targets:
             for other in listed
             for name in (other.get("Id"), *(name.lstrip("/") for name in other.get("Names") or ()))
         }
-        found: Dict[str, str] = {}
+        found: dict[str, str] = {}
         for one in listed:
             at = shared.get(str((one.get("HostConfig") or {}).get("NetworkMode")), one)
-            networks: Dict[str, Any] = (at.get("NetworkSettings") or {}).get("Networks") or {}
+            networks: dict[str, Any] = (at.get("NetworkSettings") or {}).get("Networks") or {}
             own = [
                 str(joined.get(key) or "") for joined in filter(None, networks.values())
                 for key in ("IPAddress", "GlobalIPv6Address")
@@ -86,7 +86,7 @@ class Targets:
         return found
 
 
-def _ports(entry: Mapping[str, Any]) -> Set[int]:
+def _ports(entry: Mapping[str, Any]) -> set[int]:
     return {int(one["PublicPort"]) for one in entry.get("Ports") or () if one.get("PublicPort")}
 
 

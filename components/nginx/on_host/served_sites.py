@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING
 
 from portcullis.agent import journal, nginx_workers, strangers
 from portcullis.agent.claims import Claims
@@ -23,7 +23,7 @@ from portcullis.components.nginx.on_host import nginx_strangers, site_probe
 from portcullis.resources.service import on_host as services
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work

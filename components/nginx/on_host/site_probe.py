@@ -12,18 +12,17 @@ import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.agent import x509
 from portcullis.components.nginx.facts import NAME, SERVED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Callable
+    from collections.abc import Callable, Mapping
 
     from portcullis.components.nginx.facts import Probe
 
-Address = Tuple[str, int]
+Address = tuple[str, int]
 
 PATH = "/.well-known/acme-challenge/portcullis-probe"
 _EACH = 5.0  # seconds
@@ -64,7 +63,7 @@ def ask(probes: Mapping[str, Probe], ports: Ports) -> dict[str, str]:
         return "; ".join(fault for fault in faults if fault) or SERVED
 
     with ThreadPoolExecutor(min(_THREADS, len(probes) or 1)) as pool:
-        return dict(zip(probes, pool.map(one, probes.items())))
+        return dict(zip(probes, pool.map(one, probes.items()), strict=True))
 
 
 def _fault(check: Callable[..., None], about: tuple[object, ...], deadline: float) -> str:
@@ -87,7 +86,7 @@ def _plain(name: str, probe: Probe, ports: Ports, context: ssl.SSLContext, limit
         try:
             line.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode("ascii"))
             begins = line.recv(5)
-        except socket.timeout:
+        except TimeoutError:
             raise NotServedError(f"nginx does not answer on port {ports.plain[1]}") from None
         except OSError:
             begins = b""
@@ -104,7 +103,7 @@ def _tls(name: str, probe: Probe, ports: Ports, context: ssl.SSLContext, limit: 
         try:
             with context.wrap_socket(line, server_hostname=name) as secure:
                 shown = secure.getpeercert(binary_form=True) or b""
-        except socket.timeout:
+        except TimeoutError:
             raise NotServedError(f"nginx does not answer on port {port}") from None
         except ssl.SSLError as error:
             if _NO_NAME in str(error.reason):
@@ -122,7 +121,7 @@ def _tls(name: str, probe: Probe, ports: Ports, context: ssl.SSLContext, limit: 
 def _connected(address: Address, limit: float) -> socket.socket:
     try:
         return socket.create_connection(address, timeout=limit)
-    except socket.timeout:
+    except TimeoutError:
         raise NotServedError(f"nothing answers on port {address[1]}") from None
     except OSError:
         raise NotServedError(f"nothing listens on port {address[1]}") from None

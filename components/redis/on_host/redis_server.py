@@ -6,7 +6,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Tuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from portcullis.agent import disk
 from portcullis.components.redis.on_host import redis_acl, resp
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.components.redis.facts import RedisUserSpec
 
-Login = Tuple[str, str]
+Login = tuple[str, str]
 """A user and a password."""
 # One transaction creates and deletes this user, so no other client ever sees it.
 _PROBE = "portcullis-probe"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-from typing import List, Union
 
 from portcullis.agent.errors import AgentError
 
@@ -18,11 +17,12 @@ _DEPTH = 8
 # In its error, Redis quotes the rule that it refuses, and a rule may be the hash of a password.
 _HASH = re.compile(r"#[0-9A-Fa-f]{6,}")
 
-Reply = Union[str, int, None, List["Reply"], "Refused"]
-
 
 class Refused(Exception):
     """Redis refused a command. The text is the server's message, without hashes."""
+
+
+Reply = str | int | list["Reply"] | Refused | None
 
 
 class NotRunning(Exception):
@@ -110,7 +110,7 @@ class Redis:
             self._socket.sendall(b"*%d\r\n" % len(words) + b"".join(map(_bulk, words)))
             self._taken = 0
             reply = self._reply(0)
-        except socket.timeout:  # a type of its own before Python 3.10
+        except TimeoutError:
             raise self._unreadable(
                 f"the Redis server at {self.address} did not answer within {TIMEOUT:.0f} s"
             ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import ipaddress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import AgentError
 
@@ -23,9 +23,9 @@ class _Login:
     """The login of the next deploy: the user, the address, and the options (keywords in lower case)."""
 
     user: str
-    groups: List[str] | None  # None if the agent did not read them
+    groups: list[str] | None  # None if the agent did not read them
     address: Address | None
-    options: Dict[str, str]
+    options: dict[str, str]
 
 
 def refusal(
@@ -136,7 +136,7 @@ def _sessions(login: _Login) -> AgentError | None:
     return None
 
 
-def _host_key(pinned: str, options: Dict[str, str]) -> AgentError | None:
+def _host_key(pinned: str, options: dict[str, str]) -> AgentError | None:
     """Return an error if sshd would no longer offer the pinned host key; `pinned` is the key's type."""
     word = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}.get(pinned, pinned.partition("-")[0])
     offered = options.get("hostkey", "")
@@ -164,5 +164,5 @@ def _names(pattern: str, login: _Login) -> bool:
         return False
 
 
-def _matches(name: str, patterns: List[str]) -> bool:
+def _matches(name: str, patterns: list[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING
 
 from portcullis.agent import journal
 from portcullis.agent.errors import AgentError
@@ -107,7 +107,7 @@ class SshDaemon:
         loaded = record.extra.get("loaded") if record else None
         return is_stale(unit, newest_change(self._reads), loaded, *clocks())
 
-    def _unit(self) -> Dict[str, str]:
+    def _unit(self) -> dict[str, str]:
         argv = ["systemctl", "show", "--no-pager", f"--property={','.join(_PROPERTIES)}", "--", SERVICE]
         done = self._machine.run(argv, timeout=_TIMEOUT)
         units = parse_show(done.out)

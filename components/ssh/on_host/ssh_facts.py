@@ -9,7 +9,7 @@ import pwd
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import AgentError
 from portcullis.components.ssh.facts import ENTRANCE
@@ -36,7 +36,7 @@ _ANY_CLIENT = "addr=192.0.2.1,laddr=192.0.2.2,host=stranger.invalid"
 # entry.
 _OWNERS = re.compile(r',pid=(\d+),fd=\d+\)(?=,\("|\)\s*$)')
 
-ByUser = Dict[str, "Effective"]
+ByUser = dict[str, "Effective"]
 
 _ENTRANCE = frozenset(map(str.lower, ENTRANCE))
 
@@ -90,7 +90,7 @@ def _as_file(text: str | None) -> Iterator[list[str]]:
         os.close(fd)
 
 
-def command_line(machine: Machine) -> List[str]:
+def command_line(machine: Machine) -> list[str]:
     """The options on sshd's command line (``SSHD_OPTS``), which win over every file."""
     text = sshd_config.read_text(machine.ssh.parent / "default/ssh") or ""
     found = re.findall(r"^\s*SSHD_OPTS=(.*)$", text, re.MULTILINE)
@@ -127,7 +127,7 @@ def _other(both: tuple[ByUser, ByUser], user: str, keyword: str) -> list[str] | 
 
 def options(
     machine: Machine, spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
-) -> Dict[str, str]:
+) -> dict[str, str]:
     """Each declared option with the declared value, if this value is in effect for every user.
 
     For any other option, the map has the value in effect, the user with this value, and the line that sets
@@ -168,7 +168,7 @@ def _declared(name: str, value: str, lines: list[Line], ours: str, match: str = 
     return value if not words or words == sshd_config.split(f"{name} {value}")[1:] else " ".join(words)
 
 
-def _elsewhere(machine: Machine, name: str) -> List[str]:
+def _elsewhere(machine: Machine, name: str) -> list[str]:
     given = " ".join(command_line(machine)).lower()
     return ["SSHD_OPTS in /etc/default/ssh"] if name.lower() in given else []
 
@@ -201,7 +201,7 @@ class Exceptional:
 
 def exceptional(
     spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
-) -> List[Exceptional]:
+) -> list[Exceptional]:
     """Every option that is declared for a single user and has another value for that user."""
     found = []
     for user, given in spec.users.items():
@@ -215,7 +215,7 @@ def exceptional(
 
 def for_users(
     spec: SshServerSpec, both: tuple[ByUser, ByUser], lines: list[Line], ours: str
-) -> Dict[str, Dict[str, str]]:
+) -> dict[str, dict[str, str]]:
     """The options of single users: each with the declared value, or else with the value in effect."""
     found = {
         user: {name: _declared(name, given[name], lines, ours, f"User {user}") for name in given}
@@ -287,7 +287,7 @@ def is_socket_activated(machine: Machine) -> bool:
     return machine.run(["systemctl", "is-active", "--quiet", SOCKET], timeout=_TIMEOUT).code == 0
 
 
-def groups_of(user: str) -> List[str]:
+def groups_of(user: str) -> list[str]:
     """The names of the groups that a user is in. The list is empty for an unknown user."""
     try:
         entry = pwd.getpwnam(user)

@@ -11,9 +11,8 @@ from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Dict, Optional, Tuple
 
-    Before = Optional[Tuple[bytes, int, int, int]]
+    Before = tuple[bytes, int, int, int] | None
 
 
 class Files:
@@ -24,7 +23,7 @@ class Files:
 
     def __init__(self) -> None:
         """Start with an empty list of changes."""
-        self._before: Dict[Path, Before] = {}
+        self._before: dict[Path, Before] = {}
 
     def write(self, path: Path, text: str, mode: int) -> None:
         """Write `text` to `path`. The file belongs to root. Raises `AgentError`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Set
+from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import AgentError
 from portcullis.components.firewall.facts import INPUT, open_port
@@ -30,7 +30,7 @@ _TUPLE = re.compile(
     re.MULTILINE,
 )
 
-Rules = Dict[str, "Rule"]
+Rules = dict[str, "Rule"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Firewall:
     enabled: bool
 
     @property
-    def ours(self) -> Set[str]:
+    def ours(self) -> set[str]:
         """Ports with a rule of the SSH server."""
         return {port for rules in (self.v4, self.v6) for port, rule in rules.items() if rule.is_ours}
 

@@ -9,7 +9,7 @@ import contextlib
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths, strangers
 from portcullis.agent.claims import Claims, content_of
@@ -67,12 +67,12 @@ class _Found(SshServerFacts):
     """
 
     refused: str = ""
-    files: Tuple[str, ...] = ()
-    taken: Dict[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    taken: dict[str, str] = field(default_factory=dict)
     by_socket: bool = False
-    socket_drop_ins: Tuple[str, ...] = ()
-    groups: Dict[str, List[str]] = field(default_factory=dict)
-    marks: Dict[str, str] = field(default_factory=dict)
+    socket_drop_ins: tuple[str, ...] = ()
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
 
 
 class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServerDesired, _Found]):

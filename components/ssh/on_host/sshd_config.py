@@ -6,10 +6,10 @@ import fnmatch
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import Callable, Iterator
+    from collections.abc import Callable, Iterator
 
 MARK = "#portcullis-off# "
 _DEPTH = 16  # levels of includes, as in sshd
@@ -28,7 +28,7 @@ _ALIASES = {
     "keepalive": "tcpkeepalive",
 }
 
-Effective = Dict[str, List[str]]
+Effective = dict[str, list[str]]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, List, Mapping
+from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.docker_socket import ask
 from portcullis.agent.errors import AgentError
@@ -19,6 +19,7 @@ from portcullis.agent.quotes import quoted
 from portcullis.components.exposure.on_host import socket_owners, sockets
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from portcullis.agent.machine import Machine
@@ -119,7 +120,7 @@ def _takes(listens: str, host: str) -> bool:
     return found.is_unspecified or found == ipaddress.ip_address(host)
 
 
-def _impostor(container: str, address: str, processes: List[Process]) -> AgentError:
+def _impostor(container: str, address: str, processes: list[Process]) -> AgentError:
     process = socket_owners.main_holder(processes)
     who, how = "an unknown program", "`ss -ltnp` shows the program"
     if process is not None:

@@ -10,7 +10,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths
 from portcullis.agent.claims import Claims
@@ -59,7 +59,7 @@ class _Found(AdministratorsFacts):
         second_roots: accounts other than root with root's number.
     """
 
-    login_rule: Union[bool, str] = False
+    login_rule: bool | str = False
     primary_groups: Mapping[str, str] = field(default_factory=dict)
     second_roots: Mapping[str, Account] = field(default_factory=dict)
 

@@ -12,8 +12,8 @@ from portcullis.agent import disk, paths
 from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-    from typing import Callable
 
     from portcullis.agent.machine import Machine
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.agent import disk, paths
 from portcullis.agent.claims import Claims
@@ -63,11 +63,11 @@ class _Found(UserFacts):
 
     uid: int = -1
     login_shell: str = ""
-    member_of: Tuple[str, ...] = ()
-    let_in: Tuple[str, ...] = ()
-    keepable: Tuple[str, ...] = ()
+    member_of: tuple[str, ...] = ()
+    let_in: tuple[str, ...] = ()
+    keepable: tuple[str, ...] = ()
     obstacle: str = ""
-    home_uid: Optional[int] = None
+    home_uid: int | None = None
 
 
 class Users(Guarded[UserDesired, _Found], Kind[UserSpec, UserDesired, _Found]):

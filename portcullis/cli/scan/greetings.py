@@ -12,9 +12,12 @@ import socket
 import ssl
 import struct
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any
 
 from portcullis.components.mongodb.on_host.mongo_bson import Document, Malformed, decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PATIENCE = 2.0
 """Seconds that one exchange with a port may take."""
@@ -55,7 +58,7 @@ def greet(address: str, port: int, name: str = "") -> Greeting:
         port: the open port.
         name: the host name in the request to a web server.
     """
-    steps: tuple[Callable[[], Optional[Greeting]], ...] = (
+    steps: tuple[Callable[[], Greeting | None], ...] = (
         lambda: _spoken_first_or_redis(address, port, name),
         lambda: _mongo(address, port),
         lambda: _postgres(address, port),
@@ -198,7 +201,7 @@ def _words(line: socket.socket, patience: float) -> bytes:
     line.settimeout(patience)
     try:
         return line.recv(_MOST)
-    except socket.timeout:
+    except TimeoutError:
         return b""
     finally:
         line.settimeout(PATIENCE)

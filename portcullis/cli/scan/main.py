@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from portcullis.cli import command
 from portcullis.cli.scan import probe, report, syn, vantage
@@ -22,7 +22,7 @@ from portcullis.components.host.declared import LAST_PORT, Declared, declared_pa
 from portcullis.printable import one_line, printable_values
 
 _ERROR = 2
-Ranges = List[Tuple[int, int]]
+Ranges = list[tuple[int, int]]
 
 
 class Stopped(Exception):
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     return report.status(verdicts)
 
 
-def _tell(verdicts: List[Verdict], options: argparse.Namespace) -> None:
+def _tell(verdicts: list[Verdict], options: argparse.Namespace) -> None:
     """Print the result, then write it to the file of --json.
 
     If the file cannot be written, people have still seen the table.
@@ -60,7 +60,7 @@ def _tell(verdicts: List[Verdict], options: argparse.Namespace) -> None:
         Path(options.json).write_text(text + "\n")
 
 
-def question(declared: Declared, options: argparse.Namespace, roots: str) -> Dict[str, Any]:
+def question(declared: Declared, options: argparse.Namespace, roots: str) -> dict[str, Any]:
     """Return the question that the probe answers about one host."""
     covered = any(first <= declared.ssh <= last for first, last in options.ports)
     return {
@@ -96,13 +96,13 @@ def ask(declared: Declared, options: argparse.Namespace, roots: str) -> Verdict:
     return compare(declared, printable_values(answer, show=one_line), asked["ports"])
 
 
-def _given(options: argparse.Namespace) -> List[Declared]:
+def _given(options: argparse.Namespace) -> list[Declared]:
     """Return the declared hosts from the file that a deploy writes."""
     text = sys.stdin.read() if options.declared == "-" else Path(options.declared).read_text()
     return _chosen(_read(text, options.declared), options.host, options.declared)
 
 
-def _read(text: str, source: str) -> List[Declared]:
+def _read(text: str, source: str) -> list[Declared]:
     try:
         hosts = [Declared.read(each) for each in json.loads(text)]
     except (KeyError, TypeError, ValueError) as error:
@@ -113,14 +113,14 @@ def _read(text: str, source: str) -> List[Declared]:
     return hosts
 
 
-def _chosen(hosts: List[Declared], alias: str, source: str) -> List[Declared]:
+def _chosen(hosts: list[Declared], alias: str, source: str) -> list[Declared]:
     if alias and alias not in {host.host for host in hosts}:
         known = ", ".join(host.host for host in hosts)
         raise Stopped(f"{source} has no host {alias}; it has {known}")
     return [host for host in hosts if alias in ("", host.host)]
 
 
-def _of_stack(options: argparse.Namespace) -> List[Declared]:
+def _of_stack(options: argparse.Namespace) -> list[Declared]:
     # Imported here, because a scan in a deploy needs no settings and none of the packages that settings
     # import.
     from portcullis.components.host.declared import declared  # noqa: PLC0415

@@ -11,11 +11,11 @@ import json
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List
+from typing import Any
 
 from portcullis.cli.scan import certificates, connect, greetings, syn
 
-Json = Dict[str, Any]
+Json = dict[str, Any]
 
 GREETED = 40
 """If an address has at most this many open ports, each of them is asked for its protocol.
@@ -69,14 +69,14 @@ def answer(question: Json) -> Json:
     ports = [port for first, last in question["ports"] for port in range(first, last + 1)]
     with ThreadPoolExecutor(max(1, len(addresses))) as pool:
         asked = [pool.submit(_address, question, address, ports, method) for address in addresses]
-        found = {address: each.result() for address, each in zip(addresses, asked)}
+        found = {address: each.result() for address, each in zip(addresses, asked, strict=True)}
     return {"from": socket.gethostname(), "method": method, "unresolved": unresolved, "addresses": found}
 
 
-def _resolved(question: Json) -> tuple[List[str], List[str]]:
+def _resolved(question: Json) -> tuple[list[str], list[str]]:
     families = {4: socket.AF_INET, 6: socket.AF_INET6}
     wanted = {families[number] for number in question["families"]}
-    addresses: List[str] = []
+    addresses: list[str] = []
     unresolved = []
     for name in question["addresses"]:
         try:
@@ -90,7 +90,7 @@ def _resolved(question: Json) -> tuple[List[str], List[str]]:
     return addresses, unresolved
 
 
-def _address(question: Json, address: str, ports: List[int], method: str) -> Json:
+def _address(question: Json, address: str, ports: list[int], method: str) -> Json:
     source = syn.source_of(address)
     if source is None:
         return {
@@ -102,8 +102,8 @@ def _address(question: Json, address: str, ports: List[int], method: str) -> Jso
             "certificates": {},
         }
     ssh = question["ssh"]
-    answered: Dict[int, bool] = {}
-    greeted: Dict[int, greetings.Greeting] = {}
+    answered: dict[int, bool] = {}
+    greeted: dict[int, greetings.Greeting] = {}
     settle = question.get("settle", syn.SETTLE)
     if ssh in ports and method == "syn":
         # The SSH port is asked first and alone, and again if no answer comes. Then both machines know the
@@ -129,10 +129,14 @@ def _address(question: Json, address: str, ports: List[int], method: str) -> Jso
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         if len(opened) <= GREETED:
             rest = [port for port in opened if port != ssh]
-            greeted.update(zip(rest, pool.map(lambda port: _greet(question, address, port), rest)))
+            greeted.update(
+                zip(rest, pool.map(lambda port: _greet(question, address, port), rest), strict=True)
+            )
         sites = question["sites"] if _HTTPS in opened else []
         roots = question["roots"]
-        shown = zip(sites, pool.map(lambda name: certificates.shown(address, _HTTPS, name, roots), sites))
+        shown = zip(
+            sites, pool.map(lambda name: certificates.shown(address, _HTTPS, name, roots), sites), strict=True
+        )
         certified = {name: each.json() for name, each in shown}
     return {
         "source": source,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import TYPE_CHECKING, Any
 
 from portcullis.cli.scan.verdict import FAIL, OK, WARN, Row, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _METHODS = {"syn": "raw SYN packets", "connect": "full connections"}
 
 
 def table(verdicts: Sequence[Verdict], ports: str = "all ports") -> str:
     """Return the table of each host, then the faults of each host, then the result on one line."""
-    lines: List[str] = []
+    lines: list[str] = []
     for verdict in verdicts:
         lines += [*_host(verdict, ports), ""]
     for verdict in verdicts:
@@ -40,7 +43,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     return "; ".join(parts)
 
 
-def as_json(verdicts: Sequence[Verdict]) -> Dict[str, Any]:
+def as_json(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """Return everything that the table shows, by host."""
     return {
         "result": status(verdicts),
@@ -82,4 +85,4 @@ def _rows(rows: Sequence[Row]) -> Iterator[str]:
     ]
     widths = [max(len(cell[column]) for cell in cells) for column in range(5)] if cells else []
     for cell in cells:
-        yield "    " + "  ".join(text.ljust(width) for text, width in zip(cell, widths)).rstrip()
+        yield "    " + "  ".join(text.ljust(width) for text, width in zip(cell, widths, strict=True)).rstrip()

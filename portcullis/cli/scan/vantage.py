@@ -10,10 +10,13 @@ import shlex
 import subprocess
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import TYPE_CHECKING, Any
 
 from portcullis.cli.bounded_output import OutputTooLong, run_bounded
 from portcullis.printable import one_line, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MODULES = (
@@ -72,13 +75,13 @@ def bundle() -> bytes:
     return buffer.getvalue()
 
 
-def program(question: Dict[str, Any]) -> str:
+def program(question: dict[str, Any]) -> str:
     """Return the program that answers a question on a machine that has Python, but not this package."""
     archive = base64.b64encode(bundle()).decode()
     return _PROGRAM.format(archive=archive, question=json.dumps(question))
 
 
-def answer(question: Dict[str, Any], host: str, ssh: Sequence[str] = ("ssh",)) -> Dict[str, Any]:
+def answer(question: dict[str, Any], host: str, ssh: Sequence[str] = ("ssh",)) -> dict[str, Any]:
     """Scan from another machine.
 
     Args:
@@ -101,15 +104,17 @@ def answer(question: Dict[str, Any], host: str, ssh: Sequence[str] = ("ssh",)) -
     if done.returncode == _UNREACHABLE:
         raise VantageFailed(f"{host} cannot be reached by ssh: {printable(done.stderr.strip())}")
     if done.returncode != 0:
-        raise VantageFailed(f"the scan from {host} failed; it needs python3 on {host}: {_last(done.stderr)}")
+        raise VantageFailed(
+            f"the scan from {host} failed; it needs Python 3.10 or newer on {host}: {_last(done.stderr)}"
+        )
     try:
-        found: Dict[str, Any] = json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(done.stdout)
     except (ValueError, RecursionError):
         raise VantageFailed(f"{host} did not answer with a result: {_last(done.stdout)}") from None
     return checked(found, host)
 
 
-def checked(found: Any, host: str) -> Dict[str, Any]:
+def checked(found: Any, host: str) -> dict[str, Any]:
     """Return an answer if it has the form of the probe's answers.
 
     Raises:
@@ -126,7 +131,7 @@ def checked(found: Any, host: str) -> Dict[str, Any]:
         fits = False
     if not fits:
         raise VantageFailed(f"the answer of {host} is not the result of a scan")
-    answer_: Dict[str, Any] = found
+    answer_: dict[str, Any] = found
     return answer_
 
 

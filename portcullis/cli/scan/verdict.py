@@ -8,14 +8,17 @@ from __future__ import annotations
 import ipaddress
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 from portcullis.cli.scan.certificates import days_left
 from portcullis.cli.scan.greetings import OPEN
 from portcullis.cli.scan.probe import GREETED
 from portcullis.components.host.declared import PUBLIC, Declared, Opening
 
-Ports = List[Tuple[int, int]]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Ports = list[tuple[int, int]]
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 _EVERYTHING = 1000
 """A real host has at most this many open ports.
@@ -63,10 +66,10 @@ class Verdict:
     host: str
     origin: str
     method: str
-    tables: Dict[str, List[Row]] = field(default_factory=dict)
-    counts: Dict[str, str] = field(default_factory=dict)
-    certificates: List[Row] = field(default_factory=list)
-    faults: List[Fault] = field(default_factory=list)
+    tables: dict[str, list[Row]] = field(default_factory=dict)
+    counts: dict[str, str] = field(default_factory=dict)
+    certificates: list[Row] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     unreached: str = ""
 
     @property
@@ -168,7 +171,7 @@ def _spelled(opening: Opening) -> str:
     return f"{ports}/tcp"
 
 
-def _some(sources: Tuple[str, ...]) -> str:
+def _some(sources: tuple[str, ...]) -> str:
     more = len(sources) - _SOURCES
     return ", ".join(sources[:_SOURCES]) + (f" and {more} more" if more > 0 else "")
 
@@ -210,7 +213,7 @@ def _opened(verdict: Verdict, declared: Declared, where: str, port: int, found: 
     return Row(mark, what, "open", opening.why if opening else "nobody declared it", answers)
 
 
-def _silent(declared: Declared, opening: Opening) -> Tuple[str, str]:
+def _silent(declared: Declared, opening: Opening) -> tuple[str, str]:
     port = opening.first
     if port == declared.ssh:
         hint = f"check `systemctl status ssh` on the host, its port {port}, and the provider's firewall"
@@ -225,7 +228,7 @@ def _silent(declared: Declared, opening: Opening) -> Tuple[str, str]:
 
 def _certificates(verdict: Verdict, declared: Declared, asked: Mapping[str, Any], now: float) -> None:
     """List each certificate. If several certificates have the same fault, report that fault once."""
-    wrong: Dict[Tuple[str, str, str], List[Tuple[str, str]]] = {}
+    wrong: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for where, found in asked.items():
         for name, shown in found["certificates"].items():
             faults = list(_certificate_faults(shown, declared.authority.get(name, PUBLIC), now))
@@ -244,7 +247,7 @@ def _certificates(verdict: Verdict, declared: Declared, asked: Mapping[str, Any]
 
 def _certificate_faults(
     shown: Mapping[str, Any], authority: str, now: float
-) -> Iterator[Tuple[str, str, str]]:
+) -> Iterator[tuple[str, str, str]]:
     if not shown["ends"]:
         yield FAIL, shown["fault"], "check `nginx -T` on the host, and that the name points to the host"
         return
@@ -266,7 +269,7 @@ def _certificate_faults(
             yield WARN, what, "use --roots FILE to check the chain with your own root certificate"
 
 
-def _covering(declared: Declared, port: int) -> Optional[Opening]:
+def _covering(declared: Declared, port: int) -> Opening | None:
     """Return the declared opening that includes a port, or None if no opening does.
 
     If several openings declare the port, an opening for everybody wins. Otherwise, the result allows each
@@ -283,7 +286,7 @@ def _covering(declared: Declared, port: int) -> Optional[Opening]:
     )
 
 
-def _is_one_of(source: str, sources: Tuple[str, ...]) -> bool:
+def _is_one_of(source: str, sources: tuple[str, ...]) -> bool:
     """Return whether an address is one of the sources, or in one of their networks."""
     ours = ipaddress.ip_address(source)
     networks = [ipaddress.ip_network(each, strict=False) for each in sources]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 from portcullis.agent.wire import Desired, Facts, Spec
 
@@ -61,5 +60,5 @@ class DirectoryFacts(Facts):
     owner: str = ""
     group: str = ""
     mode: str = ""
-    owner_id: Optional[str] = None
-    group_id: Optional[str] = None
+    owner_id: str | None = None
+    group_id: str | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 from portcullis.agent.wire import Desired, Facts, Spec
 
@@ -43,8 +42,8 @@ class FileDesired(Desired):
     owner: str = "root"
     group: str = "root"
     mode: str = "0644"
-    validate: Optional[Sequence[str]] = None
-    test: Optional[Sequence[str]] = None
+    validate: Sequence[str] | None = None
+    test: Sequence[str] | None = None
     on_delete: str = "restore"
     secret: bool = False
 
@@ -78,6 +77,6 @@ class FileFacts(Facts):
     owner: str = ""
     group: str = ""
     mode: str = ""
-    owner_id: Optional[str] = None
-    group_id: Optional[str] = None
-    redacted: Optional[Mapping[str, str]] = None
+    owner_id: str | None = None
+    group_id: str | None = None
+    redacted: Mapping[str, str] | None = None

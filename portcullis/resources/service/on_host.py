@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict, Tuple
+from typing import TYPE_CHECKING
 
 from portcullis.agent import journal, strangers
 from portcullis.agent.claims import Claims
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Record, Store
 
-Unit = Dict[str, str]
+Unit = dict[str, str]
 
 _PROPERTIES = (
     "Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "CanReload",
@@ -61,7 +61,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
         except AgentError as error:
             return [error] * len(questions)
         answers: Answers[ServiceFacts] = []
-        for (spec, record), unit in zip(questions, units):
+        for (spec, record), unit in zip(questions, units, strict=True):
             try:
                 answers.append(_facts(unit, newest_change(spec.reads), record))
             except AgentError as error:
@@ -318,7 +318,7 @@ def is_stale_now(unit: Unit, newest: int, record: Record | None) -> bool:
     return is_stale(unit, newest, noted, *clocks())
 
 
-def clocks() -> Tuple[int, int]:
+def clocks() -> tuple[int, int]:
     """Return the present time of the wall clock and of the monotonic clock, in nanoseconds.
 
     On a busy host, the process may pause between two readings. So we read the clocks several times, and take

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Optional
 
 from portcullis.agent.wire import Desired, Facts, Spec
 
@@ -64,5 +63,5 @@ class TreeFacts(Facts):
     files: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
     group: str = ""
-    owner_id: Optional[str] = None
-    group_id: Optional[str] = None
+    owner_id: str | None = None
+    group_id: str | None = None

@@ -115,7 +115,10 @@ def test_the_answer_of_another_machine_cannot_control_the_terminal(
             "echo 'ssh: connect to host: No route' >&2; exit 255",
             "elsewhere cannot be reached by ssh: ssh: connect",
         ),
-        ("echo 'sh: 1: python3: not found' >&2; exit 127", "python3 on elsewhere: sh: 1: python3: not found"),
+        (
+            "echo 'sh: 1: python3: not found' >&2; exit 127",
+            "Python 3.10 or newer on elsewhere: sh: 1: python3: not found",
+        ),
         ("echo Welcome; exit 0", "did not answer with a result: Welcome"),
         (r"printf '\033[2K'; exit 0", "did not answer with a result: \ufffd"),
         (r"printf '\033[2K' >&2; exit 255", "cannot be reached by ssh: \ufffd"),

@@ -819,12 +819,12 @@ def test_the_command_reads_its_settings_and_refuses_a_second_run(
     assert f"error: the settings file {path} is not valid" in capfd.readouterr().out
 
 
-def test_the_job_needs_only_the_standard_library_of_python_3_9() -> None:
+def test_the_job_needs_only_the_standard_library_of_python_3_10() -> None:
     import ast  # noqa: PLC0415
     import sys  # noqa: PLC0415
 
     for path in Path(main.__file__).parent.glob("*.py"):
-        tree = ast.parse(path.read_text(), feature_version=(3, 9))
+        tree = ast.parse(path.read_text(), feature_version=(3, 10))
         for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0:

@@ -10,7 +10,7 @@ import ipaddress
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Mapping
+from typing import TYPE_CHECKING
 
 from portcullis.agent.claims import Claims
 from portcullis.agent.errors import AgentError
@@ -25,7 +25,7 @@ from portcullis.resources.sysctl.facts import STATIC, SysctlDesired, SysctlFacts
 from portcullis.resources.sysctl.on_host import static_routes, sysctl_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from portcullis.agent.guarded import Peer
     from portcullis.agent.kind import Answers, Question, Work
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _SHOWN = 5  # interfaces that a text names
 _PORT_START = "net/ipv4/ip_unprivileged_port_start"  # the kernel's own port range must begin above this value
 # Maps a path below /proc/sys to its value.
-Live = Dict[str, str]
+Live = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ class Sysctls(Guarded[SysctlDesired, _Found], Kind[SysctlSpec, SysctlDesired, _F
     def facts(self, questions: Sequence[Question[SysctlSpec]]) -> Answers[_Found]:
         answers: Answers[_Found] = []
         for (spec, _), file in zip(
-            questions, self._files.facts([(FileSpec(spec.path), record) for spec, record in questions])
+            questions,
+            self._files.facts([(FileSpec(spec.path), record) for spec, record in questions]),
+            strict=True,
         ):
             try:
                 answers.append(file if isinstance(file, AgentError) else self._facts(spec, file))

@@ -7,11 +7,12 @@ for the boot has a line for each of these interfaces.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Iterable, List, Sequence
+from typing import TYPE_CHECKING
 
 from portcullis.resources.sysctl.facts import STATIC
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 # linux/ipv6_route.h and linux/route.h.
@@ -23,7 +24,7 @@ _GLOBAL = "00"
 _NOTE = "# for each interface with a default route of its own: "
 
 
-def interfaces(net: Path) -> List[str]:
+def interfaces(net: Path) -> list[str]:
     """Return the interfaces with a default route that no router sent, and without an address that expires.
 
     Args:
@@ -41,7 +42,7 @@ def interfaces(net: Path) -> List[str]:
     return sorted(routed - learned - {"lo"})
 
 
-def keys(key: str, names: Iterable[str]) -> List[str]:
+def keys(key: str, names: Iterable[str]) -> list[str]:
     """Return a key for each interface; a key without `STATIC` stays unchanged."""
     # A dot in the name of an interface is written as a slash: sysctl.d(5).
     return [key.replace(STATIC, name.replace(".", "/")) for name in names] if STATIC in key else [key]
@@ -84,7 +85,7 @@ def _is_for_another(line: str, lines: Sequence[str]) -> bool:
     return bool(lines) and re.fullmatch(pattern, lines[0]) is not None
 
 
-def _lines(path: Path) -> List[str]:
+def _lines(path: Path) -> list[str]:
     try:
         return path.read_text("ascii").splitlines()
     except OSError:  # a kernel without IPv6
