@@ -54,7 +54,7 @@ class JailDesired(Desired):
             value true.
         broken: the declared value is empty. If fail2ban refuses its configuration, a refresh sets the value
             to fail2ban's error line.
-        strangers: the declared value is empty. A refresh sets the value to the undeclared files in the
+        undeclared: the declared value is empty. A refresh sets the value to the undeclared files in the
             folder.
         accepted: undeclared files that may stay in the folder, each with the reason.
     """
@@ -67,7 +67,7 @@ class JailDesired(Desired):
     ignoreip: Mapping[str, str]
     whole: bool = False
     broken: str = ""
-    strangers: Mapping[str, str] = field(default_factory=dict)
+    undeclared: Mapping[str, str] = field(default_factory=dict)
     accepted: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -93,8 +93,8 @@ class JailFacts(Facts):
         overridden: options that a later file overrides, each with the later value and its file.
         enforced: whether the packet filter contains every ban of the jail.
         broken: fail2ban's error line if fail2ban refuses its configuration; "" if the configuration is valid.
-        strangers: undeclared files in fail2ban's folder, and changed files of packages, by path.
-        fixes: for each of `strangers` its severity, the action that repairs it, and the action's operands.
+        undeclared: undeclared files in fail2ban's folder, and changed files of packages, by path.
+        fixes: for each of `undeclared` its severity, the action that repairs it, and the action's operands.
     """
 
     content: str = ""
@@ -104,5 +104,5 @@ class JailFacts(Facts):
     overridden: Mapping[str, str] = field(default_factory=dict)
     enforced: bool = True
     broken: str = ""
-    strangers: Mapping[str, str] = field(default_factory=dict)
+    undeclared: Mapping[str, str] = field(default_factory=dict)
     fixes: Mapping[str, Sequence[str]] = field(default_factory=dict)

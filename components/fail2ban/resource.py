@@ -11,7 +11,7 @@ from portcullis.components.fail2ban.facts import NEVER, JailDesired, JailFacts
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.strangers import TellsStrangers, check_accepted
+from portcullis.host.undeclared import TellsUndeclared, check_accepted
 from portcullis.provider.changes import Line, Section, Severity, quoted, with_rest
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from portcullis.provider.changes import Change
 
 
-class Fail2banJailProvider(TellsStrangers, GuardedProvider):
+class Fail2banJailProvider(TellsUndeclared, GuardedProvider):
     """Provider of `Fail2banJail`."""
 
     kind = "fail2ban.jails"
     section = Section.FIREWALL
     desired_type = JailDesired
     facts_type = JailFacts
-    live = ("content", "enabled", "enforced", "options", "ignoreip", "overridden", "broken", "strangers")
+    live = ("content", "enabled", "enforced", "options", "ignoreip", "overridden", "broken", "undeclared")
     identity = ("host", "jail")
     sets = MappingProxyType({"ignoreip": NEVER})
     reload = "systemctl reload fail2ban"
@@ -97,7 +97,7 @@ class Fail2banJailProvider(TellsStrangers, GuardedProvider):
                 severity = Severity.WRONG if change.by_hand((name, key)) else Severity.COSMETIC
                 found.append(Line(subject, what, "", severity, at=(name, key)))
         of_file = ("content", "path") if found else ()
-        found += self.strange(change) + self.refused(change, "fail2ban")
+        found += self.undeclared(change) + self.refused(change, "fail2ban")
         return with_rest(change, subject, found, *of_file)
 
 
@@ -114,14 +114,14 @@ class Fail2banJail(HostResource):
         enabled: whether the jail runs.
         options: the values with which the jail runs. Durations in options are in seconds.
         ignoreip: addresses that the jail never bans.
-        strangers: undeclared files in fail2ban's folder, by path. Without `whole`, this map is empty.
+        undeclared: undeclared files in fail2ban's folder, by path. Without `whole`, this map is empty.
     """
 
     jail: pulumi.Output[str]
     enabled: pulumi.Output[bool]
     options: pulumi.Output[dict[str, str]]
     ignoreip: pulumi.Output[dict[str, str]]
-    strangers: pulumi.Output[dict[str, str]]
+    undeclared: pulumi.Output[dict[str, str]]
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class Fail2banJail(HostResource):
                 "enforced": True,
                 "whole": whole,
                 "broken": "",
-                "strangers": {},
+                "undeclared": {},
                 "accepted": dict(accepted or {}),
             },
             opts=opts,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from portcullis.components.inventory import render
 from portcullis.components.nginx.on_host.served_containers import MAY_BE_SERVED
-from portcullis.host.strangers import EXTRACT, FROM_UCF
+from portcullis.host.undeclared import EXTRACT, FROM_UCF
 from portcullis.printable import MARK
 
 if TYPE_CHECKING:

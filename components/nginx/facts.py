@@ -59,8 +59,8 @@ class ServedSitesDesired(Desired):
             than those on the host.
         broken: the declared value is "". After a refresh, the value is the message with which nginx refuses
             its configuration.
-        strangers: the declared value is an empty map. After a refresh, the map has the undeclared and changed
-            files in nginx's configuration.
+        undeclared: the declared value is an empty map. After a refresh, the map has the undeclared and
+            changed files in nginx's configuration.
         accepted: undeclared files that may be in nginx's configuration, each with the reason.
     """
 
@@ -70,7 +70,7 @@ class ServedSitesDesired(Desired):
     reads: Mapping[str, str] = field(default_factory=dict)
     stale: bool = False
     broken: str = ""
-    strangers: Mapping[str, str] = field(default_factory=dict)
+    undeclared: Mapping[str, str] = field(default_factory=dict)
     accepted: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -93,14 +93,14 @@ class ServedSitesFacts(Facts):
         stale: whether a file is newer than the configuration that nginx runs on.
         broken: the message with which nginx refuses its configuration; "" if nginx accepts or runs the
             present files.
-        strangers: undeclared files in nginx's configuration, and changed files of its packages, by path.
-        fixes: for each of `strangers` its severity, the action that repairs it, and the action's operands.
+        undeclared: undeclared files in nginx's configuration, and changed files of its packages, by path.
+        fixes: for each of `undeclared` its severity, the action that repairs it, and the action's operands.
     """
 
     sites: Mapping[str, str] = field(default_factory=dict)
     stale: bool = False
     broken: str = ""
-    strangers: Mapping[str, str] = field(default_factory=dict)
+    undeclared: Mapping[str, str] = field(default_factory=dict)
     fixes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 

@@ -75,7 +75,7 @@ class SshServerDesired(GuardedDesired):
         listen_also: ports on which sshd also listens until a login on `port` has worked.
         pinned: type of the host key that the settings pin, such as ssh-ed25519; "" if the settings pin no
             key.
-        strangers: the declared value is an empty map. After a refresh, the map has the undeclared files that
+        undeclared: the declared value is an empty map. After a refresh, the map has the undeclared files that
             sshd reads.
         accepted: undeclared files that sshd may read, each with the reason.
     """
@@ -86,7 +86,7 @@ class SshServerDesired(GuardedDesired):
     users: Mapping[str, Options] = field(default_factory=dict)
     listen_also: Sequence[str] = ()
     pinned: str = ""
-    strangers: Mapping[str, str] = field(default_factory=dict)
+    undeclared: Mapping[str, str] = field(default_factory=dict)
     accepted: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -118,8 +118,8 @@ class SshServerFacts(Facts):
         ports: ports on which clients can reach sshd.
         ports_before: ports on which clients could reach sshd before our first change.
         owner: the URN of the resource that declares the server; "" if no resource declares it.
-        strangers: undeclared files that sshd reads: by path, the options that the file sets.
-        fixes: for each of `strangers` its severity, the action that repairs it, and the action's operands.
+        undeclared: undeclared files that sshd reads: by path, the options that the file sets.
+        fixes: for each of `undeclared` its severity, the action that repairs it, and the action's operands.
     """
 
     content: str = ""
@@ -133,5 +133,5 @@ class SshServerFacts(Facts):
     ports: Sequence[str] = ()
     ports_before: Sequence[str] = ()
     owner: str = ""
-    strangers: Mapping[str, str] = field(default_factory=dict)
+    undeclared: Mapping[str, str] = field(default_factory=dict)
     fixes: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import ABSENT, Normaliser, is_known, stack_name
 from portcullis.host.resource import HostResource
 from portcullis.host.session import READ_TIMEOUT, Login
-from portcullis.host.strangers import TellsStrangers, check_accepted
+from portcullis.host.undeclared import TellsUndeclared, check_accepted
 from portcullis.provider.changes import Line, Section, Severity, difference, quoted, with_rest
 
 if TYPE_CHECKING:
@@ -43,14 +43,14 @@ _LISTEN_ALSO = "listen_also"
 _PORT_AFTER = "__port_after"
 
 
-class SshServerProvider(TellsStrangers, GuardedProvider):
+class SshServerProvider(TellsUndeclared, GuardedProvider):
     """Provider of `SshServer`."""
 
     kind = "ssh.ssh_servers"
     section = Section.ACCESS
     desired_type = SshServerDesired
     facts_type = SshServerFacts
-    live = ("content", "mode", "port", "stale", "strangers")
+    live = ("content", "mode", "port", "stale", "undeclared")
     identity = ("host",)
     reload = "systemctl reload ssh"
 
@@ -196,7 +196,7 @@ class SshServerProvider(TellsStrangers, GuardedProvider):
                 severity = Severity.WRONG if change.by_hand((name,)) else Severity.COSMETIC
                 found.append(Line("sshd", what, "", severity, at=(name,)))
         of_file = ("content",) if found else ()
-        found += self.strange(change)
+        found += self.undeclared(change)
         if change.changes("stale"):
             what = "runs on older files than those on the host"
             stale = Line("sshd", what, "up reloads it", Severity.WRONG, at=("stale",), follows=bool(found))
@@ -224,12 +224,12 @@ class SshServer(HostResource):
     Attributes:
         port: TCP port.
         options: the options of sshd_config(5) in effect, as a map of keyword to value.
-        strangers: undeclared files that sshd reads: by path, the options that the file sets.
+        undeclared: undeclared files that sshd reads: by path, the options that the file sets.
     """
 
     port: pulumi.Output[str]
     options: pulumi.Output[dict[str, str]]
-    strangers: pulumi.Output[dict[str, str]]
+    undeclared: pulumi.Output[dict[str, str]]
 
     def __init__(
         self,
@@ -277,7 +277,7 @@ class SshServer(HostResource):
                 "mode": MODE,
                 "config": _VALID,
                 "stale": False,
-                "strangers": {},
+                "undeclared": {},
                 "accepted": dict(accepted or {}),
             },
             opts=opts,

@@ -101,6 +101,9 @@ class Provider(ABC):
     sets: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Inputs that are sets. The state maps each member to this word, so that a new member is one line."""
 
+    renamed: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Properties by their former names, which states of earlier versions have."""
+
     section: ClassVar[Section] = Section.REST
     """The section of a report that lists the differences of this kind."""
 
@@ -113,6 +116,10 @@ class Provider(ABC):
     def type_token(cls) -> str:
         """Return the resource's type, such as portcullis:index:File."""
         return f"{PACKAGE}:index:{cls.type_name()}"
+
+    def by_present_names(self, props: Props) -> Props:
+        """Return the properties of a state of this or an earlier version by their present names."""
+        return {self.renamed.get(name, name): value for name, value in props.items()}
 
     @abstractmethod
     def check(self, olds: Props, news: Props) -> CheckResult:

@@ -87,11 +87,14 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         with self._answering(context):
-            found = self._provider(request).diff(
-                request.id, from_struct(request.olds), from_struct(request.news)
-            )
+            provider = self._provider(request)
+            held, news = from_struct(request.old_inputs), from_struct(request.news)
+            found = provider.diff(request.id, from_struct(request.olds), news)
+            # For the engine, a former name is a difference. In a refresh, `news` are the state's inputs.
+            present = provider.by_present_names
+            only_renamed = held != news and present(held) == present(news)
             return provider_pb2.DiffResponse(
-                changes=_DIFF[found.changes],
+                changes=_DIFF[False if only_renamed else found.changes],
                 replaces=found.replaces,
                 deleteBeforeReplace=found.delete_before_replace,
             )
@@ -104,7 +107,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         with self._answering(context):
             provider = self._provider(request)
-            state = from_struct(request.properties)
+            state = provider.by_present_names(from_struct(request.properties))
             found: ReadResult | None = (
                 provider.read(request.id, state) if state else provider.import_(request.id, request.urn)
             )

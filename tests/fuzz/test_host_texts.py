@@ -28,7 +28,7 @@ from portcullis.components.inventory.on_host import (
     walk,
     who,
 )
-from portcullis.components.nginx.on_host import nginx_config, nginx_strangers
+from portcullis.components.nginx.on_host import nginx_config, nginx_undeclared
 from portcullis.components.redis.on_host import redis_acl
 from portcullis.components.ssh.on_host import ssh_rules, ssh_steps, sshd_config
 from portcullis.components.users.on_host import authorized_keys, sudoers
@@ -245,7 +245,7 @@ READERS: dict[str, tuple[Reader, st.SearchStrategy[str]]] = {
     # readers of nginx, certificates, stores and fail2ban
     "nginx": (_each(nginx_config.directives), texts(NGINX)),
     "nginx -t": (
-        lambda text: nginx_strangers.place_only(nginx_strangers.useful_line(text)),
+        lambda text: nginx_undeclared.place_only(nginx_undeclared.useful_line(text)),
         texts('nginx: [emerg] unknown directive "x" in /etc/nginx/nginx.conf:3\nnginx: test failed\n'),
     ),
     "certbot": (

@@ -37,7 +37,7 @@ import_kinds()
 PROVIDERS = {kind.type_name(): kind for kind in kinds().values() if issubclass(kind, HostProvider)}
 Props = dict[str, Any]
 URN = "urn:pulumi:lab::web::portcullis:index:Thing::it"
-STEP = {"property": 'strangers["/etc/x"]', "have": "a", "want": "b", "action": "warn", "detail": ""}
+STEP = {"property": 'undeclared["/etc/x"]', "have": "a", "want": "b", "action": "warn", "detail": ""}
 
 
 class Clock:

@@ -13,7 +13,7 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portcullis.agent import strangers
+from portcullis.agent import undeclared
 from portcullis.agent.root_folders import RootFolders
 from portcullis.cli.report.differences import clean
 from tests.cli.report.streams import Stream
@@ -92,7 +92,7 @@ DEEDS: dict[str, tuple[bool, Callable[[Path, str], object]]] = {
 }
 
 
-def told(folder: Path, name: str, target: str, words: str, deed: str) -> dict[str, strangers.Stranger]:
+def told(folder: Path, name: str, target: str, words: str, deed: str) -> dict[str, undeclared.UndeclaredFile]:
     """Return what the agent tells of a folder in which somebody did a deed."""
     path = folder / name
     is_shipped, do = DEEDS[deed]
@@ -103,8 +103,8 @@ def told(folder: Path, name: str, target: str, words: str, deed: str) -> dict[st
     store: Any = SimpleNamespace(folder=lambda *_: folder / "none")
     machine: Any = SimpleNamespace(dpkg=folder)
     with mock.patch("portcullis.agent.packaged.conffiles", return_value=shipped):
-        found = strangers.read(machine, store, folder)
-    return strangers.told({key: one.with_effect(words) for key, one in found.items()}, None, ())
+        found = undeclared.read(machine, store, folder)
+    return undeclared.told({key: one.with_effect(words) for key, one in found.items()}, None, ())
 
 
 def commands(
@@ -120,7 +120,7 @@ def commands(
 
 
 @given(name=names, target=targets, words=targets, deed=st.sampled_from(sorted(DEEDS)))
-def test_each_word_of_a_command_for_a_stranger_is_ours_or_the_entrys_own(
+def test_each_word_of_a_command_for_an_undeclared_file_is_ours_or_the_entrys_own(
     name: str, target: str, words: str, deed: str
 ) -> None:
     with (
@@ -129,10 +129,10 @@ def test_each_word_of_a_command_for_a_stranger_is_ours_or_the_entrys_own(
     ):
         path = f"{folder}/{name}"
         found = told(Path(folder), name, target, words, deed)
-        live, fixes = {"strangers": strangers.texts(found)}, strangers.fixes(found)
+        live, fixes = {"undeclared": undeclared.texts(found)}, undeclared.fixes(found)
     own = {path, f".{path}", f"/var/lib/ucf/cache/{path.replace('/', ':')}"}
-    for subject, said in commands("ServedSites", {"strangers": {}}, live, fixes=fixes):
-        if subject not in (path, strangers.quoted(path)):
+    for subject, said in commands("ServedSites", {"undeclared": {}}, live, fixes=fixes):
+        if subject not in (path, undeclared.quoted(path)):
             assert not said, "a name that cannot be shown has no command"
         assert set(said) <= CONSTANTS | own | {PACKAGE, f"{PACKAGE}_*.deb"}, said
 
@@ -141,8 +141,8 @@ def test_each_word_of_a_command_for_a_stranger_is_ours_or_the_entrys_own(
 def test_a_path_in_a_folder_of_others_is_in_no_command(name: str, target: str, words: str, deed: str) -> None:
     with tempfile.TemporaryDirectory() as folder:  # below /tmp, which is everybody's
         found = told(Path(folder), name, target, words, deed)
-        live, fixes = {"strangers": strangers.texts(found)}, strangers.fixes(found)
-    for _, said in commands("ServedSites", {"strangers": {}}, live, fixes=fixes):
+        live, fixes = {"undeclared": undeclared.texts(found)}, undeclared.fixes(found)
+    for _, said in commands("ServedSites", {"undeclared": {}}, live, fixes=fixes):
         assert not said
 
 

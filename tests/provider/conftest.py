@@ -34,7 +34,9 @@ class Engine:
         return from_struct(answer.inputs), {found.property: found.reason for found in answer.failures}
 
     def diff(self, kind: str, olds: dict[str, Any], **news: Any) -> Any:
-        request = provider_pb2.DiffRequest(**of(kind), id="x", olds=to_struct(olds), news=to_struct(news))
+        request = provider_pb2.DiffRequest(
+            **of(kind), id="x", olds=to_struct(olds), old_inputs=to_struct(olds), news=to_struct(news)
+        )
         return self.stub.Diff(request, timeout=60)
 
     def create(self, kind: str, **props: Any) -> tuple[str, dict[str, Any]]:

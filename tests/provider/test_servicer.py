@@ -86,6 +86,24 @@ def test_diff_leaves_changes_to_the_engine_and_replaces_on_a_new_path(engine: En
     assert kept.changes == Diff.DIFF_NONE
 
 
+def test_a_state_of_an_earlier_version_shows_no_renamed_property(engine: Engine, host: Host) -> None:
+    values = {
+        "host": "web1", "managed_by": URN, "unit": "nginx.service", "probes": {}, "reads": {}, "sites": {},
+        "accepted": {}, "broken": "", "stale": False,
+    }  # fmt: skip
+    former, present = {**values, "strangers": {}}, {**values, "undeclared": {}}
+    assert engine.diff("ServedSites", former, **present).changes == Diff.DIFF_NONE
+    in_a_refresh = engine.diff("ServedSites", present, **former)
+    assert in_a_refresh.changes == Diff.DIFF_NONE
+    found_file = {**present, "undeclared": {"/etc/nginx/x": "nobody declared it"}}
+    assert engine.diff("ServedSites", former, **found_file).changes == Diff.DIFF_UNKNOWN
+    host.facts = {name: present[name] for name in ("sites", "broken", "stale", "undeclared")}
+    host.facts |= {"exists": True, "fixes": {}}
+    found = engine.read("ServedSites", "web1:nginx.service", **former, fixes={})
+    assert from_struct(found.inputs) == present
+    assert from_struct(found.properties) == {**present, "fixes": {}}
+
+
 @pytest.mark.usefixtures("host")
 def test_create_read_update_and_delete(engine: Engine, host: Host) -> None:
     assert engine.create("File", **FILE) == ("web1:/etc/motd", {**FILE, "revision": "7"})

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent import disk, paths, strangers
+from portcullis.agent import disk, paths, undeclared
 from portcullis.agent.claims import Claims, content_of
 from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Guarded, Undo
@@ -20,7 +20,7 @@ from portcullis.agent.kind import Kind, each
 from portcullis.agent.packaged import is_as_shipped
 from portcullis.agent.step import WARN, Json, Step, text_diff
 from portcullis.components.fail2ban.facts import JAIL_NAME, NEVER, JailDesired, JailFacts, JailSpec
-from portcullis.components.fail2ban.on_host import bans, fail2ban_strangers, jail_files
+from portcullis.components.fail2ban.on_host import bans, fail2ban_undeclared, jail_files
 from portcullis.components.fail2ban.on_host.fail2ban import Server
 from portcullis.components.fail2ban.on_host.fail2ban_log import Log
 
@@ -104,7 +104,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 def read(spec: JailSpec, record: Record | None) -> _Found:
                     live = server if spec.jail in running else None
                     found = self._facts(spec, live, remembered[spec.jail])
-                    return self._with_strangers(spec, record, found) if spec.whole else found
+                    return self._with_undeclared(spec, record, found) if spec.whole else found
 
                 return each(read, questions)
         except AgentError as error:
@@ -148,26 +148,26 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
             banned=tuple(banned),
         )
 
-    def _strangers(self, record: Record) -> Mapping[str, str]:
+    def _undeclared(self, record: Record) -> Mapping[str, str]:
         spec = self.as_spec(record.spec)
         with contextlib.suppress(AgentError):
             if spec.whole:
-                found = fail2ban_strangers.read(self._machine, self._store)
-                return strangers.texts(strangers.told(found, record, spec.accepted))
+                found = fail2ban_undeclared.read(self._machine, self._store)
+                return undeclared.texts(undeclared.told(found, record, spec.accepted))
         return {}
 
-    def _with_strangers(self, spec: JailSpec, record: Record | None, facts: _Found) -> _Found:
-        found = fail2ban_strangers.read(self._machine, self._store)
-        told = strangers.told(found, record, spec.accepted)
+    def _with_undeclared(self, spec: JailSpec, record: Record | None, facts: _Found) -> _Found:
+        found = fail2ban_undeclared.read(self._machine, self._store)
+        told = undeclared.told(found, record, spec.accepted)
         # The test of the configuration is slow because it starts Python. So we test only if there are
         # undeclared files.
-        broken = fail2ban_strangers.refusal(self._machine) if told else ""
+        broken = fail2ban_undeclared.refusal(self._machine) if told else ""
         return replace(
             facts,
             broken=broken,
-            strangers=strangers.texts(told),
-            fixes=strangers.fixes(told),
-            marks=strangers.marks(found),
+            undeclared=undeclared.texts(told),
+            fixes=undeclared.fixes(told),
+            marks=undeclared.marks(found),
         )
 
     def claims(self, record: Record) -> Claims:
@@ -185,7 +185,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
     def plan(self, desired: JailDesired, facts: _Found) -> list[Step]:
         # Our own file is correct, or this step corrects it. So fail2ban refuses another file.
         broken = [Step("broken", facts.broken, "", WARN)] if facts.broken else []
-        return self._steps(desired, facts) + broken + strangers.steps(facts.strangers)
+        return self._steps(desired, facts) + broken + undeclared.steps(facts.undeclared)
 
     def _steps(self, desired: JailDesired, facts: _Found) -> list[Step]:
         path, content = desired.path, desired.content
@@ -223,10 +223,10 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
         kept = paths.keep(jail_files.path_of(self._machine.fail2ban, item), folder / "original")
-        return {**kept, strangers.KEPT: dict(facts.marks)}
+        return {**kept, undeclared.KEPT: dict(facts.marks)}
 
     def accept(self, desired: JailDesired, facts: _Found, record: Record) -> None:
-        strangers.hold(record, desired.accepted, facts.marks)
+        undeclared.hold(record, desired.accepted, facts.marks)
 
     def preflight(
         self, desired: JailDesired, facts: _Found, steps: list[Step], peer: Peer | None
@@ -283,7 +283,7 @@ class Jails(Guarded[JailDesired, _Found], Kind[JailSpec, JailDesired, _Found]):
                 paths.put_back(ours, work.record.extra["before"], copy)
                 jail_files.unsilence(self._machine.fail2ban, jail)
                 self._client(_reload(jail), quiet=True)
-                raise strangers.refused(error, self._strangers(work.record)) from None
+                raise undeclared.refused(error, self._undeclared(work.record)) from None
             finally:
                 del work.record.extra["before"]
                 work.save()

@@ -142,7 +142,7 @@ def read(look: Look) -> Found:
     except AgentError as error:
         found["reading Docker's networks"] = Entry(f"cannot be read: {error.message}")
     served = targets.texts(listed)
-    found.update(_strangers(look.machine, served, containers, declared, open_networks))
+    found.update(_undeclared(look.machine, served, containers, declared, open_networks))
     return {"docker": found}
 
 
@@ -230,7 +230,7 @@ def _addresses(joined: Json) -> str:
 # Containers -------------------------------------------------------------------------------------------------
 
 
-def _strangers(
+def _undeclared(
     machine: Machine,
     served: Mapping[str, str],
     containers: Sequence[Container],

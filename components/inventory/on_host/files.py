@@ -166,7 +166,7 @@ class _Reader:
                 _add_parents(familiar, seen.path)
                 entry = self._of_package(seen)
             else:
-                entry = self._of_stranger(seen)
+                entry = self._of_undeclared(seen)
                 if entry is None and not seen.is_folder:
                     _add_parents(familiar, seen.path)
             if entry is not None:
@@ -316,7 +316,7 @@ class _Reader:
             fixes = (restored(override or usual, path),)
         return text, () if seen.is_link else fixes
 
-    def _of_stranger(self, seen: Seen) -> Entry | None:
+    def _of_undeclared(self, seen: Seen) -> Entry | None:
         """Return the entry of a path without a package. Explained files and all folders have no entry."""
         path = seen.path
         if seen.is_folder or self._proofs.explains(seen) or self._is_claimed_link(seen):

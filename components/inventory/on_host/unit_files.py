@@ -98,14 +98,14 @@ class UnitFiles:
         links: links in ``.wants``, ``.requires`` and ``.upholds`` folders, each with the name of the folder.
         drop_ins: the administrator's drop-ins.
         transient: units that a command such as systemd-run(1) made.
-        strangers: undeclared files in the folders of packages, which no package ships.
+        undeclared: undeclared files in the folders of packages, which no package ships.
     """
 
     units: list[File] = field(default_factory=list)
     links: list[tuple[File, str]] = field(default_factory=list)
     drop_ins: list[File] = field(default_factory=list)
     transient: list[File] = field(default_factory=list)
-    strangers: list[File] = field(default_factory=list)
+    undeclared: list[File] = field(default_factory=list)
 
 
 def covers(path: str) -> bool:
@@ -143,7 +143,7 @@ def read(root: Path, manager: str, shipped: Container[str]) -> UnitFiles:
         for file, wanted_by in _folder(root, pattern.format(manager)):
             _sort(found, file, wanted_by)
     for pattern in _PACKAGES:
-        found.strangers += [file for file, _ in _folder(root, pattern.format(manager), shipped)]
+        found.undeclared += [file for file, _ in _folder(root, pattern.format(manager), shipped)]
     if manager == SYSTEM:
         found.transient = [
             file for file, _ in _folder(root, TRANSIENT) if file.unit.endswith(_TOLD_TRANSIENT)

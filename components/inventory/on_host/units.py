@@ -128,7 +128,7 @@ class _Manager:
                     self._tell(file.unit, f"enabled for {by}", file, self._disable(file.unit), opens=True)
         for file in self._files.drop_ins:
             self._drop_in(file)
-        for file in self._files.strangers:
+        for file in self._files.undeclared:
             if not self._look.claims.has_path(file.path):
                 folder = file.path.rpartition("/")[0]
                 disable = [self._disable(file.unit)] if folder.endswith(f"/{self._manager}") else []

@@ -103,7 +103,7 @@ def write(target: str, result: dict[str, Any]) -> None:
 def walk(root: str, admindir: str) -> dict[str, Any]:
     """Return the findings by path, their packages, the sources by package, and the time since 1970."""
     owned = shipped(admindir)
-    found = strangers(root, owned)
+    found = undeclared(root, owned)
     said = _output(["dpkg", f"--admindir={admindir}", f"--root={root}", "--verify"])
     changed = verified(said, owned)
     for path, told in changed.items():
@@ -175,7 +175,7 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def strangers(root: str, owned: Mapping[str, str]) -> Findings:
+def undeclared(root: str, owned: Mapping[str, str]) -> Findings:
     """Return programs with special rights, programs that others can write, and code that no package ships."""
     found = Findings(names(root))
     above = len(root.rstrip("/"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portcullis.agent import safe_paths
-from portcullis.agent.strangers import plain
+from portcullis.agent.undeclared import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from portcullis.agent import journal, nginx_workers, strangers
+from portcullis.agent import journal, nginx_workers, undeclared
 from portcullis.agent.claims import Claims
 from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
@@ -19,7 +19,7 @@ from portcullis.components.nginx.facts import (
     ServedSitesFacts,
     ServedSitesSpec,
 )
-from portcullis.components.nginx.on_host import nginx_strangers, site_probe
+from portcullis.components.nginx.on_host import nginx_undeclared, site_probe
 from portcullis.resources.service import on_host as services
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
     def _facts(self, spec: ServedSitesSpec, record: Record | None) -> _Found:
         unit = services.show(self._machine, [spec.unit])[0]
         stale = services.is_stale_now(unit, newest_change(spec.reads), record)
-        found = nginx_strangers.read(self._machine, self._store)
-        told = strangers.told(found, record, spec.accepted)
+        found = nginx_undeclared.read(self._machine, self._store)
+        told = undeclared.told(found, record, spec.accepted)
         # `nginx -t` takes as long as all the rest. nginx has accepted the files that it runs on, so we test
         # only newer files.
         tested = unit["LoadState"] != "not-found" and (stale or unit["ActiveState"] not in services.RUNNING)
@@ -83,10 +83,10 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
             exists=True,
             sites=self._sites(spec.probes, unit),
             stale=stale,
-            broken=nginx_strangers.refusal(self._machine) if tested else "",
-            strangers=strangers.texts(told),
-            fixes=strangers.fixes(told),
-            marks=strangers.marks(found),
+            broken=nginx_undeclared.refusal(self._machine) if tested else "",
+            undeclared=undeclared.texts(told),
+            fixes=undeclared.fixes(told),
+            marks=undeclared.marks(found),
         )
 
     def _sites(self, probes: Mapping[str, Probe], unit: Unit) -> dict[str, str]:
@@ -103,17 +103,17 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
             have = facts.sites.get(name, "not checked")
             if have != SERVED:
                 steps.append(Step(f"sites.{name}", have, SERVED, "reload"))
-        return steps + strangers.steps(facts.strangers)
+        return steps + undeclared.steps(facts.undeclared)
 
     def is_unmodified_default(self, item: str, facts: _Found) -> bool:
         """Return True: a reload replaces no file, because every file belongs to a resource of its own."""
         return True
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
-        return {strangers.KEPT: dict(facts.marks)}
+        return {undeclared.KEPT: dict(facts.marks)}
 
     def accept(self, desired: ServedSitesDesired, facts: _Found, record: Record) -> None:
-        strangers.hold(record, desired.accepted, facts.marks)
+        undeclared.hold(record, desired.accepted, facts.marks)
 
     def claims(self, record: Record) -> Claims:
         return Claims(trees=(str(self._machine.etc / "nginx"),))
@@ -123,7 +123,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
 
         The message quotes a file that may contain a secret.
         """
-        return replace(facts, broken=nginx_strangers.place_only(facts.broken)) if facts.broken else facts
+        return replace(facts, broken=nginx_undeclared.place_only(facts.broken)) if facts.broken else facts
 
     def apply(self, desired: ServedSitesDesired, steps: list[Step], work: Work) -> None:
         """Reload nginx. A restart would cut off every visitor of every site."""
@@ -134,7 +134,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         try:
             self._reload(unit, spec, work)
         except AgentError as error:
-            raise strangers.named(error, by_hand) from None
+            raise undeclared.named(error, by_hand) from None
 
     def _reload(self, unit: str, spec: ServedSitesSpec, work: Work) -> None:
         # nginx confirms a reload before it loads the files. So no file may go before every site was checked.
@@ -155,7 +155,7 @@ class ServedSites(Kind[ServedSitesSpec, ServedSitesDesired, _Found]):
         if done.code:
             raise AgentError(
                 "refused",
-                f"nginx refuses its configuration: {nginx_strangers.useful_line(done.text)}",
+                f"nginx refuses its configuration: {nginx_undeclared.useful_line(done.text)}",
                 prop="stale",
                 hint="correct the file that nginx's message names; nginx still serves its former "
                 "configuration",

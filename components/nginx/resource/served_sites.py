@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from portcullis.components.nginx.facts import NAME, SERVED, ServedSitesDesired, ServedSitesFacts
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.host.strangers import TellsStrangers, check_accepted
+from portcullis.host.undeclared import TellsUndeclared, check_accepted
 from portcullis.provider.changes import Line, Section, Severity, with_rest
 from portcullis.resources.service.resource import what_is_read
 
@@ -40,14 +40,14 @@ class SiteProbe:
     certificate: pulumi.Input[str] = ""
 
 
-class ServedSitesProvider(TellsStrangers, HostProvider):
+class ServedSitesProvider(TellsUndeclared, HostProvider):
     """Provider of `ServedSites`."""
 
     kind = "nginx.served_sites"
     section = Section.SITES
     desired_type = ServedSitesDesired
     facts_type = ServedSitesFacts
-    live = ("sites", "stale", "broken", "strangers")
+    live = ("sites", "stale", "broken", "undeclared")
     identity = ("host", "unit")
     instead_of_import = "this resource only checks, and owns nothing on the host: declare it"
     reload = "systemctl reload nginx"
@@ -84,7 +84,7 @@ class ServedSitesProvider(TellsStrangers, HostProvider):
             for site, live, goal in change.entries("sites")
             if live is not None
         ]
-        found += self.strange(change) + self.refused(change, "nginx")
+        found += self.undeclared(change) + self.refused(change, "nginx")
         what = "nginx runs on older files than those on the host"
         if change.changes("stale"):
             stale = Line("nginx", what, "up reloads it", Severity.WRONG, at=("stale",), follows=True)
@@ -105,11 +105,11 @@ class ServedSites(HostResource):
 
     Attributes:
         sites: each site with "served", or with the reason why nginx does not serve it.
-        strangers: undeclared and changed files in nginx's configuration, by path, each with a description.
+        undeclared: undeclared and changed files in nginx's configuration, by path, each with a description.
     """
 
     sites: pulumi.Output[dict[str, str]]
-    strangers: pulumi.Output[dict[str, str]]
+    undeclared: pulumi.Output[dict[str, str]]
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class ServedSites(HostResource):
                 "reads": dict(what_is_read(thing) for thing in reads),
                 "stale": False,
                 "broken": "",
-                "strangers": {},
+                "undeclared": {},
                 "accepted": dict(accepted or {}),
             },
             outputs=(),

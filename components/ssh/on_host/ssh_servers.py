@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent import disk, paths, strangers
+from portcullis.agent import disk, paths, undeclared
 from portcullis.agent.claims import Claims, content_of
 from portcullis.agent.errors import AgentError
 from portcullis.agent.guarded import Guarded, Undo
@@ -31,7 +31,7 @@ from portcullis.components.ssh.on_host import (
     ssh_facts,
     ssh_rules,
     ssh_steps,
-    ssh_strangers,
+    ssh_undeclared,
     sshd_config,
 )
 from portcullis.components.ssh.on_host.ssh_daemon import SshDaemon
@@ -129,8 +129,8 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         options = ssh_facts.options(self._machine, spec, both, lines, ours) if readable else {}
         for_users = ssh_facts.for_users(spec, both, lines, ours) if readable else {}
         blamed = [*options.values(), *(value for given in for_users.values() for value in given.values())]
-        others = ssh_strangers.read(self._machine, self._store, lines, self._ours, blamed)
-        told = strangers.told(others, record, spec.accepted)
+        others = ssh_undeclared.read(self._machine, self._store, lines, self._ours, blamed)
+        told = undeclared.told(others, record, spec.accepted)
         return _Found(
             exists=True,
             content=content,
@@ -150,9 +150,9 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
             by_socket=by_socket,
             socket_drop_ins=tuple(sorted(map(str, dropped.glob("*.conf")))) if by_socket else (),
             groups={user: ssh_facts.groups_of(user) for user in users},
-            strangers=strangers.texts(told),
-            fixes=strangers.fixes(told),
-            marks=strangers.marks(others),
+            undeclared=undeclared.texts(told),
+            fixes=undeclared.fixes(told),
+            marks=undeclared.marks(others),
         )
 
     def _firewall(self, port: str) -> dict[str, str] | None:
@@ -177,15 +177,15 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
         mode = paths.mode_text(status.st_mode)
         return text, mode if owner == "root" else f"{mode}, of {owner}"
 
-    def _strangers(self, record: Record) -> Mapping[str, str]:
+    def _undeclared(self, record: Record) -> Mapping[str, str]:
         with contextlib.suppress(AgentError):
             lines = sshd_config.read_lines(self._main)
-            found = ssh_strangers.read(self._machine, self._store, lines, self._ours, ())
-            return strangers.texts(strangers.told(found, record, self.as_spec(record.spec).accepted))
+            found = ssh_undeclared.read(self._machine, self._store, lines, self._ours, ())
+            return undeclared.texts(undeclared.told(found, record, self.as_spec(record.spec).accepted))
         return {}
 
     def plan(self, desired: SshServerDesired, facts: _Found) -> list[Step]:
-        return ssh_steps.steps(desired, facts, str(self._ours)) + strangers.steps(facts.strangers)
+        return ssh_steps.steps(desired, facts, str(self._ours)) + undeclared.steps(facts.undeclared)
 
     def claims(self, record: Record) -> Claims:
         return Claims(paths=(str(self._main),), trees=(str(self._ours.parent),))
@@ -224,10 +224,10 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
 
     def original(self, item: str, facts: _Found, folder: Path) -> Json:
         kept = paths.keep(self._ours, folder / "original")
-        return {"ports": list(facts.ports), "drop_in": kept, strangers.KEPT: dict(facts.marks)}
+        return {"ports": list(facts.ports), "drop_in": kept, undeclared.KEPT: dict(facts.marks)}
 
     def accept(self, desired: SshServerDesired, facts: _Found, record: Record) -> None:
-        strangers.hold(record, desired.accepted, facts.marks)
+        undeclared.hold(record, desired.accepted, facts.marks)
 
     def apply(self, desired: SshServerDesired, steps: list[Step], work: Work) -> None:
         """Write and test the files, then reload sshd. If the test fails, restore every file."""
@@ -247,7 +247,7 @@ class SshServers(Guarded[SshServerDesired, _Found], Kind[SshServerSpec, SshServe
                 ssh_facts.checked(self._machine)
             except AgentError as error:
                 files.undo()
-                raise strangers.refused(error, self._strangers(work.record)) from None
+                raise undeclared.refused(error, self._undeclared(work.record)) from None
             except BaseException:
                 files.undo()
                 raise

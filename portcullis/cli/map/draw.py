@@ -71,7 +71,7 @@ def exposed(found: Map, before: Iterable[Resource], after: Iterable[Resource] = 
     """
     declared = {resource.urn: resource for resource in after}
     for resource in before:
-        _strangers(found, resource)
+        _undeclared_items(found, resource)
         if resource.kind != "Exposure":
             continue
         goal = declared.get(resource.urn)
@@ -90,24 +90,28 @@ def exposed(found: Map, before: Iterable[Resource], after: Iterable[Resource] = 
                     _undeclared_port(found, resource.text("host"), label, f"{owner} on {place[2]}")
 
 
-def _strangers(found: Map, resource: Resource) -> None:
+def _undeclared_items(found: Map, resource: Resource) -> None:
     """Add undeclared items that a component or the inventory found.
 
     The map shows an undeclared virtual host of nginx as a red site.
     """
     host = resource.text("host")
-    for path, text in sorted(resource.found("strangers").items()):
+    # A state of 0.1.0 has the former name. What a store's user reports are users, and no files.
+    files = (
+        {} if resource.kind == "RedisUser" else resource.found("undeclared") or resource.found("strangers")
+    )
+    for path, text in sorted(files.items()):
         served = _SERVES.search(str(text))
         if served and resource.kind == "ServedSites":
             key = f"site:{host}:{path}"
             found.add(Node(key, "site", host, served[1], path, UNDECLARED))
             for port in _WEB:
                 found.join(f"port:{host}:{port}", key, "", UNDECLARED)
-        found.strangers.append(f"{host}: {path}: {text}")
+        found.others.append(f"{host}: {path}: {text}")
     if resource.kind == "Inventory":
         for name in INVENTORY:
             things = sorted(resource.found(name).items())
-            found.strangers.extend(f"{host}: {name}: {thing}: {text}" for thing, text in things)
+            found.others.extend(f"{host}: {name}: {thing}: {text}" for thing, text in things)
 
 
 def _undeclared_port(found: Map, host: str, port: str, who: str) -> str:

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         return _ERROR
     print(mermaid(found), end="")  # noqa: T201
     said = [f"{node.label} on {node.host} is open, and nobody declared it" for node in found.undeclared]
-    said += [*found.strangers, *differences(found)]
+    said += [*found.others, *differences(found)]
     said.append(f"the picture{f', {found.when}' if found.when else ''}: {options.folder / _FILES['html']}")
     said += _newer(options, found)
     sys.stderr.write("\n".join(said) + "\n")

@@ -60,12 +60,12 @@ class Map:
         stack: the stack's name.
         when: the time of the state, as text for people, or another text about the source of the map; "" if
             unknown.
-        strangers: undeclared items that are not nodes, one line each.
+        others: undeclared items that are not nodes, one line each.
     """
 
     stack: str
     when: str = ""
-    strangers: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: dict[tuple[str, str], Edge] = field(default_factory=dict)
 
@@ -109,7 +109,7 @@ def changed(before: Map, after: Map) -> Map:
 
     Nodes and edges that only one of the two maps has are marked as added or removed.
     """
-    result = Map(after.stack, after.when, after.strangers)
+    result = Map(after.stack, after.when, after.others)
     for key in [*after.nodes, *(key for key in before.nodes if key not in after.nodes)]:
         node = after.nodes.get(key) or before.nodes[key]
         result.nodes[key] = replace(node, change=_change(key in before.nodes, key in after.nodes))

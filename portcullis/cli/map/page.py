@@ -43,8 +43,8 @@ def page(found: Map) -> str:
     if found.undeclared:
         lines = [f"{node.label} on {node.host}: {node.detail}" for node in found.undeclared]
         parts += ["<h2>Open, but not declared</h2>\n", _list(lines, "undeclared")]
-    if found.strangers:
-        parts += ["<h2>Other undeclared things</h2>\n", _list(found.strangers, "undeclared")]
+    if found.others:
+        parts += ["<h2>Other undeclared things</h2>\n", _list(found.others, "undeclared")]
     if changes := differences(found):
         parts += ["<h2>What the change adds and removes</h2>\n", _list(changes, "changes")]
     source = f"<pre>{escape(mermaid(found))}</pre>"

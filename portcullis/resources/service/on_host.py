@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from portcullis.agent import journal, strangers
+from portcullis.agent import journal, undeclared
 from portcullis.agent.claims import Claims
 from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind
@@ -108,7 +108,7 @@ class Services(Kind[ServiceSpec, ServiceDesired, ServiceFacts]):
             try:
                 self._apply(desired, work)
             except AgentError as error:
-                raise strangers.named(error, before) from None
+                raise undeclared.named(error, before) from None
 
     def _apply(self, desired: ServiceDesired, work: Work) -> None:
         name, reads = work.record.id, self.as_spec(work.record.spec).reads
@@ -308,7 +308,7 @@ def changed_by_hand(machine: Machine, store: Store, reads: Sequence[str], record
     if not noted:
         return []
     with contextlib.suppress(AgentError):
-        return strangers.by_hand(machine, store, changed_since(reads, noted["newest"]))
+        return undeclared.by_hand(machine, store, changed_since(reads, noted["newest"]))
     return []
 
 

@@ -276,11 +276,12 @@ def test_an_undeclared_port_in_the_state_is_red_after_an_up_and_after_a_refresh(
         assert [node.label for node in found.undeclared] == ["9000/tcp"]
 
 
-def test_an_undeclared_virtual_host_is_a_red_site() -> None:
+@pytest.mark.parametrize("name", ["undeclared", "strangers"])
+def test_an_undeclared_virtual_host_is_a_red_site(name: str) -> None:
     found = demo()
     path = "/etc/nginx/conf.d/evil.conf"
     told = {path: "nobody declared it; nginx loads it: serves evil.com, *.evil.com on 80"}
-    draw.exposed(found, state_with("ServedSites", {"strangers": {}}, {"strangers": told}))
+    draw.exposed(found, state_with("ServedSites", {name: {}}, {name: told}))
     (site,) = found.undeclared
     assert (site.column, site.label, site.detail) == ("site", "evil.com, *.evil.com", path)
     assert found.edges["port:web1:443/tcp", site.key].status == UNDECLARED
@@ -293,11 +294,17 @@ def test_undeclared_things_of_the_inventory_are_listed_in_red() -> None:
     found = demo()
     told = {"accounts": {"mallory": "uid 1001, key"}, "docker": {"container leak": "privileged"}}
     draw.exposed(found, state_with("Inventory", {}, told))
-    assert found.strangers == [
+    assert found.others == [
         "web1: accounts: mallory: uid 1001, key",
         "web1: docker: container leak: privileged",
     ]
     assert '<ul class="undeclared">' in FORMATS["html"](found)
+
+
+def test_an_undeclared_user_of_a_store_is_no_file_in_the_map() -> None:
+    found = demo()
+    draw.exposed(found, state_with("RedisUser", {"undeclared": {}}, {"undeclared": {"mallory": "in memory"}}))
+    assert found.others == []
 
 
 def test_the_map_in_a_comment_is_folded_unless_it_changes() -> None:

@@ -104,7 +104,7 @@ def test_facts_have_the_same_form_as_inputs() -> None:
     facts = {
         "exists": True, "content": "x", "enabled": True, "options": {"maxretry": "5"},
         "ignoreip": {"::1": "never banned"}, "overridden": {}, "enforced": True, "revision": "7",
-        "broken": "", "strangers": {}, "fixes": {},
+        "broken": "", "undeclared": {}, "fixes": {},
     }  # fmt: skip
     assert {**inputs, **provider.live_inputs(JailFacts(**facts))} == inputs
     assert set(provider.absent_inputs()) <= set(inputs)

@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from tests.components.inventory.debian import Debian
 
 
-def strangers(debian: Debian) -> dict[str, str]:
-    return walk.strangers(str(debian.root), walk.shipped(str(debian.dpkg))).texts
+def undeclared(debian: Debian) -> dict[str, str]:
+    return walk.undeclared(str(debian.root), walk.shipped(str(debian.dpkg))).texts
 
 
 def test_rights_that_no_package_gives(debian: Debian) -> None:
     debian.package("sudo", {"/usr/bin/sudo": "", "/usr/bin/cp": ""})
     debian.at("/usr/bin/sudo").chmod(0o4755)
-    assert strangers(debian) == {}
+    assert undeclared(debian) == {}
     debian.at("/usr/bin/cp").chmod(0o4755)
     debian.file("/home/deploy/.x/bash", "", 0o4755)
     debian.file("/srv/group", "", 0o2755)
     debian.file("/usr/bin/su", "", 0o4755)
     debian.file("/srv/no-program", "", 0o4644)
-    assert strangers(debian) == {
+    assert undeclared(debian) == {
         "/usr/bin/cp": "file 4755 root:root, runs as uid 0",
         "/home/deploy/.x/bash": "file 4755 root:root, runs as uid 0, in no package",
         "/srv/group": "file 2755 root:root, runs as gid 0, in no package",
@@ -66,7 +66,7 @@ def test_many_folders_of_a_user_are_left_out(debian: Debian, monkeypatch: pytest
         path = debian.file(f"/home/deploy/{number}/x", "", 0o4755)
         os.chown(debian.at(path).parent, 1000, 1000)
     debian.file("/srv/a/x", "", 0o4755)
-    found = walk.strangers(str(debian.root), {})
+    found = walk.undeclared(str(debian.root), {})
     assert len([path for path in found.texts if path.startswith("/home")]) == 3
     assert "/srv/a/x" in found.texts
     assert found.left == {"deploy": 6}
@@ -82,12 +82,12 @@ def test_a_packaged_program_that_others_can_write(debian: Debian) -> None:
     ):
         os.chown(debian.at(path), uid, 0)
         debian.at(path).chmod(mode)
-    assert strangers(debian) == {
+    assert undeclared(debian) == {
         "/usr/bin/less": "file 0755 deploy:root, others than root can change it",
         "/usr/bin/lesskey": "file 0777 root:root, others than root can change it",
     }
     debian.at("/usr/bin/at").chmod(0o6775)
-    assert "/usr/bin/at" in strangers(debian)
+    assert "/usr/bin/at" in undeclared(debian)
 
 
 def test_capabilities(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_capabilities(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
     debian.package("iputils-ping", {"/usr/bin/ping": "", "/usr/bin/python3": ""})
     for path in ("/usr/bin/ping", "/usr/bin/python3"):
         debian.at(path).chmod(0o755)
-    assert strangers(debian) == {"/usr/bin/python3": "file 0755 root:root, has capabilities of root's"}
+    assert undeclared(debian) == {"/usr/bin/python3": "file 0755 root:root, has capabilities of root's"}
 
 
 def test_code_that_no_package_ships(debian: Debian) -> None:
@@ -114,7 +114,7 @@ def test_code_that_no_package_ships(debian: Debian) -> None:
     debian.file("/usr/lib/locale/locale-archive")
     debian.file("/opt/evil.py")
     debian.file("/var/lib/docker/overlay2/x/usr/bin/su", "", 0o4755)
-    assert strangers(debian) == {
+    assert undeclared(debian) == {
         "/usr/lib/python3/dist-packages/evil.pth": "file 0644 root:root, in no package",
         "/usr/lib/x86_64-linux-gnu/security/pam_evil.so": "file 0644 root:root, in no package",
         "/usr/libexec/evil": "file 0755 root:root, in no package",
@@ -131,7 +131,7 @@ def test_modules_of_a_packaged_kernel_that_no_package_ships(debian: Debian) -> N
     debian.file(f"{mine}/updates/dkms/zfs.ko")
     debian.file(f"{other}/kernel/own.ko")
     debian.file(f"{other}/su", "", 0o4755)
-    assert set(strangers(debian)) == {
+    assert set(undeclared(debian)) == {
         f"{other}/su",
         *(f"{mine}/extra/evil.ko{end}" for end in ("", ".xz", ".zst", ".gz")),
     }
@@ -147,7 +147,7 @@ def test_rules_of_polkit_and_services_of_d_bus_that_no_package_ships(debian: Deb
     for path in paths:
         debian.file(path)
     debian.package("polkitd", {"/usr/share/polkit-1/rules.d/50-default.rules": ""})
-    assert set(strangers(debian)) == paths
+    assert set(undeclared(debian)) == paths
 
 
 def test_compiled_code_in_place_of_a_source_or_of_others(debian: Debian) -> None:
@@ -156,7 +156,7 @@ def test_compiled_code_in_place_of_a_source_or_of_others(debian: Debian) -> None
     debian.file(f"{folder}/__pycache__/open.cpython-313.pyc", "", 0o666)
     os.chown(debian.at(debian.file(f"{folder}/__pycache__/theirs.cpython-313.pyc")), 1000, 0)
     debian.file(f"{folder}/__pycache__/made.cpython-313.pyc")
-    assert {path.rpartition("/")[2] for path in strangers(debian)} == {
+    assert {path.rpartition("/")[2] for path in undeclared(debian)} == {
         "evil.pyc", "open.cpython-313.pyc", "theirs.cpython-313.pyc",
     }  # fmt: skip
 
@@ -165,7 +165,7 @@ def test_lists_of_packages_may_still_name_bin_and_lib(debian: Debian) -> None:
     debian.package("login", {"/usr/bin/su": ""})
     (debian.dpkg / "info/login.list").write_text("/.\n/bin\n/bin/su\n")
     debian.at("/usr/bin/su").chmod(0o4755)
-    assert strangers(debian) == {}
+    assert undeclared(debian) == {}
     (debian.dpkg / "info/login.list").unlink()
     (debian.dpkg / "diversions").write_text("/bin/su\n/bin/su.real\nlogin\n")
     debian.at("/usr/bin/su").rename(debian.at("/usr/bin/su.real"))

@@ -23,7 +23,7 @@ PROPS = {
         "*.b.example.com": {"tls": False, "certificate": ""},
     },
     "reads": {"/etc/nginx": "", "/etc/nginx/conf.d/a.conf": "7", "packages nginx": "3"},
-    "broken": "", "strangers": {}, "accepted": {"/etc/nginx/conf.d/b.conf": "of the agency"},
+    "broken": "", "undeclared": {}, "accepted": {"/etc/nginx/conf.d/b.conf": "of the agency"},
 }  # fmt: skip
 
 UNCHANGED = {
@@ -31,7 +31,7 @@ UNCHANGED = {
     "stale": False,
     "sites": PROPS["sites"],
     "broken": "",
-    "strangers": {},
+    "undeclared": {},
     "fixes": {},
 }
 EVIL = {"/etc/nginx/conf.d/evil.conf": "nobody declared it; nginx loads it: serves evil.com on 80"}
@@ -83,7 +83,7 @@ def test_the_agent_gets_the_watched_paths_and_the_probes() -> None:
 def test_a_site_that_nginx_does_not_serve_is_one_difference(canned: Callable[..., CannedChannel]) -> None:
     why = "nothing listens on port 443"
     sites = {**PROPS["sites"], "a.example.com": why}
-    facts = {"exists": True, "stale": True, "sites": sites, "broken": "", "strangers": {}, "fixes": {}}
+    facts = {"exists": True, "stale": True, "sites": sites, "broken": "", "undeclared": {}, "fixes": {}}
     canned(survey_answer(facts))
     found = ServedSitesProvider().read("web1:nginx.service", PROPS)
     assert found.inputs == {**PROPS, "stale": True, "sites": {**PROPS["sites"], "a.example.com": why}}
@@ -101,16 +101,16 @@ def test_an_undeclared_file_is_a_difference_in_a_preview_and_a_warning_in_an_up(
     provider = ServedSitesProvider()
     (path, text), *_ = EVIL.items()
     fixes = {path: ["open", "remove"]}
-    canned(survey_answer({**UNCHANGED, "strangers": EVIL, "fixes": fixes}))
+    canned(survey_answer({**UNCHANGED, "undeclared": EVIL, "fixes": fixes}))
     found = provider.read("web1:nginx.service", PROPS)
-    assert found.inputs == {**PROPS, "strangers": EVIL}
+    assert found.inputs == {**PROPS, "undeclared": EVIL}
     assert found.outs == {**found.inputs, "fixes": fixes}, (
         "fixes are no input: the engine never compares them"
     )
-    step = {"property": f'strangers["{path}"]', "have": text, "want": "absent", "action": "warn"}
-    canned(lambda *_: {"facts": {**UNCHANGED, "strangers": EVIL, "fixes": fixes}, "steps": [step]})
+    step = {"property": f'undeclared["{path}"]', "have": text, "want": "absent", "action": "warn"}
+    canned(lambda *_: {"facts": {**UNCHANGED, "undeclared": EVIL, "fixes": fixes}, "steps": [step]})
     done = provider.update("web1:nginx.service", PROPS, PROPS)
-    assert done.outs["strangers"] == EVIL
+    assert done.outs["undeclared"] == EVIL
     does = f"stays; remove it yourself: rm {path} && systemctl reload nginx"
     assert f"{path}: {text} — {does}" in capsys.readouterr().err
 

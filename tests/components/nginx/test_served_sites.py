@@ -121,7 +121,7 @@ def test_nginx_is_started_for_its_sites_and_left_alone_when_it_serves_them(
         "stale": False,
         "sites": dict.fromkeys((A, B), "nginx does not run: it is inactive"),
         "broken": "",
-        "strangers": {},
+        "undeclared": {},
         "fixes": {},
     }
     done = edge.put()
@@ -151,7 +151,7 @@ def test_a_new_site_shows_as_stale_and_is_loaded_without_a_restart(running: Edge
     assert list(dict.fromkeys(running.nginx.calls)) == ["test", "reload"]
     assert done["facts"].pop("revision")
     assert done["facts"] == {
-        "exists": True, "stale": False, "sites": {A: "served", B: "served"}, "broken": "", "strangers": {},
+        "exists": True, "stale": False, "sites": {A: "served", B: "served"}, "broken": "", "undeclared": {},
         "fixes": {},
     }  # fmt: skip
     assert running.nginx.pid == main

@@ -24,7 +24,7 @@ OPTIONS = {"MaxAuthTries": "3"}
 FACTS = {
     "exists": True, "content": "Port 2222\n", "mode": "0600", "options": OPTIONS, "broken": "",
     "port": "2222", "ports": ["2222"], "ports_before": ["22"], "firewall": {"2222": "allow"}, "stale": False,
-    "owner": URN, "strangers": {}, "fixes": {},
+    "owner": URN, "undeclared": {}, "fixes": {},
 }  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def props(port: str = "2222", **more: Any) -> dict[str, Any]:
     return {
         "host": "web1", "managed_by": URN, "content": f"Port {port}\n", "options": OPTIONS, "port": port,
         "login": "deploy", "mode": "0600", "config": "valid", "stale": False,
-        "firewall": {port: "allow"}, "strangers": {}, "accepted": {}, **more,
+        "firewall": {port: "allow"}, "undeclared": {}, "accepted": {}, **more,
     }  # fmt: skip
 
 

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent import strangers
+from portcullis.agent import undeclared
 from portcullis.components.nginx.on_host import nginx_config
 
 if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Store
-    from portcullis.agent.strangers import Strangers
+    from portcullis.agent.undeclared import UndeclaredFiles
 
 _TIMEOUT = 60.0
 # nginx's packages have the files that load modules in this folder, and their scripts link to these files.
@@ -22,7 +22,7 @@ _LINE = re.compile(r"\[(?:emerg|crit|alert)\] (?:\d+#\d+: )?(.+)")
 _PLACE = re.compile(r" in (/\S+:\d+)$")
 
 
-def read(machine: Machine, store: Store) -> Strangers:
+def read(machine: Machine, store: Store) -> UndeclaredFiles:
     """Return the undeclared and changed files in nginx's folder, and those that nginx loads from elsewhere.
 
     Raises:
@@ -36,17 +36,17 @@ def read(machine: Machine, store: Store) -> Strangers:
             return where == str(folder / "sites-available/default")
         return path.parent == folder / "modules-enabled" and where.startswith(_MODULES)
 
-    found = strangers.read(machine, store, folder, explained=explained)
+    found = undeclared.read(machine, store, folder, explained=explained)
     loads = nginx_config.loaded(folder / "nginx.conf")
     for name, file in loads.items():
         one = found.get(name)
         if one is None:
             path = Path(name)
             inside = folder in path.parents or name.startswith(_MODULES)
-            if not inside and not strangers.is_declared(store, path):
-                mark = strangers.digest(path)
-                text = f"{strangers.UNKNOWN}; {file.text}"
-                found[name] = strangers.Stranger(text, mark, fix=(strangers.REMOVE,))
+            if not inside and not undeclared.is_declared(store, path):
+                mark = undeclared.digest(path)
+                text = f"{undeclared.UNKNOWN}; {file.text}"
+                found[name] = undeclared.UndeclaredFile(text, mark, fix=(undeclared.REMOVE,))
         elif not one.changed or file.names:
             # The content of a file that only root may read must not leave the host.
             if one.open_to_all:

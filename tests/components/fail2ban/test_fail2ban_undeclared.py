@@ -46,11 +46,11 @@ class Whole:
     def facts(self, *accepted: str) -> dict[str, object]:
         spec = {"jail": "sshd", "options": OPTIONS, "whole": True, "accepted": list(accepted)}
         facts = self.jail.client.look("fail2ban.jails", "sshd", spec)
-        facts["strangers"].pop(str(self.jail.server.log), None)  # only the fake server logs into this folder
+        facts["undeclared"].pop(str(self.jail.server.log), None)  # only the fake server logs into this folder
         return facts
 
     def told(self, *accepted: str) -> object:
-        return self.facts(*accepted)["strangers"]
+        return self.facts(*accepted)["undeclared"]
 
     def put(self, **accepted: str) -> list[str]:
         desired = {**self.jail.desired(), "whole": True, "accepted": accepted}
@@ -89,7 +89,7 @@ def test_an_undeclared_file_is_reported_with_what_it_does(
     path = whole.write(name, text)
     assert whole.told() == {str(path): f"nobody declared it; {said}"}
     assert whole.told(str(path)) == {}
-    assert f'strangers["{path}"]' in whole.put()
+    assert f'undeclared["{path}"]' in whole.put()
     assert path.read_text() == text, "it stays"
 
 
@@ -115,7 +115,7 @@ def test_a_file_that_the_declared_jail_comments_out_is_reported_once(whole: Whol
     whole.write("jail.d/zzz.local", "[sshd]\nmaxretry = 99\n")
     facts = whole.facts()
     assert facts["overridden"]
-    assert facts["strangers"] == {}
+    assert facts["undeclared"] == {}
     whole.put()
     assert whole.facts()["overridden"] == {}
     assert whole.told() == {}, "the rest of the file sets nothing"
@@ -150,7 +150,7 @@ def test_a_reload_that_fails_after_a_change_by_hand_names_that_change_first(whol
 
 def test_a_jail_without_whole_reports_no_other_file(jail: Jail) -> None:
     jail.drop_in("evil.conf", "[evil]\nenabled = true\n")
-    assert jail.facts()["strangers"] == {}
+    assert jail.facts()["undeclared"] == {}
 
 
 def test_a_file_that_sets_nothing_is_reported_too(whole: Whole) -> None:

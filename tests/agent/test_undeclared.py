@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent import strangers
+from portcullis.agent import undeclared
 from portcullis.agent.root_folders import RootFolders
-from portcullis.agent.strangers import COSMETIC, OPEN, WRONG, Stranger
+from portcullis.agent.undeclared import COSMETIC, OPEN, WRONG, UndeclaredFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,14 +22,15 @@ EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
 """The md5 sum of an empty file, which the package nginx-common ships."""
 
 
-def told(machine: Machine, path: Path, *before: str) -> Stranger:
+def told(machine: Machine, path: Path, *before: str) -> UndeclaredFile:
     (machine.dpkg / "status").write_text(
         f"Package: nginx-common\nConffiles:\n {path.parent}/shipped.conf {EMPTY}\nVersion: 1\n"
     )
     store: Any = SimpleNamespace(folder=lambda *_: machine.root / "none")
-    record: Any = SimpleNamespace(original={strangers.KEPT: dict.fromkeys(before, "other")}, extra={})
-    found = strangers.read(machine, store, path.parent)
-    return strangers.told(found, record, ())[str(path)]
+    # Hosts have records with this key.
+    record: Any = SimpleNamespace(original={"strangers": dict.fromkeys(before, "other")}, extra={})
+    found = undeclared.read(machine, store, path.parent)
+    return undeclared.told(found, record, ())[str(path)]
 
 
 def _pipe(path: Path) -> None:
@@ -90,18 +91,18 @@ def test_an_undeclared_file_has_a_severity_and_a_fix(
 
 def test_ucf_restores_a_file_whose_package_is_unknown(tmp_path: Path) -> None:
     path = tmp_path / "x.conf"
-    gone = strangers.look(path, ["sum"])
+    gone = undeclared.look(path, ["sum"])
     assert gone
     assert gone.fix == ("from-ucf",)
     path.mkdir()
-    found = strangers.look(path, ["sum"])
+    found = undeclared.look(path, ["sum"])
     assert found
     assert found.fix == ("from-ucf-over-folder",)
 
 
 def test_an_acceptance_without_effect_is_removed_from_the_settings() -> None:
-    (found,) = strangers.told({}, None, ["/etc/x"]).values()
-    assert (found.text, found.severity, found.fix) == (strangers.WITHOUT_EFFECT, COSMETIC, ("unaccept",))
+    (found,) = undeclared.told({}, None, ["/etc/x"]).values()
+    assert (found.text, found.severity, found.fix) == (undeclared.WITHOUT_EFFECT, COSMETIC, ("unaccept",))
 
 
 def test_a_links_target_is_quoted_and_its_mark_is_as_in_earlier_records(
@@ -129,12 +130,12 @@ def test_a_links_target_is_quoted_and_its_mark_is_as_in_earlier_records(
 def test_the_effect_of_a_file_decides_its_severity(
     change: str, severity: str, effect: str, result: str
 ) -> None:
-    one = Stranger("x", "m", changed=change == "changed", severity=severity)
+    one = UndeclaredFile("x", "m", changed=change == "changed", severity=severity)
     found = one.with_effect("sets y", has_effect=effect != "none", is_named=effect == "named")
     assert (found.text, found.mark, found.severity) == ("x; sets y", "m", result)
 
 
 def test_words_of_a_configuration_are_quoted_if_they_are_unusual() -> None:
-    assert strangers.plain("*.evil.com") == "*.evil.com"
-    assert strangers.plain("") == '""'
-    assert strangers.plain("a — up removes it") == '"a — up removes it"'
+    assert undeclared.plain("*.evil.com") == "*.evil.com"
+    assert undeclared.plain("") == '""'
+    assert undeclared.plain("a — up removes it") == '"a — up removes it"'

@@ -1,4 +1,4 @@
-"""The base of resources that report undeclared files ("strangers") in the configuration folder of a program.
+"""The base of resources that report undeclared files in the configuration folder of a program.
 
 Portcullis only reports these files. Portcullis never removes undeclared files.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from portcullis.agent import strangers as agent
+from portcullis.agent import undeclared as agent
 from portcullis.agent.step import WARN
 from portcullis.host.provider import HostProvider, Normaliser, is_known
 from portcullis.provider.changes import STAYS, Line, Severity
@@ -36,7 +37,7 @@ FROM_UCF = "cp --remove-destination /var/lib/ucf/cache/{cached} {path}"
 
 `cached` is the quoted path with colons in place of slashes.
 """
-# The command for each action of `portcullis.agent.strangers`, and the names of its operands. The command's
+# The command for each action of `portcullis.agent.undeclared`, and the names of its operands. The command's
 # words are constants and quoted operands.
 _FIXES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     agent.REMOVE: ("remove it yourself: rm {path} && {reload}", ()),
@@ -59,15 +60,16 @@ _FIXES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-class TellsStrangers(HostProvider):
-    """Base of providers whose facts contain `strangers`, the undeclared files.
+class TellsUndeclared(HostProvider):
+    """Base of providers whose facts contain the undeclared files, `undeclared`.
 
     A report has a line for each undeclared file, and `up` shows a warning.
     """
 
     # After a change, the state contains the undeclared files that exist on the host. `fixes` is no input, so
     # the engine never compares it.
-    chosen = ("strangers", "fixes")
+    chosen = ("undeclared", "fixes")
+    renamed = MappingProxyType({"strangers": "undeclared"})
     reload: ClassVar[str]
     """The command that makes the program read its configuration again."""
 
@@ -75,7 +77,7 @@ class TellsStrangers(HostProvider):
         """Make the declared change, and warn about undeclared files."""
         answer = super().put(channel, item, props, **more)
         for step in answer["steps"]:
-            if step["action"] == WARN and not step["property"].startswith("strangers["):
+            if step["action"] == WARN and not step["property"].startswith("undeclared["):
                 warn(props["managed_by"], step["have"])
         found, fixes = (self._one(answer["facts"], name) for name in self.chosen)
         for path, text in found.items():
@@ -83,12 +85,12 @@ class TellsStrangers(HostProvider):
             warn(props["managed_by"], f"{agent.plain(path)}: {text} — {way}")
         return answer
 
-    def strange(self, change: Change) -> list[Line]:
+    def undeclared(self, change: Change) -> list[Line]:
         """Return a line for each undeclared file, with a command that removes or repairs it."""
         fixes = change.outputs.get("fixes")
         return [
-            Line(agent.plain(path), str(text), *_fix(path, fixes, self.reload), at=("strangers", path))
-            for path, text, _ in change.entries("strangers")
+            Line(agent.plain(path), str(text), *_fix(path, fixes, self.reload), at=("undeclared", path))
+            for path, text, _ in change.entries("undeclared")
             if text is not None
         ]
 
@@ -106,7 +108,7 @@ def remedy(path: str, fix: Sequence[str], reload: str) -> str:
 
     Args:
         path: the path of the file.
-        fix: an action of `portcullis.agent.strangers`, and its operands.
+        fix: an action of `portcullis.agent.undeclared`, and its operands.
         reload: the command that makes the program read its configuration again.
     """
     way, names = _FIXES.get(fix[0] if fix else "", ("", ()))
@@ -136,7 +138,7 @@ def _fix(path: str, fixes: object, reload: str) -> tuple[str, Severity]:
 def check_accepted(inputs: Normaliser) -> None:
     """Accept the input `accepted`, and declare that no other undeclared files exist."""
     accepted = inputs.news.get("accepted")
-    inputs.inputs |= {"accepted": accepted if accepted is not None else {}, "strangers": {}}
+    inputs.inputs |= {"accepted": accepted if accepted is not None else {}, "undeclared": {}}
     for path, reason in (accepted or {}).items() if is_known(accepted) else ():
         if not path.startswith("/"):
             inputs.fail("accepted", f"{path!r} is not an absolute path")

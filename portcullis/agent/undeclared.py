@@ -1,9 +1,9 @@
-"""Strangers: undeclared files in the configuration folder of a program such as nginx.
+"""Finds undeclared files in the configuration folder of a program such as nginx.
 
-A file that still has the content from its Debian package is no stranger. Portcullis reports strangers by name
-and never removes them. Debian packages ship files below /etc as conffiles (Debian Policy, 10.7.2), and dpkg's
-status file has the md5 sums of these conffiles. dpkg's status file does not list links and folders that the
-script of a package makes.
+A file that still has the content from its Debian package is not reported. Portcullis reports undeclared files
+by name and never removes them. Debian packages ship files below /etc as conffiles (Debian Policy, 10.7.2),
+and dpkg's status file has the md5 sums of these conffiles. dpkg's status file does not list links and folders
+that the script of a package makes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from portcullis.agent.store import Record, Store
 
 ABSENT = "absent"
-"""The declared value in a step about a stranger. This value means that the file must not exist."""
+"""The declared value in a step about an undeclared file. This value means that the file must not exist."""
 UNKNOWN = "nobody declared it"
 """The description of an undeclared file that no package shipped begins with this text."""
 LINK = "a link to "
@@ -39,7 +39,7 @@ SOME_PACKAGE = "its package"
 OTHER_NAME = "its name has other characters than are shown"
 """The description of a file begins with this text if its path has characters that cannot be shown."""
 OPEN, WRONG, COSMETIC = "open", "wrong", "cosmetic"
-"""How bad a stranger is. The report has the same severities."""
+"""How bad an undeclared file is. The report has the same severities."""
 REMOVE, EXTRACT, FROM_UCF = "remove", "extract", "from-ucf"
 EXTRACT_OVER_FOLDER, FROM_UCF_OVER_FOLDER = "extract-over-folder", "from-ucf-over-folder"
 CHOWN, CHMOD, CHOWN_AND_CHMOD = "chown", "chmod", "chown-and-chmod"
@@ -54,9 +54,12 @@ WITHOUT_EFFECT = "is accepted but does not exist: remove it from the settings"
 NOT_HELD = "is accepted by its path alone"
 CHANGED = "changed since it was accepted"
 HELD = "accepted"
-"""In a record's `extra`, this key holds the reason and the mark of each accepted stranger."""
+"""In a record's `extra`, this key holds the reason and the mark of each accepted file."""
 KEPT = "strangers"
-"""In a record's `original`, this key holds the marks of the strangers from before our first `up`."""
+"""In a record's `original`, this key holds the marks of the files from before our first `up`.
+
+Hosts have records with this key, so it never changes.
+"""
 LIMIT = 2_000  # entries of a folder; more are reported as one
 _GONE = "gone"  # the mark of a package's file that does not exist
 _FIRST = 3  # files in one message
@@ -70,7 +73,7 @@ Fix = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Stranger:
+class UndeclaredFile:
     """One undeclared or changed file.
 
     Attributes:
@@ -80,7 +83,7 @@ class Stranger:
         changed: whether a package shipped the file and somebody changed or removed it. Otherwise the file is
             undeclared.
         quiet: whether the file has no effect or another check reports it.
-        severity: how bad the stranger is.
+        severity: how bad the file is.
         fix: an action, and its operands after the path. Without a fix, nobody knows how to repair the file.
     """
 
@@ -92,8 +95,8 @@ class Stranger:
     severity: str = OPEN
     fix: Fix = ()
 
-    def with_effect(self, words: str, *, has_effect: bool = True, is_named: bool = False) -> Stranger:
-        """Return the stranger with a text that also tells its effect.
+    def with_effect(self, words: str, *, has_effect: bool = True, is_named: bool = False) -> UndeclaredFile:
+        """Return the file with a text that also tells its effect.
 
         Args:
             words: the effect.
@@ -108,7 +111,7 @@ class Stranger:
         return replace(self, text=f"{self.text}; {words}", severity=severity)
 
 
-Strangers = dict[str, Stranger]
+UndeclaredFiles = dict[str, UndeclaredFile]
 
 
 def read(
@@ -118,8 +121,8 @@ def read(
     *,
     ours: Collection[Path] = (),
     explained: Callable[[Path, str], bool] | None = None,
-) -> Strangers:
-    """Find the strangers in a folder and everything below it.
+) -> UndeclaredFiles:
+    """Find the undeclared files in a folder and everything below it.
 
     Args:
         machine: the host.
@@ -135,13 +138,13 @@ def read(
     """
     shipped = packaged.conffiles(machine, folder)
     kept = _overrides(machine)
-    found: Strangers = {}
+    found: UndeclaredFiles = {}
     seen = set()
     for path, status in _walk(folder):
         name = str(path)
         seen.add(name)
         if len(found) > LIMIT:
-            found[str(folder)] = Stranger(f"over {LIMIT} entries that nobody declared", "")
+            found[str(folder)] = UndeclaredFile(f"over {LIMIT} entries that nobody declared", "")
             break
         if path in ours or is_declared(store, path):
             continue
@@ -157,7 +160,7 @@ def read(
     return found
 
 
-def look(path: Path, shipped: Collection[str]) -> Stranger | None:
+def look(path: Path, shipped: Collection[str]) -> UndeclaredFile | None:
     """Check one file.
 
     Return None if its content is as ucf or a package shipped it, or if it is no regular file.
@@ -175,10 +178,10 @@ def look(path: Path, shipped: Collection[str]) -> Stranger | None:
     return one or (_with_fault(fault, status) if fault else None)
 
 
-def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> Strangers:
-    """Return the strangers to report, by a path that can be shown.
+def told(found: UndeclaredFiles, record: Record | None, accepted: Collection[str]) -> UndeclaredFiles:
+    """Return the undeclared files to report, by a path that can be shown.
 
-    Strangers that are as they were accepted are left out, as are unchanged ones from before our first `up`.
+    Files that are as they were accepted are left out, as are unchanged ones from before our first `up`.
     """
     before: Mapping[str, str] = record.original.get(KEPT) or {} if record else {}
     telling = {
@@ -190,7 +193,9 @@ def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> 
         if not one.quiet and before.get(name) != one.mark
     }
     gone = [name for name in before if name not in found and not os.path.lexists(name)]
-    telling.update({name: Stranger(f"{OLD}, and is gone", ABSENT) for name in gone if before[name] != _GONE})
+    telling.update(
+        {name: UndeclaredFile(f"{OLD}, and is gone", ABSENT) for name in gone if before[name] != _GONE}
+    )
     held: Mapping[str, Sequence[str]] | None = record.extra.get(HELD) if record else {}
     left = {
         name: one if name not in accepted else _not_as_accepted(one, held)
@@ -200,11 +205,11 @@ def told(found: Strangers, record: Record | None, accepted: Collection[str]) -> 
     shown = dict(_shown(name, one) for name, one in left.items())
     # This acceptance is reported, because it would hide a file that appears later.
     unused = [name for name in sorted(accepted) if name not in found and name not in telling]
-    no_effect = Stranger(WITHOUT_EFFECT, "", severity=COSMETIC, fix=(UNACCEPT,))
+    no_effect = UndeclaredFile(WITHOUT_EFFECT, "", severity=COSMETIC, fix=(UNACCEPT,))
     return {**shown, **dict.fromkeys(unused, no_effect)}
 
 
-def _not_as_accepted(one: Stranger, held: Mapping[str, Sequence[str]] | None) -> Stranger:
+def _not_as_accepted(one: UndeclaredFile, held: Mapping[str, Sequence[str]] | None) -> UndeclaredFile:
     if held is None:  # an older version recorded nothing about what the settings accept
         return replace(one, text=f"{NOT_HELD}; {one.text}", severity=COSMETIC, fix=(HOLD,))
     # An administrator chose the file, so no command removes it.
@@ -212,12 +217,12 @@ def _not_as_accepted(one: Stranger, held: Mapping[str, Sequence[str]] | None) ->
 
 
 def hold(record: Record, accepted: Mapping[str, str], found: Mapping[str, str]) -> None:
-    """Record the accepted strangers as they are now. One with the same reason as before stays as it was.
+    """Record the accepted files as they are now. One with the same reason as before stays as it was.
 
     Args:
         record: the record of the resource that reports them.
         accepted: the reasons, by path.
-        found: the marks of all strangers. A path that has none must stay so.
+        found: the marks of all undeclared files. A path that has none must stay so.
     """
     known = record.extra.get(HELD) or {}
     now = {path: [reason, found.get(path, ABSENT)] for path, reason in accepted.items()}
@@ -226,24 +231,24 @@ def hold(record: Record, accepted: Mapping[str, str], found: Mapping[str, str]) 
     }
 
 
-def texts(telling: Strangers) -> dict[str, str]:
-    """Return the text of each stranger for people."""
+def texts(telling: UndeclaredFiles) -> dict[str, str]:
+    """Return the text of each undeclared file for people."""
     return {name: one.text for name, one in telling.items()}
 
 
-def fixes(telling: Strangers) -> dict[str, Fix]:
-    """Return the severity, the action and the operands of each stranger."""
+def fixes(telling: UndeclaredFiles) -> dict[str, Fix]:
+    """Return the severity, the action and the operands of each undeclared file."""
     return {name: (one.severity, *one.fix) for name, one in telling.items()}
 
 
-def marks(found: Strangers) -> dict[str, str]:
-    """Return the marks of strangers, which a record's original keeps under `KEPT`."""
+def marks(found: UndeclaredFiles) -> dict[str, str]:
+    """Return the marks of undeclared files, which a record's original keeps under `KEPT`."""
     return {name: one.mark for name, one in found.items()}
 
 
 def steps(found: Mapping[str, str]) -> list[Step]:
-    """Return a step for each stranger. The step only reports the stranger."""
-    return [Step(f'strangers["{name}"]', text, ABSENT, WARN) for name, text in found.items()]
+    """Return a step for each undeclared file. The step only reports the file."""
+    return [Step(f'undeclared["{name}"]', text, ABSENT, WARN) for name, text in found.items()]
 
 
 def plain(word: str) -> str:
@@ -285,7 +290,7 @@ def named(error: AgentError, names: Collection[str]) -> AgentError:
 
 
 def refused(error: AgentError, found: Mapping[str, str]) -> AgentError:
-    """If a program refuses its configuration, put the strangers at the beginning of the error's message."""
+    """If a program refuses its configuration, put undeclared files first in the error's message."""
     names = [name for name, text in found.items() if text != WITHOUT_EFFECT]
     return named(error, names if error.code == "test-failed" else ())
 
@@ -328,8 +333,8 @@ def _entry(
     status: os.stat_result,
     shipped: Mapping[str, str],
     explained: Callable[[Path, str], bool] | None,
-) -> Stranger | None:
-    """Return the stranger at a path, or None if the path has no stranger.
+) -> UndeclaredFile | None:
+    """Return the undeclared file at a path, or None if the path has none.
 
     `shipped` maps the recorded md5 sums to the names of their packages.
     """
@@ -342,17 +347,17 @@ def _entry(
         kind = paths.type_name(status)
         text = f"{kind}, where {package} brings a file" if package else f"{UNKNOWN}; {kind}"
         fix = _restore(package, over_folder=stat.S_ISDIR(status.st_mode))
-        return Stranger(text, text, changed=bool(package), severity=_severity(package), fix=fix)
+        return UndeclaredFile(text, text, changed=bool(package), severity=_severity(package), fix=fix)
     try:
         have = digest(path)
     except AgentError as error:
-        return Stranger(f"cannot be read: {error.message}", "", changed=bool(shipped))
+        return UndeclaredFile(f"cannot be read: {error.message}", "", changed=bool(shipped))
     if have in shipped:
         return None
     access = _access(status)
     text = f"changed by hand: not as {package} brings it" if shipped else UNKNOWN
     text += f"; {access}" if access else ""
-    return Stranger(
+    return UndeclaredFile(
         text,
         f"{have} {text}",
         open_to_all=bool(status.st_mode & stat.S_IROTH),
@@ -362,7 +367,7 @@ def _entry(
     )
 
 
-def _link(path: Path, package: str, explained: Callable[[Path, str], bool] | None) -> Stranger | None:
+def _link(path: Path, package: str, explained: Callable[[Path, str], bool] | None) -> UndeclaredFile | None:
     try:
         target = str(path.readlink())
     except OSError as error:
@@ -370,7 +375,7 @@ def _link(path: Path, package: str, explained: Callable[[Path, str], bool] | Non
     if not package and explained is not None and explained(path, target):
         return None
     start = f"a link, where {package} brings a file, to " if package else LINK
-    return Stranger(
+    return UndeclaredFile(
         f"{start}{quoted(target)}",
         f"{start}{target}",  # earlier versions wrote this mark into records
         open_to_all=_is_open_behind(path),
@@ -380,9 +385,9 @@ def _link(path: Path, package: str, explained: Callable[[Path, str], bool] | Non
     )
 
 
-def _gone(package: str) -> Stranger:
+def _gone(package: str) -> UndeclaredFile:
     text = f"gone; {package} brings it"
-    return Stranger(text, _GONE, changed=True, severity=_severity(package), fix=_restore(package))
+    return UndeclaredFile(text, _GONE, changed=True, severity=_severity(package), fix=_restore(package))
 
 
 def _severity(package: str) -> str:
@@ -405,14 +410,14 @@ def _is_open_behind(link: Path) -> bool:
         return False
 
 
-def _with_fault(fault: str, status: os.stat_result) -> Stranger:
+def _with_fault(fault: str, status: os.stat_result) -> UndeclaredFile:
     """Return a package's file that has another owner or mode than usual."""
     usual = paths.mode_text(_usual(status))
     if not _is_of_root(status):
         fix: Fix = (CHOWN_AND_CHMOD, usual) if _is_too_open(status) else (CHOWN,)
     else:
         fix = (CHMOD, usual)
-    return Stranger(fault, fault, changed=True, fix=fix)
+    return UndeclaredFile(fault, fault, changed=True, fix=fix)
 
 
 def _access(status: os.stat_result) -> str:
@@ -450,7 +455,7 @@ def _overrides(machine: Machine) -> set[str]:
     return {line.split(" ", 3)[3] for line in lines if line.count(" ") > 2}  # noqa: PLR2004 - four fields
 
 
-def _shown(name: str, one: Stranger) -> tuple[str, Stranger]:
+def _shown(name: str, one: UndeclaredFile) -> tuple[str, UndeclaredFile]:
     path = _printable(name)
     if path != name:
         return path, replace(one, text=_printable(f"{OTHER_NAME}; {one.text}"), fix=())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from portcullis.components.ssh.on_host import ssh_strangers, sshd_config
+from portcullis.components.ssh.on_host import ssh_undeclared, sshd_config
 from tests.components.ssh.test_ssh_servers import OPTIONS, Server, make_server, server
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def ship(server: Server, path: Path) -> None:
 
 
 def told(server: Server) -> dict[str, str]:
-    found: dict[str, str] = server.facts()["strangers"]
+    found: dict[str, str] = server.facts()["undeclared"]
     return {name.rpartition("/")[2]: text for name, text in found.items()}
 
 
@@ -92,7 +92,7 @@ def test_only_an_earlier_match_block_changes_options_of_our_last_block() -> None
     before = lines("passwordauthentication yes", "before")
     exception = lines("passwordauthentication yes", "before", "User bob")
     after = lines("passwordauthentication yes", "after", "User bob")
-    found = ssh_strangers._in_effect([*before, *exception, *ours, *after], "ours")
+    found = ssh_undeclared._in_effect([*before, *exception, *ours, *after], "ours")
     assert found == exception
 
 
@@ -117,9 +117,9 @@ def test_a_line_that_wins_over_a_declared_option_is_shown_once(deployed: Server)
     write(deployed, "00-evil.conf", "MaxAuthTries 99\n")
     facts = deployed.facts()
     assert "00-evil.conf:1" in facts["options"]["MaxAuthTries"]
-    assert facts["strangers"] == {}
+    assert facts["undeclared"] == {}
     deployed.put(adopt=True)
-    assert deployed.facts()["strangers"] == {}, "we turned its line into a comment"
+    assert deployed.facts()["undeclared"] == {}, "we turned its line into a comment"
 
 
 def test_the_shipped_file_with_an_added_line_is_shown(deployed: Server) -> None:
@@ -162,14 +162,14 @@ def test_a_file_from_before_the_first_up_is_not_shown(server: Server) -> None:
 def test_an_accepted_file_is_not_shown(deployed: Server) -> None:
     path = write(deployed, "99-more.conf", "PermitTTY yes\n")
     wanted = {**deployed.desired(options=OPTIONS), "accepted": [str(path)]}
-    assert deployed.client.look("ssh.ssh_servers", "sshd", wanted)["strangers"] == {}
+    assert deployed.client.look("ssh.ssh_servers", "sshd", wanted)["undeclared"] == {}
 
 
 def test_an_accepted_file_is_shown_once_it_changes(deployed: Server) -> None:
     path = write(deployed, "99-more.conf", "PermitTTY yes\n")
     deployed.put(accepted={str(path): "ours"})
     wanted = {**deployed.desired(options=OPTIONS), "accepted": [str(path)]}
-    assert deployed.client.look("ssh.ssh_servers", "sshd", wanted)["strangers"] == {}
+    assert deployed.client.look("ssh.ssh_servers", "sshd", wanted)["undeclared"] == {}
     path.chmod(0o666)
-    (text,) = deployed.client.look("ssh.ssh_servers", "sshd", wanted)["strangers"].values()
+    (text,) = deployed.client.look("ssh.ssh_servers", "sshd", wanted)["undeclared"].values()
     assert text.startswith("changed since it was accepted; ")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from portcullis.agent.strangers import (
+from portcullis.agent.undeclared import (
     BY_HAND,
     CHMOD,
     CHOWN,
@@ -19,7 +19,7 @@ from portcullis.agent.strangers import (
     UNACCEPT,
     UNKNOWN,
 )
-from portcullis.host.strangers import remedy
+from portcullis.host.undeclared import remedy
 from tests.cli.report.streams import Stream
 
 if TYPE_CHECKING:
@@ -85,17 +85,17 @@ def test_operands_of_the_host_cannot_become_a_command() -> None:
     ],
 )
 def test_the_text_of_a_file_decides_neither_severity_nor_remedy(told: Any, severity: str, does: str) -> None:
-    declared: dict[str, Any] = {"strangers": {}}
+    declared: dict[str, Any] = {"undeclared": {}}
     text = 'a link to "x, where sudo brings a file"; without effect'
-    live, outputs = {"strangers": {PATH: text}}, {"fixes": {PATH: told}}
+    live, outputs = {"undeclared": {PATH: text}}, {"fixes": {PATH: told}}
     (line,) = Stream().thing("ServedSites", "x", declared, live, declared, outputs).report().differences
     assert (line.what, line.severity, line.remedy) == (text, severity, does)
 
 
 def test_a_path_that_looks_like_the_rest_of_a_line_is_quoted() -> None:
-    declared: dict[str, Any] = {"strangers": {}}
+    declared: dict[str, Any] = {"undeclared": {}}
     path = '/home/eve/x" — stays; remove it yourself: rm -r /etc'
-    live = {"strangers": {path: UNKNOWN}}
+    live = {"undeclared": {path: UNKNOWN}}
     (line,) = Stream().thing("ServedSites", "x", declared, live, declared).report().differences
     assert line.subject == '"/home/eve/x\\" — stays; remove it yourself: rm -r /etc"'
 
@@ -107,10 +107,10 @@ def test_a_path_that_looks_like_the_rest_of_a_line_is_quoted() -> None:
 def test_each_part_has_a_line_for_each_undeclared_file_and_for_other_changes(
     kind: str, reload: str, section: int
 ) -> None:
-    declared: dict[str, Any] = {"strangers": {}, "content": "x", "stale": False, "jail": "sshd"}
+    declared: dict[str, Any] = {"undeclared": {}, "content": "x", "stale": False, "jail": "sshd"}
     told = {PATH: UNKNOWN, "/etc/other": "gone; x brings it"}
     fixes = {PATH: ["open", REMOVE], "/etc/other": ["wrong", EXTRACT, "x"]}
-    live = {**declared, "strangers": told, "content": "y"}
+    live = {**declared, "undeclared": told, "content": "y"}
     report = Stream().thing(kind, "x", declared, live, declared, {"fixes": fixes}).report()
     lines = {one.subject: one for one in report.differences}
     assert len(lines) == len(report.differences) == 3, "the content that differs is told too"
@@ -122,7 +122,7 @@ def test_each_part_has_a_line_for_each_undeclared_file_and_for_other_changes(
 
 @pytest.mark.parametrize(("kind", "program"), [("ServedSites", "nginx"), ("Fail2banJail", "fail2ban")])
 def test_a_refused_configuration_is_reported_with_the_programs_message(kind: str, program: str) -> None:
-    declared: dict[str, Any] = {"broken": "", "strangers": {}, "jail": "sshd"}
+    declared: dict[str, Any] = {"broken": "", "undeclared": {}, "jail": "sshd"}
     said = f'unknown directive "listne" in {PATH}:1'
     report = Stream().thing(kind, "x", declared, {**declared, "broken": said}, declared).report()
     (line,) = report.differences
@@ -131,16 +131,16 @@ def test_a_refused_configuration_is_reported_with_the_programs_message(kind: str
 
 
 def test_files_that_wait_for_a_reload_follow_from_an_undeclared_file() -> None:
-    declared: dict[str, Any] = {"strangers": {}, "stale": False}
+    declared: dict[str, Any] = {"undeclared": {}, "stale": False}
     for kind in ("ServedSites", "SshServer"):
-        live = {"strangers": {PATH: UNKNOWN}, "stale": True}
+        live = {"undeclared": {PATH: UNKNOWN}, "stale": True}
         report = Stream().thing(kind, "x", declared, live, declared).report()
         assert [one.subject for one in report.differences] == [PATH]
         assert len(report.follows) == 1
 
 
 def test_an_unknown_port_follows_from_a_refused_configuration_of_sshd() -> None:
-    declared: dict[str, Any] = {"strangers": {}, "config": "valid", "port": "22"}
+    declared: dict[str, Any] = {"undeclared": {}, "config": "valid", "port": "22"}
     live = {**declared, "config": "refused by sshd: x", "port": "22 (until sshd reads its files)"}
     report = Stream().thing("SshServer", "x", declared, live, declared).report()
     assert [one.what for one in report.differences] == ["refused by sshd: x"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent import strangers
+from portcullis.agent import undeclared
 from portcullis.agent.errors import AgentError
 from portcullis.components.fail2ban.facts import JAIL_NAME, OURS
 from portcullis.components.fail2ban.on_host import jail_files
@@ -14,7 +14,7 @@ from portcullis.components.fail2ban.on_host import jail_files
 if TYPE_CHECKING:
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Store
-    from portcullis.agent.strangers import Strangers
+    from portcullis.agent.undeclared import UndeclaredFiles
 
 _TIMEOUT = 60.0
 _NOT_READ = "fail2ban does not read it"
@@ -26,7 +26,7 @@ _WORDS = {
 }
 
 
-def read(machine: Machine, store: Store) -> Strangers:
+def read(machine: Machine, store: Store) -> UndeclaredFiles:
     """Return the undeclared files and the changed files in fail2ban's folder.
 
     Raises:
@@ -39,8 +39,8 @@ def read(machine: Machine, store: Store) -> Strangers:
     ours = [jail_files.path_of(folder, jail) for jail in declared]
     later = {jail: set(jail_files.later(folder, jail)) for jail in declared}
     silenced = {path for jail in declared for path in jail_files.silenced(folder, jail)}
-    found: Strangers = {}
-    for name, one in strangers.read(machine, store, folder, ours=ours).items():
+    found: UndeclaredFiles = {}
+    for name, one in undeclared.read(machine, store, folder, ours=ours).items():
         path = Path(name)
         sections = jail_files.sections(path) if _is_of_jails(folder, path) else None
         is_told = all(path in later.get(jail, ()) for jail in sections) if sections else path in silenced

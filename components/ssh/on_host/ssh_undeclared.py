@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portcullis.agent import packaged, strangers
+from portcullis.agent import packaged, undeclared
 from portcullis.components.ssh.on_host import sshd_config
 from portcullis.components.ssh.on_host.sshd_config import CUMULATIVE
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.store import Store
-    from portcullis.agent.strangers import Stranger, Strangers
+    from portcullis.agent.undeclared import UndeclaredFile, UndeclaredFiles
     from portcullis.components.ssh.on_host.sshd_config import Line
 
 _LINES = 5  # lines of one file in a report
@@ -34,7 +34,7 @@ _DEFAULTS = frozenset(
 
 def read(
     machine: Machine, store: Store, lines: Sequence[Line], ours: Path, blamed: Iterable[str]
-) -> Strangers:
+) -> UndeclaredFiles:
     """Find the undeclared files: in the folder of drop-ins, the main file, and files included from elsewhere.
 
     Args:
@@ -49,11 +49,11 @@ def read(
         AgentError: ``unreadable``: the agent cannot read the folder.
     """
     main = machine.ssh / "sshd_config"
-    found = strangers.read(machine, store, ours.parent, ours=[ours])
+    found = undeclared.read(machine, store, ours.parent, ours=[ours])
     found.update(_elsewhere(machine, store, {line.file for line in lines} | {str(main)}, ours.parent))
     told = "\n".join(blamed)
     effects = _in_effect(lines, str(ours))
-    result: Strangers = {}
+    result: UndeclaredFiles = {}
     for name, one in found.items():
         mine = [line for line in effects if line.file == name]
         untold = [line for line in mine if f"({line.place})" not in told]
@@ -73,14 +73,14 @@ def _is_out_of_force(path: Path) -> bool:
     return sshd_config.MARK in (sshd_config.read_text(path) or "")
 
 
-def _elsewhere(machine: Machine, store: Store, files: Iterable[str], folder: Path) -> Strangers:
+def _elsewhere(machine: Machine, store: Store, files: Iterable[str], folder: Path) -> UndeclaredFiles:
     """Undeclared files outside the folder of drop-ins: the main file, and files that it includes."""
-    found: Strangers = {}
+    found: UndeclaredFiles = {}
     for name in sorted(files):
         path = Path(name)
-        if folder in path.parents or strangers.is_declared(store, path):
+        if folder in path.parents or undeclared.is_declared(store, path):
             continue
-        one = strangers.look(path, packaged.shipped_sums(machine, path))
+        one = undeclared.look(path, packaged.shipped_sums(machine, path))
         if one is not None:
             found[name] = one
     return found
@@ -113,7 +113,9 @@ def _in_effect(lines: Sequence[Line], ours: str) -> list[Line]:
     return found
 
 
-def _words(lines: Sequence[Line], path: Path, effects: Sequence[Line], one: Stranger) -> tuple[str, bool]:
+def _words(
+    lines: Sequence[Line], path: Path, effects: Sequence[Line], one: UndeclaredFile
+) -> tuple[str, bool]:
     """Return the effect of a file, and whether it has one."""
     if not path.exists():
         return "sshd does not start without it", True
@@ -130,4 +132,4 @@ def _words(lines: Sequence[Line], path: Path, effects: Sequence[Line], one: Stra
 
 
 def _plain(text: str) -> str:
-    return " ".join(map(strangers.plain, text.split()))
+    return " ".join(map(undeclared.plain, text.split()))

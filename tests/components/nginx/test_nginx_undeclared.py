@@ -13,8 +13,8 @@ import pytest
 
 from portcullis.agent.root_folders import RootFolders
 from portcullis.agent.run import Done
-from portcullis.components.nginx.on_host import nginx_config, nginx_strangers
-from portcullis.host.strangers import remedy
+from portcullis.components.nginx.on_host import nginx_config, nginx_undeclared
+from portcullis.host.undeclared import remedy
 from tests.on_host import Client, FileClient
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class Etc:
         _, *fix = self.facts()["fixes"][path]
         return remedy(path, fix, "true")
 
-    def strangers(self, *accepted: str) -> dict[str, str]:
-        found: dict[str, str] = self.facts(*accepted)["strangers"]
+    def undeclared(self, *accepted: str) -> dict[str, str]:
+        found: dict[str, str] = self.facts(*accepted)["undeclared"]
         return found
 
 
@@ -105,12 +105,12 @@ def etc(machine: Machine, tmp_path: Path) -> Iterator[Etc]:
 
 
 def test_packaged_and_declared_files_are_not_reported(etc: Etc) -> None:
-    assert etc.strangers() == {}
+    assert etc.undeclared() == {}
 
 
 def test_an_undeclared_virtual_host_is_reported_with_its_names(etc: Etc) -> None:
     path = etc.write("conf.d/evil.conf", EVIL)
-    assert etc.strangers() == {
+    assert etc.undeclared() == {
         path: "nobody declared it; nginx loads it: serves evil.com, *.evil.com on 80, [::]:80"
     }
 
@@ -118,7 +118,7 @@ def test_an_undeclared_virtual_host_is_reported_with_its_names(etc: Etc) -> None
 def test_a_virtual_host_behind_a_link_is_reported_too(etc: Etc, tmp_path: Path) -> None:
     (tmp_path / "evil.conf").write_text(EVIL)
     etc.path("sites-enabled/evil").symlink_to(tmp_path / "evil.conf")
-    found = etc.strangers()
+    found = etc.undeclared()
     assert found == {
         str(etc.path("sites-enabled/evil")): f'a link to "{tmp_path}/evil.conf"; '
         "nginx loads it: serves evil.com, *.evil.com on 80, [::]:80"
@@ -127,26 +127,26 @@ def test_a_virtual_host_behind_a_link_is_reported_too(etc: Etc, tmp_path: Path) 
 
 def test_a_file_that_nginx_does_not_load_is_reported_as_such(etc: Etc) -> None:
     path = etc.write("sites-available/later", EVIL)
-    assert etc.strangers() == {path: "nobody declared it; nginx does not load it"}
+    assert etc.undeclared() == {path: "nobody declared it; nginx does not load it"}
 
 
 def test_a_file_that_is_included_from_elsewhere_is_reported(etc: Etc, tmp_path: Path) -> None:
     (tmp_path / "far.conf").write_text(EVIL)
     etc.write("nginx.conf", etc.path("nginx.conf").read_text() + f"include {tmp_path}/far.conf;\n")
-    found = etc.strangers()
+    found = etc.undeclared()
     assert found[str(etc.path("nginx.conf"))] == "changed by hand: not as nginx-common brings it"
     assert found[str(tmp_path / "far.conf")].endswith("serves evil.com, *.evil.com on 80, [::]:80")
 
 
 def test_a_server_in_a_packaged_file_is_named(etc: Etc) -> None:
     path = etc.write("mime.types", EVIL)
-    assert etc.strangers()[path].endswith("nginx loads it: serves evil.com, *.evil.com on 80, [::]:80")
+    assert etc.undeclared()[path].endswith("nginx loads it: serves evil.com, *.evil.com on 80, [::]:80")
 
 
 def test_a_mode_that_lets_others_write_is_reported_even_for_packaged_content(etc: Etc) -> None:
     etc.path("nginx.conf").chmod(0o777)
     etc.path("conf.d").chmod(0o777)
-    assert etc.strangers() == {
+    assert etc.undeclared() == {
         str(etc.path("nginx.conf")): "mode 0777, where 0644 is usual",
         str(etc.path("conf.d")): "mode 0777, where 0755 is usual",
     }
@@ -154,13 +154,13 @@ def test_a_mode_that_lets_others_write_is_reported_even_for_packaged_content(etc
 
 def test_a_packaged_file_that_is_gone_is_reported(etc: Etc) -> None:
     etc.path("mime.types").unlink()
-    assert etc.strangers() == {str(etc.path("mime.types")): "gone; nginx-common brings it"}
+    assert etc.undeclared() == {str(etc.path("mime.types")): "gone; nginx-common brings it"}
 
 
 def test_a_folder_in_place_of_a_packaged_file_is_reported(etc: Etc) -> None:
     etc.path("mime.types").unlink()
     etc.path("mime.types").mkdir()
-    assert etc.strangers() == {str(etc.path("mime.types")): "a directory, where nginx-common brings a file"}
+    assert etc.undeclared() == {str(etc.path("mime.types")): "a directory, where nginx-common brings a file"}
 
 
 def _link(etc: Etc, name: str) -> None:
@@ -207,7 +207,7 @@ def test_the_command_in_the_line_ends_the_difference(
         (programs / name).chmod(0o755)
     DEEDS[deed](etc)
     monkeypatch.setattr(RootFolders, "hold", lambda *_: True)  # /tmp is everybody's
-    (path,) = etc.strangers()
+    (path,) = etc.undeclared()
     _, _, command = etc.remedy(path).partition("yourself: ")
     ran = subprocess.run(
         ["sh", "-c", f"umask 022; {command}"],
@@ -215,24 +215,24 @@ def test_the_command_in_the_line_ends_the_difference(
         capture_output=True, text=True, check=False, timeout=30,
     )  # fmt: skip
     assert ran.returncode == 0, f"{command}: {ran.stderr}"
-    assert etc.strangers() == {}, command
+    assert etc.undeclared() == {}, command
 
 
 def test_names_in_a_file_that_only_root_may_read_are_not_reported(etc: Etc) -> None:
     path = etc.write("conf.d/evil.conf", EVIL, 0o600)
-    assert "evil.com" not in etc.strangers()[path].replace(path, "")
+    assert "evil.com" not in etc.undeclared()[path].replace(path, "")
 
 
 def test_a_file_from_before_the_first_up_is_reported_only_after_a_change(etc: Etc) -> None:
     path = etc.write("conf.d/old.conf", EVIL)
     etc.client.on("put", "nginx.served_sites", UNIT, etc.desired())
-    assert etc.strangers() == {}
+    assert etc.undeclared() == {}
     etc.write("conf.d/old.conf", EVIL.replace("evil.com", "worse.com"))
-    assert etc.strangers()[path].startswith("came with the machine, and was changed; nobody declared it")
+    assert etc.undeclared()[path].startswith("came with the machine, and was changed; nobody declared it")
     etc.path("conf.d/old.conf").unlink()
-    assert etc.strangers() == {path: "came with the machine, and is gone"}
+    assert etc.undeclared() == {path: "came with the machine, and is gone"}
     etc.put(**{path: "it went"})
-    assert etc.strangers(path) == {}, "it is accepted"
+    assert etc.undeclared(path) == {}, "it is accepted"
 
 
 def test_a_packaged_file_that_was_missing_before_the_first_up_is_not_reported_when_its_package_goes(
@@ -240,15 +240,15 @@ def test_a_packaged_file_that_was_missing_before_the_first_up_is_not_reported_wh
 ) -> None:
     etc.path("mime.types").unlink()
     etc.client.on("put", "nginx.served_sites", UNIT, etc.desired())
-    assert etc.strangers() == {}
+    assert etc.undeclared() == {}
     status = etc.machine.dpkg / "status"
     status.write_text("\n".join(line for line in status.read_text().splitlines() if "mime" not in line))
-    assert etc.strangers() == {}
+    assert etc.undeclared() == {}
 
 
 def test_a_file_name_that_cannot_be_shown_has_no_command(etc: Etc) -> None:
     etc.write("conf.d/e\nvil.conf", EVIL)
-    (path,) = etc.strangers()
+    (path,) = etc.undeclared()
     assert path.endswith("e?vil.conf")
     assert etc.remedy(path) == "stays"
 
@@ -260,7 +260,7 @@ def test_a_folder_that_others_write_to_gives_no_command(etc: Etc) -> None:
 
 def test_an_accepted_file_is_not_reported(etc: Etc) -> None:
     path = etc.write("conf.d/evil.conf", EVIL)
-    assert etc.strangers(path) == {}
+    assert etc.undeclared(path) == {}
 
 
 WORSE = EVIL.replace("evil.com", "worse.com")
@@ -273,7 +273,7 @@ def test_an_accepted_file_is_reported_once_it_changes(etc: Etc, text: str, mode:
     etc.put()
     path = etc.write("conf.d/mine.conf", EVIL)
     etc.put(**{path: "mine"})
-    assert etc.strangers(path) == {}
+    assert etc.undeclared(path) == {}
     if text == "link":
         (etc.root / "elsewhere").write_text(EVIL)
         etc.path("conf.d/mine.conf").unlink()
@@ -281,19 +281,19 @@ def test_an_accepted_file_is_reported_once_it_changes(etc: Etc, text: str, mode:
     else:
         etc.write("conf.d/mine.conf", text, mode)
         os.chown(path, uid, 0)
-    assert etc.strangers(path)[path].startswith("changed since it was accepted; ")
+    assert etc.undeclared(path)[path].startswith("changed since it was accepted; ")
     assert remedy(path, etc.facts(path)["fixes"][path][1:], "true") == "stays", "no command removes it"
     etc.put(**{path: "mine"})
-    assert etc.strangers(path), "only a new reason accepts it as it is now"
+    assert etc.undeclared(path), "only a new reason accepts it as it is now"
     etc.put(**{path: "mine, and I changed it"})
-    assert etc.strangers(path) == {}
+    assert etc.undeclared(path) == {}
 
 
 def test_a_file_that_takes_the_place_of_an_accepted_path_is_reported(etc: Etc) -> None:
     path = str(etc.path("conf.d/mine.conf"))
     etc.put(**{path: "mine"})
     etc.write("conf.d/mine.conf", EVIL)
-    assert etc.strangers(path)[path].startswith("changed since it was accepted; ")
+    assert etc.undeclared(path)[path].startswith("changed since it was accepted; ")
 
 
 def test_a_file_that_an_earlier_version_accepted_by_its_path_is_recorded_by_the_next_up(etc: Etc) -> None:
@@ -308,12 +308,12 @@ def test_a_file_that_an_earlier_version_accepted_by_its_path_is_recorded_by_the_
     record = json.loads(name.read_text())
     del record["extra"]["accepted"]
     name.write_text(json.dumps(record))
-    text = etc.strangers(path)[path]
+    text = etc.undeclared(path)[path]
     assert text.startswith("is accepted by its path alone; nobody declared it; nginx loads it"), text
     found = remedy(path, etc.facts(path)["fixes"][path][1:], "true")
     assert found == "stays; the next `up` records it as it is"
     etc.put(**{path: "mine"})
-    assert etc.strangers(path) == {}
+    assert etc.undeclared(path) == {}
 
 
 def test_an_undeclared_file_does_not_stop_an_up_and_only_warns(etc: Etc) -> None:
@@ -322,8 +322,8 @@ def test_an_undeclared_file_does_not_stop_an_up_and_only_warns(etc: Etc) -> None
     first = etc.facts()["revision"]
     done = etc.client.again().on("put", "nginx.served_sites", UNIT, etc.desired())
     (step,) = done["steps"]
-    assert (step["property"], step["action"]) == (f'strangers["{path}"]', "warn")
-    assert done["facts"]["strangers"]
+    assert (step["property"], step["action"]) == (f'undeclared["{path}"]', "warn")
+    assert done["facts"]["undeclared"]
     assert done["facts"]["revision"] == first, "nothing was written"
     assert etc.path("conf.d/evil.conf").exists()
 
@@ -331,7 +331,7 @@ def test_an_undeclared_file_does_not_stop_an_up_and_only_warns(etc: Etc) -> None
 def test_the_message_of_a_refused_configuration_is_cut_for_the_preview_key(etc: Etc) -> None:
     etc.refusal = f'unknown directive "hunter2" in {etc.folder}/conf.d/x.conf:3'
     assert etc.facts()["broken"] == etc.refusal
-    assert nginx_strangers.place_only(etc.refusal) == (
+    assert nginx_undeclared.place_only(etc.refusal) == (
         f"nginx refuses its configuration in {etc.folder}/conf.d/x.conf:3"
     )
 
