@@ -52,9 +52,6 @@ from .containers.component import (
 from .containers.resource.container_state import (
     ContainerState as ContainerState,
 )
-from .containers.resource.cpu import (
-    Cpu as Cpu,
-)
 from .containers.resource.pulled_image import (
     PulledImage as PulledImage,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -18,8 +18,6 @@ EXPECTED = MappingProxyType({"healthy": "healthy", "exited": "exited 0"})
 
 JOINED = "joined"
 """The value of a network that a container is in."""
-PRESENT, MISSING = "present", "missing"
-"""Whether a processor has a feature."""
 
 FORMER = "former containers"
 """The key of the note with the ids of a container's predecessors, in the record of its state. A predecessor
@@ -109,50 +107,6 @@ class ContainerStateFacts(Facts):
     pids: str = ""
     status: str = ""
     networks: Mapping[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class CpuSpec(Spec):
-    """The features of the processor to look for, as /proc/cpuinfo spells them."""
-
-    features: Sequence[str]
-
-
-@dataclass(frozen=True)
-class CpuDesired(Desired):
-    """The processor features that a program needs.
-
-    Attributes:
-        program: the program that needs the features.
-        features: flags such as "avx", each with the value that the last refresh found.
-        reason: why the program needs the features, for the error if a feature is missing.
-        hint: what to do if a feature is missing, for the same error.
-    """
-
-    program: str
-    features: Mapping[str, str]
-    reason: str
-    hint: str
-
-    @property
-    def id(self) -> str:
-        """The name of the program."""
-        return self.program
-
-    def spec(self) -> CpuSpec:
-        """Return the processor features to look for."""
-        return CpuSpec(sorted(self.features))
-
-
-@dataclass(frozen=True)
-class CpuFacts(Facts):
-    """The features of the processor.
-
-    Attributes:
-        features: `PRESENT` or `MISSING` for each feature.
-    """
-
-    features: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

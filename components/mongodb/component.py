@@ -12,7 +12,6 @@ from portcullis.components.certificates.component.internal_ca import InternalCa
 from portcullis.components.containers.args import SECRETS, PrivateContainerArgs
 from portcullis.components.containers.component import PrivateContainer
 from portcullis.components.containers.images import pinned
-from portcullis.components.containers.resource.cpu import Cpu
 from portcullis.components.mongodb.resource.mongo_root import MongoRoot
 from portcullis.components.mongodb.resource.mongo_user import MongoUser
 from portcullis.components.secrets.component import SecretFiles
@@ -30,6 +29,10 @@ _ROOT, _OWNER = "root", "999:999"  # of the official image
 # Each connection needs a thread, and the container's limit of processes counts threads.
 _CONNECTIONS, _THREADS = 800, 1024
 _COMPRESSORS = ("snappy", "zstd")
+_AVX = """\
+MongoDB 5 and later do not start without it
+  → choose a CPU type with AVX at the provider (for virtual machines `host`, not `kvm64`), or run another \
+server and set avx to false"""
 # Stores of older versions have `--maxConns` and `800` in these two places of the command. They keep these
 # words until something else replaces the container. Pulumi cannot ignore a word that makes a list longer.
 _KEPT = ("command[3]", "command[4]")
@@ -190,19 +193,6 @@ class MongoDB(pulumi.ComponentResource):
 
     def _container(self, bridge: str | None) -> PrivateContainer:
         args, name = self._args, self._name
-        before: list[pulumi.Resource] = []
-        if args.avx:
-            cpu = Cpu(
-                f"{name}-cpu",
-                host=self._engine.host,
-                program=name,
-                features=["avx"],
-                reason="MongoDB 5 and later do not start without it",
-                hint="choose a CPU type with AVX at the provider (for virtual machines `host`, not `kvm64`), "
-                "or run another server and set avx to false",
-                opts=ResourceOptions(parent=self),
-            )
-            before.append(cpu)
         compressors = _COMPRESSORS if args.compressors is None else args.compressors
         return PrivateContainer(
             name,
@@ -244,8 +234,9 @@ class MongoDB(pulumi.ComponentResource):
             secrets=self.secrets,
             # The server reads its certificate only at its start.
             refresh={"certificate": self.secrets.revisions["server.pem"]} if args.tls else {},
+            avx=_AVX if args.avx else None,
             keeps=_KEPT if args.compressors is None else (),
-            opts=ResourceOptions(parent=self, depends_on=before),
+            opts=ResourceOptions(parent=self),
         )
 
     def _flags(self) -> list[str]:

@@ -34,6 +34,8 @@ ADOPT = (
     "set adopt=True (in the settings: adopt: true) to replace the present state; the host "
     "restores that state when the resource is deleted"
 )
+FORMER_KINDS = {"containers.cpus"}
+"""Kinds of earlier versions that changed nothing on the host. Nothing else would drop their records."""
 _CHANGED_BY_ANOTHER = "another program on the host may be changing it"
 _WRITTEN_MEANWHILE = (
     "a file that the service reads changed meanwhile; if a resource of this program writes that file, list "
@@ -249,6 +251,9 @@ class Operations:
             if not self._recovered:
                 self._guards.recover()
                 self._guards.forget_outcomes(str(request.get("who", "")))
+                for record in self._store.all():
+                    if record.kind in FORMER_KINDS:
+                        self._store.drop(record)
             self._recovered = True
 
     def _prepare(self) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Provider, ReadResult
 
 _CANCELLED = "cancelled"
+_FORMER_KINDS = {f"{PACKAGE}:index:Cpu"}
+"""Kinds of earlier versions that changed nothing on the host. A state may still have them."""
 _DIFF = {
     None: provider_pb2.DiffResponse.DIFF_UNKNOWN,
     False: provider_pb2.DiffResponse.DIFF_NONE,
@@ -105,6 +107,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.CreateResponse(id=made.id, properties=to_struct(made.outs))
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        if _token(request) in _FORMER_KINDS:
+            return provider_pb2.ReadResponse()  # it is gone, so a refresh removes it from the state
         with self._answering(context):
             provider = self._provider(request)
             state = provider.by_present_names(from_struct(request.properties))
@@ -127,6 +131,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.UpdateResponse(properties=to_struct(done.outs))
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        if _token(request) in _FORMER_KINDS:
+            return Empty()
         with self._answering(context), self._writing():
             self._provider(request).delete(request.id, from_struct(request.properties))
             return Empty()
@@ -145,7 +151,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
     def _provider(self, request: Any) -> Provider:
-        token = request.type or request.urn.split("::")[2].rpartition("$")[2]
+        token = _token(request)
         # The import of all parts takes time, and simple programs need only the general kinds.
         with self._importing:
             if token not in self._providers:
@@ -187,6 +193,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 last = self._cancelled and not self._writes
             if last:
                 self._close()
+
+
+def _token(request: Any) -> str:
+    token: str = request.type or request.urn.split("::")[2].rpartition("$")[2]
+    return token
 
 
 def _served(*packages: str) -> dict[str, Provider]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.agent import operations
 from portcullis.agent.errors import AgentError
 from portcullis.agent.kind import Kind, each
 from portcullis.agent.operations import Operations, resource
@@ -183,6 +184,22 @@ def test_only_the_owner_of_a_lamp_can_remove_it(lamps: Deployment) -> None:
     assert lamps.again(stack="web/staging").on("remove")["done"] == "not-owner"
     assert lamps.again().on("remove", item="other")["done"] == "absent"
     assert lamps.record() is not None
+
+
+def test_records_of_former_kinds_are_dropped_by_the_next_deployment_and_not_by_a_preview(
+    lamps: Deployment,
+) -> None:
+    (kind,) = operations.FORMER_KINDS
+    lamps.on("put")
+    record = lamps.record()
+    assert record is not None
+    store = Store(lamps.client.machine.state)
+    store.save(dataclasses.replace(record, kind=kind, id="mongo"))
+    again = lamps.again()
+    again.client.look("lamp", "desk", {"name": "desk"})
+    assert {one.kind for one in store.all()} == {"lamp", kind}
+    again.on("remove")
+    assert not list(store.all())
 
 
 def test_a_lamp_of_another_stack_is_taken_over_only_with_adopt(lamps: Deployment) -> None:

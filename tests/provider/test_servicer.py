@@ -151,6 +151,13 @@ def test_a_fault_of_our_own_is_one_message_without_a_value(engine: Engine, host:
     assert "Traceback" not in message(refused)
 
 
+def test_a_kind_of_an_earlier_version_leaves_the_state_without_a_connection(engine: Engine) -> None:
+    props = {"host": "nowhere", "program": "mongo", "features": {"avx": "present"}, "managed_by": URN}
+    found = engine.read("Cpu", "nowhere:mongo", **props)
+    assert (found.id, found.HasField("properties")) == ("", False)
+    engine.delete("Cpu", **props)
+
+
 def test_an_unknown_type_is_one_message(engine: Engine) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         engine.check("Fil", host="web1")

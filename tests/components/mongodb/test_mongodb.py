@@ -19,6 +19,7 @@ from portcullis.config.load import read
 from tests.components.test_components import container, docker_engine, existing_engine
 from tests.config.test_settings import IMAGE
 from tests.previews import unknown_in
+from tests.recording_engine import _MADE_UP, HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,7 +123,7 @@ def test_each_database_has_a_user_named_after_the_generation_of_its_password(dep
 
 def test_the_order_of_the_resources(deploy: Deploy) -> None:
     engine = deploy(store)
-    assert engine.before("mongo-container") >= {"mongo-cpu", "mongo-root-password", "web1-docker-service"}
+    assert engine.before("mongo-container") >= {"mongo-root-password", "web1-docker-service"}
     assert "mongo-container" in engine.before("mongo-root")
     assert engine.before("mongo-shop") >= {"mongo-root", "mongo-users-shop"}
 
@@ -168,17 +169,26 @@ def test_with_tls_every_connection_is_encrypted(deploy: Deploy) -> None:
     assert container["labels"][0]["label"] == "portcullis.refresh.certificate"
 
 
-def test_the_volume_stays_and_avx_is_required_by_default(deploy: Deploy) -> None:
+def test_the_volume_stays(deploy: Deploy) -> None:
     engine = deploy(store)
     volume = engine.one("volume:Volume")
     assert (volume.inputs["name"], volume.options.retainOnDelete, volume.options.protect) == (
         "mongo-data", True, False,
     )  # fmt: skip
-    cpu = engine.one(":Cpu").inputs
-    assert cpu["features"] == {"avx": "present"}
-    engine = deploy(lambda: store(avx=False, protect=True))
-    assert not engine.of(":Cpu")
+    engine = deploy(lambda: store(protect=True))
     assert engine.one("volume:Volume").options.protect is True
+
+
+def test_a_processor_without_avx_is_refused_before_the_container(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, Any] = {"open_files": 0}
+    monkeypatch.setitem(_MADE_UP, f"{HOST}:EngineVersion", found)
+    assert deploy(store).of("container:Container"), "a state of an earlier version does not tell"
+    found["avx"] = False
+    with pytest.raises(pulumi.RunError, match=r"^web1: mongo: the host's CPU lacks AVX: .*\n  → choose .*"):
+        deploy(store)
+    assert deploy(lambda: store(avx=False)).of("container:Container")
 
 
 def test_a_former_password_is_used_until_the_first_rotation(deploy: Deploy) -> None:
