@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import UnionType
-from typing import Any, TypeVar, Union, cast
+from typing import Any, ClassVar, TypeVar, Union, cast
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -42,17 +42,19 @@ class Facts:
     revision: str = ""
 
 
-@dataclass(frozen=True)
 class Spec:
-    """The data by which the agent reads a resource. A kind adds fields."""
+    """The data by which the agent reads a resource. Each kind has a data class of it."""
+
+    __dataclass_fields__: ClassVar[Dict[str, Any]]
 
 
-@dataclass(frozen=True)
 class Desired(ABC):
     """The declared state of a resource.
 
-    A kind adds fields with the same names as the inputs of its resource.
+    Each kind has a data class of it, with fields of the same names as the inputs of its resource.
     """
+
+    __dataclass_fields__: ClassVar[Dict[str, Any]]
 
     @property
     @abstractmethod

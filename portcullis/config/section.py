@@ -6,13 +6,9 @@ Errors use the spelling of their source, YAML or Python.
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
@@ -31,6 +27,7 @@ from portcullis.config.faults import (
     path,
     refusal,
 )
+from portcullis.docstrings import docstrings
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo
@@ -199,23 +196,7 @@ def meanings(section: type) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for base in reversed(section.__mro__):
         if base not in (Section, BaseModel, object, dict) and "__annotations__" in base.__dict__:
-            found |= _docstrings(base)
-    return found
-
-
-def _docstrings(section: type) -> dict[str, str]:
-    tree = ast.parse(textwrap.dedent(inspect.getsource(section)))
-    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef))
-    found = {}
-    for field, text in pairwise(body):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(text, ast.Expr)
-            and isinstance(text.value, ast.Constant)
-            and isinstance(text.value.value, str)
-        ):
-            found[field.target.id] = " ".join(text.value.value.split())
+            found |= docstrings(base)
     return found
 
 

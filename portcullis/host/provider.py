@@ -13,6 +13,7 @@ import pulumi
 from pulumi.output import Unknown
 
 from portcullis.agent import wire
+from portcullis.agent.declared import MODE, PATH, Declaration, Form, Property, one_of
 from portcullis.agent.redaction import UNCHANGED
 from portcullis.agent.wire import Desired, Facts, Malformed, decode, encode
 from portcullis.host.errors import HostError, Subject, not_ours
@@ -102,8 +103,8 @@ class Normaliser:
         """Accept properties unchanged, except those that are None."""
         self.inputs |= {name: self.news[name] for name in names if self.news.get(name) is not None}
 
-    def text(self, name: str) -> str | None:
-        """Accept a text, and return it if it is known."""
+    def text(self, name: str, *, secret: bool = False) -> str | None:
+        """Accept a text, and return it if it is known. No fault quotes a secret."""
         value = self.news.get(name)
         if not is_known(value):
             self.inputs[name] = value
@@ -111,34 +112,44 @@ class Normaliser:
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str) or not value:
-            self.fail(name, f"must be a text, not {value!r}")
+            self.fail(name, "must be a text" + ("" if secret else f", not {value!r}"))
             return None
         self.inputs[name] = value
         return value
 
     def path(self, name: str) -> None:
         """Accept an absolute path in its shortest form."""
-        value = self.text(name)
-        if value is not None and (
-            not value.startswith("/") or os.path.normpath(value) != value or "\0" in value
-        ):
-            self.fail(name, f"{value!r} is not an absolute path in its shortest form, such as /etc/motd")
+        self.formed(name, PATH)
 
     def mode(self, name: str) -> None:
         """Accept permission bits, as a text of four octal digits."""
-        value = self.text(name)
-        if value is None:
-            return
-        digits = mode_text(value)
-        if len(digits) != 4 or not set(digits) <= set("01234567"):  # noqa: PLR2004
-            self.fail(name, f'{value!r} is not a mode in octal digits, such as "0644"')
-        self.inputs[name] = digits
+        self.formed(name, MODE)
 
     def one_of(self, name: str, *choices: str) -> None:
         """Accept one of several words."""
-        value = self.text(name)
-        if value is not None and value not in choices:
-            self.fail(name, f"{value!r} is not one of {', '.join(choices)}")
+        self.formed(name, one_of(*choices))
+
+    def formed(self, name: str, form: Form, *, secret: bool = False) -> None:
+        """Accept a text, in its normal form."""
+        value = self.text(name, secret=secret)
+        if value is None:
+            return
+        try:
+            self.inputs[name] = form(value)
+        except ValueError as error:
+            self.fail(name, str(error))
+
+    def declared(self, one: Property) -> None:
+        """Accept a property as it is declared in `facts.py`. The type of its value is checked later."""
+        value = self.news.get(one.name)
+        if one.role == "ReadBack":
+            self.inputs[one.name] = one.default
+        elif one.omit and not value:
+            return
+        elif one.form:
+            self.formed(one.name, one.form, secret=one.secret)
+        else:
+            self.inputs[one.name] = value
 
     def argv(self, name: str) -> None:
         """Accept a command: a list of words, or nothing."""
@@ -177,9 +188,23 @@ class HostProvider(Provider):
     instead_of_import: ClassVar[str] = _BY_ADOPTION
     """A hint for kinds that cannot be imported."""
 
-    @abstractmethod
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Set what the declaration of the kind says about its properties."""
+        super().__init_subclass__(**more)
+        declared = declared_properties(cls)
+        if declared:
+            facts = {field.name for field in fields(cls.facts_type)}
+            cls.live = tuple(name for name in declared if name in facts)
+            cls.identity = ("host", *(name for name, one in declared.items() if one.identity))
+            cls.secrets = tuple(name for name, one in declared.items() if one.secret)
+
     def normalise(self, inputs: Normaliser) -> None:
-        """Check the inputs of this kind. `check` handles the inputs that all kinds share."""
+        """Check the inputs of this kind as they are declared. `check` handles the inputs of all kinds.
+
+        A kind overrides this method for rules that need several inputs, or names within an input.
+        """
+        for one in declared_properties(type(self)).values():
+            inputs.declared(one)
 
     def desired(self, props: Props) -> Any:
         """Return the declaration.
@@ -440,6 +465,12 @@ def _is_known_throughout(value: Any) -> bool:
     if isinstance(value, dict):
         return all(map(_is_known_throughout, value.values()))
     return all(map(_is_known_throughout, value)) if isinstance(value, list) else is_known(value)
+
+
+def declared_properties(kind: type[HostProvider]) -> Mapping[str, Property]:
+    """Return the properties of a kind by name. Kinds without a `Declaration` have none here."""
+    declared: type = getattr(kind, "desired_type", object)
+    return declared.properties if issubclass(declared, Declaration) else {}
 
 
 def _type_words(declared: type[Desired], name: str) -> str:

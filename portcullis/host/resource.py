@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import InitVar  # noqa: TC003 - a declaration reads its annotations
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
 
+from portcullis.agent.declared import UNSET, Declaration, Prop, Property, prop
 from portcullis.host.host import Host
 from portcullis.provider.named import assert_plugin_is_named
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Awaitable, Iterable, Mapping
 
     from portcullis.host.provider import HostProvider
 
@@ -58,6 +62,80 @@ class HostResource(pulumi.CustomResource):
             **dict.fromkeys(outputs),
         }
         super().__init__(provider.type_token(), name, props, opts)
+
+
+class CommonArguments(Declaration):
+    """The arguments that every declared resource has."""
+
+    name: InitVar[str] = prop(kw_only=False)
+    """the resource's name."""
+    host: Prop[Host | str, str] = prop()
+    """the host, or its alias."""
+    adopt: InitVar[bool | None] = prop(default=None)
+    """whether to take over an existing thing that differs."""
+    opts: InitVar[pulumi.ResourceOptions | None] = prop(default=None)
+    """resource options."""
+
+
+class DeclaredResource(CommonArguments, HostResource):
+    """A host resource whose constructor and outputs come from the `Declaration` in its `facts.py`.
+
+    Type checkers take each annotation in a subclass for an argument of the constructor, so a subclass sets
+    other attributes in `derived`, without an annotation.
+    """
+
+    provider_type: ClassVar[type[HostProvider]]
+    outputs: ClassVar[tuple[str, ...]] = ("revision",)
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        cls.__signature__ = _signature(cls.properties)  # type: ignore[attr-defined] # for `inspect.signature`
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        bound = inspect.signature(type(self)).bind(*args, **named)
+        bound.apply_defaults()
+        given = bound.arguments
+        inputs = {
+            key: (given[key] or None) if one.omit else given.get(key, one.default)
+            for key, one in self.properties.items()
+        }
+        HostResource.__init__(
+            self,
+            self.provider_type,
+            given["name"],
+            host=given["host"],
+            adopt=given["adopt"],
+            inputs=inputs | self.derived(SimpleNamespace(**given)),
+            outputs=self.outputs,
+            opts=given["opts"],
+        )
+
+    def derived(self, given: Any) -> dict[str, Any]:
+        """Return the inputs that other arguments determine, and set plain attributes.
+
+        Args:
+            given: the arguments, with their defaults. A subclass names its declaration as the type.
+        """
+        del given
+        return {}
+
+
+def _signature(properties: Mapping[str, Property]) -> inspect.Signature:
+    """Return the signature of a constructor: `name`, `host`, the kind's own arguments, then the others."""
+    name, host, *others = CommonArguments.properties.values()
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                one.name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD if one is name else inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if one.default is UNSET else one.default,
+                annotation=one.given,
+            )
+            for one in (name, host, *properties.values(), *others)
+            if one.init
+        ],
+        return_annotation="None",
+    )
 
 
 def is_secret(value: pulumi.Input[str]) -> Awaitable[bool | None] | None:

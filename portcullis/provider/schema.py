@@ -14,6 +14,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from portcullis.agent.declared import Declaration
+from portcullis.docstrings import docstrings
 from portcullis.provider.base import PACKAGE, import_kinds, kinds
 
 if TYPE_CHECKING:
@@ -73,11 +75,10 @@ def _resource(kind: type[Provider]) -> Json:
 
 
 def _inputs(kind: type[Provider], declared: type) -> tuple[Json, list[str]]:
-    constructor = inspect.getattr_static(declared, "__init__")
-    told = _section(constructor, "Args")
+    told = _section(inspect.getattr_static(declared, "__init__"), "Args") | _declared_texts(declared)
     inputs: Json = {}
     required = []
-    for name, parameter in inspect.signature(constructor).parameters.items():
+    for name, parameter in inspect.signature(declared).parameters.items():
         if name in _NOT_INPUTS:
             continue
         spec = _type(parameter.annotation)
@@ -92,7 +93,9 @@ def _inputs(kind: type[Provider], declared: type) -> tuple[Json, list[str]]:
 
 
 def _outputs(kind: type[Provider], declared: type) -> Json:
-    outputs: Json = {}
+    texts = _declared_texts(declared)
+    properties = declared.properties if issubclass(declared, Declaration) else {}
+    outputs: Json = {name: _described(kind, name, _type(one.held), texts) for name, one in properties.items()}
     for base in reversed(declared.__mro__):
         if base.__module__.partition(".")[0] == "pulumi":
             continue
@@ -101,6 +104,17 @@ def _outputs(kind: type[Provider], declared: type) -> Json:
             if str(annotation).startswith("pulumi.Output["):
                 outputs[name] = _described(kind, name, _type(annotation), told)
     return outputs
+
+
+def _declared_texts(declared: type) -> dict[str, str]:
+    """Return the docstring below each declared property of a resource."""
+    if not issubclass(declared, Declaration):
+        return {}
+    texts: dict[str, str] = {}
+    for base in reversed(declared.__mro__):
+        if "properties" in base.__dict__:
+            texts |= docstrings(base)
+    return {**texts, "adopt": declared.adopts}
 
 
 def _described(kind: type[Provider], name: str, spec: Json, told: dict[str, str]) -> Json:

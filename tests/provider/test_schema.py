@@ -41,7 +41,7 @@ def test_a_secret_input_is_in_no_repr(token: str) -> None:
 def test_every_argument_is_an_input_with_a_description(token: str) -> None:
     described = SCHEMA["resources"][token]
     assert described["description"]
-    parameters = inspect.signature(resource_class(OURS[token]).__init__).parameters
+    parameters = inspect.signature(resource_class(OURS[token])).parameters
     arguments = set(parameters) - {"self", "name", "opts"}
     assert set(described["inputProperties"]) == arguments
     assert set(described["requiredInputs"]) == {
