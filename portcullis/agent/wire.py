@@ -45,7 +45,7 @@ class Facts:
 class Spec:
     """The data by which the agent reads a resource. Each kind has a data class of it."""
 
-    __dataclass_fields__: ClassVar[Dict[str, Any]]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 class Desired(ABC):
@@ -54,7 +54,7 @@ class Desired(ABC):
     Each kind has a data class of it, with fields of the same names as the inputs of its resource.
     """
 
-    __dataclass_fields__: ClassVar[Dict[str, Any]]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     @abstractmethod

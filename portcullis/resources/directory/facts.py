@@ -1,47 +1,52 @@
-"""The data that provider and agent exchange about a `Directory`."""
+"""The declaration of `Directory`, and the data that provider and agent exchange about it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from portcullis.agent.wire import Desired, Facts, Spec
+from portcullis.agent.declared import (
+    MODE,
+    PATH,
+    TEXT,
+    Asked,
+    Declaration,
+    DeclaredDesired,
+    DeclaredSpec,
+    Prop,
+    prop,
+)
+from portcullis.agent.wire import Facts
 
 
-@dataclass(frozen=True)
-class DirectorySpec(Spec):
+class DirectoryProps(
+    Declaration, adopt="whether to take over a folder that exists with another owner or mode."
+):
+    """The properties of a folder."""
+
+    path: Asked[str] = prop(form=PATH, identity=True)
+    """absolute path; without `make_parents`, the folder above it must exist."""
+    owner: Prop[str] = prop(default="root", form=TEXT)
+    """user name."""
+    group: Prop[str] = prop(default="root", form=TEXT)
+    """group name."""
+    mode: Prop[str] = prop(default="0755", form=MODE)
+    """permission bits in octal, such as "0750"."""
+    on_delete: Prop[Literal["remove", "keep"]] = prop(default="remove")
+    """remove the folder if it is empty, or keep it."""
+    make_parents: Prop[bool] = prop(default=False, omit=True)
+    """whether to make missing folders above this folder. Only root can enter the new folders (0700). Such a
+    new folder is removed together with the last declared folder in it."""
+
+
+class DirectorySpec(DirectoryProps, DeclaredSpec):
     """The path of a folder."""
 
-    path: str
 
+class DirectoryDesired(DirectoryProps, DeclaredDesired):
+    """A folder as it is declared in the Pulumi program."""
 
-@dataclass(frozen=True)
-class DirectoryDesired(Desired):
-    """A folder as it is declared in the Pulumi program.
-
-    Attributes:
-        path: absolute path.
-        owner: user name or number.
-        group: group name or number.
-        mode: permission bits, four octal digits.
-        on_delete: remove or keep.
-        make_parents: whether to make missing folders above the declared folder, for root alone.
-    """
-
-    path: str
-    owner: str = "root"
-    group: str = "root"
-    mode: str = "0755"
-    on_delete: str = "remove"
-    make_parents: bool = False
-
-    @property
-    def id(self) -> str:
-        """The path of the folder."""
-        return self.path
-
-    def spec(self) -> DirectorySpec:
-        """Return the path of the folder as a spec."""
-        return DirectorySpec(self.path)
+    spec_type = DirectorySpec
 
 
 @dataclass(frozen=True)
