@@ -52,6 +52,7 @@ _TYPE_WORDS = {
     "int": "a whole number",
     "str": "a text",
     "Mapping[str, str]": "a map of texts",
+    "dict[str, str]": "a map of texts",
     "Mapping": "a map",
     "Sequence[str]": "a list of texts",
     "Sequence": "a list",

@@ -1,62 +1,65 @@
-"""The data that provider and agent exchange about `Sysctl`."""
+"""The declaration of `Sysctl`, and the data that provider and agent exchange about it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from portcullis.agent.wire import Desired, Facts, Spec
+from portcullis.agent.declared import (
+    MODE,
+    PATH,
+    TEXT,
+    Asked,
+    Declaration,
+    DeclaredDesired,
+    DeclaredSpec,
+    Prop,
+    ReadBack,
+    own,
+    prop,
+)
+from portcullis.agent.wire import Facts
 
 STATIC = "<static>"
 """In a key, this text means every interface with a static IPv6 default route, which no router has sent."""
 
 
-@dataclass(frozen=True)
-class SysctlSpec(Spec):
-    """The kernel settings to read.
+class SysctlProps(
+    Declaration,
+    adopt="take over a file that exists and differs, and values that an administrator's file sets to "
+    "something else.",
+):
+    """The properties of kernel settings."""
 
-    Attributes:
-        path: the file of the settings.
-        values: the declared values, by key. A key that applies to nothing on this host counts as declared.
-        optional: keys that some kernels do not have; a missing one is no error.
-    """
+    values: Asked[Mapping[str, str], dict[str, str]] = prop()
+    """the values, by key, such as "net.ipv4.tcp_syncookies". In a key, `*` means every interface that no
+    other key names. `<static>` means every interface with a static IPv6 default route, which no router has
+    sent."""
+    path: Asked[str] = prop(default="/etc/sysctl.d/99-zz-portcullis.conf", form=PATH, identity=True)
+    """the file of the settings, /etc/sysctl.d/*.conf. If several files set a key, the last name in the
+    alphabet wins."""
+    content: Prop[str | None, str] = prop(default=None, form=TEXT)
+    """the text of the file, for example with comments; by default one line for each value."""
+    optional: Asked[Sequence[str]] = prop(default=(), omit=True)
+    """keys that some kernels do not have; a missing one is no error."""
+    owner: Prop[str] = own(want="root", form=TEXT)
+    """user name of the file."""
+    group: Prop[str] = own(want="root", form=TEXT)
+    """group name of the file."""
+    mode: Prop[str] = own(want="0644", form=MODE)
+    """permission bits of the file, four octal digits."""
+    overridden: ReadBack[dict[str, str]] = own(want={})
+    """for each key, another value that wins at the next boot, with the file that sets it."""
 
-    path: str
-    values: Mapping[str, str]
-    optional: Sequence[str] = ()
+
+class SysctlSpec(SysctlProps, DeclaredSpec):
+    """The kernel settings to read. A key that applies to nothing on this host counts as declared."""
 
 
-@dataclass(frozen=True)
-class SysctlDesired(Desired):
-    """Kernel settings as they are declared in the Pulumi program.
+class SysctlDesired(SysctlProps, DeclaredDesired):
+    """Kernel settings as they are declared in the Pulumi program."""
 
-    Attributes:
-        path: absolute path of the file of the settings.
-        values: the values, by key. In a key, `*` means every interface that no other key names, and `STATIC`
-            every interface with a static IPv6 default route.
-        content: the text of the file.
-        owner: user name of the file.
-        group: group name of the file.
-        mode: permission bits of the file, four octal digits.
-        optional: keys that some kernels do not have; a missing one is no error.
-    """
-
-    path: str
-    values: Mapping[str, str]
-    content: str
-    owner: str = "root"
-    group: str = "root"
-    mode: str = "0644"
-    optional: Sequence[str] = ()
-
-    @property
-    def id(self) -> str:
-        """The path of the file."""
-        return self.path
-
-    def spec(self) -> SysctlSpec:
-        """Return the kernel settings as a spec."""
-        return SysctlSpec(self.path, self.values, sorted(self.optional))
+    spec_type = SysctlSpec
 
 
 @dataclass(frozen=True)

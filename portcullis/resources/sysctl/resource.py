@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from portcullis.host.guarded import GuardedProvider
 from portcullis.host.provider import Normaliser, is_known
-from portcullis.host.resource import HostResource
+from portcullis.host.resource import DeclaredResource
 from portcullis.provider.changes import Line, Severity, with_rest
-from portcullis.resources.sysctl.facts import STATIC, SysctlDesired, SysctlFacts
+from portcullis.resources.sysctl.facts import STATIC, SysctlDesired, SysctlFacts, SysctlProps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import pulumi
-
-    from portcullis.host.host import Host
     from portcullis.provider.base import Props
     from portcullis.provider.changes import Change
 
@@ -34,26 +29,16 @@ class SysctlProvider(GuardedProvider):
     kind = "sysctl"
     desired_type = SysctlDesired
     facts_type = SysctlFacts
-    live = ("values", "overridden", "content", "owner", "group", "mode")
-    identity = ("host", "path")
 
     def normalise(self, inputs: Normaliser) -> None:
-        """Check path, keys and values."""
-        inputs.path("path")
-        inputs.mode("mode")
-        inputs.text("owner")
-        inputs.text("group")
-        inputs.text("content")
-        # In `overridden`, `read` returns values that would win over the file at the next boot.
-        inputs.inputs["overridden"] = {}
+        """Check the folder of the file, keys and values."""
+        super().normalise(inputs)
         path, values = inputs.news.get("path"), inputs.news.get("values")
         if is_known(path) and not (str(path).startswith(_FOLDER) and str(path).endswith(".conf")):
             inputs.fail("path", f"{path!r} is not a file {_FOLDER}*.conf")
-        inputs.inputs["values"] = values
-        optional = inputs.news.get("optional")
-        if optional:
-            known = is_known(optional) and all(map(is_known, optional))
-            inputs.inputs["optional"] = sorted(optional) if known else optional
+        optional = inputs.inputs.get("optional")
+        if optional and is_known(optional) and all(map(is_known, optional)):
+            inputs.inputs["optional"] = sorted(optional)
         if not is_known(values):
             return
         if not values:
@@ -88,63 +73,17 @@ class SysctlProvider(GuardedProvider):
         return with_rest(change, subject, found, *(("content",) if found else ()))
 
 
-class Sysctl(HostResource):
+class Sysctl(SysctlProps, DeclaredResource):
     """Kernel settings, which are applied at once and written to a file that systemd reads at boot.
 
     A refresh reads the live values and the file from the host. `up` fails if a file that systemd reads later
     sets a key to another value, because that value would win at the next boot. The error names the value and
     the file. A delete restores the former values, as far as the kernel allows it without a reboot.
-
-    Attributes:
-        path: the file, /etc/sysctl.d/*.conf.
-        values: the values, by key. In a key, `*` means every interface that no other key names. `<static>`
-            means every interface with a static IPv6 default route, which no router has sent.
-        content: the text of the file.
     """
 
-    path: pulumi.Output[str]
-    values: pulumi.Output[dict[str, str]]
-    content: pulumi.Output[str]
+    provider_type = SysctlProvider
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        host: Host | str,
-        values: Mapping[str, str],
-        path: str = "/etc/sysctl.d/99-zz-portcullis.conf",
-        content: str | None = None,
-        optional: Sequence[str] = (),
-        adopt: bool | None = None,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        """Declare the settings.
-
-        Args:
-            name: the resource's name.
-            host: the host, or its alias.
-            values: the values, by key, such as "net.ipv4.tcp_syncookies".
-            path: the file of the settings. If several files set a key, the last name in the alphabet wins.
-            content: the text of the file, for example with comments; by default one line for each value.
-            optional: keys that some kernels do not have; a missing one is no error.
-            adopt: take over a file that exists and differs, and values that an administrator's file sets to
-                something else.
-            opts: resource options.
-        """
-        super().__init__(
-            SysctlProvider,
-            name,
-            host=host,
-            adopt=adopt,
-            inputs={
-                "path": path,
-                "values": dict(values),
-                "content": content or "".join(f"{key} = {value}\n" for key, value in values.items()),
-                "optional": sorted(optional) or None,
-                "owner": "root",
-                "group": "root",
-                "mode": "0644",
-                "overridden": {},
-            },
-            opts=opts,
-        )
+    def derived(self, given: SysctlProps) -> dict[str, Any]:
+        """Write a line for each value, unless a text is given."""
+        lines = "".join(f"{key} = {value}\n" for key, value in given.values.items())
+        return {"content": given.content or lines, "optional": sorted(given.optional) or None}
