@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import ast
 import os.path
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Mapping, Optional
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from portcullis.agent.wire import Desired, Spec
 
@@ -78,7 +79,8 @@ else:
 
 Form = Callable[[str], str]
 """Returns a text in its normal form. Raises `ValueError` with the fault."""
-UNSET: Any = MISSING
+DERIVED: Any = object()
+"""The default of a property that `derived` of the resource sets if the program gives no value."""
 _ROLES = ("Prop", "Asked", "ReadBack", "InitVar")
 
 
@@ -88,13 +90,14 @@ class Property:
 
     Attributes:
         name: the name in the declaration.
-        role: the name of its type: Prop, Asked, ReadBack, or InitVar for an argument that is no input.
+        role: the name of its type: Prop, Asked or ReadBack. `CommonArguments` also has InitVar, for arguments
+            that are no inputs.
         given: the type that the constructor takes, as text.
         held: the type in the state and on the host, as text.
     """
 
     default: Any
-    form: Optional[Form] = None
+    form: Form | None = None
     identity: bool = False
     secret: bool = False
     omit: bool = False
@@ -105,14 +108,14 @@ class Property:
     held: str = ""
 
     def field(self) -> Any:
-        """Return the field of a data class. The field has no default if `derived` sets the value."""
-        is_derived = self.default is None and not self.held.startswith("Optional")
-        return field(default=UNSET if is_derived else self.default, repr=not self.secret)
+        """Return the field of a data class. It has no default if the value is always sent."""
+        is_sent = self.identity or self.default is DERIVED
+        return field(default=MISSING if is_sent else self.default, repr=not self.secret)
 
 
 def prop(
     *,
-    default: Any = UNSET,
+    default: Any = MISSING,
     form: Form | None = None,
     identity: bool = False,
     secret: bool = False,
@@ -122,29 +125,34 @@ def prop(
     """Declare a property that a program gives.
 
     Args:
-        default: the value if the program gives none. With None, `derived` of the resource sets the value.
+        default: the value if the program gives none. It must be immutable.
         form: checks a text, which must not be empty, and returns its normal form. Without a form, only the
             type is checked. A type such as `Literal["remove", "keep"]` is a form too.
         identity: another value is another thing, and replaces the resource.
         secret: always a secret. No message quotes it.
-        omit: leave out an empty or false value, so that states of older versions show no difference.
+        omit: leave out an empty or false value, so that states of older versions show no difference. The
+            default must be such a value too.
         kw_only: for type checkers: whether the argument needs its name.
+
+    Raises:
+        TypeError: `omit` is set, but the default is not empty or false. It would replace a given false.
     """
     del kw_only
+    if omit and default:
+        raise TypeError("a property with `omit` needs an empty or false default")
     return Property(default, form, identity, secret, omit)
 
 
-def own(*, want: Any, form: Form | None = None, omit: bool = False, init: Literal[False] = False) -> Any:
+def own(*, want: Any, form: Form | None = None, init: Literal[False] = False) -> Any:
     """Declare a property that is no argument of the constructor.
 
     Args:
-        want: the value of a thing as declared. For a `ReadBack`, a check always sets this value, and a
+        want: the value that the resource should have. For a `ReadBack`, a check always sets this value, and a
             refresh sets the value on the host. For other properties, only the constructor sets it.
         form: as in `prop`.
-        omit: as in `prop`.
         init: for type checkers: the constructor does not have the argument.
     """
-    return Property(want, form, omit=omit, init=init)
+    return Property(want, form, init=init)
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(prop, own))
@@ -162,7 +170,7 @@ class Declaration:
     def __init_subclass__(cls, *, adopt: str = "", **more: Any) -> None:
         super().__init_subclass__(**more)
         cls.adopts = adopt or cls.adopts
-        annotations = vars(cls).get("__annotations__", {})
+        annotations = cls.__annotations__
         found = {
             name: _property(f"{cls.__name__}.{name}", annotation, cls.__dict__[name])
             for name, annotation in annotations.items()
@@ -183,7 +191,8 @@ def _property(where: str, annotation: str, declared: Property) -> Property:
     types = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     words = types[0]
     if isinstance(words, ast.Subscript) and ast.unparse(words.value) == "Literal":
-        declared = replace(declared, form=one_of(*ast.literal_eval(words.slice)))
+        choices = words.slice.elts if isinstance(words.slice, ast.Tuple) else [words.slice]
+        declared = replace(declared, form=one_of(*map(ast.literal_eval, choices)))
     return replace(
         declared, name=where.rpartition(".")[2], role=node.value.id, given=ast.unparse(types[0]),
         held=ast.unparse(types[-1]),
@@ -203,9 +212,11 @@ class DeclaredDesired(Desired):
 
     Attributes:
         spec_type: the class of the spec.
+        properties: the properties of the `Declaration`, by name.
     """
 
     spec_type: ClassVar[type[DeclaredSpec]]
+    properties: ClassVar[Mapping[str, Property]]
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -214,7 +225,7 @@ class DeclaredDesired(Desired):
     @property
     def id(self) -> str:
         """The value of the property that is the identity."""
-        (name,) = (name for name, one in _properties(type(self)).items() if one.identity)
+        (name,) = (name for name, one in self.properties.items() if one.identity)
         return str(getattr(self, name))
 
     def spec(self) -> Any:
@@ -223,20 +234,14 @@ class DeclaredDesired(Desired):
         return self.spec_type(**{name: getattr(self, name) for name in names})
 
 
-def _properties(cls: Any) -> Mapping[str, Property]:
-    declared: Mapping[str, Property] = cls.properties
-    return declared
-
-
 def _make_data_class(cls: Any, roles: Iterable[str]) -> None:
     """Make a class a frozen data class of the declared properties with these roles."""
-    declared = {name: one.field() for name, one in _properties(cls).items() if one.role in roles}
+    declared = {name: one.field() for name, one in cls.properties.items() if one.role in roles}
     # Fields without a default come first, as in every data class.
-    names = sorted(declared, key=lambda name: declared[name].default is not UNSET)
+    names = sorted(declared, key=lambda name: declared[name].default is not MISSING)
     for name in names:
         setattr(cls, name, declared[name])
-    more = vars(cls).get("__annotations__", {})
-    cls.__annotations__ = {**{name: cls.properties[name].held for name in names}, **more}
+    cls.__annotations__ = {name: cls.properties[name].held for name in names} | cls.__annotations__
     dataclass(frozen=True)(cls)
 
 

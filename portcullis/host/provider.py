@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from abc import abstractmethod
+from copy import copy
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -138,13 +139,13 @@ class Normaliser:
         try:
             self.inputs[name] = form(value)
         except ValueError as error:
-            self.fail(name, str(error))
+            self.fail(name, "has the wrong form; a secret is not shown" if secret else str(error))
 
     def declared(self, one: Property) -> None:
         """Accept a property as it is declared in `facts.py`. The type of its value is checked later."""
         value = self.news.get(one.name)
         if one.role == "ReadBack":
-            self.inputs[one.name] = one.default
+            self.inputs[one.name] = copy(one.default)
         elif one.omit and not value:
             return
         elif one.form:
@@ -190,14 +191,15 @@ class HostProvider(Provider):
     """A hint for kinds that cannot be imported."""
 
     def __init_subclass__(cls, **more: Any) -> None:
-        """Set what the declaration of the kind says about its properties."""
+        """Add what the declaration says about properties to what the class says."""
         super().__init_subclass__(**more)
         declared = declared_properties(cls)
         if declared:
             facts = {field.name for field in fields(cls.facts_type)}
-            cls.live = tuple(name for name in declared if name in facts)
+            mine = vars(cls)
+            cls.live = (*(name for name in declared if name in facts), *mine.get("live", ()))
             cls.identity = ("host", *(name for name, one in declared.items() if one.identity))
-            cls.secrets = tuple(name for name, one in declared.items() if one.secret)
+            cls.secrets = (*(name for name, one in declared.items() if one.secret), *mine.get("secrets", ()))
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check the inputs of this kind as they are declared. `check` handles the inputs of all kinds.

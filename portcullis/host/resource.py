@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import inspect
 import os
-from dataclasses import InitVar  # noqa: TC003 - a declaration reads its annotations
+from dataclasses import MISSING
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
 
-from portcullis.agent.declared import UNSET, Declaration, Prop, Property, prop
+from portcullis.agent.declared import DERIVED, Declaration, prop
 from portcullis.host.host import Host
 from portcullis.provider.named import assert_plugin_is_named
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping
+    from dataclasses import InitVar
 
+    from portcullis.agent.declared import Prop, Property
     from portcullis.host.provider import HostProvider
 
 
@@ -90,9 +92,15 @@ class DeclaredResource(CommonArguments, HostResource):
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
         cls.__signature__ = _signature(cls.properties)  # type: ignore[attr-defined] # for `inspect.signature`
+        # Pulumi reads the types of outputs from here: without them, a whole number comes back as 1.0.
+        outputs = {name: f"pulumi.Output[{one.held}]" for name, one in cls.properties.items()}
+        cls.__annotations__ = outputs | cls.__annotations__
 
     def __init__(self, *args: Any, **named: Any) -> None:
-        bound = inspect.signature(type(self)).bind(*args, **named)
+        try:
+            bound = inspect.signature(type(self)).bind(*args, **named)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}") from None
         bound.apply_defaults()
         given = bound.arguments
         inputs = {
@@ -128,7 +136,7 @@ def _signature(properties: Mapping[str, Property]) -> inspect.Signature:
             inspect.Parameter(
                 one.name,
                 inspect.Parameter.POSITIONAL_OR_KEYWORD if one is name else inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if one.default is UNSET else one.default,
+                default=_default(one),
                 annotation=one.given,
             )
             for one in (name, host, *properties.values(), *others)
@@ -136,6 +144,12 @@ def _signature(properties: Mapping[str, Property]) -> inspect.Signature:
         ],
         return_annotation="None",
     )
+
+
+def _default(one: Property) -> Any:
+    if one.default is MISSING:
+        return inspect.Parameter.empty
+    return None if one.default is DERIVED else one.default
 
 
 def is_secret(value: pulumi.Input[str]) -> Awaitable[bool | None] | None:

@@ -93,13 +93,11 @@ def _inputs(kind: type[Provider], declared: type) -> tuple[Json, list[str]]:
 
 
 def _outputs(kind: type[Provider], declared: type) -> Json:
-    texts = _declared_texts(declared)
-    properties = declared.properties if issubclass(declared, Declaration) else {}
-    outputs: Json = {name: _described(kind, name, _type(one.held), texts) for name, one in properties.items()}
+    outputs: Json = {}
     for base in reversed(declared.__mro__):
         if base.__module__.partition(".")[0] == "pulumi":
             continue
-        told = _section(base, "Attributes")
+        told = _section(base, "Attributes") | _declared_texts(base)
         for name, annotation in inspect.get_annotations(base).items():
             if str(annotation).startswith("pulumi.Output["):
                 outputs[name] = _described(kind, name, _type(annotation), told)
@@ -114,7 +112,7 @@ def _declared_texts(declared: type) -> dict[str, str]:
     for base in reversed(declared.__mro__):
         if "properties" in base.__dict__:
             texts |= docstrings(base)
-    return {**texts, "adopt": declared.adopts}
+    return texts | ({"adopt": declared.adopts} if declared.adopts else {})
 
 
 def _described(kind: type[Provider], name: str, spec: Json, told: dict[str, str]) -> Json:

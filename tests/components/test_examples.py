@@ -15,7 +15,7 @@ from portcullis.components.host import images
 from portcullis.config import reference
 from portcullis.host import ssh_config_path
 from tests.previews import unknown_in
-from tests.recording_engine import declare
+from tests.recording_engine import Registered, declare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,21 @@ COMPONENTS = reference.components({name: getattr(components, name) for name in c
 def pinned(named: dict[str, str], *_: object, **_more: object) -> dict[str, str]:
     """Return a digest for every image, like registries."""
     return {path: image if "@" in image else f"{image}@sha256:{'1' * 64}" for path, image in named.items()}
+
+
+def registered(folder: Path) -> list[Registered]:
+    """Return what all examples declare. They run in this folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(images, "resolve", pinned)
+        return [
+            one
+            for component in COMPONENTS.values()
+            for one in declare(
+                lambda: exec(reference.example(component), {"__name__": "__main__"}),  # noqa: B023, S102
+                preview=False,
+            ).declared
+        ]
 
 
 @pytest.mark.parametrize("component", [pytest.param(one, id=name) for name, one in COMPONENTS.items()])

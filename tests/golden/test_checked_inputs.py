@@ -16,11 +16,9 @@ from pulumi.output import UNKNOWN
 
 from portcullis import resources
 from portcullis.agent.wire import encode
-from portcullis.components.host import images
-from portcullis.config import reference
 from portcullis.provider.base import import_kinds, kinds
 from portcullis.provider.schema import resource_class, schema_text
-from tests.components.test_examples import COMPONENTS, pinned
+from tests.components.test_examples import registered
 from tests.recording_engine import Registered, declare
 
 if TYPE_CHECKING:
@@ -54,7 +52,7 @@ DECLARED: tuple[Callable[[], Any], ...] = (
     ),
     lambda: resources.Directory("it", host="web1", path="/srv/a", make_parents=False, adopt=False),
     lambda: resources.Sysctl("it", host="web1", values={"b.c": "1", "a.c": "0 1"}),
-    lambda: resources.Sysctl("it", host="web1", values={"b.c": "1"}, content="", optional=()),
+    lambda: resources.Sysctl("it", host="web1", values={"b.c": "1"}, content=None, optional=()),
     lambda: resources.Sysctl(
         "it", host="web1", values={"b.c": "1"}, path="/etc/sysctl.d/a.conf", content="# a\nb.c = 1\n",
         optional=("b.c", "a.c"), adopt=True,
@@ -65,16 +63,8 @@ DECLARED: tuple[Callable[[], Any], ...] = (
 @pytest.fixture(scope="module")
 def declared(tmp_path_factory: pytest.TempPathFactory) -> list[Registered]:
     """Return the resources of the components' examples, and of `DECLARED`."""
-    programs = [reference.example(component) for component in COMPONENTS.values()]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("examples"))
-        patch.setattr(images, "resolve", pinned)
-        found = [
-            one
-            for program in programs
-            for one in declare(lambda: exec(program, {"__name__": "__main__"}), preview=False).declared  # noqa: B023, S102
-        ]
-        return found + [one for program in DECLARED for one in declare(program, preview=False).declared]
+    found = registered(tmp_path_factory.mktemp("examples"))
+    return found + [one for program in DECLARED for one in declare(program, preview=False).declared]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,7 +73,12 @@ def test_arguments_and_inputs_are_handled_as_stored(
 ) -> None:
     resource = resource_class(PROVIDERS[kind])
     mine = [one for one in declared if one.type.endswith(f":{kind}")]
-    lines = [f"# {kind}{inspect.signature(resource)}", "", "# schema", *_schema(kind)]
+    provider = PROVIDERS[kind]
+    lines = [f"# {kind}{inspect.signature(resource)}"]
+    lines += [
+        f"{name}: {', '.join(sorted(getattr(provider, name)))}" for name in ("live", "identity", "secrets")
+    ]
+    lines += ["", "# schema", *_schema(kind)]
     lines += [
         "",
         "# resources of the examples: inputs, id, spec, what the host gets",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping  # noqa: TC003 - the declaration reads its annotations
 from dataclasses import dataclass
-from typing import Any, Literal, Optional
+from typing import Any, Literal
 
 import pytest
+from pulumi._types import resource_types
 from pulumi.output import UNKNOWN
 
 from portcullis.agent import wire
 from portcullis.agent.declared import (
+    DERIVED,
     MODE,
     PATH,
     TEXT,
@@ -26,6 +28,7 @@ from portcullis.agent.declared import (
 )
 from portcullis.host.provider import HostProvider
 from portcullis.host.resource import DeclaredResource
+from portcullis.resources.sysctl.facts import SysctlSpec
 from tests.recording_engine import declare
 
 PASSWORD = "correct horse"
@@ -38,16 +41,20 @@ class ToyProps(Declaration, adopt="whether to take over a toy."):
     """words by name."""
     mode: Prop[str] = prop(default="0644", form=MODE)
     """permission bits."""
-    content: Prop[Optional[str], str] = prop(default=None, form=TEXT, secret=True)  # noqa: UP045
-    """the text."""
+    content: Prop[str | None, str] = prop(default=DERIVED, form=PATH, secret=True)
+    """a path that nobody else may see."""
     note: Prop[str] = prop(default="", secret=True)
     """a text that may be empty."""
     then: Prop[Literal["keep", "remove"]] = prop(default="keep")
     """keep or remove."""
-    label: Prop[Optional[str]] = prop(default=None, omit=True)  # noqa: UP045 - as facts.py has it
+    label: Prop[str | None] = prop(default=None, omit=True)
     """a label."""
     owner: Prop[str] = own(want="root", form=TEXT)
     """user name."""
+    count: Prop[int] = prop(default=1)
+    """how many."""
+    kept: Prop[Literal["yes"]] = prop(default="yes")
+    """a single word."""
     stale: ReadBack[bool] = own(want=False)
     """whether the toy is stale."""
 
@@ -84,12 +91,13 @@ class Toy(ToyProps, DeclaredResource):
     provider_type = ToyProvider
 
     def derived(self, given: ToyProps) -> dict[str, Any]:
-        return {"content": given.content or "made"}
+        return {"content": given.content or "/made"}
 
 
 INPUTS = {
     "host": "web1", "managed_by": "urn:pulumi:lab::web::x::it", "path": "/a", "words": {}, "mode": "0600",
-    "content": "text", "note": "", "then": "keep", "owner": "root", "stale": False,
+    "content": "/text", "note": "", "then": "keep", "owner": "root", "count": 1, "kept": "yes",
+    "stale": False,
 }  # fmt: skip
 
 
@@ -129,6 +137,10 @@ def test_no_fault_quotes_a_secret(name: str) -> None:
     assert found == [f"{name}: must be a text"]
 
 
+def test_the_fault_of_a_form_does_not_quote_a_secret() -> None:
+    assert faults(content=PASSWORD) == ["content: has the wrong form; a secret is not shown"]
+
+
 def test_a_value_that_the_constructor_sets_is_checked_and_not_overwritten() -> None:
     assert faults(owner=[]) == ["owner: must be a text, not []"]
     assert checked(owner="ann") == {"owner": "ann"}
@@ -160,7 +172,7 @@ def test_what_the_provider_derives() -> None:
 
 def test_the_host_gets_what_it_needs() -> None:
     desired = ToyProvider().desired(INPUTS)
-    assert "text" not in repr(desired)
+    assert "/text" not in repr(desired)
     assert desired.id == "/a"
     assert wire.encode(desired.spec()) == {"path": "/a", "words": {}}
     without = ("host", "managed_by", "stale")
@@ -169,11 +181,26 @@ def test_the_host_gets_what_it_needs() -> None:
 
 def test_the_constructor_has_the_declared_arguments() -> None:
     arguments = list(inspect.signature(Toy).parameters)
-    own_arguments = ["path", "words", "mode", "content", "note", "then", "label"]
+    own_arguments = ["path", "words", "mode", "content", "note", "then", "label", "count", "kept"]
     assert arguments == ["name", "host", *own_arguments, "adopt", "opts"]
-    for wrong in ({}, {"path": "/a"}, {"path": "/a", "words": {}, "owner": "ann"}):
-        with pytest.raises(TypeError, match=r"words|path|owner"):
-            Toy("it", host="web1", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({}, "Toy: missing a required .*'path'"),
+        ({"path": "/a"}, "Toy: missing a required .*'words'"),
+        ({"path": "/a", "words": {}, "owner": "ann"}, "Toy: .*unexpected keyword argument 'owner'"),
+    ],
+)
+def test_a_wrong_argument_of_the_constructor_is_named(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        Toy("it", host="web1", **wrong)
+
+
+def test_pulumi_knows_the_types_of_outputs() -> None:
+    """Pulumi has only floats. By the type, it makes a whole number of them."""
+    assert resource_types(Toy)["count"] is int
 
 
 def test_the_constructor_declares_values_and_marks_secrets() -> None:
@@ -181,9 +208,19 @@ def test_the_constructor_declares_values_and_marks_secrets() -> None:
     (one,) = engine.declared
     assert one.secret == {"content", "note"}
     assert one.inputs == {
-        "host": "web1", "path": "/a", "words": {"b": "c"}, "mode": "0644", "content": "made", "note": "",
-        "then": "keep", "owner": "root", "stale": False,
+        "host": "web1", "path": "/a", "words": {"b": "c"}, "mode": "0644", "content": "/made", "note": "",
+        "then": "keep", "owner": "root", "count": 1, "kept": "yes", "stale": False,
     }  # fmt: skip
+
+
+def test_what_is_left_out_when_empty_needs_an_empty_default() -> None:
+    with pytest.raises(TypeError, match="empty or false default"):
+        prop(default=True, omit=True)
+
+
+def test_an_identity_is_always_sent() -> None:
+    with pytest.raises(wire.Malformed, match="path is missing"):
+        wire.decode(SysctlSpec, {"values": {}})
 
 
 def test_a_type_that_is_no_role_is_refused_when_the_module_loads() -> None:

@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 
 from portcullis.agent import wire
-from portcullis.components.host import images
-from portcullis.config import reference
 from portcullis.provider.base import import_kinds, kinds
-from tests.components.test_examples import COMPONENTS, pinned
-from tests.recording_engine import declare
+from tests.components.test_examples import registered
 
 import_kinds()
 PROVIDERS = {kind.type_name(): kind for kind in kinds().values()}
@@ -22,18 +19,10 @@ WRONG = (5, 2.5, True, "x", "", [], [5], ["x"], {}, {"x": 5}, {"x": "y"}, {"x": 
 def valid(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Return the inputs of one resource of each kind, from the components' examples."""
     found: dict[str, dict[str, Any]] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("examples"))
-        patch.setattr(images, "resolve", pinned)
-        for component in COMPONENTS.values():
-            program = reference.example(component)
-            engine = declare(lambda program=program: exec(program, {"__name__": "__main__"}), preview=False)  # noqa: S102
-            for one in engine.declared:
-                name = one.type.rpartition(":")[2]
-                if name in PROVIDERS:
-                    found.setdefault(
-                        name, {**one.inputs, "managed_by": f"urn:pulumi:lab::web::{one.type}::it"}
-                    )
+    for one in registered(tmp_path_factory.mktemp("examples")):
+        name = one.type.rpartition(":")[2]
+        if name in PROVIDERS:
+            found.setdefault(name, {**one.inputs, "managed_by": f"urn:pulumi:lab::web::{one.type}::it"})
     return found
 
 
@@ -57,6 +46,13 @@ def test_a_value_of_a_wrong_type_is_refused_by_name(kind: str, valid: dict[str, 
                 and name not in {one.property.partition(".")[0] for one in checked.failures}
             ):
                 wire.assert_type(wants, name, checked.inputs[name])
+
+
+@pytest.mark.parametrize("kind", sorted(PROVIDERS))
+def test_what_the_host_gets_cannot_change(kind: str) -> None:
+    for part in ("desired_type", "facts_type"):
+        exchanged = getattr(PROVIDERS[kind], part, None)
+        assert exchanged is None or exchanged.__dataclass_params__.frozen
 
 
 def test_the_message_names_the_right_type(valid: dict[str, dict[str, Any]]) -> None:

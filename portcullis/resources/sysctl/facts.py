@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from portcullis.agent.declared import (
+    DERIVED,
     MODE,
     PATH,
     TEXT,
@@ -38,7 +39,7 @@ class SysctlProps(
     path: Asked[str] = prop(default="/etc/sysctl.d/99-zz-portcullis.conf", form=PATH, identity=True)
     """the file of the settings, /etc/sysctl.d/*.conf. If several files set a key, the last name in the
     alphabet wins."""
-    content: Prop[str | None, str] = prop(default=None, form=TEXT)
+    content: Prop[str | None, str] = prop(default=DERIVED, form=TEXT)
     """the text of the file, for example with comments; by default one line for each value."""
     optional: Asked[Sequence[str]] = prop(default=(), omit=True)
     """keys that some kernels do not have; a missing one is no error."""

@@ -37,13 +37,13 @@ class SysctlProvider(GuardedProvider):
         if is_known(path) and not (str(path).startswith(_FOLDER) and str(path).endswith(".conf")):
             inputs.fail("path", f"{path!r} is not a file {_FOLDER}*.conf")
         optional = inputs.inputs.get("optional")
-        if optional and is_known(optional) and all(map(is_known, optional)):
+        if isinstance(optional, list) and all(map(is_known, optional)):
             inputs.inputs["optional"] = sorted(optional)
         if not is_known(values):
             return
         if not values:
             inputs.fail("values", "names no setting")
-        for key, value in (values or {}).items():
+        for key, value in values.items() if isinstance(values, dict) else ():
             if not _KEY.match(key):
                 inputs.fail("values", f"{key!r} is not a kernel setting, such as net.ipv4.tcp_syncookies")
             if is_known(value) and not (isinstance(value, str) and _VALUE.match(value)):
@@ -86,4 +86,8 @@ class Sysctl(SysctlProps, DeclaredResource):
     def derived(self, given: SysctlProps) -> dict[str, Any]:
         """Write a line for each value, unless a text is given."""
         lines = "".join(f"{key} = {value}\n" for key, value in given.values.items())
-        return {"content": given.content or lines, "optional": sorted(given.optional) or None}
+        return {
+            "values": dict(given.values),  # the program may change its own map later
+            "content": lines if given.content is None else given.content,
+            "optional": sorted(given.optional) or None,
+        }
