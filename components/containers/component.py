@@ -111,7 +111,6 @@ class PrivateContainer(pulumi.ComponentResource):
         secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None = None,
         refresh: Mapping[str, pulumi.Input[str]] | None = None,
         secret: bool = False,
-        avx: str | None = None,
         keeps: Sequence[str] = (),
         opts: ResourceOptions | None = None,
     ) -> None:
@@ -132,8 +131,6 @@ class PrivateContainer(pulumi.ComponentResource):
                 from one.
             secret: whether env, command or health contains a secret. All of them are then secret in state and
                 previews. On the host, root still sees them in `docker inspect`, and the command in `ps`.
-            avx: why the program needs a processor with AVX, and what to do without one. If the host's has
-                none, Pulumi ends with this text, and neither creates nor replaces the container.
             keeps: properties of Docker's container, such as `command[4]`, that never replace a container. It
                 keeps its own until something else replaces it. So a new default reaches new containers only.
             opts: options of the component. It depends on the engine in any case.
@@ -152,7 +149,7 @@ class PrivateContainer(pulumi.ComponentResource):
         self._image_name, self._secret = image, secret
         self._on_host = ResourceOptions(parent=self)
         self._own = ResourceOptions(parent=self, provider=engine.provider)
-        self._keeps, self._avx = keeps, avx
+        self._keeps = keeps
         self._refresh = dict(refresh or {})
         self._secrets = self._secret_files(uses, secrets)
         self._retained: list[str] = []
@@ -340,19 +337,10 @@ class PrivateContainer(pulumi.ComponentResource):
         }
 
     def _open_files(self) -> _Properties:
-        """Return the limit of open files of a new container: no more than a process of the host may have.
-
-        The output is an error if the program does not run on the host's processor.
-        """
+        """Return the limit of open files of a new container: no more than a process of the host may have."""
         wanted = self._args.nofile or _OPEN_FILES
 
-        def within(found: list[Any]) -> int:
-            limit, avx = found
-            if self._avx and avx is False:
-                # Pulumi neither creates nor replaces a container whose properties raise an error.
-                raise pulumi.RunError(
-                    f"{self._engine.host.alias}: {self._name}: the host's CPU lacks AVX: {self._avx}"
-                )
+        def within(limit: float | None) -> int:
             allowed = int(limit or wanted)  # the engine has floating-point numbers only
             if self._args.nofile is not None and allowed < wanted:
                 pulumi.log.warn(
@@ -363,7 +351,7 @@ class PrivateContainer(pulumi.ComponentResource):
                 )
             return min(wanted, allowed)
 
-        limit = pulumi.Output.all(self._engine.open_files, self._engine.avx).apply(within)
+        limit = self._engine.open_files.apply(within)
         return {"name": "nofile", "soft": limit, "hard": limit}
 
     def _serving(self) -> _Properties:

@@ -39,7 +39,6 @@ class DockerEngine(pulumi.ComponentResource):
         bind_address: the one address that containers publish their ports on: docker0's. The routed internet
             does not reach it. The forward filter keeps out neighbours on the same network segment.
         open_files: how many files a process of the host may open at most, or 0 if the host does not tell it.
-        avx: whether the processor runs programs that need AVX.
         provider: the docker provider of this host. It connects with the same ssh_config as everything else.
         filled_in: properties of a container that the engine adds entries to. They read back with more entries
             than we declared.
@@ -68,7 +67,6 @@ class DockerEngine(pulumi.ComponentResource):
     host: Host
     bind_address: str
     open_files: pulumi.Output[int]
-    avx: pulumi.Output[bool]
     provider: docker.Provider
     filled_in: ClassVar[Sequence[str]] = ()
     network_options: Mapping[str, str] = MappingProxyType({})
@@ -141,8 +139,7 @@ class DockerEngine(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self, depends_on=[*packages, config]),
         )
         # An engine that we install answers only when its service runs.
-        version = present or self._read(name, versions.ANY, after=[service])
-        self.open_files, self.avx = version.open_files, version.avx
+        self.open_files = (present or self._read(name, versions.ANY, after=[service])).open_files
         self.provider = _provider(self, name, host)
         self.register_outputs({"bind_address": self.bind_address, "service": service.active})
 
@@ -200,7 +197,6 @@ class ExistingDockerEngine(pulumi.ComponentResource):
         host: the host of the engine.
         bind_address: the one address that containers publish their ports on.
         open_files: how many files a process of the host may open at most, or 0 if the host does not tell it.
-        avx: whether the processor runs programs that need AVX.
         provider: the docker provider of this host. It connects with the same ssh_config as everything else.
         filled_in: properties of a container that the engine adds entries to: here the log-opts of its
             daemon.json.
@@ -224,7 +220,6 @@ class ExistingDockerEngine(pulumi.ComponentResource):
     host: Host
     bind_address: str
     open_files: pulumi.Output[int]
-    avx: pulumi.Output[bool]
     provider: docker.Provider
     filled_in: ClassVar[Sequence[str]] = ("logOpts",)
     network_options: Mapping[str, str]
@@ -262,7 +257,7 @@ class ExistingDockerEngine(pulumi.ComponentResource):
         version = EngineVersion(
             f"{name}-version", host=host, engine=versions.ANY, opts=ResourceOptions(parent=self)
         )
-        self.open_files, self.avx = version.open_files, version.avx
+        self.open_files = version.open_files
         self.provider = _provider(self, name, host, after=[version])
         self.register_outputs({"bind_address": bind_address})
 

@@ -56,10 +56,8 @@ class EngineFacts(Facts):
         version: the version of the engine.
         unusable: why the engine cannot be used; empty if the engine can be used.
         open_files: how many files a process of the host may open at most, or 0 if the host does not tell it.
-        avx: whether the processor runs programs that need AVX. An unknown processor counts as one that does.
     """
 
     version: str = ABSENT
     unusable: str = ""
     open_files: int = 0
-    avx: bool = True

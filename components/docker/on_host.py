@@ -1,4 +1,4 @@
-"""Read the version of Docker on the host, check that we can use it, and read what the host allows programs.
+"""Read the version of Docker on the host, check that we can use it, and read the limit of open files.
 
 This module changes nothing on the host. The engine must support the API that our client speaks, and the keys
 of our daemon.json.
@@ -9,7 +9,6 @@ The version is the answer to `GET /version`, see https://docs.docker.com/referen
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from portcullis.agent.docker_socket import ask
@@ -31,7 +30,6 @@ _OK = 200
 _NUMBERS = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4}){1,3}")
 # The name of the limit, the soft limit, the hard limit: proc_pid_limits(5).
 _OPEN_FILES = re.compile(r"^Max open files +\S+ +([0-9]{1,10}) ", re.MULTILINE)
-_FLAGS = re.compile(r"^flags\s*:(.*)", re.MULTILINE)
 _HINT = "take an engine that will do: docs/hardening/docker.md#which-versions-will-do"
 
 
@@ -46,14 +44,14 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
         return each(lambda spec, _: self._read(spec), questions)
 
     def _read(self, spec: EngineSpec) -> EngineFacts:
-        facts = EngineFacts(exists=True, open_files=self._open_files(), avx=self._avx())
+        open_files = self._open_files()
         try:
             answer = ask(self._machine.docker, "GET", "/version", timeout=_TIMEOUT)
         except AgentError as error:
             # The same `up` may start Docker first, so this must not stop it.
-            return replace(facts, unusable=error.message)
+            return EngineFacts(exists=True, unusable=error.message, open_files=open_files)
         if answer is None:
-            return replace(facts, unusable="no Docker runs on the host")
+            return EngineFacts(exists=True, unusable="no Docker runs on the host", open_files=open_files)
         with answer as said:
             found = said.document() if said.status == _OK else None
         words = found if isinstance(found, dict) else {}
@@ -79,7 +77,8 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
             )
         too_old = _numbers(version) < _numbers(spec.engine)
         why = f"Docker {version} on the host is too old: the oldest that we support is {spec.engine}"
-        return replace(facts, version=version, unusable=why if too_old else "")
+        unusable = why if too_old else ""
+        return EngineFacts(exists=True, version=version, unusable=unusable, open_files=open_files)
 
     def _open_files(self) -> int:
         """Return the hard limit of the host's first process, or 0 if it is unknown.
@@ -93,19 +92,6 @@ class Engines(Kind[EngineSpec, EngineDesired, EngineFacts]):
             return 0
         found = _OPEN_FILES.search(limits)
         return int(found[1]) if found else 0
-
-    def _avx(self) -> bool:
-        """Return whether the processor runs programs that need AVX.
-
-        The format is explained in proc_cpuinfo(5). Only processors of x86 have flags. Programs for other
-        processors do not need AVX.
-        """
-        try:
-            cpuinfo = (self._machine.proc / "cpuinfo").read_text("ascii", "replace")
-        except OSError:
-            return True
-        flags = _FLAGS.search(cpuinfo)
-        return flags is None or "avx" in flags[1].split()
 
     def plan(self, desired: EngineDesired, facts: EngineFacts) -> list[Step]:
         return compare(desired, facts, ("unusable",), "refuse")

@@ -28,7 +28,7 @@ class EngineVersionProvider(HostProvider):
     live = ("unusable",)
     identity = ("host", "asks")
     instead_of_import = "declare the resource instead; it only checks the host"
-    chosen = ("version", "open_files", "avx")
+    chosen = ("version", "open_files")
 
     def normalise(self, inputs: Normaliser) -> None:
         """Check the inputs. The declared state is an engine that can be used."""
@@ -62,12 +62,10 @@ class EngineVersion(HostResource):
     Attributes:
         version: the version of the engine.
         open_files: how many files a process of the host may open at most, or 0 if the host does not tell it.
-        avx: whether the processor runs programs that need AVX.
     """
 
     version: pulumi.Output[str]
     open_files: pulumi.Output[int]
-    avx: pulumi.Output[bool]
 
     def __init__(
         self,
@@ -98,6 +96,6 @@ class EngineVersion(HostResource):
                 "api_to": client.api_to,
                 "client": client.name,
             },
-            outputs=EngineVersionProvider.chosen,
+            outputs=("version", "open_files"),
             opts=opts,
         )

@@ -97,8 +97,7 @@ class MongoDBArgs(Section):
     protect: bool = False
     """Refuse every deployment that would remove the data volume from the stack."""
     avx: bool = True
-    """Check before the start that the CPU has AVX, which MongoDB 5 and later need. Write `false` for an image
-    of another server."""
+    """Has no effect. Earlier versions looked whether the CPU has AVX."""
     rotate: Rotate | None = None
     """Any word. A new word gives the administrator a new password."""
     former_password: SecretValue | None = Field(default=None, repr=False)

@@ -29,10 +29,6 @@ _ROOT, _OWNER = "root", "999:999"  # of the official image
 # Each connection needs a thread, and the container's limit of processes counts threads.
 _CONNECTIONS, _THREADS = 800, 1024
 _COMPRESSORS = ("snappy", "zstd")
-_AVX = """\
-MongoDB 5 and later do not start without it
-  → choose a CPU type with AVX at the provider (for virtual machines `host`, not `kvm64`), or run another \
-server and set avx to false"""
 # Stores of older versions have `--maxConns` and `800` in these two places of the command. They keep these
 # words until something else replaces the container. Pulumi cannot ignore a word that makes a list longer.
 _KEPT = ("command[3]", "command[4]")
@@ -234,7 +230,6 @@ class MongoDB(pulumi.ComponentResource):
             secrets=self.secrets,
             # The server reads its certificate only at its start.
             refresh={"certificate": self.secrets.revisions["server.pem"]} if args.tls else {},
-            avx=_AVX if args.avx else None,
             keeps=_KEPT if args.compressors is None else (),
             opts=ResourceOptions(parent=self),
         )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from portcullis.resources.file.facts import FileFacts
 
 READ_ONLY = "read-only"
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of the protocol that an agent uses with clients that have the preview key.
 
 A client that needs another version prints an error and stops.

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeVar, Union, cast
 
 Json = dict[str, Any]
 T = TypeVar("T")
-_UNIONS = (Union, UnionType)  # Python has two types for `X | Y`, and X decides which one it is
+_UNIONS = (Union, UnionType)  # `X | Y` gives a `Union` for types of `typing`, else a `UnionType`
 
 ABSENT = "<absent>"
 """The value of a text property of a resource that does not exist."""

@@ -90,13 +90,16 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         with self._answering(context):
             provider = self._provider(request)
-            held, news = from_struct(request.old_inputs), from_struct(request.news)
+            news = from_struct(request.news)
             found = provider.diff(request.id, from_struct(request.olds), news)
-            # For the engine, a former name is a difference. In a refresh, `news` are the state's inputs.
-            present = provider.by_present_names
-            only_renamed = held != news and present(held) == present(news)
+            changes = found.changes
+            if provider.renamed:
+                # For the engine, a former name is a difference. In a refresh, `news` are the state's inputs.
+                held, present = from_struct(request.old_inputs), provider.by_present_names
+                if held != news and present(held) == present(news):
+                    changes = False
             return provider_pb2.DiffResponse(
-                changes=_DIFF[False if only_renamed else found.changes],
+                changes=_DIFF[changes],
                 replaces=found.replaces,
                 deleteBeforeReplace=found.delete_before_replace,
             )

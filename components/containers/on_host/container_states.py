@@ -35,6 +35,7 @@ _UPDATE_TIMEOUT = 60.0
 # Docker doubles the pause before each restart, from 0.1 s. So this many restarts are more than 20 s of
 # immediate crashes.
 _RESTARTS = 8
+_ILLEGAL = 132  # the exit code after SIGILL: 128 and the number of the signal
 _MOST_FORMER = 20  # each `up` that fails leaves one
 
 
@@ -222,6 +223,11 @@ def _stopped(found: Container) -> bool:
 
 def _description(found: Container) -> str:
     status, code = found.status, found.state.get("ExitCode", 0)
+    if code == _ILLEGAL:
+        return (
+            f"{status}; its program ended at an illegal instruction (exit code {code}): perhaps the host's "
+            "processor lacks a feature that the program needs, such as AVX"
+        )
     if found.state.get("OOMKilled"):
         return f"{status}; it was killed because it needed more memory than its limit"
     if found.restarts:

@@ -182,7 +182,7 @@ def _line(rule: str) -> Line:
     """Return the match and the target of a rule, in one spelling."""
     # Only rules that log have quotes. To split all words as a shell does would take ten times as long.
     found, negated, words = [], "", _words(rule) if '"' in rule or "'" in rule else rule.split()
-    for word, value in zip(words, [*words[1:], ""], strict=True):
+    for word, value in zip(words, [*words[1:], ""], strict=False):
         if word == "!":
             negated = "!"
         elif word in _TELLING:

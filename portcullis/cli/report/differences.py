@@ -38,7 +38,6 @@ _NOISE = {
     "warning": re.compile(r"using pulumi-\S+ from \$PATH"),
     "error": re.compile(
         r"^\d+ errors? occurred(?!:\s*\*)|^(preview|update|destroy) failed|^Detected that .* exited premat"
-        r"|^an unhandled error occurred"
     ),
 }
 """Messages that the engine prints in every run, or in addition to an error that is reported already."""

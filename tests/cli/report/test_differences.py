@@ -234,13 +234,6 @@ def test_an_error_of_the_docker_plugin_is_shown_without_its_count() -> None:
     assert stream.report().errors == ('Unable to create container: "/redis" is already in use',)
 
 
-def test_an_error_of_the_program_is_shown_without_its_exit_code() -> None:
-    stream = Stream()
-    stream.said("web1: mongo: the host's CPU lacks AVX")
-    stream.said("an unhandled error occurred: Program exited with non-zero exit code: 1")
-    assert stream.report().errors == ("web1: mongo: the host's CPU lacks AVX",)
-
-
 def test_an_error_that_the_official_docker_plugin_also_logs_is_shown_once() -> None:
     """The texts are those of docker 5.2.0 about a container that exists but does not start."""
     stream, container = Stream(), urn("docker:index/container:Container", "api")

@@ -87,7 +87,9 @@ def test_differences_that_a_reload_does_not_repair_are_listed_separately() -> No
 def test_rules_of_other_programs_are_no_difference() -> None:
     saved = kernel().replace(
         "-A INPUT",
-        ":f2b-sshd - [0:0]\n-A INPUT -p tcp -j f2b-sshd\n-A INPUT -s 203.0.113.66/32 -j DROP\n-A INPUT",
+        # The second rule only counts packets.
+        ":f2b-sshd - [0:0]\n-A INPUT -p tcp -j f2b-sshd\n-A INPUT\n"
+        "-A INPUT -s 203.0.113.66/32 -j DROP\n-A INPUT",
         1,
     )
     docker = saved.replace("-A FORWARD", "-A FORWARD -o docker0 -j ACCEPT\n-A FORWARD", 1)
@@ -119,7 +121,8 @@ def test_a_flushed_chain_is_shown_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [":", ":ufw-user-input", '-A ufw-user-input -m comment --comment "open', "-A"]
+    "line",
+    [":", ":ufw-user-input", "-A ufw-user-input", '-A ufw-user-input -m comment --comment "open', "-A"],
 )
 def test_valid_lines_of_a_broken_file_still_count(line: str) -> None:
     files = [(RECORDED / f"{name}.rules").read_text() for name in ("before", "after", "user")]

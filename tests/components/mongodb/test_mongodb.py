@@ -19,7 +19,6 @@ from portcullis.config.load import read
 from tests.components.test_components import container, docker_engine, existing_engine
 from tests.config.test_settings import IMAGE
 from tests.previews import unknown_in
-from tests.recording_engine import _MADE_UP, HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -177,18 +176,6 @@ def test_the_volume_stays(deploy: Deploy) -> None:
     )  # fmt: skip
     engine = deploy(lambda: store(protect=True))
     assert engine.one("volume:Volume").options.protect is True
-
-
-def test_a_processor_without_avx_is_refused_before_the_container(
-    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found: dict[str, Any] = {"open_files": 0}
-    monkeypatch.setitem(_MADE_UP, f"{HOST}:EngineVersion", found)
-    assert deploy(store).of("container:Container"), "a state of an earlier version does not tell"
-    found["avx"] = False
-    with pytest.raises(pulumi.RunError, match=r"^web1: mongo: the host's CPU lacks AVX: .*\n  → choose .*"):
-        deploy(store)
-    assert deploy(lambda: store(avx=False)).of("container:Container")
 
 
 def test_a_former_password_is_used_until_the_first_rotation(deploy: Deploy) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from portcullis import __version__
+from portcullis.provider.base import import_kinds, kinds
 from tests.e2e.stack import record_state
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack.program import Program
 
+import_kinds()
 RELEASES = sorted(folder.name for folder in record_state.STATES.iterdir())
 # The harmless operations on a resource of a release. A deleted or replaced key would lose data or access.
 HARMLESS = {"same", "update"}
@@ -48,6 +50,34 @@ def containers(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_todays_code_replaces_and_deletes_nothing_and_leaves_containers_alone(stack: Program) -> None:
     found = steps(stack)
     assert named([step for step in found if step["op"] not in HARMLESS]) == {}
+    assert named(containers(found)) == {}
+
+
+def test_a_property_with_another_name_is_no_difference(stack: Program) -> None:
+    renamed = {kind.type_token(): kind() for kind in kinds().values() if kind.renamed}
+    known = json.loads(stack.run("stack", "export").output)["deployment"]["resources"]
+    former = {one["type"] for one in known if one["type"] in renamed and "strangers" in one["inputs"]}
+    assert former == {*renamed}
+    for step in steps(stack):
+        kind = renamed.get(step["oldState"]["type"])
+        sides = step["oldState"]["inputs"], step["newState"]["inputs"]
+        assert kind is None or kind.by_present_names(sides[0]) != sides[1], step["urn"]
+
+
+def test_a_check_of_the_processor_leaves_the_state_and_touches_no_container(
+    stack: Program, tmp_path: Path
+) -> None:
+    state = json.loads(stack.run("stack", "export").output)
+    known = state["deployment"]["resources"]
+    (root,) = [one for one in known if one["type"] == "portcullis:index:MongoRoot"]
+    inputs = {"host": root["inputs"]["host"], "program": "mongo", "features": {"avx": "present"}}
+    urn = root["urn"].replace("MongoRoot::mongo-root", "Cpu::mongo-cpu")
+    known.append({**root, "urn": urn, "type": "portcullis:index:Cpu", "inputs": inputs, "outputs": inputs})
+    edited = tmp_path / "edited.json"
+    edited.write_text(json.dumps(state))
+    stack.run("stack", "import", "--file", str(edited))
+    found = steps(stack)
+    assert named([step for step in found if step["op"] not in HARMLESS]) == {"mongo-cpu": "delete"}
     assert named(containers(found)) == {}
 
 
