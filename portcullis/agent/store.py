@@ -100,7 +100,7 @@ class Store:
         """
         try:
             folders = sorted(self._items.iterdir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         for folder in folders:
             if folder.name.startswith(_GONE):
