@@ -186,7 +186,10 @@ def test_the_output_in_the_error_is_bounded(state: State) -> None:
     ("fake", "words"),
     [
         ({"status": "restarting", "code": 3, "restarts": 5}, "restarting 3; Docker restarted it 5 times"),
-        ({"status": "restarting", "code": 132}, "restarting 132; its program ended at an illegal instruction"),
+        (
+            {"status": "restarting", "code": 132},
+            "restarting 132; its program ended at an illegal instruction",
+        ),
         ({"status": "running", "health": "unhealthy", "oom": True}, "needed more memory than its limit"),
         ({"status": "paused"}, "paused"),
     ],
