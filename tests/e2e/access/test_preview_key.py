@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.agent.redaction import PROTOCOL
 from portcullis.components.previews import render as preview
 from tests.e2e.access.preview_key import DOCKER, STACK_ID, Holder
 from tests.e2e.host.test_host_secrets import spellings
@@ -273,7 +274,7 @@ def test_an_environment_of_its_own_changes_nothing(holder: Holder, variable: str
     )  # fmt: skip
     word, answer, ended = done.stdout.decode().splitlines()
     assert (word, ended) == ("have", "ended")
-    assert json.loads(answer)["result"]["protocol"] == 2
+    assert json.loads(answer)["result"]["protocol"] == PROTOCOL
     assert holder.ssh("-o", f"SetEnv={variable}", command="id").returncode == 77
 
 
