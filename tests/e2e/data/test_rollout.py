@@ -140,15 +140,16 @@ class App:
         return {name: port.partition("->")[0] for name, port in found.items() if name != "mongo"}
 
 
-def image(version: str, *, healthy: bool = True) -> Image:
+def image(version: str) -> Image:
     files = {"bin/www/index.html": f"version {version}\n", "bin/www/cgi-bin/slow": SLOW.format(version)}
     files["bin/www/cgi-bin/socket"] = SOCKET
-    if healthy:
+    if version != "sick":
         files["bin/www/healthz"] = "ok\n"
+    server = ("/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/bin/www")
     return Image(
         name="rollout",
         tag=version,
-        command=("/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/bin/www"),
+        command=("/bin/busybox", "sh", "-c", "kill -ILL $$") if version == "illegal" else server,
         files={path: text.encode() for path, text in files.items()},
         port=8080,
         # With times of its own: a job that took them would differ, and run again at every `up`.
@@ -159,10 +160,7 @@ def image(version: str, *, healthy: bool = True) -> Image:
 @pytest.fixture(scope="module")
 def app(lab: Lab, module_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     project = Project(tmp_path_factory.mktemp("rollout") / "rollout", module_host, name="rollout")
-    versions = {
-        version: lab.push(image(version, healthy=version != "sick")).reference
-        for version in ("1", "2", "sick")
-    }
+    versions = {version: lab.push(image(version)).reference for version in ("1", "2", "sick", "illegal")}
     made = App(project, versions)
     made.program("1").up()
     yield made
@@ -240,3 +238,7 @@ def test_a_websocket_of_the_former_release_speaks_until_the_drain_is_over_and_is
         assert not listener.is_alive(), "it is cut off"
     assert pages.count("version 2") > 1, "it still spoke when others saw the new release"
     assert app.page() == "version 2"
+
+
+def test_a_program_that_ends_at_an_illegal_instruction_is_told_as_that(app: App) -> None:
+    app.program("illegal").up(fails=True).has("ended at an illegal instruction (exit code 132)", "such as AVX")
