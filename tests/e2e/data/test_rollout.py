@@ -241,4 +241,5 @@ def test_a_websocket_of_the_former_release_speaks_until_the_drain_is_over_and_is
 
 
 def test_a_program_that_ends_at_an_illegal_instruction_is_told_as_that(app: App) -> None:
-    app.program("illegal").up(fails=True).has("ended at an illegal instruction (exit code 132)", "such as AVX")
+    done = app.program("illegal").up(fails=True)
+    done.has("its program ended at an illegal instruction (exit code 132)", "such as AVX")
