@@ -52,6 +52,9 @@ from .containers.component import (
 from .containers.resource.container_state import (
     ContainerState as ContainerState,
 )
+from .containers.resource.link import (
+    Link as Link,
+)
 from .containers.resource.pulled_image import (
     PulledImage as PulledImage,
 )

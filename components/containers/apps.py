@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from portcullis.components.containers.args import AppArgs
 
 
-def container_of(name: str, app: AppArgs, *, serves: bool) -> PrivateContainerArgs:
+def container_of(name: str, app: AppArgs, *, serves: bool, is_used: bool = False) -> PrivateContainerArgs:
     """Return the settings of an app's container.
 
     Args:
         name: the app's name.
         app: the app's settings.
         serves: whether a site sends requests to the app.
+        is_used: whether another app uses it.
     """
     shared = {field: getattr(app, field) for field in app.model_fields_set & set(ContainerArgs.model_fields)}
     # The app's name comes first, because two apps may both have a volume "data".
@@ -25,7 +26,8 @@ def container_of(name: str, app: AppArgs, *, serves: bool) -> PrivateContainerAr
     return PrivateContainerArgs(
         **shared,
         # Two containers cannot run side by side on a fixed port.
-        rollout=serves and app.host_port is None,
+        rollout=(serves or is_used) and app.host_port is None,
+        published=serves,
         bridge=None if app.egress is None else bridge(name),
     )
 

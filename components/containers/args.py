@@ -161,9 +161,13 @@ UrlPath = Annotated[
     str,
     Text("a path", r"/[A-Za-z0-9._~/?=&%+,-]{0,200}", "write a path that starts with /, such as /healthz"),
 ]
-StoreUse = Annotated[
+Use = Annotated[
     str,
-    Text("a store", r"redis|mongo\.[A-Za-z0-9_-]{1,63}", "write redis, or mongo. and the name of a database"),
+    Text(
+        "an app or a store",
+        r"[a-z][a-z0-9-]{0,30}(?:\.[A-Za-z0-9_-]{1,63})?",
+        "write the name of an app, or redis, or mongo. and the name of a database",
+    ),
 ]
 RegistryName = Annotated[str, Text("the name of a registry", refused=_registry)]
 Digests = Annotated[Literal["required", "resolved"], Choice("a rule for digests")]
@@ -261,9 +265,10 @@ class AppArgs(ContainerArgs):
 
     what: ClassVar[str] = "an app"
 
-    uses: ListOf[StoreUse] = ()
-    """The stores that the app uses: `[redis, mongo.shop]`. It joins their networks, and finds its logins as
-    files in /run/secrets."""
+    uses: ListOf[Use] = ()
+    """The stores and other apps that the app uses: `[redis, mongo.shop, api]`. It reaches each by its name,
+    such as http://api:8080, over a network that only the two share. It finds its logins of stores as files in
+    /run/secrets."""
     secrets: ListOf[SecretName] = ()
     """Names of entries in `secrets`. The app gets each as a file of that name in /run/secrets."""
     egress: ListOf[Destination] | None = None
@@ -278,7 +283,8 @@ class AppArgs(ContainerArgs):
         user = str(written.get("user", _USER))
         # Another check already refuses root.
         is_root = user.partition(":")[0] == "root"
-        if ("uses" in written or "secrets" in written) and not is_number(user) and not is_root:
+        stores = [use for use, _ in written.elements("uses") if "." in str(use) or use == "redis"]
+        if (stores or "secrets" in written) and not is_number(user) and not is_root:
             written.at.field("user").refuse(written.get("user"), *NAMED_USER)
 
 
@@ -290,6 +296,9 @@ class PrivateContainerArgs(ContainerArgs):
     rollout: bool = False
     """Replace the container without an interruption. The next one starts beside it, on a port of the bind
     address that the host picks. The old one stops when nginx no longer sends requests to it."""
+    published: bool = True
+    """Whether a rollout publishes the port. Without a published port, only containers that use this one reach
+    it."""
     healthy_within: JobSeconds = 90
     """Seconds that the container may take to become healthy."""
     binds: MapOf[Bind, Inside] = Field(default_factory=dict)

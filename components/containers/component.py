@@ -9,10 +9,11 @@ import pulumi_docker as docker
 from pulumi import ResourceOptions
 
 from portcullis.components.containers.args import NAMED_USER, SECRETS, Refresh, is_number
-from portcullis.components.containers.facts import OWNER_LABEL
+from portcullis.components.containers.facts import OWNER_LABEL, link_name
 from portcullis.components.containers.images import pinned
 from portcullis.components.containers.render import health_check, spell_cpus
 from portcullis.components.containers.resource.container_state import ContainerState
+from portcullis.components.containers.resource.link import Link
 from portcullis.components.containers.resource.pulled_image import PulledImage
 from portcullis.components.containers.resource.release import Release
 from portcullis.components.secrets.component import SecretFiles
@@ -62,7 +63,9 @@ class PrivateContainer(pulumi.ComponentResource):
         container: the container. Its name on the host is the component's name. In a rollout, the number of
             the release follows. Other containers on its networks find it by the component's name.
         network: its own network. The network leads outside and has no other container.
-        networks: all its networks: its own, the one for its users, and those that it joins.
+        networks: all its networks but those of `links`: its own, and those that it joins.
+        links: the internal network with each server that it uses, by the server's name.
+        alias: the name by which containers that use it find it: the component's name.
         address: `address:port` where this host reaches it, or None if it publishes no port. An output in a
             rollout.
         port: the published port, or None.
@@ -95,6 +98,8 @@ class PrivateContainer(pulumi.ComponentResource):
     container: docker.Container
     network: docker.Network
     networks: tuple[docker.Network, ...]
+    links: dict[str, Link]
+    alias: str
     address: pulumi.Input[str] | None
     port: pulumi.Input[int] | None
     state: ContainerState
@@ -107,7 +112,7 @@ class PrivateContainer(pulumi.ComponentResource):
         engine: AnyDockerEngine,
         login: RegistryArgs | None = None,
         networks: Sequence[docker.Network] = (),
-        uses: Sequence[StoreUse] = (),
+        uses: Sequence[StoreUse | PrivateContainer] = (),
         secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None = None,
         refresh: Mapping[str, pulumi.Input[str]] | None = None,
         secret: bool = False,
@@ -122,8 +127,8 @@ class PrivateContainer(pulumi.ComponentResource):
             engine: the engine that runs it: a `DockerEngine`, or an `ExistingDockerEngine`.
             login: the login at the image's registry, if it needs one.
             networks: networks that it joins beside its own.
-            uses: the stores that it uses. It joins their networks, finds its logins under /run/secrets, and
-                starts when the stores are ready.
+            uses: the stores and other containers that it uses. It shares an internal network with each, and
+                starts when they are healthy. It finds its logins of stores under /run/secrets.
             secrets: the content of each file under /run/secrets, by its name. Changed content replaces the
                 container. Or a `SecretFiles` folder, and then `refresh` must replace it.
             refresh: texts that replace the container when they change, such as the revision of a file that it
@@ -139,19 +144,21 @@ class PrivateContainer(pulumi.ComponentResource):
             ArgumentsError: the arguments do not fit together, or the registry does not give the image's
                 digest.
         """
-        _check(args, uses, secrets, refresh or {})
+        stores = [use for use in uses if not isinstance(use, PrivateContainer)]
+        _check(args, stores, secrets, refresh or {})
         image = pinned(args.image, "PrivateContainerArgs.image", login)
         after_engine = ResourceOptions(depends_on=[engine])
         super().__init__(
             "portcullis:index:PrivateContainer", name, None, ResourceOptions.merge(opts, after_engine)
         )
         self._name, self._args, self._engine = name, args, engine
+        self.alias = name
         self._image_name, self._secret = image, secret
         self._on_host = ResourceOptions(parent=self)
         self._own = ResourceOptions(parent=self, provider=engine.provider)
         self._keeps = keeps
         self._refresh = dict(refresh or {})
-        self._secrets = self._secret_files(uses, secrets)
+        self._secrets = self._secret_files(stores, secrets)
         self._retained: list[str] = []
         self._image = docker.RemoteImage(
             f"{name}-image",
@@ -184,17 +191,19 @@ class PrivateContainer(pulumi.ComponentResource):
             if args.shared
             else None
         )
-        # Each network once: two databases of one store are on the same network.
-        self._joined = tuple(dict.fromkeys([*networks, *(each for use in uses for each in use.networks)]))
+        self._joined = tuple(dict.fromkeys(networks))
         self.networks = (self.network, *([self._shared] if self._shared else []), *self._joined)
+        servers = [use if isinstance(use, PrivateContainer) else use.server for use in uses]
+        # Each server once: two databases of one store are on the same server.
+        self.links = {server.alias: self._link(server) for server in dict.fromkeys(servers)}
         volumes = {volume: self._volume(volume) for volume in sorted(args.volumes)}
 
         common = self._common(self._mounts(volumes))
         definition = {**common, **self._serving()}
         release = self._release(definition)
         # Only the container waits for these, so that its image is pulled while a store starts.
-        first: list[pulumi.Resource] = [ready for use in uses for ready in use.depends_on]
-        first += [part for part in (self._secrets, release) if part]
+        first: list[pulumi.Resource] = [ready for use in stores for ready in use.depends_on]
+        first += [*self.links.values(), *(part for part in (self._secrets, release) if part)]
         before = self._jobs("before", common, release, first)
         self.container = self._container(definition, release, [*first, *before])
         self.state = ContainerState(
@@ -207,7 +216,7 @@ class PrivateContainer(pulumi.ComponentResource):
             pids=args.pids,
             within=args.healthy_within,
             secret=secret or is_any_secret(args.env.values()),
-            networks=[network.name for network in self.networks],
+            networks=self._network_names(self.networks),
             opts=ResourceOptions(parent=self, depends_on=[self.container]),
         )
         self._jobs("after", common, release, [self.state])
@@ -219,6 +228,23 @@ class PrivateContainer(pulumi.ComponentResource):
                 "retained_volumes": self._retained,
             }
         )
+
+    def _link(self, server: PrivateContainer) -> Link:
+        """Declare the network that this container shares with a server."""
+        return Link(
+            link_name(self._name, server.alias),
+            host=self._engine.host,
+            user=self._name,
+            server=server.alias,
+            container=server.container.name,
+            container_id=server.container.id,
+            # A new release of the server joins when it is healthy and its jobs are done.
+            opts=ResourceOptions(parent=self, depends_on=[server]),
+        )
+
+    def _network_names(self, networks: Sequence[docker.Network]) -> list[pulumi.Input[str]]:
+        """Return the names of these networks, and of the networks with servers."""
+        return [*(each.name for each in networks), *(link_name(self._name, server) for server in self.links)]
 
     def _secret_files(
         self, uses: Sequence[StoreUse], secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None
@@ -361,11 +387,11 @@ class PrivateContainer(pulumi.ComponentResource):
         given: _Properties = {
             "networks_advanced": [
                 {
-                    "name": network.name,
+                    "name": network,
                     # Two containers have this alias for a while. A lookup finds either of them.
                     **({"aliases": [self._name]} if args.rollout else {}),
                 }
-                for network in self.networks
+                for network in self._network_names(self.networks)
             ],
             "restart": "unless-stopped",
             "healthcheck": {"tests": self._marked(health_check(args)), **_CHECK_TIMES},
@@ -404,7 +430,8 @@ class PrivateContainer(pulumi.ComponentResource):
             host=self._engine.host,
             app=self._name,
             defined_by={key: pulumi.Output.json_dumps(value) for key, value in sorted(defined.items())},
-            published=args.rollout,
+            published=args.rollout and args.published,
+            numbered=args.rollout,
             # In the container's spelling, so that 1 and 1.0 are the same limit here too.
             cpus=definition["cpus"],
             opts=self._on_host,
@@ -417,8 +444,10 @@ class PrivateContainer(pulumi.ComponentResource):
         name: pulumi.Input[str] = self._name
         self.port, self.address = args.host_port, None
         if args.rollout and release is not None:
-            name, self.port = _numbered(self._name, release), release.port.apply(int)
-            self.address = pulumi.Output.concat(bind, ":", self.port.apply(str))
+            name = _numbered(self._name, release)
+            if args.published:
+                self.port = release.port.apply(int)
+                self.address = pulumi.Output.concat(bind, ":", self.port.apply(str))
         elif args.host_port is not None:
             self.address = f"{bind}:{args.host_port}"
         ports = []
@@ -453,7 +482,9 @@ class PrivateContainer(pulumi.ComponentResource):
                 name=_numbered(part, release),
                 image=self._image.image_id,
                 command=self._marked(words),
-                networks_advanced=[{"name": network.name} for network in (self.network, *self._joined)],
+                networks_advanced=[
+                    {"name": network} for network in self._network_names((self.network, *self._joined))
+                ],
                 must_run=False,
                 restart="no",
                 # The image may have a health check for its service. A job has no service.

@@ -6,9 +6,23 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from portcullis.agent.declared import (
+    TEXT,
+    Asked,
+    Declaration,
+    DeclaredDesired,
+    DeclaredSpec,
+    Prop,
+    ReadBack,
+    own,
+    prop,
+)
 from portcullis.agent.wire import Desired, Facts, Spec
+
+if TYPE_CHECKING:
+    from pulumi import Input
 
 IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}\Z")
 """An image with a digest, `NAME@sha256:…` or `NAME:TAG@sha256:…`."""
@@ -18,6 +32,10 @@ EXPECTED = MappingProxyType({"healthy": "healthy", "exited": "exited 0"})
 
 JOINED = "joined"
 """The value of a network that a container is in."""
+OUTSIDE = "absent"
+"""The value of `LinkFacts.member` if the server is not in the network."""
+INTERNAL = "internal bridge"
+"""The only type of a link's network: it leads nowhere else."""
 
 FORMER = "former containers"
 """The key of the note with the ids of a container's predecessors, in the record of its state. A predecessor
@@ -109,6 +127,64 @@ class ContainerStateFacts(Facts):
     networks: Mapping[str, str] | None = None
 
 
+def link_name(user: str, server: str) -> str:
+    """Return the name of the network of two containers. No name of an app or a store has a dot."""
+    return f"{user}.{server}"
+
+
+class LinkProps(
+    Declaration, adopt="whether to take over a network of this name that another program created."
+):
+    """The properties of a link."""
+
+    user: Asked[str] = prop(form=TEXT, identity=True)
+    """the container that uses the server, by its name in the host's records."""
+    server: Asked[str] = prop(form=TEXT, identity=True)
+    """the server, by its name in the host's records. In the network, this is its name too."""
+    container: Asked[Input[str], str] = prop(form=TEXT)
+    """name of the server's container on the host."""
+    container_id: Prop[Input[str], str] = prop(form=TEXT)
+    """the container's id, so that a new container with the same name joins too."""
+    network_type: ReadBack[str] = own(want=INTERNAL)
+    """the network's type. A network of another type leads elsewhere."""
+    member: ReadBack[str] = own(want=JOINED)
+    """whether the server is in the network: `joined`, `absent`, or joined without its name."""
+    others: ReadBack[dict[str, str]] = own(want={})
+    """the undeclared containers in the network, by name, each with `joined`."""
+
+
+class LinkSpec(LinkProps, DeclaredSpec):
+    """The network to read, with its two containers."""
+
+    @property
+    def network(self) -> str:
+        """The name of the network."""
+        return link_name(self.user, self.server)
+
+
+class LinkDesired(LinkProps, DeclaredDesired):
+    """A link as it is declared in the Pulumi program."""
+
+    spec_type = LinkSpec
+
+    @property
+    def id(self) -> str:
+        """The name of the network."""
+        return link_name(self.user, self.server)
+
+
+@dataclass(frozen=True)
+class LinkFacts(Facts):
+    """A link as it is on the host. It exists if its network does. `LinkProps` describes the fields.
+
+    Docker lists only containers that run, so only these can be in `others`.
+    """
+
+    network_type: str = ""
+    member: str = ""
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class PulledImageSpec(Spec):
     """The image to look for, by name and digest."""
@@ -153,11 +229,13 @@ class ReleaseSpec(Spec):
         app: name of the app.
         published: whether the release has a port.
         cpus: the CPU limit of its container, as a decimal number.
+        numbered: whether its container is called `APP-NUMBER`, as that of a published release always is.
     """
 
     app: str
     published: bool
     cpus: str
+    numbered: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +251,7 @@ class ReleaseDesired(Desired):
         token: a token that the host has not seen before requests a new release. An empty token requests no
             release.
         after: the number of the last release in the state. The new release gets a greater number.
+        numbered: whether its container is called `APP-NUMBER`, as that of a published release always is.
     """
 
     app: str
@@ -180,6 +259,7 @@ class ReleaseDesired(Desired):
     cpus: str
     token: str = ""
     after: int = 0
+    numbered: bool = False
 
     @property
     def id(self) -> str:
@@ -188,7 +268,7 @@ class ReleaseDesired(Desired):
 
     def spec(self) -> ReleaseSpec:
         """Return the app whose release to read."""
-        return ReleaseSpec(self.app, self.published, self.cpus)
+        return ReleaseSpec(self.app, self.published, self.cpus, self.numbered)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from portcullis.components.docker import networks
 from portcullis.components.docker.versions import Source
 from portcullis.config.forms import PRIVATE
 from portcullis.config.section import Section, Written
-from portcullis.config.value_types import Choice, ListOf, Number, Text, valid
+from portcullis.config.value_types import Choice, ListOf, Number, Text, valid, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,3 +131,20 @@ def declared_networks(written: Written) -> tuple[str, Sequence[str]] | None:
     bip = valid(Bridge, written.get("bip", _BIP))
     pools = [valid(PoolBase, pool.get("base")) for pool in written.sections("address_pools")]
     return None if bip is None or None in pools else (bip, pools)
+
+
+def capacity(written: Written) -> int | None:
+    """Return for how many networks of containers the pools have room, or None if a value is wrong."""
+    read = declared_networks(written)
+    if read is None:
+        return None
+    bip, pools = read
+    sizes = [whole(pool.get("size", networks.POOL_SIZE)) for pool in written.sections("address_pools")]
+    try:
+        bases = [ipaddress.IPv4Network(pool) for pool in pools or [networks.beside(bip)]]
+    except ValueError:
+        return None
+    return sum(
+        1 << max(int(size or 0) - base.prefixlen, 0)
+        for base, size in zip(bases, sizes or [networks.POOL_SIZE], strict=True)
+    )

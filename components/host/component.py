@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from portcullis.components.containers.args import AppArgs
     from portcullis.components.host.args import HardenedHostArgs, HostArgs
     from portcullis.components.nginx.args import SiteArgs
+    from portcullis.components.stores.store_use import StoreUse
     from portcullis.components.tunnels.args import TunnelArgs
 
 
@@ -133,9 +134,9 @@ class HardenedHost(pulumi.ComponentResource):
         self._declare_protection()
         self._declare_maintenance()
         self.stores = self._declare_stores() if args.stores else None
-        self.apps = {
-            app: self._declare_app(app, settings, secret=secret_apps) for app, settings in args.apps.items()
-        }
+        self.apps = {}
+        for app in wiring.servers_first(args.apps):
+            self.apps[app] = self._declare_app(app, args.apps[app], secret=secret_apps)
         self.tunnels = [
             self._declare_tunnel(person, tunnel) for person, tunnel in sorted(args.tunnels.items())
         ]
@@ -239,15 +240,23 @@ class HardenedHost(pulumi.ComponentResource):
         args = self._args
         return PrivateContainer(
             name,
-            container_of(name, app, serves=name in wiring.served(args)),
+            container_of(name, app, serves=name in wiring.served(args), is_used=name in wiring.used(args)),
             engine=self.engine,
             # If the image is an output, its registry is not known yet.
             login=login_of(app.image, args.registries) if isinstance(app.image, str) else None,
-            uses=[self.stores.use(use, name) for use in app.uses] if self.stores else (),
+            uses=[self._used(use, name) for use in app.uses],
             secrets={each: Secret.of(args.secrets[each]).output for each in app.secrets},
             secret=secret,
             opts=self._after(),
         )
+
+    def _used(self, use: str, app: str) -> StoreUse | PrivateContainer:
+        """Return the app or the access to a store that `uses` of an app names."""
+        if use in self.apps:
+            return self.apps[use]
+        if self.stores is None:
+            raise ValueError(f"HardenedHost: {use!r} is not an app or a store of {self._name}")
+        return self.stores.use(use, app)
 
     def _declare_tunnel(self, person: str, tunnel: TunnelArgs) -> SshTunnel:
         return SshTunnel(

@@ -7,9 +7,11 @@ fault inside one entry does not hide a fault between entries.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from portcullis.components.containers.args import StoreUse
+from portcullis.components.containers.args import Use
+from portcullis.components.docker.args import capacity
 from portcullis.components.host.app_names import check_names
 from portcullis.components.kernel.render import DEFAULTS, PORT_START
 from portcullis.components.nginx import site_checks
@@ -103,7 +105,9 @@ def of_host(written: Written) -> None:
         rules,
         ports,
         names_of_apps,
-        stores_of_apps,
+        uses_of_apps,
+        circles,
+        networks,
         secrets_of_apps,
         apps_of_sites,
         site_checks.sites,
@@ -124,7 +128,9 @@ def of_stack(written: Written) -> None:
         hosts_of("apps"),
         ports,
         names_of_apps,
-        stores_of_apps,
+        uses_of_apps,
+        circles,
+        networks,
         secrets_of_apps,
         apps_of_sites,
         hosts_of_sites,
@@ -241,37 +247,83 @@ def keys_from_metadata(declared: Declared) -> None:
 
 def names_of_apps(declared: Declared) -> None:
     """Check that the containers, networks and volumes of apps and stores have different names."""
-    served = {app for site in declared.sites.values() for app, _ in site_checks.apps_of(site)}
-    rolled_out = [name for name, app in declared.apps.items() if name in served and "host_port" not in app]
+    reached = {app for site in declared.sites.values() for app, _ in site_checks.apps_of(site)}
+    reached |= {use for app in declared.apps.values() for use, _ in _uses(app)}
+    rolled_out = [name for name, app in declared.apps.items() if name in reached and "host_port" not in app]
     check_names(declared, rolled_out)
 
 
-def stores_of_apps(declared: Declared) -> None:
-    """Check that each app uses declared stores of its own host: a store's network does not leave the host."""
-    stores = declared.stores
-    known = [name for name in stores if name != "mongo"]
-    if "mongo" in stores:
-        known += [f"mongo.{name}" for name, _, _ in stores["mongo"].items("databases")]
-    for name, app in declared.apps.items():
+def uses_of_apps(declared: Declared) -> None:
+    """Check that each app uses declared stores and apps of its own host, which no network leaves."""
+    stores, apps = declared.stores, declared.apps
+    known = [name for name in (*stores, *apps) if name != "mongo"]
+    mongo = stores["mongo"].items("databases") if "mongo" in stores else ()
+    databases = [f"mongo.{name}" for name, _, _ in mongo]
+    for name, app in apps.items():
         if name in stores:
             app.at.report("is also the name of a store", "give the app another name")
-        for use, place in app.elements("uses"):
+        others = [*(each for each in known if each != name), *databases]
+        for use, place in _uses(app):
             if use == "mongo" and "mongo" in stores:
-                databases = ", ".join(use for use in known if use.startswith("mongo."))
-                hint = f"write one of {databases}" if databases else "declare one"
+                hint = f"write one of {', '.join(databases)}" if databases else "declare one"
                 place.refuse(use, "names no database", hint)
-            elif valid(StoreUse, use) is None:
-                continue  # this fault is already reported
-            elif use not in known:
-                hint = (
-                    closest(use, known) if known else f"declare the store: {declared.root.at.field('stores')}"
-                )
-                place.refuse(use, f"is not a store of this {declared.whole}", hint)
+            elif use not in (*known, *databases):
+                hint = closest(use, others)
+                if use.partition(".")[0] in _STORE_PORTS and not hint.endswith("?"):
+                    hint = f"declare the store: {declared.root.at.field('stores')}"
+                place.refuse(use, f"is not an app or a store of this {declared.whole}", hint)
             else:
-                store = stores[use.partition(".")[0]]
-                theirs, ours = (declared.named(entry) or declared.only for entry in (store, app))
+                used = stores.get(use.partition(".")[0]) or apps[use]
+                theirs, ours = (declared.named(entry) or declared.only for entry in (used, app))
                 if theirs != ours:
-                    place.refuse(use, f"runs on {theirs}", f"an app on {ours} can only use stores on {ours}")
+                    how = f"an app on {ours} can only use apps and stores on {ours}"
+                    place.refuse(use, f"runs on {theirs}", how)
+                elif use in apps and "port" not in apps[use]:
+                    how = f"write the port under {apps[use].at}.port"
+                    place.refuse(use, "has no port that apps could reach", how)
+
+
+def _uses(app: Written) -> list[tuple[str, SettingPath]]:
+    """Return what an app uses, with the path of each. What is no name has been reported already."""
+    return [(use, place) for use, place in app.elements("uses") if valid(Use, use) is not None]
+
+
+def circles(declared: Declared) -> None:
+    """Check that no app uses itself, not even through others: each starts after those that it uses."""
+    uses = {
+        name: {use: place for use, place in _uses(app) if use in declared.apps}
+        for name, app in declared.apps.items()
+    }
+    while True:
+        try:
+            return TopologicalSorter(uses).prepare()
+        except CycleError as error:
+            circle = error.args[1][::-1]
+        place = uses[circle[0]].pop(circle[1])
+        place.refuse(
+            circle[1],
+            f"leads back to the app itself: {' uses '.join(circle)}",
+            "write one direction only; on the network of a pair each reaches the other",
+        )
+
+
+def networks(declared: Declared) -> None:
+    """Check that Docker's address pools have room for each network of a host."""
+    for alias, host in declared.hosts.items():
+        engine = host.section("docker_engine")
+        room = capacity(engine)
+        apps, stores = (
+            [entry for entry in section.values() if (declared.named(entry) or declared.only) == alias]
+            for section in (declared.apps, declared.stores)
+        )
+        pairs = sum(len({use.partition(".")[0] for use, _ in _uses(app)}) for app in apps)
+        needed = len(apps) + 2 * len(stores) + pairs
+        if room is not None and needed > room:
+            engine.at.field("address_pools").report(
+                f"has room for {room} networks, but this host needs {needed}: one for each app, two for each "
+                "store, and one for each app or store that an app uses",
+                "add a pool",
+            )
 
 
 def secrets_of_apps(declared: Declared) -> None:

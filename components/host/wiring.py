@@ -5,6 +5,7 @@ The functions do no I/O.
 
 from __future__ import annotations
 
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 from portcullis.components.containers.apps import bridge
@@ -13,7 +14,7 @@ from portcullis.components.nginx import render as nginx
 from portcullis.components.users.args import UsersArgs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from portcullis.components.containers.args import AppArgs
     from portcullis.components.host.args import HardenedHostArgs, HostArgs, StoreMap
@@ -68,26 +69,26 @@ def released(args: HardenedHostArgs) -> list[str]:
     return [app for app in served(args) if args.apps[app].host_port is None]
 
 
+def used(args: HardenedHostArgs) -> set[str]:
+    """Return the apps that other apps use."""
+    return {use for app in args.apps.values() for use in app.uses if use in args.apps}
+
+
+def servers_first(apps: Mapping[str, AppArgs]) -> list[str]:
+    """Return the apps in an order in which each comes after those that it uses."""
+    uses = {name: [use for use in app.uses if use in apps] for name, app in apps.items()}
+    return [*TopologicalSorter(uses).static_order()]
+
+
 def docker_networks(args: HardenedHostArgs) -> list[str]:
-    """Return the Docker networks of apps and stores."""
+    """Return the Docker networks of apps and stores. Each holds one container."""
+    # No app is in the shared network of a store any more. It stays, because its end would replace the store.
     return [*args.apps, *args.stores, *(f"{store}-shared" for store in args.stores)]
 
 
 def network_members(args: HardenedHostArgs) -> dict[str, Sequence[str]]:
-    """Return the containers in each Docker network.
-
-    Each app and store is alone in its own network. A store's shared network holds the store and its users.
-    """
-    own: dict[str, Sequence[str]] = {name: [name] for name in (*args.apps, *args.stores)}
-    users = {
-        f"{store}-shared": [store, *(name for name, app in args.apps.items() if _uses(app, store))]
-        for store in args.stores
-    }
-    return own | users
-
-
-def _uses(app: AppArgs, store: str) -> bool:
-    return any(use.partition(".")[0] == store for use in app.uses)
+    """Return the container in each Docker network. The links of a host have records of their own."""
+    return {name: [name.removesuffix("-shared")] for name in docker_networks(args)}
 
 
 def volumes(args: HardenedHostArgs) -> list[str]:

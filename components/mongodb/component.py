@@ -51,7 +51,7 @@ class MongoDB(pulumi.ComponentResource):
     The data volume, `NAME-data`, survives the container and the stack.
 
     Attributes:
-        container: the private container. Apps join its shared network.
+        container: the private container.
         address: `address:port` where the host and its tunnels reach the server.
         volume: the Docker volume with the data.
         secrets: its secret files. `root-password` is the administrator's password.
@@ -163,7 +163,7 @@ class MongoDB(pulumi.ComponentResource):
         }  # fmt: skip
         if self.ca_pem:
             files["mongo_ca.pem"] = self.ca_pem
-        return StoreUse(networks=(self.container.shared,), files=files, depends_on=(user,))
+        return StoreUse(server=self.container, files=files, depends_on=(user,))
 
     def _options(self, database: str) -> list[str]:
         """Return the options of a connection string. The server confirms a write when the journal has it."""

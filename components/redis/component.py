@@ -36,7 +36,7 @@ class Redis(pulumi.ComponentResource):
     See docs/stores/redis.md.
 
     Attributes:
-        container: the private container. Apps join its shared network.
+        container: the private container.
         address: address and port where this host reaches the server.
         credential: the file on the host with the name and password of the ops user, separated by a space. The
             container has it as /run/secrets/ops.
@@ -173,7 +173,7 @@ class Redis(pulumi.ComponentResource):
         scheme = "rediss" if self._args.tls else "redis"
         url = pulumi.Output.concat(f"{scheme}://", user.user, ":", password, f"@{self._name}:{render.PORT}/0")
         return StoreUse(
-            networks=(self.container.shared,),
+            server=self.container,
             files={
                 "redis_url": pulumi.Output.secret(url),
                 "redis_password": password,

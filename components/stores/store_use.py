@@ -1,4 +1,4 @@
-"""The networks, files and dependencies that a store gives to an app."""
+"""The access that a store gives to an app."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pulumi
-    import pulumi_docker as docker
+
+    from portcullis.components.containers.component import PrivateContainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +18,11 @@ class StoreUse:
     """How an app reaches a store, and with which login.
 
     Attributes:
-        networks: the networks that the app joins.
+        server: the container of the store.
         files: secrets of the app by the name of their file, such as `redis_url`.
         depends_on: resources that must exist before the app starts.
     """
 
-    networks: tuple[docker.Network, ...]
+    server: PrivateContainer
     files: Mapping[str, pulumi.Output[str]]
     depends_on: tuple[pulumi.Resource, ...]

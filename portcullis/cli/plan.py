@@ -47,7 +47,7 @@ _SSH_RULE = "no-ssh-rule"
 """
 _NO_DOCKER = "no-docker"
 """The error code of a host on which no Docker answers. `up` may install and start Docker first."""
-_LATER = ("ContainerState", "Release", "Drain", "Exposure")
+_LATER = ("ContainerState", "Link", "Release", "Drain", "Exposure")
 """Kinds of resources that read what the same `up` creates, such as containers.
 
 Before the first `up`, these containers do not exist on the host.

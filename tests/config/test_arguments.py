@@ -89,7 +89,7 @@ def test_python_does_not_accept_the_name_in_yaml() -> None:
         ({"user": "deploy", "users": {"deploy": UserArgs(sudo=True)}}, "users.deploy.keys: has no key"),
         ({"ssh": SshArgs(root_login="no")}, "HardenedHostArgs.ssh.root_login: "),
         ({"jump": "x"}, 'HardenedHostArgs.jump: "x" does not describe a jump host; write JumpArgs(…)'),
-        ({"stores": {}}, 'apps.api.uses[0]: "redis" is not a store of this host'),
+        ({"stores": {}}, 'apps.api.uses[0]: "redis" is not an app or a store of this host'),
         ({"stores": {"redi": RedisArgs()}}, "stores.redi: is not a known key; did you mean redis?"),
         ({"port": 80}, "HardenedHostArgs.port: 80 is a port of nginx"),
         ({"apps": {}}, 'sites.api.example.com.app: "api" is not an app of this host'),

@@ -170,13 +170,15 @@ STORES: dict[str, Any] = {
     [
         (STORES, "redis", "web1", None),
         (STORES, "mongo.shop", "web1", None),
-        (STORES, "mongo.other", "web1", "mongo.other is not a store of this stack; did you mean mongo.shop?"),
-        (STORES, "redis", "web2", "redis runs on web1; an app on web2 can only use stores on web2"),
-        (STORES, "mongo.blog", "web2", "mongo.blog runs on web1; an app on web2 can only use stores on web2"),
+        (STORES, "mongo.other", "web1",
+         "mongo.other is not an app or a store of this stack; did you mean mongo.shop?"),
+        (STORES, "redis", "web2", "redis runs on web1; an app on web2 can only use apps and stores on web2"),
+        (STORES, "mongo.blog", "web2",
+         "mongo.blog runs on web1; an app on web2 can only use apps and stores on web2"),
         ({}, "mongo.shop", "web1",
-         "mongo.shop is not a store of this stack; declare the store: portcullis:stores"),
+         "mongo.shop is not an app or a store of this stack; declare the store: portcullis:stores"),
         ({"mongo": {"host": "web1", "databases": {}}}, "mongo.shop", "web1",
-         "mongo.shop is not a store of this stack; declare the store: portcullis:stores"),
+         "mongo.shop is not an app or a store of this stack; declare the store: portcullis:stores"),
     ],
 )  # fmt: skip
 def test_the_stores_that_an_app_uses(stores: dict[str, Any], use: str, host: str, said: str | None) -> None:
@@ -190,14 +192,62 @@ def test_the_stores_that_an_app_uses(stores: dict[str, Any], use: str, host: str
     assert [text.removeprefix("apps.job.uses[0]: ") for text in told] == ([] if said is None else [said])
 
 
+def using(**uses: list[str]) -> dict[str, Any]:
+    """Return a stack of apps on web1, with what each uses. Each has a port."""
+    apps = {name: app("web1", uses=used) for name, used in uses.items()}
+    return two(apps={"api": app("web1"), **apps}, stores=STORES)
+
+
+def test_apps_use_apps_and_each_circle_is_one_fault() -> None:
+    assert found(using(web=["api", "redis"], job=["web", "api", "mongo.shop"])) == []
+    assert found(using(api=["api"])) == ["apps.api.uses[0]: api leads back to the app itself: api uses api"]
+    assert found(using(a=["api", "b"], b=["redis", "c"], c=["a"], d=["a"])) == [
+        "apps.a.uses[1]: b leads back to the app itself: a uses b uses c uses a"
+    ]
+    assert found(using(a=["b"], b=["a"], c=["d"], d=["c"])) == [
+        "apps.a.uses[0]: b leads back to the app itself: a uses b uses a",
+        "apps.c.uses[0]: d leads back to the app itself: c uses d uses c",
+    ]
+
+
+def test_a_used_app_has_a_port_and_runs_on_the_same_host() -> None:
+    config = using(web=["job", "far"])
+    config["apps"] |= {"far": app("web2"), "job": {"image": IMAGE, "healthCommand": ["true"], "host": "web1"}}
+    assert found(config) == [
+        "apps.web.uses[0]: job has no port that apps could reach",
+        "apps.web.uses[1]: far runs on web2",
+    ]
+
+
+def test_a_used_app_takes_the_names_of_its_releases() -> None:
+    config = using(web=["job"], job=[])
+    config["apps"]["job-3"] = app("web1")
+    (fault,) = found(config)
+    assert fault.startswith("apps.job")
+    config["apps"]["web"] = app("web1")
+    assert found(config) == []
+
+
+def test_the_address_pools_have_room_for_each_network() -> None:
+    """Three apps, two stores with two each, and the pairs: api.redis, api.mongo, job.mongo, job.api."""
+    config = using(api=["redis", "mongo.shop", "mongo.blog"], job=["mongo.blog", "api"], web=[])
+    engine = config["hosts"]["web1"]["dockerEngine"] = {"addressPools": [{"base": "10.9.0.0/20"}]}
+    assert found(config) == []
+    engine["addressPools"] = [{"base": "10.9.0.0/21"}]
+    (fault,) = found(config)
+    path, what, _why = fault.split(": ")
+    assert path == "hosts.web1.dockerEngine.addressPools"
+    assert what == "has room for 8 networks, but this host needs 11"
+
+
 def test_a_wrong_use_does_not_hide_others() -> None:
     config = two(stores={"redis": {"host": "web1"}})
     config["apps"]["job"] = app("web1", uses=["mongo", 3, "mongo.shop", "redis"], hostPort=9000)
     config["apps"]["redis"] = app("web1", hostPort=9001)
     assert sorted(found(config)) == [
-        "apps.job.uses[0]: mongo is not a store",
-        "apps.job.uses[1]: 3 is not a store",
-        "apps.job.uses[2]: mongo.shop is not a store of this stack",
+        "apps.job.uses[0]: mongo is not an app or a store of this stack",
+        "apps.job.uses[1]: 3 is not an app or a store",
+        "apps.job.uses[2]: mongo.shop is not an app or a store of this stack",
         "apps.redis: is also the name of a store",
     ]
 
@@ -220,7 +270,8 @@ WRONG_FORM: list[tuple[dict[str, Any], list[str]]] = [
     ({"tunnels": {"alice": {"to": [["redis"]]}}},
      ["tunnels.alice.to[0]: [redis] is not a name for a store"]),
     ({"apps": {"api": app("web1", uses=[["x"]], secrets=[["y"]])}},
-     ["apps.api.uses[0]: [x] is not a store", "apps.api.secrets[0]: [y] is not a name for a secret"]),
+     ["apps.api.uses[0]: [x] is not an app or a store",
+      "apps.api.secrets[0]: [y] is not a name for a secret"]),
     ({"stores": {"redis": {"host": 3}}, "tunnels": {"alice": {"to": ["redis"]}}},
      ["stores.redis.host: 3 is not a name for a host"]),
     ({"apps": {"api": app("web1"), "b": app(None)}, "sites": {"a.example.com": {"app": "b", "host": "web1"}}},

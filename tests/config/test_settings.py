@@ -203,7 +203,7 @@ def test_all_faults_at_once() -> None:
         (
             "apps.api.uses",
             ["redis"],
-            'apps.api.uses[0]: "redis" is not a store of this stack; declare the store',
+            'apps.api.uses[0]: "redis" is not an app or a store of this stack; declare the store',
         ),
         ("apps.api.uses", ["mongo.a/b"], "apps.api.uses[0]: "),
         ("apps.api.secrets", ["stripeKey"], "pulumi config set --secret --path portcullis:secrets.stripeKey"),

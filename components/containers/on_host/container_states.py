@@ -52,7 +52,15 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             found = containers(self._machine, sorted({spec.container for spec, _ in questions}))
         except AgentError as error:
             return [error] * len(questions)
-        return [_facts(spec, found.get(spec.container)) for spec, _ in questions]
+        links = [record for record in self._store.all() if record.kind == "containers.links"]
+        return [
+            _facts(
+                spec,
+                found.get(spec.container),
+                {link.id for link in links if record and link.spec.get("server") == record.id},
+            )
+            for spec, record in questions
+        ]
 
     def plan(self, desired: ContainerStateDesired, facts: ContainerStateFacts) -> list[Step]:
         if not facts.exists:
@@ -197,15 +205,22 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
         return "\n".join(f"{what}:\n{text}" for what, text in parts if text)
 
 
-def recorded(records: Iterable[Record]) -> set[str]:
-    """Return the ids of the declared containers in a host's records, with those of their predecessors."""
-    found = [record.extra for record in records if record.kind == "containers.container_states"]
-    return {str(one) for extra in found for one in (extra.get(CONTAINER), *extra.get(FORMER, ())) if one}
+def recorded(records: Iterable[Record]) -> dict[str, str]:
+    """Return the names of the declared containers, by their ids and those of their predecessors."""
+    return {
+        str(one): record.id
+        for record in records
+        if record.kind == "containers.container_states"
+        for one in (record.extra.get(CONTAINER), *record.extra.get(FORMER, ()))
+        if one
+    }
 
 
-def _facts(spec: ContainerStateSpec, found: Container | None) -> ContainerStateFacts:
+def _facts(spec: ContainerStateSpec, found: Container | None, links: set[str]) -> ContainerStateFacts:
+    """Return the facts of a container, without the `links` that it joins as a server."""
     if found is None:
         return ContainerStateFacts(exists=False)
+    networks = dict.fromkeys(sorted(found.networks.keys() - links), JOINED)
     # A job that has ended has no process limit.
     ended = spec.expects == "exited" and _stopped(found)
     return ContainerStateFacts(
@@ -213,7 +228,7 @@ def _facts(spec: ContainerStateSpec, found: Container | None) -> ContainerStateF
         container_id=found.id,
         pids="" if ended else str(found.pids),
         status=found.status,
-        networks=dict.fromkeys(found.networks, JOINED) if spec.networks else None,
+        networks=networks if spec.networks else None,
     )
 
 

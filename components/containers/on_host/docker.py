@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from portcullis.agent.errors import AgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from portcullis.agent.machine import Machine
     from portcullis.agent.run import Done
@@ -36,7 +36,8 @@ class Container:
     pids: int
     cpus: int
     ports: tuple[int, ...]
-    networks: tuple[str, ...] = ()
+    networks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Each network that the container is in, with the container's other names there."""
 
     @property
     def running(self) -> bool:
@@ -70,15 +71,28 @@ def containers(machine: Machine, names: Sequence[str]) -> dict[str, Container]:
 
     Raises `AgentError` with the code ``unreadable`` if Docker does not answer.
     """
+    found = map(_container, inspected(machine, "container", _FORMAT, names))
+    return {one.name: one for one in found}
+
+
+def inspected(machine: Machine, kind: str, template: str, names: Sequence[str]) -> list[Json]:
+    """Return the containers or networks that exist of these, each as the template writes it.
+
+    Raises `AgentError` with the code ``unreadable`` if Docker does not answer.
+    """
     if not names:
-        return {}
-    done = docker(machine, "container", "inspect", "--format", _FORMAT, *names)
-    # Docker 20.10 says "Error: No such container", later ones "Error response from daemon: No such …".
-    others = [line for line in done.err.splitlines() if line and "No such container" not in line]
+        return []
+    done = docker(machine, kind, "inspect", "--format", template, *names)
+    # Docker 20.10 says "Error: No such container", later ones "Error response from daemon: No such …" or, of
+    # a network, "… network NAME not found".
+    others = [
+        line
+        for line in done.err.splitlines()
+        if line and "No such " not in line and not line.endswith(" not found")
+    ]
     if done.code and others:
         raise AgentError("unreadable", "Docker does not answer on the host", detail="\n".join(others[-5:]))
-    found = (_container(json.loads(line)) for line in done.out.splitlines() if line.strip())
-    return {one.name: one for one in found}
+    return [json.loads(line) for line in done.out.splitlines() if line.strip()]
 
 
 def published(machine: Machine) -> set[int]:
@@ -109,7 +123,10 @@ def _container(found: Json) -> Container:
         pids=max(int(found["pids"] or 0), 0),
         cpus=int(found["cpus"] or 0),
         ports=tuple(int(port) for port in ports if port.isdecimal()),
-        networks=tuple(sorted(found["networks"] or {})),
+        networks={
+            name: tuple(map(str, (joined or {}).get("Aliases") or ()))
+            for name, joined in sorted((found["networks"] or {}).items())
+        },
     )
 
 

@@ -58,12 +58,12 @@ class Releases(Kind[ReleaseSpec, ReleaseDesired, ReleaseFacts]):
         self._lock = threading.Lock()
 
     def facts(self, questions: Sequence[Question[ReleaseSpec]]) -> Answers[ReleaseFacts]:
-        """Read the containers of all published releases with one call to Docker."""
+        """Read the containers of all numbered releases with one call to Docker."""
         known = [dict(record.extra) if record and "number" in record.extra else {} for _, record in questions]
         names = [
             f"{spec.app}-{extra['number']}"
             for (spec, _), extra in zip(questions, known, strict=True)
-            if extra and spec.published
+            if extra and (spec.published or spec.numbered)
         ]
         try:
             found = containers(self._machine, names)
@@ -136,7 +136,7 @@ def _facts(spec: ReleaseSpec, extra: Json, found: dict[str, Container]) -> Relea
         exists=True,
         number=extra["number"],
         port=extra["port"],
-        container=_drift(spec, one) if spec.published else RUNNING,
+        container=_drift(spec, one) if spec.published or spec.numbered else RUNNING,
         token=extra["token"],
     )
 

@@ -41,7 +41,7 @@ class ReleaseProvider(HostProvider):
         """Check the inputs. The declared state of the release's container is "without a fault"."""
         inputs.text("app")
         inputs.text("cpus")
-        inputs.keep("published", "defined_by")
+        inputs.keep("published", "numbered", "defined_by")
         # A refresh finds another value if the container has a fault that only a new release can fix.
         inputs.inputs["container"] = RUNNING
 
@@ -106,6 +106,7 @@ class Release(HostResource):
         app: str,
         defined_by: Mapping[str, pulumi.Input[str]],
         published: bool = True,
+        numbered: bool = False,
         cpus: str = "1",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -117,9 +118,10 @@ class Release(HostResource):
             app: name of the app. The containers of the app are called `APP-NUMBER`.
             defined_by: values of the container, by name. A change of any value makes a new release. Secret
                 values stay secret in state.
-            published: whether the release needs a port. If a container with a port stopped or was changed by
-                hand, a new release replaces it. A new container cannot have the same name and port, because
-                the old container still has them.
+            published: whether the release needs a port.
+            numbered: whether its container has the number in its name, as that of a published release always
+                has. If such a container stopped or was changed by hand, a new release replaces it. A new
+                container cannot have the same name and port, because the old container still has them.
             cpus: the CPU limit of the release's container.
             opts: resource options.
         """
@@ -132,6 +134,7 @@ class Release(HostResource):
                 "app": app,
                 "defined_by": dict(defined_by),
                 "published": published,
+                **({"numbered": True} if numbered and not published else {}),
                 "cpus": cpus,
                 "container": RUNNING,
             },

@@ -132,7 +132,7 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
 
     def _read(self, spec: ExposureSpec, known: Owners) -> dict[str, Mapping[str, str]]:
         containers, accepted = docker_ports.read(self._machine), spec.accepted
-        recorded = container_states.recorded(self._store.all()) if containers else set()
+        recorded = container_states.recorded(self._store.all()) if containers else {}
         listeners, published = self._ports(spec, containers, recorded)
         passes = self._passes(containers)
         past = docker_ports.past_filters(self._machine)

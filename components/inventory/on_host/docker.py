@@ -136,7 +136,8 @@ def read(look: Look) -> Found:
             found[f"reading Docker's {what}"] = Entry(f"cannot be read: {error.message}")
     try:
         every = networks(look.machine)
-        usual = {*(_SWARMS if _SWARM in found else ()), *_of_stacks(look, every, containers, declared)}
+        usual = {*(_SWARMS if _SWARM in found else ()), *declared.links}
+        usual |= _of_stacks(look, every, containers, declared)
         found.update(_networks(look, every, usual))
         open_networks = [one.name for one in every if one.driver in _PASSES]
     except AgentError as error:
@@ -169,7 +170,12 @@ class Declared:
                 named[str(record.spec.get("container"))] = record.id
             self._former.update({str(one): record.id for one in record.extra.get(FORMER) or ()})
         self._named = {**{name: name for name in look.spec.containers if name not in items}, **named}
-        self.networks: Mapping[str, Sequence[str]] = {
+        self.links = {
+            record.id: [str(record.spec.get(who)) for who in ("user", "server")]
+            for record in look.records
+            if record.kind == "containers.links"
+        }
+        self.networks: Mapping[str, Sequence[str]] = self.links | {
             name: [member.strip() for member in members.split(",") if member.strip()]
             for name, members in look.spec.networks.items()
         }

@@ -42,6 +42,7 @@ def draw(resources: Sequence[Resource]) -> Map:
     containers = _containers(found, resources, by_urn, hosts)
     _sites(found, resources, by_urn, containers)
     _stores(found, containers)
+    _links(found, resources)
     for resource in resources:
         if resource.kind == "SshServer":
             _tunnels(found, resource, containers)
@@ -274,6 +275,15 @@ def _stores(found: Map, containers: Mapping[str, _Container]) -> None:
             meet = app.host == store.host and app.networks & store.networks
             if meet and app.key.startswith("container:") and store.key.startswith("store:"):
                 found.join(app.key, store.key)
+
+
+def _links(found: Map, resources: Iterable[Resource]) -> None:
+    """Add an edge from each app to each app or store that it uses."""
+    for link in resources:
+        if link.kind == "Link":
+            host, server = link.text("host"), link.text("server")
+            for column in ("container", "store"):
+                found.join(f"container:{host}:{link.text('user')}", f"{column}:{host}:{server}")
 
 
 def _tunnels(found: Map, server: Resource, containers: Mapping[str, _Container]) -> None:

@@ -119,8 +119,13 @@ def _edge(edge: Edge, start: Place, end: Place) -> str:
             (_TOP - 6 - (y1 + y2) / 8) / 0.75,
         )  # the middle of the curve is then above the boxes
         over2 = over1
+    bent1, bent2 = x1 + bend, x2 - bend
+    if start[0] == end[0]:
+        # An app uses another one, in the same column: a bow on the right of both.
+        x2 = x1 + 2
+        bent1 = bent2 = x1 + (_STEP - _WIDTH) / 1.5
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
-    way = f"M{x1:g} {y1:g}C{x1 + bend:g} {over1:g} {x2 - bend:g} {over2:g} {x2:g} {y2:g}"
+    way = f"M{x1:g} {y1:g}C{bent1:g} {over1:g} {bent2:g} {over2:g} {x2:g} {y2:g}"
     return (
         f'  <path d="{way}" fill="none" stroke="{colour}" stroke-width="{stroke:g}"{dashed} '
         f'marker-end="url(#arrow{state})"/>'

@@ -65,6 +65,26 @@ def test_the_map_of_the_demo() -> None:
     }
 
 
+def test_an_app_reaches_what_it_has_a_link_with() -> None:
+    def links(*pairs: str) -> list[dict[str, Any]]:
+        ends = [pair.split(".") for pair in pairs]
+        return [resource("Link", f"{a}.{b}", host="web1", user=a, server=b) for a, b in ends]
+
+    given = recorded()
+    every = given["deployment"]["resources"]
+    (api,) = [one for one in every if one["urn"].endswith("Container::api-container")]
+    api["inputs"]["networksAdvanced"] = [{"name": "api"}, {"name": "api.redis"}]
+    (component,) = [one for one in every if one["urn"] == api["parent"]]
+    web = copy.deepcopy(api)
+    web |= {key: api[key].replace("::api", "::web") for key in ("urn", "parent")}
+    every.append({**component, "urn": web["parent"]})
+    web["inputs"] |= {"name": "web", "networksAdvanced": [{"name": "web"}, {"name": "web.api"}]}
+    every += [web, *links("api.redis", "web.api", "web.gone")]
+    found = draw.draw(state.of_export(given))
+    inner = {edge for edge in reaches(found) if edge.startswith(("api >", "web >"))}
+    assert inner == {"api > redis", "web > api"}
+
+
 def test_stores_are_reached_only_by_apps_and_tunnels_and_containers_only_by_sites() -> None:
     found = demo()
     for source, target in found.edges:

@@ -193,8 +193,8 @@ def test_a_container_connected_by_hand_is_reported_by_its_own_resource() -> None
 
 
 FOLLOWS = {
-    ("ContainerState", "container"), ("ContainerState", "container_id"), ("Service", "reads"),
-    ("Service", "stale"), ("SshServer", "stale"),
+    ("ContainerState", "container"), ("ContainerState", "container_id"), ("Link", "container"),
+    ("Link", "container_id"), ("Service", "reads"), ("Service", "stale"), ("SshServer", "stale"),
 }  # fmt: skip
 """Properties that are shown only if no other property differs."""
 

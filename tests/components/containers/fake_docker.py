@@ -30,6 +30,8 @@ class Fake:
     log: str = ""
     oom: bool = False
     networks: list[str] = field(default_factory=lambda: ["api"])
+    aliases: dict[str, str] = field(default_factory=dict)
+    grace: int | None = None
     after: list[dict[str, Any]] = field(default_factory=list)
 
     def answer(self) -> Json:
@@ -45,7 +47,9 @@ class Fake:
         return {
             "id": f"id-{self.name}", "name": f"/{self.name}", "state": state, "restarts": self.restarts,
             "pids": self.pids, "cpus": self.cpus, "ports": {"80/tcp": bound} if self.port else {},
-            "networks": {name: {} for name in self.networks},
+            "grace": self.grace,
+            "networks": {name: {"Aliases": [self.aliases[name]] if name in self.aliases else None}
+                         for name in self.networks},
         }  # fmt: skip
 
 
@@ -54,7 +58,9 @@ class FakeDocker:
 
     def __init__(self) -> None:
         self.containers: dict[str, Fake] = {}
+        self.networks: dict[str, Json] = {}
         self.ran: list[list[str]] = []
+        self.on_call: Callable[[list[str]], None] = lambda _words: None
         self.down = False
         self.on_start: Callable[[Fake], None] = lambda fake: setattr(fake, "status", "running")
 
@@ -66,12 +72,15 @@ class FakeDocker:
         program, *words = argv
         assert program == "docker", argv
         self.ran.append(words)
+        self.on_call(words)
         if self.down:
             return Done(1, "", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.")
         if words[:2] == ["container", "ls"]:
             return Done(0, "".join(f"{name}\n" for name in self.containers), "")
         if words[:2] == ["container", "inspect"]:
             return self._inspect(words[4:])
+        if words[:2] == ["network", "inspect"]:
+            return self._inspect_networks(words[4:])
         if words[0] == "logs":
             return Done(0, self.containers[words[-1]].log, "")
         return self._change(words)
@@ -81,12 +90,41 @@ class FakeDocker:
         missing = [f"Error: No such container: {name}" for name in names if name not in self.containers]
         return Done(1 if missing else 0, "".join(f"{line}\n" for line in found), "\n".join(missing))
 
+    def _inspect_networks(self, names: list[str]) -> Done:
+        found = [
+            json.dumps({**self.networks[name], "name": name, "members": self.members(name)})
+            for name in names
+            if name in self.networks
+        ]
+        missing = [
+            f"Error response from daemon: network {name} not found"
+            for name in names
+            if name not in self.networks
+        ]
+        return Done(1 if missing else 0, "".join(f"{line}\n" for line in found), "\n".join(missing))
+
+    def members(self, network: str) -> dict[str, Json]:
+        """Return the containers that run in a network, by id."""
+        return {
+            f"id-{one.name}": {"Name": one.name} for one in self.containers.values()
+            if network in one.networks and one.status == "running"
+        }  # fmt: skip
+
     def _change(self, words: list[str]) -> Done:
-        fake = self.containers[words[-1]]
+        if words[:2] == ["network", "create"]:
+            self.networks[words[-1]] = {"driver": "bridge", "internal": "--internal" in words}
+            return Done(0, "", "")
+        if words[:2] == ["network", "rm"]:
+            if self.members(words[-1]):
+                return Done(1, "", "Error response from daemon: network has active endpoints")
+            del self.networks[words[-1]]
+            return Done(0, "", "")
+        fake = self.containers[words[-1].removeprefix("id-")]
         if words[0] == "update":
             fake.pids = int(words[2])
         elif words[:2] == ["network", "connect"]:
             fake.networks.append(words[-2])
+            fake.aliases[words[-2]] = words[words.index("--alias") + 1]
         elif words[:2] == ["network", "disconnect"]:
             fake.networks.remove(words[-2])
         elif words[0] == "start":

@@ -90,24 +90,31 @@ def test_secrets_are_a_folder_that_the_container_cannot_write_to(deploy: Deploy)
 
 def test_secrets_become_files_and_changed_content_replaces_the_container(deploy: Deploy) -> None:
     def program() -> None:
-        store = docker.Network("store", name="store")
-        use = StoreUse((store,), {"redis_url": pulumi.Output.secret("planted-url")}, (made("user"),))
-        container(user="999", uses=[use, use], secrets={"token": pulumi.Output.secret("planted-token")})
+        store = container("store")
+        use = StoreUse(store, {"redis_url": pulumi.Output.secret("planted-url")}, (made("user"),))
+        secrets = {"token": pulumi.Output.secret("planted-token")}
+        app = container(engine=store._engine, user="999", uses=[use, use], secrets=secrets)
+        assert list(app.links) == ["store"], "each once"
 
     engine = deploy(program)
     files = {file.name: file for file in engine.of(":File") if file.name.startswith("api-secrets-")}
     assert set(files) == {"api-secrets-redis_url", "api-secrets-token"}
     assert all("content" in file.secret and file.inputs["owner"] == "999" for file in files.values())
-    found = engine.one("container:Container").inputs
-    assert labels(engine)["portcullis.refresh.secrets"] == "r1-r1"
-    assert [network["name"] for network in found["networksAdvanced"]] == ["api", "store"], "each once"
+    found = engine.one("container:Container", "api-container").inputs
+    assert labels(engine, "api-container")["portcullis.refresh.secrets"] == "r1-r1"
+    assert [network["name"] for network in found["networksAdvanced"]] == ["api", "api.store"]
     assert "planted" not in str(found)
     assert {"user", *files} <= engine.before("api-container")
     assert "user" not in engine.before("api-image"), "an image is pulled while a store starts"
 
 
-def labels(engine: Engine) -> dict[str, str]:
-    return {label["label"]: label["value"] for label in engine.one("container:Container").inputs["labels"]}
+NO_SERVER: Any = None
+"""For arguments that are refused before the server matters."""
+
+
+def labels(engine: Engine, name: str = "") -> dict[str, str]:
+    found = engine.one("container:Container", name).inputs["labels"]
+    return {label["label"]: label["value"] for label in found}
 
 
 @pytest.mark.parametrize(
@@ -310,7 +317,7 @@ def container_on_nothing(**args: Any) -> None:
             r"PrivateContainerArgs\.user: .* is a name, but the files",
         ),
         (
-            {"user": "node", "uses": [StoreUse((), {"a": pulumi.Output.secret("b")}, ())]},
+            {"user": "node", "uses": [StoreUse(NO_SERVER, {"a": pulumi.Output.secret("b")}, ())]},
             "user: .* is a name",
         ),
     ],
@@ -324,7 +331,7 @@ def test_a_store_cannot_add_files_to_a_given_folder_of_secrets(deploy: Deploy) -
     def program() -> None:
         folder = SecretFiles("api", {"token": "t"}, owner="999:999", host=WEB1)
         with pytest.raises(ValueError, match=r"PrivateContainer\.secrets: is a folder that this component"):
-            container(secrets=folder, uses=[StoreUse((), {"a": pulumi.Output.secret("b")}, ())])
+            container(secrets=folder, uses=[StoreUse(NO_SERVER, {"a": pulumi.Output.secret("b")}, ())])
 
     deploy(program)
 

@@ -45,7 +45,7 @@ def test_a_release_is_requested_with_a_new_token_and_without_its_definition(
     first, second = (sent["desired"] for op, sent in channel.sent if op == "put")
     assert first["token"] != second["token"]
     assert (first["after"], second["after"]) == (0, 3)
-    assert set(first) == {"app", "published", "cpus", "token", "after"}
+    assert set(first) == {"app", "published", "cpus", "numbered", "token", "after"}
     assert SECRET not in str(channel.sent)
 
 

@@ -116,7 +116,7 @@ def test_the_record_holds_no_definition_of_the_release(app: Releases) -> None:
     (record,) = app.client.machine.state.rglob("record.json")
     kept = json.loads(record.read_text())
     assert kept["extra"] == {"number": 1, "port": 28000, "token": "1"}
-    assert kept["spec"] == {"app": "api", "published": True, "cpus": "1"}
+    assert kept["spec"] == {"app": "api", "published": True, "cpus": "1", "numbered": False}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-import pulumi_docker as docker
 import pytest
 
 from portcullis.components import (
@@ -154,14 +153,44 @@ def test_a_job_has_the_properties_of_the_container_and_no_port(deploy: Deploy) -
     assert (state["expects"], state["status"]) == ("exited", "exited 0")
 
 
-def use() -> StoreUse:
-    store = docker.Network("store", name="store")
-    return StoreUse((store,), {"redis_url": pulumi.Output.secret("x")}, (store,))
-
-
 def test_a_job_waits_for_stores_and_secrets(deploy: Deploy) -> None:
-    engine = deploy(lambda: container(jobs=JobsArgs(before=("x",)), user="1", uses=[use()]))
-    assert {"store", "api-secrets-redis_url"} <= engine.before("api-before-1")
+    def program() -> None:
+        store = container("redis")
+        use = StoreUse(store, {"redis_url": pulumi.Output.secret("x")}, (store,))
+        container(engine=store._engine, jobs=JobsArgs(before=("x",)), user="1", uses=[use])
+
+    engine = deploy(program)
+    assert {"redis-state", "api.redis", "api-secrets-redis_url"} <= engine.before("api-before-1")
+    networks = engine.one("r:Container", "api-before-1").inputs["networksAdvanced"]
+    assert [network["name"] for network in networks] == ["api", "api.redis"]
+
+
+def test_an_app_uses_another_one_whose_next_release_joins_when_it_is_ready(deploy: Deploy) -> None:
+    def program() -> None:
+        given = {"host_port": None, "rollout": True, "published": False, "jobs": JobsArgs(after=("x",))}
+        api = container("api", **given)
+        container("web", engine=api._engine, uses=[api])
+        assert (api.port, api.address, api.alias) == (None, None, "api")
+
+    engine = deploy(program)
+    link = engine.one(":Link", "web.api")
+    assert link.inputs == {
+        "host": "web1", "user": "web", "server": "api", "container": "api-3",
+        "container_id": "api-container-id",
+        "network_type": "internal bridge", "member": "joined", "others": {},
+    }  # fmt: skip
+    assert {"api-state", "api-after-1-state"} <= engine.before("web.api")
+    assert "web.api" in engine.before("web-container")
+    server, user = (engine.one("r:Container", f"{name}-container").inputs for name in ("api", "web"))
+    assert server["ports"] == []
+    assert [network["name"] for network in server["networksAdvanced"]] == ["api"]
+    assert [network["name"] for network in user["networksAdvanced"]] == ["web", "web.api"]
+    states = {
+        name: engine.one(":ContainerState", f"{name}-state").inputs["networks"] for name in ("api", "web")
+    }
+    assert states == {"api": {"api": "joined"}, "web": {"web": "joined", "web.api": "joined"}}
+    release = engine.one(":Release", "api-release").inputs
+    assert (release["published"], release["numbered"]) == (False, True)
 
 
 def test_the_command_of_a_secret_job_is_marked_secret(deploy: Deploy) -> None:

@@ -90,15 +90,29 @@ def test_an_app_joins_only_the_networks_of_its_stores(deploy: Deploy) -> None:
         ]
         for name in ("api", "worker")
     }
-    assert len(joined["api"]) == 2
-    assert len(joined["worker"]) == 1
+    assert joined == {"api": ["api", "api.redis"], "worker": ["worker"]}
+
+
+def test_apps_are_declared_after_those_that_they_use(deploy: Deploy) -> None:
+    config = shop(uses=["backend", "redis"])
+    config["apps"]["backend"] = {"image": f"x:1{DIGEST}", "port": 81, "uses": ["mongo.shop"], "user": "1"}
+    engine = deploy(lambda: host(config))
+    assert {link.name for link in engine.of(":Link")} == {"api.backend", "api.redis", "backend.mongo"}
+    assert {"backend-state", "api.backend"} <= engine.before("api-container")
+    published = {
+        name: bool(engine.one(":Container", f"{name}-container").inputs["ports"])
+        for name in ("api", "backend")
+    }
+    assert published == {"api": True, "backend": False}, "nginx reaches the app with a site alone"
+    assert engine.one(":Container", "backend-container").options.deleteBeforeReplace is False
 
 
 def test_two_databases_of_one_store_share_one_network(deploy: Deploy) -> None:
     config = shop(uses=["mongo.shop", "mongo.blog"])
     config["stores"]["mongo"]["databases"]["blog"] = {}
     container = deploy(lambda: host(config)).one(":Container", "api-container")
-    assert len(container.inputs["networksAdvanced"]) == 2, "its own, and the store's once"
+    names = [network["name"] for network in container.inputs["networksAdvanced"]]
+    assert names == ["api", "api.mongo"]
 
 
 def test_stores_reach_nothing_outside(engine: Engine) -> None:
@@ -144,8 +158,8 @@ def test_stores_with_data_are_backed_up_by_default(engine: Engine, deploy: Deplo
         ("stores.mongo.databases", {"admin": {}}, "is a database of MongoDB's own"),
         ("stores.mongo.hostPort", 6379, "stores.mongo.hostPort: 6379 is already used on web1 by store redis"),
         ("stores.postgres", {}, "stores.postgres: is not a known key"),
-        ("apps.api.uses", ["mongo.shopp"], "is not a store of this stack; did you mean mongo.shop?"),
-        ("apps.api.uses", ["mongo"], "is not a store"),
+        ("apps.api.uses", ["mongo.shopp"], "is not an app or a store of this stack; did you mean"),
+        ("apps.api.uses", ["mongo"], "names no database; write one of mongo.shop"),
         ("apps.api.secrets", ["stripekey"], "did you mean stripeKey?"),
         ("apps.api.secrets", ["redis_url"], "is a file name that the stores use"),
         ("apps.api.user", "node", "is a name, but the files with its secrets need"),
@@ -200,8 +214,8 @@ def test_faults_of_an_app_and_its_stores_are_reported_at_once() -> None:
         'stores.mongo.databases.a/b: "a/b" has a slash in it, which the name of a database cannot have',
         "stores.mongo.memory: 64 is not an amount of memory for MongoDB in MB",
         "stores.kafka: is not a known key",
-        'apps.api.uses[1]: "mongo.shopp" is not a store of this stack',
-        'apps.api.uses[2]: "postgres" is not a store',
+        'apps.api.uses[1]: "mongo.shopp" is not an app or a store of this stack',
+        'apps.api.uses[2]: "postgres" is not an app or a store of this stack',
         "stores.kafka.image: defaults to a tag, but images.digests is required",
         "apps.web.hostPort: 2019 is already used on web1 by app api",
         *(f"apps.{app}.{tag}".partition(";")[0] for app in ("api", "web")),

@@ -47,13 +47,13 @@ def store(**args: Any) -> MongoDB:
 
 
 def used(**args: Any) -> None:
-    use = store(**args).uses("shop")
-    assert len(use.networks) == 1
+    mongo = store(**args)
+    use = mongo.uses("shop")
+    assert use.server is mongo.container
     folder = {name: pulumi.Output.from_input(text) for name, text in use.files.items()}
     container(
         "app",
         host_port=None,
-        networks=use.networks,
         env={re.sub("[^a-z_]", "_", name): text for name, text in folder.items()},
         opts=pulumi.ResourceOptions(depends_on=use.depends_on),
     )
