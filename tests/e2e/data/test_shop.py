@@ -180,10 +180,11 @@ def test_the_stores_are_reached_by_their_app_and_by_nobody_else(shop: Program) -
     addresses = {"172.17.0.1"}
     for store in ("redis", "mongo"):
         networks = shop.inspect(store)["NetworkSettings"]["Networks"]
-        assert set(networks) == {store, f"{store}-shared"}
+        assert set(networks) == {store, f"{store}-shared", f"api.{store}"}
         addresses |= {network["IPAddress"] for network in networks.values()}
-    joined = json.loads(shop.docker("network", "inspect", "redis-shared"))[0]["Containers"]
-    assert len(joined) == 2, "the store and its app"
+    for network, members in (("redis-shared", 1), ("api.redis", 2)):
+        joined = json.loads(shop.docker("network", "inspect", network))[0]["Containers"]
+        assert len(joined) == members, "the store, and its app where the two are alone"
     shop.docker("run", "-d", "--name", "foreign", shop.image("hello:1"))
     try:
         asked = dict.fromkeys(addresses, STORES)
@@ -199,6 +200,7 @@ def test_the_stores_are_reached_by_their_app_and_by_nobody_else(shop: Program) -
         # The same question finds them from where they are meant to be reached.
         found = scan.tcp(scan.container(engine, record, api), asked)
         assert {port for answers in found.values() for port in answers.open} == set(STORES)
+        assert sum(bool(answers.open) for answers in found.values()) == len(STORES), "by one network each"
         # A store reaches nothing outside, and its app does.
         outside = {"198.51.100.2": [5000]}
 
