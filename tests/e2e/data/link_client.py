@@ -1,8 +1,8 @@
 """A client of an app that asks all the time, until there is a file `NAME.stop`.
 
 It asks with a new connection each time, as most clients do, and over a connection that stays open. A release
-that ends may cut one request that it has accepted: the client asks again, once. It tells how often each answer
-came, which requests failed, how many it asked again, and how often the other connection was cut.
+that ends may cut one request that it has accepted: the client asks again, once. It tells how often each
+answer came, which requests failed, how many it asked again, and how often the other connection was cut.
 """
 
 from __future__ import annotations
