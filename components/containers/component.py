@@ -66,6 +66,7 @@ class PrivateContainer(pulumi.ComponentResource):
         networks: all its networks but those of `links`: its own, and those that it joins.
         links: the internal network with each server that it uses, by the server's name.
         alias: the name by which containers that use it find it: the component's name.
+        host: the alias of its host.
         address: `address:port` where this host reaches it, or None if it publishes no port. An output in a
             rollout.
         port: the published port, or None.
@@ -100,6 +101,7 @@ class PrivateContainer(pulumi.ComponentResource):
     networks: tuple[docker.Network, ...]
     links: dict[str, Link]
     alias: str
+    host: str
     address: pulumi.Input[str] | None
     port: pulumi.Input[int] | None
     state: ContainerState
@@ -145,14 +147,16 @@ class PrivateContainer(pulumi.ComponentResource):
                 digest.
         """
         stores = [use for use in uses if not isinstance(use, PrivateContainer)]
-        _check(args, stores, secrets, refresh or {})
+        servers = [use if isinstance(use, PrivateContainer) else use.server for use in uses]
+        there = {server.alias: server.host for server in servers}
+        _check(args, stores, secrets, refresh or {}, here=engine.host.alias, there=there)
         image = pinned(args.image, "PrivateContainerArgs.image", login)
         after_engine = ResourceOptions(depends_on=[engine])
         super().__init__(
             "portcullis:index:PrivateContainer", name, None, ResourceOptions.merge(opts, after_engine)
         )
         self._name, self._args, self._engine = name, args, engine
-        self.alias = name
+        self.alias, self.host = name, engine.host.alias
         self._image_name, self._secret = image, secret
         self._on_host = ResourceOptions(parent=self)
         self._own = ResourceOptions(parent=self, provider=engine.provider)
@@ -193,7 +197,6 @@ class PrivateContainer(pulumi.ComponentResource):
         )
         self._joined = tuple(dict.fromkeys(networks))
         self.networks = (self.network, *([self._shared] if self._shared else []), *self._joined)
-        servers = [use if isinstance(use, PrivateContainer) else use.server for use in uses]
         # Each server once: two databases of one store are on the same server.
         self.links = {server.alias: self._link(server) for server in dict.fromkeys(servers)}
         volumes = {volume: self._volume(volume) for volume in sorted(args.volumes)}
@@ -538,9 +541,17 @@ def _check(
     uses: Sequence[StoreUse],
     secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None,
     refresh: Mapping[str, pulumi.Input[str]],
+    *,
+    here: str,
+    there: Mapping[str, str],
 ) -> None:
-    """Refuse arguments that do not fit together."""
+    """Refuse arguments that do not fit together. `there` has the host of each server, and `here` is ours."""
     faults = faults_in(ListOf[Refresh], refresh, "PrivateContainer.refresh")
+    faults += [
+        Fault("PrivateContainer.uses", f"{server} runs on {host}", f"pass a server that runs on {here}")
+        for server, host in there.items()
+        if host != here
+    ]
     if isinstance(secrets, SecretFiles) and any(use.files for use in uses):
         why = "is a folder that this component does not write to, but `uses` brings files"
         faults.append(

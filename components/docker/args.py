@@ -9,7 +9,7 @@ from portcullis.components.docker import networks
 from portcullis.components.docker.versions import Source
 from portcullis.config.forms import PRIVATE
 from portcullis.config.section import Section, Written
-from portcullis.config.value_types import Choice, ListOf, Number, Text, valid, whole
+from portcullis.config.value_types import Choice, ListOf, Number, Text, valid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,12 +139,14 @@ def capacity(written: Written) -> int | None:
     if read is None:
         return None
     bip, pools = read
-    sizes = [whole(pool.get("size", networks.POOL_SIZE)) for pool in written.sections("address_pools")]
+    sizes = [
+        valid(PoolSize, pool.get("size", networks.POOL_SIZE)) for pool in written.sections("address_pools")
+    ]
     try:
         bases = [ipaddress.IPv4Network(pool) for pool in pools or [networks.beside(bip)]]
     except ValueError:
         return None
-    return sum(
-        1 << max(int(size or 0) - base.prefixlen, 0)
-        for base, size in zip(bases, sizes or [networks.POOL_SIZE], strict=True)
-    )
+    bits = [
+        (size or 0) - base.prefixlen for base, size in zip(bases, sizes or [networks.POOL_SIZE], strict=True)
+    ]
+    return sum(1 << more for more in bits) if min(bits) >= 0 else None

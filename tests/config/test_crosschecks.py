@@ -210,6 +210,10 @@ def test_apps_use_apps_and_each_circle_is_one_fault() -> None:
     ]
 
 
+def test_an_app_may_be_called_mongo_where_no_store_is() -> None:
+    assert found(two(apps={"api": app("web1", uses=["mongo"]), "mongo": app("web1")})) == []
+
+
 def test_a_used_app_has_a_port_and_runs_on_the_same_host() -> None:
     config = using(web=["job", "far"])
     config["apps"] |= {"far": app("web2"), "job": {"image": IMAGE, "healthCommand": ["true"], "host": "web1"}}
@@ -235,6 +239,11 @@ def test_the_address_pools_have_room_for_each_network() -> None:
     assert found(config) == []
     engine["addressPools"] = [{"base": "10.9.0.0/21"}]
     (fault,) = found(config)
+    for wrong in (999_999_999_999, "x", 8, True, -5):
+        config["hosts"]["web1"]["dockerEngine"] = {"addressPools": [{"base": "10.9.0.0/21", "size": wrong}]}
+        told = found(config)
+        assert told
+        assert all(text.startswith("hosts.web1.dockerEngine.addressPools[0].size: ") for text in told)
     path, what, _why = fault.split(": ")
     assert path == "hosts.web1.dockerEngine.addressPools"
     assert what == "has room for 8 networks, but this host needs 11"

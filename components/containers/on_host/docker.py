@@ -83,8 +83,8 @@ def inspected(machine: Machine, kind: str, template: str, names: Sequence[str]) 
     if not names:
         return []
     done = docker(machine, kind, "inspect", "--format", template, *names)
-    # Docker 20.10 says "Error: No such container", later ones "Error response from daemon: No such …" or, of
-    # a network, "… network NAME not found".
+    # Docker 20.10 says "Error: No such container". Later ones say "Error response from daemon: No such
+    # container". Of a network they say "network NAME not found".
     others = [
         line
         for line in done.err.splitlines()

@@ -6,6 +6,7 @@ of a user. Docker's own rules keep packets of an internal network inside it.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from portcullis.agent.kind import Answers, Question, Work
+    from portcullis.agent.run import Done
     from portcullis.agent.step import Json
     from portcullis.agent.store import Record
     from portcullis.components.containers.on_host.docker import Container
@@ -39,6 +41,8 @@ _FORMAT = (
 # Seconds that a container gets to finish its work. Without a declared number, the key is missing.
 _GRACE = '{"grace":{{json (index .Config "StopTimeout")}}}'
 _TIMEOUT = 60.0
+_PART = r"(?:-(?:before|after)-[0-9]+)?(?:-[0-9]+)?"
+"""What follows the name of an app in the names of its jobs and releases."""
 _NAMELESS = "joined without its name"
 
 
@@ -71,6 +75,9 @@ class Links(Kind[LinkSpec, LinkDesired, LinkFacts]):
         steps = [] if facts.member == JOINED else [join]
         return steps + [Step(f"others.{name}", JOINED, "absent", "leave") for name in sorted(facts.others)]
 
+    def keep_instead(self, item: str) -> str:
+        return f"remove it (docker network rm {item}), or "
+
     def apply(self, desired: LinkDesired, steps: list[Step], work: Work) -> None:
         """Make the network, then let the server join, then disconnect undeclared containers."""
         network = desired.id
@@ -95,8 +102,8 @@ class Links(Kind[LinkSpec, LinkDesired, LinkFacts]):
         self._docker(network, "rm", network)
         self._docker(network, "create", "--internal", network)
         for member in members:
-            if known.get(member, desired.server) != desired.server:
-                self._docker(network, "connect", "--alias", known[member], network, member)
+            if known.get(member) == desired.user:
+                self._docker(network, "connect", "--alias", desired.user, network, member)
 
     def remove(self, desired: LinkDesired, record: Record, folder: Path) -> str:
         """Remove the network. The server leaves it before, so that it can start again without the network."""
@@ -107,9 +114,17 @@ class Links(Kind[LinkSpec, LinkDesired, LinkFacts]):
         servers = containers(self._machine, [desired.container]).values()
         # Docker lists only containers that run. A release before this one may still run, too.
         leaving = {one.id for one in servers if network in one.networks}
-        leaving |= {member for member in found["members"] if known.get(member) == desired.server}
+        leaving |= {
+            key
+            for key, one in found["members"].items()
+            if _is_of(desired.server, str(one.get("Name")), known.get(key))
+        }
         for member in sorted(leaving):
-            self._docker(network, "disconnect", network, member)
+            # A release that ends at this moment leaves by itself.
+            left = docker(self._machine, "network", "disconnect", network, member, timeout=_TIMEOUT)
+            rest = containers(self._machine, [member]).values() if left.code else ()
+            if any(network in one.networks for one in rest):
+                raise _failed("disconnect", network, left)
         self._docker(network, "rm", network)
         return "removed"
 
@@ -121,16 +136,14 @@ class Links(Kind[LinkSpec, LinkDesired, LinkFacts]):
         """
         begun = time.monotonic()
         while found := self._networks([desired.id]).get(desired.id):
-            rest = {
-                str(one.get("Name")): known.get(key)
-                for key, one in found["members"].items()
-                if known.get(key) != desired.server
-            }
+            members = {str(one.get("Name")): known.get(key) for key, one in found["members"].items()}
+            rest = [name for name, item in members.items() if not _is_of(desired.server, name, item)]
+            ours = all(_is_of(desired.user, name, members[name]) for name in rest)
             if not rest:
                 return found
             ending = inspected(self._machine, "container", _GRACE, sorted(rest))
             limit = max((int(one["grace"] or 10) for one in ending), default=0) + _TIMEOUT
-            if {*rest.values()} != {desired.user} or time.monotonic() > begun + limit:
+            if not ours or time.monotonic() > begun + limit:
                 raise AgentError(
                     "invalid",
                     f"the network {desired.id} still has containers: {', '.join(sorted(rest))}",
@@ -149,12 +162,20 @@ class Links(Kind[LinkSpec, LinkDesired, LinkFacts]):
     def _docker(self, network: str, *argv: str) -> None:
         said = docker(self._machine, "network", *argv, timeout=_TIMEOUT)
         if said.code:
-            raise AgentError(
-                "docker",
-                f"Docker cannot {argv[0]} for the network {network}",
-                prop="network",
-                detail=said.text,
-            )
+            raise _failed(argv[0], network, said)
+
+
+def _failed(what: str, network: str, said: Done) -> AgentError:
+    text = f"Docker cannot {what} for the network {network}"
+    return AgentError("docker", text, prop="network", detail=said.text)
+
+
+def _is_of(app: str, name: str, item: str | None) -> bool:
+    """Return whether a container is one of an app or store.
+
+    The records say so, or its name until `up` records it. The inventory tells of one that only has the name.
+    """
+    return item == app or (item is None and re.fullmatch(re.escape(app) + _PART, name) is not None)
 
 
 def _facts(
@@ -167,5 +188,10 @@ def _facts(
     if network is None:
         return LinkFacts(exists=False, member=member)
     kind = " ".join([*(["internal"] if network["internal"] else []), str(network["driver"])])
-    strangers = {str(one.get("Name")): JOINED for key, one in network["members"].items() if key not in known}
-    return LinkFacts(exists=True, network_type=kind, member=member, others=strangers)
+    names = {str(one.get("Name")): known.get(key) for key, one in network["members"].items()}
+    others = {
+        name: JOINED
+        for name, item in names.items()
+        if item is None and not any(_is_of(app, name, item) for app in (spec.user, spec.server))
+    }
+    return LinkFacts(exists=True, network_type=kind, member=member, others=others)

@@ -132,11 +132,13 @@ class Exposures(Kind[ExposureSpec, ExposureDesired, ExposureFacts]):
 
     def _read(self, spec: ExposureSpec, known: Owners) -> dict[str, Mapping[str, str]]:
         containers, accepted = docker_ports.read(self._machine), spec.accepted
-        recorded = container_states.recorded(self._store.all()) if containers else {}
+        records = list(self._store.all()) if containers else []
+        recorded = container_states.recorded(records)
+        links = {record.id for record in records if record.kind == "containers.links"}
         listeners, published = self._ports(spec, containers, recorded)
         passes = self._passes(containers)
         past = docker_ports.past_filters(self._machine)
-        networks = docker_ports.networks(containers, spec.networks, past, recorded)
+        networks = docker_ports.networks(containers, spec.networks, past, recorded, links)
         found: dict[str, Mapping[str, str]] = {
             "listeners": _without(listeners, accepted, known),
             "published": {

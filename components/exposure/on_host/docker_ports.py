@@ -193,17 +193,21 @@ def networks(
     declared: Mapping[str, str],
     past: Mapping[str, str],
     recorded: Collection[str] = (),
+    links: Collection[str] = (),
 ) -> dict[str, str]:
     """Return the declared networks, and undeclared networks with a running container: name → containers.
 
     A machine on the same network segment can send packets for such a container to the host. Only the forward
     filter refuses such packets. For a network in `past`, even this filter refuses nothing. A container whose
-    id is in `recorded` is declared, and its own resource reads its networks.
+    id is in `recorded` is declared, and its own resource reads its networks. Another resource reads who is in
+    a network of `links`.
     """
     found: dict[str, set[str]] = {}
     for one in containers:
         for network in one.networks if one.is_up else ():
-            if network not in (*_DOCKERS, *declared) and (network in past or one.id not in recorded):
+            if network not in (*_DOCKERS, *declared) and (
+                network in past or (one.id not in recorded and network not in links)
+            ):
                 found.setdefault(network, set()).add(one.text)
     texts = {network: " and ".join(sorted(who)) for network, who in found.items()}
     for network in past.keys() & texts:

@@ -175,10 +175,11 @@ class Declared:
             for record in look.records
             if record.kind == "containers.links"
         }
-        self.networks: Mapping[str, Sequence[str]] = self.links | {
+        self._own = {
             name: [member.strip() for member in members.split(",") if member.strip()]
             for name, members in look.spec.networks.items()
         }
+        self.networks: Mapping[str, Sequence[str]] = self.links | self._own
 
     def has(self, one: Container) -> bool:
         """Return whether the host's records have the id of this container."""
@@ -208,8 +209,8 @@ class Declared:
         return self._items.get(one.id) or self._former.get(one.id) or self._named.get(one.name, "")
 
     def expects(self, name: str) -> bool:
-        """Return whether the networks of this container are declared."""
-        return any(name in members for members in self.networks.values())
+        """Return whether all networks of this container are declared. A link alone declares one of them."""
+        return any(name in members for members in self._own.values())
 
 
 def container(entry: Json) -> Container:

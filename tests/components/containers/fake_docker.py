@@ -86,6 +86,7 @@ class FakeDocker:
         return self._change(words)
 
     def _inspect(self, names: list[str]) -> Done:
+        names = [name.removeprefix("id-") for name in names]
         found = [json.dumps(self.containers[name].answer()) for name in names if name in self.containers]
         missing = [f"Error: No such container: {name}" for name in names if name not in self.containers]
         return Done(1 if missing else 0, "".join(f"{line}\n" for line in found), "\n".join(missing))
@@ -119,7 +120,9 @@ class FakeDocker:
                 return Done(1, "", "Error response from daemon: network has active endpoints")
             del self.networks[words[-1]]
             return Done(0, "", "")
-        fake = self.containers[words[-1].removeprefix("id-")]
+        fake = self.containers.get(words[-1].removeprefix("id-"))
+        if fake is None:
+            return Done(1, "", "Error response from daemon: No such container: x")
         if words[0] == "update":
             fake.pids = int(words[2])
         elif words[:2] == ["network", "connect"]:

@@ -182,6 +182,34 @@ def test_the_end_of_a_link_waits_for_the_former_container_of_its_user(pair: Pair
     assert pair.docker.containers["api-1"].networks == ["api"]
 
 
+def test_a_container_that_up_has_not_recorded_yet_is_not_undeclared(pair: Pair) -> None:
+    with_user(pair)
+    for name in ("web-2", "api-2", "web-before-1", "web-after-2-3", "other-2", "web-x"):
+        pair.docker.add(name, networks=["web.api"])
+    assert pair.facts()["others"] == {"other-2": "joined", "web-x": "joined"}
+    pair.put()
+    assert "web.api" in pair.docker.containers["web-2"].networks
+
+
+def test_a_server_without_a_record_is_not_disconnected(pair: Pair) -> None:
+    pair.docker.add("api-9", networks=["api"])
+    pair.put("api-9")
+    assert pair.put("api-9")["steps"] == []
+    assert set(pair.docker.members("web.api")) == {"id-api-9"}
+
+
+def test_a_release_of_the_server_that_ends_with_the_link_is_no_fault(pair: Pair) -> None:
+    with_user(pair)
+    pair.docker.containers.pop("web")
+
+    def end(words: list[str]) -> None:
+        if words[:2] == ["network", "disconnect"]:
+            pair.docker.containers.pop("api-1", None)
+
+    pair.docker.on_call = end
+    assert pair.remove()["done"] == "removed"
+
+
 def test_a_container_of_the_user_that_does_not_end_is_named(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

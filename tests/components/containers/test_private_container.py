@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -108,7 +109,7 @@ def test_secrets_become_files_and_changed_content_replaces_the_container(deploy:
     assert "user" not in engine.before("api-image"), "an image is pulled while a store starts"
 
 
-NO_SERVER: Any = None
+NO_SERVER: Any = SimpleNamespace(alias="redis", host="web1")
 """For arguments that are refused before the server matters."""
 
 
@@ -305,7 +306,7 @@ def test_arguments_that_would_fail_on_the_host_are_refused(args: dict[str, Any],
 
 def container_on_nothing(**args: Any) -> None:
     """Make a container whose arguments are refused before the engine is needed."""
-    container(engine="none", **args)
+    container(engine=SimpleNamespace(host=WEB1), **args)
 
 
 @pytest.mark.parametrize(
@@ -319,6 +320,10 @@ def container_on_nothing(**args: Any) -> None:
         (
             {"user": "node", "uses": [StoreUse(NO_SERVER, {"a": pulumi.Output.secret("b")}, ())]},
             "user: .* is a name",
+        ),
+        (
+            {"uses": [StoreUse(SimpleNamespace(alias="redis", host="web2"), {}, ())]},
+            r"PrivateContainer\.uses: redis runs on web2; pass a server that runs on web1",
         ),
     ],
 )

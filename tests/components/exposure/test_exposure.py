@@ -642,6 +642,13 @@ def test_undeclared_networks_show_with_their_containers(world: World) -> None:
     assert world.facts(networks=declared, accepted={"network byhand": "x"})["networks"] == declared
 
 
+def test_the_network_of_a_link_is_declared_whoever_is_in_it(world: World) -> None:
+    world.docker.run("toolbox", networks=("web.api",))
+    assert set(world.facts()["networks"]) == {"web.api"}
+    Store(world.machine.state).save(Record("containers.links", "web.api", "web/prod", "urn", {}, "1", {}))
+    assert world.facts()["networks"] == {}
+
+
 def test_networks_on_the_hosts_own_wire_show_as_past_every_filter(world: World) -> None:
     world.docker.drivers = {
         "bridge": "bridge",

@@ -547,6 +547,21 @@ def test_a_container_beside_those_of_the_settings_is_declared_with_its_network_a
     assert set(told(host)) == {"network extra"}
 
 
+def test_a_container_with_a_link_beside_the_settings_has_its_own_network_too(
+    host: Host, engine: Engine
+) -> None:
+    for name in ("web", "redis", "web.redis"):
+        label = {"portcullis.stack": "web/prod"}
+        net = {"Name": name, "Id": name, "Driver": "bridge", "Labels": label}
+        engine.answers["/networks"][1].append(net)
+    note(host, "web", engine.run("web", "web", "web.redis"))
+    note(host, "redis", engine.run("redis", "redis", "web.redis"))
+    declare(host, redis="redis")
+    assert "member web.redis: redis" in told(host)
+    host.records.append(record("containers.links", "web.redis", user="web", server="redis"))
+    assert told(host) == {}
+
+
 def test_a_release_that_was_connected_to_another_network(rollout: Host, engine: Engine) -> None:
     engine.listed[0]["NetworkSettings"]["Networks"]["mongo-shared"] = {}
     assert told(rollout) == {"member mongo-shared: api-7": "was connected by hand"}
