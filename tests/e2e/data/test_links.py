@@ -5,22 +5,20 @@ The first program puts all users of the store into one network, as the releases 
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
-import threading
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lab import scan
 from lab.images import Image
+from tests.e2e.data.visitors import Load
 from tests.e2e.host.watch import wait_for
 from tests.e2e.project import Project
 
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host, Lab
 
 SITE = "web.example.com"
+VISITS = ["/cgi-bin/ask"] * 7 + ["/cgi-bin/ask?5"] * 3
 CLIENT = Path(__file__).with_name("link_client.py")
 HEALTH = ("/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
 ASK = """#!/bin/sh
@@ -73,50 +72,6 @@ MOMENTS = {
     "the next release is there": "docker ps -a --format '{{.Names}}' | grep web- | sort -V | tail -1",
     "nginx has turned to it": "grep -rho '172.17.0.1:[0-9]*' /etc/nginx/conf.d",
 }
-
-
-@dataclass
-class Load:
-    """Ten visitors, three of them with slow requests. Each request is a connection of its own."""
-
-    host: Host
-    seen: Counter[str] = field(default_factory=Counter)
-    failed: list[str] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
-    _clients: list[threading.Thread] = field(default_factory=list)
-
-    def __enter__(self) -> Self:
-        for number in range(10):
-            path = "/cgi-bin/ask" if number < 7 else "/cgi-bin/ask?5"
-            self._clients.append(threading.Thread(target=self._ask, args=(path,)))
-            self._clients[-1].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for client in self._clients:
-            client.join()
-
-    def wait(self, text: str) -> None:
-        """Wait for ten more answers with this text."""
-        wanted = self.seen[text] + 10
-        wait_for(f"visitors who see {text}", lambda: self.failed or self.seen[text] >= wanted)
-
-    def _ask(self, path: str) -> None:
-        while not self._over.wait(0.05):
-            connection = http.client.HTTPConnection(self.host.address, 80, timeout=120)
-            try:
-                connection.request("GET", path, headers={"Host": SITE, "Connection": "close"})
-                answer = connection.getresponse()
-                text = answer.read().decode().strip()
-                if answer.status == http.HTTPStatus.OK:
-                    self.seen[text] += 1
-                else:
-                    self.failed.append(f"{path}: {answer.status}")
-            except Exception as error:  # noqa: BLE001 - a thread that died would be no failure
-                self.failed.append(f"{path}: {error!r}")
-            finally:
-                connection.close()
 
 
 @dataclass
@@ -197,7 +152,7 @@ def test_users_of_a_store_move_to_networks_of_their_own_without_a_failed_request
     assert stack.networks()["store-shared"] == {"store", "other", "web"}
     store = stack.id("store")
     stack.program(former=False)
-    with Load(stack.host) as load:
+    with Load(stack.host, SITE, VISITS) as load:
         load.wait("web store")
         for what, look in MOMENTS.items():
             before = stack.host.run(look, check=False).stdout
@@ -230,7 +185,7 @@ def test_two_users_of_a_store_do_not_reach_each_other_on_any_port(stack: Stack) 
 
 @pytest.mark.once
 def test_a_use_that_is_dropped_breaks_no_request_of_the_former_release(stack: Stack) -> None:
-    with Load(stack.host) as load:
+    with Load(stack.host, SITE, VISITS) as load:
         load.wait("web store")
         stack.program(web="web asks api", uses="api").up()
         load.wait("web api")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import socket
 import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lab.images import Image
-from tests.e2e.host.watch import wait_for
+from tests.e2e.data.visitors import Load
 from tests.e2e.project import Project
 
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from lab.pytest_lab import Host, Lab
 
 SITE = "app.example.com"
+# Those of 5 s are under way when nginx has long turned to the next container.
+VISITS = ["/"] * 14 + ["/cgi-bin/slow?5"] * 6
 HEALTH = ("/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
 # A file in bin/ is executable in the lab's images. The httpd of busybox runs the programs in cgi-bin.
 SLOW = "#!/bin/sh\nsleep $QUERY_STRING\nprintf 'Content-Type: text/plain\\n\\nslow version {}\\n'\n"
@@ -60,55 +61,6 @@ sites = {{"{site}": SiteArgs(app="web", tls="none", limits=unlimited)}}
 shared = ReverseProxyArgs(drain={drain})
 ReverseProxy("nginx", shared, host=Host("web1"), sites=sites, apps={{"web": answers}})
 """
-
-
-@dataclass
-class Load:
-    """Twenty clients, six of them with slow requests; each request is a connection of its own.
-
-    Those of 5 s are under way when nginx has long turned to the next container.
-    """
-
-    host: Host
-    seen: set[str] = field(default_factory=set)
-    failed: list[str] = field(default_factory=list)
-    answered: int = 0
-    _over: threading.Event = field(default_factory=threading.Event)
-    _clients: list[threading.Thread] = field(default_factory=list)
-
-    def __enter__(self) -> Self:
-        for number in range(20):
-            path = "/" if number < 14 else "/cgi-bin/slow?5"
-            self._clients.append(threading.Thread(target=self._ask, args=(path,)))
-            self._clients[-1].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for client in self._clients:
-            client.join()
-
-    def wait(self) -> None:
-        """Wait for twenty more answers."""
-        wanted = self.answered + 20
-        wait_for("visitors", lambda: self.failed or self.answered >= wanted)
-
-    def _ask(self, path: str) -> None:
-        while not self._over.wait(0.05):
-            connection = http.client.HTTPConnection(self.host.address, 80, timeout=120)
-            try:
-                connection.request("GET", path, headers={"Host": SITE, "Connection": "close"})
-                answer = connection.getresponse()
-                text = answer.read().decode().strip()
-                if answer.status == http.HTTPStatus.OK:
-                    self.seen.add(text)
-                    self.answered += 1
-                else:
-                    self.failed.append(f"{path}: {answer.status}")
-            except Exception as error:  # noqa: BLE001 - a thread that died would be no failure
-                self.failed.append(f"{path}: {error!r}")
-            finally:
-                connection.close()
 
 
 @dataclass
@@ -170,7 +122,7 @@ def app(lab: Lab, module_host: Host, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.mark.once
 def test_no_request_is_lost_while_the_image_changes_twice_and_two_releases_fail_between(app: App) -> None:
     assert app.containers() == {"web-1": "172.17.0.1:28000", "web-before-1-1": ""}
-    with Load(app.host) as load:
+    with Load(app.host, SITE, VISITS) as load:
         load.wait()
         app.program("2", job="echo migrated").up().has("+-3 replaced")
         assert app.page() == "version 2"
@@ -192,7 +144,7 @@ def test_no_request_is_lost_while_the_image_changes_twice_and_two_releases_fail_
         assert app.page() == "version 1"
         load.wait()
     assert load.failed == []
-    assert load.seen == {"version 1", "version 2", "slow version 1", "slow version 2"}
+    assert {*load.seen} == {"version 1", "version 2", "slow version 1", "slow version 2"}
     assert [name for name in app.containers() if "before" not in name] == ["web-5"]
     app.project.preview("--expect-no-changes")
 
