@@ -31,6 +31,7 @@ NAMES = (
     "digest-pinned-image",
     "memory-limit",
     "no-secret-in-plain-sight",
+    "secret-in-environment",
     "store-must-authenticate",
     "no-leaking-mongodb",
     "no-open-database-port",

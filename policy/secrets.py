@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from portcullis.components.containers.facts import SECRET_ENV_LABEL
 from portcullis.policy.model import Policy, Resource
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def _plain_sight(resource: Resource) -> Iterator[str]:
     if resource.is_container():
         for text in resource.texts("envs"):
             name, _, value = text.partition("=")
-            yield from _named("environment variable", name, value)
+            if name not in _declared(resource):
+                yield from _named("environment variable", name, value)
         for label in resource.items("labels"):
             yield from _named("label", str(label.get("label")), label.get("value"))
         health = resource.props.get("healthcheck")
@@ -67,6 +69,17 @@ def _plain_sight(resource: Resource) -> Iterator[str]:
         environment = resource.props.get("environment")
         for name, value in environment.items() if isinstance(environment, dict) else ():
             yield from _named("environment variable", name, value)
+
+
+def _declared(resource: Resource) -> list[str]:
+    """Return the variables that the program itself declares as secrets in the environment."""
+    said = [one.get("value") for one in resource.items("labels") if one.get("label") == SECRET_ENV_LABEL]
+    return [name for names in said if isinstance(names, str) for name in names.split()]
+
+
+def _in_environment(resource: Resource) -> Iterator[str]:
+    if resource.is_container() and (names := _declared(resource)):
+        yield f"gets secrets in its environment: {', '.join(names)}"
 
 
 def _named(where: str, name: str, value: Any) -> Iterator[str]:
@@ -103,5 +116,14 @@ POLICIES = (
         "Put the secret under portcullis:secrets. Name it in the app's `secrets`. The secret becomes a "
         "file in /run/secrets that only this container can read.",
         _plain_sight,
+    ),
+    Policy(
+        "secret-in-environment",
+        "An app reads its secrets from files, not from its environment.",
+        "Child processes, crash reports, debug pages and `docker inspect` show the environment.",
+        "Remove the variable from secretEnv, and let the app read the file in /run/secrets. Many images take "
+        "the path of the file in a variable that ends in _FILE.",
+        _in_environment,
+        severity="warn",
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import ROUND_UP, Decimal
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -38,6 +39,7 @@ from portcullis.config.value_types import (
     ValueType,
     whole,
 )
+from portcullis.resources.file.facts import MAX_CONTENT
 
 SECRETS = "/run/secrets"
 """The folder in a container that holds its secrets, one file each."""
@@ -85,6 +87,33 @@ def _bind_mount(text: str) -> tuple[str, str] | None:
     # A container would see secrets of the system in these folders. Folders inside `_SYSTEM` are allowed.
     if re.match(r"/(?:proc|sys|dev|boot|root|var/lib/docker)(?:/|$)", text) or text in _SYSTEM:
         return ("belongs to the system", "mount only the folder or file that the container needs")
+    return None
+
+
+def project_file(path: str) -> str:
+    """Return the text of a file of the project. The path is relative to the project's folder.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnicodeDecodeError: the file is not text in UTF-8.
+    """
+    return Path(path).read_bytes().decode()
+
+
+def _project_file(text: str) -> tuple[str, str] | None:
+    if not re.fullmatch(r"(?!(?:.*/)?\.\.(?:/|$))[A-Za-z0-9._@-][A-Za-z0-9._/@-]*", text):
+        return ("is not a path in the project", "write a relative path such as conf/app.ini, without ..")
+    try:
+        content = project_file(text)
+    except UnicodeDecodeError:
+        return ("is not text in UTF-8", "put the file into the image")
+    except OSError as error:
+        return (
+            f"cannot be read: {error.strerror}",
+            "write the path of a file, relative to the folder of Pulumi.yaml",
+        )
+    if len(content.encode()) > MAX_CONTENT or "\0" in content:
+        return (f"has more than {MAX_CONTENT} bytes, or a zero byte", "put the file into the image")
     return None
 
 
@@ -149,6 +178,7 @@ OpenFiles = Annotated[int, Number("a number of open files", 64, 1_048_576)]
 # A deployment waits this long for the container, so the limit is one hour.
 StopSeconds = Annotated[int, Number("a number of seconds", 1, 3600)]
 Bind = Annotated[str, Text("a path on the host", refused=_bind_mount)]
+ProjectFile = Annotated[str, Text("a file of the project", refused=_project_file)]
 Tmpfs = Annotated[int, Number("a size in MB", 1, 4_194_304)]
 Refresh = Annotated[
     str,
@@ -214,6 +244,16 @@ class ContainerArgs(Section):
     volumes: MapOf[VolumeName, Inside] = Field(default_factory=dict)
     """Volumes by name, and where each is mounted: `{uploads: /data}`. They stay when the app or the stack is
     removed."""
+    tmpfs: MapOf[Inside, Tmpfs] = Field(default_factory=dict)
+    """Folders in memory, and their sizes in MB: `{/run/apache2: 1}`. They are empty at each start and count
+    against the memory limit. /tmp is always one of them. Without a size here, it may hold half of the host's
+    memory."""
+    project_files: MapOf[ProjectFile, Inside] = Field(default_factory=dict)
+    """Text files of the project, and where each is mounted read-only: `{conf/app.ini: /etc/app.ini}`. A
+    changed file makes a new release. Put no secrets into them."""
+    read_only: bool = True
+    """Whether the root file system is read-only. If false, an intruder can change the image's programs, and
+    everything written outside of volumes is lost with the container. Prefer `tmpfs` and `volumes`."""
     jobs: JobsArgs = Field(default_factory=JobsArgs)
     """Commands that run once for each release."""
     command: ListOf[Argument] | None = None
@@ -271,6 +311,12 @@ class AppArgs(ContainerArgs):
     /run/secrets."""
     secrets: ListOf[SecretName] = ()
     """Names of entries in `secrets`. The app gets each as a file of that name in /run/secrets."""
+    secret_env: MapOf[EnvName, Argument] = Field(default_factory=dict)
+    """Environment variables with secrets, for an image that reads no files:
+    `{DATABASE_URL: mongo.shop, REDIS_PASSWORD: redis.password, API_KEY: apiKey}`. Write a store as in `uses`
+    for the URL of its login, with `.user` or `.password` for that part, or the name of an entry in `secrets`.
+    Child processes, crash reports and `docker inspect` show the values, so prefer the files in
+    /run/secrets."""
     egress: ListOf[Destination] | None = None
     """The only destinations outside the host that the app may reach:
     `[203.0.113.7:443/tcp, "*:53/udp"]`. An empty list allows none. Without this key the app may reach
@@ -278,8 +324,15 @@ class AppArgs(ContainerArgs):
 
     @classmethod
     def check(cls, written: Written) -> None:
-        """Refuse a user name if the app gets secrets, because the owner of secret files must be a number."""
+        """Refuse a user name if the app gets secret files, and a variable that is declared twice.
+
+        The owner of secret files must be a number.
+        """
         super().check(written)
+        variables = {name for name, _, _ in written.items("env")}
+        for name, _, place in written.items("secret_env"):
+            if name in variables:
+                place.report("is in env too", "keep one of the two")
         user = str(written.get("user", _USER))
         # Another check already refuses root.
         is_root = user.partition(":")[0] == "root"
@@ -303,9 +356,6 @@ class PrivateContainerArgs(ContainerArgs):
     """Seconds that the container may take to become healthy."""
     binds: MapOf[Bind, Inside] = Field(default_factory=dict)
     """Files and folders of the host, and where each is mounted. All are read-only."""
-    tmpfs: MapOf[Inside, Tmpfs] = Field(default_factory=dict)
-    """Folders in memory, and their sizes in MB. They count against the memory limit. /tmp is always one of
-    them. Without a size here, it may hold half of the host's memory."""
     protect_volumes: bool = False
     """Refuse every deployment that would remove its volumes from the stack."""
     shared: bool = False
@@ -344,7 +394,7 @@ def is_number(user: str) -> bool:
 
 def _check_mounts(written: Written) -> None:
     taken: dict[str, str] = {}
-    for field in ("volumes", "binds", "tmpfs"):
+    for field in ("volumes", "binds", "tmpfs", "project_files"):
         for name, value, place in written.items(field):
             target = name if field == "tmpfs" else str(value)
             if target in taken:

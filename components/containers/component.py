@@ -8,8 +8,8 @@ import pulumi
 import pulumi_docker as docker
 from pulumi import ResourceOptions
 
-from portcullis.components.containers.args import NAMED_USER, SECRETS, Refresh, is_number
-from portcullis.components.containers.facts import OWNER_LABEL, link_name
+from portcullis.components.containers.args import NAMED_USER, SECRETS, Refresh, is_number, project_file
+from portcullis.components.containers.facts import OWNER_LABEL, SECRET_ENV_LABEL, link_name
 from portcullis.components.containers.images import pinned
 from portcullis.components.containers.render import health_check, spell_cpus
 from portcullis.components.containers.resource.container_state import ContainerState
@@ -19,17 +19,20 @@ from portcullis.components.containers.resource.release import Release
 from portcullis.components.secrets.component import SecretFiles
 from portcullis.config.arguments import faults_in
 from portcullis.config.faults import ArgumentsError, Fault, shown
+from portcullis.config.forms import EnvName
 from portcullis.config.value_types import ListOf
 from portcullis.host.resource import is_any_secret
+from portcullis.resources import Directory, File
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from portcullis.components.containers.args import PrivateContainerArgs, RegistryArgs
     from portcullis.components.docker.component import AnyDockerEngine
     from portcullis.components.stores.store_use import StoreUse
 
 
+_FILES = "/etc/portcullis/files"
 _TMP = "/tmp"  # noqa: S108 - inside a container
 
 
@@ -116,6 +119,7 @@ class PrivateContainer(pulumi.ComponentResource):
         networks: Sequence[docker.Network] = (),
         uses: Sequence[StoreUse | PrivateContainer] = (),
         secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None = None,
+        secret_env: Mapping[str, pulumi.Input[str]] | None = None,
         refresh: Mapping[str, pulumi.Input[str]] | None = None,
         secret: bool = False,
         keeps: Sequence[str] = (),
@@ -133,6 +137,8 @@ class PrivateContainer(pulumi.ComponentResource):
                 starts when they are healthy. It finds its logins of stores under /run/secrets.
             secrets: the content of each file under /run/secrets, by its name. Changed content replaces the
                 container. Or a `SecretFiles` folder, and then `refresh` must replace it.
+            secret_env: environment variables with secrets, for an image that reads no files. They are secret
+                in state and previews. Child processes, crash reports and `docker inspect` show them.
             refresh: texts that replace the container when they change, such as the revision of a file that it
                 reads only at its start. `docker inspect` shows them: never pass a secret or a text derived
                 from one.
@@ -150,6 +156,7 @@ class PrivateContainer(pulumi.ComponentResource):
         servers = [use if isinstance(use, PrivateContainer) else use.server for use in uses]
         there = {server.alias: server.host for server in servers}
         _check(args, stores, secrets, refresh or {}, here=engine.host.alias, there=there)
+        self._secret_env = _checked_variables(args, secret_env or {})
         image = pinned(args.image, "PrivateContainerArgs.image", login)
         after_engine = ResourceOptions(depends_on=[engine])
         super().__init__(
@@ -200,13 +207,15 @@ class PrivateContainer(pulumi.ComponentResource):
         # Each server once: two databases of one store are on the same server.
         self.links = {server.alias: self._link(server) for server in dict.fromkeys(servers)}
         volumes = {volume: self._volume(volume) for volume in sorted(args.volumes)}
+        files = self._project_files()
 
-        common = self._common(self._mounts(volumes))
+        common = self._common(self._mounts(volumes, files))
         definition = {**common, **self._serving()}
         release = self._release(definition)
         # Only the container waits for these, so that its image is pulled while a store starts.
         first: list[pulumi.Resource] = [ready for use in stores for ready in use.depends_on]
         first += [*self.links.values(), *(part for part in (self._secrets, release) if part)]
+        first += files.values()
         before = self._jobs("before", common, release, first)
         self.container = self._container(definition, release, [*first, *before])
         self.state = ContainerState(
@@ -218,7 +227,7 @@ class PrivateContainer(pulumi.ComponentResource):
             image=image,
             pids=args.pids,
             within=args.healthy_within,
-            secret=secret or is_any_secret(args.env.values()),
+            secret=self._has_secrets,
             networks=self._network_names(self.networks),
             opts=ResourceOptions(parent=self, depends_on=[self.container]),
         )
@@ -273,6 +282,31 @@ class PrivateContainer(pulumi.ComponentResource):
         )
         return made
 
+    def _project_files(self) -> dict[str, File]:
+        """Declare the files of the project on the host, by their paths in the container."""
+        folder, own = f"{_FILES}/{self._name}", self._on_host
+        if not (given := self._args.project_files):
+            return {}
+        made = Directory(
+            f"{self._name}-files", host=self._engine.host, path=folder, make_parents=True, opts=own
+        )
+        files = {
+            target: File(
+                f"{self._name}-file-{source.replace('/', '+')}",
+                host=self._engine.host,
+                # No path of the project contains a plus sign.
+                path=f"{folder}/{source.replace('/', '+')}",
+                content=project_file(source),
+                opts=ResourceOptions(parent=self, depends_on=[made]),
+            )
+            for source, target in sorted(given.items())
+        }
+        # A mounted file is the one that was there at the container's start: `up` replaces files.
+        self._refresh["files"] = pulumi.Output.all(*(each.revision for each in files.values())).apply(
+            "-".join
+        )
+        return files
+
     def _pulled(self, login: RegistryArgs | None) -> list[pulumi.Resource]:
         """Declare that the image is pulled beforehand, if its registry needs a login."""
         if login is None:
@@ -310,13 +344,14 @@ class PrivateContainer(pulumi.ComponentResource):
             f"{self._name}-volume-{volume}", name=volume, opts=ResourceOptions.merge(self._own, kept)
         )
 
-    def _mounts(self, volumes: dict[str, docker.Volume]) -> list[_Properties]:
+    def _mounts(self, volumes: dict[str, docker.Volume], files: dict[str, File]) -> list[_Properties]:
         """List the mounts. We do not use `volumes`: they are not read back, so drift would not show."""
         args = self._args
         given = {target for targets in (args.volumes, args.binds) for target in targets.values()}
         # 0 means no size limit.
         in_memory = {**({} if _TMP in given else {_TMP: 0}), **args.tmpfs}
         secrets = {self._secrets.path: SECRETS} if self._secrets else {}
+        project = {each.path_text: target for target, each in files.items()}
         return [
             # Docker mounts a tmpfs noexec, nosuid and nodev, with the mode of /tmp.
             *(
@@ -333,7 +368,7 @@ class PrivateContainer(pulumi.ComponentResource):
             ),
             *(
                 {"type": "bind", "source": source, "target": target, "read_only": True}
-                for source, target in sorted({**args.binds, **secrets}.items())
+                for source, target in sorted({**args.binds, **secrets, **project}.items())
             ),
         ]
 
@@ -342,10 +377,13 @@ class PrivateContainer(pulumi.ComponentResource):
         args = self._args
         return {
             "envs": self._marked(
-                [pulumi.Output.concat(key, "=", value) for key, value in sorted(args.env.items())]
+                [
+                    pulumi.Output.concat(key, "=", value)
+                    for key, value in sorted({**args.env, **self._secret_env}.items())
+                ]
             ),
             "user": args.user,
-            "read_only": True,
+            "read_only": args.read_only,
             "mounts": mounts,
             "capabilities": {"drops": ["ALL"]},
             "security_opts": ["no-new-privileges:true"],
@@ -362,8 +400,19 @@ class PrivateContainer(pulumi.ComponentResource):
             "stop_timeout": args.stop_grace,
             "log_driver": "json-file",
             "log_opts": {"max-file": "3", "max-size": "10m"},
-            "labels": [_owner()],
+            "labels": self._labels,
         }
+
+    @property
+    def _labels(self) -> list[dict[str, str]]:
+        """The labels of the container and its jobs. One tells policies which variables hold secrets."""
+        names = " ".join(sorted(self._secret_env))
+        return [*([{"label": SECRET_ENV_LABEL, "value": names}] if names else []), _owner()]
+
+    @property
+    def _has_secrets(self) -> bool | Awaitable[bool | None] | None:
+        """Whether what Docker shows of the container contains a secret."""
+        return self._secret or bool(self._secret_env) or is_any_secret(self._args.env.values())
 
     def _open_files(self) -> _Properties:
         """Return the limit of open files of a new container: no more than a process of the host may have."""
@@ -405,7 +454,7 @@ class PrivateContainer(pulumi.ComponentResource):
             labels["portcullis.nofile"] = str(args.nofile)
         if args.command:
             given["command"] = self._marked(list(args.command))
-        given["labels"] = [*({"label": key, "value": value} for key, value in labels.items()), _owner()]
+        given["labels"] = [*({"label": key, "value": value} for key, value in labels.items()), *self._labels]
         return given
 
     def _marked(self, values: list[Any]) -> pulumi.Input[list[Any]]:
@@ -506,7 +555,7 @@ class PrivateContainer(pulumi.ComponentResource):
                 pids=self._args.pids,
                 expects="exited",
                 within=jobs.within,
-                secret=self._secret or is_any_secret(self._args.env.values()),
+                secret=self._has_secrets,
                 opts=ResourceOptions(parent=self, depends_on=[container]),
             )
             done = [state]
@@ -525,6 +574,23 @@ class PrivateContainer(pulumi.ComponentResource):
                 ignore_changes=[*_IGNORE_CHANGES, *self._engine.filled_in, *self._keeps],
             ),
         )
+
+
+def _checked_variables(
+    args: PrivateContainerArgs, secret: Mapping[str, pulumi.Input[str]]
+) -> dict[str, pulumi.Output[str]]:
+    """Return the variables with secrets, marked as secrets."""
+    faults = faults_in(ListOf[EnvName], secret, "PrivateContainer.secret_env")
+    faults += [
+        Fault(
+            "PrivateContainer.secret_env", f"{name} is in PrivateContainerArgs.env too", "keep one of the two"
+        )
+        for name in secret
+        if name in args.env
+    ]
+    if faults:
+        raise ArgumentsError(faults)
+    return {name: pulumi.Output.secret(value) for name, value in secret.items()}
 
 
 def _owner() -> dict[str, str]:

@@ -42,6 +42,8 @@ FORMER = "former containers"
 runs until an `up` succeeds."""
 OWNER_LABEL = "portcullis.stack"
 """The label of containers and networks that names the project and the stack that created them."""
+SECRET_ENV_LABEL = "portcullis.secret-env"  # noqa: S105 - a label
+"""The label of a container that names the environment variables that hold secrets, separated by spaces."""
 RUNNING = "running"
 """What `ReleaseFacts.container` says of a container without a fault."""
 PORTS = range(28000, 29000)

@@ -27,6 +27,7 @@ from portcullis.components.nginx.proxied import ProxiedApp
 from portcullis.components.previews import render as preview
 from portcullis.components.previews.component import PreviewAccess
 from portcullis.components.ssh.component import SshAccess
+from portcullis.components.stores.store_use import StoreUse, login_file
 from portcullis.components.tunnels.component import SshTunnel, tunnel_accounts
 from portcullis.components.updates.component import SystemUpdates
 from portcullis.components.upkeep.component import Upkeep
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from portcullis.components.containers.args import AppArgs
     from portcullis.components.host.args import HardenedHostArgs, HostArgs
     from portcullis.components.nginx.args import SiteArgs
-    from portcullis.components.stores.store_use import StoreUse
     from portcullis.components.tunnels.args import TunnelArgs
 
 
@@ -238,14 +238,22 @@ class HardenedHost(pulumi.ComponentResource):
 
     def _declare_app(self, name: str, app: AppArgs, *, secret: bool) -> PrivateContainer:
         args = self._args
+        uses = [self._used(use, name) for use in app.uses]
+        logins = {file: each for use in uses if isinstance(use, StoreUse) for file, each in use.files.items()}
         return PrivateContainer(
             name,
             container_of(name, app, serves=name in wiring.served(args), is_used=name in wiring.used(args)),
             engine=self.engine,
             # If the image is an output, its registry is not known yet.
             login=login_of(app.image, args.registries) if isinstance(app.image, str) else None,
-            uses=[self._used(use, name) for use in app.uses],
+            uses=uses,
             secrets={each: Secret.of(args.secrets[each]).output for each in app.secrets},
+            secret_env={
+                variable: logins[file]
+                if (file := login_file(given, app.uses))
+                else Secret.of(args.secrets[given]).output
+                for variable, given in app.secret_env.items()
+            },
             secret=secret,
             opts=self._after(),
         )

@@ -17,6 +17,7 @@ from portcullis.components.kernel.render import DEFAULTS, PORT_START
 from portcullis.components.nginx import site_checks
 from portcullis.components.previews.render import ACCOUNT
 from portcullis.components.ssh.render.sshd_refused import shuts_out
+from portcullis.components.stores.store_use import PARTS, login_file
 from portcullis.components.tunnels.render.tunnel import PREFIX, account
 from portcullis.config.faults import NAMESPACE, closest
 from portcullis.config.value_types import valid, whole
@@ -109,6 +110,7 @@ def of_host(written: Written) -> None:
         circles,
         networks,
         secrets_of_apps,
+        secret_variables,
         apps_of_sites,
         site_checks.sites,
         tunnels,
@@ -132,6 +134,7 @@ def of_stack(written: Written) -> None:
         circles,
         networks,
         secrets_of_apps,
+        secret_variables,
         apps_of_sites,
         hosts_of_sites,
         site_checks.authorities,
@@ -340,6 +343,28 @@ def secrets_of_apps(declared: Declared) -> None:
                 added = declared.how_to_add("NAME" if place.is_secret else secret)
                 hint = closest(secret, secrets) if secrets else added
                 place.refuse(secret, f"is not a secret of this {declared.whole}", hint)
+
+
+def secret_variables(declared: Declared) -> None:
+    """Check that each variable with a secret names a login of a used store, or a declared secret.
+
+    No message shows the value: somebody may have written the secret itself.
+    """
+    for app in declared.apps.values():
+        stores = {use for use, _ in _uses(app) if use not in declared.apps}
+        known = [*stores, *declared.secrets]
+        for _, value, place in app.items("secret_env"):
+            if not isinstance(value, str) or value in declared.secrets or login_file(value, stores):
+                continue
+            store = value.partition(".")[0]
+            parts = [f"{use}.{part}" for use in stores for part in PARTS]
+            how = closest(value, [*known, *parts] if "." in value else known)
+            if store in declared.stores and not any(use.partition(".")[0] == store for use in stores):
+                how = f"add the store to {app.at.field('uses')}"
+            place.report(
+                "names neither a login of a store that the app uses, nor a secret of this " + declared.whole,
+                how,
+            )
 
 
 def apps_of_sites(declared: Declared) -> None:

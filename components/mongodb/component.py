@@ -159,6 +159,7 @@ class MongoDB(pulumi.ComponentResource):
                     "&".join(self._options(database)),
                 )
             ),
+            f"mongo_{database}_user": user.user,
             f"mongo_{database}_password": secret.value,
         }  # fmt: skip
         if self.ca_pem:

@@ -176,6 +176,7 @@ class Redis(pulumi.ComponentResource):
             server=self.container,
             files={
                 "redis_url": pulumi.Output.secret(url),
+                "redis_user": user.user,
                 "redis_password": password,
                 **({"redis_ca.crt": self.ca_pem} if self.ca_pem else {}),
             },
