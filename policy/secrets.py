@@ -24,7 +24,7 @@ _CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _ABOUT = re.compile(
     r"[_.-](?:file|path|dir|ttl|expiry|expires|lifetime|length|rounds|name|url|policy"
     r"|issuer|audience|algorithm|header|type)$"
-    r"|(?<!secret)[_.-]id$|^portcullis\.refresh\.secrets$",
+    r"|(?<!secret)[_.-]id$|^portcullis\.(?:refresh\.secrets|secret-env)$",
     re.IGNORECASE,
 )
 _PATH = re.compile(r"(?:/[\w.@-]+)+/?")

@@ -155,6 +155,26 @@ class _Command(ValueType):
         return {"anyOf": [self._line.schema(), words]}
 
 
+class _SecretReference(ValueType):
+    """The name of a secret, or of a login or its part. No message shows a wrong one: it may be a secret."""
+
+    _pattern = r"[A-Za-z][A-Za-z0-9._-]{0,126}"
+
+    def read(self, raw: Any) -> str:
+        """Return the name unchanged."""
+        if not isinstance(raw, str) or not re.fullmatch(self._pattern, raw):
+            raise refusal(
+                "the value is not the name of a secret or of a store's login",
+                "write redis, mongo.shop.password, or the name of an entry in secrets",
+                shows_value=False,
+            )
+        return raw
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema of a name."""
+        return {"type": "string", "pattern": f"^{self._pattern}$"}
+
+
 HostPort = Annotated[int, Number("a port that only root may listen on", 1, FIRST_USER_PORT - 1)]
 VolumeName = Annotated[
     str,
@@ -180,6 +200,7 @@ StopSeconds = Annotated[int, Number("a number of seconds", 1, 3600)]
 Bind = Annotated[str, Text("a path on the host", refused=_bind_mount)]
 ProjectFile = Annotated[str, Text("a file of the project", refused=_project_file)]
 Tmpfs = Annotated[int, Number("a size in MB", 1, 4_194_304)]
+SecretReference = Annotated[str, _SecretReference()]
 Refresh = Annotated[
     str,
     Text(
@@ -311,7 +332,7 @@ class AppArgs(ContainerArgs):
     /run/secrets."""
     secrets: ListOf[SecretName] = ()
     """Names of entries in `secrets`. The app gets each as a file of that name in /run/secrets."""
-    secret_env: MapOf[EnvName, Argument] = Field(default_factory=dict)
+    secret_env: MapOf[EnvName, SecretReference] = Field(default_factory=dict)
     """Environment variables with secrets, for an image that reads no files:
     `{DATABASE_URL: mongo.shop, REDIS_PASSWORD: redis.password, API_KEY: apiKey}`. Write a store as in `uses`
     for the URL of its login, with `.user` or `.password` for that part, or the name of an entry in `secrets`.

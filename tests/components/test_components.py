@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 WEB1 = Host("web1", os="debian-13")
-_WIRING = ("engine", "login", "networks", "uses", "secrets", "refresh", "secret", "opts")
+_WIRING = ("engine", "login", "networks", "uses", "secret_env", "secrets", "refresh", "secret", "opts")
 
 
 def docker_engine(*, reached: Sequence[str] = (), **args: Any) -> DockerEngine:

@@ -174,6 +174,7 @@ class Example:
     good: tuple[Stack, ...]
 
 
+IN_ENVIRONMENT = [{"label": "portcullis.secret-env", "value": "PASSWORD URL"}]
 EXAMPLES = {
     "no-public-bind": Example(
         bad=(
@@ -323,6 +324,7 @@ EXAMPLES = {
             [container(envs=["ENCRYPTION_KEY=hunter2"])],
             [container(envs=["sessionSigningKey=hunter2"])],
             [container(envs=["DATABASE=mongodb://shop:hunter2@mongo/shop"])],
+            [container(envs=["OTHER_PASSWORD=hunter2"], labels=IN_ENVIRONMENT)],
             [container(labels=[{"label": "proxy.password", "value": "hunter2"}])],
             [container(command=["redis-server", "/etc/redis.conf", "--requirepass", "hunter2"])],
             [container(healthcheck={"tests": ["CMD", "redis-cli", "--pass", "hunter2", "ping"]})],
@@ -356,7 +358,12 @@ EXAMPLES = {
             [container(labels=[{"label": "portcullis.refresh.secrets", "value": "r1"}])],
             [container(command=["app", "--password", "$PASSWORD", "--token-file", "/run/secrets/token"])],
             [container(envs=UNKNOWN)],
+            [container(envs=["PASSWORD=hunter2"], labels=IN_ENVIRONMENT)],
         ),
+    ),
+    "secret-in-environment": Example(
+        bad=([container(envs=["PASSWORD=hunter2", "URL=x"], labels=IN_ENVIRONMENT)],),
+        good=([container(envs=["PASSWORD_FILE=/run/secrets/password"])], [container(labels=UNKNOWN)]),
     ),
     "store-must-authenticate": Example(
         bad=(

@@ -35,7 +35,7 @@ def test_a_policy_stops_the_violating_example(name: str, stack: list[Resource]) 
     stopped = [one for one in judge(stack, SETTINGS) if one.policy == name]
     assert stopped
     for one in stopped:
-        assert (one.severity, one.exempt) == ("stop", False)
+        assert (one.severity, one.exempt) == (BY_NAME[name].severity, False)
         what, why, fix = one.message.splitlines()
         assert what.endswith(".")
         assert why == f"Why: {BY_NAME[name].why}"

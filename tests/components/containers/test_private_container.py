@@ -24,6 +24,8 @@ from tests.previews import unknown_in
 from tests.recording_engine import _MADE_UP, HOST
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.recording_engine import Deploy, Engine
 
 OWNER = {"label": "portcullis.stack", "value": "portcullis/test"}
@@ -227,6 +229,31 @@ def test_mounts_of_the_host_are_read_only_and_folders_in_memory_have_a_size(depl
     assert not inputs.get("volumes"), "drift in `volumes` would not show"
 
 
+def test_files_of_the_project_are_mounted_and_a_change_replaces_the_container(
+    deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/app.ini").write_bytes("größe = 1\r\n".encode())
+    engine = deploy(lambda: container(project_files={"conf/app.ini": "/etc/app.ini"}))
+    assert engine.one("container:Container").inputs["mounts"][-1] == {
+        "type": "bind",
+        "source": "/etc/portcullis/files/api/conf+app.ini",
+        "target": "/etc/app.ini",
+        "readOnly": True,
+    }
+    file = engine.one(":File", "api-file-conf+app.ini")
+    assert file.inputs["content"] == "größe = 1\r\n"
+    assert (file.inputs["path"], file.inputs["mode"]) == ("/etc/portcullis/files/api/conf+app.ini", "0644")
+    assert labels(engine)["portcullis.refresh.files"] == "r1"
+    assert file.name in engine.before("api-container")
+
+
+def test_the_root_file_system_can_be_writable(deploy: Deploy) -> None:
+    assert deploy(container).one("container:Container").inputs["readOnly"] is True
+    assert deploy(lambda: container(read_only=False)).one("container:Container").inputs["readOnly"] is False
+
+
 def test_a_volume_can_replace_the_folder_tmp(deploy: Deploy) -> None:
     engine = deploy(lambda: container(volumes={"scratch": TMP}))
     mounts = engine.one("container:Container").inputs["mounts"]
@@ -293,6 +320,11 @@ def test_two_containers_of_one_host_have_different_names(deploy: Deploy) -> None
         ({"binds": {"/etc": "/s"}}, "binds.* belongs to the system"),
         ({"binds": {"/": "/s"}}, "binds.* is not a path on the host"),
         ({"binds": {"/proc/sys": "/s"}}, "binds.* belongs to the system"),
+        ({"project_files": {"no.ini": "/x"}}, "project_files.no.ini: .* cannot be read: No such file"),
+        ({"project_files": {".": "/x"}}, "project_files..: .* cannot be read: Is a directory"),
+        ({"project_files": {"../x": "/x"}}, "is not a path in the project"),
+        ({"project_files": {"/etc/hosts": "/x"}}, "is not a path in the project"),
+        ({"project_files": {"README.md": "/x"}, "tmpfs": {"/x": 1}}, "is mounted twice, by tmpfs too"),
         ({"tmpfs": {"/x": 0}}, "tmpfs./x: 0 is not a size in MB"),
         ({"pids": 1}, "pids: 1 is not a number of processes"),
         ({"stop_grace": 0}, "stop_grace: 0 is not a number of seconds"),
@@ -312,6 +344,11 @@ def container_on_nothing(**args: Any) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
+        ({"secret_env": {"A B": "x"}}, r"secret_env\[0\]: .* is not a name for an environment variable"),
+        (
+            {"env": {"A": "1"}, "secret_env": {"A": "x"}},
+            "secret_env: A is in PrivateContainerArgs.env too; keep one",
+        ),
         ({"refresh": {"A B": "x"}}, r"PrivateContainer\.refresh\[0\]: .* is not a name for a label"),
         (
             {"user": "node", "secrets": {"a": "b"}},

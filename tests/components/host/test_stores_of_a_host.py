@@ -10,6 +10,7 @@ import pytest
 from portcullis.components import HardenedHost
 from portcullis.components.host import images
 from portcullis.components.host.stack import load
+from portcullis.components.stores.store_use import login_file
 from tests.config.test_settings import KEY, faults, smallest
 from tests.previews import unknown_in
 from tests.recording_engine import declare
@@ -48,7 +49,11 @@ def test_an_app_gets_its_store_urls_as_files(engine: Engine) -> None:
     files = {file.name: file for file in engine.of(":File") if file.name.startswith("api-secrets-")}
     assert set(files) == {
         f"api-secrets-{name}"
-        for name in ("redis_url", "redis_password", "mongo_shop_url", "mongo_shop_password", "stripeKey")
+        for name in (
+            *("redis_url", "redis_user", "redis_password"),
+            *("mongo_shop_url", "mongo_shop_user", "mongo_shop_password"),
+            "stripeKey",
+        )
     }
     for file in files.values():
         assert (file.inputs["owner"], file.inputs["mode"]) == ("1000", "0400")
@@ -63,6 +68,50 @@ def test_an_app_gets_its_store_urls_as_files(engine: Engine) -> None:
         }
     ]
     assert "planted-secret" not in str(container.inputs)
+
+
+def test_an_app_gets_logins_and_secrets_as_variables(deploy: Deploy) -> None:
+    variables = {
+        "CACHE": "redis",
+        "CACHE_USER": "redis.user",
+        "SHOP": "mongo.shop.url",
+        "SHOP_PASSWORD": "mongo.shop.password",
+        "STRIPE": "stripeKey",
+    }
+    engine = deploy(
+        lambda: host(shop(secretEnv=variables, env={"PLAIN": "shown"}, jobs={"before": ["true"]}))
+    )
+    for name in ("api-container", "api-before-1"):
+        made = engine.one(":Container", name)
+        given = dict(env.split("=", 1) for env in made.inputs["envs"])
+        assert given.pop("PLAIN") == "shown"
+        assert given["CACHE"].startswith("redis://api-1:")
+        assert given["CACHE_USER"] == "api-1"
+        assert given["SHOP"].startswith("mongodb://shop-1:")
+        assert given["SHOP_PASSWORD"] in given["SHOP"]
+        assert given["STRIPE"] == "planted-secret"
+        assert set(given) == set(variables)
+        assert "envs" in made.secret
+        assert not {"command", "healthcheck"} & set(made.secret), "what is no secret stays readable"
+        said = {label["label"]: label["value"] for label in made.inputs["labels"]}
+        assert said["portcullis.secret-env"] == " ".join(sorted(variables))
+    assert engine.one(":ContainerState", "api-state").inputs["secret"] is True
+
+
+@pytest.mark.parametrize(
+    ("reference", "file"),
+    [
+        ("redis", "redis_url"),
+        ("redis.user", "redis_user"),
+        ("mongo.user", "mongo_user_url"),
+        ("mongo.user.password", "mongo_user_password"),
+        ("mongo.shop", None),
+        ("mongo.user.ca", None),
+        ("user", None),
+    ],
+)
+def test_a_reference_names_a_login_or_its_part(reference: str, file: str | None) -> None:
+    assert login_file(reference, ["redis", "mongo.user"]) == file
 
 
 def test_stores_and_their_users_come_before_the_app(engine: Engine) -> None:
@@ -162,6 +211,14 @@ def test_stores_with_data_are_backed_up_by_default(engine: Engine, deploy: Deplo
         ("apps.api.uses", ["mongo"], "names no database; write one of mongo.shop"),
         ("apps.api.secrets", ["stripekey"], "did you mean stripeKey?"),
         ("apps.api.secrets", ["redis_url"], "is a file name that the stores use"),
+        ("apps.api.secretEnv", {"X": "redsi"}, "nor a secret of this stack; did you mean redis?"),
+        ("apps.api.secretEnv", {"X": "redis.passwort"}, "did you mean redis.password?"),
+        ("apps.api.secretEnv", {"X": "mongo"}, "did you mean mongo.shop?"),
+        ("apps.api", {"image": f"a{DIGEST}", "port": 80, "secretEnv": {"X": "redis"}},
+         "add the store to portcullis:apps.api.uses"),
+        ("apps.api.secretEnv", {"X": "sk_live/1"}, "X: the value is not the name of a secret or of a store's"),
+        ("apps.api", {"image": f"a{DIGEST}", "port": 80, "env": {"X": "1"}, "secretEnv": {"X": "key"}},
+         "X: is in env too; keep one of the two"),
         ("apps.api.user", "node", "is a name, but the files with its secrets need"),
         ("apps.api.image", "acme/api:1.4", None),
         ("apps.redis", {"image": "x:1", "healthCommand": ["true"]}, "is also the name of a store"),
@@ -282,8 +339,10 @@ def test_only_secrets_and_changing_values_are_unknown_in_a_preview() -> None:
         "api-release.defined_by.labels",
         "api-secrets-mongo_shop_password.content",
         "api-secrets-mongo_shop_url.content",
+        "api-secrets-mongo_shop_user.content",
         "api-secrets-redis_password.content",
         "api-secrets-redis_url.content",
+        "api-secrets-redis_user.content",
         "api-state.container",
         "mongo-container.image",
         "mongo-root-password.content",

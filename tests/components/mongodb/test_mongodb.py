@@ -135,6 +135,7 @@ def test_an_app_gets_a_connection_string_for_its_own_database_only(deploy: Deplo
     assert app["envs"] == [
         f"mongo_shop_password={password}",
         f"mongo_shop_url=mongodb://shop-1:{password}@mongo:27017/shop?authMechanism=SCRAM-SHA-256&{options}",
+        "mongo_shop_user=shop-1",
     ]
     assert "mongo-shop" in engine.before("app-container")
     assert "mongo-crm" not in engine.before("app-container")
@@ -311,6 +312,7 @@ def test_a_preview_does_not_know_secrets_and_user_names_and_knows_all_else() -> 
     assert unknown_in(lambda: used(tls=True, ca=Authority(), replica_set=True)) == {
         "app-container.envs[1]",
         "app-container.envs[2]",
+        "app-container.envs[3]",
         "app-container.image",
         "mongo-container.image",
         "mongo-container.labels[0].value",

@@ -125,9 +125,9 @@ def test_an_app_gets_its_own_user_and_files_with_its_login(deploy: Deploy) -> No
     assert api.inputs["rules"] == "~* &* +@all -@admin -@dangerous +info"
     assert "keeper" not in api.inputs
     assert "redis-user-ops" in api.after
-    assert [secret for _, secret in found.values()] == [True, True]
-    assert set(found) == {"redis_url", "redis_password"}
+    assert {name for name, (_, secret) in found.items() if secret} == {"redis_url", "redis_password"}
     assert api.inputs["user"] == "api-1"
+    assert found["redis_user"] == ("api-1", False)
     assert found["redis_url"] == (f"redis://api-1:{api.inputs['password']}@redis:6379/0", True)
 
 
@@ -148,7 +148,7 @@ def test_with_tls_it_speaks_tls_only(deploy: Deploy) -> None:
     assert "--tls --cacert /run/secrets/ca.crt" in container(engine)["healthcheck"]["tests"][-1]
     for user in engine.of(":RedisUser"):
         assert user.inputs["ca"] == "/etc/portcullis/secrets/redis-secrets/ca.crt"
-    assert sorted(names) == ["redis_ca.crt", "redis_password", "redis_url"]
+    assert sorted(names) == ["redis_ca.crt", "redis_password", "redis_url", "redis_user"]
 
 
 def test_with_tls_and_no_authority_it_makes_its_own(deploy: Deploy) -> None:
