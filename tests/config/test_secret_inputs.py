@@ -56,7 +56,10 @@ def test_every_secret_argument_of_a_part_is_listed() -> None:
             continue
         for given in inspect.signature(part).parameters.values():
             kind = str(given.annotation)
-            named = given.name in ("password", "secrets", "previous", "value") and "Input[str]" in kind
+            named = (
+                given.name in ("password", "secret_env", "secrets", "previous", "value")
+                and "Input[str]" in kind
+            )
             if named or "SecretInput" in kind:
                 found.add(f"{name}.{given.name}")
     assert found - set(inputs.KINDS) == set(inputs.PARTS)

@@ -216,7 +216,7 @@ def test_stores_with_data_are_backed_up_by_default(engine: Engine, deploy: Deplo
         ("apps.api.secretEnv", {"X": "mongo"}, "did you mean mongo.shop?"),
         ("apps.api", {"image": f"a{DIGEST}", "port": 80, "secretEnv": {"X": "redis"}},
          "add the store to portcullis:apps.api.uses"),
-        ("apps.api.secretEnv", {"X": "sk_live/1"}, "X: the value is not the name of a secret or of a store's"),
+        ("apps.api.secretEnv", {"X": "sk_live/1"}, "X: the value is not the name of a secret or"),
         ("apps.api", {"image": f"a{DIGEST}", "port": 80, "env": {"X": "1"}, "secretEnv": {"X": "key"}},
          "X: is in env too; keep one of the two"),
         ("apps.api.user", "node", "is a name, but the files with its secrets need"),

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 DEBUG = {"PORTCULLIS_DEBUG": "1"}
 AGAIN = {
-    "secrets.app": "secrets.app", "secrets.visitor": "secrets.visitor", "apps.env": "apps.api.env.API_TOKEN",
+    "secrets.app": "secrets.app", "secrets.env": "secrets.env", "secrets.visitor": "secrets.visitor",
+    "apps.env": "apps.api.env.API_TOKEN",
     "restic.environment": "backups.restic.environment.AWS_SECRET_ACCESS_KEY",
 }  # fmt: skip
 """What is changed with a rotation, and where it stands."""

@@ -79,9 +79,9 @@ class Audited(Program):
         """Write settings that use every canary."""
         given = {name: canary.text for name, canary in self.given.items()}
         self.set("hosts.web1", preview={}, fail2ban={"ignore": ["198.18.0.0/15", "198.51.100.0/24"]})
-        for secret in ("app", "visitor", "key"):
+        for secret in ("app", "env", "visitor", "key"):
             self.encrypt(f"secrets.{secret}", given[f"secrets.{secret}"])
-        self.set("apps.api", secrets=["app"])
+        self.set("apps.api", secrets=["app"], secretEnv={"CACHE_URL": "redis", "STRIPE_KEY": "env"})
         self.encrypt("apps.api.env.API_TOKEN", given["apps.env"])
         self.set(
             "apps.private", image=self.private("1"), port=8080, hostPort=8099, health="/healthz", memory=32

@@ -12,7 +12,7 @@ SETTINGS = {
     "hosts.*.upkeep.notify.*": "none: everybody on the host can read it, as docs/configuration.md says",
     "registries.*.password": "registry",
     "registries.*.username": "none: a name",
-    "secrets.*": "secrets.app secrets.visitor secrets.dns secrets.key",
+    "secrets.*": "secrets.app secrets.env secrets.visitor secrets.dns secrets.key",
     "stores.mongo.formerPassword": "mongo.formerPassword",
 }
 """Settings that may be encrypted. A text that begins with "none" says why it is no secret."""
@@ -33,6 +33,7 @@ KINDS = {
 
 PARTS = {
     "Certbot.secrets": "secrets.dns",
+    "PrivateContainer.secret_env": "secrets.env",
     "PrivateContainer.secrets": "secrets.app",
     "ReverseProxy.secrets": "secrets.visitor secrets.key",
     "StoreLogin.password": "made",
@@ -52,6 +53,7 @@ ENVIRONMENT = {
 
 GIVEN = (
     "apps.env", "forge", "mongo.formerPassword", "passphrase", "registry", "restic.environment",
-    "restic.password", "restic.repository", "secrets.app", "secrets.dns", "secrets.key", "secrets.visitor",
+    "restic.password", "restic.repository", "secrets.app", "secrets.dns", "secrets.env", "secrets.key",
+    "secrets.visitor",
 )  # fmt: skip
 """The canaries that the drill gives."""
