@@ -6,7 +6,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from portcullis.provider.changes import STAYS, Line, Section, Severity, difference, known, plain, words
+from portcullis.provider.changes import (
+    SECRET,
+    STAYS,
+    UNKNOWN,
+    Line,
+    Section,
+    Severity,
+    difference,
+    known,
+    plain,
+    words,
+)
 
 if TYPE_CHECKING:
     from portcullis.provider.changes import Change
@@ -117,8 +128,12 @@ def _container(change: Change, line: Line) -> Line:
 
 def _environment(change: Change) -> str:
     """Name the environment variables that differ, without values. Docker lists them as `NAME=value`."""
-    live, goal = change.live.get("envs"), change.goal.get("envs")
-    if not isinstance(live, list) or not isinstance(goal, list):
+    # A provider marks its whole list as secret if the program marked one variable. The state has each mark.
+    sides = (change.live, change.before)
+    live = next((side["envs"] for side in sides if isinstance(side.get("envs"), list)), None)
+    goal = change.goal.get("envs")
+    if live is None or not isinstance(goal, list):
         return "environment differs"
     both = {str(one) for one in live} ^ {str(one) for one in goal}
-    return f"environment differs in {', '.join(sorted({one.partition('=')[0] for one in both}))}"
+    names = {one.partition("=")[0] for one in both - {SECRET, UNKNOWN}}
+    return f"environment differs in {', '.join(sorted(names)) or 'a secret'}"
