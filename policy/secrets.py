@@ -72,13 +72,17 @@ def _plain_sight(resource: Resource) -> Iterator[str]:
 
 
 def _declared(resource: Resource) -> list[str]:
-    """Return the variables that the program itself declares as secrets in the environment."""
+    """Return the variables that Portcullis gave a container because `secretEnv` names them."""
+    if "portcullis:index:PrivateContainer$" not in resource.urn:
+        return []
     said = [one.get("value") for one in resource.items("labels") if one.get("label") == SECRET_ENV_LABEL]
     return [name for names in said if isinstance(names, str) for name in names.split()]
 
 
 def _in_environment(resource: Resource) -> Iterator[str]:
-    if resource.is_container() and (names := _declared(resource)):
+    # A job has the same variables as its app.
+    is_job = resource.props.get("mustRun") is False
+    if resource.is_container() and not is_job and (names := _declared(resource)):
         yield f"gets secrets in its environment: {', '.join(names)}"
 
 

@@ -70,6 +70,9 @@ def _inside(text: str) -> tuple[str, str] | None:
         return ("is not a path inside a container", hint)
     if re.match(rf"{SECRETS}(?:/|$)", text):
         return ("is reserved for the container's secrets", "mount it elsewhere")
+    if re.match(r"/var/run(?:/secrets(?:/|$)|$)", text):
+        # In many images /var/run is a link to /run. Docker may then put this mount on top of the secrets.
+        return ("may hide the container's secrets", "write it below /run")
     # Docker itself mounts some of these folders. The other folders contain the image's programs.
     if re.match(r"/(?:proc|sys|dev|bin|sbin|lib|lib64|usr/bin|usr/lib|usr/sbin)(?:/|$)", text):
         return ("belongs to the system", "mount it elsewhere")
@@ -101,19 +104,20 @@ def project_file(path: str) -> str:
 
 
 def _project_file(text: str) -> tuple[str, str] | None:
-    if not re.fullmatch(r"(?!(?:.*/)?\.\.(?:/|$))[A-Za-z0-9._@-][A-Za-z0-9._/@-]*", text):
-        return ("is not a path in the project", "write a relative path such as conf/app.ini, without ..")
+    how = "write the path of a file, relative to the folder of __main__.py"
+    if not re.fullmatch(r"(?=.{1,200}$)(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._@-]+)+", f"/{text}"):
+        return ("is not a path in the project", "write letters, digits and . _ @ - /, as in conf/app.ini")
+    file = Path(text).resolve()
+    if not file.is_relative_to(Path.cwd().resolve()) or not file.is_file():
+        return ("is not a file of the project", how)
     try:
-        content = project_file(text)
+        # The size comes first, because a text is read whole.
+        if file.stat().st_size > MAX_CONTENT or "\0" in project_file(text):
+            return (f"has more than {MAX_CONTENT} bytes, or a zero byte", "put the file into the image")
     except UnicodeDecodeError:
         return ("is not text in UTF-8", "put the file into the image")
     except OSError as error:
-        return (
-            f"cannot be read: {error.strerror}",
-            "write the path of a file, relative to the folder of Pulumi.yaml",
-        )
-    if len(content.encode()) > MAX_CONTENT or "\0" in content:
-        return (f"has more than {MAX_CONTENT} bytes, or a zero byte", "put the file into the image")
+        return (f"cannot be read: {error.strerror}", how)
     return None
 
 
@@ -155,26 +159,6 @@ class _Command(ValueType):
         return {"anyOf": [self._line.schema(), words]}
 
 
-class _SecretReference(ValueType):
-    """The name of a secret, or of a login or its part. No message shows a wrong one: it may be a secret."""
-
-    _pattern = r"[A-Za-z][A-Za-z0-9._-]{0,126}"
-
-    def read(self, raw: Any) -> str:
-        """Return the name unchanged."""
-        if not isinstance(raw, str) or not re.fullmatch(self._pattern, raw):
-            raise refusal(
-                "the value is not the name of a secret or of a store's login",
-                "write redis, mongo.shop.password, or the name of an entry in secrets",
-                shows_value=False,
-            )
-        return raw
-
-    def schema(self) -> dict[str, Any]:
-        """Return the JSON schema of a name."""
-        return {"type": "string", "pattern": f"^{self._pattern}$"}
-
-
 HostPort = Annotated[int, Number("a port that only root may listen on", 1, FIRST_USER_PORT - 1)]
 VolumeName = Annotated[
     str,
@@ -200,7 +184,14 @@ StopSeconds = Annotated[int, Number("a number of seconds", 1, 3600)]
 Bind = Annotated[str, Text("a path on the host", refused=_bind_mount)]
 ProjectFile = Annotated[str, Text("a file of the project", refused=_project_file)]
 Tmpfs = Annotated[int, Number("a size in MB", 1, 4_194_304)]
-SecretReference = Annotated[str, _SecretReference()]
+SecretReference = Annotated[
+    str,
+    Text(
+        "the name of a secret or of a store's login",
+        r"[A-Za-z][A-Za-z0-9._-]{0,126}",
+        "write redis, mongo.shop.password, or the name of an entry in secrets",
+    ),
+]
 Refresh = Annotated[
     str,
     Text(
@@ -270,8 +261,8 @@ class ContainerArgs(Section):
     against the memory limit. /tmp is always one of them. Without a size here, it may hold half of the host's
     memory."""
     project_files: MapOf[ProjectFile, Inside] = Field(default_factory=dict)
-    """Text files of the project, and where each is mounted read-only: `{conf/app.ini: /etc/app.ini}`. A
-    changed file makes a new release. Put no secrets into them."""
+    """Text files of the project, and where each is mounted read-only: `{conf/app.ini: /etc/app.ini}`. If a
+    file changes, `up` replaces the container. Put no secrets into them."""
     read_only: bool = True
     """Whether the root file system is read-only. If false, an intruder can change the image's programs, and
     everything written outside of volumes is lost with the container. Prefer `tmpfs` and `volumes`."""
@@ -332,12 +323,12 @@ class AppArgs(ContainerArgs):
     /run/secrets."""
     secrets: ListOf[SecretName] = ()
     """Names of entries in `secrets`. The app gets each as a file of that name in /run/secrets."""
-    secret_env: MapOf[EnvName, SecretReference] = Field(default_factory=dict)
+    # No message shows a wrong value: somebody may have written the secret itself.
+    secret_env: MapOf[EnvName, SecretReference] = Field(default_factory=dict, repr=False)
     """Environment variables with secrets, for an image that reads no files:
-    `{DATABASE_URL: mongo.shop, REDIS_PASSWORD: redis.password, API_KEY: apiKey}`. Write a store as in `uses`
-    for the URL of its login, with `.user` or `.password` for that part, or the name of an entry in `secrets`.
-    Child processes, crash reports and `docker inspect` show the values, so prefer the files in
-    /run/secrets."""
+    `{DATABASE_URL: mongo.shop, REDIS_PASSWORD: redis.password, API_KEY: apiKey}`. `redis` or `mongo.shop` is
+    the URL of the login. Add `.user` or `.password` for one part. Other names are entries of `secrets`. Child
+    processes, crash reports and `docker inspect` show the values, so prefer the files in /run/secrets."""
     egress: ListOf[Destination] | None = None
     """The only destinations outside the host that the app may reach:
     `[203.0.113.7:443/tcp, "*:53/udp"]`. An empty list allows none. Without this key the app may reach
@@ -420,7 +411,9 @@ def _check_mounts(written: Written) -> None:
             target = name if field == "tmpfs" else str(value)
             if target in taken:
                 place.refuse(
-                    target, f"is mounted twice, by {taken[target]} too", "keep one of the two mounts"
+                    target,
+                    f"is mounted twice, by {written.at.spell(taken[target])} too",
+                    "keep one of the two mounts",
                 )
             taken[target] = field
 

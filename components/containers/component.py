@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -155,8 +156,7 @@ class PrivateContainer(pulumi.ComponentResource):
         stores = [use for use in uses if not isinstance(use, PrivateContainer)]
         servers = [use if isinstance(use, PrivateContainer) else use.server for use in uses]
         there = {server.alias: server.host for server in servers}
-        _check(args, stores, secrets, refresh or {}, here=engine.host.alias, there=there)
-        self._secret_env = _checked_variables(args, secret_env or {})
+        _check(args, stores, secrets, secret_env or {}, refresh or {}, here=engine.host.alias, there=there)
         image = pinned(args.image, "PrivateContainerArgs.image", login)
         after_engine = ResourceOptions(depends_on=[engine])
         super().__init__(
@@ -168,6 +168,7 @@ class PrivateContainer(pulumi.ComponentResource):
         self._on_host = ResourceOptions(parent=self)
         self._own = ResourceOptions(parent=self, provider=engine.provider)
         self._keeps = keeps
+        self._secret_env = {key: pulumi.Output.secret(value) for key, value in (secret_env or {}).items()}
         self._refresh = dict(refresh or {})
         self._secrets = self._secret_files(stores, secrets)
         self._retained: list[str] = []
@@ -284,27 +285,27 @@ class PrivateContainer(pulumi.ComponentResource):
 
     def _project_files(self) -> dict[str, File]:
         """Declare the files of the project on the host, by their paths in the container."""
-        folder, own = f"{_FILES}/{self._name}", self._on_host
-        if not (given := self._args.project_files):
+        if not self._args.project_files:
             return {}
-        made = Directory(
-            f"{self._name}-files", host=self._engine.host, path=folder, make_parents=True, opts=own
+        path = f"{_FILES}/{self._name}"
+        folder = Directory(
+            f"{self._name}-files", host=self._engine.host, path=path, make_parents=True, opts=self._on_host
         )
-        files = {
-            target: File(
-                f"{self._name}-file-{source.replace('/', '+')}",
+        files = {}
+        for source, target in sorted(self._args.project_files.items()):
+            name, content = source.replace("/", "+"), project_file(source)
+            # Another text gets another path: an old release that restarts still finds its own.
+            version = sha256(content.encode()).hexdigest()[:12]
+            files[target] = File(
+                f"{self._name}-file-{name}",
                 host=self._engine.host,
-                # No path of the project contains a plus sign.
-                path=f"{folder}/{source.replace('/', '+')}",
-                content=project_file(source),
-                opts=ResourceOptions(parent=self, depends_on=[made]),
+                path=f"{path}/{version}-{name}",
+                content=content,
+                opts=ResourceOptions(parent=self, depends_on=[folder]),
             )
-            for source, target in sorted(given.items())
-        }
-        # A mounted file is the one that was there at the container's start: `up` replaces files.
-        self._refresh["files"] = pulumi.Output.all(*(each.revision for each in files.values())).apply(
-            "-".join
-        )
+        # If `up` writes a file anew that somebody changed by hand, the container still has the other one.
+        revisions = pulumi.Output.all(*(each.revision for each in files.values()))
+        self._refresh["project-files"] = revisions.apply("-".join)
         return files
 
     def _pulled(self, login: RegistryArgs | None) -> list[pulumi.Resource]:
@@ -347,7 +348,11 @@ class PrivateContainer(pulumi.ComponentResource):
     def _mounts(self, volumes: dict[str, docker.Volume], files: dict[str, File]) -> list[_Properties]:
         """List the mounts. We do not use `volumes`: they are not read back, so drift would not show."""
         args = self._args
-        given = {target for targets in (args.volumes, args.binds) for target in targets.values()}
+        given = {
+            target
+            for targets in (args.volumes, args.binds, args.project_files)
+            for target in targets.values()
+        }
         # 0 means no size limit.
         in_memory = {**({} if _TMP in given else {_TMP: 0}), **args.tmpfs}
         secrets = {self._secrets.path: SECRETS} if self._secrets else {}
@@ -576,23 +581,6 @@ class PrivateContainer(pulumi.ComponentResource):
         )
 
 
-def _checked_variables(
-    args: PrivateContainerArgs, secret: Mapping[str, pulumi.Input[str]]
-) -> dict[str, pulumi.Output[str]]:
-    """Return the variables with secrets, marked as secrets."""
-    faults = faults_in(ListOf[EnvName], secret, "PrivateContainer.secret_env")
-    faults += [
-        Fault(
-            "PrivateContainer.secret_env", f"{name} is in PrivateContainerArgs.env too", "keep one of the two"
-        )
-        for name in secret
-        if name in args.env
-    ]
-    if faults:
-        raise ArgumentsError(faults)
-    return {name: pulumi.Output.secret(value) for name, value in secret.items()}
-
-
 def _owner() -> dict[str, str]:
     """Return the label by which `portcullis up` finds what an interrupted deployment of this stack left."""
     return {"label": OWNER_LABEL, "value": f"{pulumi.get_project()}/{pulumi.get_stack()}"}
@@ -606,6 +594,7 @@ def _check(
     args: PrivateContainerArgs,
     uses: Sequence[StoreUse],
     secrets: Mapping[str, pulumi.Input[str]] | SecretFiles | None,
+    secret_env: Mapping[str, pulumi.Input[str]],
     refresh: Mapping[str, pulumi.Input[str]],
     *,
     here: str,
@@ -613,6 +602,14 @@ def _check(
 ) -> None:
     """Refuse arguments that do not fit together. `there` has the host of each server, and `here` is ours."""
     faults = faults_in(ListOf[Refresh], refresh, "PrivateContainer.refresh")
+    faults += faults_in(ListOf[EnvName], secret_env, "PrivateContainer.secret_env")
+    faults += [
+        Fault(
+            "PrivateContainer.secret_env", f"{name} is in PrivateContainerArgs.env too", "keep one of the two"
+        )
+        for name in secret_env
+        if name in args.env
+    ]
     faults += [
         Fault("PrivateContainer.uses", f"{server} runs on {host}", f"pass a server that runs on {here}")
         for server, host in there.items()

@@ -238,19 +238,20 @@ class HardenedHost(pulumi.ComponentResource):
 
     def _declare_app(self, name: str, app: AppArgs, *, secret: bool) -> PrivateContainer:
         args = self._args
-        uses = [self._used(use, name) for use in app.uses]
-        logins = {file: each for use in uses if isinstance(use, StoreUse) for file, each in use.files.items()}
+        uses = {use: self._used(use, name) for use in app.uses}
+        stores = {use: access.files for use, access in uses.items() if isinstance(access, StoreUse)}
+        logins = {file: content for files in stores.values() for file, content in files.items()}
         return PrivateContainer(
             name,
             container_of(name, app, serves=name in wiring.served(args), is_used=name in wiring.used(args)),
             engine=self.engine,
             # If the image is an output, its registry is not known yet.
             login=login_of(app.image, args.registries) if isinstance(app.image, str) else None,
-            uses=uses,
+            uses=[*uses.values()],
             secrets={each: Secret.of(args.secrets[each]).output for each in app.secrets},
             secret_env={
                 variable: logins[file]
-                if (file := login_file(given, app.uses))
+                if (file := login_file(given, stores))
                 else Secret.of(args.secrets[given]).output
                 for variable, given in app.secret_env.items()
             },

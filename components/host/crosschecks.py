@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from portcullis.components.containers.args import Use
+from portcullis.components.containers.args import SecretReference, Use
 from portcullis.components.docker.args import capacity
 from portcullis.components.host.app_names import check_names
 from portcullis.components.kernel.render import DEFAULTS, PORT_START
@@ -260,8 +260,7 @@ def uses_of_apps(declared: Declared) -> None:
     """Check that each app uses declared stores and apps of its own host, which no network leaves."""
     stores, apps = declared.stores, declared.apps
     known = [name for name in (*stores, *apps) if name != "mongo" or "mongo" not in stores]
-    mongo = stores["mongo"].items("databases") if "mongo" in stores else ()
-    databases = [f"mongo.{name}" for name, _, _ in mongo]
+    databases = _databases(declared)
     for name, app in apps.items():
         if name in stores:
             app.at.report("is also the name of a store", "give the app another name")
@@ -284,6 +283,12 @@ def uses_of_apps(declared: Declared) -> None:
                 elif use in apps and "port" not in apps[use]:
                     how = f"write the port under {apps[use].at}.port"
                     place.refuse(use, "has no port that apps could reach", how)
+
+
+def _databases(declared: Declared) -> list[str]:
+    """Return the databases as `uses` names them, such as `mongo.shop`."""
+    mongo = declared.stores.get("mongo")
+    return [f"mongo.{name}" for name, _, _ in mongo.items("databases")] if mongo else []
 
 
 def _uses(app: Written) -> list[tuple[str, SettingPath]]:
@@ -346,25 +351,28 @@ def secrets_of_apps(declared: Declared) -> None:
 
 
 def secret_variables(declared: Declared) -> None:
-    """Check that each variable with a secret names a login of a used store, or a declared secret.
+    """Check that each variable with a secret names a login of a used store, or else a declared secret.
 
     No message shows the value: somebody may have written the secret itself.
     """
+    logins = {*_databases(declared), *({"redis"} & declared.stores.keys())}
     for app in declared.apps.values():
-        stores = {use for use, _ in _uses(app) if use not in declared.apps}
-        known = [*stores, *declared.secrets]
+        uses = {use for use, _ in _uses(app)} & logins
         for _, value, place in app.items("secret_env"):
-            if not isinstance(value, str) or value in declared.secrets or login_file(value, stores):
+            if valid(SecretReference, value) is None:
                 continue
-            store = value.partition(".")[0]
-            parts = [f"{use}.{part}" for use in stores for part in PARTS]
-            how = closest(value, [*known, *parts] if "." in value else known)
-            if store in declared.stores and not any(use.partition(".")[0] == store for use in stores):
-                how = f"add the store to {app.at.field('uses')}"
-            place.report(
-                "names neither a login of a store that the app uses, nor a secret of this " + declared.whole,
-                how,
-            )
+            is_login, is_secret = login_file(value, uses) is not None, value in declared.secrets
+            if is_login and is_secret:
+                place.report("names a login of a store, and a secret", "give the secret another name")
+            elif not is_login and not is_secret:
+                parts = [f"{use}.{part}" for use in uses for part in PARTS] if "." in value else []
+                how = closest(value, [*uses, *declared.secrets, *parts]) if uses or declared.secrets else ""
+                if unused := next((use for use in logins if login_file(value, [use])), None):
+                    how = f"add {unused} to {app.at.field('uses')}"
+                place.report(
+                    f"is neither a login of a store in uses, nor a secret of this {declared.whole}",
+                    how or declared.how_to_add("NAME"),
+                )
 
 
 def apps_of_sites(declared: Declared) -> None:

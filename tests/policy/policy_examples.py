@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,9 @@ PASSING = (
 Stack = list[Resource]
 
 
+IN_ENVIRONMENT = [{"label": "portcullis.secret-env", "value": "PASSWORD URL"}]
+
+
 def of(type_: str, name: str = "thing", /, *, protect: bool = False, **props: Any) -> Resource:
     urn = f"urn:pulumi:test::portcullis::{type_}::{name}"
     return Resource(type_, name, urn, props, protect)
@@ -102,6 +105,12 @@ def container(name: str = "api", /, **props: Any) -> Resource:
     }
     given = {**right, **props}
     return of(CONTAINER, name, **{key: value for key, value in given.items() if value is not None})
+
+
+def ours(**props: Any) -> Resource:
+    """Return a container of a `PrivateContainer` whose secretEnv has PASSWORD and URL."""
+    made = container(labels=IN_ENVIRONMENT, **props)
+    return replace(made, urn=made.urn.replace("::docker:", "::portcullis:index:PrivateContainer$docker:"))
 
 
 def site(content: str) -> Resource:
@@ -174,7 +183,6 @@ class Example:
     good: tuple[Stack, ...]
 
 
-IN_ENVIRONMENT = [{"label": "portcullis.secret-env", "value": "PASSWORD URL"}]
 EXAMPLES = {
     "no-public-bind": Example(
         bad=(
@@ -324,7 +332,8 @@ EXAMPLES = {
             [container(envs=["ENCRYPTION_KEY=hunter2"])],
             [container(envs=["sessionSigningKey=hunter2"])],
             [container(envs=["DATABASE=mongodb://shop:hunter2@mongo/shop"])],
-            [container(envs=["OTHER_PASSWORD=hunter2"], labels=IN_ENVIRONMENT)],
+            [ours(envs=["OTHER_PASSWORD=hunter2"])],
+            [container(envs=["PASSWORD=hunter2"], labels=IN_ENVIRONMENT)],
             [container(labels=[{"label": "proxy.password", "value": "hunter2"}])],
             [container(command=["redis-server", "/etc/redis.conf", "--requirepass", "hunter2"])],
             [container(healthcheck={"tests": ["CMD", "redis-cli", "--pass", "hunter2", "ping"]})],
@@ -358,12 +367,16 @@ EXAMPLES = {
             [container(labels=[{"label": "portcullis.refresh.secrets", "value": "r1"}])],
             [container(command=["app", "--password", "$PASSWORD", "--token-file", "/run/secrets/token"])],
             [container(envs=UNKNOWN)],
-            [container(envs=["PASSWORD=hunter2"], labels=IN_ENVIRONMENT)],
+            [ours(envs=["PASSWORD=hunter2"])],
         ),
     ),
     "secret-in-environment": Example(
-        bad=([container(envs=["PASSWORD=hunter2", "URL=x"], labels=IN_ENVIRONMENT)],),
-        good=([container(envs=["PASSWORD_FILE=/run/secrets/password"])], [container(labels=UNKNOWN)]),
+        bad=([ours(envs=["PASSWORD=hunter2", "URL=x"])],),
+        good=(
+            [container(envs=["PASSWORD_FILE=/run/secrets/password"])],
+            [container(labels=UNKNOWN)],
+            [ours(mustRun=False)],
+        ),
     ),
     "store-must-authenticate": Example(
         bad=(

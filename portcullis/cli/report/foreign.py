@@ -13,6 +13,7 @@ from portcullis.provider.changes import (
     Line,
     Section,
     Severity,
+    at,
     difference,
     known,
     plain,
@@ -128,12 +129,11 @@ def _container(change: Change, line: Line) -> Line:
 
 def _environment(change: Change) -> str:
     """Name the environment variables that differ, without values. Docker lists them as `NAME=value`."""
-    # A provider marks its whole list as secret if the program marked one variable. The state has each mark.
-    sides = (change.live, change.before)
-    live = next((side["envs"] for side in sides if isinstance(side.get("envs"), list)), None)
-    goal = change.goal.get("envs")
-    if live is None or not isinstance(goal, list):
-        return "environment differs"
-    both = {str(one) for one in live} ^ {str(one) for one in goal}
-    names = {one.partition("=")[0] for one in both - {SECRET, UNKNOWN}}
-    return f"environment differs in {', '.join(sorted(names)) or 'a secret'}"
+    live, goal = change.live.get("envs"), change.goal.get("envs")
+    if isinstance(live, list) and isinstance(goal, list):
+        both = {str(one) for one in live} ^ {str(one) for one in goal}
+    else:
+        # If the program marks one variable as secret, the engine hides the provider's whole list.
+        both = {str(at(change.goal, path)) for path in change.up if path[:1] == ("envs",) and path[1:]}
+    names = {"a secret" if one in (SECRET, UNKNOWN) else one.partition("=")[0] for one in both}
+    return f"environment differs in {', '.join(sorted(names))}" if names else "environment differs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -234,18 +235,20 @@ def test_files_of_the_project_are_mounted_and_a_change_replaces_the_container(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf").mkdir()
-    (tmp_path / "conf/app.ini").write_bytes("größe = 1\r\n".encode())
+    content = "größe = 1\r\n"
+    (tmp_path / "conf/app.ini").write_bytes(content.encode())
     engine = deploy(lambda: container(project_files={"conf/app.ini": "/etc/app.ini"}))
+    path = f"/etc/portcullis/files/api/{sha256(content.encode()).hexdigest()[:12]}-conf+app.ini"
     assert engine.one("container:Container").inputs["mounts"][-1] == {
         "type": "bind",
-        "source": "/etc/portcullis/files/api/conf+app.ini",
+        "source": path,
         "target": "/etc/app.ini",
         "readOnly": True,
     }
     file = engine.one(":File", "api-file-conf+app.ini")
-    assert file.inputs["content"] == "größe = 1\r\n"
-    assert (file.inputs["path"], file.inputs["mode"]) == ("/etc/portcullis/files/api/conf+app.ini", "0644")
-    assert labels(engine)["portcullis.refresh.files"] == "r1"
+    assert file.inputs["content"] == content
+    assert (file.inputs["path"], file.inputs["mode"]) == (path, "0644")
+    assert labels(engine)["portcullis.refresh.project-files"] == "r1"
     assert file.name in engine.before("api-container")
 
 
@@ -320,11 +323,15 @@ def test_two_containers_of_one_host_have_different_names(deploy: Deploy) -> None
         ({"binds": {"/etc": "/s"}}, "binds.* belongs to the system"),
         ({"binds": {"/": "/s"}}, "binds.* is not a path on the host"),
         ({"binds": {"/proc/sys": "/s"}}, "binds.* belongs to the system"),
-        ({"project_files": {"no.ini": "/x"}}, "project_files.no.ini: .* cannot be read: No such file"),
-        ({"project_files": {".": "/x"}}, "project_files..: .* cannot be read: Is a directory"),
-        ({"project_files": {"../x": "/x"}}, "is not a path in the project"),
+        ({"project_files": {"no.ini": "/x"}}, "project_files.no.ini: .* is not a file of the project"),
+        ({"project_files": {"tests": "/x"}}, "project_files.tests: .* is not a file of the project"),
+        ({"project_files": {".venv/bin/python": "/x"}}, "is not a file of the project"),
+        ({"project_files": {"lab/../README.md": "/x"}}, "is not a path in the project"),
+        ({"project_files": {"./README.md": "/x"}}, "is not a path in the project"),
         ({"project_files": {"/etc/hosts": "/x"}}, "is not a path in the project"),
         ({"project_files": {"README.md": "/x"}, "tmpfs": {"/x": 1}}, "is mounted twice, by tmpfs too"),
+        ({"tmpfs": {"/var/run": 1}}, "may hide the container's secrets; write it below /run"),
+        ({"volumes": {"aa": "/var/run/secrets/x"}}, "may hide the container's secrets; write it below /run"),
         ({"tmpfs": {"/x": 0}}, "tmpfs./x: 0 is not a size in MB"),
         ({"pids": 1}, "pids: 1 is not a number of processes"),
         ({"stop_grace": 0}, "stop_grace: 0 is not a number of seconds"),

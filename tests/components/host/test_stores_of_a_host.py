@@ -11,7 +11,7 @@ from portcullis.components import HardenedHost
 from portcullis.components.host import images
 from portcullis.components.host.stack import load
 from portcullis.components.stores.store_use import login_file
-from tests.config.test_settings import KEY, faults, smallest
+from tests.config.test_settings import IMAGE, KEY, faults, smallest
 from tests.previews import unknown_in
 from tests.recording_engine import declare
 
@@ -96,6 +96,17 @@ def test_an_app_gets_logins_and_secrets_as_variables(deploy: Deploy) -> None:
         said = {label["label"]: label["value"] for label in made.inputs["labels"]}
         assert said["portcullis.secret-env"] == " ".join(sorted(variables))
     assert engine.one(":ContainerState", "api-state").inputs["secret"] is True
+
+
+def test_a_name_is_a_login_or_a_secret_and_not_both() -> None:
+    config = shop(secretEnv={"X": "redis", "Y": "backend"}, uses=["redis", "mongo.shop", "backend"])
+    config["apps"]["backend"] = {"image": IMAGE, "port": 80}
+    config["secrets"] |= {"redis": "planted-secret", "backend": "of an app's name"}
+    (fault,) = faults(config, secret=["secrets"])
+    assert "X: names a login of a store, and a secret; give the secret another name" in fault
+    del config["secrets"]["redis"]
+    engine = declare(lambda: host(config), preview=False)
+    assert "Y=of an app's name" in engine.one(":Container", "api-container").inputs["envs"]
 
 
 @pytest.mark.parametrize(
@@ -214,9 +225,11 @@ def test_stores_with_data_are_backed_up_by_default(engine: Engine, deploy: Deplo
         ("apps.api.secretEnv", {"X": "redsi"}, "nor a secret of this stack; did you mean redis?"),
         ("apps.api.secretEnv", {"X": "redis.passwort"}, "did you mean redis.password?"),
         ("apps.api.secretEnv", {"X": "mongo"}, "did you mean mongo.shop?"),
-        ("apps.api", {"image": f"a{DIGEST}", "port": 80, "secretEnv": {"X": "redis"}},
-         "add the store to portcullis:apps.api.uses"),
-        ("apps.api.secretEnv", {"X": "sk_live/1"}, "X: the value is not the name of a secret or"),
+        ("apps.api", {"image": f"a{DIGEST}", "port": 80, "secretEnv": {"X": "mongo.shop.user"}},
+         "add mongo.shop to portcullis:apps.api.uses"),
+        ("apps.api.secretEnv", {"X": "sk_live/1"}, "X: this value (a secret) is not the name of a secret or"),
+        ("apps.api.secretEnv", {"X": ["sk_live"]}, "X: this value (a secret) is not the name of a secret or"),
+        ("apps.api.secretEnv", ["X=sk_live"], "secretEnv: this value (a secret) is not a map"),
         ("apps.api", {"image": f"a{DIGEST}", "port": 80, "env": {"X": "1"}, "secretEnv": {"X": "key"}},
          "X: is in env too; keep one of the two"),
         ("apps.api.user", "node", "is a name, but the files with its secrets need"),
