@@ -93,12 +93,22 @@ class Fail2banJailProvider(TellsUndeclared, GuardedProvider):
             found.append(Line(subject, what, "", severity, at=at))
         for name in ("options", "overridden"):
             for key, live, goal in change.entries(name):
-                what = f"{key} {quoted(live) or 'missing'}" + (f", declared {quoted(goal)}" if goal else "")
+                what = _option(key, live, goal)
                 severity = Severity.WRONG if change.by_hand((name, key)) else Severity.COSMETIC
                 found.append(Line(subject, what, "", severity, at=(name, key)))
         of_file = ("content", "path") if found else ()
         found += self.undeclared(change) + self.refused(change, "fail2ban")
         return with_rest(change, subject, found, *of_file)
+
+
+def _option(key: str, live: str | None, goal: str | None) -> str:
+    """Describe how an option differs. Of long values, such as many log files, name the words that differ."""
+    if live and goal and not (quoted(live) and quoted(goal)):
+        has, wants = set(live.split()), set(goal.split())
+        told = [f"has {quoted(one) or 'a long value'}" for one in sorted(has - wants)]
+        told += [f"lacks {quoted(one) or 'a long value'}" for one in sorted(wants - has)]
+        return f"{key} {', '.join(told)}"
+    return f"{key} {quoted(live) or 'missing'}" + (f", declared {quoted(goal)}" if goal else "")
 
 
 class Fail2banJail(HostResource):

@@ -300,7 +300,8 @@ class SiteArgs(Section):
         for field in answers[1:]:
             hint = "keep one of the two; paths can send parts of root to apps"
             at.field(field).report(f"cannot be used beside {answers[0]}", hint)
-        if not answers:
+        # Of a misspelt key, such as redirct, another check tells.
+        if not answers and not written.unknown(cls):
             at.field("app").report(
                 "is missing",
                 "write the app that answers, root: a folder of files to serve, or redirect: a URL",

@@ -150,6 +150,11 @@ class Written:
         """Tell whether a field has a value other than null."""
         return self.get(field) is not None
 
+    def unknown(self, section: type[Section]) -> bool:
+        """Tell whether the section has a key that `section` does not know."""
+        known = {self.at.spell(name) for name in section.model_fields}
+        return isinstance(self.raw, Mapping) and not known.issuperset(self.raw)
+
     def is_nothing(self, field: str) -> bool:
         """Tell whether a field is set to null or to an empty list."""
         if isinstance(self.raw, Section):

@@ -395,3 +395,8 @@ def test_a_redirect_to_a_name_below_its_own_wildcard_is_a_circle() -> None:
     assert "leads back to this site" in fault
     made["sites"][SITE]["redirect"] = "https://a.c.example.com"
     load(made)
+
+
+def test_a_misspelt_key_of_a_site_is_one_fault() -> None:
+    (fault,) = faults(changed("sites", {"old.example.com": {"redirct": "https://api.example.com"}}))
+    assert fault.endswith("redirct: is not a known key; did you mean redirect?")

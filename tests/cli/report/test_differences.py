@@ -140,6 +140,13 @@ def test_a_replacement_is_one_line_for_any_steps_in_any_order() -> None:
         assert found.remedy == "up replaces it"
 
 
+def test_of_many_log_files_a_jail_names_those_that_differ() -> None:
+    logs = [f"/var/log/nginx/{name}.example.com.error.log" for name in ("api", "shop", "www")]
+    sides = [{"jail": "nginx", "options": {"logpath": " ".join(some)}} for some in (logs[:2], logs[1:])]
+    found = one(Stream().thing("Fail2banJail", "nginx", sides[0], sides[0], sides[1]))
+    assert found.what == f"logpath has {logs[0]}, lacks {logs[2]}"
+
+
 @pytest.mark.parametrize(
     ("changed", "what"), [("envs[0]", " in A"), ("envs[1]", " in a secret"), ("envs", "")]
 )
