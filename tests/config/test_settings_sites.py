@@ -398,5 +398,7 @@ def test_a_redirect_to_a_name_below_its_own_wildcard_is_a_circle() -> None:
 
 
 def test_a_misspelt_key_of_a_site_is_one_fault() -> None:
-    (fault,) = faults(changed("sites", {"old.example.com": {"redirct": "https://api.example.com"}}))
+    config = smallest()
+    config["sites"]["old.example.com"] = {"redirct": "https://api.example.com"}
+    (fault,) = faults(config)
     assert fault.endswith("redirct: is not a known key; did you mean redirect?")
