@@ -23,6 +23,7 @@ from portcullis.components.containers.facts import (
     ContainerStateSpec,
 )
 from portcullis.components.containers.on_host.docker import Container, containers, docker, last_words
+from portcullis.components.containers.on_host.lacks import lacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -178,31 +179,35 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
 
     def _failed(self, desired: ContainerStateDesired, found: Container, limit: float) -> AgentError:
         want = "healthy" if desired.expects == "healthy" else "done"
+        fault, detail = self._evidence(found)
         return AgentError(
             "unhealthy",
-            f"the container {found.name} is not {want} after {limit:.0f} s: {_description(found)}",
+            f"the container {found.name} is not {want} after {limit:.0f} s: {fault}",
             prop="status",
             hint="nothing that depends on it was changed; fix the image or its settings and run `up` again",
-            detail=self._evidence(found),
+            detail=detail,
         )
 
     def _failed_job(self, name: str, found: Container) -> AgentError:
+        fault, detail = self._evidence(found)
         error = AgentError(
             "failed-job",
-            f"the job {name} failed: {_description(found)}",
+            f"the job {name} failed: {fault}",
             prop="status",
             hint="nothing that depends on it was changed; fix the job and run `up` again to repeat it",
-            detail=self._evidence(found),
+            detail=detail,
         )
         # The error has its output now. We remove the container: if it stayed, an `up` with the same settings
         # would only find the old failure.
         docker(self._machine, "container", "rm", name)
         return error
 
-    def _evidence(self, found: Container) -> str:
+    def _evidence(self, found: Container) -> tuple[str, str]:
+        """Return what is wrong with a container, as one line, and what the container printed."""
         said, log = found.health_said, last_words(self._machine, found.name)
         parts = [("its last health check printed", said), ("its log ends with", log)]
-        return "\n".join(f"{what}:\n{text}" for what, text in parts if text)
+        printed = "\n".join(f"{what}:\n{text}" for what, text in parts if text)
+        return "; ".join([_description(found), *lacks(log)]), printed
 
 
 def recorded(records: Iterable[Record]) -> dict[str, str]:
@@ -244,7 +249,7 @@ def _description(found: Container) -> str:
             "processor lacks a feature that the program needs, such as AVX"
         )
     if found.state.get("OOMKilled"):
-        return f"{status}; it was killed because it needed more memory than its limit"
+        return f"{status}; it was killed because it needed more memory than its limit: raise `memory`"
     if found.restarts:
         return f"{status}; Docker restarted it {found.restarts} times, and its program exited with {code}"
     return f"{status}; {found.state['Error']}" if found.state.get("Error") else status

@@ -173,6 +173,21 @@ def test_the_error_says_why_a_container_does_not_become_healthy(state: State) ->
     assert (error.code, error.prop) == ("unhealthy", "status")
 
 
+def test_the_error_names_the_setting_that_the_container_lacks(state: State) -> None:
+    log = "(30)Read-only file system: AH00099: could not create /run/apache2/apache2.pid.a8B3d1\n"
+    want = (
+        "; it writes to /run/apache2/apache2.pid.a8B3d1, but its root file system is read-only: "
+        "add `tmpfs: {/run/apache2: 16}`"
+    )
+    state.docker.add("api-1", health="unhealthy", log=log)
+    error = state.refused()
+    assert error.message == f"the container api-1 is not healthy after 0 s: unhealthy{want}"
+    assert error.detail == f"its log ends with:\n{log.strip()}"
+    assert len(state.docker.did("logs")) == 1
+    state.docker.add("job-1", health="", status="exited", code=1, log=log)
+    assert state.refused("job-1", **state.job()).message == f"the job job-1 failed: exited 1{want}"
+
+
 def test_the_output_in_the_error_is_bounded(state: State) -> None:
     log = "".join(f"{number} {'x' * 400}\n" for number in range(100))
     state.docker.add("api-1", health="unhealthy", log=log)
@@ -190,7 +205,7 @@ def test_the_output_in_the_error_is_bounded(state: State) -> None:
             {"status": "restarting", "code": 132},
             "restarting 132; its program ended at an illegal instruction",
         ),
-        ({"status": "running", "health": "unhealthy", "oom": True}, "needed more memory than its limit"),
+        ({"status": "running", "health": "unhealthy", "oom": True}, "than its limit: raise `memory`"),
         ({"status": "paused"}, "paused"),
     ],
 )
