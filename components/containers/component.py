@@ -230,6 +230,7 @@ class PrivateContainer(pulumi.ComponentResource):
             within=args.healthy_within,
             secret=self._has_secrets,
             networks=self._network_names(self.networks),
+            environment=args.env if self._secret_env and not secret else None,
             opts=ResourceOptions(parent=self, depends_on=[self.container]),
         )
         self._jobs("after", common, release, [self.state])

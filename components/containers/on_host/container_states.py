@@ -37,6 +37,7 @@ _UPDATE_TIMEOUT = 60.0
 # immediate crashes.
 _RESTARTS = 8
 _ILLEGAL = 132  # the exit code after SIGILL: 128 and the number of the signal
+_TRIES = 3
 _MOST_FORMER = 20  # each `up` that fails leaves one
 
 
@@ -109,21 +110,28 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
         work.save()  # save before the wait: meanwhile the preview key must see only what it may see
         done = {step.prop for step in steps}
         if "pids" in done:
-            said = docker(
-                self._machine, "update", "--pids-limit", desired.pids, name, timeout=_UPDATE_TIMEOUT
-            )
-            if said.code:
-                raise AgentError(
-                    "docker",
-                    f"Docker cannot set the process limit of the container {name}",
-                    prop="pids",
-                    detail=said.text,
-                )
+            self._limit(desired)
         for step in steps:
             if step.action in ("join", "leave"):
                 self._move(desired, step)
         if "status" in done:
             self._wait(desired)
+
+    def _limit(self, desired: ContainerStateDesired) -> None:
+        """Set the process limit. Docker refuses if the program has ended and Docker does not know it yet."""
+        name, said = desired.container, None
+        for _ in range(_TRIES):
+            limit = ("update", "--pids-limit", desired.pids, name)
+            said = docker(self._machine, *limit, timeout=_UPDATE_TIMEOUT)
+            if not said.code or self._machine.alone.wait(self._machine.settle / 2):
+                break
+        if said and said.code:
+            raise AgentError(
+                "docker",
+                f"Docker cannot set the process limit of the container {name}",
+                prop="pids",
+                detail=said.text,
+            )
 
     def _move(self, desired: ContainerStateDesired, step: Step) -> None:
         """Connect a running container to a network, or disconnect it.
@@ -146,8 +154,7 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
 
     def _wait(self, desired: ContainerStateDesired) -> None:
         """Wait until the container has the expected status."""
-        name, want, limit = desired.container, desired.status, float(desired.within)
-        deadline = time.monotonic() + limit
+        name, want, begun = desired.container, desired.status, time.monotonic()
         first = self._look(name)
         if first.state.get("Status") == "created" or (want == "healthy" and _stopped(first)):
             docker(self._machine, "start", name, timeout=_UPDATE_TIMEOUT)
@@ -157,8 +164,9 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
                 return
             if desired.expects == "exited" and _stopped(now):
                 raise self._failed_job(name, now)
-            if time.monotonic() > deadline or now.restarts - first.restarts >= _RESTARTS:
-                raise self._failed(desired, now, limit)
+            waited = time.monotonic() - begun
+            if waited > float(desired.within) or now.restarts - first.restarts >= _RESTARTS:
+                raise self._failed(desired, now, waited)
             if self._machine.alone.wait(self._machine.settle / 2):
                 raise AgentError(
                     "interrupted",
@@ -177,12 +185,12 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
             )
         return found
 
-    def _failed(self, desired: ContainerStateDesired, found: Container, limit: float) -> AgentError:
+    def _failed(self, desired: ContainerStateDesired, found: Container, waited: float) -> AgentError:
         want = "healthy" if desired.expects == "healthy" else "done"
         fault, detail = self._evidence(found)
         return AgentError(
             "unhealthy",
-            f"the container {found.name} is not {want} after {limit:.0f} s: {fault}",
+            f"the container {found.name} is not {want} after {waited:.0f} s: {fault}",
             prop="status",
             hint="nothing that depends on it was changed; fix the image or its settings and run `up` again",
             detail=detail,

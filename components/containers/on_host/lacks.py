@@ -56,7 +56,8 @@ def _folder(path: str) -> str:
     """Return the folder around a path that may be empty at each start, or "" if there is none."""
     base = next((base for base in _PASSING if f"{path}/".startswith(f"{base}/")), "")
     name, below, _ = path[len(base) + 1 :].partition("/")
-    return f"{base}/{name}" if base and below else base
+    # /var/run is a link to /run in most images. As a mount, it could hide /run/secrets.
+    return f"{base}/{name}" if base and below else base.replace("/var/run", "/run")
 
 
 def _paths(lines: list[str], sign: str) -> list[str]:

@@ -16,10 +16,10 @@ from portcullis.components.containers.facts import (
 from portcullis.host.provider import ABSENT, HostProvider, Normaliser
 from portcullis.host.resource import HostResource
 from portcullis.provider.base import CreateResult, UpdateResult
-from portcullis.provider.changes import Line, Section, Severity, with_rest
+from portcullis.provider.changes import Line, Section, Severity, difference, with_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from portcullis.host.host import Host
     from portcullis.provider.base import Props
@@ -52,6 +52,8 @@ class ContainerStateProvider(HostProvider):
         if inputs.news.get("secret") is True:
             inputs.keep("secret")
         inputs.keep("networks")
+        if inputs.news.get("environment") is not None:
+            inputs.keep("environment")
 
     def live_inputs(self, facts: ContainerStateFacts) -> Props:
         """Return the container's id, process limit, networks and status.
@@ -106,8 +108,14 @@ class ContainerStateProvider(HostProvider):
         ]
 
     def differing(self, change: Change, subject: str) -> list[Line]:
-        """Return a line for each network that the container should join or leave."""
-        return with_rest(change, subject, _networks(change, subject))
+        """Return a line for the variables, and for each network that the container should join or leave."""
+        found = _networks(change, subject)
+        if change.changes("environment"):
+            name = str(change.live.get("container", subject))
+            what = difference(change, "environment")
+            line = Line(name, what, "up replaces it", at=("environment",), topic=f"container {name}")
+            found = [line, *found]
+        return with_rest(change, subject, found, *_OF_CONTAINER if change.op == "update" else ())
 
 
 def _networks(change: Change, subject: str) -> list[Line]:
@@ -164,6 +172,7 @@ class ContainerState(HostResource):
         item: str | None = None,
         secret: bool | Awaitable[bool | None] | None = False,
         networks: Sequence[pulumi.Input[str]] | None = None,
+        environment: Mapping[str, pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the state of a container.
@@ -184,6 +193,8 @@ class ContainerState(HostResource):
                 may not see. The function `is_any_secret` finds this out.
             networks: the names of the only networks that the container should be in. If the value is None,
                 the networks stay unchanged.
+            environment: variables of the container that are no secret. If one variable is a secret, Pulumi
+                hides all variables of the container itself. Previews show these.
             opts: resource options.
         """
         super().__init__(
@@ -202,6 +213,7 @@ class ContainerState(HostResource):
                 "status": EXPECTED[expects],
                 **({"secret": secret} if secret else {}),
                 **({"networks": _by_name(networks)} if networks is not None else {}),
+                **({"environment": environment} if environment else {}),
             },
             outputs=("previous_image",),
             opts=opts,

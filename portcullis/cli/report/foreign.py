@@ -6,19 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from portcullis.provider.changes import (
-    SECRET,
-    STAYS,
-    UNKNOWN,
-    Line,
-    Section,
-    Severity,
-    at,
-    difference,
-    known,
-    plain,
-    words,
-)
+from portcullis.provider.changes import STAYS, Line, Section, Severity, difference, known, plain, words
 
 if TYPE_CHECKING:
     from portcullis.provider.changes import Change
@@ -38,6 +26,7 @@ _NAMES = {
 """By type: the name of a resource for people, and its section of the report."""
 RENEWAL = "readyForRenewal"
 """The property of a certificate that changes when the certificate is due for renewal."""
+_ENVIRONMENT = "environment differs"
 _CONTAINER, _VOLUME = "docker:index/container:Container", "docker:index/volume:Volume"
 _HARMLESS = {
     "command": {"triggers"},
@@ -124,16 +113,14 @@ def _container(change: Change, line: Line) -> Line:
     names = change.names()
     what = "; ".join(_environment(change) if name == "envs" else difference(change, name) for name in names)
     remedy = "up replaces it" if change.op == "replace" else ""
-    return replace(line, what=what or line.what, remedy=remedy)
+    # If it does not name the variables, the container's state may.
+    return replace(line, what=what or line.what, remedy=remedy, echo=what == _ENVIRONMENT)
 
 
 def _environment(change: Change) -> str:
     """Name the environment variables that differ, without values. Docker lists them as `NAME=value`."""
     live, goal = change.live.get("envs"), change.goal.get("envs")
-    if isinstance(live, list) and isinstance(goal, list):
-        both = {str(one) for one in live} ^ {str(one) for one in goal}
-    else:
-        # If the program marks one variable as secret, the engine hides the provider's whole list.
-        both = {str(at(change.goal, path)) for path in change.up if path[:1] == ("envs",) and path[1:]}
-    names = {"a secret" if one in (SECRET, UNKNOWN) else one.partition("=")[0] for one in both}
-    return f"environment differs in {', '.join(sorted(names))}" if names else "environment differs"
+    if not isinstance(live, list) or not isinstance(goal, list):
+        return _ENVIRONMENT
+    both = {str(one) for one in live} ^ {str(one) for one in goal}
+    return f"{_ENVIRONMENT} in {', '.join(sorted({one.partition('=')[0] for one in both}))}"
