@@ -18,6 +18,8 @@ from lab.places import cache, made
 from lab.shell import run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lab.engine import Engine
     from lab.shell import Progress
 
@@ -93,7 +95,7 @@ def _base(suite: str, progress: Progress) -> _Base:
     return _Base(
         suite,
         name=f"{SUITES[suite]}-docker-{variant}" if variant else SUITES[suite],
-        mirror=debian.mirror().replace("https://", "http://", 1),
+        mirror=_mirror(),
         certificate=keys.authority().certificate.read_text(),
         packages=docker29.repository(variant, progress) if variant else None,
     )
@@ -106,13 +108,29 @@ def _bootstrap(base: _Base) -> None:
         (files / "80proxy").write_text(
             f'// The lab\'s cache of packages.\nAcquire::http::Proxy "{gateway.PROXY}";\n'
         )
-        new = base.tar.with_suffix(".new")
-        options = ["--variant=minbase", "--format=tar", f"--include={_PACKAGES}"]
-        proxy = f'--aptopt=Acquire::http::Proxy "{gateway.PROXY}"'
-        # In a mount namespace of its own, a killed build leaves no /proc mounted.
-        build = ["unshare", "--mount", "mmdebstrap", *options, proxy, *_hooks(files, base.packages)]
-        run([*build, base.suite, str(new), base.mirror], timeout=900)
-        new.rename(base.tar)
+        options = ["--variant=minbase", f"--include={_PACKAGES}", *_hooks(files, base.packages)]
+        bootstrap(base.tar, base.suite, options)
+
+
+def bootstrap(tar: Path, suite: str, options: Sequence[str], *variables: str) -> None:
+    """Make a root file system of Debian with mmdebstrap. The gateway must run, because its cache is used.
+
+    ``variables`` of mmdebstrap's environment have the form NAME=VALUE.
+
+    Raises:
+        LabError: Debian's mirror cannot be reached, or a hook failed.
+    """
+    new = tar.with_suffix(".new")
+    proxy = f'--aptopt=Acquire::http::Proxy "{gateway.PROXY}"'
+    # In a mount namespace of its own, a killed build leaves no /proc mounted.
+    build = ["unshare", "--mount", "env", *variables, "mmdebstrap", "--format=tar", proxy, *options]
+    run([*build, suite, str(new), _mirror()], timeout=900)
+    new.rename(tar)
+
+
+def _mirror() -> str:
+    """Return Debian's mirror without TLS, so that the gateway can keep what it has fetched."""
+    return debian.mirror().replace("https://", "http://", 1)
 
 
 def _hooks(files: Path, packages: Path | None) -> list[str]:

@@ -10,7 +10,7 @@ import json
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING
 
-from lab import images, registry, shop, stores
+from lab import images, registry, shop, stores, wordpress
 from lab.errors import LabError
 from lab.places import cache, made
 from tools.steps import StepError, locked
@@ -22,6 +22,7 @@ NAMED: Mapping[str, Callable[[], images.Image]] = {
     "mongo:8": stores.mongo,
     "redis:7": stores.redis,
     "shop-api:1": shop.api,
+    "wordpress:6": wordpress.image,
 }
 
 

@@ -44,7 +44,7 @@ _LEVEL = 1  # level of compression: the highest level takes five times as long
 class Image:
     """An image of one layer: a busybox with its commands, and ``files``, by path without the first slash.
 
-    A file is given by its content, or by a path to it on this machine. ``links`` are symbolic links with
+    Or the layer is the tar ``system``, and then there is no busybox, file, link or folder besides. A file is given by its content, or by a path to it on this machine. ``links`` are symbolic links with
     their targets. ``folders`` are the folders that belong to another user than root, each with the user's
     number. ``volumes`` are the paths that the image declares as volumes.
     """
@@ -62,6 +62,8 @@ class Image:
     folders: Mapping[str, int] = field(default_factory=dict)
     volumes: Sequence[str] = ()
     workdir: str = ""
+    stop_signal: str = ""
+    system: Path | None = None
 
     @property
     def tagged(self) -> str:
@@ -82,7 +84,7 @@ class Image:
             else:
                 digest.update(f"{path} {sha256(content).hexdigest()} ".encode())
         rest = {name: getattr(self, name) for name in self.__slots__ if name != "files"}
-        digest.update(json.dumps([rest, _APPLETS, _LEVEL], sort_keys=True).encode())
+        digest.update(json.dumps([rest, _APPLETS, _LEVEL], sort_keys=True, default=str).encode())
         return digest.hexdigest()
 
 
@@ -129,7 +131,10 @@ class Built:
 
 def build(image: Image) -> Built:
     """Build an image in memory."""
-    tar = _tar({"bin/busybox": _busybox(), **image.files}, image.links, image.folders)
+    if image.system:
+        tar = image.system.read_bytes()
+    else:
+        tar = _tar({"bin/busybox": _busybox(), **image.files}, image.links, image.folders)
     layer = gzip.compress(tar, _LEVEL, mtime=0)
     config: dict[str, Any] = {
         "architecture": _architecture(),
@@ -146,6 +151,8 @@ def build(image: Image) -> Built:
         config["config"]["Entrypoint"] = list(image.entrypoint)
     if image.workdir:
         config["config"]["WorkingDir"] = image.workdir
+    if image.stop_signal:
+        config["config"]["StopSignal"] = image.stop_signal
     if image.volumes:
         config["config"]["Volumes"] = {volume: {} for volume in image.volumes}
     if image.port:
