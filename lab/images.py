@@ -44,9 +44,10 @@ _LEVEL = 1  # level of compression: the highest level takes five times as long
 class Image:
     """An image of one layer: a busybox with its commands, and ``files``, by path without the first slash.
 
-    Or the layer is the tar ``system``, and then there is no busybox, file, link or folder besides. A file is given by its content, or by a path to it on this machine. ``links`` are symbolic links with
+    A file is given by its content, or by a path to it on this machine. ``links`` are symbolic links with
     their targets. ``folders`` are the folders that belong to another user than root, each with the user's
-    number. ``volumes`` are the paths that the image declares as volumes.
+    number. ``volumes`` are the paths that the image declares as volumes. With ``system``, the layer is this
+    tar of a whole root file system instead.
     """
 
     name: str

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lab import debian, machine, shop
+from lab import debian, machine, shop, wordpress
 from lab.errors import LabError
+from lab.processes import this_process
 from tests.observatory import scan
 from tests.package import installed
 from tests.proxy import roots
@@ -36,6 +37,17 @@ def _packages() -> None:
     debian.tree("libstdc++6", "libc6", "libgcc-s1")
 
 
+def _file_systems() -> None:
+    """Make the root file systems of hosts and of an image, which need the lab's gateway."""
+    machine.prepare()
+    if not wordpress.tar().exists():
+        machine.join(lease := this_process())
+        try:
+            wordpress.system()
+        finally:
+            machine.leave(lease)
+
+
 def _environments() -> None:
     """Make the virtual environments one by one, because all of them have one lock."""
     for name in ("sslyze", "s3", "workflows"):
@@ -45,7 +57,7 @@ def _environments() -> None:
 
 STEPS: tuple[Callable[[], object], ...] = (
     mongo.server,
-    machine.prepare,
+    _file_systems,
     _environments,
     _packages,
     partial(roots.root, "debian-12"),
