@@ -5,7 +5,7 @@ case "${1:-}" in
     apache2*)
         if [ ! -e index.php ] && [ ! -e wp-includes/version.php ]; then
             echo "wordpress: copying /usr/src/wordpress to $PWD" >&2
-            cp -R /usr/src/wordpress/. .
+            cp -R --update=none /usr/src/wordpress/. .
             [ "$(id -u)" != 0 ] || chown -R www-data:www-data .
         fi
         if [ ! -s wp-config.php ] && env | grep -q '^WORDPRESS_'; then

@@ -15,7 +15,7 @@ cat >/etc/apache2/conf-available/docker-php.conf <<'CONF'
     AllowOverride All
 </Directory>
 RemoteIPHeader X-Forwarded-For
-RemoteIPInternalProxy 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16
+RemoteIPInternalProxy 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 127.0.0.0/8
 CONF
 a2enmod -q expires remoteip rewrite
 a2enconf -q docker-php
