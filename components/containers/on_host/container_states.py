@@ -102,7 +102,6 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
 
     def apply(self, desired: ContainerStateDesired, steps: list[Step], work: Work) -> None:
         """Set the process limit first, because a container may need a while to become healthy."""
-        name = desired.container
         extra, former = work.record.extra, work.record.extra.get(CONTAINER)
         if former and former != desired.container_id:
             extra[FORMER] = [former, *extra.get(FORMER, [])][:_MOST_FORMER]
@@ -119,19 +118,15 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
 
     def _limit(self, desired: ContainerStateDesired) -> None:
         """Set the process limit. Docker refuses if the program has ended and Docker does not know it yet."""
-        name, said = desired.container, None
-        for _ in range(_TRIES):
+        name, tries = desired.container, 0
+        while True:
             limit = ("update", "--pids-limit", desired.pids, name)
-            said = docker(self._machine, *limit, timeout=_UPDATE_TIMEOUT)
-            if not said.code or self._machine.alone.wait(self._machine.settle / 2):
-                break
-        if said and said.code:
-            raise AgentError(
-                "docker",
-                f"Docker cannot set the process limit of the container {name}",
-                prop="pids",
-                detail=said.text,
-            )
+            said, tries = docker(self._machine, *limit, timeout=_UPDATE_TIMEOUT), tries + 1
+            if not said.code:
+                return
+            if tries == _TRIES or self._machine.alone.wait(self._machine.settle / 2):
+                why = f"Docker cannot set the process limit of the container {name}"
+                raise AgentError("docker", why, prop="pids", detail=said.text)
 
     def _move(self, desired: ContainerStateDesired, step: Step) -> None:
         """Connect a running container to a network, or disconnect it.

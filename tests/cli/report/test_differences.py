@@ -147,15 +147,17 @@ def test_of_many_log_files_a_jail_names_those_that_differ() -> None:
     assert found.what == f"logpath has {logs[0]}, lacks {logs[2]}"
 
 
-@pytest.mark.parametrize(
-    ("changed", "what"), [("envs[0]", " in A"), ("envs[1]", " in a secret"), ("envs", "")]
-)
-def test_a_variable_is_named_although_another_one_is_a_secret(changed: str, what: str) -> None:
-    """The engine hides the whole list of variables that the provider returned."""
-    live, goal = {"name": "api", "envs": "[secret]"}, {"name": "api", "envs": ["A=2", "[secret]"]}
+def test_a_variable_is_named_although_another_one_is_a_secret() -> None:
+    """The engine hides the whole list of a container. The container's state has the variables in clear."""
+    live = {"name": "api", "envs": "[secret]"}
     stream = Stream()
-    stream.event("resourcePreEvent", "replace", CONTAINER, "api", live, goal, {changed: {}})
-    assert one(stream).what == f"environment differs{what}"
+    stream.event("resourcePreEvent", "replace", CONTAINER, "api-container", live, live, {"envs[0]": {}})
+    alone = one(stream)
+    assert (alone.what, alone.remedy) == ("environment differs", "up replaces it")
+    state = {"item": "api", "container": "api", "environment": {"A": "1"}}
+    after = {**state, "environment": {"A": "2"}, "container_id": UNKNOWN}
+    found = one(stream.thing("ContainerState", "api-state", state, state, after))
+    assert (found.subject, found.what, found.remedy) == ("api", "environment differs in A", "up replaces it")
 
 
 @pytest.mark.parametrize(

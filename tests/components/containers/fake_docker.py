@@ -29,10 +29,18 @@ class Fake:
     said: str = ""
     log: str = ""
     oom: bool = False
+    refusals: int = 0
     networks: list[str] = field(default_factory=lambda: ["api"])
     aliases: dict[str, str] = field(default_factory=dict)
     grace: int | None = None
     after: list[dict[str, Any]] = field(default_factory=list)
+
+    def limit(self, pids: int) -> Done:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            return Done(1, "", "Error response from daemon: cannot update a stopped container: unknown")
+        self.pids = pids
+        return Done(0, "", "")
 
     def answer(self) -> Json:
         for key, value in (self.after.pop(0) if self.after else {}).items():
@@ -124,8 +132,8 @@ class FakeDocker:
         if fake is None:
             return Done(1, "", "Error response from daemon: No such container: x")
         if words[0] == "update":
-            fake.pids = int(words[2])
-        elif words[:2] == ["network", "connect"]:
+            return fake.limit(int(words[2]))
+        if words[:2] == ["network", "connect"]:
             fake.networks.append(words[-2])
             fake.aliases[words[-2]] = words[words.index("--alias") + 1]
         elif words[:2] == ["network", "disconnect"]:

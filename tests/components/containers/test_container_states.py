@@ -160,6 +160,17 @@ def test_a_changed_limit_is_drift(state: State) -> None:
     assert fake.pids == 256
 
 
+@pytest.mark.parametrize(("refusals", "code"), [(2, "unhealthy"), (3, "docker")])
+def test_a_container_that_ends_as_it_gets_its_limit_is_told_by_its_log(
+    state: State, refusals: int, code: str
+) -> None:
+    """Docker refuses a limit until it notices that the program has ended."""
+    state.docker.add("api-1", health="unhealthy", refusals=refusals, log="/run/a: Read-only file system")
+    error = state.refused()
+    assert error.code == code
+    assert ("it writes to /run/a" in error.message) == (code == "unhealthy")
+
+
 def test_it_waits_until_the_container_is_healthy(state: State) -> None:
     state.docker.add("api-1", health="starting", after=[{}, {}, {}, {"health": "healthy"}])
     assert [step["property"] for step in state.put(within="60")["steps"]] == ["pids", "status"]
