@@ -230,7 +230,7 @@ class PrivateContainer(pulumi.ComponentResource):
             within=args.healthy_within,
             secret=self._has_secrets,
             networks=self._network_names(self.networks),
-            environment=args.env if self._secret_env and not secret else None,
+            environment=self._shown(),
             opts=ResourceOptions(parent=self, depends_on=[self.container]),
         )
         self._jobs("after", common, release, [self.state])
@@ -419,6 +419,12 @@ class PrivateContainer(pulumi.ComponentResource):
     def _has_secrets(self) -> bool | Awaitable[bool | None] | None:
         """Whether what Docker shows of the container contains a secret."""
         return self._secret or bool(self._secret_env) or is_any_secret(self._args.env.values())
+
+    def _shown(self) -> dict[str, str]:
+        """Return the variables that the engine hides and previews may show. An output may be secret."""
+        if self._secret or not self._secret_env:
+            return {}
+        return {key: value for key, value in self._args.env.items() if isinstance(value, str)}
 
     def _open_files(self) -> _Properties:
         """Return the limit of open files of a new container: no more than a process of the host may have."""

@@ -172,7 +172,7 @@ class ContainerState(HostResource):
         item: str | None = None,
         secret: bool | Awaitable[bool | None] | None = False,
         networks: Sequence[pulumi.Input[str]] | None = None,
-        environment: Mapping[str, pulumi.Input[str]] | None = None,
+        environment: Mapping[str, str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the state of a container.

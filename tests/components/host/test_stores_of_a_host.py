@@ -95,7 +95,8 @@ def test_an_app_gets_logins_and_secrets_as_variables(deploy: Deploy) -> None:
         assert not {"command", "healthcheck"} & set(made.secret), "what is no secret stays readable"
         said = {label["label"]: label["value"] for label in made.inputs["labels"]}
         assert said["portcullis.secret-env"] == " ".join(sorted(variables))
-    assert engine.one(":ContainerState", "api-state").inputs["secret"] is True
+    state = engine.one(":ContainerState", "api-state").inputs
+    assert (state["secret"], state["environment"]) == (True, {"PLAIN": "shown"})
 
 
 def test_a_name_is_a_login_or_a_secret_and_not_both() -> None:
