@@ -118,14 +118,19 @@ class ContainerStates(Kind[ContainerStateSpec, ContainerStateDesired, ContainerS
 
     def _limit(self, desired: ContainerStateDesired) -> None:
         """Set the process limit. Docker refuses if the program has ended and Docker does not know it yet."""
-        name, tries = desired.container, 0
+        begun, tries = time.monotonic(), 0
         while True:
-            limit = ("update", "--pids-limit", desired.pids, name)
+            limit = ("update", "--pids-limit", desired.pids, desired.container)
             said, tries = docker(self._machine, *limit, timeout=_UPDATE_TIMEOUT), tries + 1
             if not said.code:
                 return
-            if tries == _TRIES or self._machine.alone.wait(self._machine.settle / 2):
-                why = f"Docker cannot set the process limit of the container {name}"
+            now, waited = self._look(desired.container), time.monotonic() - begun
+            if now.restarts >= _RESTARTS or (now.restarts and waited > float(desired.within)):
+                raise self._failed(desired, now, waited)
+            # A program that ends again and again is told by its log. For all else Docker has the reason.
+            is_over = tries >= _TRIES and not now.restarts
+            if is_over or self._machine.alone.wait(self._machine.settle / 2):
+                why = f"Docker cannot set the process limit of the container {desired.container}"
                 raise AgentError("docker", why, prop="pids", detail=said.text)
 
     def _move(self, desired: ContainerStateDesired, step: Step) -> None:

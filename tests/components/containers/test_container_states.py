@@ -160,12 +160,16 @@ def test_a_changed_limit_is_drift(state: State) -> None:
     assert fake.pids == 256
 
 
-@pytest.mark.parametrize(("refusals", "code"), [(2, "unhealthy"), (3, "docker")])
+@pytest.mark.parametrize(
+    ("refusals", "restarts", "code"),
+    [(2, 0, "unhealthy"), (3, 0, "docker"), (4, 2, "unhealthy"), (99, 8, "unhealthy"), (99, 2, "unhealthy")],
+)
 def test_a_container_that_ends_as_it_gets_its_limit_is_told_by_its_log(
-    state: State, refusals: int, code: str
+    state: State, refusals: int, restarts: int, code: str
 ) -> None:
     """Docker refuses a limit until it notices that the program has ended."""
-    state.docker.add("api-1", health="unhealthy", refusals=refusals, log="/run/a: Read-only file system")
+    log = "/run/a: Read-only file system"
+    state.docker.add("api-1", health="unhealthy", refusals=refusals, restarts=restarts, log=log)
     error = state.refused()
     assert error.code == code
     assert ("it writes to /run/a" in error.message) == (code == "unhealthy")
