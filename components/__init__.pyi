@@ -208,6 +208,15 @@ from .nginx.resource.served_sites import (
 from .nginx.resource.served_sites import (
     SiteProbe as SiteProbe,
 )
+from .postgres.args import (
+    PostgresDatabaseArgs as PostgresDatabaseArgs,
+)
+from .postgres.args import (
+    PostgreSQLArgs as PostgreSQLArgs,
+)
+from .postgres.component import (
+    PostgreSQL as PostgreSQL,
+)
 from .previews.args import (
     PreviewArgs as PreviewArgs,
 )
@@ -237,6 +246,12 @@ from .ssh.component import (
 )
 from .ssh.resource import (
     SshServer as SshServer,
+)
+from .stores.resource.store_server import (
+    StoreServer as StoreServer,
+)
+from .stores.resource.store_user import (
+    StoreUser as StoreUser,
 )
 from .stores.store_use import (
     StoreUse as StoreUse,

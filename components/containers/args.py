@@ -17,6 +17,7 @@ from portcullis.components.firewall.args import Destination, Interface
 from portcullis.components.kernel.render import FIRST_USER_PORT
 from portcullis.config.faults import refusal
 from portcullis.config.forms import (
+    AppName,
     Argument,
     ArgumentInput,
     ContainerUser,
@@ -374,6 +375,9 @@ class PrivateContainerArgs(ContainerArgs):
     """Create a second, internal network for the containers that use this one. A container in several networks
     sends outside traffic through the first one, by alphabet, that is not internal. So a container that uses
     this one keeps sending through its own network, where the rules of the forward filter apply."""
+    hostname: AppName | None = None
+    """The name that it has for itself. By default Docker takes the container's id, which changes with each
+    container."""
     bridge: Interface | None = None
     """Name of the interface of its network, for rules of the forward filter. Docker picks a name
     otherwise."""

@@ -458,6 +458,7 @@ class PrivateContainer(pulumi.ComponentResource):
                 for network in self._network_names(self.networks)
             ],
             "restart": "unless-stopped",
+            **({"hostname": args.hostname} if args.hostname else {}),
             "healthcheck": {"tests": self._marked(health_check(args)), **_CHECK_TIMES},
         }
         # The provider shows no difference when a command is removed from the settings. This label shows it.

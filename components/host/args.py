@@ -20,6 +20,7 @@ from portcullis.components.inventory.args import InventoryArgs
 from portcullis.components.kernel.args import KernelArgs
 from portcullis.components.mongodb.args import MongoDBArgs
 from portcullis.components.nginx.args import ReverseProxyArgs, SiteArgs
+from portcullis.components.postgres.args import PostgreSQLArgs
 from portcullis.components.previews import render as preview
 from portcullis.components.previews.args import PreviewArgs
 from portcullis.components.redis.args import RedisArgs
@@ -147,12 +148,14 @@ class HostArgs(Section):
 
 
 class StoreMap(TypedDict, total=False):
-    """The stores of a host: a Redis server, and MongoDB with its databases."""
+    """The stores of a host: a Redis server, and MongoDB and PostgreSQL with their databases."""
 
     redis: RedisArgs
     """A Redis: `{}` is enough."""
     mongo: MongoDBArgs
     """A MongoDB with its databases: `{databases: {shop: {}}}`."""
+    postgres: PostgreSQLArgs
+    """A PostgreSQL with its databases: `{databases: {shop: {}}}`."""
 
 
 class HardenedHostArgs(HostArgs):
@@ -161,7 +164,7 @@ class HardenedHostArgs(HostArgs):
     what: ClassVar[str] = "a hardened host"
 
     stores: Annotated[StoreMap, SectionMap("stores")] = Field(default_factory=StoreMap)
-    """The stores that it runs: `redis`, `mongo`."""
+    """The stores that it runs: `redis`, `mongo`, `postgres`."""
     backups: BackupsArgs = Field(default_factory=BackupsArgs)
     """How the stores are backed up."""
     apps: MapOf[AppName, AppArgs] = Field(default_factory=dict)

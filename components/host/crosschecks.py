@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from portcullis.components.containers.args import SecretReference, Use
 from portcullis.components.docker.args import capacity
 from portcullis.components.host.app_names import check_names
+from portcullis.components.host.wiring import WITH_SHARED_NETWORK
 from portcullis.components.kernel.render import DEFAULTS, PORT_START
 from portcullis.components.nginx import site_checks
 from portcullis.components.previews.render import ACCOUNT
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from portcullis.config.section import Written
 
 _STORE_FILES = ("redis_", "mongo_")
-_STORE_PORTS = {"redis": 6379, "mongo": 27017}
+_STORE_PORTS = {"redis": 6379, "mongo": 27017, "postgres": 5432}
+_WITH_DATABASES = ("mongo", "postgres")
 _THIS = "this host"
 
 
@@ -259,15 +261,17 @@ def names_of_apps(declared: Declared) -> None:
 def uses_of_apps(declared: Declared) -> None:
     """Check that each app uses declared stores and apps of its own host, which no network leaves."""
     stores, apps = declared.stores, declared.apps
-    known = [name for name in (*stores, *apps) if name != "mongo" or "mongo" not in stores]
+    without = {name for name in _WITH_DATABASES if name in stores}
+    known = [name for name in (*stores, *apps) if name not in without]
     databases = _databases(declared)
     for name, app in apps.items():
         if name in stores:
             app.at.report("is also the name of a store", "give the app another name")
         others = [*(each for each in known if each != name), *databases]
         for use, place in _uses(app):
-            if use == "mongo" and "mongo" in stores:
-                hint = f"write one of {', '.join(databases)}" if databases else "declare one"
+            if use in without:
+                mine = [each for each in databases if each.partition(".")[0] == use]
+                hint = f"write one of {', '.join(mine)}" if mine else "declare one"
                 place.refuse(use, "names no database", hint)
             elif use not in (*known, *databases):
                 hint = closest(use, others)
@@ -287,8 +291,8 @@ def uses_of_apps(declared: Declared) -> None:
 
 def _databases(declared: Declared) -> list[str]:
     """Return the databases as `uses` names them, such as `mongo.shop`."""
-    mongo = declared.stores.get("mongo")
-    return [f"mongo.{name}" for name, _, _ in mongo.items("databases")] if mongo else []
+    stores = {name: store for name, store in declared.stores.items() if name in _WITH_DATABASES}
+    return [f"{name}.{each}" for name, store in stores.items() for each, _, _ in store.items("databases")]
 
 
 def _uses(app: Written) -> list[tuple[str, SettingPath]]:
@@ -321,15 +325,20 @@ def networks(declared: Declared) -> None:
         engine = host.section("docker_engine")
         room = capacity(engine)
         apps, stores = (
-            [entry for entry in section.values() if (declared.named(entry) or declared.only) == alias]
+            {
+                name: entry
+                for name, entry in section.items()
+                if (declared.named(entry) or declared.only) == alias
+            }
             for section in (declared.apps, declared.stores)
         )
-        pairs = sum(len({use.partition(".")[0] for use, _ in _uses(app)}) for app in apps)
-        needed = len(apps) + 2 * len(stores) + pairs
+        pairs = sum(len({use.partition(".")[0] for use, _ in _uses(app)}) for app in apps.values())
+        shared = sum(name in WITH_SHARED_NETWORK for name in stores)
+        needed = len(apps) + len(stores) + shared + pairs
         if room is not None and needed > room:
             engine.at.field("address_pools").report(
-                f"has room for {room} networks, but this host needs {needed}: one for each app, two for each "
-                "store, and one for each app or store that an app uses",
+                f"has room for {room} networks, but this host needs {needed}: one for each app, one or "
+                "two for each store, and one for each app or store that an app uses",
                 "add a pool",
             )
 
@@ -341,7 +350,7 @@ def secrets_of_apps(declared: Declared) -> None:
         for secret, place in app.elements("secrets"):
             if not isinstance(secret, str):
                 continue  # the check of a single name reports this fault
-            if secret.startswith(_STORE_FILES):
+            if secret.startswith((*_STORE_FILES, *(f"{store}_" for store in declared.stores))):
                 place.refuse(secret, "is a file name that the stores use", "give the secret another name")
             if secret not in secrets:
                 # Somebody may have written the secret itself instead of its name.

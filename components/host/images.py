@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from portcullis.components.host.args import HardenedHostArgs
     from portcullis.components.host.stack import StackArgs
     from portcullis.components.mongodb.args import MongoDBArgs
+    from portcullis.components.postgres.args import PostgreSQLArgs
     from portcullis.components.redis.args import RedisArgs
 
-    Parts = Mapping[str, AppArgs | RedisArgs | MongoDBArgs]
+    Parts = Mapping[str, AppArgs | RedisArgs | MongoDBArgs | PostgreSQLArgs]
 
 A = TypeVar("A", "StackArgs", "HardenedHostArgs")
 
@@ -57,5 +58,5 @@ def _parts(args: StackArgs | HardenedHostArgs) -> dict[str, Parts]:
     return {"apps": args.apps, "stores": cast("Parts", args.stores)}
 
 
-def _with(part: AppArgs | RedisArgs | MongoDBArgs, image: str | None) -> object:
+def _with(part: AppArgs | RedisArgs | MongoDBArgs | PostgreSQLArgs, image: str | None) -> object:
     return part if image is None else part.model_copy(update={"image": image})

@@ -101,9 +101,9 @@ def changes_of(host: HardenedHost) -> list[pulumi.Input[Any]]:
     parts: list[pulumi.Resource] = [host.access.server]
     parts += [host.firewall.forward, host.firewall.policy, host.firewall.service]
     parts += [host.proxy.served] if host.proxy else []
-    stores = (host.stores.redis, host.stores.mongo) if host.stores else ()
+    stores = host.stores.all if host.stores else ()
     parts += [container.state for container in host.apps.values()]
-    parts += [store.container.state for store in stores if store]
+    parts += [store.container.state for store in stores]
     return list(_changes(parts))
 
 

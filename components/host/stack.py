@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import Field, PrivateAttr
 from typing_extensions import TypedDict
@@ -15,6 +15,7 @@ from portcullis.components.host import crosschecks
 from portcullis.components.host.args import HardenedHostArgs, HostArgs, StoreMap
 from portcullis.components.mongodb.args import MongoDBArgs
 from portcullis.components.nginx.args import SiteArgs
+from portcullis.components.postgres.args import PostgreSQLArgs
 from portcullis.components.redis.args import RedisArgs
 from portcullis.components.tunnels.args import Person, TunnelArgs
 from portcullis.config import load as config
@@ -61,6 +62,13 @@ class StackMongoDB(MongoDBArgs):
     """The host that runs it. Optional if the stack has only one host."""
 
 
+class StackPostgreSQL(PostgreSQLArgs):
+    """A PostgreSQL of a stack."""
+
+    host: Alias = ""
+    """The host that runs it. Optional if the stack has only one host."""
+
+
 class StackStores(TypedDict, total=False):
     """The stores of a stack."""
 
@@ -68,6 +76,8 @@ class StackStores(TypedDict, total=False):
     """A Redis: `{}` is enough."""
     mongo: StackMongoDB
     """A MongoDB with its databases: `{databases: {shop: {}}}`."""
+    postgres: StackPostgreSQL
+    """A PostgreSQL with its databases: `{databases: {shop: {}}}`."""
 
 
 class StackArgs(Section):
@@ -84,7 +94,7 @@ class StackArgs(Section):
     secrets: MapOf[SecretName, SecretValue] = Field(default_factory=dict, repr=False)
     """The encrypted secrets that apps and sites need, by name."""
     stores: Annotated[StackStores, SectionMap("stores")] = Field(default_factory=StackStores)
-    """Redis and MongoDB."""
+    """Redis, MongoDB and PostgreSQL."""
     backups: BackupsArgs = Field(default_factory=BackupsArgs)
     """When the stores are backed up, how long backups are kept, and where copies go."""
     apps: MapOf[AppName, StackApp] = Field(default_factory=dict)
@@ -142,13 +152,9 @@ class StackArgs(Section):
 
     def stores_on(self, host: str) -> StoreMap:
         """Return the stores that one host runs."""
-        here = StoreMap()
-        redis, mongo = self.stores.get("redis"), self.stores.get("mongo")
-        if redis is not None and (redis.host or self._only) == host:
-            here["redis"] = redis
-        if mongo is not None and (mongo.host or self._only) == host:
-            here["mongo"] = mongo
-        return here
+        stores = cast("Mapping[str, StackRedis | StackMongoDB | StackPostgreSQL]", self.stores)
+        here = {name: store for name, store in stores.items() if (store.host or self._only) == host}
+        return cast("StoreMap", here)
 
     def sites_on(self, host: str) -> dict[str, StackSite]:
         """Return the sites that one host serves, by host name."""

@@ -13,8 +13,9 @@ from portcullis.components.certificates.args import InternalCaArgs
 from portcullis.components.certificates.component.internal_ca import InternalCa
 from portcullis.components.containers.apps import bridge
 from portcullis.components.containers.args import SECRETS
-from portcullis.components.host.wiring import store_ports
+from portcullis.components.host.wiring import by_name, store_ports
 from portcullis.components.mongodb.component import MongoDB
+from portcullis.components.postgres.component import PostgreSQL
 from portcullis.components.redis.component import Redis
 from portcullis.components.tunnels.component import StoreLogin, TunnelTarget
 
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from portcullis.components.docker.component import AnyDockerEngine
     from portcullis.components.host.args import StoreMap
     from portcullis.components.mongodb.args import MongoDBArgs
+    from portcullis.components.postgres.args import PostgreSQLArgs
     from portcullis.components.redis.args import RedisArgs
     from portcullis.components.stores.store_use import StoreUse
 
 REDIS: Final = "redis"
 MONGO: Final = "mongo"
+POSTGRES: Final = "postgres"
 """Names of the stores in the settings. Their containers have the same names."""
 _CA = {REDIS: f"{SECRETS}/ca.crt", MONGO: f"{SECRETS}/ca.pem"}
 
@@ -48,11 +51,15 @@ class Stores(pulumi.ComponentResource):
     Attributes:
         redis: the Redis, or None if the host has none.
         mongo: the MongoDB, or None if the host has none.
+        postgres: the PostgreSQL, or None if the host has none.
+        all: those that the host has.
         backup: the backups of the stores, or None if there are none.
     """
 
     redis: Redis | None
     mongo: MongoDB | None
+    postgres: PostgreSQL | None
+    all: list[Redis | MongoDB | PostgreSQL]
     backup: Backup | None
 
     def __init__(
@@ -77,10 +84,10 @@ class Stores(pulumi.ComponentResource):
         """
         super().__init__("portcullis:index:Stores", name, None, opts)
         self._declared, self._engine, self._own = stores, engine, ResourceOptions(parent=self)
-        redis, mongo = stores.get(REDIS), stores.get(MONGO)
-        with_tls = [store for store in (redis, mongo) if store and store.tls]
+        redis, mongo, postgres = stores.get(REDIS), stores.get(MONGO), stores.get(POSTGRES)
+        with_tls = any(store.tls for store in by_name(stores).values())
         authority = InternalCa(f"{name}-ca", InternalCaArgs(), opts=self._own) if with_tls else None
-        self.redis = self.mongo = self.backup = None
+        self.redis = self.mongo = self.postgres = self.backup = None
         if redis:
             self.redis = Redis(
                 REDIS,
@@ -95,6 +102,11 @@ class Stores(pulumi.ComponentResource):
             self.mongo = MongoDB(
                 MONGO, mongo, engine=engine, ca=authority, bridge=bridge(MONGO), opts=self._own
             )
+        if postgres:
+            self.postgres = PostgreSQL(
+                POSTGRES, postgres, engine=engine, ca=authority, bridge=bridge(POSTGRES), opts=self._own
+            )
+        self.all = [store for store in (self.redis, self.mongo, self.postgres) if store]
         # The stores that each app uses, by app and store. Each app that uses Redis gets its own Redis user.
         self._uses: dict[tuple[str, str], StoreUse] = {}
         sources = self._sources()
@@ -104,9 +116,7 @@ class Stores(pulumi.ComponentResource):
                 backups,
                 host=engine.host,
                 stores=sources,
-                opts=ResourceOptions(
-                    parent=self, depends_on=[store for store in (self.redis, self.mongo) if store]
-                ),
+                opts=ResourceOptions(parent=self, depends_on=self.all),
             )
         self.register_outputs({"stores": sorted(sources)})
 
@@ -125,6 +135,8 @@ class Stores(pulumi.ComponentResource):
             use = self.redis.uses(app)
         elif kind == MONGO and self.mongo:
             use = self.mongo.uses(database)
+        elif kind == POSTGRES and self.postgres:
+            use = self.postgres.uses(app, database)
         else:
             raise ValueError(f"Stores: {store!r} is not a store of {self._engine.host.alias}")
         self._uses[app, store] = use
@@ -133,6 +145,7 @@ class Stores(pulumi.ComponentResource):
     def tunnels(self) -> Mapping[str, TunnelTarget]:
         """Return the target of a tunnel to each store, with the logins of the apps that use the store."""
         redis, mongo = self._declared.get(REDIS), self._declared.get(MONGO)
+        postgres = self._declared.get(POSTGRES)
         found = {}
         if redis and self.redis:
             logins = {
@@ -147,14 +160,21 @@ class Stores(pulumi.ComponentResource):
                 for database in mongo.databases
             }
             found[MONGO] = self._target(mongo, "mongodb", logins, self.mongo)
+        if postgres and self.postgres:
+            logins = {
+                f"{store.partition('.')[2]}-{app}": StoreLogin.of(use.files[f"{store.replace('.', '_')}_url"])
+                for (app, store), use in self._uses.items()
+                if store.startswith(f"{POSTGRES}.")
+            }
+            found[POSTGRES] = self._target(postgres, "postgres", logins, self.postgres)
         return found
 
     def _target(
         self,
-        declared: RedisArgs | MongoDBArgs,
-        scheme: Literal["redis", "mongodb"],
+        declared: RedisArgs | MongoDBArgs | PostgreSQLArgs,
+        scheme: Literal["redis", "mongodb", "postgres"],
         logins: Mapping[str, StoreLogin],
-        store: Redis | MongoDB,
+        store: Redis | MongoDB | PostgreSQL,
     ) -> TunnelTarget:
         bind = self._engine.bind_address
         return TunnelTarget(declared.host_port, bind, scheme, logins, tls=declared.tls, ca=store.ca_pem)

@@ -6,7 +6,7 @@ The functions do no I/O.
 from __future__ import annotations
 
 from graphlib import TopologicalSorter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from portcullis.components.containers.apps import bridge
 from portcullis.components.fail2ban.args import ProxyJailsArgs
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
     from portcullis.components.containers.args import AppArgs
     from portcullis.components.host.args import HardenedHostArgs, HostArgs, StoreMap
+    from portcullis.components.mongodb.args import MongoDBArgs
+    from portcullis.components.postgres.args import PostgreSQLArgs
+    from portcullis.components.redis.args import RedisArgs
 
 NGINX = ("/etc/nginx",)
 FAIL2BAN = ("/etc/fail2ban",)
+WITH_SHARED_NETWORK = ("redis", "mongo")
+"""The stores that have a second network. Newer stores have none."""
 SSHD = ("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d")
 
 
@@ -46,11 +51,14 @@ def overcommit(args: HostArgs) -> bool:
     return not args.kernel.only or "vm.overcommit_memory".startswith(tuple(args.kernel.only))
 
 
+def by_name(stores: StoreMap) -> Mapping[str, RedisArgs | MongoDBArgs | PostgreSQLArgs]:
+    """Return the settings of each store, by its name."""
+    return cast("Mapping[str, RedisArgs | MongoDBArgs | PostgreSQLArgs]", stores)
+
+
 def store_ports(stores: StoreMap) -> dict[str, int]:
     """Return the port of each store on docker0's address."""
-    redis, mongo = stores.get("redis"), stores.get("mongo")
-    found = {"redis": redis.host_port} if redis else {}
-    return found | ({"mongo": mongo.host_port} if mongo else {})
+    return {name: store.host_port for name, store in by_name(stores).items()}
 
 
 def host_ports(args: HardenedHostArgs) -> dict[str, int]:
@@ -83,7 +91,8 @@ def servers_first(apps: Mapping[str, AppArgs]) -> list[str]:
 def docker_networks(args: HardenedHostArgs) -> list[str]:
     """Return the Docker networks of apps and stores. Each holds one container."""
     # No app is in the shared network of a store any more. It stays, because its end would replace the store.
-    return [*args.apps, *args.stores, *(f"{store}-shared" for store in args.stores)]
+    shared = (f"{store}-shared" for store in args.stores if store in WITH_SHARED_NETWORK)
+    return [*args.apps, *args.stores, *shared]
 
 
 def network_members(args: HardenedHostArgs) -> dict[str, Sequence[str]]:

@@ -16,6 +16,7 @@ from portcullis.components.mongodb.resource.mongo_root import MongoRoot
 from portcullis.components.mongodb.resource.mongo_user import MongoUser
 from portcullis.components.secrets.component import SecretFiles
 from portcullis.components.secrets.resource import GeneratedSecret
+from portcullis.components.stores.render import listens
 from portcullis.components.stores.store_use import StoreUse
 from portcullis.config.secret import Secret
 
@@ -33,13 +34,10 @@ _COMPRESSORS = ("snappy", "zstd")
 # words until something else replaces the container. Pulumi cannot ignore a word that makes a list longer.
 _KEPT = ("command[3]", "command[4]")
 
-# The health check reads the kernel's list of sockets: 0A is LISTEN, 6989 is port 27017, zeros are every
-# address. At the first start the image runs a temporary server, which listens on 127.0.0.1 only and so does
-# not match. We do not call mongosh, which takes a second of CPU and 100 MB each time. We do not send a hello
-# over bash's /dev/tcp: an image may lack bash, and the hello would fail with TLS. MongoRoot checks that only
-# the right users can log in.
-LISTENS = "^ *[0-9]+: (0{8}|0{32}):6989 (0{8}|0{32}):0000 0A "
-HEALTH = ("grep", "-Eqs", LISTENS, "/proc/net/tcp", "/proc/net/tcp6")
+# We do not call mongosh, which takes a second of CPU and 100 MB each time. We do not send a hello over bash's
+# /dev/tcp: an image may lack bash, and the hello would fail with TLS. MongoRoot checks that only the right
+# users can log in.
+HEALTH = ("grep", "-Eqs", listens(PORT), "/proc/net/tcp", "/proc/net/tcp6")
 
 
 class MongoDB(pulumi.ComponentResource):

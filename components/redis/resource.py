@@ -14,9 +14,9 @@ from portcullis.components.redis.facts import (
     RedisUserFacts,
     file_ownership,
 )
-from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
+from portcullis.components.stores.resource.by_generation import ByGeneration
+from portcullis.host.provider import ABSENT, Normaliser, is_known
 from portcullis.host.resource import HostResource
-from portcullis.provider.base import DiffResult
 from portcullis.provider.changes import Line, Section, Severity, with_rest
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _ADDRESS = re.compile(r"([0-9.]+|\[[0-9a-f:]+\]):[0-9]{1,5}\Z")
 
 
-class RedisUserProvider(HostProvider):
+class RedisUserProvider(ByGeneration):
     """Provider of `RedisUser`."""
 
     kind = "redis.redis_users"
@@ -81,18 +81,6 @@ class RedisUserProvider(HostProvider):
             gid = inputs.news.get("gid")
             owned = file_ownership(str(gid)) if is_known(gid) else gid
             inputs.inputs |= {"keeper": True, "default": OFF, "undeclared": {}, "file": owned}
-
-    def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Replace a user whose name changes: create the new user, then remove the old user with its sessions.
-
-        A name that Pulumi does not know yet counts as a new name. The name contains the generation of a
-        secret, and the generation is unknown only during a rotation.
-        """
-        del id_
-        changed = [
-            key for key in self.identity if not is_known(news.get(key)) or olds.get(key) != news.get(key)
-        ]
-        return DiffResult(replaces=changed)
 
     def absent_inputs(self) -> Props:
         """Return a user that exists neither in the file nor in the server."""

@@ -61,9 +61,11 @@ class Container:
         return _capped(str(log[-1].get("Output", ""))) if log else ""
 
 
-def docker(machine: Machine, *argv: str, timeout: float = _TIMEOUT) -> Done:
+def docker(
+    machine: Machine, *argv: str, timeout: float = _TIMEOUT, env: Mapping[str, str] | None = None
+) -> Done:
     """Run the docker command. Raises `AgentError`."""
-    return machine.run(["docker", *argv], timeout=timeout)
+    return machine.run(["docker", *argv], timeout=timeout, **({"env": env} if env else {}))
 
 
 def containers(machine: Machine, names: Sequence[str]) -> dict[str, Container]:

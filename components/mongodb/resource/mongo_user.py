@@ -12,9 +12,9 @@ from portcullis.components.mongodb.facts import (
     MongoUserDesired,
     MongoUserFacts,
 )
-from portcullis.host.provider import ABSENT, HostProvider, Normaliser, is_known
+from portcullis.components.stores.resource.by_generation import ByGeneration
+from portcullis.host.provider import ABSENT, Normaliser
 from portcullis.host.resource import HostResource
-from portcullis.provider.base import DiffResult
 from portcullis.provider.changes import Section
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
 
 
-class MongoUserProvider(HostProvider):
+class MongoUserProvider(ByGeneration):
     """Provider of `MongoUser`."""
 
     kind = "mongodb.mongo_users"
@@ -51,16 +51,6 @@ class MongoUserProvider(HostProvider):
     def absent_inputs(self) -> Props:
         """Return the inputs of a user that does not exist."""
         return {"login": ABSENT, "roles": {}}
-
-    def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
-        """Create the new user before the old user is dropped, so that apps can change to it in between.
-
-        A name that Pulumi does not know yet counts as a new name. The name contains the generation of a
-        secret, and the generation is unknown only during a rotation.
-        """
-        replaces = super().diff(id_, olds, news).replaces
-        replaces = [*replaces, *(key for key in self.identity if not is_known(news.get(key)))]
-        return DiffResult(replaces=replaces)
 
 
 class MongoUser(HostResource):

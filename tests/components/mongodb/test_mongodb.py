@@ -10,10 +10,11 @@ import pulumi
 import pytest
 
 from portcullis.components import DatabaseArgs, MongoDB, MongoDBArgs
-from portcullis.components.mongodb.component import HEALTH, LISTENS
+from portcullis.components.mongodb.component import HEALTH, PORT
 from portcullis.components.mongodb.facts import MongoRootFacts, MongoUserFacts
 from portcullis.components.mongodb.resource.mongo_root import MongoRootProvider
 from portcullis.components.mongodb.resource.mongo_user import MongoUserProvider
+from portcullis.components.stores.render import listens
 from portcullis.config.faults import SettingsError
 from portcullis.config.load import read
 from tests.components.test_components import container, docker_engine, existing_engine
@@ -210,7 +211,7 @@ def test_it_runs_on_an_engine_that_the_host_already_has(deploy: Deploy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "listens"),
+    ("line", "matches"),
     [
         ("   0: 00000000:6989 00000000:0000 0A 00000000:00000000 00:00000000 00000000   999", True),
         (f"   3: {'0' * 32}:6989 {'0' * 32}:0000 0A 00000000:00000000 00:00000000 00000000   999", True),
@@ -219,9 +220,9 @@ def test_it_runs_on_an_engine_that_the_host_already_has(deploy: Deploy) -> None:
         ("   0: 00000000:6989 020012AC:9F3A 01 00000000:00000000 00:00000000 00000000   999", False),
     ],
 )
-def test_the_health_check_ignores_the_server_of_the_first_start(line: str, *, listens: bool) -> None:
-    assert LISTENS in HEALTH
-    assert bool(re.search(LISTENS, line)) is listens
+def test_the_health_check_ignores_the_server_of_the_first_start(line: str, *, matches: bool) -> None:
+    assert listens(PORT) in HEALTH
+    assert bool(re.search(listens(PORT), line)) is matches
 
 
 def settings(raw: Mapping[str, Any]) -> tuple[MongoDBArgs | None, list[str]]:

@@ -1,0 +1,1 @@
+"""PostgreSQL: a store with databases, and a user of its own for each app."""

@@ -1,0 +1,227 @@
+"""PostgreSQL, as its administrator sees it from inside the container.
+
+psql runs in the container as the container's user. The server knows this user by the socket, so no password
+of an administrator exists. SQL gets to psql in a variable of its environment, so that no list of processes
+shows the hash of a password. https://www.postgresql.org/docs/current/view-pg-roles.html explains the columns.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from portcullis.agent.errors import AgentError
+from portcullis.components.containers.on_host.docker import docker
+from portcullis.components.stores.facts import DECLARED, LOADED, REQUIRED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from portcullis.agent.machine import Machine
+    from portcullis.agent.step import Json
+
+_TIMEOUT = 60.0
+_ADMIN = "postgres"
+_PSQL = f"psql -XqAtw -v ON_ERROR_STOP=1 -v VERBOSITY=terse -U {_ADMIN} -h /var/run/postgresql -d postgres"
+_RUN = f'printf %s "$PORTCULLIS_SQL" | {_PSQL}'
+# The owner of a database has no password, so it comes in only if the server asks for none.
+_TRY = '; test "$?" = 0 || exit 1; psql -XqAtw -U "$1" -h 127.0.0.1 -d "$1" -c "" 2>&1 && echo open || :'
+_SURVEY = """\
+SET statement_timeout = '20s';
+SELECT jsonb_build_object(
+  'roles', (SELECT json_object_agg(rolname, r) FROM (
+    SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolcanlogin,
+      rolconnlimit, rolpassword, NOT coalesce(rolvaliduntil, 'infinity') = 'infinity' AS expires,
+      (SELECT json_agg(json_build_array(g.rolname, m.admin_option, coalesce(b.rolname, 'postgres')))
+        FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid LEFT JOIN pg_authid b ON b.oid = m.grantor
+        WHERE m.member = a.oid) AS memberships,
+      (SELECT json_object_agg(datname, setconfig) FROM pg_db_role_setting s
+        JOIN pg_database d ON d.oid = s.setdatabase WHERE s.setrole = a.oid) AS settings
+    FROM pg_authid a WHERE rolname !~ '^pg_') r),
+  'databases', (SELECT json_object_agg(datname, pg_get_userbyid(datdba)) FROM pg_database
+    WHERE datallowconn),
+  'stale', (SELECT max(modification) > date_trunc('second', pg_conf_load_time()) FROM
+    unnest(ARRAY['hba_file', 'ident_file']) AS name, pg_stat_file(current_setting(name))));
+"""
+_RIGHTS = {
+    "rolsuper": "is a superuser",
+    "rolcreaterole": "may create roles",
+    "rolcreatedb": "may create databases",
+    "rolreplication": "may replicate",
+    "rolbypassrls": "bypasses row security",
+    "expires": "has an end date",
+}
+_NONE = (
+    "LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS INHERIT CONNECTION LIMIT -1 "
+    "VALID UNTIL 'infinity'"
+)
+GONE = "is gone"
+"""What `Server.database` says of a database that does not exist."""
+
+
+class Down(Exception):
+    """The server does not answer. The text says why. `gone` is whether there is no such container."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"does not answer: {why}")
+        self.gone = "no such container" in why.lower()
+
+
+class Server:
+    """A server, with what its administrator saw of it."""
+
+    def __init__(self, machine: Machine, store: str, databases: Iterable[str] = ()) -> None:
+        """Read the server in the container `store`. With `databases`, also try to come in without a login.
+
+        Raises:
+            Down: the server does not answer.
+            AgentError: ``unreadable``: its answer is no answer of PostgreSQL.
+        """
+        self._machine, self._store = machine, store
+        out = self._psql(_SURVEY, *sorted(databases)[:1])
+        first, _, rest = out.partition("\n")
+        try:
+            found = json.loads(first)
+            self._roles: dict[str, Json] = {str(name): dict(role) for name, role in found["roles"].items()}
+            self._databases: dict[str, str] = dict(found["databases"])
+            self.rules = "not read since their last change" if found["stale"] else LOADED
+            self._described = {name: _described(role) for name, role in self._roles.items()}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise AgentError("unreadable", f"psql in the container {store} answers no survey") from None
+        self.login = "lets clients in without a login" if rest.strip().endswith("open") else REQUIRED
+
+    def database(self, name: str) -> str:
+        """Return `DECLARED`, or how a database and the role that owns it differ."""
+        if name not in self._databases:
+            return GONE
+        if self._databases[name] != name:
+            return f"belongs to {self._databases[name]}"
+        differs = self._differs(name, password=None, groups=())
+        return f"has an owner that {', '.join(differs)}" if differs else DECLARED
+
+    def account(self, user: str, password: str, database: str) -> str | None:
+        """Return `DECLARED`, how a user differs, or None if there is no such user."""
+        if user not in self._roles:
+            return None
+        differs = self._differs(user, password=password, groups=(database,))
+        settings = (self._roles[user]["settings"] or {}).get(database) or ()
+        if f"role={database}" not in settings:
+            differs.append(f"does not act as {database}")
+        return ", ".join(differs) or DECLARED
+
+    def undeclared(self, users: Collection[str]) -> dict[str, str]:
+        """Return what each user may do that is not in `users`, by name.
+
+        The owner of a database that is no longer declared is no such user: it has no password and no rights.
+        """
+        owners = {
+            name
+            for name, owner in self._databases.items()
+            if name == owner and not self._differs(name, password=None, groups=())
+        }
+        known = {_ADMIN, *users, *owners}
+        return {name: text for name, text in sorted(self._described.items()) if name not in known}
+
+    def put_database(self, name: str) -> None:
+        """Create a database and the role that owns it, or bring both to the declared state."""
+        self._put_role(name, password=None, groups=())
+        exists = name in self._databases
+        verb = "ALTER DATABASE {0} OWNER TO {0}" if exists else "CREATE DATABASE {0} OWNER {0}"
+        self._psql(f"{verb.format(_name(name))};")
+
+    def put_user(self, user: str, password: str, database: str) -> None:
+        """Create a user, or bring it to the declared state. End sessions that another password has opened."""
+        self._put_role(user, password=password, groups=(database,))
+        sql = f"ALTER ROLE {_name(user)} IN DATABASE {_name(database)} SET role = {_text(database)};"
+        if user in self._roles and self._roles[user]["rolpassword"] != password:
+            sql += _end_sessions(user)
+        self._psql(sql)
+
+    def drop(self, user: str) -> bool:
+        """Remove a user with its sessions. What it owns passes to the owner of each database.
+
+        Return whether there was such a user.
+        """
+        if user not in self._roles:
+            return False
+        role, sql = _name(user), ""
+        for database, owner in sorted(self._databases.items()):
+            if re.fullmatch(r"[\w.-]+", database):
+                heir = _name(_ADMIN if owner == user else owner)
+                sql += f'\\connect "{database}"\nREASSIGN OWNED BY {role} TO {heir};\nDROP OWNED BY {role};\n'
+        # First nobody can log in any more, so that no new session comes.
+        self._psql(f"ALTER ROLE {role} NOLOGIN;{_end_sessions(user)}{sql}DROP ROLE {role};")
+        return True
+
+    def reload(self) -> None:
+        """Let the server read the files that say who may log in."""
+        self._psql("SELECT pg_reload_conf();")
+
+    def _put_role(self, name: str, *, password: str | None, groups: Sequence[str]) -> None:
+        role, known = _name(name), self._roles.get(name)
+        sql = "" if known else f"CREATE ROLE {role};\n"
+        sql += f"ALTER ROLE {role} {_NONE} PASSWORD {'NULL' if password is None else _text(password)};\n"
+        for group, _, grantor in (known or {}).get("memberships") or ():
+            sql += f"REVOKE {_name(group)} FROM {role} GRANTED BY {_name(grantor)} CASCADE;\n"
+        sql += "".join(f"GRANT {_name(group)} TO {role};\n" for group in groups)
+        self._psql(f"BEGIN;\n{sql}COMMIT;")
+
+    def _differs(self, name: str, *, password: str | None, groups: Sequence[str]) -> list[str]:
+        if name not in self._roles:
+            return ["does not exist"]
+        role = self._roles[name]
+        found = [words for right, words in _RIGHTS.items() if role[right]]
+        if not role["rolcanlogin"]:
+            found.append("may not log in")
+        if role["rolpassword"] != password:
+            have = "no password" if role["rolpassword"] is None else "another password"
+            found.append("has a password" if password is None else f"has {have}")
+        if role["rolconnlimit"] != -1:
+            found.append(f"may open {role['rolconnlimit']} connections only")
+        memberships = role["memberships"] or ()
+        found += [f"may pass on {group}" for group, admin, _ in memberships if admin]
+        found += [f"is also in {group}" for group, _, _ in memberships if group not in groups]
+        return found + [
+            f"is not in {group}" for group in groups if group not in [one[0] for one in memberships]
+        ]
+
+    def _psql(self, sql: str, *tried: str) -> str:
+        """Run SQL as the administrator, and return what it prints.
+
+        Args:
+            sql: the statements.
+            tried: the role, and database of the same name, that must not come in without a login.
+
+        Raises `Down` if the server does not answer, `AgentError` if it refuses a statement.
+        """
+        script = _RUN + _TRY if tried else _RUN
+        argv = ["exec", "--env", "PORTCULLIS_SQL", self._store, "sh", "-c", script, "sh", *tried]
+        done = docker(self._machine, *argv, timeout=_TIMEOUT, env={"PORTCULLIS_SQL": sql})
+        refused = [line for line in done.err.splitlines() if "ERROR:" in line]
+        if refused:
+            raise AgentError("invalid", f"PostgreSQL in the container {self._store} refuses: {refused[0]}")
+        if done.code:
+            raise Down(done.err.strip().splitlines()[-1] if done.err.strip() else f"exit code {done.code}")
+        return done.out
+
+
+def _described(role: Json) -> str:
+    found = ["may log in" if role["rolcanlogin"] else "may not log in"]
+    found += [words for right, words in _RIGHTS.items() if role[right]]
+    found += [f"is in {group}" for group, *_ in role["memberships"] or ()]
+    return ", ".join(found)
+
+
+def _end_sessions(user: str) -> str:
+    # Each end is awaited for 5 s at most.
+    which = f"FROM pg_stat_activity WHERE usename = {_text(user)}"
+    return f"SELECT pg_terminate_backend(pid, 5000) {which};\n"
+
+
+def _name(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

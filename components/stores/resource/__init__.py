@@ -1,0 +1,1 @@
+"""Host resources that declare what is in a store."""
