@@ -146,7 +146,8 @@ class Server:
         if user not in self._roles:
             return False
         role, sql = _name(user), ""
-        for database, owner in sorted(self._databases.items()):
+        # Databases themselves pass to the first heir, and that is the administrator.
+        for database, owner in sorted(self._databases.items(), key=lambda one: (one[0] != _ADMIN, one)):
             if re.fullmatch(r"[\w.-]+", database):
                 heir = _name(_ADMIN if owner == user else owner)
                 sql += f'\\connect "{database}"\nREASSIGN OWNED BY {role} TO {heir};\nDROP OWNED BY {role};\n'
@@ -202,7 +203,7 @@ class Server:
         if refused:
             raise AgentError("invalid", f"PostgreSQL in the container {self._store} refuses: {refused[0]}")
         if done.code:
-            raise Down(done.err.strip().splitlines()[-1] if done.err.strip() else f"exit code {done.code}")
+            raise Down((done.err.strip() or f"exit code {done.code}").splitlines()[0])
         return done.out
 
 
