@@ -220,8 +220,6 @@ class PostgreSQL(pulumi.ComponentResource):
                 protect_volumes=args.protect,
                 tmpfs={
                     render.SOCKET: 1,
-                    # Parallel queries share their memory here.
-                    "/dev/shm": max(args.memory // 4, 64),  # noqa: S108 - inside a container
                     # Otherwise an image before version 18 would create an unnamed volume at every start.
                     f"{render.VOLUME}/data": 1,
                 },

@@ -59,6 +59,8 @@ def command(*, memory: int, tls: bool) -> tuple[str, ...]:
         "hba_file": f"{FOLDER}/pg_hba.conf",
         "ident_file": f"{FOLDER}/pg_ident.conf",
         "password_encryption": "scram-sha-256",
+        # Parallel queries would fill /dev/shm, which has 64 MB in a container.
+        "dynamic_shared_memory_type": "sysv",
         "max_connections": str(CONNECTIONS),
         "shared_buffers": f"{memory // 4}MB",
         "effective_cache_size": f"{memory * 3 // 4}MB",

@@ -77,7 +77,7 @@ def test_secrets_are_marked() -> None:
     }
     assert marked == {
         "GeneratedSecret.value", "GeneratedSecret.previous", "MongoRoot.password", "MongoRoot.previous",
-        "MongoUser.password", "PulledImage.password", "RedisUser.password",
+        "MongoUser.password", "PulledImage.password", "RedisUser.password", "StoreUser.password",
     }  # fmt: skip
     assert GeneratedSecretProvider.secrets == ("value", "previous")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from portcullis.components.stores.facts import (
     DECLARED,
@@ -28,7 +27,6 @@ class StoreServerProvider(HostProvider):
     section = Section.DATA
     desired_type = StoreServerDesired
     facts_type = StoreServerFacts
-    sets = MappingProxyType({"databases": DECLARED})
 
     def absent_inputs(self) -> Props:
         """Return nothing: a server that does not run has facts too."""
@@ -72,3 +70,7 @@ class StoreServer(StoreServerProps, DeclaredResource):
 
     provider_type = StoreServerProvider
     outputs = ()
+
+    def derived(self, given: StoreServerProps) -> dict[str, Any]:
+        """Return the databases with the state that each should have."""
+        return {"databases": dict.fromkeys(sorted(given.databases), DECLARED)}

@@ -28,6 +28,7 @@ KINDS = {
     "MongoUser.password": "made",
     "PulledImage.password": "registry",
     "RedisUser.password": "made",
+    "StoreUser.password": "made",
 }
 """Properties of resources that are always secret. "made" is read from the state once it is there."""
 
