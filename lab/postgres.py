@@ -1,0 +1,66 @@
+"""The lab's images of PostgreSQL: the server of a Debian release, in the places of the official image.
+
+The files of the images are in lab/entrypoints/postgres. For the differences see docs/lab-images.md.
+"""
+
+from __future__ import annotations
+
+from lab.images import Image
+from lab.stores import ENTRYPOINTS
+from lab.systems import System
+
+# Packages are unpacked, and only these of their files. PostgreSQL does without what the last ones exclude:
+# the compiler for queries, which is larger than everything else, and Perl.
+_INCLUDED = (
+    "/usr/lib/postgresql/*",
+    "/usr/share/postgresql/*",
+    "/usr/share/zoneinfo/*",
+    "/usr/share/i18n/*",
+    "/usr/lib/locale/*",
+    *(f"{usr}/bin/{name}" for usr in ("", "/usr") for name in ("busybox", "getent", "locale", "localedef")),
+    *(f"{usr}/lib{path}" for usr in ("", "/usr") for path in ("*/ld-linux*", "/*-linux-gnu/lib*.so*")),
+)
+_EXCLUDED = ("*/libLLVM*", "*/libz3.so*", "*/llvmjit*", "*/bitcode/*", "*/pgxs/*", "*/perl/*", "*/libperl.so*")
+
+
+def _system(version: str, suite: str) -> System:
+    options = (
+        "--variant=extract",
+        f"--include=postgresql-{version},busybox-static,locales,tzdata",
+        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+        "--dpkgopt=path-exclude=/*",
+        *(f"--dpkgopt=path-include={path}" for path in _INCLUDED),
+        *(f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED),
+        '--extract-hook=ln -s busybox "$1/usr/bin/sh"',
+        "--skip=output/dev,cleanup/run",
+    )
+    return System(f"postgres-{version}", suite, options, ENTRYPOINTS / "postgres")
+
+
+SYSTEMS = {"15": _system("15", "bookworm"), "17": _system("17", "trixie")}
+
+
+def image(version: str) -> Image:
+    """Return the image of PostgreSQL, with the extensions and the programs of Debian's package.
+
+    Raises:
+        LabError: Debian's mirror cannot be reached, or the lab is down.
+    """
+    folders = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+    return Image(
+        name="postgres",
+        tag=version,
+        system=SYSTEMS[version].ready(),
+        entrypoint=("docker-entrypoint.sh",),
+        command=("postgres",),
+        env={
+            "PATH": ":".join([*folders, f"/usr/lib/postgresql/{version}/bin"]),
+            "LANG": "en_US.utf8",
+            "PG_MAJOR": version,
+            "PGDATA": "/var/lib/postgresql/data",
+        },
+        volumes=("/var/lib/postgresql/data",),
+        user="",
+        port=5432,
+        stop_signal="SIGINT",  # PostgreSQL ends the sessions and stops
+    )
