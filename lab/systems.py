@@ -47,6 +47,8 @@ class System:
         """
         with locked(self.tar.parent, f"the file system of {self.name}"):
             if not self.tar.exists():
-                hook = f"--customize-hook={_HOOK.format(files=self.files)}"
+                # This variant installs nothing, and has no customize-hook.
+                moment = "extract" if "--variant=extract" in self.options else "customize"
+                hook = f"--{moment}-hook={_HOOK.format(files=self.files)}"
                 base.bootstrap(self.tar, self.suite, [*self.options, hook], "SOURCE_DATE_EPOCH=0")
         return self.tar

@@ -1,10 +1,13 @@
 # Runs in the new root file system, where this folder is /setup: makes of Debian's files the official image's.
 set -eu
-busybox --install -s /usr/bin 2>/dev/null || true # it names the programs that are there already
+for name in $(busybox --list); do # its own --install needs /proc
+    [ -e "/usr/bin/$name" ] || busybox ln -s busybox "/usr/bin/$name"
+done
 chmod 755 /setup/docker-entrypoint.sh
 mkdir -p /usr/local/bin /usr/local/sbin /docker-entrypoint-initdb.d /etc
 mv /setup/docker-entrypoint.sh /usr/local/bin
 
+gunzip /usr/share/i18n/charmaps/UTF-8.gz
 localedef --no-archive -i en_US -f UTF-8 en_US.utf8
 rm -r /usr/share/i18n /usr/bin/localedef
 
@@ -26,4 +29,4 @@ chown -R postgres:postgres /var/lib/postgresql /run/postgresql
 chmod 1777 /var/lib/postgresql /var/lib/postgresql/data
 chmod 3777 /run/postgresql
 # They have the addresses of this machine's mirror and of the lab's gateway.
-rm -rf /etc/apt
+rm /etc/apt/sources.list /etc/apt/apt.conf.d/99mmdebstrap
