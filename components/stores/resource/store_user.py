@@ -28,14 +28,14 @@ class StoreUserProvider(ByGeneration):
         return {"account": ABSENT}
 
     def subject(self, change: Change) -> str:
-        """Return the name of the store."""
-        return str(change.props.get("store"))
+        """Return the names of the user and of the store."""
+        return f"user {change.props.get('user')} of {change.props.get('store')}"
 
     def differing(self, change: Change, subject: str) -> list[Line]:
         """Say how the user differs."""
         if not change.changes("account"):
             return super().differing(change, subject)
-        what = f"user {change.props.get('user')} {change.live.get('account')}"
+        what = str(change.live.get("account"))
         return with_rest(
             change, subject, [Line(subject, what, "up mends it", Severity.OPEN, at=("account",))]
         )

@@ -110,7 +110,7 @@ def test_changes_by_hand_are_lines_and_up_mends_them(program: Program) -> None:
     told = report.text(program)
     for line in (
         "nobody declared the user mallory: may log in, is a superuser — up removes it",
-        "user worker.shop-1 has another password, is also in pg_read_all_data — up mends it",
+        "user worker.shop-1 of postgres: has another password, is also in pg_read_all_data — up mends it",
         "database crm belongs to mallory — up mends it",
         "lets clients in without a login — up mends it",
         f"{RULES}",
