@@ -51,7 +51,8 @@ class TunnelTarget:
         port: TCP port of the store.
         address: IP address of the store. The default is the address of docker0, where stores publish ports.
         scheme: the protocol of the store. Without `scheme`, `make tunnels` prints no connection string.
-        logins: users of the store, by a label. For MongoDB, the label is the database.
+        logins: users of the store, by a label. For MongoDB, the label is the database. For PostgreSQL, the
+            label is the database and the app, such as `shop-api`.
         tls: whether the store speaks TLS.
         ca: certificate of the authority that signed the store's certificate. People's tools need this
             certificate, too.
@@ -62,7 +63,7 @@ class TunnelTarget:
 
     port: int
     address: str = "172.17.0.1"
-    scheme: Literal["redis", "mongodb"] | None = None
+    scheme: Literal["redis", "mongodb", "postgres"] | None = None
     logins: Mapping[str, StoreLogin] = field(default_factory=lambda: MappingProxyType({}))
     tls: bool = False
     ca: pulumi.Input[str] | None = None
@@ -267,6 +268,9 @@ def _url(target: TunnelTarget, label: str, login: StoreLogin, port: int) -> pulu
     user = pulumi.Output.unsecret(pulumi.Output.from_input(login.user))
     if target.scheme == "mongodb":
         return user.apply(lambda user: tunnel_lines.mongodb_url(user, label, port, tls=target.tls))
+    if target.scheme == "postgres":
+        database, _, _ = label.partition("-")  # a database has no dash in its name, but an app may have one
+        return user.apply(lambda user: tunnel_lines.postgres_url(user, database, port, tls=target.tls))
     return user.apply(lambda user: tunnel_lines.redis_url(user, port, tls=target.tls))
 
 

@@ -83,6 +83,15 @@ def mongodb_url(user: str, database: str, local_port: int, *, tls: bool = False)
     return f"mongodb://{quote(user, safe='')}@localhost:{local_port}/{database}?{options}"
 
 
+def postgres_url(user: str, database: str, local_port: int, *, tls: bool = False) -> str:
+    """Return the connection string for psql, without the password. DBeaver and pgAdmin take its parts.
+
+    The file with the authority's certificate is not part of it: psql does not expand `~` there.
+    """
+    url = f"postgres://{quote(user, safe='')}@localhost:{local_port}/{database}"
+    return f"{url}?sslmode=verify-ca" if tls else url
+
+
 def is_address(text: str) -> bool:
     """Return whether a text is an IP address."""
     try:

@@ -116,6 +116,24 @@ def test_the_printed_data_has_no_password(deploy: Deploy) -> None:
     assert "s3cret" in seen
 
 
+def test_a_login_of_postgresql_is_for_the_database_before_the_dash(deploy: Deploy) -> None:
+    seen: list[Any] = []
+
+    def program() -> None:
+        urls = {
+            "shop-web-api": "postgres://web-api.shop-1:s3cret@postgres:5432/shop?sslmode=verify-full",
+            "b_2-api": "postgres://api.b_2-3:s3cret@postgres:5432/b_2",
+        }
+        logins = {label: StoreLogin.of(pulumi.Output.secret(url)) for label, url in urls.items()}
+        made({"postgres": TunnelTarget(5432, scheme="postgres", logins=logins)}).described.apply(seen.append)
+
+    deploy(program)
+    assert seen[-1]["connect"] == {
+        "postgres-shop-web-api": "postgres://web-api.shop-1@localhost:5432/shop",
+        "postgres-b_2-api": "postgres://api.b_2-3@localhost:5432/b_2",
+    }
+
+
 def test_the_account_is_created_after_sshd_has_its_rules(deploy: Deploy) -> None:
     def program() -> None:
         alice = TunnelArgs(to=["redis", "mongo"], keys={"laptop": KEY})
@@ -320,6 +338,10 @@ def test_connection_strings() -> None:
     )
     assert tunnel_lines.mongodb_url("shop-1", "shop", 1, tls=True).endswith("&tls=true")
     assert tunnel_lines.redis_url("app-1", 6379, tls=True) == "rediss://app-1@localhost:6379"
+    plain = "postgres://api.shop-1@localhost:15432/shop"
+    assert tunnel_lines.postgres_url("api.shop-1", "shop", 15432) == plain
+    with_tls = tunnel_lines.postgres_url("api.shop-1", "shop", 15432, tls=True)
+    assert with_tls == f"{plain}?sslmode=verify-ca"
 
 
 def test_passwords_are_found_by_store_or_by_login() -> None:
@@ -327,6 +349,14 @@ def test_passwords_are_found_by_store_or_by_login() -> None:
     assert passwords("mongo", outputs) == [("mongo-blog", "b"), ("mongo-shop", "a")]
     assert passwords("redis-app", outputs) == [("redis-app", "c")]
     assert passwords("mon", outputs) == []
+
+
+@pytest.mark.parametrize("name", ["postgres.shop", "postgres-shop"])
+def test_passwords_of_one_database_of_postgresql(name: str) -> None:
+    outputs = {f"password-postgres-{label}": label for label in ("shop-api", "shop-web-api", "shop_2-api")}
+    found = [("postgres-shop-api", "shop-api"), ("postgres-shop-web-api", "shop-web-api")]
+    assert passwords(name, outputs) == found
+    assert passwords(f"{name}-api", outputs) == found[:1]
 
 
 def test_a_preview_knows_every_value_except_a_generated_key() -> None:
