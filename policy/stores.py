@@ -36,12 +36,21 @@ _REDIS, _MONGO = (6379, 6380), (27017, 27018, 27019)
 _REDIS_SERVERS = ("redis-server", "valkey-server", "keydb-server")
 _EMPTY = ('""', "''")
 _OPEN = "everybody who reaches the server may read and delete everything"
+_TRUSTING = f"lets clients in without a password (trust): {_OPEN}"
 _WITHOUT = {
     "POSTGRES_HOST_AUTH_METHOD": ("trust",),
     "ALLOW_EMPTY_PASSWORD": ("yes", "true", "1"),
     "MYSQL_ALLOW_EMPTY_PASSWORD": ("yes", "true", "1"),
     "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD": ("yes", "true", "1"),
 }
+_REQUIRED = {"MongoRoot": ("MongoDB", "authentication"), "StoreServer": ("PostgreSQL", "locked")}
+"""The property of a resource that is `required` if its server admits nobody without a login."""
+# A line of pg_hba.conf: type, databases, users, address and perhaps a mask, then the method. A name in quotes
+# may contain spaces. A container's command may write such a line.
+_WORD = r'[ \t]+(?:"[^"\n]*"|[^\s"#])+'
+_TRUST = re.compile(
+    rf'^[^#\n]*?\bhost(?:no)?(?:ssl|gssenc)?(?:{_WORD}){{3,4}}?[ \t]+"?trust(?![\w-])', re.MULTILINE
+)
 
 
 # The decompression of zlib gave memory to clients without a login (CVE-2025-14847). The last number is
@@ -64,18 +73,24 @@ def _mended(resource: Resource) -> Iterator[str]:
 def _authenticates(resource: Resource) -> Iterator[str]:
     if resource.is_container():
         yield from _container(resource)
-    elif resource.is_host("File") and resource.text("path").endswith(("redis.conf", "valkey.conf")):
+    elif resource.is_host("File"):
+        yield from _file(resource)
+    elif resource.is_host("RedisUser") and "nopass" in resource.text("rules").split():
+        yield f"lets the Redis user {resource.text('user')} in without a password"
+    for kind, (server, key) in _REQUIRED.items():
+        authentication = resource.props.get(key, "required")
+        if resource.is_host(kind) and authentication not in ("required", UNKNOWN):
+            yield f"does not require authentication of {server} ({authentication})"
+
+
+def _file(resource: Resource) -> Iterator[str]:
+    path, content = resource.text("path"), resource.text("content")
+    if path.endswith(("redis.conf", "valkey.conf")):
         yield from _redis_conf(resource)
-    elif resource.is_host("File") and resource.text("path").endswith(".acl"):
-        if any(map(_without_password, _settings(resource.text("content")))):
-            yield "lets a Redis user in without a password"
-    elif resource.is_host("RedisUser"):
-        if "nopass" in resource.text("rules").split():
-            yield f"lets the Redis user {resource.text('user')} in without a password"
-    elif resource.is_host("MongoRoot"):
-        authentication = resource.props.get("authentication", "required")
-        if authentication not in ("required", UNKNOWN):
-            yield f"does not require authentication of MongoDB ({authentication})"
+    elif path.endswith(".acl") and any(map(_without_password, _settings(content))):
+        yield "lets a Redis user in without a password"
+    elif path.endswith("hba.conf") and _TRUST.search(content):
+        yield _TRUSTING
 
 
 def _container(resource: Resource) -> Iterator[str]:
@@ -99,6 +114,9 @@ def _container(resource: Resource) -> Iterator[str]:
             yield f"starts MongoDB without --auth: {_OPEN}"
         for option in sorted({"--noauth", "--transitionToAuth"} & set(command)):
             yield f"starts MongoDB with {option}, which admits clients without a password"
+    uploaded = [file.get("content") for file in resource.items("uploads")]
+    if any(isinstance(text, str) and _TRUST.search(text) for text in [*_line(resource), *uploaded]):
+        yield _TRUSTING
     for key, values in _WITHOUT.items():
         if envs.get(key, "").lower() in values:
             yield f"starts a database without a password ({key}={envs[key]})"
@@ -204,10 +222,10 @@ def _ufw_rule(name: str, value: Any) -> Iterator[str]:
 POLICIES = (
     Policy(
         "store-must-authenticate",
-        "Redis and MongoDB accept no client without a password.",
+        "Redis, MongoDB and PostgreSQL accept no client without a password.",
         "Without passwords, another container or one wrong firewall rule exposes every record.",
         "Keep the option --auth of mongod and the line aclfile of redis.conf, which the components MongoDB "
-        "and Redis write.",
+        "and Redis write. In pg_hba.conf, replace the method trust by scram-sha-256.",
         _authenticates,
     ),
     Policy(
@@ -229,8 +247,8 @@ POLICIES = (
         "data-volume-protected",
         "A volume stays when its resource is deleted.",
         "Without protection, a renamed resource or `pulumi destroy` deletes the data.",
-        "Use PrivateContainer, Redis or MongoDB, whose volumes stay. If you use none of them, protect the "
-        "volume: "
+        "Use PrivateContainer, Redis, MongoDB or PostgreSQL, whose volumes stay. If you use none of them, "
+        "protect the volume: "
         "`protect: true` for a store, ResourceOptions(protect=True) for a volume.",
         check_stack=_volumes,
     ),

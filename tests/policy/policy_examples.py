@@ -51,6 +51,23 @@ OPEN_REDIS = (
     ["redis-server", "/etc/redis/redis.conf", "--protected-mode", "no"],
     ["redis-server", "/etc/redis/redis.conf", "--user", "default on nopass +@all"],
 )
+HBA = "/var/lib/postgresql/data/pg_hba.conf"
+POSTGRES_IMAGES = (
+    "postgres:17",
+    "docker.io/library/postgres",
+    "bitnami/postgresql:17",
+    "pgvector/pgvector:pg17",
+    "timescale/timescaledb:latest-pg17",
+)
+OPEN_HBA = (
+    "# everybody\nlocal all all peer\nhost all all all trust\n",
+    "host\tall\tall\t0.0.0.0/0\ttrust\n",
+    "hostssl shop,blog +apps 10.0.0.0 255.0.0.0 trust\n",
+    'hostnossl "my shop" "api" samenet trust  # for a while\n',
+    "hostgssenc all all ::/0 trust map=apps",
+    "hostnogssenc all all all trust",
+    "host all all 127.0.0.1/32 trust\n",
+)
 OPEN_REDIS_CONF = ('requirepass ""\n', "requirepass ''\n", 'aclfile /a\nrequirepass ""\n', 'aclfile ""\n')
 
 OPEN_ENGINE = (
@@ -395,6 +412,14 @@ EXAMPLES = {
             [host("File", path="/etc/redis/users.acl", content="user default on nopass ~* &* +@all\n")],
             [host("RedisUser", user="api", rules="~* +@all nopass")],
             [host("MongoRoot", authentication="off")],
+            *[
+                [container("db", image=image, envs=["POSTGRES_HOST_AUTH_METHOD=trust"])]
+                for image in POSTGRES_IMAGES
+            ],
+            *[[host("File", path=HBA, content=content)] for content in OPEN_HBA],
+            [container("db", uploads=[{"file": HBA, "content": OPEN_HBA[0]}])],
+            [container("db", command=["sh", "-c", f"echo 'host all all all trust' >> {HBA}; postgres"])],
+            [host("StoreServer", store="postgres", dialect="postgres", locked="lets everybody in")],
         ),
         good=(
             [container("mongo", command=["mongod", "--auth", "--bind_ip_all"])],
@@ -403,6 +428,20 @@ EXAMPLES = {
             [container("redis", command=["sh", "-c", 'redis-server --requirepass "$(cat /run/secrets/p)"'])],
             [host("File", path="/etc/redis/users.acl", content="user default off nopass\nuser api on #0a\n")],
             [host("File", path="/etc/redis/users.acl", content="# on nopass\nuserx on nopass\n")],
+            [container("db", image="postgres:17", envs=["POSTGRES_PASSWORD_FILE=/run/secrets/root"])],
+            [host("File", path=HBA, content="local all all trust\nhost all all all scram-sha-256\n")],
+            [
+                host(
+                    "File",
+                    path=HBA,
+                    content="# host all all all trust\nhost trust trust ::/0 md5 map=trust\n",
+                )
+            ],
+            [host("File", path=HBA, content=UNKNOWN)],
+            [host("File", path="/etc/hosts.md", content="host all all all trust\n")],
+            [container("db", uploads=[{"file": HBA, "content": UNKNOWN}, UNKNOWN])],
+            [container("api", command=["app", "--ghost", "a", "b", "c", "trust"])],
+            [host("StoreServer", store="postgres", dialect="postgres", locked="required")],
             [host("File", path="/etc/other.acl.md", content="user default on nopass\n")],
             [container("mongo", command=["sh", "-c", "exec mongod --auth"])],
             [

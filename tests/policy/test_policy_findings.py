@@ -14,10 +14,12 @@ from tests.policy.policy_examples import (
     DIGEST,
     EVERYWHERE,
     HARDENED,
+    HBA,
     IMAGE,
     LOCAL,
     NETWORK,
     NOLOGIN,
+    OPEN_HBA,
     PROVIDER,
     REMOTE,
     SERVICE,
@@ -165,6 +167,7 @@ def test_a_range_of_ports_has_the_name_of_its_first_database() -> None:
 
 NO_USERS = f"starts Redis without users or a password: {OPEN}"
 NO_AUTH = f"starts MongoDB without --auth: {OPEN}"
+TRUST = f"lets clients in without a password (trust): {OPEN}"
 PASSWORDLESS = "lets a Redis user in without a password"
 REDIS_CONF = "/etc/portcullis/redis/redis/redis.conf"
 
@@ -240,12 +243,36 @@ AUTHENTICATION = [
     (host("MongoRoot", authentication="optional"), ["does not require authentication of MongoDB (optional)"]),
     (host("MongoRoot"), []),
     (host("MongoRoot", authentication=UNKNOWN), []),
+    (host("StoreServer", store="postgres", locked="lets everybody in"),
+     ["does not require authentication of PostgreSQL (lets everybody in)"]),
+    (host("StoreServer", store="postgres"), []),
+    (host("StoreServer", store="postgres", locked=UNKNOWN), []),
+    *[(host("File", path=HBA, content=content), [TRUST]) for content in OPEN_HBA],
+    (host("File", path="/etc/portcullis/postgres/hba.conf", content=OPEN_HBA[0]), [TRUST]),
+    (container(uploads=[{"file": HBA, "content": OPEN_HBA[0]}]), [TRUST]),
+    (container(entrypoints=["sh", "-c"], command=[f'printf "host all all all trust" >{HBA}']), [TRUST]),
+    *[
+        (host("File", path=HBA, content=content), [])
+        for content in (
+            "host all all all scram-sha-256\n",
+            "local all all trust\n",
+            "host trust trust trust reject\n",
+            "host all all all trust-me\n",
+            "host all all # all trust\n",
+            "host all all\nall trust\n",
+        )
+    ],
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("resource", "said"), AUTHENTICATION)
 def test_a_store_that_accepts_logins_without_a_password(resource: Resource, said: list[str]) -> None:
     assert found("store-must-authenticate", resource) == said
+
+
+def test_the_property_that_tells_whether_postgresql_admits_anybody_exists() -> None:
+    facts = pytest.importorskip("portcullis.components.stores.facts")
+    assert stores._REQUIRED["StoreServer"][1] in facts.StoreServerProps.__annotations__
 
 
 def test_a_volume_that_would_be_deleted_is_reported() -> None:
