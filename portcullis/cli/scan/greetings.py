@@ -1,8 +1,8 @@
 """Find out which protocol an open port speaks, and whether it requires credentials.
 
-The scan never logs in. Some servers speak first: SSH, mail, FTP and MySQL. Other servers get a PING, which
-Redis understands and a web server refuses in its own way. Then the scan sends the first messages of MongoDB,
-PostgreSQL, TLS and HTTP.
+The scan never sends credentials. Some servers speak first: SSH, mail, FTP and MySQL. Other servers get a
+PING, which Redis understands and a web server refuses in its own way. Then the scan sends the first messages
+of MongoDB, PostgreSQL, TLS and HTTP.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _CONNECT = 5.0  # seconds: TCP sends a lost packet again after one second, and a
 _FIRST_WORD = 0.8  # seconds until a server that speaks first has spoken
 _MOST = 4096  # the most bytes that are read of an answer
 _OP_MSG = 2013
-_POSTGRES = struct.pack("!ii", 8, 80877103)  # SSLRequest
+# https://www.postgresql.org/docs/current/protocol-message-formats.html
+_POSTGRES_TLS = struct.pack("!ii", 8, 80877103)  # SSLRequest
+_POSTGRES_START = struct.pack("!ii", 23, 3 << 16) + b"user\0postgres\0\0"  # StartupMessage of protocol 3.0
 _WORDS = 60  # characters of a greeting that are shown
 
 OPEN, GUARDED, UNKNOWN = "without credentials", "requires credentials", ""
@@ -158,17 +160,34 @@ def _asked(line: socket.socket, command: Document) -> dict[str, Any]:
 
 def _postgres(address: str, port: int) -> Greeting | None:
     with _line(address, port) as line:
-        line.sendall(_POSTGRES)
+        line.sendall(_POSTGRES_TLS)
         said = line.recv(2)
-        return Greeting("postgresql", "", UNKNOWN) if said in (b"S", b"N") else None
+        if said not in (b"S", b"N"):
+            return None
+        try:
+            return _postgres_started(_trusting().wrap_socket(line) if said == b"S" else line)
+        except OSError:
+            return Greeting("postgresql")
+
+
+def _postgres_started(line: socket.socket) -> Greeting:
+    """Begin a session without credentials, and read what the server asks for."""
+    with line:
+        line.sendall(_POSTGRES_START)
+        answer = _words(line, PATIENCE)
+    if answer[:1] == b"R":
+        is_open = answer[5:9] == bytes(4)  # AuthenticationOk
+        said = "begins a session" if is_open else "asks for a login"
+        return Greeting("postgresql", said, OPEN if is_open else GUARDED)
+    # An error of class 28 is about the login: pg_hba.conf admits no such client.
+    why = _shown(next((text[1:] for text in answer[5:].split(b"\0") if text[:1] == b"M"), b""))
+    return Greeting("postgresql", why, GUARDED if answer[:1] == b"E" and b"\0C28" in answer else UNKNOWN)
 
 
 def _tls(address: str, port: int, name: str) -> Greeting | None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with _line(address, port) as line:
         try:
-            with context.wrap_socket(line, server_hostname=name or None) as secure:
+            with _trusting().wrap_socket(line, server_hostname=name or None) as secure:
                 version = str(secure.version())
         except ssl.SSLError as error:
             # A TLS alert shows that the server speaks TLS. Any other error means another protocol.
@@ -176,6 +195,13 @@ def _tls(address: str, port: int, name: str) -> Greeting | None:
                 Greeting("tls", _shown(str(error.reason).encode())) if "ALERT" in str(error.reason) else None
             )
     return Greeting("tls", version)
+
+
+def _trusting() -> ssl.SSLContext:
+    """Return settings of TLS that accept every certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _http(address: str, port: int, name: str) -> Greeting | None:

@@ -54,9 +54,25 @@ def redis(answer: bytes) -> Callable[[socket.socket], None]:
     return serve
 
 
-def postgres(line: socket.socket) -> None:
-    if line.recv(100)[:8] == struct.pack("!ii", 8, 80877103):
-        line.sendall(b"N")
+def postgres(answer: bytes, certificate: str = "") -> Callable[[socket.socket], None]:
+    """Return a PostgreSQL server. It starts TLS if it has a certificate."""
+
+    def serve(line: socket.socket) -> None:
+        if line.recv(100)[:8] != struct.pack("!ii", 8, 80877103):
+            return
+        line.sendall(b"S" if certificate else b"N")
+        with _secured(line, certificate) if certificate else line as used:
+            started = used.recv(100)
+            if started == struct.pack("!ii", len(started), 3 << 16) + b"user\0postgres\0\0":
+                used.sendall(answer)
+
+    return serve
+
+
+def _secured(line: socket.socket, certificate: str) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(FOLDER / f"{certificate}.pem")
+    return context.wrap_socket(line, server_side=True)
 
 
 def mongo(listed: bytes) -> Callable[[socket.socket], None]:
@@ -77,6 +93,9 @@ def _number(name: str, value: float) -> bytes:
 
 
 _EMPTY = b"\x04databases\0" + struct.pack("<i", 5) + b"\0"
+_TRUSTS = struct.pack("!cii", b"R", 8, 0)
+_ASKS = struct.pack("!cii", b"R", 23, 10) + b"SCRAM-SHA-256\0\0"
+_NO_ENTRY = b"SFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry for host\0\0"
 _REFUSED = b"\x02errmsg\0\x18\0\0\0requires authentication\0"
 
 
@@ -103,7 +122,9 @@ def everything() -> dict[int, Callable[[socket.socket], None]]:
         443: tls("shop"),
         2222: ssh,
         3306: mysql,
-        5432: postgres,
+        5432: postgres(_ASKS),
+        5433: postgres(_TRUSTS, "shop"),
+        5434: postgres(struct.pack("!ci", b"E", 4 + len(_NO_ENTRY)) + _NO_ENTRY),
         6379: redis(b"+PONG\r\n"),
         6380: redis(b"-NOAUTH Authentication required.\r\n"),
         8080: web,

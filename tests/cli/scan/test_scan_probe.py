@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.cli.scan.scan_wire import Wire
 
-BOTH = [22, 25, 80, 443, 2222, 3306, 5432, 6379, 6380, 8080, 8443, 9999, 27017, 27018]
+BOTH = [22, 25, 80, 443, 2222, 3306, 5432, 5433, 5434, 6379, 6380, 8080, 8443, 9999, 27017, 27018]
 DROPPED = 40001 - 2  # the port range leaves out MongoDB's ports
 
 
@@ -63,7 +63,9 @@ def test_without_raw_packets_the_ssh_port_gets_one_connection(wire: Wire) -> Non
         (443, "tls", ""),
         (2222, "ssh", greetings.GUARDED),
         (3306, "mysql", greetings.GUARDED),
-        (5432, "postgresql", ""),
+        (5432, "postgresql", greetings.GUARDED),
+        (5433, "postgresql", greetings.OPEN),
+        (5434, "postgresql", greetings.GUARDED),
         (6379, "redis", greetings.OPEN),
         (6380, "redis", greetings.GUARDED),
         (8080, "http", ""),
@@ -85,6 +87,11 @@ def test_a_web_server_gets_a_proper_request_after_it_is_recognised(found: dict[s
     assert found["addresses"][V4]["greetings"]["8080"]["said"].startswith("HTTP/1.1 200 OK, naive")
 
 
+def test_the_reason_why_postgresql_refuses_a_client_is_shown(found: dict[str, Any]) -> None:
+    greeting = found["addresses"][V4]["greetings"]["5434"]
+    assert greeting["said"] == "no pg_hba.conf entry for host"
+
+
 def test_connections_find_the_same_as_packets(wire: Wire, found: dict[str, Any]) -> None:
     asked = wire.probe(
         method="connect",
@@ -93,7 +100,7 @@ def test_connections_find_the_same_as_packets(wire: Wire, found: dict[str, Any])
             [443, 443],
             [2222, 2222],
             [3306, 3306],
-            [5432, 5432],
+            [5432, 5434],
             [6379, 6380],
             [8080, 8443],
             [9000, 9999],
