@@ -96,8 +96,8 @@ map: ready ## draw who reaches what, from the state: .portcullis/map.html, and M
 	@$(ENV) portcullis map --stack $(or $(STACK),lab) $(MAP)
 
 # For your own stack, set STACK=prod and HOST to the host's alias in the settings. In the lab the alias is web1.
-# STORE is redis, mongo or mongo.DATABASE. FROM is a backup's name, or latest. YES=1 does not ask. SAFETY=no is for
-# a broken store, whose current data cannot be saved first.
+# STORE is redis, mongo, mongo.DATABASE, postgres or postgres.DATABASE. FROM is a backup's name, or latest. YES=1
+# does not ask. SAFETY=no is for a broken store, whose current data cannot be saved first.
 restore: ready ## restore a backup: STORE=redis FROM=latest; without FROM, list the backups
 	@$(ENV) portcullis restore --stack $(or $(STACK),lab) --host $(if $(STACK),$(HOST),web1) \
 		$(if $(FROM),--from "$(FROM)") $(if $(YES),--yes) $(if $(filter no,$(SAFETY)),--no-safety-dump) $(STORE)

@@ -209,7 +209,7 @@ Use = Annotated[
     Text(
         "an app or a store",
         r"[a-z][a-z0-9-]{0,30}(?:\.[A-Za-z0-9_-]{1,63})?",
-        "write the name of an app, or redis, or mongo. and the name of a database",
+        "write the name of an app, or redis, or mongo. or postgres. and the name of a database",
     ),
 ]
 RegistryName = Annotated[str, Text("the name of a registry", refused=_registry)]

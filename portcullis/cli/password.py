@@ -21,7 +21,7 @@ _PASSWORD = "password-"  # noqa: S105 - the prefix of an output's name
 
 def passwords(store: str, outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the logins of a store with their passwords. `store` may also be one login, as in "redis-app"."""
-    store = store.replace(".", "-")  # people may write mongo.shop, as in an app's `uses`
+    store = store.replace(".", "-")  # people may write postgres.shop, as in an app's `uses`
     found = {key.removeprefix(_PASSWORD): text for key, text in outputs.items() if key.startswith(_PASSWORD)}
     return sorted(
         (name, text) for name, text in found.items() if name == store or name.startswith(f"{store}-")
@@ -31,7 +31,8 @@ def passwords(store: str, outputs: Mapping[str, Any]) -> list[tuple[str, str]]:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     command.add_stack(parser)
-    parser.add_argument("store", help="a store, a database or a login, such as redis, mongo.shop, redis-api")
+    example = "redis, mongo.shop, postgres-shop-api"
+    parser.add_argument("store", help=f"a store, a database or a login, such as {example}")
 
 
 def run(options: argparse.Namespace) -> int:

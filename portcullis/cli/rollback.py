@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PASSES_ON = True
 """Unknown arguments are passed on to `up`."""
 _STATE = "portcullis:index:ContainerState"
-_STORES = (":Redis$", ":MongoDB$")
+_STORES = (":Redis$", ":MongoDB$", ":PostgreSQL$")
 """Parts of a URN that mark the container of a store. A store is never rolled back."""
 _IMAGE = "docker:index/remoteImage:RemoteImage"
 _PINNED = "@sha256:"

@@ -58,9 +58,10 @@ def test_there_is_no_image_before_the_first() -> None:
 
 def test_an_unknown_app_lists_the_deployed_apps() -> None:
     state = deployed(ONE, "")
-    redis = copy.deepcopy(state["resources"][0])
-    redis["urn"] = "urn:pulumi:dev::p::portcullis:index:Redis$portcullis:index:ContainerState::redis-state"
-    state["resources"].append(redis | {"type": "portcullis:index:ContainerState"})
+    for kind in ("Redis", "MongoDB", "PostgreSQL"):
+        store = copy.deepcopy(state["resources"][0])
+        store["urn"] = f"urn:pulumi:dev::p::portcullis:index:{kind}$portcullis:index:ContainerState::db-state"
+        state["resources"].append(store | {"type": "portcullis:index:ContainerState"})
     with pytest.raises(Refused, match=r"this stack never deployed shop; its apps are api$"):
         choose_image("shop", ONE, state)
     with pytest.raises(Refused, match="its apps are none"):

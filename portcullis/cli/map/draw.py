@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 INTERNET, NEIGHBOUR = "who:internet", "who:neighbour"
-_STORES = {"Redis": "Redis", "MongoDB": "MongoDB"}
+_STORES = {"Redis": "Redis", "MongoDB": "MongoDB", "PostgreSQL": "PostgreSQL"}
+_HAVE_USERS = ("RedisUser", "StoreServer")
+"""The kinds of resources whose undeclared items are users of a store."""
 _SERVED = re.compile(
     r"\b(?:server|proxy_pass)\s+(?:http://)?((?:\d{1,3}\.){3}\d{1,3}:\d+|\[[0-9a-f:]+\]:\d+)"
 )
@@ -97,9 +99,9 @@ def _undeclared_items(found: Map, resource: Resource) -> None:
     The map shows an undeclared virtual host of nginx as a red site.
     """
     host = resource.text("host")
-    # A state of 0.1.0 has the former name. What a store's user reports are users, and no files.
+    # A state of 0.1.0 has the former name.
     files = (
-        {} if resource.kind == "RedisUser" else resource.found("undeclared") or resource.found("strangers")
+        {} if resource.kind in _HAVE_USERS else resource.found("undeclared") or resource.found("strangers")
     )
     for path, text in sorted(files.items()):
         served = _SERVES.search(str(text))

@@ -321,9 +321,10 @@ def test_undeclared_things_of_the_inventory_are_listed_in_red() -> None:
     assert '<ul class="undeclared">' in FORMATS["html"](found)
 
 
-def test_an_undeclared_user_of_a_store_is_no_file_in_the_map() -> None:
+@pytest.mark.parametrize("kind", ["RedisUser", "StoreServer"])
+def test_an_undeclared_user_of_a_store_is_no_file_in_the_map(kind: str) -> None:
     found = demo()
-    draw.exposed(found, state_with("RedisUser", {"undeclared": {}}, {"undeclared": {"mallory": "in memory"}}))
+    draw.exposed(found, state_with(kind, {"undeclared": {}}, {"undeclared": {"mallory": "may log in"}}))
     assert found.others == []
 
 
