@@ -20,7 +20,17 @@ _INCLUDED = (
     *(f"{usr}/bin/{name}" for usr in ("", "/usr") for name in ("busybox", "getent", "locale", "localedef")),
     *(f"{usr}/lib{path}" for usr in ("", "/usr") for path in ("*/ld-linux*", "/*-linux-gnu/lib*.so*")),
 )
-_EXCLUDED = ("*/libLLVM*", "*/libz3.so*", "*/llvmjit*", "*/bitcode/*", "*/pgxs/*", "/usr/share/postgresql/*/man/*", "*/zoneinfo/right/*", "*/perl/*", "*/libperl.so*")
+_EXCLUDED = (
+    "*/libLLVM*",
+    "*/libz3.so*",
+    "*/llvmjit*",
+    "*/bitcode/*",
+    "*/pgxs/*",
+    "/usr/share/postgresql/*/man/*",
+    "*/zoneinfo/right/*",
+    "*/perl/*",
+    "*/libperl.so*",
+)
 
 
 def _system(version: str, suite: str) -> System:

@@ -44,7 +44,9 @@ def test_the_container_has_only_the_rights_it_needs(deploy: Deploy) -> None:
     engine = deploy(lambda: store(memory=512, bridge="br-postgres"))
     inputs = engine.one("container:Container").inputs
     assert inputs["command"][:5] == [
-        "postgres", "-c", "hba_file=/etc/portcullis/pg_hba.conf", "-c", "ident_file=/etc/portcullis/pg_ident.conf",
+        "postgres",
+        "-c", "hba_file=/etc/portcullis/pg_hba.conf",
+        "-c", "ident_file=/etc/portcullis/pg_ident.conf",
     ]  # fmt: skip
     assert "shared_buffers=128MB" in inputs["command"]
     assert not any("ssl" in word for word in inputs["command"])

@@ -5,7 +5,6 @@ The server is Debian's own, in an image of the lab (docs/lab-images.md). The app
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,9 +78,12 @@ def test_an_app_owns_its_database_and_reaches_nothing_else(program: Program) -> 
     }.items():
         assert refused in query(program, "SELECT 1", login), login
     # The other app uses no store.
-    assert "postgres" not in program.docker("exec", "hello", "nslookup", "postgres", check=False).lower().split(
-        "address"
-    )[-1]
+    assert (
+        "postgres"
+        not in program.docker("exec", "hello", "nslookup", "postgres", check=False)
+        .lower()
+        .split("address")[-1]
+    )
     program.preview("--expect-no-changes")
 
 
@@ -129,11 +131,20 @@ def test_a_rotation_gives_the_app_another_user_and_ends_the_old_sessions(program
     script = 'read -r url; exec psql -XAt "$url" -c "SELECT pg_sleep(300)"'
     local = old.replace("@postgres:", "@127.0.0.1:")
     program.host.run(
-        ["docker", "exec", "-i", "-d", "postgres", "sh", "-c", script.replace("read -r url", f"url='{local}'")]
+        [
+            "docker",
+            "exec",
+            "-i",
+            "-d",
+            "postgres",
+            "sh",
+            "-c",
+            script.replace("read -r url", f"url='{local}'"),
+        ]
     )
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'worker.shop-1'"
     wait_for("the old session", lambda: as_administrator(program, sessions) == "1")
-    program.set("stores.postgres.databases", shop={"rotate": "first"})
+    program.set("stores.postgres", databases={"shop": {"rotate": "first"}, "crm": {}})
     program.up()
     assert query(program, "SELECT current_user, session_user") == "shop|worker.shop-2"
     assert query(program, "SELECT id FROM seen") == "1"
@@ -144,27 +155,29 @@ def test_a_rotation_gives_the_app_another_user_and_ends_the_old_sessions(program
 
 
 def test_a_crash_loses_no_acknowledged_write(program: Program) -> None:
-    script = (
-        'i=0; while i=$((i+1)); do psql -XAtqw "$(cat "$1")" -c "INSERT INTO orders VALUES ($i + 1000)" '
-        "2>/dev/null && echo $i >/tmp/last; done"
-    )
+    script = """i=0; while [ ! -e /tmp/stop ]; do
+        i=$((i+1)); psql -XAtqw "$(cat "$1")" -c "INSERT INTO orders VALUES ($i + 1000)" 2>/dev/null && echo $i >>/tmp/done
+    done"""
     program.host.run(["docker", "exec", "-d", "worker", "sh", "-c", script, "sh", FILE.format("url")])
-    written = ["docker", "exec", "worker", "cat", "/tmp/last"]  # noqa: S108 - in a container
-    wait_for("some writes", lambda: int(program.host.run(written, check=False).stdout or 0) > 20)
+
+    def written() -> list[str]:
+        said = program.host.run(["docker", "exec", "worker", "cat", "/tmp/done"], check=False)  # noqa: S108
+        return said.stdout.split()
+
+    wait_for("some writes", lambda: len(written()) > 20)
     program.host.run("kill -9 $(docker inspect -f '{{.State.Pid}}' postgres)")
-    last = int(program.host.run(written).stdout)
-    wait_for("more writes", lambda: int(program.host.run(written).stdout) > last + 5, timeout=60)
-    program.docker("restart", "worker")
-    last = int(query(program, "SELECT max(id) - 1000 FROM orders"))
-    assert query(program, "SELECT count(*) FROM orders WHERE id > 1000") == str(last)
+    before = len(written())
+    wait_for("more writes", lambda: len(written()) > before + 5, timeout=60)
+    program.docker("exec", "worker", "touch", "/tmp/stop")  # noqa: S108
+    done = written()
+    kept = query(program, f"SELECT count(DISTINCT id) FROM orders WHERE id - 1000 IN ({','.join(done)})")
+    assert kept == str(len(done))
     program.preview("--expect-no-changes")
 
 
 def test_with_tls_the_app_checks_the_certificate_and_the_server_wants_it(program: Program) -> None:
     program.set("stores.postgres", tls=True)
-    started = time.monotonic()
     program.up()
-    assert time.monotonic() - started < 300
     ssl = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
     assert query(program, ssl) == "t"
     url = program.docker("exec", "worker", "cat", FILE.format("url")).strip()
