@@ -43,7 +43,7 @@ _WITHOUT = {
     "MYSQL_ALLOW_EMPTY_PASSWORD": ("yes", "true", "1"),
     "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD": ("yes", "true", "1"),
 }
-_REQUIRED = {"MongoRoot": ("MongoDB", "authentication"), "StoreServer": ("PostgreSQL", "locked")}
+_REQUIRED = {"MongoRoot": ("MongoDB", "authentication"), "StoreServer": ("PostgreSQL", "login")}
 """The property of a resource that is `required` if its server admits nobody without a login."""
 # A line of pg_hba.conf: type, databases, users, address and perhaps a mask, then the method. A name in quotes
 # may contain spaces. A container's command may write such a line.

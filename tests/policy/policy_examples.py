@@ -419,7 +419,7 @@ EXAMPLES = {
             *[[host("File", path=HBA, content=content)] for content in OPEN_HBA],
             [container("db", uploads=[{"file": HBA, "content": OPEN_HBA[0]}])],
             [container("db", command=["sh", "-c", f"echo 'host all all all trust' >> {HBA}; postgres"])],
-            [host("StoreServer", store="postgres", dialect="postgres", locked="lets everybody in")],
+            [host("StoreServer", store="postgres", dialect="postgres", login="lets everybody in")],
         ),
         good=(
             [container("mongo", command=["mongod", "--auth", "--bind_ip_all"])],
@@ -441,7 +441,7 @@ EXAMPLES = {
             [host("File", path="/etc/hosts.md", content="host all all all trust\n")],
             [container("db", uploads=[{"file": HBA, "content": UNKNOWN}, UNKNOWN])],
             [container("api", command=["app", "--ghost", "a", "b", "c", "trust"])],
-            [host("StoreServer", store="postgres", dialect="postgres", locked="required")],
+            [host("StoreServer", store="postgres", dialect="postgres", login="required")],
             [host("File", path="/etc/other.acl.md", content="user default on nopass\n")],
             [container("mongo", command=["sh", "-c", "exec mongod --auth"])],
             [

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from portcullis.components.stores.facts import StoreServerProps
 from portcullis.policy import args as policies
 from portcullis.policy import firewall_rules, stores
 from portcullis.policy.model import UNKNOWN
@@ -243,10 +244,10 @@ AUTHENTICATION = [
     (host("MongoRoot", authentication="optional"), ["does not require authentication of MongoDB (optional)"]),
     (host("MongoRoot"), []),
     (host("MongoRoot", authentication=UNKNOWN), []),
-    (host("StoreServer", store="postgres", locked="lets everybody in"),
+    (host("StoreServer", store="postgres", login="lets everybody in"),
      ["does not require authentication of PostgreSQL (lets everybody in)"]),
     (host("StoreServer", store="postgres"), []),
-    (host("StoreServer", store="postgres", locked=UNKNOWN), []),
+    (host("StoreServer", store="postgres", login=UNKNOWN), []),
     *[(host("File", path=HBA, content=content), [TRUST]) for content in OPEN_HBA],
     (host("File", path="/etc/portcullis/postgres/hba.conf", content=OPEN_HBA[0]), [TRUST]),
     (container(uploads=[{"file": HBA, "content": OPEN_HBA[0]}]), [TRUST]),
@@ -271,8 +272,7 @@ def test_a_store_that_accepts_logins_without_a_password(resource: Resource, said
 
 
 def test_the_property_that_tells_whether_postgresql_admits_anybody_exists() -> None:
-    facts = pytest.importorskip("portcullis.components.stores.facts")
-    assert stores._REQUIRED["StoreServer"][1] in facts.StoreServerProps.__annotations__
+    assert stores._REQUIRED["StoreServer"][1] in StoreServerProps.properties
 
 
 def test_a_volume_that_would_be_deleted_is_reported() -> None:

@@ -88,7 +88,7 @@ def postgres_url(user: str, database: str, local_port: int, *, tls: bool = False
 
     The file with the authority's certificate is not part of it: psql does not expand `~` there.
     """
-    url = f"postgres://{quote(user, safe='')}@localhost:{local_port}/{database}"
+    url = f"postgresql://{quote(user, safe='')}@localhost:{local_port}/{database}"
     return f"{url}?sslmode=verify-ca" if tls else url
 
 

@@ -121,16 +121,16 @@ def test_a_login_of_postgresql_is_for_the_database_before_the_dash(deploy: Deplo
 
     def program() -> None:
         urls = {
-            "shop-web-api": "postgres://web-api.shop-1:s3cret@postgres:5432/shop?sslmode=verify-full",
-            "b_2-api": "postgres://api.b_2-3:s3cret@postgres:5432/b_2",
+            "shop-web-api": "postgresql://web-api.shop-1:s3cret@postgres:5432/shop?sslmode=verify-full",
+            "b_2-api": "postgresql://api.b_2-3:s3cret@postgres:5432/b_2",
         }
         logins = {label: StoreLogin.of(pulumi.Output.secret(url)) for label, url in urls.items()}
         made({"postgres": TunnelTarget(5432, scheme="postgres", logins=logins)}).described.apply(seen.append)
 
     deploy(program)
     assert seen[-1]["connect"] == {
-        "postgres-shop-web-api": "postgres://web-api.shop-1@localhost:5432/shop",
-        "postgres-b_2-api": "postgres://api.b_2-3@localhost:5432/b_2",
+        "postgres-shop-web-api": "postgresql://web-api.shop-1@localhost:5432/shop",
+        "postgres-b_2-api": "postgresql://api.b_2-3@localhost:5432/b_2",
     }
 
 
@@ -338,7 +338,7 @@ def test_connection_strings() -> None:
     )
     assert tunnel_lines.mongodb_url("shop-1", "shop", 1, tls=True).endswith("&tls=true")
     assert tunnel_lines.redis_url("app-1", 6379, tls=True) == "rediss://app-1@localhost:6379"
-    plain = "postgres://api.shop-1@localhost:15432/shop"
+    plain = "postgresql://api.shop-1@localhost:15432/shop"
     assert tunnel_lines.postgres_url("api.shop-1", "shop", 15432) == plain
     with_tls = tunnel_lines.postgres_url("api.shop-1", "shop", 15432, tls=True)
     assert with_tls == f"{plain}?sslmode=verify-ca"
