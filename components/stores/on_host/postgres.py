@@ -23,12 +23,19 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 60.0
 _ADMIN = "postgres"
-_PSQL = f"psql -XqAtw -v ON_ERROR_STOP=1 -v VERBOSITY=terse -U {_ADMIN} -h /var/run/postgresql -d postgres"
+# The owner of a database may give each of its sessions other settings. These come last and so hold.
+_SETTINGS = (
+    "-c role=none -c search_path=pg_catalog -c default_transaction_read_only=off -c statement_timeout=50s "
+    "-c lock_timeout=10s -c idle_in_transaction_session_timeout=0"
+)
+_PSQL = (
+    f"PGOPTIONS='{_SETTINGS}' psql -XqAtw -v ON_ERROR_STOP=1 -v VERBOSITY=terse -U {_ADMIN} "
+    "-h /var/run/postgresql -d postgres"
+)
 _RUN = f'printf %s "$PORTCULLIS_SQL" | {_PSQL}'
 # The owner of a database has no password, so it comes in only if the server asks for none.
 _TRY = '; test "$?" = 0 || exit 1; psql -XqAtw -U "$1" -h 127.0.0.1 -d "$1" -c "" 2>&1 && echo open || :'
 _SURVEY = """\
-SET statement_timeout = '20s';
 SELECT jsonb_build_object(
   'roles', (SELECT json_object_agg(rolname, r) FROM (
     SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolcanlogin,
@@ -41,6 +48,7 @@ SELECT jsonb_build_object(
     FROM pg_authid a WHERE rolname !~ '^pg_') r),
   'databases', (SELECT json_object_agg(datname, pg_get_userbyid(datdba)) FROM pg_database
     WHERE datallowconn),
+  'closed', (SELECT json_agg(datname) FROM pg_database WHERE NOT datallowconn),
   'stale', (SELECT max(modification) > date_trunc('second', pg_conf_load_time()) FROM
     unnest(ARRAY['hba_file', 'ident_file']) AS name, pg_stat_file(current_setting(name))));
 """
@@ -85,6 +93,7 @@ class Server:
             found = json.loads(first)
             self._roles: dict[str, Json] = {str(name): dict(role) for name, role in found["roles"].items()}
             self._databases: dict[str, str] = dict(found["databases"])
+            self._closed = list(found["closed"] or ())
             self.rules = "not read since their last change" if found["stale"] else LOADED
             self._described = {name: _described(role) for name, role in self._roles.items()}
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -93,6 +102,8 @@ class Server:
 
     def database(self, name: str) -> str:
         """Return `DECLARED`, or how a database and the role that owns it differ."""
+        if name in self._closed:
+            return "refuses connections"
         if name not in self._databases:
             return GONE
         if self._databases[name] != name:
@@ -126,9 +137,11 @@ class Server:
     def put_database(self, name: str) -> None:
         """Create a database and the role that owns it, or bring both to the declared state."""
         self._put_role(name, password=None, groups=())
-        exists = name in self._databases
-        verb = "ALTER DATABASE {0} OWNER TO {0}" if exists else "CREATE DATABASE {0} OWNER {0}"
-        self._psql(f"{verb.format(_name(name))};")
+        database = _name(name)
+        if name not in (*self._databases, *self._closed):
+            self._psql(f"CREATE DATABASE {database} OWNER {database};")
+        alter = f"ALTER DATABASE {database}"
+        self._psql(f"{alter} ALLOW_CONNECTIONS true; {alter} OWNER TO {database};")
 
     def put_user(self, user: str, password: str, database: str) -> None:
         """Create a user, or bring it to the declared state. End sessions that another password has opened."""

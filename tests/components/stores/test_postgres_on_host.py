@@ -148,6 +148,25 @@ def test_a_removed_user_leaves_its_tables_and_no_session(agent: Agent, real: pos
     assert agent.remove("api.shop-2")["done"] == "absent"
 
 
+def test_an_app_cannot_hold_up_the_administrator(agent: Agent, real: postgres.Postgres) -> None:
+    """The owner of a database may give its sessions other settings, and close it."""
+    agent.put("api.shop-2")
+    for setting in (
+        "SET role = 'shop'",
+        "SET default_transaction_read_only = on",
+        "SET statement_timeout = 1",
+        "SET search_path = evil",
+        "ALLOW_CONNECTIONS false",
+    ):
+        real.sql(f"SET ROLE shop; ALTER DATABASE shop {setting}")
+    assert agent.server_facts()["databases"]["shop"] == "refuses connections"
+    agent.put_server()
+    assert agent.server_facts()["databases"]["shop"] == DECLARED
+    assert agent.remove("api.shop-2")["done"] == "removed"
+    assert agent.facts("api.shop-1")["account"] == DECLARED
+    real.sql("ALTER DATABASE shop RESET ALL")
+
+
 def test_an_open_door_is_told_and_the_files_are_read_again(agent: Agent, real: postgres.Postgres) -> None:
     rules = real.rules.read_text()
     try:
