@@ -90,6 +90,8 @@ class Postgres:
         assert timeout
         self.seen.append(argv)
         words = [*argv]
+        if words[1:4] == ["kill", "--signal", "HUP"]:
+            return self.sh("kill -HUP $(head -n 1 $PGDATA/postmaster.pid)")
         assert words[:2] == ["docker", "exec"], words
         at = words.index("sh")
         if words[at - 1] != "postgres" or not self.process:
@@ -106,8 +108,8 @@ class Postgres:
         return {"PATH": f"{path}:{outside}", "PGDATA": render.DATA, "LC_ALL": "C.UTF-8", **more}
 
 
-def made(folder: Path, version: str, databases: Sequence[str]) -> Postgres:
-    """Unpack and start a server, with its rules for these databases."""
+def made(folder: Path, version: str) -> Postgres:
+    """Unpack and start a server."""
     root = folder / f"postgres-{version}"
     root.mkdir()
     subprocess.run(["tar", "-xf", image.SYSTEMS[version].ready(), "-C", root], check=True)
@@ -120,7 +122,7 @@ def made(folder: Path, version: str, databases: Sequence[str]) -> Postgres:
     config.mkdir(parents=True)
     config.chmod(0o755)
     server.rules.write_text(render.hba("postgres-hba", tls=False))
-    (config / "pg_ident.conf").write_text(render.ident("postgres-ident", databases))
+    (config / "pg_ident.conf").write_text(render.ident("postgres-ident"))
     done = server.sh("initdb --username=postgres --auth=reject --no-sync")
     assert not done.code, done.err
     server.start()

@@ -180,16 +180,11 @@ class Stores(pulumi.ComponentResource):
         return TunnelTarget(declared.host_port, bind, scheme, logins, tls=declared.tls, ca=store.ca_pem)
 
     def _sources(self) -> dict[str, BackupSource]:
-        """Return the stores to back up. Each database of PostgreSQL is one. A Redis may keep no data."""
+        """Return the stores to back up: MongoDB, and Redis if it persists its data."""
         found = {}
         redis, mongo = self._declared.get(REDIS), self._declared.get(MONGO)
         if redis and redis.persistence == "aof":
             found[REDIS] = BackupSource(kind="redis", container=REDIS, ca=_CA[REDIS] if redis.tls else None)
         if mongo:
             found[MONGO] = BackupSource(kind="mongo", container=MONGO, ca=_CA[MONGO] if mongo.tls else None)
-        if postgres := self._declared.get(POSTGRES):
-            found |= {
-                f"{POSTGRES}.{name}": BackupSource(kind="postgres", container=POSTGRES, database=name)
-                for name in postgres.databases
-            }
         return found

@@ -5,14 +5,9 @@ https://www.postgresql.org/docs/current/auth-pg-hba-conf.html explains the files
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from portcullis.components.containers.args import SECRETS
 from portcullis.components.stores.render import listens
-from portcullis.rendering import header, word
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from portcullis.rendering import header
 
 PORT = 5432
 FOLDER = "/etc/portcullis"
@@ -37,7 +32,7 @@ def hba(resource: str, *, tls: bool) -> str:
     host = "hostssl" if tls else "host"
     return header(resource, "These lines say who may log in to PostgreSQL.") + (
         f"""
-# In the container, its own user is the administrator, and the owner of each database.
+# In the container, its own user is the administrator.
 local all all peer map={_MAP}
 # The administrator never comes over the network.
 host all postgres all reject
@@ -47,10 +42,11 @@ host all postgres all reject
     )
 
 
-def ident(resource: str, databases: Iterable[str]) -> str:
+def ident(resource: str) -> str:
     """Render pg_ident.conf: the roles that the container's own user may log in as, by the socket."""
-    roles = "".join(f"{_MAP} postgres {word(role)}\n" for role in ("postgres", *sorted(databases)))
-    return header(resource, "These lines say as whom the container's user may log in.") + "\n" + roles
+    return header(resource, "This line says as whom the container's user may log in.") + (
+        f"\n{_MAP} postgres postgres\n"
+    )
 
 
 def command(*, memory: int, tls: bool) -> tuple[str, ...]:

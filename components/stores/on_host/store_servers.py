@@ -16,7 +16,7 @@ from portcullis.components.stores.facts import (
     StoreServerFacts,
     StoreServerSpec,
 )
-from portcullis.components.stores.on_host.postgres import Down, Server
+from portcullis.components.stores.on_host.postgres import Down, Server, reload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,12 +86,13 @@ class StoreServers(Kind[StoreServerSpec, StoreServerDesired, StoreServerFacts]):
         if not steps:
             return
         try:
-            server = Server(self._machine, desired.store)
             if any(step.action in ("reload", "wait") for step in steps):
-                server.reload()
+                reload(self._machine, desired.store)
+            server = Server(self._machine, desired.store)
             for name in desired.databases:
                 if server.database(name) != DECLARED:
                     server.put_database(name)
+            server = Server(self._machine, desired.store)
             for step in steps:
                 if step.action == "drop":
                     server.drop(step.prop.partition(".")[2])

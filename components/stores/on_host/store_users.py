@@ -73,12 +73,13 @@ class StoreUsers(Kind[StoreUserSpec, StoreUserDesired, StoreUserFacts]):
         """
         spec = self.as_spec(record.spec)
         try:
-            dropped = Server(self._machine, spec.store).drop(spec.user)
+            server = Server(self._machine, spec.store)
+            known, dropped = server.knows(spec.user), server.drop(spec.user)
         except Down as error:
             if error.gone:
                 return "kept"
             raise unanswered(spec.store, error) from None
-        return "removed" if dropped else "absent"
+        return "removed" if dropped else "kept" if known else "absent"
 
 
 def _facts(spec: StoreUserSpec, server: Server | Down | AgentError) -> StoreUserFacts | AgentError:
