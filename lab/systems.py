@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import base
 from lab.places import cache, made
 from tools.steps import locked
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _HOOK = 'cp -R "{files}" "$1/setup" && chroot "$1" sh /setup/setup.sh && rm -r "$1/setup"'
 

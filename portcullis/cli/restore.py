@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 PROGRAM = "/usr/local/sbin/portcullis-backup"
 # A store, or one of its databases. No character in such a name has a meaning for a shell.
 _STORE = re.compile(r"[a-z][a-z0-9-]*(?:\.[A-Za-z0-9_-]+)?")
-_STORES = "redis, mongo, mongo.DATABASE, postgres or postgres.DATABASE"
 _NAME = re.compile(r"latest|[0-9TZ-]+")
 _UNREACHABLE = 255
 _LONGEST_LINE = 4096
@@ -67,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _restore(ssh: Sequence[str], options: argparse.Namespace, found: Sequence[dict[str, Any]]) -> None:
     if not options.store:
-        raise Stopped(f"no store is given: name {_STORES}")
+        raise Stopped("no store is given: name redis, mongo or mongo.DATABASE")
     dump = _chosen(found, options)
     if not options.yes:
         _ask(options.store, options.host, dump, safety=not options.no_safety_dump)
@@ -211,5 +210,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-safety-dump", action="store_true", help="do not save the current data; for a broken store"
     )
-    store = _form(_STORE, f"a store; write {_STORES}")
-    parser.add_argument("store", nargs="?", default="", type=store, help=_STORES)
+    store = _form(_STORE, "a store; write redis, mongo or mongo.DATABASE")
+    parser.add_argument("store", nargs="?", default="", type=store, help="redis, mongo or mongo.DATABASE")

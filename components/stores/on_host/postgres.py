@@ -45,8 +45,8 @@ _TRY = (
 _SURVEY = """\
 SELECT jsonb_build_object(
   'roles', (SELECT json_object_agg(rolname, r) FROM (
-    SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolcanlogin, rolinherit,
-      rolconnlimit, rolpassword, NOT coalesce(rolvaliduntil, 'infinity') = 'infinity' AS expires,
+    SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolcanlogin,
+      rolinherit, rolconnlimit, rolpassword, NOT coalesce(rolvaliduntil, 'infinity') = 'infinity' AS expires,
       (SELECT json_agg(json_build_array(g.rolname, m.admin_option, coalesce(b.rolname, 'postgres'),
         ARRAY[to_json(m)->>'inherit_option' IS DISTINCT FROM 'false',
           to_json(m)->>'set_option' IS DISTINCT FROM 'false']))
@@ -113,7 +113,9 @@ class Server:
             self._described = {name: _described(role) for name, role in self._roles.items()}
         except (ValueError, TypeError, KeyError, AttributeError):
             raise AgentError("unreadable", f"psql in the container {store} answers no survey") from None
-        is_closed = len(answers) >= len(tried) and all(any(word in said for word in _CLOSED) for said in answers)
+        is_closed = len(answers) >= len(tried) and all(
+            any(word in said for word in _CLOSED) for said in answers
+        )
         self.login = REQUIRED if is_closed else "lets clients in without a login"
 
     def database(self, name: str) -> str:

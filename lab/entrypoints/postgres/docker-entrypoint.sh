@@ -40,7 +40,8 @@ first_start() {
     # As in the official image, a shell reads the words of POSTGRES_INITDB_ARGS.
     printf '%s\n' "$POSTGRES_PASSWORD" |
         eval 'initdb --username="$POSTGRES_USER" --pwfile=/dev/stdin' "$POSTGRES_INITDB_ARGS"
-    printf '\nhost all all all %s\n' "${method:-$(postgres -C password_encryption "$@")}" >>"$PGDATA/pg_hba.conf"
+    [ -n "$method" ] || method=$(postgres -C password_encryption "$@")
+    printf '\nhost all all all %s\n' "$method" >>"$PGDATA/pg_hba.conf"
 
     # Local connections may need the password too, if POSTGRES_INITDB_ARGS says so.
     export PGPASSWORD="${PGPASSWORD:-$POSTGRES_PASSWORD}"
@@ -76,7 +77,7 @@ chmod 700 "$PGDATA" 2>/dev/null || true
 chmod 3775 /var/run/postgresql 2>/dev/null || true
 if [ "$(id -u)" = 0 ]; then
     find "$PGDATA" /var/run/postgresql ! -user postgres -exec chown postgres {} +
-    exec su -p -s /bin/sh postgres -c 'exec "$0" "$@"' "$0" "$@"
+    exec su -p -s /bin/sh -c 'exec "$0" "$@"' -- postgres "$0" "$@"
 fi
 
 # The official image reads these at each start, too.

@@ -28,7 +28,7 @@ DATABASES = ("crm", "shop")
 def real(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[postgres.Postgres]:
-    made = postgres.made(tmp_path_factory.mktemp("postgres"), request.param, DATABASES)
+    made = postgres.made(tmp_path_factory.mktemp("postgres"), request.param)
     yield made
     made.stop()
 
@@ -91,6 +91,11 @@ def test_a_user_owns_its_database_and_reaches_nothing_else(agent: Agent, real: p
     assert "no pg_hba.conf entry" in said("SELECT 1", database="crm")
     assert "rejects connection" in said("SELECT 1", user="postgres", database="postgres")
     assert "password authentication failed" in said("SELECT 1", user="shop")
+    # A role may change its own password, and the app acts as the owner.
+    assert said("ALTER ROLE shop PASSWORD 'evil'") == ""
+    assert "not permitted to log in" in said("SELECT 1", user="shop", password="evil")
+    assert agent.server_facts()["databases"]["shop"] == "has an owner that has a password"
+    agent.put_server()
 
 
 def test_what_differs_is_told_by_name_and_mended(agent: Agent, real: postgres.Postgres) -> None:
@@ -98,7 +103,7 @@ def test_what_differs_is_told_by_name_and_mended(agent: Agent, real: postgres.Po
         r"""
         CREATE ROLE mallory LOGIN SUPERUSER;
         CREATE DATABASE hidden OWNER mallory;
-        CREATE ROLE U&"it's \0022odd\0022";
+        CREATE ROLE U&"it's \0022odd\0022" CREATEDB;
         ALTER DATABASE crm OWNER TO mallory;
         ALTER ROLE shop CREATEDB PASSWORD 'x';
         GRANT pg_read_all_data TO "api.shop-1" WITH ADMIN OPTION;
@@ -117,7 +122,7 @@ def test_what_differs_is_told_by_name_and_mended(agent: Agent, real: postgres.Po
         "shop": "has an owner that may create databases, has a password",
     }
     assert found["undeclared"] == {
-        'it\'s "odd"': "may not log in",
+        'it\'s "odd"': "may not log in, may create databases",
         "mallory": "may log in, is a superuser",
     }
     real.sql("SET ROLE mallory; CREATE TABLE hers (a int)", "shop")
@@ -128,13 +133,15 @@ def test_what_differs_is_told_by_name_and_mended(agent: Agent, real: postgres.Po
     assert (found["databases"], found["undeclared"]) == (dict.fromkeys(DATABASES, DECLARED), {})
     owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'hers'"
     assert real.sql(owner, "shop") == "shop"
-    assert real.sql("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'hidden'") == "postgres"
+    assert (
+        real.sql("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'hidden'") == "left_behind"
+    )
     real.sql("DROP DATABASE hidden")
 
 
 def test_a_removed_user_leaves_its_tables_and_no_session(agent: Agent, real: postgres.Postgres) -> None:
     agent.put("api.shop-2")
-    words = "-c 'RESET ROLE' -c 'CREATE TABLE own (a int)' -c 'SELECT pg_sleep(60)'"
+    words = "-c 'SET ROLE NONE' -c 'CREATE TABLE own (a int)' -c 'SELECT pg_sleep(60)'"
     script = f"psql -X -h 127.0.0.1 -U api.shop-2 -d shop {words}"
     asleep = threading.Thread(target=real.sh, args=(script,), kwargs={"env": {"PGPASSWORD": PASSWORD}})
     asleep.start()
@@ -156,6 +163,9 @@ def test_an_app_cannot_hold_up_the_administrator(agent: Agent, real: postgres.Po
         "SET default_transaction_read_only = on",
         "SET statement_timeout = 1",
         "SET search_path = evil",
+        "SET local_preload_libraries = 'nothere'",
+        "SET idle_session_timeout = '1ms'",
+        "CONNECTION LIMIT 0",
         "ALLOW_CONNECTIONS false",
     ):
         real.sql(f"SET ROLE shop; ALTER DATABASE shop {setting}")
@@ -165,6 +175,55 @@ def test_an_app_cannot_hold_up_the_administrator(agent: Agent, real: postgres.Po
     assert agent.remove("api.shop-2")["done"] == "removed"
     assert agent.facts("api.shop-1")["account"] == DECLARED
     real.sql("ALTER DATABASE shop RESET ALL")
+    real.sql("SET ROLE shop; ALTER DATABASE shop CONNECTION LIMIT 0")
+    assert agent.server_facts()["databases"]["shop"] == "accepts 0 connections only"
+    agent.put_server()
+    assert agent.server_facts()["databases"]["shop"] == DECLARED
+
+
+def test_what_others_hold_leaves_a_user_without_any_right(agent: Agent, real: postgres.Postgres) -> None:
+    agent.put("api.shop-2")
+    sql = "SET ROLE NONE; CREATE TABLE held (a int); GRANT ALL ON held TO shop"
+    assert real.log_in("api.shop-2", PASSWORD, "shop", sql) == ""
+    script = "psql -X -h 127.0.0.1 -U api.shop-1 -d shop -c 'BEGIN; LOCK held; SELECT pg_sleep(30)'"
+    holds = threading.Thread(target=real.sh, args=(script,), kwargs={"env": {"PGPASSWORD": PASSWORD}})
+    holds.start()
+    locks = (
+        "SELECT count(*) FROM pg_locks WHERE granted AND relation = 'held'::regclass AND mode ~ 'AccessEx'"
+    )
+    _wait(lambda: real.sql(locks, "shop") == "1")
+    assert agent.remove("api.shop-2")["done"] == "kept"
+    assert agent.server_facts()["undeclared"] == {}
+    assert "password authentication failed" in real.log_in("api.shop-2", PASSWORD, "shop", "SELECT 1") or (
+        "no pg_hba.conf entry" in real.log_in("api.shop-2", PASSWORD, "shop", "SELECT 1")
+    )
+    real.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'api.shop-1'")
+    holds.join(10)
+    agent.put("api.shop-2")
+    assert agent.facts("api.shop-2")["account"] == DECLARED
+    assert agent.remove("api.shop-2")["done"] == "removed"
+
+
+def test_nothing_passes_to_the_administrator(agent: Agent, real: postgres.Postgres) -> None:
+    real.sql("CREATE ROLE joe LOGIN; CREATE DATABASE joe OWNER joe; CREATE ROLE eve LOGIN")
+    real.sql("GRANT CREATE ON SCHEMA public TO eve; SET ROLE eve; CREATE TABLE public.eves (a int)")
+    assert agent.server_facts()["undeclared"].keys() == {"joe", "eve"}
+    agent.put_server()
+    assert agent.server_facts()["undeclared"] == {}
+    assert real.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'eves'") == "left_behind"
+    assert real.sql("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'joe'") == "f"
+    real.sql("DROP TABLE public.eves")
+    real.sql("DROP DATABASE joe")
+
+
+def test_rules_that_lock_the_administrator_out_are_mended(agent: Agent, real: postgres.Postgres) -> None:
+    rules = real.rules.read_text()
+    real.rules.write_text("local all all reject\n")
+    real.sql("SELECT pg_reload_conf()")
+    _wait(lambda: agent.server_facts()["server"] != "answers")
+    real.rules.write_text(rules)
+    agent.put_server()
+    assert agent.server_facts()["server"] == "answers"
 
 
 def test_an_open_door_is_told_and_the_files_are_read_again(agent: Agent, real: postgres.Postgres) -> None:
