@@ -118,6 +118,9 @@ class Stores(pulumi.ComponentResource):
                 stores=sources,
                 opts=ResourceOptions(parent=self, depends_on=self.all),
             )
+        if postgres and backups.enabled:
+            how = "docs/stores/postgres.md says how to take a dump"
+            pulumi.log.warn(f"{engine.host.alias}: the store {POSTGRES} is not backed up yet; {how}", self)
         self.register_outputs({"stores": sorted(sources)})
 
     def use(self, store: str, app: str) -> StoreUse:
