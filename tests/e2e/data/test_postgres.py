@@ -111,7 +111,7 @@ def test_changes_by_hand_are_lines_and_up_mends_them(program: Program) -> None:
     wait_for("the open door", lambda: "1" in query(program, "SELECT 1", "URL"))
     told = report.text(program)
     for line in (
-        "nobody declared the user mallory: may log in, is a superuser — up removes it",
+        "nobody declared the user mallory: may log in, is a superuser, has a password — up removes it",
         "user worker.shop-1 of postgres: has another password, is also in pg_read_all_data — up mends it",
         "database crm belongs to mallory — up mends it",
         "lets clients in without a login — up mends it",
