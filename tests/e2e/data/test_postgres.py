@@ -168,7 +168,7 @@ def test_a_crash_loses_no_acknowledged_write(program: Program) -> None:
     wait_for("some writes", lambda: len(written()) > 20)
     program.host.run("kill -9 $(docker inspect -f '{{.State.Pid}}' postgres)")
     before = len(written())
-    wait_for("more writes", lambda: len(written()) > before + 5, timeout=60)
+    wait_for("more writes", lambda: len(written()) > before + 5)
     program.docker("exec", "worker", "touch", "/tmp/stop")  # noqa: S108
     done = written()
     kept = query(program, "SELECT id - 1000 FROM orders").split()
