@@ -264,7 +264,9 @@ class Server:
 
 def reload(machine: Machine, store: str) -> None:
     """Let the server read the files that say who may log in. It may not even let in the administrator now."""
-    docker(machine, "kill", "--signal", "HUP", store, timeout=_TIMEOUT)
+    # After `docker kill`, with whatever signal, Docker would not restart the container when it ends.
+    script = 'kill -HUP "$(head -n 1 "$PGDATA/postmaster.pid")"'
+    docker(machine, "exec", store, "sh", "-c", script, timeout=_TIMEOUT)
     time.sleep(1)  # the server reads them soon after the signal, and no answer says when
 
 
