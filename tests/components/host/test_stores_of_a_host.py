@@ -211,6 +211,27 @@ def test_stores_with_data_are_backed_up_by_default(engine: Engine, deploy: Deplo
     assert not deploy(lambda: host(cache)).of(":BackupStatus")
 
 
+def test_postgresql_with_its_apps_tunnels_and_networks(deploy: Deploy) -> None:
+    config = shop(uses=["postgres.shop", "redis"], secretEnv={"DATABASE_URL": "postgres.shop"})
+    config["stores"] = {
+        "redis": config["stores"]["redis"],
+        "postgres": {"image": f"postgres:17{DIGEST}", "databases": {"shop": {}, "crm": {}}},
+    }
+    config["tunnels"]["alice"]["to"] = ["postgres"]
+    found: list[HardenedHost] = []
+    engine = deploy(lambda: found.append(host(config)))
+    (tunnel,) = found[0].tunnels
+    assert list(tunnel.passwords) == ["postgres-shop-api"]
+    assert {r.inputs["user"] for r in engine.of(":StoreUser")} == {"api.shop-1"}
+    assert {r.inputs["name"] for r in engine.of("network:Network")} == {
+        "api", "postgres", "redis", "redis-shared",
+    }  # fmt: skip
+    (variable,) = engine.one("container:Container", "api-container").inputs["envs"]
+    assert variable.startswith("DATABASE_URL=postgresql://api.shop-1:")
+    # Its backups come later, and do not end those of Redis.
+    assert list(engine.one(":BackupStatus").inputs["stores"]) == ["redis"]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
