@@ -6,6 +6,7 @@ The server runs as in a container: as user 999, with the component's own files a
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import subprocess
 import time
@@ -57,11 +58,8 @@ class Postgres:
 
     def sh(self, script: str, *words: str, env: Mapping[str, str] | None = None, text: str = "") -> Done:
         """Run a shell script beside the server, as `docker exec` does."""
-        child = _child(self.process.pid) if self.process else 0
-        enter = ["nsenter", f"--net=/proc/{child}/ns/net"] if child else []
-        argv = [*enter, *self._inside().split(), "sh", "-c", script, *words]
         done = subprocess.run(
-            argv,
+            [*self._beside(), "sh", "-c", script, *words],
             env=self._env(env or {}),
             input=text,
             capture_output=True,
@@ -97,6 +95,25 @@ class Postgres:
         # sh, -c, the script, its words
         return self.sh(*words[at + 2 :], env=env)
 
+    def make_docker(self, path: Path) -> None:
+        """Write a program that stands for `docker`: it runs `docker exec --interactive postgres` here.
+
+        Input and output are pipes, as with Docker. pg_dump writes another file where it can seek.
+        """
+        beside = shlex.join([*(f"{name}={value}" for name, value in self._env({}).items()), *self._beside()])
+        path.write_text(
+            "#!/bin/bash\n"
+            '[ "$1" = exec ] || { echo \'[{"State": {"Running": true}}]\'; exit 0; }\n'
+            '[ "$3" = postgres ] || { echo "Error: No such container: $3" >&2; exit 1; }\n'
+            f'shift 3\ncat | env -i {beside} "$@" | cat\nexit "${{PIPESTATUS[1]}}"\n'
+        )
+        path.chmod(0o755)
+
+    def _beside(self) -> list[str]:
+        child = _child(self.process.pid) if self.process else 0
+        enter = ["nsenter", f"--net=/proc/{child}/ns/net"] if child else []
+        return [*enter, *self._inside().split()]
+
     def _inside(self) -> str:
         return f"chroot --userspec=999:999 --groups= {self.root}"
 
@@ -119,8 +136,8 @@ def made(folder: Path, version: str) -> Postgres:
     config = root / "etc/portcullis"
     config.mkdir(parents=True)
     config.chmod(0o755)
-    server.rules.write_text(render.hba("postgres-hba", tls=False))
-    (config / "pg_ident.conf").write_text(render.ident("postgres-ident"))
+    server.rules.write_text(render.hba("postgres-hba", ["shop"], tls=False))
+    (config / "pg_ident.conf").write_text(render.ident("postgres-ident", ["shop"]))
     done = server.sh("initdb --username=postgres --auth=reject --no-sync")
     assert not done.code, done.err
     server.start()

@@ -1,1 +1,1 @@
-"""Backups of Redis and MongoDB: the job that makes and restores backups, and the check of their age."""
+"""Backups of Redis, MongoDB and PostgreSQL: the job that makes and restores them, and their age's check."""

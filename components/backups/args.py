@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from portcullis.components.postgres.args import PostgresDatabase
 from portcullis.config.forms import AppName, EnvName, SecretInput, TextInput
 from portcullis.config.section import Section, Written
 from portcullis.config.value_types import Choice, MapOf, Number, OrOutput, SecretText, Text
@@ -35,7 +36,7 @@ TimeOfDay = Annotated[
     str, Text("a time of day", r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", 'write "03:30", in quotes')
 ]
 # The kinds of stores, as the job's settings spell them.
-StoreKind = Annotated[Literal["redis", "mongo"], Choice("a kind of store")]
+StoreKind = Annotated[Literal["redis", "mongo", "postgres"], Choice("a kind of store")]
 CaPath = Annotated[str, Text("a path", r"(?:/[A-Za-z0-9._-]+)+", "write /run/secrets/…")]
 Repository = Annotated[TextInput, OrOutput(Text("the address of a repository", refused=_repository))]
 SecretVariable = Annotated[SecretInput, SecretText(may_be_empty=True)]
@@ -93,16 +94,29 @@ class BackupSource(Section):
     """A store to back up.
 
     The job logs in with files in the container's /run/secrets. For Redis the file is `ops`, with a user and
-    its password. For MongoDB it is `root-password`, with the password of the user root.
+    its password. For MongoDB it is `root-password`, with the password of the user root. PostgreSQL needs no
+    file: the container's user may log in through the server's socket, as the administrator and as
+    `DATABASE.restoring`.
     """
 
     what: ClassVar[str] = "a store to back up"
 
     kind: StoreKind
-    """`redis` or `mongo`."""
+    """`redis`, `mongo` or `postgres`."""
     container: AppName
     """The name of the container that the store runs in."""
     append_only: bool = True
     """Whether a Redis keeps an append-only file. If it does, a restore writes a new one."""
     ca: CaPath | None = None
     """Path of the CA inside the container, if the store accepts TLS only."""
+    database: PostgresDatabase | None = None
+    """The database of a PostgreSQL. Each database is a store with backups of its own."""
+
+    @classmethod
+    def check(cls, written: Written) -> None:
+        """Refuse a PostgreSQL without a database, and a database of another store."""
+        kind, database = written.get("kind"), written.get("database")
+        if kind == "postgres" and database is None:
+            written.at.field("database").report("is missing", "name the database: shop")
+        elif kind in ("redis", "mongo") and database is not None:
+            written.at.field("database").report(f"has no effect for {kind}", "leave it out")

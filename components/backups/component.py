@@ -1,4 +1,4 @@
-"""The component that backs up Redis and MongoDB servers every night.
+"""The component that backs up Redis, MongoDB and PostgreSQL servers every night.
 
 If a server has no fresh backup, a preview shows drift.
 """
@@ -91,7 +91,8 @@ class Backup(pulumi.ComponentResource):
             args: settings of the backups. Without `restic`, the component does not install restic.
             host: the host. With `adopt`, the deploy replaces existing files that differ from the declared
                 files.
-            stores: the stores, by the names that `make restore STORE=…` uses.
+            stores: the stores, by the names that `make restore STORE=…` uses. The name of a database of
+                PostgreSQL ends with the database: "postgres.shop".
             opts: options of the component. Add the stores to its `depends_on`, because the first `up` backs
                 up the stores.
 
@@ -216,10 +217,11 @@ def _check(args: BackupsArgs, stores: Mapping[str, BackupSource]) -> None:
 
     The status file notes the result of the restic copies under this name.
     """
-    faults = faults_in(ListOf[StoreName], stores, "Backup.stores")
+    plain = {name.removesuffix(f".{store.database}") for name, store in stores.items()}
+    faults = faults_in(ListOf[StoreName], sorted(plain), "Backup.stores")
     if RESTIC in stores:
         why = f"{shown(RESTIC)} is not a name for a store: it is the name of the copies in the repository"
-        faults.append(Fault("Backup.stores", why, "write redis or mongo"))
+        faults.append(Fault("Backup.stores", why, "write redis, mongo or postgres.shop"))
     if not stores:
         faults.append(Fault("Backup.stores", "names no store", "leave out the component"))
     if not args.enabled:
@@ -232,4 +234,5 @@ def _store_settings(source: BackupSource) -> dict[str, Any]:
     """Return the job's settings for a store."""
     more = {"append_only": source.append_only} if source.kind == "redis" else {}
     tls = {"tls": source.ca} if source.ca else {}
-    return {"kind": source.kind, "container": source.container, **more, **tls}
+    database = {"database": source.database} if source.database else {}
+    return {"kind": source.kind, "container": source.container, **more, **tls, **database}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from portcullis.provider.base import Props
     from portcullis.provider.changes import Change
 
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}(?:\.[a-z][a-z0-9_]{0,39})?\Z")
 
 
 class BackupStatusProvider(HostProvider):

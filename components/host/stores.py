@@ -118,9 +118,6 @@ class Stores(pulumi.ComponentResource):
                 stores=sources,
                 opts=ResourceOptions(parent=self, depends_on=self.all),
             )
-        if postgres and backups.enabled:
-            how = "docs/stores/postgres.md says how to take a dump"
-            pulumi.log.warn(f"{engine.host.alias}: the store {POSTGRES} is not backed up yet; {how}", self)
         self.register_outputs({"stores": sorted(sources)})
 
     def use(self, store: str, app: str) -> StoreUse:
@@ -183,11 +180,14 @@ class Stores(pulumi.ComponentResource):
         return TunnelTarget(declared.host_port, bind, scheme, logins, tls=declared.tls, ca=store.ca_pem)
 
     def _sources(self) -> dict[str, BackupSource]:
-        """Return the stores to back up: MongoDB, and Redis if it persists its data."""
+        """Return what to back up: Redis if it persists its data, MongoDB, and each database of PostgreSQL."""
         found = {}
         redis, mongo = self._declared.get(REDIS), self._declared.get(MONGO)
+        postgres = self._declared.get(POSTGRES)
         if redis and redis.persistence == "aof":
             found[REDIS] = BackupSource(kind="redis", container=REDIS, ca=_CA[REDIS] if redis.tls else None)
         if mongo:
             found[MONGO] = BackupSource(kind="mongo", container=MONGO, ca=_CA[MONGO] if mongo.tls else None)
+        for name in postgres.databases if postgres else ():
+            found[f"{POSTGRES}.{name}"] = BackupSource(kind="postgres", container=POSTGRES, database=name)
         return found

@@ -176,8 +176,8 @@ class PostgreSQL(pulumi.ComponentResource):
         )
         own = f"{self._name}-hba", f"{self._name}-ident"
         texts = {
-            "pg_hba.conf": (own[0], render.hba(own[0], tls=self._args.tls)),
-            "pg_ident.conf": (own[1], render.ident(own[1])),
+            "pg_hba.conf": (own[0], render.hba(own[0], self._args.databases, tls=self._args.tls)),
+            "pg_ident.conf": (own[1], render.ident(own[1], self._args.databases)),
         }
         return [
             File(

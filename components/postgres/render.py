@@ -5,9 +5,14 @@ https://www.postgresql.org/docs/current/auth-pg-hba-conf.html explains the files
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from portcullis.components.containers.args import SECRETS
 from portcullis.components.stores.render import listens
 from portcullis.rendering import header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PORT = 5432
 FOLDER = "/etc/portcullis"
@@ -27,26 +32,36 @@ HEALTH = (
 """The server listens to apps and answers. pg_isready logs in by the socket: a refused try fills the log."""
 
 
-def hba(resource: str, *, tls: bool) -> str:
+def hba(resource: str, databases: Iterable[str], *, tls: bool) -> str:
     """Render pg_hba.conf: who may come in, and how. The first line that matches decides."""
-    host = "hostssl" if tls else "host"
+    host, restoring = "hostssl" if tls else "host", _restoring(databases)
     return header(resource, "These lines say who may log in to PostgreSQL.") + (
         f"""
 # In the container, its own user is the administrator.
 local all all peer map={_MAP}
-# The administrator never comes over the network.
-host all postgres all reject
+# The administrator and a restore never come over the network.
+host all {",".join(["postgres", *restoring])} all reject
+host {",".join(["postgres", *restoring])} all all reject
 # A user reaches the database that it owns together with other users, with its password. Nobody else comes in.
 {host} samerole all all scram-sha-256
 """
     )
 
 
-def ident(resource: str) -> str:
-    """Render pg_ident.conf: the roles that the container's own user may log in as, by the socket."""
-    return header(resource, "This line says as whom the container's user may log in.") + (
-        f"\n{_MAP} postgres postgres\n"
+def ident(resource: str, databases: Iterable[str]) -> str:
+    """Render pg_ident.conf: the roles that the container's own user may log in as, by the socket.
+
+    A restore of a database logs in as a role that exists only meanwhile.
+    """
+    roles = ("postgres", *_restoring(databases))
+    return header(resource, "These lines say as whom the container's user may log in.") + (
+        "\n" + "".join(f"{_MAP} postgres {role}\n" for role in roles)
     )
+
+
+def _restoring(databases: Iterable[str]) -> list[str]:
+    """Return the names that a restore of each database gives to its role and to what it fills."""
+    return [f"{database}.restoring" for database in sorted(databases)]
 
 
 def command(*, memory: int, tls: bool) -> tuple[str, ...]:

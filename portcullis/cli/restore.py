@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _restore(ssh: Sequence[str], options: argparse.Namespace, found: Sequence[dict[str, Any]]) -> None:
     if not options.store:
-        raise Stopped("no store is given: name redis, mongo or mongo.DATABASE")
+        raise Stopped("no store is given: name redis, mongo, mongo.DATABASE or postgres.DATABASE")
     dump = _chosen(found, options)
     if not options.yes:
         _ask(options.store, options.host, dump, safety=not options.no_safety_dump)
@@ -210,5 +210,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-safety-dump", action="store_true", help="do not save the current data; for a broken store"
     )
-    store = _form(_STORE, "a store; write redis, mongo or mongo.DATABASE")
-    parser.add_argument("store", nargs="?", default="", type=store, help="redis, mongo or mongo.DATABASE")
+    store = _form(_STORE, "a store; write redis, mongo, mongo.DATABASE or postgres.DATABASE")
+    names = "redis, mongo, mongo.DATABASE or postgres.DATABASE"
+    parser.add_argument("store", nargs="?", default="", type=store, help=names)

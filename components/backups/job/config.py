@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .mongo import Mongo
+from .postgres import Postgres
 from .programs import Failed
 from .redis import Redis
 from .repository import Repository
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONFIG = Path("/etc/portcullis-backup/config.json")
-Store = Redis | Mongo
+Store = Redis | Mongo | Postgres
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ def load(path: Path = CONFIG) -> Config:
             container, tls = store["container"], store.get("tls", "")
             if store["kind"] == "redis":
                 stores[name] = Redis(name, container, bool(store["append_only"]), tls)
+            elif store["kind"] == "postgres":
+                stores[name] = Postgres(name, container, store["database"])
             else:
                 stores[name] = Mongo(name, container, tls)
         restic = raw.get("restic")

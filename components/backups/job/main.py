@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
+_STORES = "such as redis, mongo, mongo.shop or postgres.shop"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says, and return the exit status."""
     options = _parser().parse_args(arguments)
@@ -78,10 +81,10 @@ def _parser() -> argparse.ArgumentParser:
         "--accept-empty", action="store_true", help="accept an empty dump of a store that had data before"
     )
     listing = verbs.add_parser("list", help="list the backups, the newest first")
-    listing.add_argument("store", nargs="?", default="", help="such as redis, mongo or mongo.shop")
+    listing.add_argument("store", nargs="?", default="", help=_STORES)
     listing.add_argument("--json", action="store_true", help="print JSON")
     back = verbs.add_parser("restore", help="replace the data of a store with a backup")
-    back.add_argument("store", help="such as redis, mongo or mongo.shop")
+    back.add_argument("store", help=_STORES)
     back.add_argument("dump", help='the name of a backup in the list, or "latest"')
     back.add_argument(
         "--no-safety-dump",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 import tempfile
@@ -66,9 +67,10 @@ class Done:
 
     @property
     def tail(self) -> str:
-        """The last lines of the output."""
+        """The last lines of the output, after the first errors."""
         lines = [line for line in f"{self.out}\n{self.err}".splitlines() if line.strip()]
-        return "\n".join(lines[-_TAIL:])
+        errors = [line for line in lines[:-_TAIL] if re.search(r"\b(?:error|fatal):", line, re.IGNORECASE)]
+        return "\n".join([*errors[:2], *lines[-_TAIL:]])
 
 
 def run(
@@ -78,6 +80,7 @@ def run(
     stdout: IO[bytes] | None = None,
     timeout: float = LONGEST,
     env: Mapping[str, str] | None = None,
+    cleans: bool = False,
 ) -> Done:
     """Run a program to its end.
 
@@ -88,12 +91,13 @@ def run(
             free space of its file system, except for a twentieth and for what the other stores need.
         timeout: seconds after which the program is killed.
         env: variables in addition to a plain environment.
+        cleans: whether the program cleans up. Then it may run after the store's share of the time.
 
     Raises:
         Failed: the program does not exist, took too long, or wrote more than there is space for.
     """
     room = _room(stdout) if stdout else 0
-    timeout = min(timeout, share.check())
+    timeout = timeout if cleans else min(timeout, share.check())
     # Files instead of pipes, so that nothing must read both at once. Error messages of dump tools are short.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:

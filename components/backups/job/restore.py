@@ -34,8 +34,9 @@ def listed(config: Config, wanted: str) -> list[dict[str, Any]]:
 
 def table(found: list[dict[str, Any]]) -> str:
     """Return the list of backups as a table for people."""
+    width = max((len(dump["store"]) for dump in found), default=0)
     lines = [
-        f"{dump['store']:<8} {dump['name']}  {dump['items']:>10} {dump['holds']:<9} "
+        f"{dump['store']:<{max(width, 8)}} {dump['name']}  {dump['items']:>10} {dump['holds']:<9} "
         f"{'' if dump['place'] == 'restic' else dump['bytes']:>12}  {dump['place']}"
         + ("  set aside by a restore" if dump["aside"] else "")
         for dump in found
@@ -76,9 +77,17 @@ def restore(
 
 
 def _store(config: Config, wanted: str) -> tuple[Store, str]:
+    if wanted in config.stores:  # the name of a store of PostgreSQL contains a dot
+        return config.stores[wanted], ""
     name, _, part = wanted.partition(".")
-    if name not in config.stores or (part and config.stores[name].holds == "keys"):
-        known = [*config.stores, *(f"{n}.DATABASE" for n, s in config.stores.items() if s.holds != "keys")]
+    databases = [store for store in config.stores if store.startswith(f"{wanted}.")]
+    if databases:
+        raise Failed(
+            f"{wanted!r} has a backup of each of its databases; name one of them: {', '.join(databases)}"
+        )
+    if name not in config.stores or config.stores[name].holds != "documents":
+        parts = (f"{known}.DATABASE" for known, s in config.stores.items() if s.holds == "documents")
+        known = [*config.stores, *parts]
         raise Failed(f"{wanted!r} is not a store of this host; its stores: {', '.join(known) or 'none'}")
     return config.stores[name], part
 

@@ -26,14 +26,14 @@ _PARTIAL = ".partial-"
 _STAMP = "%Y-%m-%dT%H-%M-%SZ"
 _NAME = re.compile(
     r"(?P<stamp>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z)_(?P<items>[0-9]+)"
-    r"(?P<note>-before-restore)?\.(?:rdb|archive\.gz)"
+    r"(?P<note>-before-restore)?\.(?:rdb|archive\.gz|dump)"
 )
 BEFORE_RESTORE = "-before-restore"
 
 
 @dataclass(frozen=True)
 class Dump:
-    """One dump: its file, its time, and its number of keys or documents.
+    """One dump: its file, its time, and its number of keys, documents or rows.
 
     A dump that is only in the restic repository has restic's id in `snapshot`, and a `size` of 0.
     """

@@ -26,9 +26,9 @@ _TIMEOUT = 60.0
 _ADMIN = "postgres"
 # The owner of a database may give each of its sessions other settings. These come last and so hold.
 _SETTINGS = (
-    "-c role=none -c search_path=pg_catalog -c default_transaction_read_only=off -c statement_timeout=50s "
-    "-c lock_timeout=10s -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 "
-    "-c local_preload_libraries="
+    "-c role=none -c client_encoding=UTF8 -c search_path=pg_catalog -c default_transaction_read_only=off "
+    "-c statement_timeout=50s -c lock_timeout=10s -c idle_in_transaction_session_timeout=0 "
+    "-c idle_session_timeout=0 -c local_preload_libraries="
 )
 _SINCE_17 = "-c transaction_timeout=0 -c event_triggers=off"
 _PSQL = (
@@ -157,7 +157,15 @@ class Server:
             name: text
             for name, text in sorted(self._described.items())
             if name not in (_ADMIN, *users) and self._differs(name, password=None, groups=())
+            if not self._restores(name)
         }
+
+    def _restores(self, name: str) -> bool:
+        """Return whether this is the role of a restore that runs: the owner's rights, and no password."""
+        database, _, what = name.partition(".")
+        return what == "restoring" and self._differs(name, password=None, groups=(database,)) == [
+            "may log in"
+        ]
 
     def put_database(self, name: str) -> None:
         """Create a database and the role that owns it, or bring both to the declared state."""

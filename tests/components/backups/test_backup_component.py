@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 STORES = {name: BackupSource(kind=name, container=name) for name in ("redis", "mongo")}
 
+POSTGRES = BackupSource(kind="postgres", container="postgres", database="shop")
+
 
 def backup(*, stores: dict[str, BackupSource] = STORES, **args: Any) -> Backup:
     return Backup("web1-backup", BackupsArgs(**args), host=WEB1, stores=stores)
@@ -50,6 +52,15 @@ def test_it_declares_the_job_its_timer_and_the_check(deploy: Deploy) -> None:
     assert engine.before("web1-backup-status") >= {r.name for r in engine.of(":File")} | {
         "web1-backup-portcullis-backup.timer",
         "web1-backup-folder",
+    }
+
+
+def test_each_database_of_postgresql_is_a_store_of_its_own(deploy: Deploy) -> None:
+    engine = deploy(lambda: backup(stores={"postgres.shop": POSTGRES}))
+    assert engine.one(":BackupStatus").inputs["stores"] == {"postgres.shop": "fresh"}
+    told = json.loads(engine.one(":File", "web1-backup-settings").inputs["content"])
+    assert told["stores"] == {
+        "postgres.shop": {"kind": "postgres", "container": "postgres", "database": "shop"}
     }
 
 
@@ -102,6 +113,19 @@ def test_the_job_may_write_to_a_repository_on_the_host(deploy: Deploy) -> None:
         (lambda: backup(stores={}), ["Backup.stores: names no store"]),
         (lambda: backup(enabled=False), ["BackupsArgs.enabled: is false; leave out the component"]),
         (lambda: backup(stores={"a.b": STORES["redis"], "restic": STORES["redis"]}), ['"a.b"', '"restic"']),
+        (
+            lambda: backup(stores={"postgres.blog": POSTGRES}),
+            ['"postgres.blog"'],
+        ),
+        (lambda: BackupSource(kind="postgres", container="postgres"), ["BackupSource.database: is missing"]),
+        (
+            lambda: BackupSource(kind="mongo", container="mongo", database="shop"),
+            ["BackupSource.database: has no effect for mongo"],
+        ),
+        (
+            lambda: BackupSource(kind="postgres", container="postgres", database="template1"),
+            ["BackupSource.database"],
+        ),
         (
             lambda: BackupSource(kind="redis", container="a b", ca="x y"),
             ["BackupSource.container", "BackupSource.ca"],

@@ -23,6 +23,7 @@ from portcullis.components.backups.job import (
     job,
     main,
     mongo,
+    postgres,
     programs,
     redis,
     repository,
@@ -800,7 +801,8 @@ def test_the_command_reads_its_settings_and_refuses_a_second_run(
     told = {
         "folder": str(tmp_path / "dumps"), "keep": 14,
         "stores": {"redis": {"kind": "redis", "container": "r", "append_only": False},
-                   "mongo": {"kind": "mongo", "container": "m", "tls": "/ca"}},
+                   "mongo": {"kind": "mongo", "container": "m", "tls": "/ca"},
+                   "postgres.shop": {"kind": "postgres", "container": "p", "database": "shop"}},
         "restic": dict.fromkeys(("host", "address", "password", "environment", "cache"), "/x"),
     }  # fmt: skip
     path = tmp_path / "config.json"
@@ -809,6 +811,7 @@ def test_the_command_reads_its_settings_and_refuses_a_second_run(
     assert read.stores == {
         "redis": redis.Redis("redis", "r", append_only=False),
         "mongo": mongo.Mongo("mongo", "m", "/ca"),
+        "postgres.shop": postgres.Postgres("postgres.shop", "p", "shop"),
     }
     assert read.repository is not None
     with main._locked(read):

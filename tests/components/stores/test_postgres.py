@@ -139,14 +139,19 @@ def test_the_longest_name_of_a_user_fits() -> None:
 
 
 def test_the_rules_let_nobody_else_in() -> None:
-    text = render.hba("postgres-hba", tls=False)
+    text = render.hba("postgres-hba", ["shop", "crm"], tls=False)
     rules = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert rules == [
         "local all all peer map=inside",
-        "host all postgres all reject",
+        "host all postgres,crm.restoring,shop.restoring all reject",
+        "host postgres,crm.restoring,shop.restoring all all reject",
         "host samerole all all scram-sha-256",
     ]
-    assert render.ident("postgres-ident").splitlines()[-1] == "inside postgres postgres"
+    assert render.ident("postgres-ident", ["shop", "crm"]).splitlines()[-3:] == [
+        "inside postgres postgres",
+        "inside postgres crm.restoring",
+        "inside postgres shop.restoring",
+    ]
 
 
 def test_the_hash_is_what_postgresql_keeps() -> None:

@@ -139,6 +139,17 @@ def test_what_differs_is_told_by_name_and_mended(agent: Agent, real: postgres.Po
     real.sql("DROP DATABASE hidden")
 
 
+def test_the_role_of_a_restore_is_no_difference_without_more_rights(
+    agent: Agent, real: postgres.Postgres
+) -> None:
+    real.sql('CREATE ROLE "shop.restoring" LOGIN IN ROLE shop')
+    assert agent.server_facts()["undeclared"] == {}
+    real.sql("""ALTER ROLE "shop.restoring" PASSWORD 'x'""")
+    assert agent.server_facts()["undeclared"] == {"shop.restoring": "may log in, has a password, is in shop"}
+    agent.put_server()
+    assert agent.server_facts()["undeclared"] == {}
+
+
 def test_a_removed_user_leaves_its_tables_and_no_session(agent: Agent, real: postgres.Postgres) -> None:
     agent.put("api.shop-2")
     words = "-c 'SET ROLE NONE' -c 'CREATE TABLE own (a int)' -c 'SELECT pg_sleep(60)'"

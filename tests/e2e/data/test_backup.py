@@ -39,6 +39,9 @@ from portcullis.components import (
     DockerEngineArgs,
     MongoDB,
     MongoDBArgs,
+    PostgresDatabaseArgs,
+    PostgreSQL,
+    PostgreSQLArgs,
     Redis,
     RedisArgs,
     ResticArgs,
@@ -57,17 +60,24 @@ engine = DockerEngine("docker", DockerEngineArgs(), host=host)
 redis = Redis("redis", RedisArgs(image="{redis}"), engine=engine, overcommit=False)
 mongo_args = MongoDBArgs(image="{mongo}", databases={{"shop": DatabaseArgs()}}, memory=512, avx=False)
 mongo = MongoDB("mongo", mongo_args, engine=engine)
+postgres_args = PostgreSQLArgs(
+    image="{postgres}", databases={{"shop": PostgresDatabaseArgs()}}, memory=128, user="999:999"
+)
+postgres = PostgreSQL("postgres", postgres_args, engine=engine)
+sources = {{name: BackupSource(kind=name, container=name) for name in ("redis", "mongo")}}
+sources["postgres.shop"] = BackupSource(kind="postgres", container="postgres", database="shop")
 secret = {{"AWS_SECRET_ACCESS_KEY": pulumi.Output.secret("planted-key")}}
 backup = Backup(
     "backup",
     BackupsArgs(keep=3, restic=ResticArgs(repository="/srv/restic", environment=secret)),
     host=host,
-    stores={{name: BackupSource(kind=name, container=name) for name in ("redis", "mongo")}},
-    opts=pulumi.ResourceOptions(depends_on=[redis, mongo]),
+    stores=sources,
+    opts=pulumi.ResourceOptions(depends_on=[redis, mongo, postgres]),
 )
 pulumi.export("restic", backup.restic_password)
 pulumi.export("root", mongo.root_password)
 pulumi.export("url", redis.uses("app").files["redis_url"])
+pulumi.export("shop", postgres.uses("app", "shop").files["postgres_shop_url"])
 """
 UNIT = "portcullis-backup.service"
 FOLDER = "/var/backups/portcullis"
@@ -75,7 +85,9 @@ FOLDER = "/var/backups/portcullis"
 
 @pytest.fixture(scope="module")
 def program(lab: Lab) -> str:
-    return PROGRAM.format(redis=lab.image("redis:7"), mongo=lab.image("mongo:8"))
+    return PROGRAM.format(
+        redis=lab.image("redis:7"), mongo=lab.image("mongo:8"), postgres=lab.image("postgres:17")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +150,13 @@ def mongo(standing: Project, secrets: dict[str, str]) -> Iterator[pymongo.MongoC
         tunnel.wait()
 
 
+def query(host: Host, url: str, sql: str) -> str:
+    """Run SQL on PostgreSQL as the user of an app. Return what it prints, or the error."""
+    argv = ["docker", "exec", "-e", f"URL={url.replace('@postgres:', '@127.0.0.1:')}", "postgres"]
+    argv += ["sh", "-c", 'exec psql -XAtqw "$URL" -c "$0" 2>&1', sql]
+    return str(host.run(argv, check=False).stdout).strip()
+
+
 def config(project: Project) -> Path:
     return project.folder / ".portcullis" / STACK / "ssh_config"
 
@@ -180,7 +199,7 @@ def back_up(host: Host, *, fails: bool = False) -> str:
 def test_the_first_up_takes_the_first_backup_for_root_alone(standing: Project) -> None:
     host = standing.host
     unchanged(standing)
-    assert set(status(host)) == {"redis", "mongo", "restic"}
+    assert set(status(host)) == {"redis", "mongo", "postgres.shop", "restic"}
     modes = host.run(
         f"find {FOLDER} /etc/portcullis-backup /srv/restic -maxdepth 1 -printf '%m %u %p\\n'"
     ).stdout
@@ -189,23 +208,28 @@ def test_the_first_up_takes_the_first_backup_for_root_alone(standing: Project) -
 
 
 @pytest.mark.once
-def test_what_is_gone_comes_back(standing: Project, redis: App, mongo: pymongo.MongoClient[Any]) -> None:
+def test_what_is_gone_comes_back(
+    standing: Project, redis: App, mongo: pymongo.MongoClient[Any], secrets: dict[str, str]
+) -> None:
     host = standing.host
     redis("mset", "a", "1", "b", "2")
     redis("set", "ends", "soon", "ex", "3600")
     mongo.shop.items.insert_many([{"_id": n, "name": f"item {n}"} for n in range(40)])
     mongo.shop.items.create_index("name")
     mongo.other.things.insert_one({"_id": 1})
+    query(host, secrets["shop"], "CREATE TABLE orders AS SELECT generate_series(1, 50) AS id")
     said = back_up(host)
     assert "redis: 3 keys" in said
     assert "mongo: 41 documents" in said
+    assert "postgres.shop: 50 rows" in said
     redis("del", "a", "b", "ends")
     redis("set", "newer", "1")
     mongo.shop.items.drop()
     mongo.other.things.insert_one({"_id": 2})
+    query(host, secrets["shop"], "DROP TABLE orders; CREATE TABLE newer ()")
 
     listed = restore(standing)
-    assert listed.count(" keys ") == listed.count(" documents ") == 2, listed
+    assert listed.count(" keys ") == listed.count(" documents ") == listed.count(" rows ") == 2, listed
     assert "--yes" in restore(standing, "--from", "latest", "redis", fails=True)
     said = restore(standing, "--yes", "--from", "latest", "redis")
     assert "redis has 3 keys now" in said, said
@@ -220,6 +244,14 @@ def test_what_is_gone_comes_back(standing: Project, redis: App, mongo: pymongo.M
     assert mongo.shop.items.count_documents({}) == 40
     assert "name_1" in mongo.shop.items.index_information()
     assert mongo.other.things.count_documents({}) == 2, "another database is left alone"
+
+    assert "has a backup of each" in restore(standing, "postgres", fails=True)
+    said = restore(standing, "--yes", "--from", "latest", "postgres.shop")
+    assert "postgres.shop is restored" in said, said
+    tables = "SELECT count(*), (SELECT string_agg(tablename || tableowner, ' ') FROM pg_tables"
+    tables += " WHERE schemaname = 'public') FROM orders"
+    assert query(host, secrets["shop"], tables) == "50|ordersshop"
+    unchanged(standing)
 
 
 @pytest.mark.once
@@ -246,7 +278,7 @@ def test_copies_come_back_when_the_host_has_lost_its_dumps(
     mongo.other.things.replace_one({"_id": 1}, {"_id": 1}, upsert=True)
     mongo.other.things.delete_one({"_id": 2})
     back_up(host)
-    host.run(f"rm -r {FOLDER}/redis {FOLDER}/mongo")
+    host.run(f"rm -r {FOLDER}/redis {FOLDER}/mongo {FOLDER}/postgres.shop")
     standing.preview().has('redis: "last success', "is gone", '=> "fresh"')
     mongo.other.things.drop()
     assert "restic" in restore(standing, "redis")
@@ -359,9 +391,11 @@ def test_on_a_new_vps_the_copies_come_back(
     # The passwords of the old repository and the old user went with the component. So begin a new repository.
     standing.host.run("rm -rf /srv/restic")
     standing.program(program).up()
-    url = outputs(standing)["url"]
+    found = outputs(standing)
+    url, shop = found["url"], found["shop"]
     redis = app(standing.host, url)
     assert redis("set", "moves", "along") == "OK"
+    query(standing.host, shop, "CREATE TABLE moves AS SELECT 'along' AS how")
     back_up(standing.host)
     new = make_module_host()
     packed = standing.host.run("tar -C /srv -c restic | base64").stdout
@@ -371,3 +405,7 @@ def test_on_a_new_vps_the_copies_come_back(
     assert there("get", "moves") == ""
     assert "fetched from the restic repository" in restore(standing, "--yes", "--from", "latest", "redis")
     assert there("get", "moves") == "along"
+    assert "does not exist" in query(new, shop, "SELECT * FROM moves")
+    assert re.search("mongo: [1-9][0-9]* documents", restore(standing, "--yes", "--from", "latest", "mongo"))
+    restore(standing, "--yes", "--from", "latest", "postgres.shop")
+    assert query(new, shop, "SELECT * FROM moves") == "along"
