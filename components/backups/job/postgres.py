@@ -39,7 +39,8 @@ code=$({ { pg_restore --data-only --file=- 4>&-; echo $? >&3; } | LC_ALL=C awk '
 exit $code
 """
 # The owner of a database may give each of its sessions other settings. These come last and so hold. In
-# another encoding, what we read could mean something else to us.
+# another encoding, what we read could mean something else to us. The agent has the same settings, with limits
+# of time, in components/stores/on_host/postgres.py: the job is a program of its own.
 _AS_ADMINISTRATOR = (
     "export PGAPPNAME=portcullis-backup; o='-c role=none -c client_encoding=UTF8 -c search_path=pg_catalog "
     "-c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 "

@@ -1,8 +1,8 @@
 r"""The statements by which a restore replaces a database of PostgreSQL.
 
-psql sets `now`, `new` and `before`: the names of the database, of the database that a restore fills, and of
-the database that it has replaced. A role with the name `now` owns the database, and the restore logs in as a
-role with the name `new`. `\gexec` executes each value of a result.
+psql sets three names. `now` is the database. `new` is the one that a restore fills, and `before` is the one
+that it has replaced. The role `now` owns the database, and the restore logs in as the role `new`. `\gexec`
+executes each value of a result.
 """
 
 # What a job that was killed left: pg_dump may wait for a lock of an app for ever, and holds locks itself.

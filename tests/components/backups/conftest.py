@@ -67,6 +67,13 @@ class Server:
         """Run SQL as the app does, which may fail."""
         return self.real.sh(APP, env={"PGPASSWORD": PASSWORD}, text=sql)
 
+    def extensions(self) -> str:
+        """Return the name, the schema and the owner of each extension."""
+        return self.sql(
+            "SELECT string_agg(concat_ws(' ', extname, nspname, extowner::regrole), ', ' ORDER BY extname)"
+            " FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname <> 'plpgsql'"
+        )
+
     def names(self) -> set[str]:
         """Return the names of databases and of roles that may log in."""
         databases = self.sql("SELECT datname FROM pg_database WHERE NOT datistemplate", "postgres")
@@ -75,8 +82,6 @@ class Server:
 
 
 QUIET = {"postgres", "shop", "api.shop-1"}
-
-
 STORE = Postgres("postgres.shop", "postgres", "shop")
 
 
