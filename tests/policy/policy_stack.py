@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,14 @@ class Checkout:
         self.write(file, text.replace(before, after))
 
     def write(self, file: str, text: str) -> None:
-        """Replace the content of a file."""
+        """Replace the content of a file.
+
+        Python takes a compiled file for current if the source has the same size and the same time in whole
+        seconds. A check takes a second, and two changes may have the same size. So the compiled file goes.
+        """
         self._written.add(file)
         (self.folder / file).write_text(text)
+        Path(cache_from_source(self.folder / file)).unlink(missing_ok=True)
 
     def restore(self) -> None:
         """Undo the changes."""
