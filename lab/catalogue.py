@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lab import images, postgres, registry, shop, stores, wordpress
+from lab import images, mariadb, postgres, registry, shop, stores, wordpress
 from lab.errors import LabError
 from lab.places import cache, made
 from tools.steps import StepError, locked
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAMED: Mapping[str, Callable[[], images.Image]] = {
     "mongo:8": stores.mongo,
+    **{f"mariadb:{version}": partial(mariadb.image, version) for version in mariadb.SYSTEMS},
     **{f"postgres:{version}": partial(postgres.image, version) for version in postgres.SYSTEMS},
     "redis:7": stores.redis,
     "shop-api:1": shop.api,

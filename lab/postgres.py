@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from lab.images import Image
 from lab.stores import ENTRYPOINTS
-from lab.systems import System
+from lab.systems import System, unpacked
 
-# Packages are unpacked, and only these of their files. PostgreSQL does without what the last ones exclude:
-# the compiler for queries, which is larger than everything else, and Perl.
-_INCLUDED = (
+_FILES = (
     "/usr/lib/postgresql/*",
     "/usr/share/postgresql/*",
     "/usr/share/zoneinfo/*",
     "/usr/share/i18n/*",
     "/usr/lib/locale/*",
-    *(f"{usr}/bin/{name}" for usr in ("", "/usr") for name in ("busybox", "getent", "locale", "localedef")),
-    *(f"{usr}/lib{path}" for usr in ("", "/usr") for path in ("*/ld-linux*", "/*-linux-gnu/lib*.so*")),
+    *(f"{usr}/bin/{name}" for usr in ("", "/usr") for name in ("locale", "localedef")),
 )
+# PostgreSQL does without the compiler for queries, which is larger than everything else.
 _EXCLUDED = (
     "*/libLLVM*",
     "*/libz3.so*",
@@ -28,23 +26,18 @@ _EXCLUDED = (
     "*/pgxs/*",
     "/usr/share/postgresql/*/man/*",
     "*/zoneinfo/right/*",
-    "*/perl/*",
-    "*/libperl.so*",
 )
 
 
 def _system(version: str, suite: str) -> System:
-    options = (
-        "--variant=extract",
-        f"--include=postgresql-{version},busybox-static,locales,tzdata",
-        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-        "--dpkgopt=path-exclude=/*",
-        *(f"--dpkgopt=path-include={path}" for path in _INCLUDED),
-        *(f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED),
-        '--extract-hook=ln -s busybox "$1/usr/bin/sh"',
-        "--skip=output/dev,cleanup/run",
+    return unpacked(
+        f"postgres-{version}",
+        suite,
+        ENTRYPOINTS / "postgres",
+        packages=(f"postgresql-{version}", "locales", "tzdata"),
+        files=_FILES,
+        excluded=_EXCLUDED,
     )
-    return System(f"postgres-{version}", suite, options, ENTRYPOINTS / "postgres")
 
 
 SYSTEMS = {"15": _system("15", "bookworm"), "17": _system("17", "trixie")}

@@ -14,8 +14,14 @@ from lab.places import cache, made
 from tools.steps import locked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+# What every program of an unpacked package needs: the libraries, and a shell that is not Debian's.
+_BASIS = (
+    *(f"{usr}/bin/{name}" for usr in ("", "/usr") for name in ("busybox", "getent")),
+    *(f"{usr}/lib{path}" for usr in ("", "/usr") for path in ("*/ld-linux*", "/*-linux-gnu/lib*.so*")),
+)
 _HOOK = 'cp -R "{files}" "$1/setup" && chroot "$1" sh /setup/setup.sh && rm -r "$1/setup"'
 
 
@@ -55,3 +61,35 @@ class System:
                 hook = f"--{moment}-hook={_HOOK.format(files=self.files)}"
                 base.bootstrap(self.tar, self.suite, [*self.options, hook], "SOURCE_DATE_EPOCH=0")
         return self.tar
+
+
+def unpacked(
+    name: str,
+    suite: str,
+    folder: Path,
+    *,
+    packages: Sequence[str],
+    files: Sequence[str],
+    excluded: Sequence[str],
+) -> System:
+    """Return a file system of unpacked packages and busybox. Nothing is installed.
+
+    Args:
+        name: its name in the cache.
+        suite: Debian's suite.
+        folder: `System.files`.
+        packages: Debian's packages.
+        files: the patterns of their files that are kept, besides the libraries.
+        excluded: the patterns of files that are left out again.
+    """
+    options = (
+        "--variant=extract",
+        f"--include={','.join([*packages, 'busybox-static'])}",
+        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+        "--dpkgopt=path-exclude=/*",
+        *(f"--dpkgopt=path-include={path}" for path in [*_BASIS, *files]),
+        *(f"--dpkgopt=path-exclude={path}" for path in [*excluded, "*/perl/*", "*/libperl.so*"]),
+        '--extract-hook=ln -s busybox "$1/usr/bin/sh"',
+        "--skip=output/dev,cleanup/run",
+    )
+    return System(name, suite, options, folder)

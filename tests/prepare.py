@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lab import debian, machine, postgres, shop, wordpress
+from lab import debian, machine, mariadb, postgres, shop, wordpress
 from lab.errors import LabError
 from lab.processes import this_process
 from tests.observatory import scan
@@ -40,7 +40,7 @@ def _packages() -> None:
 def _file_systems() -> None:
     """Make the root file systems of hosts and of images, which need the lab's gateway."""
     machine.prepare()
-    systems = [wordpress.SYSTEM, *postgres.SYSTEMS.values()]
+    systems = [wordpress.SYSTEM, *mariadb.SYSTEMS.values(), *postgres.SYSTEMS.values()]
     if missing := [system for system in systems if not system.tar.exists()]:
         machine.join(lease := this_process())
         try:

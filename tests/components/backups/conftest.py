@@ -27,7 +27,7 @@ def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[postgres_server.Postgres]:
     folder = tmp_path_factory.mktemp("postgres")
-    made = postgres_server.made(folder, request.param)
+    made = postgres_server.Postgres(folder, request.param)
     made.make_docker(folder / "docker")
     yield made
     made.stop()

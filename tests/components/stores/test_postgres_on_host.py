@@ -28,7 +28,7 @@ DATABASES = ("crm", "shop")
 def real(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[postgres.Postgres]:
-    made = postgres.made(tmp_path_factory.mktemp("postgres"), request.param)
+    made = postgres.Postgres(tmp_path_factory.mktemp("postgres"), request.param)
     yield made
     made.stop()
 
